@@ -1,0 +1,48 @@
+# `make run` and `make test` are all that a new checkout needs.
+SHELL := /bin/bash
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+export CARGO_TARGET_DIR := $(TARGET)
+# Debian keeps nginx where only root looks.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+.PHONY: run test bench bench-micro lint fmt schema docs build-needs test-needs
+
+run: build-needs
+	cargo build --release --package wiregate --bin wiregate
+	exec $(TARGET)/release/wiregate run --config conf/wiregate.yaml \
+		--echo 127.0.0.1:9001 --echo 127.0.0.1:9002
+
+test: test-needs
+	cargo nextest run --workspace
+	cargo test --doc --workspace
+
+# BENCH_ROUNDS and BENCH_SECONDS set how long it takes; BENCH_ARGS goes to the runner.
+bench: test-needs
+	cargo build --release --package wiregate --bin wiregate
+	cargo build --release --package wiregate-bench
+	cargo build --profile bare --package wiregate-bench --bin bare
+	$(TARGET)/release/compare $(BENCH_ARGS)
+
+# The parts on their own: look-up, chain, compilation.
+bench-micro: build-needs
+	cargo bench --package wiregate --bench router --bench chain --bench snapshot
+
+lint: build-needs
+	cargo clippy --workspace --all-targets -- -D warnings
+
+fmt:
+	cargo fmt --all
+
+# Written beside and moved, so that a failure leaves the old file as it was.
+schema: build-needs
+	cargo run --quiet --package wiregate -- schema > conf/schema.json.new
+	mv conf/schema.json.new conf/schema.json
+
+docs: build-needs
+	cargo run --quiet --package wiregate -- docs
+
+build-needs:
+	@scripts/install-build.sh
+
+test-needs: build-needs
+	@scripts/install-test.sh

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Installs what the tests and benchmarks need: real peers, loads, and the test runner. Quick when
+# all is there.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+./install-packages.sh \
+    curl:curl nginx:nginx h2load:nghttp2-client nghttp:nghttp2-client wrk:wrk taskset:util-linux
+
+cargo nextest --version > /dev/null 2>&1 || cargo install cargo-nextest --locked
