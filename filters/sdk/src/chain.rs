@@ -1,0 +1,283 @@
+//! The filters of one route in execution order, and how an exchange runs through them.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use http::StatusCode;
+use smallvec::SmallVec;
+
+use crate::views::Claim;
+use crate::{Abort, Attempt, Chunk, Filter, Flow, Outcome, Reply, Request, Response};
+
+/// The filters of one route, flattened, in execution order.
+#[derive(Default)]
+pub struct Chain {
+    /// The links, outermost first.
+    pub links: Vec<Link>,
+}
+
+/// One filter in its place. A filter that was named once and is used by several routes is one
+/// and the same filter in all of them.
+#[derive(Clone)]
+pub struct Link {
+    /// The filter's name in the configuration: its own word, or the one the user gave it.
+    pub label: String,
+    /// The filter's own word.
+    pub name: &'static str,
+    /// Where it is written: `file:line`.
+    pub place: String,
+    filter: Arc<dyn Erased>,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.label, self.place)
+    }
+}
+
+/// One exchange's part of one link: what it asked for, and its state.
+pub struct Slot {
+    state: Box<dyn Any + Send + Sync>,
+    request_claim: Claim,
+    response_claim: Claim,
+}
+
+/// One exchange's way through a chain: a slot for each link that it has entered.
+pub type Slots = SmallVec<[Slot; 8]>;
+
+/// What stopped a request in the chain.
+#[derive(Debug)]
+pub struct Stopped {
+    /// The position of the link that stopped it.
+    pub link: usize,
+    /// What it answers.
+    pub reply: Reply,
+}
+
+impl Link {
+    /// Puts a filter in its place.
+    pub fn new<F: Filter>(label: String, place: String, filter: F) -> Self {
+        Self {
+            label,
+            name: F::NAME,
+            place,
+            filter: Arc::new(filter),
+        }
+    }
+
+    /// Runs the request hook; the slot is made on the way. `observe` gets the time before and
+    /// after, for those who measure.
+    pub async fn enter(&self, req: &mut Request<'_>, slots: &mut Slots) -> Flow {
+        slots.push(Slot {
+            state: self.filter.state(),
+            request_claim: Claim::None,
+            response_claim: Claim::None,
+        });
+        let slot = slots.last_mut().expect("just pushed");
+        let flow = self.filter.request(req, &mut *slot.state).await;
+        slot.request_claim = req.take_claim();
+        flow
+    }
+}
+
+impl Chain {
+    /// Runs the request hooks in order, until one replies.
+    ///
+    /// # Errors
+    /// The reply, and the link that made it.
+    pub async fn request(&self, req: &mut Request<'_>, slots: &mut Slots) -> Result<(), Stopped> {
+        for (position, link) in self.links.iter().enumerate() {
+            if let Err(reply) = link.enter(req, slots).await {
+                return Err(Stopped {
+                    link: position,
+                    reply,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the hooks of the entered links before an attempt, in order.
+    ///
+    /// # Errors
+    /// A 500, where a filter panicked.
+    pub fn upstream(&self, attempt: &mut Attempt<'_>, slots: &mut Slots) -> Flow {
+        for (link, slot) in self.links.iter().zip(slots) {
+            guard(link, || link.filter.upstream(attempt, &mut *slot.state))?;
+        }
+        Ok(())
+    }
+
+    /// Runs the response hooks of the entered links, innermost first. A hook that panics is
+    /// counted and passed over when the response is the gateway's own (`lenient`).
+    ///
+    /// # Errors
+    /// A 500, where a filter panicked.
+    pub fn response(&self, res: &mut Response<'_>, slots: &mut Slots, lenient: bool) -> Flow {
+        for (link, slot) in self.links.iter().zip(slots).rev() {
+            match guard(link, || link.filter.response(res, &mut *slot.state)) {
+                Err(reply) if !lenient => return Err(reply),
+                _ => slot.response_claim = res.take_claim(),
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes a piece of the request body through the links that claimed it, in order.
+    ///
+    /// # Errors
+    /// The reply of the link that refused, and its position.
+    pub fn request_body(&self, chunk: &mut Chunk, slots: &mut Slots) -> Result<(), Stopped> {
+        for (position, (link, slot)) in self.links.iter().zip(slots).enumerate() {
+            if slot.request_claim != Claim::None {
+                guard(link, || link.filter.request_body(chunk, &mut *slot.state))
+                    .and_then(|result| result)
+                    .map_err(|reply| Stopped {
+                        link: position,
+                        reply,
+                    })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes a piece of the response body through the links that claimed it, innermost first.
+    ///
+    /// # Errors
+    /// Why the exchange must be cut.
+    pub fn response_body(&self, chunk: &mut Chunk, slots: &mut Slots) -> Result<(), Abort> {
+        for (link, slot) in self.links.iter().zip(slots).rev() {
+            if slot.response_claim != Claim::None {
+                guard(link, || link.filter.response_body(chunk, &mut *slot.state)).map_err(
+                    |_| Abort {
+                        reason: "filter_panicked",
+                    },
+                )??;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the entered links how it ended, innermost first.
+    pub fn done(&self, outcome: &Outcome<'_>, slots: &mut Slots) {
+        for (link, slot) in self.links.iter().zip(slots).rev() {
+            let _ = guard(link, || link.filter.done(outcome, &mut *slot.state));
+        }
+    }
+
+    /// What the entered links, taken together, want of the request body.
+    pub fn request_claim(slots: &Slots) -> Claim {
+        strongest(slots.iter().map(|slot| slot.request_claim))
+    }
+
+    /// What the entered links, taken together, want of the response body.
+    pub fn response_claim(slots: &Slots) -> Claim {
+        strongest(slots.iter().map(|slot| slot.response_claim))
+    }
+}
+
+fn strongest(claims: impl Iterator<Item = Claim>) -> Claim {
+    let mut strongest = Claim::None;
+    for claim in claims {
+        match claim {
+            Claim::Rewrite => return Claim::Rewrite,
+            Claim::Watch => strongest = Claim::Watch,
+            Claim::None => {}
+        }
+    }
+    strongest
+}
+
+/// Runs a hook; a panic becomes a reply.
+fn guard<T>(link: &Link, hook: impl FnOnce() -> T) -> Result<T, Reply> {
+    catch_unwind(AssertUnwindSafe(hook)).map_err(|_| panicked(&link.label))
+}
+
+/// The reply for a request whose filter panicked. The panic hook has already logged it.
+fn panicked(label: &str) -> Reply {
+    Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "filter_panicked")
+        .log(format!("filter {label} panicked"))
+}
+
+type Hook<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The object-safe twin of [`Filter`].
+trait Erased: Send + Sync {
+    fn state(&self) -> Box<dyn Any + Send + Sync>;
+    fn request<'a>(
+        &'a self,
+        req: &'a mut Request<'_>,
+        state: &'a mut (dyn Any + Send + Sync),
+    ) -> Hook<'a, Flow>;
+    fn upstream(&self, attempt: &mut Attempt<'_>, state: &mut (dyn Any + Send + Sync));
+    fn response(&self, res: &mut Response<'_>, state: &mut (dyn Any + Send + Sync));
+    fn request_body(
+        &self,
+        chunk: &mut Chunk,
+        state: &mut (dyn Any + Send + Sync),
+    ) -> Result<(), Reply>;
+    fn response_body(
+        &self,
+        chunk: &mut Chunk,
+        state: &mut (dyn Any + Send + Sync),
+    ) -> Result<(), Abort>;
+    fn done(&self, outcome: &Outcome<'_>, state: &mut (dyn Any + Send + Sync));
+}
+
+impl<F: Filter> Erased for F {
+    fn state(&self) -> Box<dyn Any + Send + Sync> {
+        Box::<F::State>::default()
+    }
+
+    fn request<'a>(
+        &'a self,
+        req: &'a mut Request<'_>,
+        state: &'a mut (dyn Any + Send + Sync),
+    ) -> Hook<'a, Flow> {
+        let hook =
+            AssertUnwindSafe(async move { Filter::request(self, req, own::<F>(state)).await });
+        Box::pin(async move {
+            hook.catch_unwind()
+                .await
+                .unwrap_or_else(|_| Err(panicked(F::NAME)))
+        })
+    }
+
+    fn upstream(&self, attempt: &mut Attempt<'_>, state: &mut (dyn Any + Send + Sync)) {
+        Filter::upstream(self, attempt, own::<F>(state));
+    }
+
+    fn response(&self, res: &mut Response<'_>, state: &mut (dyn Any + Send + Sync)) {
+        Filter::response(self, res, own::<F>(state));
+    }
+
+    fn request_body(
+        &self,
+        chunk: &mut Chunk,
+        state: &mut (dyn Any + Send + Sync),
+    ) -> Result<(), Reply> {
+        Filter::request_body(self, chunk, own::<F>(state))
+    }
+
+    fn response_body(
+        &self,
+        chunk: &mut Chunk,
+        state: &mut (dyn Any + Send + Sync),
+    ) -> Result<(), Abort> {
+        Filter::response_body(self, chunk, own::<F>(state))
+    }
+
+    fn done(&self, outcome: &Outcome<'_>, state: &mut (dyn Any + Send + Sync)) {
+        Filter::done(self, outcome, own::<F>(state));
+    }
+}
+
+fn own<F: Filter>(state: &mut (dyn Any + Send + Sync)) -> &mut F::State {
+    state
+        .downcast_mut()
+        .expect("a slot holds the state of its link's filter")
+}

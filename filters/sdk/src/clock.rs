@@ -1,0 +1,67 @@
+//! Time, passed in, so that tests can set it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+/// One moment, on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// The monotonic clock: for durations and limits. Never goes back.
+    pub instant: Instant,
+    /// The wall clock: for dates and expiry. May jump.
+    pub wall: SystemTime,
+}
+
+/// Where time comes from: the system, or a test that moves it by hand.
+#[derive(Clone, Debug, Default)]
+pub struct Clock(Option<Arc<Manual>>);
+
+#[derive(Debug)]
+struct Manual {
+    start: Now,
+    elapsed_ns: AtomicU64,
+}
+
+impl Clock {
+    /// A clock that stands still until [`Clock::advance`] moves it.
+    pub fn manual() -> Self {
+        Self(Some(Arc::new(Manual {
+            start: Self(None).now(),
+            elapsed_ns: AtomicU64::new(0),
+        })))
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Now {
+        match &self.0 {
+            None => Now {
+                instant: Instant::now(),
+                wall: SystemTime::now(),
+            },
+            Some(manual) => {
+                let elapsed = Duration::from_nanos(manual.elapsed_ns.load(Ordering::Acquire));
+                Now {
+                    instant: manual.start.instant + elapsed,
+                    wall: manual.start.wall + elapsed,
+                }
+            }
+        }
+    }
+
+    /// The present moment on the monotonic clock alone, which is all that a duration needs.
+    pub fn instant(&self) -> Instant {
+        match &self.0 {
+            None => Instant::now(),
+            Some(_) => self.now().instant,
+        }
+    }
+
+    /// Moves a manual clock forward. A system clock is not ours to move: nothing happens.
+    pub fn advance(&self, by: Duration) {
+        if let Some(manual) = &self.0 {
+            let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+            manual.elapsed_ns.fetch_add(by, Ordering::AcqRel);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What is known of one request and its response, from the first byte to the last.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{Method, Uri};
+
+use crate::Now;
+
+/// The facts of one exchange that all links of its chain share.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The request's id (a UUIDv7, or the client's own where that is trusted).
+    pub id: Box<str>,
+    /// When the request head was complete.
+    pub now: Now,
+    /// Who sent the request.
+    pub client: Client,
+    /// The method as received.
+    pub method: Method,
+    /// The target as received, before normalisation and rewriting, as the access log shows it.
+    /// A filter that takes credentials from the query takes them out of it.
+    pub target: Uri,
+    /// The name of the route that won; empty until one has.
+    pub route: Arc<str>,
+    /// What the route's path parameters stood for, in path order.
+    pub params: Vec<(Arc<str>, String)>,
+    /// Who is calling, once a filter has established it.
+    pub identity: Option<Identity>,
+    /// The upstream to use instead of the route's own. It must be configured.
+    pub upstream: Option<Arc<str>>,
+}
+
+/// The client, as far as the connection tells.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// The client's address: the peer, or what a trusted proxy says about it.
+    pub address: IpAddr,
+    /// The address of the connection's other end.
+    pub peer: IpAddr,
+    /// The port of the connection's other end.
+    pub port: u16,
+    /// `http` or `https`, as the client spoke it to this gateway or to a trusted proxy.
+    pub scheme: &'static str,
+}
+
+/// A caller whose credentials were verified.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The caller's name: a consumer, a user name, a token's subject.
+    pub name: Arc<str>,
+    /// The groups, roles or scopes that the caller holds.
+    pub groups: Arc<[Box<str>]>,
+    /// The filter that established it, e.g. `api_key`.
+    pub by: &'static str,
+}
+
+impl Exchange {
+    /// The value of the path parameter `name`, decoded.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.params
+            .iter()
+            .find(|(key, _)| &**key == name)
+            .map(|(_, value)| value.as_str())
+    }
+}

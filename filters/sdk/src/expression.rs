@@ -1,0 +1,288 @@
+//! Expressions over the facts of an exchange (CEL).
+
+mod check;
+mod evaluate;
+mod fact;
+mod functions;
+mod kind;
+mod moment;
+mod names;
+mod operators;
+mod parse;
+mod values;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::StatusCode;
+use pingora_http::{RequestHeader, ResponseHeader};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::{Deserialize, Deserializer, Error};
+
+use crate::types::found;
+use crate::{Exchange, host_of};
+use evaluate::Program;
+use fact::Fact;
+use kind::Kind;
+
+/// What expressions and templates may ask about.
+#[derive(Clone, Copy)]
+pub struct Facts<'a> {
+    /// The request head, as the chain has left it so far.
+    pub request: &'a RequestHeader,
+    /// What is known of the exchange.
+    pub exchange: &'a Exchange,
+    /// The response head, once there is one.
+    pub response: Option<&'a ResponseHeader>,
+}
+
+impl<'a> Facts<'a> {
+    /// The host that the request asks for; see [`host_of`].
+    pub fn host(&self) -> Cow<'a, str> {
+        host_of(self.request)
+    }
+
+    /// The status of the response, once there is one.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.response.map(|head| head.status)
+    }
+}
+
+/// An expression in CEL, the Common Expression Language, over the facts of an exchange. Names,
+/// functions and types are checked at load.
+///
+/// | name | is |
+/// |---|---|
+/// | `request.method`, `.scheme`, `.id` | text |
+/// | `request.host` | text: lower case, without port |
+/// | `request.path` | text: normalised, percent-encoded, as the chain has left it |
+/// | `request.target` | text: path and query as received |
+/// | `request.query["name"]` | text: the first value, decoded, with `+` for a space |
+/// | `request.headers["name"]` | text: the first value; the name in any case |
+/// | `request.cookies["name"]` | text: the first value, as sent |
+/// | `request.time` | the time of arrival |
+/// | `client.address`, `client.peer` | text: an IP address |
+/// | `client.port` | a number |
+/// | `route`, `params["name"]` | text: the route's name, a path parameter (decoded) |
+/// | `identity.name`, `identity.by` | text: who is calling, and which filter says so |
+/// | `identity.groups` | a list of texts |
+/// | `consumer` | the same as `identity.name` |
+/// | `response.status` | a number; 0 as long as there is no response |
+/// | `response.headers["name"]` | text: the first value |
+///
+/// A name that is an identifier can follow a dot: `params.id`. The name in brackets must be
+/// written out. What an exchange does not have reads as `""`; `has(params.id)` and
+/// `"x-id" in request.headers` tell it from what is there and empty. Bytes that are no UTF-8 read
+/// as U+FFFD.
+///
+/// Besides CEL's operators, macros and conversions there are `size`, `contains`, `startsWith`,
+/// `endsWith`, `matches`, `lowerAscii`, `upperAscii`, `trim`, `substring`, `charAt`, `indexOf`,
+/// `lastIndexOf`; `in_cidr(client.address, "10.0.0.0/8")`, with a list for several networks; and
+/// `timestamp("2027-01-01T00:00:00Z")`, with `getFullYear`, `getMonth` (from 0), `getDate`,
+/// `getDayOfWeek` (Sunday is 0), `getHours`, `getMinutes`, `getSeconds` of a time, in UTC. Patterns
+/// and networks are literals, compiled at load.
+///
+/// The work of one evaluation is bounded by the expression and the request: a loop runs over a
+/// written list or `identity.groups`, not over what another loop made, and at most two loops
+/// stand inside each other.
+///
+/// ```
+/// use wiregate_sdk::Expression;
+///
+/// assert!(Expression::parse(r#"request.method == "GET" && "admin" in identity.groups"#).is_ok());
+/// assert_eq!(
+///     Expression::parse("clint.address").unwrap_err(),
+///     "unknown name `clint.address`, did you mean `client.address`?",
+/// );
+/// ```
+#[derive(Clone, Debug)]
+pub struct Expression(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    source: Box<str>,
+    plan: Plan,
+    kind: Kind,
+}
+
+/// How a value comes about, the cheapest first.
+#[derive(Debug)]
+enum Plan {
+    Literal(Box<str>),
+    Fact(Fact),
+    Program(Program),
+}
+
+impl Expression {
+    /// Compiles an expression.
+    ///
+    /// # Errors
+    /// What is wrong with it, in one sentence: its syntax, a name or a function that does not
+    /// exist, operands that do not go together, or that it is longer than 4 KiB or nested deeper
+    /// than 40 levels.
+    pub fn parse(source: &str) -> Result<Self, String> {
+        let (plan, kind) = parse::parse(source)?;
+        Ok(Self(Arc::new(Inner {
+            source: source.into(),
+            plan,
+            kind,
+        })))
+    }
+
+    /// The expression as it was written.
+    pub fn source(&self) -> &str {
+        &self.0.source
+    }
+
+    /// The text, where it is the same for every exchange.
+    pub fn constant(&self) -> Option<&str> {
+        match &self.0.plan {
+            Plan::Literal(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether it can be used as a condition.
+    ///
+    /// # Errors
+    /// What it is instead.
+    pub fn check_condition(&self) -> Result<(), String> {
+        match self.0.kind {
+            Kind::Bool | Kind::Any => Ok(()),
+            _ => Err(self.no_condition()),
+        }
+    }
+
+    fn no_condition(&self) -> String {
+        format!(
+            "expected a condition such as `request.method == \"GET\"`, found {}: {}",
+            self.0.kind,
+            found(self.source())
+        )
+    }
+
+    /// Whether it can be used as text.
+    ///
+    /// # Errors
+    /// What it is instead.
+    pub fn check_text(&self) -> Result<(), String> {
+        match self.0.kind {
+            kind @ (Kind::Bytes | Kind::Map | Kind::Type) => Err(format!(
+                "expected something with a text, found {kind}: {}",
+                found(self.source())
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The value as text. What is missing is empty; the elements of a list are joined by commas;
+    /// a time is written as RFC 3339 has it, in UTC.
+    ///
+    /// # Errors
+    /// Why it has no value, such as a division by zero. Never shows what is in the request.
+    pub fn text<'a>(&'a self, facts: &Facts<'a>) -> Result<Cow<'a, str>, String> {
+        match &self.0.plan {
+            Plan::Literal(text) => Ok(Cow::Borrowed(text)),
+            Plan::Fact(fact) => Ok(fact.text(facts)),
+            Plan::Program(program) => program.text(facts).map(Cow::Owned),
+        }
+    }
+
+    /// The value as a condition.
+    ///
+    /// # Errors
+    /// Why it has no value, or that its value is no boolean. Whoever guards something with the
+    /// condition must treat this as a refusal.
+    pub fn test(&self, facts: &Facts<'_>) -> Result<bool, String> {
+        let truth = match &self.0.plan {
+            Plan::Program(program) => return program.test(facts),
+            Plan::Fact(fact) => fact.truth(facts),
+            Plan::Literal(_) => None,
+        };
+        truth.ok_or_else(|| self.no_condition())
+    }
+}
+
+impl<'de> Deserialize<'de> for Expression {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let source = String::deserialize(deserializer)?;
+        Self::parse(&source).map_err(D::Error::custom)
+    }
+}
+
+impl JsonSchema for Expression {
+    fn schema_name() -> Cow<'static, str> {
+        "Expression".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "description": "An expression in CEL over the facts of an exchange.",
+            "maxLength": parse::LONGEST,
+            "examples": [
+                "client.address",
+                "request.headers[\"x-tenant\"]",
+                "request.method == \"GET\" && \"admin\" in identity.groups"
+            ]
+        })
+    }
+}
+
+/// An expression that is true or false, for a `when:`. Otherwise as [`Expression`].
+#[derive(Clone, Debug)]
+pub struct Condition(Expression);
+
+impl Condition {
+    /// Compiles a condition.
+    ///
+    /// # Errors
+    /// What is wrong with it, in one sentence.
+    pub fn parse(source: &str) -> Result<Self, String> {
+        let expression = Expression::parse(source)?;
+        expression.check_condition()?;
+        Ok(Self(expression))
+    }
+
+    /// The condition as it was written.
+    pub fn source(&self) -> &str {
+        self.0.source()
+    }
+
+    /// Whether it holds.
+    ///
+    /// # Errors
+    /// Why it has no value; see [`Expression::test`].
+    pub fn test(&self, facts: &Facts<'_>) -> Result<bool, String> {
+        self.0.test(facts)
+    }
+}
+
+impl<'de> Deserialize<'de> for Condition {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let source = String::deserialize(deserializer)?;
+        Self::parse(&source).map_err(D::Error::custom)
+    }
+}
+
+impl JsonSchema for Condition {
+    fn schema_name() -> Cow<'static, str> {
+        "Condition".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "description": "A condition: an expression in CEL that is true or false.",
+            "maxLength": parse::LONGEST,
+            "examples": ["request.method == \"GET\"", "in_cidr(client.address, \"10.0.0.0/8\")"]
+        })
+    }
+}
+
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

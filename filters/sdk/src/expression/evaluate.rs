@@ -1,0 +1,141 @@
+//! Evaluates a checked expression.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use cel::common::ast::IdedExpr;
+use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelNull, CelString, CelUInt};
+use cel::common::value::{CowVal, Val};
+use cel::context::VariableResolver;
+use cel::{Context, ExecutionError, Value};
+
+use super::check::slot_at;
+use super::moment::Moment;
+use super::values::{Slot, flag};
+use super::{Facts, functions};
+
+/// A checked expression, with what its names stand for.
+#[derive(Debug)]
+pub(super) struct Program {
+    root: IdedExpr,
+    slots: Vec<Slot>,
+}
+
+impl Program {
+    pub(super) fn new(root: IdedExpr, slots: Vec<Slot>) -> Self {
+        Self { root, slots }
+    }
+
+    /// The value as text.
+    ///
+    /// # Errors
+    /// Why it has none.
+    pub(super) fn text(&self, facts: &Facts<'_>) -> Result<String, String> {
+        self.evaluate(facts, text_of)
+    }
+
+    /// The value as a condition.
+    ///
+    /// # Errors
+    /// Why it has none, or is no condition.
+    pub(super) fn test(&self, facts: &Facts<'_>) -> Result<bool, String> {
+        self.evaluate(facts, |value| {
+            let truth = value.downcast_ref::<CelBool>();
+            truth
+                .map(|truth| *truth.inner())
+                .ok_or_else(|| format!("expected a condition, found {}", value.get_type().name()))
+        })
+    }
+
+    fn evaluate<T>(
+        &self,
+        facts: &Facts<'_>,
+        read: impl FnOnce(&dyn Val) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let names = Names {
+            facts: *facts,
+            slots: &self.slots,
+        };
+        let mut context = Context::with_env(functions::env());
+        context.set_variable_resolver(&names);
+        // Nothing that is seen again after a panic can have been left half done: all of it is
+        // made for this evaluation, or only read.
+        let run = AssertUnwindSafe(|| match Value::resolve_val(&self.root, &context) {
+            Ok(value) => read(value.as_ref()),
+            Err(error) => Err(reason(&error)),
+        });
+        catch_unwind(run).unwrap_or_else(|_| Err("the expression panicked".into()))
+    }
+}
+
+/// Reads a fact when, and only when, the evaluation comes across its name.
+struct Names<'a> {
+    facts: Facts<'a>,
+    slots: &'a [Slot],
+}
+
+impl VariableResolver for Names<'_> {
+    fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
+        Some(match self.slots.get(slot_at(name)?)? {
+            Slot::Fact(fact) => fact.value(&self.facts),
+            Slot::Pattern(pattern) => CowVal::Borrowed(pattern),
+            Slot::Networks(networks) => CowVal::Borrowed(networks),
+            Slot::Moment(moment) => CowVal::Borrowed(moment),
+        })
+    }
+}
+
+fn text_of(value: &dyn Val) -> Result<String, String> {
+    if let Some(text) = value.downcast_ref::<CelString>() {
+        return Ok(text.inner().to_owned());
+    }
+    if let Some(list) = value.downcast_ref::<CelList>() {
+        let texts: Result<Vec<_>, _> = list.inner().iter().map(|v| text_of(v.as_ref())).collect();
+        return Ok(texts?.join(","));
+    }
+    let scalar = None
+        .or_else(|| {
+            value
+                .downcast_ref::<CelInt>()
+                .map(|v| v.inner().to_string())
+        })
+        .or_else(|| {
+            value
+                .downcast_ref::<CelUInt>()
+                .map(|v| v.inner().to_string())
+        })
+        .or_else(|| {
+            value
+                .downcast_ref::<CelDouble>()
+                .map(|v| v.inner().to_string())
+        })
+        .or_else(|| {
+            value
+                .downcast_ref::<CelBool>()
+                .map(|v| flag(*v.inner()).to_owned())
+        })
+        .or_else(|| value.downcast_ref::<Moment>().map(Moment::to_string))
+        .or_else(|| value.downcast_ref::<CelNull>().map(|_| String::new()));
+    scalar.ok_or_else(|| format!("expected a text, found {}", value.get_type().name()))
+}
+
+/// Why an evaluation failed. The values themselves may be secret, and stay out of it.
+fn reason(error: &ExecutionError) -> String {
+    match error {
+        ExecutionError::NoSuchOverload(overload) => format!(
+            "`{}` does not go with {}",
+            overload.function().trim_matches('_'),
+            overload.argument_types().join(" and ")
+        ),
+        ExecutionError::NoSuchKey(_) => "there is no such key".into(),
+        ExecutionError::IndexOutOfBounds(_) => "an index is out of bounds".into(),
+        ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
+            "division by zero".into()
+        }
+        ExecutionError::Overflow(..) => "a number is out of range".into(),
+        ExecutionError::FunctionError { function, .. } => {
+            format!("`{function}` cannot take this value")
+        }
+        ExecutionError::UnexpectedType { got, want } => format!("expected {want}, found {got}"),
+        _ => "the operands do not go together".into(),
+    }
+}

@@ -1,0 +1,259 @@
+//! Single facts of an exchange, read without CEL.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use cel::common::types::{CelBool, CelInt, CelList, CelString};
+use cel::common::value::{CowVal, Val};
+use http::{HeaderMap, HeaderName, header};
+use percent_encoding::percent_decode;
+
+use super::Facts;
+use super::kind::Kind;
+use super::moment::Moment;
+use super::values::flag;
+use crate::types::CidrSet;
+use crate::{Exchange, Identity};
+
+/// One fact of an exchange.
+#[derive(Clone, Debug)]
+pub(super) enum Fact {
+    Method,
+    Path,
+    Query(Box<str>),
+    Host,
+    Scheme,
+    Header(Side, HeaderName),
+    Cookie(Box<str>),
+    Id,
+    Target,
+    Time,
+    Address,
+    Peer,
+    Port,
+    Route,
+    Param(Box<str>),
+    Name,
+    Groups,
+    By,
+    Status,
+    /// Whether the exchange has the fact at all.
+    Has(Box<Fact>),
+    /// Whether the client's address, or the peer's, is in one of these networks.
+    Within(Box<Fact>, CidrSet),
+}
+
+/// Which head of an exchange.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Side {
+    Request,
+    Response,
+}
+
+impl Fact {
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Self::Port | Self::Status => Kind::Int,
+            Self::Time => Kind::Time,
+            Self::Groups => Kind::List,
+            Self::Has(_) | Self::Within(..) => Kind::Bool,
+            _ => Kind::Text,
+        }
+    }
+
+    /// Whether an exchange may not have it.
+    pub(super) fn is_optional(&self) -> bool {
+        self.found_by_name() || matches!(self, Self::Name | Self::Groups | Self::By | Self::Status)
+    }
+
+    fn found_by_name(&self) -> bool {
+        matches!(
+            self,
+            Self::Query(_) | Self::Header(..) | Self::Cookie(_) | Self::Param(_)
+        )
+    }
+
+    /// The fact as text.
+    pub(super) fn text<'a>(&self, facts: &Facts<'a>) -> Cow<'a, str> {
+        let Facts {
+            request, exchange, ..
+        } = *facts;
+        match self {
+            Self::Method => request.method.as_str().into(),
+            Self::Path => request.uri.path().into(),
+            Self::Host => facts.host(),
+            Self::Scheme => exchange.client.scheme.into(),
+            Self::Id => (&*exchange.id).into(),
+            Self::Target => target(exchange),
+            Self::Time => Moment::from(exchange.now.wall).to_string().into(),
+            Self::Address | Self::Peer => self.address(exchange).to_string().into(),
+            Self::Route => (&*exchange.route).into(),
+            Self::Name => identity(exchange, |identity| &identity.name).into(),
+            Self::By => identity(exchange, |identity| identity.by).into(),
+            Self::Groups => groups(exchange).join(",").into(),
+            Self::Port | Self::Status => self.number(facts).to_string().into(),
+            Self::Has(_) | Self::Within(..) => flag(self.truth_of(facts)).into(),
+            Self::Query(_) | Self::Header(..) | Self::Cookie(_) | Self::Param(_) => {
+                self.named(facts).unwrap_or_default()
+            }
+        }
+    }
+
+    /// The fact as a condition; `None` where it is none.
+    pub(super) fn truth(&self, facts: &Facts<'_>) -> Option<bool> {
+        (self.kind() == Kind::Bool).then(|| self.truth_of(facts))
+    }
+
+    /// The fact as a value of CEL, borrowed from the exchange where that is possible.
+    pub(super) fn value<'a>(&self, facts: &Facts<'a>) -> CowVal<'a, 'a> {
+        match self.kind() {
+            Kind::Int => CowVal::owned(CelInt::from(self.number(facts))),
+            Kind::Time => CowVal::owned(Moment::from(facts.exchange.now.wall)),
+            Kind::Bool => CowVal::owned(CelBool::from(self.truth_of(facts))),
+            Kind::List => {
+                let groups = groups(facts.exchange).iter();
+                let texts = groups.map(|group| Box::new(CelString::from(&**group)) as Box<dyn Val>);
+                CowVal::owned(CelList::from(texts.collect::<Vec<_>>()))
+            }
+            _ => CowVal::owned(match self.text(facts) {
+                Cow::Borrowed(text) => CelString::from(text),
+                Cow::Owned(text) => CelString::from(text),
+            }),
+        }
+    }
+
+    /// A fact that is looked up by a name of the user's.
+    fn named<'a>(&self, facts: &Facts<'a>) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Query(name) => query(facts.request.uri.query()?, name),
+            Self::Header(Side::Request, name) => field(&facts.request.headers, name),
+            Self::Header(Side::Response, name) => field(&facts.response?.headers, name),
+            Self::Cookie(name) => cookie(&facts.request.headers, name),
+            Self::Param(name) => facts.exchange.param(name).map(Cow::Borrowed),
+            _ => None,
+        }
+    }
+
+    fn number(&self, facts: &Facts<'_>) -> i64 {
+        i64::from(match self {
+            Self::Port => facts.exchange.client.port,
+            Self::Status => facts.status().map_or(0, |status| status.as_u16()),
+            _ => 0,
+        })
+    }
+
+    fn truth_of(&self, facts: &Facts<'_>) -> bool {
+        match self {
+            Self::Has(fact) => match &**fact {
+                Self::Name | Self::Groups | Self::By => facts.exchange.identity.is_some(),
+                Self::Status => facts.response.is_some(),
+                fact => fact.named(facts).is_some(),
+            },
+            Self::Within(fact, nets) => nets.contains(fact.address(facts.exchange)),
+            _ => false,
+        }
+    }
+
+    fn address(&self, exchange: &Exchange) -> IpAddr {
+        match self {
+            Self::Peer => exchange.client.peer,
+            _ => exchange.client.address,
+        }
+        .to_canonical()
+    }
+}
+
+fn identity<'a>(exchange: &'a Exchange, part: impl Fn(&'a Identity) -> &'a str) -> &'a str {
+    exchange.identity.as_ref().map_or("", part)
+}
+
+fn groups(exchange: &Exchange) -> &[Box<str>] {
+    exchange
+        .identity
+        .as_ref()
+        .map_or(&[], |identity| &identity.groups)
+}
+
+/// Path and query, or whatever form the target had (RFC 9112, 3.2).
+fn target(exchange: &Exchange) -> Cow<'_, str> {
+    match exchange.target.path_and_query() {
+        Some(path) if exchange.target.scheme().is_none() => path.as_str().into(),
+        _ => exchange.target.to_string().into(),
+    }
+}
+
+fn field<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
+    let value = fields.get(name)?;
+    Some(String::from_utf8_lossy(value.as_bytes()))
+}
+
+/// The first value under a name, as forms encode it (URL Standard, 5.1).
+fn query<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
+    query.split('&').find_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decoded(key) == name).then(|| decoded(value))
+    })
+}
+
+fn decoded(text: &str) -> Cow<'_, str> {
+    if !text.contains('+') {
+        return percent_decode(text.as_bytes()).decode_utf8_lossy();
+    }
+    let spaced = text.replace('+', " ");
+    let decoded = percent_decode(spaced.as_bytes()).decode_utf8_lossy();
+    Cow::Owned(decoded.into_owned())
+}
+
+/// The first value under a name (RFC 6265, 4.2.1). HTTP/2 may send several fields.
+fn cookie<'a>(fields: &'a HeaderMap, name: &str) -> Option<Cow<'a, str>> {
+    let fields = fields.get_all(header::COOKIE).iter();
+    let pairs = fields.flat_map(|field| field.as_bytes().split(|b| *b == b';'));
+    pairs
+        .map(<[u8]>::trim_ascii)
+        .find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+        .map(String::from_utf8_lossy)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_query_is_decoded_and_its_first_value_counts() {
+        let find = |name| query("a=1&b+c=x%2By+z&a=2&empty=&bare&%64=%FF", name);
+        assert_eq!(find("a").unwrap(), "1");
+        assert_eq!(find("b c").unwrap(), "x+y z");
+        assert_eq!(find("d").unwrap(), "\u{fffd}");
+        assert_eq!(find("empty").unwrap(), "");
+        assert_eq!(find("bare").unwrap(), "");
+        assert_eq!(find("z"), None);
+    }
+
+    #[test]
+    fn a_cookie_is_found_in_any_of_the_fields() {
+        let mut fields = HeaderMap::new();
+        for value in ["a=1; bb=2", "b=\"3\";c=", "d"] {
+            fields.append(header::COOKIE, HeaderValue::from_static(value));
+        }
+        assert_eq!(cookie(&fields, "a").unwrap(), "1");
+        assert_eq!(cookie(&fields, "b").unwrap(), "\"3\"");
+        assert_eq!(cookie(&fields, "c").unwrap(), "");
+        assert_eq!(cookie(&fields, "d"), None);
+        assert_eq!(cookie(&fields, "A"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn looking_up_never_panics(text in ".*", name in ".*") {
+            query(&text, &name);
+            let mut fields = HeaderMap::new();
+            if let Ok(value) = HeaderValue::from_bytes(text.as_bytes()) {
+                fields.append(header::COOKIE, value);
+                cookie(&fields, &name);
+            }
+        }
+    }
+}

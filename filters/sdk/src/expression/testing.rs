@@ -1,0 +1,87 @@
+//! An exchange for the tests of expressions and templates.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use http::Method;
+use pingora_http::{RequestHeader, ResponseHeader};
+
+use super::Facts;
+use crate::{Client, Exchange, Identity, Now};
+
+/// An exchange to ask about.
+pub(crate) struct Given {
+    pub(crate) request: RequestHeader,
+    pub(crate) exchange: Exchange,
+    pub(crate) response: Option<ResponseHeader>,
+}
+
+impl Given {
+    pub(crate) fn facts(&self) -> Facts<'_> {
+        Facts {
+            request: &self.request,
+            exchange: &self.exchange,
+            response: self.response.as_ref(),
+        }
+    }
+}
+
+/// A request from nobody in particular.
+impl Default for Given {
+    fn default() -> Self {
+        let address = IpAddr::from([10, 1, 2, 3]);
+        Self {
+            request: RequestHeader::build("GET", b"/", None).unwrap(),
+            exchange: Exchange {
+                id: "0190".into(),
+                now: Now {
+                    instant: Instant::now(),
+                    wall: UNIX_EPOCH + Duration::from_secs(1_795_169_041),
+                },
+                client: Client {
+                    address,
+                    peer: address,
+                    port: 4711,
+                    scheme: "https",
+                },
+                method: Method::GET,
+                target: "/".parse().unwrap(),
+                route: "".into(),
+                params: Vec::new(),
+                identity: None,
+                upstream: None,
+            },
+            response: None,
+        }
+    }
+}
+
+/// One that has everything.
+pub(crate) fn full() -> Given {
+    let mut given = Given {
+        request: RequestHeader::build("POST", b"/orders/7%20?a=1&b=x+y", None).unwrap(),
+        ..Given::default()
+    };
+    for (name, value) in [
+        ("host", "API.example.com:8443"),
+        ("X-Tenant", "acme"),
+        ("x-tenant", "second"),
+        ("cookie", "theme=dark; sid=42"),
+    ] {
+        given.request.append_header(name, value).unwrap();
+    }
+    given.exchange.target = "/x/../orders/7%20?a=1".parse().unwrap();
+    given.exchange.route = "orders".into();
+    given.exchange.params = vec![("id".into(), "7 ".into())];
+    given.exchange.client.peer = "::ffff:192.0.2.1".parse().unwrap();
+    given.exchange.identity = Some(Identity {
+        name: "alice".into(),
+        groups: Arc::from(["admin".into(), "dev".into()]),
+        by: "jwt",
+    });
+    let mut response = ResponseHeader::build(404, None).unwrap();
+    response.insert_header("x-cache", "hit").unwrap();
+    given.response = Some(response);
+    given
+}

@@ -1,0 +1,57 @@
+//! The one trait that a filter implements.
+
+use std::future::Future;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
+use crate::{Abort, Attempt, Build, Chunk, Invalid, Outcome, Reply, Request, Response};
+
+/// What a request hook says: go on, or end the request with this reply.
+pub type Flow = Result<(), Reply>;
+
+/// One link of a route's chain.
+pub trait Filter: Sized + Send + Sync + 'static {
+    /// The word that selects this filter in a configuration: `snake_case`.
+    const NAME: &'static str;
+    /// Whether it answers every request that reaches it, so that a route needs no upstream.
+    const ANSWERS: bool = false;
+    /// What the user writes under that word. Its doc comment is the reference page.
+    type Config: DeserializeOwned + JsonSchema;
+    /// What one request's hooks tell each other; `()` for nothing. Dropped when the exchange ends.
+    type State: Default + Send + Sync + 'static;
+
+    /// Makes the running form. Whatever can be parsed, compiled or refused is settled here.
+    fn build(config: Self::Config, cx: &mut Build<'_>) -> Result<Self, Invalid>;
+
+    /// The request has arrived. `Err(reply)` ends it with that reply.
+    ///
+    /// Required, so that no guard is ever skipped by omission.
+    fn request(
+        &self,
+        req: &mut Request<'_>,
+        state: &mut Self::State,
+    ) -> impl Future<Output = Flow> + Send;
+
+    /// An endpoint is about to be tried; runs again on each retry.
+    fn upstream(&self, _attempt: &mut Attempt<'_>, _state: &mut Self::State) {}
+
+    /// A response head is about to leave: from upstream, from cache, or made by the gateway.
+    fn response(&self, _res: &mut Response<'_>, _state: &mut Self::State) {}
+
+    /// One piece of the request body, of a filter that called [`Request::stream_body`].
+    ///
+    /// `Err(reply)` ends the exchange with that reply, or cuts it when the response has begun.
+    fn request_body(&self, _chunk: &mut Chunk, _state: &mut Self::State) -> Result<(), Reply> {
+        Ok(())
+    }
+
+    /// One piece of the response body, of a filter that called [`Response::rewrite_body`] or
+    /// [`Response::watch_body`].
+    fn response_body(&self, _chunk: &mut Chunk, _state: &mut Self::State) -> Result<(), Abort> {
+        Ok(())
+    }
+
+    /// The exchange is over, however it ended.
+    fn done(&self, _outcome: &Outcome<'_>, _state: &mut Self::State) {}
+}

@@ -1,0 +1,414 @@
+//! Text with `${…}` in it.
+
+mod scan;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http::HeaderValue;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+
+use crate::types::found;
+use crate::{Expression, Facts};
+use scan::closing_brace;
+
+/// Text with expressions in it, compiled at load: `hello ${request.query.name}`.
+///
+/// Between `${` and its `}` stands an [`Expression`]; braces and quotes in it nest. `$$` is a
+/// literal `$`, and so `$${` a literal `${`; a single `$` before anything else stands for itself.
+///
+/// `Debug` shows none of the text: it may have come from a secret.
+///
+/// ```
+/// use wiregate_sdk::Template;
+///
+/// assert!(Template::parse("hello ${request.query.name}").is_ok());
+/// assert_eq!(Template::parse("$${x} for 5$").unwrap().constant(), Some("${x} for 5$"));
+/// assert_eq!(
+///     Template::parse("hello ${request.query.name").unwrap_err(),
+///     "expected `}` after `${`, found `request.query.name`",
+/// );
+/// ```
+#[derive(Clone)]
+pub struct Template(Text);
+
+#[derive(Clone)]
+enum Text {
+    /// With the field value that it makes, where it can be one.
+    Constant(Box<str>, Option<HeaderValue>),
+    Parts(Box<[Part]>),
+}
+
+#[derive(Clone)]
+enum Part {
+    Text(Box<str>),
+    Expression(Expression),
+}
+
+/// A piece of a template, for those who write each value as its place demands: escaped, encoded.
+#[derive(Clone, Copy, Debug)]
+pub enum Piece<'a> {
+    /// Fixed text, escapes undone.
+    Text(&'a str),
+    /// What is between `${` and `}`.
+    Expression(&'a Expression),
+}
+
+impl Template {
+    /// Compiles a template.
+    ///
+    /// # Errors
+    /// What is wrong with it, in one sentence: a `${` without its `}`, or an expression that does
+    /// not compile or has no text.
+    pub fn parse(source: &str) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        let mut text = String::new();
+        let mut rest = source;
+        while let Some((before, after)) = rest.split_once('$') {
+            text.push_str(before);
+            rest = if let Some(opened) = after.strip_prefix('{') {
+                let end = closing_brace(opened)
+                    .ok_or_else(|| format!("expected `}}` after `${{`, found {}", found(opened)))?;
+                let expression = compile(opened[..end].trim())?;
+                match expression.constant() {
+                    Some(constant) => text.push_str(constant),
+                    None => {
+                        parts.extend(literal(&mut text));
+                        parts.push(Part::Expression(expression));
+                    }
+                }
+                &opened[end + 1..]
+            } else {
+                text.push('$');
+                after.strip_prefix('$').unwrap_or(after)
+            };
+        }
+        text.push_str(rest);
+        if parts.is_empty() {
+            let header = field_value(Cow::Borrowed(&text));
+            return Ok(Self(Text::Constant(text.into(), header)));
+        }
+        parts.extend(literal(&mut text));
+        Ok(Self(Text::Parts(parts.into())))
+    }
+
+    /// The text, where no expression is in it.
+    pub fn constant(&self) -> Option<&str> {
+        match &self.0 {
+            Text::Constant(text, _) => Some(text),
+            Text::Parts(_) => None,
+        }
+    }
+
+    /// The pieces in their order; none where the text is empty.
+    pub fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+        let (text, parts) = match &self.0 {
+            Text::Constant(text, _) => (Some(&**text).filter(|text| !text.is_empty()), &[][..]),
+            Text::Parts(parts) => (None, &**parts),
+        };
+        let parts = parts.iter().map(|part| match part {
+            Part::Text(text) => Piece::Text(text),
+            Part::Expression(expression) => Piece::Expression(expression),
+        });
+        text.map(Piece::Text).into_iter().chain(parts)
+    }
+
+    /// The text for this exchange. Nothing is copied where the template is a constant, or a
+    /// single expression whose value stands in the request.
+    ///
+    /// # Errors
+    /// Why an expression has no value.
+    pub fn render<'a>(&'a self, facts: &Facts<'a>) -> Result<Cow<'a, str>, String> {
+        let parts = match &self.0 {
+            Text::Constant(text, _) => return Ok(Cow::Borrowed(text)),
+            Text::Parts(parts) => parts,
+        };
+        if let [Part::Expression(expression)] = &**parts {
+            return expression.text(facts);
+        }
+        let mut rendered = String::new();
+        for part in parts {
+            match part {
+                Part::Text(text) => rendered.push_str(text),
+                Part::Expression(expression) => rendered.push_str(&expression.text(facts)?),
+            }
+        }
+        Ok(rendered.into())
+    }
+
+    /// The text for this exchange as the value of a header field, without blanks around it
+    /// (RFC 9110, 5.5).
+    ///
+    /// `None` where an expression has no value, and where the text holds a control character
+    /// other than the tab. Such a text is refused as a whole, not mended: what a client smuggled
+    /// a line feed into is not worth keeping. The caller leaves the field as if it had not been
+    /// configured, and counts.
+    pub fn render_header(&self, facts: &Facts<'_>) -> Option<HeaderValue> {
+        match &self.0 {
+            Text::Constant(_, value) => value.clone(),
+            Text::Parts(_) => field_value(self.render(facts).ok()?),
+        }
+    }
+
+    /// Whether the fixed part of the text can stand in a header field.
+    ///
+    /// # Errors
+    /// That it cannot.
+    pub fn check_header(&self) -> Result<(), String> {
+        let fits = match &self.0 {
+            Text::Constant(_, value) => value.is_some(),
+            Text::Parts(parts) => parts.iter().all(|part| match part {
+                Part::Text(text) => HeaderValue::from_bytes(text.as_bytes()).is_ok(),
+                Part::Expression(_) => true,
+            }),
+        };
+        if fits {
+            Ok(())
+        } else {
+            Err("expected the value of a header field, found a control character in it".into())
+        }
+    }
+}
+
+fn compile(source: &str) -> Result<Expression, String> {
+    let expression = Expression::parse(source).and_then(|expression| {
+        expression.check_text()?;
+        Ok(expression)
+    });
+    expression.map_err(|error| format!("in {}: {error}", found(&format!("${{{source}}}"))))
+}
+
+/// The text read so far, as a part of its own.
+fn literal(text: &mut String) -> Option<Part> {
+    (!text.is_empty()).then(|| Part::Text(std::mem::take(text).into()))
+}
+
+fn field_value(text: Cow<'_, str>) -> Option<HeaderValue> {
+    let trimmed = text.trim_matches([' ', '\t']);
+    if trimmed.len() == text.len() {
+        return match text {
+            Cow::Borrowed(text) => HeaderValue::from_bytes(text.as_bytes()).ok(),
+            Cow::Owned(text) => HeaderValue::try_from(text).ok(),
+        };
+    }
+    HeaderValue::from_bytes(trimmed.as_bytes()).ok()
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Template")
+    }
+}
+
+/// A deserializer that knows this name hands over text in which every `$` that came from a
+/// secret is doubled, so that nothing in a secret is taken for an expression.
+pub(crate) use crate::value::TEMPLATE as NAME;
+
+impl<'de> Deserialize<'de> for Template {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(NAME, Source)
+    }
+}
+
+struct Source;
+
+impl<'de> Visitor<'de> for Source {
+    type Value = Template;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text such as `hello ${consumer}`")
+    }
+
+    fn visit_str<E: Error>(self, source: &str) -> Result<Template, E> {
+        Template::parse(source).map_err(E::custom)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, source: D) -> Result<Template, D::Error> {
+        self.visit_str(&String::deserialize(source)?)
+    }
+}
+
+impl JsonSchema for Template {
+    fn schema_name() -> Cow<'static, str> {
+        "Template".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        // A number or a boolean may stand without quotes: it is text here.
+        schemars::json_schema!({
+            "type": ["string", "number", "boolean"],
+            "description": "Text with expressions in it, each between `${` and `}`; `$$` is a literal `$`.",
+            "examples": ["hello ${consumer}", "${request.headers[\"x-tenant\"]}"]
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::expression::testing::Given;
+
+    fn asking(query: &str) -> Given {
+        let mut given = Given::default();
+        given.request.set_uri(format!("/?{query}").parse().unwrap());
+        given
+    }
+
+    fn render(source: &str, query: &str) -> String {
+        let template = Template::parse(source).unwrap();
+        let given = asking(query);
+        template.render(&given.facts()).unwrap().into_owned()
+    }
+
+    #[test]
+    fn puts_values_into_text() {
+        for (source, text) in [
+            ("hello ${request.query.name}!", "hello bob!"),
+            ("${ request.method }", "GET"),
+            ("${request.method}${request.query.name}", "GETbob"),
+            ("a ${'b'} c", "a b c"),
+            ("${request.query.none}", ""),
+            ("", ""),
+        ] {
+            assert_eq!(render(source, "name=bob"), text, "{source}");
+        }
+    }
+
+    #[test]
+    fn a_dollar_can_be_written() {
+        for (source, text) in [
+            ("5$", "5$"),
+            ("$5", "$5"),
+            ("$$", "$"),
+            ("$$$$", "$$"),
+            ("$${request.method}", "${request.method}"),
+            ("$$${request.method}", "$GET"),
+            ("$ {x}", "$ {x}"),
+        ] {
+            assert_eq!(render(source, ""), text, "{source}");
+        }
+    }
+
+    #[test]
+    fn braces_and_quotes_nest() {
+        for (source, text) in [
+            ("<${{'a': '}'}['a']}>", "<}>"),
+            (r#"<${"}" + request.method}>"#, "<}GET>"),
+            (r#"<${"\"}" + request.method}>"#, "<\"}GET>"),
+            (r"<${r'\' + request.method}>", r"<\GET>"),
+            ("<${'''it's }''' + request.method}>", "<it's }GET>"),
+            ("<${request.method // not this }\n}>", "<GET>"),
+            ("<${{'k': {'a': 1}}['k']['a']}>", "<1>"),
+        ] {
+            assert_eq!(render(source, ""), text, "{source}");
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        for (source, error) in [
+            (
+                "a ${request.path",
+                "expected `}` after `${`, found `request.path`",
+            ),
+            ("${'}", "expected `}` after `${`, found `'}`"),
+            ("${}", "in `${}`: expected an expression, found nothing"),
+            (
+                "${request.pth}",
+                "in `${request.pth}`: unknown name `request.pth`, did you mean `request.path`?",
+            ),
+            (
+                "${{'a': 1}}",
+                "in `${{'a': 1}}`: expected something with a text, found a map: `{'a': 1}`",
+            ),
+        ] {
+            assert_eq!(Template::parse(source).unwrap_err(), error, "{source}");
+        }
+    }
+
+    #[test]
+    fn comes_apart_into_pieces() {
+        let pieces = |source: &str| {
+            let template = Template::parse(source).unwrap();
+            let shown = template.pieces().map(|piece| match piece {
+                Piece::Text(text) => text.to_owned(),
+                Piece::Expression(expression) => format!("<{}>", expression.source()),
+            });
+            shown.collect::<Vec<_>>()
+        };
+        assert_eq!(pieces("a$${b ${ client.port }"), ["a${b ", "<client.port>"]);
+        assert_eq!(pieces("a ${'b'}"), ["a b"]);
+        assert!(pieces("").is_empty());
+    }
+
+    #[test]
+    fn constants_and_single_facts_are_not_copied() {
+        let given = asking("");
+        for source in ["constant", "${request.method}"] {
+            let template = Template::parse(source).unwrap();
+            let text = template.render(&given.facts()).unwrap();
+            assert!(matches!(text, Cow::Borrowed(_)), "{source}");
+        }
+    }
+
+    #[test]
+    fn no_control_character_gets_into_a_header() {
+        let template = Template::parse("x ${request.query.name}").unwrap();
+        let header = |query: &str| template.render_header(&asking(query).facts());
+        assert_eq!(header("name=bob").unwrap(), "x bob");
+        assert_eq!(header("name=a%09b").unwrap(), "x a\tb");
+        assert_eq!(header("name=%20").unwrap(), "x");
+        assert_eq!(header("name=%C3%A9").unwrap().as_bytes(), "x é".as_bytes());
+        for bad in ["%0D%0Aset-cookie:a=b", "%0A", "%00", "%7F", "%1B"] {
+            assert_eq!(header(&format!("name={bad}")), None, "{bad}");
+        }
+        let fails = Template::parse("${1 / size(request.query.none)}").unwrap();
+        assert_eq!(fails.render_header(&asking("").facts()), None);
+    }
+
+    #[test]
+    fn a_fixed_text_is_checked_at_load() {
+        let check = |source: &str| Template::parse(source).unwrap().check_header();
+        assert!(check("a").is_ok());
+        assert!(check("a ${consumer}").is_ok());
+        assert!(check("a\nb").unwrap_err().contains("control character"));
+        assert!(check("a\n${consumer}").is_err());
+    }
+
+    #[test]
+    fn reads_from_a_configuration_and_keeps_its_text_to_itself() {
+        let template: Template = serde_json::from_str(r#""Bearer hunter2""#).unwrap();
+        assert_eq!(template.constant(), Some("Bearer hunter2"));
+        assert_eq!(format!("{template:?}"), "Template");
+        let error = serde_json::from_str::<Template>(r#""${x}""#).unwrap_err();
+        assert!(error.to_string().contains("unknown name `x`"), "{error}");
+        assert!(serde_json::from_str::<Template>("[]").is_err());
+    }
+
+    /// What a decoder does to text that came from a secret.
+    fn doubled(secret: &str) -> String {
+        secret.replace('$', "$$")
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn doubled_dollars_make_any_text_literal(secret in "[${}a-z.'\"]{0,20}|.*") {
+            let template = Template::parse(&doubled(&secret)).unwrap();
+            prop_assert_eq!(template.constant(), Some(&*secret));
+        }
+
+        #[test]
+        fn never_panics(source in "(\\$|\\{|\\}|'|\"|r|\\\\|/|é|a|request\\.path|\n){0,20}|.*") {
+            if let Ok(template) = Template::parse(&source) {
+                let given = asking("name=%0d%0a");
+                let _ = template.render(&given.facts());
+                let _ = template.render_header(&given.facts());
+            }
+        }
+    }
+}

@@ -1,0 +1,423 @@
+//! One request through a filter, and what came of it.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::{HeaderName, HeaderValue, StatusCode};
+use pingora_http::{RequestHeader, ResponseHeader};
+
+use crate::chain::{Slots, Stopped};
+use crate::reply::ReplyBody;
+use crate::views::{Claim, Inbound};
+use crate::{
+    Abort, Attempt, Chain, Chunk, Client, Exchange, Identity, Now, Origin, Outcome, Reply, Request,
+    Response,
+};
+
+/// A request that is about to be sent through a filter, and the response that waits behind it.
+pub struct Call {
+    chain: Arc<Chain>,
+    head: RequestHeader,
+    exchange: Exchange,
+    body: Vec<Bytes>,
+    response: ResponseHeader,
+    response_body: Vec<Bytes>,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub struct Seen {
+    /// The filter's own reply, where it ended the request.
+    pub reply: Option<Reply>,
+    /// The request head as an endpoint got it, or as it was when the filter replied.
+    pub request: RequestHeader,
+    /// The request body as an endpoint got it.
+    pub request_body: Bytes,
+    /// The response head that left.
+    pub response: ResponseHeader,
+    /// The response body that left; of problems only those bytes that a filter made.
+    pub response_body: Bytes,
+    /// Why the response was cut short, where it was.
+    pub aborted: Option<&'static str>,
+    /// What was known of the exchange at its end.
+    pub exchange: Exchange,
+}
+
+impl Seen {
+    /// The status that left.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.response.status.as_u16()
+    }
+
+    /// The first value of a field of the response.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.response.headers.get(name)?.to_str().ok()
+    }
+
+    /// The word for the cause of a problem.
+    #[must_use]
+    pub fn reason(&self) -> Option<&'static str> {
+        self.reply.as_ref()?.reason()
+    }
+}
+
+impl Call {
+    pub(super) fn new(chain: Arc<Chain>, now: Now, method: &str, target: &str) -> Self {
+        let mut head =
+            RequestHeader::build(method, target.as_bytes(), None).expect("a valid request line");
+        head.insert_header(HOST, "example.com")
+            .expect("a valid field");
+        let address = IpAddr::from([192, 0, 2, 1]);
+        let exchange = Exchange {
+            id: "0190b6f0-0000-7000-8000-000000000000".into(),
+            now,
+            client: Client {
+                address,
+                peer: address,
+                port: 40_000,
+                scheme: "http",
+            },
+            method: head.method.clone(),
+            target: head.uri.clone(),
+            route: "probe".into(),
+            params: Vec::new(),
+            identity: None,
+            upstream: None,
+        };
+        Self {
+            chain,
+            head,
+            exchange,
+            body: Vec::new(),
+            response: ResponseHeader::build(200, None).expect("a valid status"),
+            response_body: Vec::new(),
+        }
+    }
+
+    /// Adds a request header field.
+    ///
+    /// # Panics
+    /// Where it is not a valid one.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        let name: HeaderName = name.parse().expect("a valid field name");
+        let value = HeaderValue::from_str(value).expect("a valid field value");
+        if name == HOST {
+            self.head.remove_header(&HOST);
+        }
+        self.head.append_header(name, value).expect("a valid field");
+        self
+    }
+
+    /// Removes all request header fields of this name.
+    #[must_use]
+    pub fn without_header(mut self, name: &str) -> Self {
+        self.head.remove_header(name);
+        self
+    }
+
+    /// Sets the target, as an earlier filter would have.
+    ///
+    /// # Panics
+    /// Where it is not a valid one.
+    #[must_use]
+    pub fn rewritten(mut self, target: &str) -> Self {
+        self.head.set_uri(target.parse().expect("a valid target"));
+        self
+    }
+
+    /// Sets the request body, which comes in one piece.
+    #[must_use]
+    pub fn body(self, body: impl Into<Bytes>) -> Self {
+        self.pieces([body.into()])
+    }
+
+    /// Sets the request body, which comes in these pieces.
+    ///
+    /// # Panics
+    /// Never: a length is a valid field value.
+    #[must_use]
+    pub fn pieces(mut self, pieces: impl IntoIterator<Item = Bytes>) -> Self {
+        self.body = pieces.into_iter().collect();
+        let length: usize = self.body.iter().map(Bytes::len).sum();
+        self.head
+            .insert_header(CONTENT_LENGTH, length)
+            .expect("a valid field");
+        self
+    }
+
+    /// Sets the request body, which comes in these pieces and whose length is not told before.
+    #[must_use]
+    pub fn stream(mut self, pieces: impl IntoIterator<Item = Bytes>) -> Self {
+        self.body = pieces.into_iter().collect();
+        self
+    }
+
+    /// Sets the client's address.
+    ///
+    /// # Panics
+    /// Where it is not one.
+    #[must_use]
+    pub fn from(mut self, address: &str) -> Self {
+        let address = address.parse().expect("a valid address");
+        self.exchange.client.address = address;
+        self.exchange.client.peer = address;
+        self
+    }
+
+    /// Sets the client's scheme.
+    #[must_use]
+    pub fn scheme(mut self, scheme: &'static str) -> Self {
+        self.exchange.client.scheme = scheme;
+        self
+    }
+
+    /// Sets who is calling, as an earlier filter would have.
+    #[must_use]
+    pub fn identity(mut self, name: &str) -> Self {
+        self.exchange.identity = Some(Identity {
+            name: name.into(),
+            ..Identity::default()
+        });
+        self
+    }
+
+    /// Sets a path parameter.
+    #[must_use]
+    pub fn param(mut self, name: &str, value: &str) -> Self {
+        self.exchange.params.push((name.into(), value.to_owned()));
+        self
+    }
+
+    /// Sets the status that the endpoint answers with.
+    ///
+    /// # Panics
+    /// Where it is not a valid one.
+    #[must_use]
+    pub fn answer(mut self, status: u16) -> Self {
+        self.response.set_status(status).expect("a valid status");
+        self
+    }
+
+    /// Adds a header field that the endpoint answers with.
+    ///
+    /// # Panics
+    /// Where it is not a valid one.
+    #[must_use]
+    pub fn answer_header(mut self, name: &str, value: &str) -> Self {
+        let name: HeaderName = name.parse().expect("a valid field name");
+        self.response
+            .append_header(name, value)
+            .expect("a valid field");
+        self
+    }
+
+    /// Sets the body that the endpoint answers with, in these pieces.
+    ///
+    /// # Panics
+    /// Never: a length is a valid field value.
+    #[must_use]
+    pub fn answer_body(mut self, pieces: impl IntoIterator<Item = Bytes>) -> Self {
+        self.response_body = pieces.into_iter().collect();
+        let length: usize = self.response_body.iter().map(Bytes::len).sum();
+        self.response
+            .insert_header(CONTENT_LENGTH, length)
+            .expect("a valid field");
+        self
+    }
+
+    /// Sends the request through the filter, and the response back.
+    pub async fn send(mut self) -> Seen {
+        let chain = self.chain.clone();
+        let mut slots = Slots::new();
+        let mut inbound = Inner {
+            head: &mut self.head,
+            pieces: &self.body,
+            body: None,
+        };
+        let mut request = Request::new(&mut self.exchange, &mut inbound);
+        let entered = chain.request(&mut request, &mut slots).await;
+        let replaced = inbound.body;
+        let mut sent = Bytes::new();
+        let stopped = match entered {
+            Err(stopped) => Some(stopped),
+            Ok(()) => match pass_request_body(&chain, &mut slots, replaced, &self.body) {
+                Ok(body) => {
+                    sent = body;
+                    None
+                }
+                Err(stopped) => Some(stopped),
+            },
+        };
+        let reply = stopped.map(|stopped| stopped.reply);
+        let origin = match &reply {
+            Some(reply) => {
+                (self.response, self.response_body) = draft(reply);
+                Origin::Gateway
+            }
+            None => {
+                let mut attempt = Attempt {
+                    exchange: &self.exchange,
+                    head: &mut self.head,
+                    upstream: "probe",
+                    endpoint: ([192, 0, 2, 2], 80).into(),
+                    number: 1,
+                };
+                chain
+                    .upstream(&mut attempt, &mut slots)
+                    .expect("no filter panics");
+                Origin::Upstream
+            }
+        };
+        self.finish(&chain, slots, reply, origin, sent)
+    }
+
+    fn finish(
+        mut self,
+        chain: &Chain,
+        mut slots: Slots,
+        reply: Option<Reply>,
+        origin: Origin,
+        request_body: Bytes,
+    ) -> Seen {
+        let mut view = Response::new(&mut self.exchange, &self.head, &mut self.response, origin);
+        chain
+            .response(&mut view, &mut slots, false)
+            .expect("no filter panics");
+        let may_have_body = view.may_have_body();
+        if Chain::response_claim(&slots) == Claim::Rewrite {
+            self.response.remove_header(&CONTENT_LENGTH);
+        }
+        let (response_body, aborted) = if may_have_body {
+            pass_response_body(chain, &mut slots, &self.response_body)
+        } else {
+            (Bytes::new(), None)
+        };
+        let outcome = Outcome {
+            exchange: &self.exchange,
+            status: Some(self.response.status),
+            origin,
+            error: reply.as_ref().and_then(Reply::reason),
+            duration: std::time::Duration::ZERO,
+            bytes_sent: response_body.len() as u64,
+            bytes_received: request_body.len() as u64,
+        };
+        chain.done(&outcome, &mut slots);
+        Seen {
+            reply,
+            request: self.head,
+            request_body,
+            response: self.response,
+            response_body,
+            aborted,
+            exchange: self.exchange,
+        }
+    }
+}
+
+fn pass_request_body(
+    chain: &Chain,
+    slots: &mut Slots,
+    replaced: Option<Bytes>,
+    pieces: &[Bytes],
+) -> Result<Bytes, Stopped> {
+    let whole = replaced.map(|body| vec![body]);
+    let pieces = whole.as_deref().unwrap_or(pieces);
+    let mut sent = BytesMut::new();
+    for_each_piece(pieces, |chunk| {
+        chain.request_body(chunk, slots)?;
+        sent.extend_from_slice(&chunk.data);
+        Ok(())
+    })?;
+    Ok(sent.freeze())
+}
+
+fn pass_response_body(
+    chain: &Chain,
+    slots: &mut Slots,
+    pieces: &[Bytes],
+) -> (Bytes, Option<&'static str>) {
+    let mut sent = BytesMut::new();
+    let passed = for_each_piece(pieces, |chunk| {
+        chain.response_body(chunk, slots)?;
+        sent.extend_from_slice(&chunk.data);
+        Ok::<_, Abort>(())
+    });
+    (sent.freeze(), passed.err().map(|abort| abort.reason))
+}
+
+/// Calls with each piece, and then with an empty last one, as connections do.
+fn for_each_piece<E>(
+    pieces: &[Bytes],
+    mut each: impl FnMut(&mut Chunk) -> Result<(), E>,
+) -> Result<(), E> {
+    for data in pieces {
+        each(&mut Chunk {
+            data: data.clone(),
+            last: false,
+        })?;
+    }
+    each(&mut Chunk {
+        data: Bytes::new(),
+        last: true,
+    })
+}
+
+/// The response that a reply makes; the length is there where there is the body to measure, which
+/// only the gateway writes for a problem.
+fn draft(reply: &Reply) -> (ResponseHeader, Vec<Bytes>) {
+    let mut head = ResponseHeader::build(reply.status, None).expect("a valid status");
+    for (name, value) in &reply.headers {
+        head.append_header(name, value).expect("a valid field");
+    }
+    let body = match &reply.body {
+        ReplyBody::Bytes(content_type, body) => {
+            head.insert_header(CONTENT_TYPE, content_type)
+                .expect("a valid field");
+            vec![body.clone()]
+        }
+        ReplyBody::Empty | ReplyBody::Problem(_) => Vec::new(),
+    };
+    let bodiless = matches!(
+        reply.status,
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    if !bodiless && reply.reason().is_none() {
+        let length: usize = body.iter().map(Bytes::len).sum();
+        head.insert_header(CONTENT_LENGTH, length)
+            .expect("a valid field");
+    }
+    (head, body)
+}
+
+struct Inner<'a> {
+    head: &'a mut RequestHeader,
+    pieces: &'a [Bytes],
+    body: Option<Bytes>,
+}
+
+impl Inbound for Inner<'_> {
+    fn head(&self) -> &RequestHeader {
+        self.head
+    }
+
+    fn head_mut(&mut self) -> &mut RequestHeader {
+        self.head
+    }
+
+    fn read_body(&mut self) -> Pin<Box<dyn Future<Output = Result<Bytes, Reply>> + Send + '_>> {
+        let body = self.body.get_or_insert_with(|| self.pieces.concat().into());
+        let body = body.clone();
+        Box::pin(async move { Ok(body) })
+    }
+
+    fn replace_body(&mut self, body: Bytes) {
+        self.body = Some(body);
+    }
+}

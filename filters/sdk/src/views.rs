@@ -1,0 +1,307 @@
+//! What a filter sees of an exchange at each of its hooks.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use pingora_http::{RequestHeader, ResponseHeader};
+
+use crate::{Exchange, Facts, Headers, Now, Reply};
+
+/// A request on its way in.
+pub struct Request<'a> {
+    /// What is known of the exchange.
+    pub exchange: &'a mut Exchange,
+    inbound: &'a mut dyn Inbound,
+    claim: Claim,
+}
+
+/// The connection that a request comes from. The gateway implements it, and the test harness.
+pub trait Inbound: Send {
+    /// The request head.
+    fn head(&self) -> &RequestHeader;
+    /// The request head, to change.
+    fn head_mut(&mut self) -> &mut RequestHeader;
+    /// Reads the body to its end and keeps it, so that it is sent on, also on a retry.
+    fn read_body(&mut self) -> Pin<Box<dyn Future<Output = Result<Bytes, Reply>> + Send + '_>>;
+    /// Sends these bytes on in place of the body.
+    fn replace_body(&mut self, body: Bytes);
+}
+
+/// What a link of the chain wants of a body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Claim {
+    /// To let it pass.
+    #[default]
+    None,
+    /// To see each piece, and leave it as it is.
+    Watch,
+    /// To change it.
+    Rewrite,
+}
+
+impl<'a> Request<'a> {
+    /// Puts the view together: for the gateway and for test harnesses.
+    pub fn new(exchange: &'a mut Exchange, inbound: &'a mut dyn Inbound) -> Self {
+        Self {
+            exchange,
+            inbound,
+            claim: Claim::None,
+        }
+    }
+
+    /// The head, as it will leave for the upstream.
+    pub fn head(&self) -> &RequestHeader {
+        self.inbound.head()
+    }
+
+    /// The method.
+    pub fn method(&self) -> &Method {
+        &self.head().method
+    }
+
+    /// The target.
+    pub fn uri(&self) -> &Uri {
+        &self.head().uri
+    }
+
+    /// The path, normalised, still percent-encoded.
+    pub fn path(&self) -> &str {
+        self.uri().path()
+    }
+
+    /// The query without its `?`; empty where there is none.
+    pub fn query(&self) -> &str {
+        self.uri().query().unwrap_or("")
+    }
+
+    /// The header fields.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.head().headers
+    }
+
+    /// The header fields, to edit.
+    pub fn headers_mut(&mut self) -> Headers<'_> {
+        self.inbound.head_mut().into()
+    }
+
+    /// The first value of a header field, where it is there and visible ASCII.
+    pub fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers().get(name)?.to_str().ok()
+    }
+
+    /// Sets the path and query that the upstream will see.
+    pub fn set_target(&mut self, path_and_query: Uri) {
+        self.inbound.head_mut().set_uri(path_and_query);
+    }
+
+    /// Sets the method that the upstream will see.
+    pub fn set_method(&mut self, method: Method) {
+        self.inbound.head_mut().set_method(method);
+    }
+
+    /// Sets the `Host` that the upstream will see.
+    pub fn set_host(&mut self, host: HeaderValue) {
+        self.headers_mut().set(&http::header::HOST, host);
+    }
+
+    /// When the request arrived.
+    pub fn now(&self) -> Now {
+        self.exchange.now
+    }
+
+    /// What expressions and templates may ask about.
+    pub fn facts(&self) -> Facts<'_> {
+        Facts {
+            request: self.inbound.head(),
+            exchange: self.exchange,
+            response: None,
+        }
+    }
+
+    /// The whole body, read to its end before an upstream is chosen.
+    ///
+    /// # Errors
+    /// `Err` is the reply to end the request with: 413 beyond the configured size, 408 when the
+    /// client is too slow, 503 when the gateway's memory for bodies is used up.
+    pub async fn body(&mut self) -> Result<Bytes, Reply> {
+        self.inbound.read_body().await
+    }
+
+    /// Sends these bytes on in place of the body; `content-length` follows.
+    pub fn set_body(&mut self, body: impl Into<Bytes>) {
+        self.inbound.replace_body(body.into());
+    }
+
+    /// Asks for [`crate::Filter::request_body`] to be called with each piece, to read or rewrite.
+    pub fn stream_body(&mut self) {
+        self.claim = Claim::Rewrite;
+    }
+
+    /// Asks for [`crate::Filter::request_body`] to be called with each piece, which it leaves as
+    /// it is, so that `content-length` can stand.
+    pub fn watch_body(&mut self) {
+        self.claim = self.claim.max(Claim::Watch);
+    }
+
+    /// What the link just run claimed; asked once by the chain.
+    pub(crate) fn take_claim(&mut self) -> Claim {
+        std::mem::take(&mut self.claim)
+    }
+}
+
+impl Claim {
+    fn max(self, other: Self) -> Self {
+        if self == Self::Rewrite { self } else { other }
+    }
+}
+
+/// A try to reach one endpoint.
+pub struct Attempt<'a> {
+    /// What is known of the exchange.
+    pub exchange: &'a Exchange,
+    /// The head that this endpoint will get: a copy, made anew for each attempt.
+    pub head: &'a mut RequestHeader,
+    /// The upstream's name.
+    pub upstream: &'a str,
+    /// The endpoint's address.
+    pub endpoint: SocketAddr,
+    /// 1 for the first attempt.
+    pub number: u32,
+}
+
+impl Attempt<'_> {
+    /// The header fields, to edit.
+    pub fn headers_mut(&mut self) -> Headers<'_> {
+        (&mut *self.head).into()
+    }
+}
+
+/// Who made a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// An endpoint.
+    Upstream,
+    /// The cache.
+    Cache,
+    /// The gateway itself.
+    Gateway,
+}
+
+/// A response head on its way out.
+pub struct Response<'a> {
+    /// What is known of the exchange.
+    pub exchange: &'a mut Exchange,
+    /// The request that it answers, as the chain left it.
+    pub request: &'a RequestHeader,
+    /// Who made it.
+    pub origin: Origin,
+    head: &'a mut ResponseHeader,
+    claim: Claim,
+}
+
+impl<'a> Response<'a> {
+    /// Puts the view together: for the gateway and for test harnesses.
+    pub fn new(
+        exchange: &'a mut Exchange,
+        request: &'a RequestHeader,
+        head: &'a mut ResponseHeader,
+        origin: Origin,
+    ) -> Self {
+        Self {
+            exchange,
+            request,
+            origin,
+            head,
+            claim: Claim::None,
+        }
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.head.status
+    }
+
+    /// Changes the status.
+    pub fn set_status(&mut self, status: StatusCode) {
+        let done = self.head.set_status(status);
+        debug_assert!(done.is_ok(), "a StatusCode is always a valid one");
+    }
+
+    /// The head.
+    pub fn head(&self) -> &ResponseHeader {
+        self.head
+    }
+
+    /// The header fields.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.head.headers
+    }
+
+    /// The header fields, to edit.
+    pub fn headers_mut(&mut self) -> Headers<'_> {
+        (&mut *self.head).into()
+    }
+
+    /// The first value of a header field, where it is there and visible ASCII.
+    pub fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers().get(name)?.to_str().ok()
+    }
+
+    /// What expressions and templates may ask about.
+    pub fn facts(&self) -> Facts<'_> {
+        Facts {
+            request: self.request,
+            exchange: self.exchange,
+            response: Some(self.head),
+        }
+    }
+
+    /// Whether a body can follow: not after HEAD, nor with 1xx, 204 and 304 (RFC 9110, 6.4.1).
+    pub fn may_have_body(&self) -> bool {
+        let status = self.head.status;
+        self.exchange.method != Method::HEAD
+            && !status.is_informational()
+            && status != StatusCode::NO_CONTENT
+            && status != StatusCode::NOT_MODIFIED
+    }
+
+    /// Asks for [`crate::Filter::response_body`] to be called with each piece, to rewrite it. The
+    /// length is no longer known: the gateway drops `content-length` and frames the body anew.
+    pub fn rewrite_body(&mut self) {
+        self.claim = Claim::Rewrite;
+    }
+
+    /// Asks for [`crate::Filter::response_body`] to be called with each piece, which it leaves as
+    /// it is.
+    pub fn watch_body(&mut self) {
+        self.claim = self.claim.max(Claim::Watch);
+    }
+
+    /// What the link just run claimed; asked once by the chain.
+    pub(crate) fn take_claim(&mut self) -> Claim {
+        std::mem::take(&mut self.claim)
+    }
+}
+
+/// How an exchange ended.
+#[derive(Debug)]
+pub struct Outcome<'a> {
+    /// What is known of the exchange.
+    pub exchange: &'a Exchange,
+    /// The status that was sent; `None` when the client left before one was.
+    pub status: Option<StatusCode>,
+    /// Who made the response.
+    pub origin: Origin,
+    /// One word for what went wrong, where something did.
+    pub error: Option<&'static str>,
+    /// From the request head to the end of the response.
+    pub duration: Duration,
+    /// Body bytes sent to the client.
+    pub bytes_sent: u64,
+    /// Body bytes received from the client.
+    pub bytes_received: u64,
+}
