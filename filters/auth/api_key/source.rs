@@ -1,0 +1,234 @@
+//! Where an API key comes in a request.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http::uri::{PathAndQuery, Uri};
+use percent_encoding::percent_decode;
+use wiregate_sdk::types::FieldName;
+use wiregate_sdk::{Deserialize, Exchange, HeaderName, HeaderValue, JsonSchema, Request, header};
+
+/// Where an API key comes in a request.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(crate = "wiregate_sdk::serde", rename_all = "snake_case")]
+#[schemars(crate = "wiregate_sdk::schemars")]
+pub enum Place {
+    /// The value of this header field.
+    Header(FieldName),
+    /// The value of this query parameter. Mind that URLs end up in logs and histories.
+    Query(String),
+    /// The value of this cookie.
+    Cookie(String),
+    /// With `true`, the token of `Authorization: Bearer` (RFC 6750, 2.1).
+    Bearer(bool),
+}
+
+/// The running form of a [`Place`].
+pub(super) enum Source {
+    Header(HeaderName),
+    Query(Box<str>),
+    Cookie(Box<str>),
+    Bearer,
+}
+
+impl Source {
+    /// # Errors
+    /// Why keys cannot come there.
+    pub(super) fn new(place: Place) -> Result<Self, String> {
+        match place {
+            Place::Header(name) if *name == header::COOKIE => {
+                Err("expected a single value, found the field of all cookies, which `cookie: name` looks into".into())
+            }
+            Place::Header(name) if *name == header::AUTHORIZATION => {
+                Err("expected a field of its own, found `authorization`, which `bearer: true` looks into".into())
+            }
+            Place::Header(name) => Ok(Self::Header(name.into())),
+            Place::Query(name) if name.is_empty() => {
+                Err("expected the name of a query parameter, found nothing".into())
+            }
+            Place::Query(name) => Ok(Self::Query(name.into())),
+            Place::Cookie(name) if name.is_empty() || !name.bytes().all(is_token) => Err(format!(
+                "expected the name of a cookie, found `{}`",
+                name.escape_debug()
+            )),
+            Place::Cookie(name) => Ok(Self::Cookie(name.into())),
+            Place::Bearer(true) => Ok(Self::Bearer),
+            Place::Bearer(false) => Err("expected `bearer: true`, or another place".into()),
+        }
+    }
+
+    /// Calls with every key that came here; empty ones are none.
+    pub(super) fn find<'r>(&self, req: &'r Request<'_>, mut each: impl FnMut(Cow<'r, [u8]>)) {
+        let mut each = |key: Cow<'r, [u8]>| {
+            if !key.is_empty() {
+                each(key);
+            }
+        };
+        let fields = |name| {
+            req.headers()
+                .get_all(name)
+                .iter()
+                .map(HeaderValue::as_bytes)
+        };
+        match self {
+            Self::Header(name) => fields(name).for_each(|key| each(key.trim_ascii().into())),
+            Self::Bearer => fields(&header::AUTHORIZATION)
+                .filter_map(bearer)
+                .for_each(|key| each(key.into())),
+            Self::Cookie(name) => fields(&header::COOKIE)
+                .flat_map(cookies)
+                .filter(|(_, key, _)| *key == name.as_bytes())
+                .for_each(|(_, _, value)| each(value.into())),
+            Self::Query(name) => parameters(req.query())
+                .filter(|(_, key, _)| decode(key) == name.as_bytes())
+                .for_each(|(_, _, value)| each(decode(value))),
+        }
+    }
+
+    /// Takes what came here out of the target as received, which logs show.
+    pub(super) fn conceal(&self, exchange: &mut Exchange) {
+        if let Self::Query(name) = self
+            && let Some(target) = without(&exchange.target, name)
+        {
+            exchange.target = target;
+        }
+    }
+
+    /// Removes whatever came here.
+    pub(super) fn strip(&self, req: &mut Request<'_>) {
+        match self {
+            Self::Header(name) => {
+                req.headers_mut().remove(name);
+            }
+            Self::Bearer => {
+                let is_bearer = |value: &HeaderValue| bearer(value.as_bytes()).is_some();
+                if req
+                    .headers()
+                    .get_all(header::AUTHORIZATION)
+                    .iter()
+                    .any(is_bearer)
+                {
+                    req.headers_mut().remove(&header::AUTHORIZATION);
+                }
+            }
+            Self::Cookie(name) => strip_cookie(req, name),
+            Self::Query(name) => strip_parameter(req, name),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "the header field `{name}`"),
+            Self::Query(name) => write!(f, "the query parameter `{name}`"),
+            Self::Cookie(name) => write!(f, "the cookie `{name}`"),
+            Self::Bearer => f.write_str("`Authorization: Bearer`"),
+        }
+    }
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// The token of an `Authorization: Bearer`.
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(7)?;
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| token.trim_ascii())
+}
+
+/// The parts of a `Cookie` field: whole, name, value.
+fn cookies(field: &[u8]) -> impl Iterator<Item = (&[u8], &[u8], &[u8])> {
+    field.split(|byte| *byte == b';').map(|pair| {
+        let pair = pair.trim_ascii();
+        let equals = pair.iter().position(|byte| *byte == b'=');
+        match equals {
+            Some(at) => (
+                pair,
+                pair[..at].trim_ascii_end(),
+                pair[at + 1..].trim_ascii_start(),
+            ),
+            None => (pair, pair, &b""[..]),
+        }
+    })
+}
+
+/// The parts of a query: whole, name, value; the last two still encoded.
+fn parameters(query: &str) -> impl Iterator<Item = (&str, &str, &str)> {
+    query.split('&').map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (pair, name, value)
+    })
+}
+
+/// Undoes `application/x-www-form-urlencoded`.
+fn decode(text: &str) -> Cow<'_, [u8]> {
+    if text.contains('+') {
+        let spaced = text.replace('+', " ");
+        return percent_decode(spaced.as_bytes()).collect::<Vec<_>>().into();
+    }
+    percent_decode(text.as_bytes()).into()
+}
+
+fn strip_cookie(req: &mut Request<'_>, name: &str) {
+    let fields = || req.headers().get_all(header::COOKIE).iter();
+    let is_ours = |(_, key, _): &(&[u8], &[u8], &[u8])| *key == name.as_bytes();
+    if !fields().any(|field| cookies(field.as_bytes()).any(|cookie| is_ours(&cookie))) {
+        return;
+    }
+    let left: Vec<HeaderValue> = fields()
+        .filter_map(|field| {
+            let others = cookies(field.as_bytes()).filter(|cookie| !is_ours(cookie));
+            let others: Vec<&[u8]> = others.map(|(whole, _, _)| whole).collect();
+            let others = others.join(&b"; "[..]);
+            let value = HeaderValue::from_bytes(&others).expect("it was part of a value");
+            (!value.is_empty()).then_some(value)
+        })
+        .collect();
+    let mut headers = req.headers_mut();
+    headers.remove(&header::COOKIE);
+    for value in left {
+        headers.add(&header::COOKIE, value);
+    }
+}
+
+fn strip_parameter(req: &mut Request<'_>, name: &str) {
+    if let Some(target) = without(req.uri(), name) {
+        req.set_target(target);
+    }
+}
+
+/// A target without the parameters of this name; `None` where it has none of them.
+fn without(target: &Uri, name: &str) -> Option<Uri> {
+    let query = target.query()?;
+    let is_ours = |(_, key, _): &(&str, &str, &str)| decode(key) == name.as_bytes();
+    if !parameters(query).any(|parameter| is_ours(&parameter)) {
+        return None;
+    }
+    let others = parameters(query).filter(|parameter| !is_ours(parameter));
+    let others: Vec<&str> = others.map(|(whole, _, _)| whole).collect();
+    let path = match others.join("&").as_str() {
+        "" => target.path().to_owned(),
+        query => format!("{}?{query}", target.path()),
+    };
+    let mut parts = target.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(path).expect("it was part of a target"));
+    Some(Uri::from_parts(parts).expect("only the query is another"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_authority_outlives_the_removal_of_a_parameter() {
+        let target = Uri::from_static("http://example.com:81/a?key=1&x=1");
+        let left = without(&target, "key").unwrap();
+        assert_eq!(left, "http://example.com:81/a?x=1");
+        assert_eq!(without(&left, "key"), None);
+        assert_eq!(without(&Uri::from_static("/a"), "key"), None);
+    }
+}

@@ -1,0 +1,168 @@
+//! `basic_auth`: lets users in by name and password.
+
+mod credentials;
+mod password;
+#[cfg(test)]
+mod tests;
+mod users;
+mod verifier;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wiregate_sdk::{
+    Build, Deserialize, Filter, Flow, HeaderValue, Invalid, JsonSchema, Reply, Request, StatusCode,
+    header,
+};
+
+use credentials::{Credentials, Presented};
+pub use users::User;
+use users::Users;
+use verifier::{Unverified, Verifier};
+
+use super::challenge::challenge;
+
+/// Lets users in by name and password (HTTP Basic, RFC 7617), and tells the filters behind who it
+/// is: `consumer`, `identity.name` and `identity.groups` in their expressions.
+///
+/// | what happens | what the client gets |
+/// |---|---|
+/// | no `Authorization`, or one of another scheme | 401, reason `missing_credentials` |
+/// | an unknown user, or a wrong password | 401, reason `invalid_credentials` |
+/// | no valid credentials at all: no Base64 or colon, control characters, more than 1 KiB, two fields | 401, reason `invalid_credentials` |
+/// | too many passwords are being verified | 503 with `Retry-After: 1`, reason `busy` |
+/// | a verification breaks down | 500, reason `verification_failed` |
+///
+/// A 401 comes with `WWW-Authenticate: Basic realm="…", charset="UTF-8"`. Whether a user exists
+/// cannot be told from the reply, nor from how long it takes: unknown names are verified as well,
+/// against the password of a user that is picked by the name. The upstream does not see the
+/// credentials, unless `strip` is `false`.
+///
+/// Passwords are best kept as hashes: argon2id (`argon2`, at most 256 MiB of memory, 16 rounds and
+/// 16 lanes) or bcrypt (`htpasswd -nB`, at most cost 16). To verify one takes much time on purpose,
+/// so this happens beside the traffic, as many at a time as there are processors, with 16 more
+/// waiting for each. Who comes in is let in for a minute without another verification, as long as
+/// the user's hash is the same. Against guessing, put a `rate_limit` before this filter.
+///
+/// bcrypt sees no more than 72 bytes of a password; longer ones are refused for such users.
+///
+/// ```yaml
+/// - basic_auth:
+///     realm: metrics
+///     users:
+///       - name: alice
+///         password_hash: $2b$10$abcdefghijklmnopqrstuuv1uPsmDSDoBmnHzpfFQ6Smfn7GwYk1i
+///         groups: [admins]
+///       - { name: bob, password: "${env:BOB_PASSWORD}" }
+/// ```
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(crate = "wiregate_sdk::serde", deny_unknown_fields)]
+#[schemars(crate = "wiregate_sdk::schemars")]
+pub struct Config {
+    /// What the challenge of a 401 says the password is for.
+    #[serde(default = "realm")]
+    realm: String,
+    /// Who may come in.
+    #[serde(default)]
+    users: Vec<User>,
+    /// The absolute path of a file with more users, as `htpasswd -B` writes it: a line `name:hash`
+    /// each, bcrypt only. It is read at start and at each reload.
+    #[serde(default)]
+    htpasswd: Option<PathBuf>,
+    /// Whether the credentials are removed before the request is sent on.
+    #[serde(default = "yes")]
+    strip: bool,
+}
+
+fn realm() -> String {
+    "restricted".into()
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The running form of `basic_auth`.
+pub struct BasicAuth {
+    users: Users,
+    verifier: Arc<Verifier>,
+    strip: bool,
+    missing: Reply,
+    refused: Reply,
+}
+
+impl Filter for BasicAuth {
+    const NAME: &'static str = "basic_auth";
+    type Config = Config;
+    type State = ();
+
+    fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
+        let challenge = challenge("Basic", &config.realm, ", charset=\"UTF-8\"")?;
+        let refusal = |reason, detail| {
+            Reply::problem(StatusCode::UNAUTHORIZED, reason)
+                .header(header::WWW_AUTHENTICATE, challenge.clone())
+                .detail(detail)
+        };
+        Ok(Self {
+            users: Users::new(config.users, config.htpasswd.as_deref())?,
+            verifier: cx.keep("verifier", Verifier::new),
+            strip: config.strip,
+            missing: refusal(
+                "missing_credentials",
+                "a user name and password are expected",
+            ),
+            refused: refusal(
+                "invalid_credentials",
+                "the user name and password are not accepted",
+            ),
+        })
+    }
+
+    async fn request(&self, req: &mut Request<'_>, (): &mut ()) -> Flow {
+        let credentials = match credentials::presented(req.headers()) {
+            Presented::None => return Err(self.missing.clone()),
+            Presented::Malformed => return Err(self.refused.clone()),
+            Presented::One(credentials) => credentials,
+        };
+        if !self.verify(&credentials, req).await? {
+            return Err(self.refused.clone());
+        }
+        if self.strip {
+            req.headers_mut().remove(&header::AUTHORIZATION);
+        }
+        Ok(())
+    }
+}
+
+impl BasicAuth {
+    /// Whether these are the credentials of a user, who is then known to the exchange.
+    async fn verify(
+        &self,
+        credentials: &Credentials,
+        req: &mut Request<'_>,
+    ) -> Result<bool, Reply> {
+        let (user, is_known) = self.users.find(&credentials.name);
+        let now = req.now().instant;
+        let verified = self.verifier.verify(user, is_known, credentials, now).await;
+        match verified {
+            Ok(true) => {
+                req.exchange.identity = Some(user.identity.clone());
+                Ok(true)
+            }
+            Ok(false) => Ok(false),
+            Err(Unverified::Busy) => Err(busy()),
+            Err(Unverified::Failed) => Err(failed()),
+        }
+    }
+}
+
+fn busy() -> Reply {
+    Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "busy")
+        .header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+        .detail("too many passwords are being verified, try again in 1 s")
+}
+
+fn failed() -> Reply {
+    Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "verification_failed")
+        .log("the verification of a password panicked or was cancelled")
+}

@@ -1,0 +1,5 @@
+//! Filters that establish who is calling.
+
+pub mod api_key;
+pub mod basic_auth;
+mod challenge;

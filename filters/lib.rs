@@ -1,0 +1,28 @@
+//! The filters that come with Wiregate.
+//!
+//! [`all`] is the list. Adding a filter means adding its file and its line here.
+
+pub mod auth;
+pub mod security;
+pub mod traffic;
+pub mod transform;
+
+use wiregate_sdk::Registry;
+
+/// Every filter that comes with Wiregate.
+#[must_use]
+pub fn all() -> Registry {
+    Registry::new()
+        .add::<auth::api_key::ApiKey>()
+        .add::<auth::basic_auth::BasicAuth>()
+        .add::<security::body_limit::BodyLimit>()
+        .add::<security::cors::Cors>()
+        .add::<security::ip::Ip>()
+        .add::<traffic::rate_limit::RateLimit>()
+        .add::<transform::compress::Compress>()
+        .add::<transform::headers::Headers>()
+        .add::<transform::redirect::Redirect>()
+        .add::<transform::request_id::RequestId>()
+        .add::<transform::respond::Respond>()
+        .add::<transform::rewrite::Rewrite>()
+}

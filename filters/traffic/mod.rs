@@ -1,0 +1,3 @@
+//! Filters that say how much may pass.
+
+pub mod rate_limit;

@@ -1,0 +1,313 @@
+use std::time::Duration;
+
+use sfv::{List, ListEntry, Parser};
+use wiregate_sdk::testing::{Probe, Seen, probe, refusal};
+
+use super::*;
+
+async fn get(filter: &Probe) -> Seen {
+    filter.get("/").send().await
+}
+
+/// How many of so many requests pass.
+async fn passing(filter: &Probe, requests: usize) -> usize {
+    let mut passed = 0;
+    for _ in 0..requests {
+        passed += usize::from(get(filter).await.status() == 200);
+    }
+    passed
+}
+
+#[tokio::test]
+async fn refuses_the_hundred_and_first_and_recovers() {
+    let filter = probe::<RateLimit>("100/min");
+    assert_eq!(passing(&filter, 100).await, 100);
+    let seen = get(&filter).await;
+    assert_eq!((seen.status(), seen.reason()), (429, Some("rate_limited")));
+    assert_eq!(seen.header("retry-after"), Some("1"));
+    filter.clock().advance(Duration::from_millis(599));
+    assert_eq!(get(&filter).await.status(), 429);
+    filter.clock().advance(Duration::from_millis(1));
+    assert_eq!(passing(&filter, 2).await, 1);
+    filter.clock().advance(Duration::from_secs(60));
+    assert_eq!(passing(&filter, 101).await, 100);
+}
+
+#[tokio::test]
+async fn refused_requests_are_not_counted() {
+    let filter = probe::<RateLimit>("1/10s");
+    assert_eq!(passing(&filter, 50).await, 1);
+    filter.clock().advance(Duration::from_secs(10));
+    assert_eq!(passing(&filter, 50).await, 1);
+}
+
+#[tokio::test]
+async fn tells_how_long_to_wait_rounded_up() {
+    let filter = probe::<RateLimit>("1/10s");
+    get(&filter).await;
+    filter.clock().advance(Duration::from_millis(2_500));
+    assert_eq!(get(&filter).await.header("retry-after"), Some("8"));
+    let fast = probe::<RateLimit>("1/10ms");
+    get(&fast).await;
+    assert_eq!(get(&fast).await.header("retry-after"), Some("1"));
+}
+
+#[tokio::test]
+async fn a_burst_may_differ_from_the_limit() {
+    let filter = probe::<RateLimit>("{ limit: 1/s, burst: 5 }");
+    assert_eq!(passing(&filter, 9).await, 5);
+    filter.clock().advance(Duration::from_secs(2));
+    assert_eq!(passing(&filter, 9).await, 2);
+    let one_by_one = probe::<RateLimit>("{ limit: 100/s, burst: 1 }");
+    assert_eq!(passing(&one_by_one, 9).await, 1);
+}
+
+#[tokio::test]
+async fn addresses_do_not_disturb_each_other() {
+    let filter = probe::<RateLimit>("2/min");
+    assert_eq!(passing(&filter, 5).await, 2);
+    for expected in [200, 200, 429] {
+        let seen = filter.get("/").from("192.0.2.2").send().await;
+        assert_eq!(seen.status(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_network_of_ipv6_is_one_client() {
+    let filter = probe::<RateLimit>("1/min");
+    for (address, expected) in [
+        ("2001:db8::1", 200),
+        ("2001:db8::ffff:1", 429),
+        ("2001:db8:0:1::1", 200),
+        ("::ffff:10.0.0.1", 200),
+        ("::ffff:10.0.0.2", 200),
+        ("10.0.0.1", 429),
+    ] {
+        let seen = filter.get("/").from(address).send().await;
+        assert_eq!(seen.status(), expected, "{address}");
+    }
+    let narrow = probe::<RateLimit>("{ limit: 1/min, by: client.address, ipv6_prefix: 128 }");
+    for address in ["2001:db8::1", "2001:db8::2"] {
+        assert_eq!(narrow.get("/").from(address).send().await.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn counts_by_header_consumer_or_for_everybody() {
+    let by_header = probe::<RateLimit>(r#"{ limit: 1/min, by: 'request.headers["x-key"]' }"#);
+    for (key, expected) in [("a", 200), ("a", 429), ("b", 200)] {
+        let seen = by_header.get("/").header("x-key", key).send().await;
+        assert_eq!(seen.status(), expected, "{key}");
+    }
+    let by_consumer = probe::<RateLimit>("{ limit: 1/min, by: consumer }");
+    for (name, expected) in [("ann", 200), ("bob", 200), ("ann", 429)] {
+        let seen = by_consumer.get("/").identity(name).send().await;
+        assert_eq!(seen.status(), expected, "{name}");
+    }
+    let everybody = probe::<RateLimit>(r#"{ limit: 1/min, by: '"all"' }"#);
+    for (address, expected) in [("10.0.0.1", 200), ("10.0.0.2", 429)] {
+        let seen = everybody.get("/").from(address).send().await;
+        assert_eq!(seen.status(), expected, "{address}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_the_key_is_empty_for_shares_a_limit() {
+    let filter = probe::<RateLimit>("{ limit: 2/min, by: consumer }");
+    let anonymous = |address| filter.get("/").from(address).send();
+    assert_eq!(anonymous("10.0.0.1").await.status(), 200);
+    assert_eq!(anonymous("10.0.0.2").await.status(), 200);
+    assert_eq!(anonymous("10.0.0.3").await.status(), 429);
+}
+
+#[tokio::test]
+async fn a_key_without_value_ends_the_request() {
+    let filter = probe::<RateLimit>(r"{ limit: 1/min, by: 'string(1 / (client.port - 40000))' }");
+    let seen = get(&filter).await;
+    assert_eq!(
+        (seen.status(), seen.reason()),
+        (500, Some("condition_failed"))
+    );
+    assert_eq!(seen.header("ratelimit"), None);
+}
+
+#[tokio::test]
+async fn a_reload_keeps_the_count_unless_the_limit_is_another() {
+    let filter = probe::<RateLimit>("3/min");
+    assert_eq!(passing(&filter, 2).await, 2);
+    let filter = filter.reload::<RateLimit>("{ limit: 3/min, headers: legacy }");
+    assert_eq!(passing(&filter, 2).await, 1);
+    let filter = filter.reload::<RateLimit>("4/min");
+    assert_eq!(passing(&filter, 5).await, 4);
+    let filter = filter.reload::<RateLimit>("{ limit: 4/min, burst: 2 }");
+    assert_eq!(passing(&filter, 5).await, 2);
+    let filter = filter.reload::<RateLimit>("{ limit: 4/min, burst: 2, by: route }");
+    assert_eq!(passing(&filter, 5).await, 2);
+}
+
+/// The items of a field after the draft: a policy's name, with integers as parameters.
+fn items(field: &str) -> Vec<(String, Vec<(String, i64)>)> {
+    let list: List = Parser::new(field).parse().unwrap();
+    let items = list.into_iter().map(|entry| {
+        let ListEntry::Item(item) = entry else {
+            panic!("an inner list in {field}");
+        };
+        let name = item.bare_item.as_string().unwrap().as_str().to_owned();
+        let parameters = item.params.iter().map(|(key, value)| {
+            let value = i64::from(value.as_integer().unwrap());
+            assert!(value >= 0, "{field}");
+            (key.as_str().to_owned(), value)
+        });
+        (name, parameters.collect())
+    });
+    items.collect()
+}
+
+fn item(name: &str, parameters: &[(&str, i64)]) -> (String, Vec<(String, i64)>) {
+    let parameters = parameters
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), *value));
+    (name.to_owned(), parameters.collect())
+}
+
+#[tokio::test]
+async fn responses_tell_where_the_client_stands_as_the_draft_has_it() {
+    let filter = probe::<RateLimit>("3/min");
+    for remaining in [2, 1, 0] {
+        let seen = get(&filter).await;
+        let policy = items(seen.header("ratelimit-policy").unwrap());
+        assert_eq!(policy, [item("rate_limit", &[("q", 3), ("w", 60)])]);
+        let current = items(seen.header("ratelimit").unwrap());
+        assert_eq!(
+            current,
+            [item("rate_limit", &[("r", remaining), ("t", 20)])]
+        );
+    }
+    let seen = get(&filter).await;
+    assert_eq!(seen.status(), 429);
+    let current = items(seen.header("ratelimit").unwrap());
+    assert_eq!(current, [item("rate_limit", &[("r", 0), ("t", 20)])]);
+    assert_eq!(seen.header("retry-after"), Some("20"));
+    assert_eq!(seen.header("x-ratelimit-limit"), None);
+}
+
+#[tokio::test]
+async fn a_policy_has_whole_seconds_and_tells_another_burst() {
+    let policy = async |options: &str| {
+        let seen = get(&probe::<RateLimit>(options)).await;
+        items(seen.header("ratelimit-policy").unwrap())
+    };
+    assert_eq!(
+        policy("{ limit: 1000/h, burst: 5 }").await,
+        [item(
+            "rate_limit",
+            &[("q", 1000), ("w", 3600), ("wiregate-burst", 5)]
+        )]
+    );
+    assert_eq!(
+        policy("5/100ms").await,
+        [item("rate_limit", &[("q", 50), ("w", 1)])]
+    );
+    assert_eq!(
+        policy("10/1500ms").await,
+        [item("rate_limit", &[("q", 13), ("w", 2)])]
+    );
+}
+
+#[test]
+fn a_policy_is_named_by_the_filter() {
+    let limit = "1/s".parse().unwrap();
+    let fields = |label: &str| Fields::new(Headers::Draft, label, limit, NonZeroU32::MIN);
+    let policy = |label: &str| {
+        let fields = fields(label).ok().unwrap();
+        fields.policy().unwrap().to_str().unwrap().to_owned()
+    };
+    assert_eq!(items(&policy("a \"b\" \\c"))[0].0, "a \"b\" \\c");
+    let invalid = fields("größe").err().unwrap();
+    assert!(invalid.to_string().contains("printable ASCII"));
+    assert!(Fields::new(Headers::Legacy, "größe", limit, NonZeroU32::MIN).is_ok());
+}
+
+#[tokio::test]
+async fn the_older_fields_count_in_the_burst() {
+    let filter = probe::<RateLimit>("{ limit: 3/min, headers: legacy }");
+    get(&filter).await;
+    let seen = get(&filter).await;
+    assert_eq!(seen.header("x-ratelimit-limit"), Some("3"));
+    assert_eq!(seen.header("x-ratelimit-remaining"), Some("1"));
+    assert_eq!(seen.header("x-ratelimit-reset"), Some("40"));
+    assert_eq!(seen.header("ratelimit"), None);
+    let uneven = get(&probe::<RateLimit>(
+        "{ limit: 7/min, headers: legacy, burst: 1 }",
+    ))
+    .await;
+    assert_eq!(uneven.header("x-ratelimit-reset"), Some("9"));
+}
+
+#[tokio::test]
+async fn both_or_none_of_them_can_be_had() {
+    let names = ["ratelimit", "ratelimit-policy", "x-ratelimit-limit"];
+    let both = get(&probe::<RateLimit>("{ limit: 1/s, headers: both }")).await;
+    assert!(names.iter().all(|name| both.header(name).is_some()));
+    let filter = probe::<RateLimit>("{ limit: 1/s, headers: none }");
+    let none = get(&filter).await;
+    assert!(names.iter().all(|name| none.header(name).is_none()));
+    assert_eq!(get(&filter).await.header("retry-after"), Some("1"));
+}
+
+#[tokio::test]
+async fn fields_of_the_upstream_stay_where_they_are_stricter() {
+    let filter = probe::<RateLimit>("{ limit: 10/min, headers: both }");
+    let call = filter.get("/").answer_header("ratelimit", "\"up\";r=1");
+    let call = call.answer_header("x-ratelimit-remaining", "1");
+    let seen = call.send().await;
+    let fields = seen.response.headers.get_all("ratelimit");
+    assert_eq!(fields.iter().count(), 2);
+    assert_eq!(seen.header("x-ratelimit-remaining"), Some("1"));
+    assert_eq!(seen.header("x-ratelimit-limit"), None);
+    let call = filter.get("/").answer_header("x-ratelimit-remaining", "50");
+    let seen = call.send().await;
+    assert_eq!(seen.header("x-ratelimit-remaining"), Some("8"));
+}
+
+#[test]
+fn refuses_options_out_of_bounds() {
+    for (options, message) in [
+        ("100", "expected a rate"),
+        ("{}", "limit"),
+        (
+            "{ limit: 2000000/s }",
+            "expected at most 1000000 requests per second, found `2000000/s`",
+        ),
+        (
+            "{ limit: 1/day, burst: 40000 }",
+            "1:24: expected a burst that `1/day` fills within 36500d",
+        ),
+        ("{ limit: 1/s, burst: 0 }", "1:22: "),
+        (
+            "{ limit: 1/s, keys: 0 }",
+            "1:21: expected 1 to 10000000, found `0`",
+        ),
+        ("{ limit: 1/s, keys: 10000001 }", "expected 1 to 10000000"),
+        (
+            "{ limit: 1/s, ipv6_prefix: 0 }",
+            "1:28: expected 1 to 128, found `0`",
+        ),
+        ("{ limit: 1/s, ipv6_prefix: 129 }", "expected 1 to 128"),
+        (
+            "{ limit: 1/s, by: consumer, ipv6_prefix: 64 }",
+            "expected with `by: client.address` only",
+        ),
+        (
+            "{ limit: 1/s, by: clint.address }",
+            "did you mean `client.address`",
+        ),
+        (
+            "{ limit: 1/s, headers: all }",
+            "1:24: unknown value `all`, expected one of `draft`",
+        ),
+    ] {
+        let refused = refusal::<RateLimit>(options);
+        assert!(refused.contains(message), "{options}: {refused}");
+    }
+}

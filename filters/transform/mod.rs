@@ -1,0 +1,12 @@
+//! Filters that change what passes, or answer in its place.
+
+mod field;
+mod host;
+mod url;
+
+pub mod compress;
+pub mod headers;
+pub mod redirect;
+pub mod request_id;
+pub mod respond;
+pub mod rewrite;

@@ -1,0 +1,125 @@
+//! Queries, taken as names and values (the form that HTML forms send).
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+use wiregate_sdk::types::{OneOrMany, Pairs};
+use wiregate_sdk::{Deserialize, Facts, Invalid, JsonSchema, Template};
+
+use super::super::headers::check_renames;
+use super::super::url::{component, query as encoded};
+
+/// Changes to the parameters of the query, in the order in which they are done.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(crate = "wiregate_sdk::serde", default, deny_unknown_fields)]
+#[schemars(crate = "wiregate_sdk::schemars", rename = "QueryEdits")]
+pub(super) struct Config {
+    /// Parameters to remove.
+    remove: Option<OneOrMany<String>>,
+    /// Parameters to rename: old name, new name.
+    rename: Pairs<String, String>,
+    /// Parameters to set, each in place of all values that it has.
+    set: Pairs<String, Template>,
+    /// Values to add, each behind those that its parameter has.
+    add: Pairs<String, OneOrMany<Template>>,
+}
+
+/// What becomes of a query.
+pub(super) struct Query {
+    remove: Vec<String>,
+    rename: Vec<Rename>,
+    set: Vec<String>,
+    /// What is put behind the rest: `name=` encoded, and the value.
+    write: Vec<(String, Template)>,
+}
+
+struct Rename {
+    from: String,
+    to: String,
+    /// The new name, encoded.
+    written: String,
+}
+
+impl Query {
+    /// Settles the options.
+    ///
+    /// # Errors
+    /// What of them cannot work.
+    pub(super) fn build(config: Config) -> Result<Self, Invalid> {
+        check_renames(&config.rename, "query.rename")?;
+        let set = config.set.iter().map(|(name, _)| name.clone()).collect();
+        let add = config.add.into_iter();
+        let added = add
+            .flat_map(|(name, values)| values.into_iter().map(move |value| (name.clone(), value)));
+        let query = Self {
+            remove: config.remove.into_iter().flatten().collect(),
+            rename: config.rename.into_iter().map(Rename::new).collect(),
+            set,
+            write: (config.set.into_iter().chain(added))
+                .map(|(name, value)| (component(&name).chain(["="]).collect(), value))
+                .collect(),
+        };
+        if query.remove.is_empty() && query.rename.is_empty() && query.write.is_empty() {
+            let message = "expected at least one of `remove`, `rename`, `set` and `add`";
+            return Err(Invalid::at("query", message));
+        }
+        Ok(query)
+    }
+
+    /// The query that this one becomes. Parameters that nothing is done to stay as they are
+    /// written.
+    pub(super) fn rewrite(&self, query: &str, facts: &Facts<'_>) -> String {
+        let mut out = String::with_capacity(query.len() + 32 * self.write.len());
+        let mut put = |parts: [&str; 2]| {
+            if !out.is_empty() {
+                out.push('&');
+            }
+            out.extend(parts);
+        };
+        for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+            let end = parameter.find('=').unwrap_or(parameter.len());
+            let (written, value) = parameter.split_at(end);
+            let name = decoded(written);
+            if self.remove.iter().any(|gone| **gone == *name) {
+                continue;
+            }
+            let renamed = self.rename.iter().find(|rename| *rename.from == *name);
+            let (name, written) = match renamed {
+                Some(rename) => (&*rename.to, &*rename.written),
+                None => (&*name, written),
+            };
+            if !self.set.iter().any(|set| set == name) {
+                put([written, value]);
+            }
+        }
+        for (name, template) in &self.write {
+            if let Some(value) = render(template, facts) {
+                put([name, &component(&value).collect::<Cow<'_, str>>()]);
+            }
+        }
+        encoded(&out).into_owned()
+    }
+}
+
+impl Rename {
+    fn new((from, to): (String, String)) -> Self {
+        let written = component(&to).collect();
+        Self { from, to, written }
+    }
+}
+
+/// A name as it is meant: `%XX` decoded, and `+` for a space.
+fn decoded(written: &str) -> Cow<'_, str> {
+    if !written.contains(['%', '+']) {
+        return Cow::Borrowed(written);
+    }
+    let spaced = written.replace('+', " ");
+    let decoded = percent_decode_str(&spaced).decode_utf8_lossy();
+    Cow::Owned(decoded.into_owned())
+}
+
+/// The value of a template; `None` where it has none, as in header fields.
+fn render<'a>(template: &'a Template, facts: &Facts<'a>) -> Option<Cow<'a, str>> {
+    let value = template.render(facts).ok()?;
+    (!value.is_empty() || template.constant().is_some()).then_some(value)
+}
