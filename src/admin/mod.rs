@@ -1,0 +1,177 @@
+//! The admin listener: metrics, probes, the running configuration, and reloads.
+//!
+//! It answers on a loopback address or a Unix socket only, and never to a web page: requests
+//! with an `Origin`, or for a host that is not this machine, are refused.
+
+mod socket;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+use http::{Method, Response, StatusCode, header};
+use pingora_core::apps::http_app::ServeHttp;
+use pingora_core::protocols::http::ServerSession;
+use serde_json::{Value, json};
+
+use crate::config::report;
+use crate::proxy::Shared;
+use crate::reload::Reloader;
+
+pub use socket::{Bind, Socket, serve};
+
+type Answer = Response<Vec<u8>>;
+
+/// The admin API of one gateway.
+pub struct Admin {
+    shared: Arc<Shared>,
+    reloader: Arc<Reloader>,
+}
+
+impl Admin {
+    /// The admin API of a gateway.
+    pub fn new(shared: Arc<Shared>, reloader: Arc<Reloader>) -> Arc<Self> {
+        Arc::new(Self { shared, reloader })
+    }
+
+    async fn answer(&self, method: &Method, path: &str, query: &str) -> Answer {
+        match (method, path) {
+            (&Method::GET, "/metrics") => self.metrics(),
+            (&Method::GET, "/livez") => text(StatusCode::OK, "ok\n"),
+            (&Method::GET, "/readyz") => self.ready(query.split('&').any(|part| part == "verbose")),
+            (&Method::GET, "/config") => {
+                self.config(query.split('&').any(|part| part == "format=yaml"))
+            }
+            (&Method::POST, "/reload") => self.reload().await,
+            (_, "/metrics" | "/livez" | "/readyz" | "/config") => not_allowed("GET"),
+            (_, "/reload") => not_allowed("POST"),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "there are: GET /metrics /livez /readyz /config, POST /reload\n",
+            ),
+        }
+    }
+
+    fn metrics(&self) -> Answer {
+        let mut answer = Response::new(self.shared.render_metrics());
+        let kind = "text/plain; version=0.0.4; charset=utf-8";
+        answer
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
+        answer
+    }
+
+    fn ready(&self, verbose: bool) -> Answer {
+        let draining = self.shared.draining.load(Ordering::Acquire);
+        let status = if draining {
+            StatusCode::SERVICE_UNAVAILABLE
+        } else {
+            StatusCode::OK
+        };
+        let word = if draining { "draining\n" } else { "ok\n" };
+        if !verbose {
+            return text(status, word);
+        }
+        let live = self.shared.live.load();
+        let upstreams: serde_json::Map<String, Value> = (live.upstreams.iter())
+            .map(|(name, upstream)| {
+                let healthy = upstream
+                    .endpoints
+                    .iter()
+                    .filter(|endpoint| endpoint.is_healthy())
+                    .count();
+                let state = json!({ "healthy": healthy, "endpoints": upstream.endpoints.len() });
+                (name.to_string(), state)
+            })
+            .collect();
+        let body =
+            json!({ "ready": !draining, "generation": live.generation, "upstreams": upstreams });
+        document(status, &body)
+    }
+
+    fn config(&self, yaml: bool) -> Answer {
+        let live = self.shared.live.load();
+        let body = json!({ "generation": live.generation, "config": live.effective });
+        if !yaml {
+            return document(StatusCode::OK, &body);
+        }
+        match serde_yaml::to_string(&body) {
+            Ok(body) => typed(StatusCode::OK, "application/yaml", body),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+        }
+    }
+
+    async fn reload(&self) -> Answer {
+        match self.reloader.reload_aside().await {
+            Some(Ok(generation)) => document(StatusCode::OK, &json!({ "generation": generation })),
+            Some(Err(refused)) => {
+                let (sources, problems) = (&refused.sources, &refused.problems);
+                let body = json!({
+                    "problems": report::json(problems),
+                    "text": report::text(problems, sources, false),
+                });
+                document(StatusCode::UNPROCESSABLE_ENTITY, &body)
+            }
+            None => text(StatusCode::INTERNAL_SERVER_ERROR, "the reload failed\n"),
+        }
+    }
+}
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Answer {
+        let head = session.req_header();
+        if let Some(refusal) = refuse_web_pages(head) {
+            return refusal;
+        }
+        let (method, uri) = (head.method.clone(), head.uri.clone());
+        self.answer(&method, uri.path(), uri.query().unwrap_or(""))
+            .await
+    }
+}
+
+/// A browser on this machine must not be led here by a page from elsewhere.
+fn refuse_web_pages(head: &pingora_http::RequestHeader) -> Option<Answer> {
+    let host = wiregate_sdk::host_of(head);
+    let ip = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<std::net::IpAddr>();
+    let local = host.is_empty() || host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback());
+    let refused = !local || head.headers.contains_key(header::ORIGIN);
+    refused.then(|| {
+        text(
+            StatusCode::FORBIDDEN,
+            "the admin API does not answer web pages\n",
+        )
+    })
+}
+
+fn not_allowed(allow: &'static str) -> Answer {
+    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, &format!("use {allow}\n"));
+    answer
+        .headers_mut()
+        .insert(header::ALLOW, http::HeaderValue::from_static(allow));
+    answer
+}
+
+fn text(status: StatusCode, body: &str) -> Answer {
+    typed(status, "text/plain; charset=utf-8", body.to_owned())
+}
+
+fn document(status: StatusCode, body: &Value) -> Answer {
+    typed(status, "application/json", format!("{body:#}\n"))
+}
+
+fn typed(status: StatusCode, kind: &'static str, body: String) -> Answer {
+    let mut answer = Response::new(body.into_bytes());
+    *answer.status_mut() = status;
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
+    answer.headers_mut().insert(
+        header::CACHE_CONTROL,
+        http::HeaderValue::from_static("no-store"),
+    );
+    answer
+}

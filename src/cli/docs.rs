@@ -1,0 +1,37 @@
+//! `wiregate docs`.
+
+mod page;
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use wiregate_sdk::Registry;
+
+use self::page::Page;
+use super::Outcome;
+use crate::config::schema::generator;
+
+/// Write the reference page of each filter, and a list of them, into a folder.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The folder; it is made where it is not there.
+    #[arg(long, default_value = "docs/filters")]
+    out: PathBuf,
+}
+
+pub(super) fn run(registry: &Registry, arguments: &Arguments) -> Outcome {
+    std::fs::create_dir_all(&arguments.out)?;
+    let mut list = String::from("# Filters\n\nGenerated from the code by `wiregate docs`.\n\n");
+    for entry in registry.entries() {
+        let mut generator = generator();
+        let schema = entry.schema(&mut generator).to_value();
+        let definitions = Value::Object(generator.take_definitions(true));
+        let page = Page::new(&schema, &definitions);
+        let _ = writeln!(list, "- [`{0}`]({0}.md): {1}", entry.name, page.summary());
+        let file = arguments.out.join(format!("{}.md", entry.name));
+        std::fs::write(file, page.write(entry.name))?;
+    }
+    std::fs::write(arguments.out.join("README.md"), list)?;
+    Ok(())
+}

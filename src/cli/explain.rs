@@ -1,0 +1,71 @@
+//! `wiregate explain`.
+
+mod answer;
+mod asked;
+mod page;
+
+use std::net::IpAddr;
+
+use wiregate_sdk::Registry;
+
+use self::answer::Answer;
+use self::asked::Asked;
+use super::{ConfigArgument, Failure, Format, Outcome, colour};
+use crate::observe::metrics::Metrics;
+use crate::reload;
+
+/// Say which route takes a request, and why.
+///
+/// Nothing is sent, and no gateway needs to run: the configuration is compiled as a start would,
+/// and the request goes through the same normalisation and the same look-up. Shows the route that
+/// wins, why the ones that come close do not, and the filters that would run, in their order.
+///
+/// Exits with 1 where the gateway would refuse the request itself: no route (404), a path that is
+/// not valid (400), or a `when` without a value (500). Exits with 78 where the configuration is
+/// refused.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    config: ConfigArgument,
+    /// The request's method, such as GET.
+    method: String,
+    /// `http://host/path?query`, or only a path and query. It is taken as it is written, so that
+    /// `..` and escapes can be tried.
+    url: String,
+    /// A header field of the request, as `name: value`; may be repeated. `host` goes before the
+    /// URL's.
+    #[arg(long, short = 'H', value_name = "FIELD")]
+    header: Vec<String>,
+    /// The client's address.
+    #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
+    client: IpAddr,
+    /// The form of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[expect(clippy::print_stdout, reason = "this is the command's answer")]
+pub(super) fn run(registry: &Registry, arguments: &Arguments) -> Outcome {
+    let Arguments {
+        method,
+        url,
+        header,
+        client,
+        ..
+    } = arguments;
+    let asked = Asked::read(method, url, header, *client).map_err(Failure::Other)?;
+    let loaded = reload::load(&arguments.config.config, registry, &Metrics::new(), None)
+        .map_err(|refused| Failure::Refused(Box::new(refused)))?;
+    let answer = Answer::find(&loaded.snapshot, registry, &asked);
+    match arguments.format {
+        Format::Json => println!(
+            "{:#}",
+            serde_json::to_value(&answer).expect("an answer is plain data")
+        ),
+        Format::Text => print!("{}", page::text(&answer, colour(&std::io::stdout()))),
+    }
+    match answer.route {
+        Some(_) => Ok(()),
+        None => Err(Failure::No),
+    }
+}

@@ -1,0 +1,269 @@
+//! Chains out of the filters that a route lists.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use wiregate_sdk::build::Kept;
+use wiregate_sdk::value::{Node, Place, Problem, Raw, Value, did_you_mean};
+use wiregate_sdk::{Build, Chain, Link};
+
+use super::{Config, Context, RouteConfig, Tasks, Told, Upstreams};
+use crate::upstream::Upstream;
+
+/// Builds filters, each named one once, and puts them into chains.
+pub(super) struct Builder<'a> {
+    cx: &'a Context<'a>,
+    kept: &'a Kept,
+    tasks: &'a mut Tasks,
+    told: &'a Told<'a>,
+    problems: &'a mut Vec<Problem>,
+    /// The named filters; `None` where one could not be built, which has been said.
+    named: HashMap<String, Option<(Link, bool)>>,
+}
+
+/// A filter as it is written: its word and its options.
+struct Written<'v> {
+    word: &'v str,
+    place: &'v Place,
+    options: Option<&'v Value>,
+}
+
+impl<'a> Builder<'a> {
+    /// Builds the named filters.
+    pub(super) fn new(
+        config: &Config,
+        cx: &'a Context<'a>,
+        kept: &'a Kept,
+        tasks: &'a mut Tasks,
+        told: &'a Told<'a>,
+        problems: &'a mut Vec<Problem>,
+    ) -> Self {
+        let mut builder = Self {
+            cx,
+            kept,
+            tasks,
+            told,
+            problems,
+            named: HashMap::new(),
+        };
+        builder.name_all(&config.filters);
+        builder
+    }
+
+    fn name_all(&mut self, filters: &IndexMap<String, Raw>) {
+        for (name, Raw(value)) in filters {
+            let built = if self.cx.registry.get(name).is_some() {
+                let message = format!("`{name}` is the name of a built-in filter");
+                self.say(
+                    &value.place,
+                    message,
+                    Some("choose another name".to_owned()),
+                );
+                None
+            } else {
+                self.written(value).and_then(|written| {
+                    let scope = format!("named\u{0}{name}");
+                    self.build(&written, name, "", scope)
+                })
+            };
+            self.named.insert(name.clone(), built);
+        }
+    }
+
+    /// Builds the filters that run on every route.
+    pub(super) fn global(&mut self, filters: &[Raw]) -> Vec<Link> {
+        let mut chain = Chain::default();
+        let mut answered = None;
+        for (position, Raw(value)) in filters.iter().enumerate() {
+            let scope = format!("all_routes\u{0}{position}");
+            self.push(&mut chain, value, "", &scope, &mut answered);
+        }
+        chain.links
+    }
+
+    /// Adds a route's own filters to its chain.
+    pub(super) fn extend(&mut self, chain: &mut Chain, route: &RouteConfig) {
+        let mut answered = (chain.links.iter())
+            .find(|link| self.answers(link))
+            .map(|link| link.label.clone());
+        for (position, Raw(value)) in route.filters.iter().enumerate() {
+            // What a filter keeps belongs to its route and to its place among its like.
+            let scope = format!("route\u{0}{}\u{0}{position}", route.name.value);
+            self.push(chain, value, &route.name, &scope, &mut answered);
+        }
+    }
+
+    fn push(
+        &mut self,
+        chain: &mut Chain,
+        value: &Value,
+        route: &str,
+        scope: &str,
+        answered: &mut Option<String>,
+    ) {
+        let Some(written) = self.written(value) else {
+            return;
+        };
+        if let Some(by) = answered {
+            let message = format!(
+                "`{}` never runs: `{by}` answers every request",
+                written.word
+            );
+            self.say(written.place, message, None);
+        }
+        let Some((mut link, answers)) = self.find_or_build(&written, route, scope) else {
+            return;
+        };
+        let same = |other: &&Link| other.label.split('#').next() == Some(&*link.label);
+        let before = chain.links.iter().filter(same).count();
+        if before > 0 {
+            link.label = format!("{}#{}", link.label, before + 1);
+        }
+        link.place = written.place.to_string();
+        if answers {
+            *answered = Some(link.label.clone());
+        }
+        chain.links.push(link);
+    }
+
+    fn find_or_build(
+        &mut self,
+        written: &Written<'_>,
+        route: &str,
+        scope: &str,
+    ) -> Option<(Link, bool)> {
+        if let Some(named) = self.named.get(written.word) {
+            let named = named.clone();
+            if let Some(options) = written.options {
+                let message = format!("`{}` is a named filter and has its options", written.word);
+                let help = "write only its name here".to_owned();
+                self.say(&options.place, message, Some(help));
+            }
+            return named;
+        }
+        // Where a filter stands in a route may change in a reload without a change of what it
+        // keeps, as long as its word stands there.
+        let scope = format!("{scope}\u{0}{}", written.word);
+        self.build(written, written.word, route, scope)
+    }
+
+    fn build(
+        &mut self,
+        written: &Written<'_>,
+        label: &str,
+        route: &str,
+        scope: String,
+    ) -> Option<(Link, bool)> {
+        let Some(entry) = self.cx.registry.get(written.word) else {
+            if self.told.hides("filters", written.word) {
+                return None;
+            }
+            let known = self.cx.registry.names().map(str::to_owned);
+            let known: Vec<String> = known.chain(self.named.keys().cloned()).collect();
+            let help = did_you_mean(written.word, known.iter().map(String::as_str))
+                .map(|near| format!("did you mean `{near}`?"))
+                .or_else(|| Some(format!("the filters are: {}", known.join(", "))));
+            self.say(
+                written.place,
+                format!("unknown filter `{}`", written.word),
+                help,
+            );
+            return None;
+        };
+        let nothing = Value {
+            place: written.place.clone(),
+            node: Node::Null,
+        };
+        let options = written.options.unwrap_or(&nothing);
+        let mut build = Build::new(route, label, scope, self.cx.clock, self.kept, self.tasks);
+        match entry.build(
+            options,
+            label.to_owned(),
+            written.place.to_string(),
+            &mut build,
+        ) {
+            Ok(link) => Some((link, entry.answers)),
+            Err(problems) => {
+                self.problems.extend(problems);
+                None
+            }
+        }
+    }
+
+    /// `name`, or `name: options`.
+    fn written<'v>(&mut self, value: &'v Value) -> Option<Written<'v>> {
+        match &value.node {
+            Node::Scalar(scalar) => Some(Written {
+                word: &scalar.text,
+                place: &value.place,
+                options: None,
+            }),
+            Node::Map(entries) if entries.len() == 1 => Some(Written {
+                word: &entries[0].0.name,
+                place: &entries[0].0.place,
+                options: Some(&entries[0].1),
+            }),
+            Node::Map(entries) if entries.len() > 1 => {
+                let words: Vec<_> = entries
+                    .iter()
+                    .map(|(key, _)| format!("`{}`", key.name))
+                    .collect();
+                let message = format!("expected one filter, found {}", words.join(" and "));
+                let help = "give each filter a list item of its own, or indent its options deeper";
+                self.say(&value.place, message, Some(help.to_owned()));
+                None
+            }
+            _ => {
+                let message = "expected a filter: `name`, or `name: options`";
+                self.say(&value.place, message.to_owned(), None);
+                None
+            }
+        }
+    }
+
+    /// Where a route's requests go. A route that does not always answer must say so.
+    pub(super) fn upstream_of(
+        &mut self,
+        route: &RouteConfig,
+        place: &Place,
+        chain: &Chain,
+        upstreams: &Upstreams,
+    ) -> Option<Arc<Upstream>> {
+        let Some(name) = &route.upstream else {
+            let complete = chain.links.iter().any(|link| self.answers(link));
+            let failed = route.filters.len() > chain.links.len();
+            if !complete && !failed {
+                let message = format!("route `{}` has no upstream", route.name.value);
+                let help = "name one, or end its filters with one that answers, such as `respond`";
+                self.say(place, message, Some(help.to_owned()));
+            }
+            return None;
+        };
+        let found = upstreams.get(name.value.as_str()).cloned();
+        if found.is_none() && !self.told.hides("upstreams", &name.value) {
+            let known = upstreams.keys().map(|name| &**name);
+            let help =
+                did_you_mean(&name.value, known).map(|near| format!("did you mean `{near}`?"));
+            self.say(
+                &name.place,
+                format!("unknown upstream `{}`", name.value),
+                help,
+            );
+        }
+        found
+    }
+
+    fn answers(&self, link: &Link) -> bool {
+        self.cx
+            .registry
+            .get(link.name)
+            .is_some_and(|entry| entry.answers)
+    }
+
+    fn say(&mut self, place: &Place, message: String, help: Option<String>) {
+        let mut problem = Problem::new(place.clone(), message);
+        problem.help = help;
+        self.problems.push(problem);
+    }
+}

@@ -1,0 +1,232 @@
+//! From a configuration to a [`Snapshot`], or to every problem that it has.
+//!
+//! This is the one way in: `check`, the start, a reload and the admin API all come through here.
+
+mod chain;
+mod snapshot;
+mod told;
+mod upstream;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use wiregate_sdk::build::{Kept, Task};
+use wiregate_sdk::value::{Node, Place, Problem, Value, decode_partly};
+use wiregate_sdk::{Chain, Clock, Registry};
+
+use crate::config::model::{AccessLog, Config, Limits, Listener, Route as RouteConfig};
+use crate::observe::metrics::{LinkMetrics, Metrics, RouteMetrics};
+use crate::router::{RouteSpec, Router};
+use crate::upstream::Upstream;
+
+use told::Told;
+
+pub use snapshot::{Listening, Route, Settings, Snapshot, UNROUTED};
+
+/// What a compilation needs besides the configuration.
+pub struct Context<'a> {
+    /// The filters that there are.
+    pub registry: &'a Registry,
+    /// Where things are counted.
+    pub metrics: &'a Arc<Metrics>,
+    /// Where time comes from.
+    pub clock: &'a Clock,
+    /// The running configuration, whose state is taken over.
+    pub old: Option<&'a Snapshot>,
+}
+
+/// Builds everything that a configuration says, or says everything that is wrong with it.
+/// `found` is what is known to be wrong so far.
+///
+/// # Errors
+/// Every problem, each with its place.
+pub fn compile(
+    source: &Value,
+    found: Vec<Problem>,
+    cx: &Context<'_>,
+) -> Result<Snapshot, Vec<Problem>> {
+    let mut all = found;
+    let (config, more) = decode_partly::<Config>(source);
+    add(&mut all, more, source);
+    let Some(config) = config else {
+        return Err(all);
+    };
+    let mut problems = Vec::new();
+    let snapshot = assemble(config, source, cx, &Told::new(source, &all), &mut problems);
+    add(&mut all, problems, source);
+    snapshot.filter(|_| all.is_empty()).ok_or(all)
+}
+
+/// Adds problems, except for those that others have caused.
+fn add(all: &mut Vec<Problem>, mut more: Vec<Problem>, source: &Value) {
+    let told = Told::new(source, all);
+    more.retain(|problem| !told.covers(&problem.place));
+    more.iter_mut()
+        .for_each(|problem| told::keep_secrets(problem, source));
+    all.append(&mut more);
+}
+
+fn assemble(
+    config: Config,
+    source: &Value,
+    cx: &Context<'_>,
+    told: &Told<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<Snapshot> {
+    check_document(&config, source, problems);
+
+    let kept = cx.old.map_or_else(Kept::default, |old| old.kept.next());
+    let mut tasks = Vec::new();
+    let upstreams = upstream::build(&config.upstreams, cx.metrics, &kept, &mut tasks, problems);
+    let mut chains = chain::Builder::new(&config, cx, &kept, &mut tasks, told, problems);
+    let global = chains.global(&config.all_routes.filters);
+    let mut routes = Vec::with_capacity(config.routes.len());
+    let mut specs = Vec::with_capacity(config.routes.len());
+    for route in config.routes {
+        let (place, route) = (route.place, route.value);
+        let mut chain = Chain::default();
+        chain.links.extend(global.iter().cloned());
+        chains.extend(&mut chain, &route);
+        let upstream = chains.upstream_of(&route, &place, &chain, &upstreams);
+        let name: Arc<str> = route.name.value.as_str().into();
+        routes.push(finish_route(&name, chain, upstream, cx.metrics, &place));
+        // Without all that it says, a route could seem to clash with others.
+        if !told.covers(&place) {
+            specs.push(spec(name, place, route));
+        }
+    }
+    drop(chains);
+    let router = Router::compile(specs, config.encoded_slash).map_err(|more| problems.extend(more));
+    match router {
+        Ok(router) if problems.is_empty() => Some(Snapshot::new(
+            cx,
+            Settings {
+                workers: config.workers,
+                admin: config.admin.map(|admin| admin.bind.value),
+                access_log: config.access_log,
+                limits: config.limits,
+            },
+            listening(config.listeners),
+            snapshot::Parts {
+                router,
+                routes,
+                upstreams,
+                kept,
+                tasks,
+                effective: source.shown(),
+            },
+        )),
+        _ => None,
+    }
+}
+
+fn check_document(config: &Config, source: &Value, problems: &mut Vec<Problem>) {
+    if config.version.value != 1 {
+        let found = config.version.value;
+        let message = format!("expected version 1, found {found}");
+        problems.push(Problem::new(config.version.place.clone(), message));
+    }
+    let mut missing = |what: &str, example: &str| {
+        problems.push(
+            Problem::new(source.place.clone(), format!("there is no {what}"))
+                .help(format!("write, for example: {example}")),
+        );
+    };
+    if config.listeners.is_empty() {
+        missing(
+            "listener",
+            "listeners: { public: { bind: \"127.0.0.1:8080\" } }",
+        );
+    }
+    if config.routes.is_empty() {
+        missing("route", "routes: [{ name: all, upstream: app }]");
+    }
+    if let Some(admin) = &config.admin
+        && let Err(message) = crate::admin::Bind::parse(&admin.bind)
+    {
+        problems.push(Problem::new(admin.bind.place.clone(), message));
+    }
+    check_listeners(&config.listeners, problems);
+    check_names(source, problems);
+}
+
+/// The name of a route is shown everywhere: nothing that may be a secret can be in it.
+fn check_names(source: &Value, problems: &mut Vec<Problem>) {
+    let Some(Node::List(routes)) = source.get("routes").map(|routes| &routes.node) else {
+        return;
+    };
+    for name in routes.iter().filter_map(|route| route.get("name")) {
+        if let Node::Scalar(scalar) = &name.node
+            && scalar.written.is_some()
+        {
+            let message = "a reference is not possible in the name of a route";
+            let problem = Problem::new(name.place.clone(), message);
+            problems.push(problem.help("names are shown in logs and metrics"));
+        }
+    }
+}
+
+/// No two listeners may ask for the same address; port 0 is a different one each time.
+fn check_listeners(
+    listeners: &IndexMap<String, wiregate_sdk::value::At<Listener>>,
+    problems: &mut Vec<Problem>,
+) {
+    let mut seen: HashMap<_, (&str, &Place)> = HashMap::new();
+    for (name, listener) in listeners {
+        let bind = &listener.bind;
+        if bind.port() == 0 {
+            continue;
+        }
+        match seen.get(&bind.value) {
+            Some((other, place)) => problems.push(
+                Problem::new(
+                    bind.place.clone(),
+                    format!("listeners `{other}` and `{name}` have the same address"),
+                )
+                .related((*place).clone(), "the other one is here"),
+            ),
+            None => {
+                seen.insert(bind.value, (name, &bind.place));
+            }
+        }
+    }
+}
+
+fn finish_route(
+    name: &Arc<str>,
+    chain: Chain,
+    upstream: Option<Arc<Upstream>>,
+    metrics: &Arc<Metrics>,
+    place: &Place,
+) -> Route {
+    let links = (chain.links.iter())
+        .map(|link| LinkMetrics::new(metrics.clone(), name.clone(), &link.label))
+        .collect();
+    Route {
+        name: name.clone(),
+        place: place.to_string(),
+        metrics: RouteMetrics::new(metrics.clone(), name.clone()),
+        link_metrics: links,
+        chain,
+        upstream,
+    }
+}
+
+fn spec(name: Arc<str>, place: Place, route: RouteConfig) -> RouteSpec {
+    RouteSpec {
+        name,
+        place,
+        matching: route.matches,
+        priority: route.priority.unwrap_or(0),
+    }
+}
+
+fn listening(listeners: IndexMap<String, wiregate_sdk::value::At<Listener>>) -> Vec<Listening> {
+    (listeners.into_iter())
+        .map(|(name, listener)| Listening::new(name, listener.value))
+        .collect()
+}
+
+type Upstreams = HashMap<Arc<str>, Arc<Upstream>>;
+type Tasks = Vec<Task>;

@@ -1,0 +1,13 @@
+//! The configuration as it is written: reading files, resolving references, reporting problems.
+
+mod include;
+mod merge;
+pub mod model;
+pub mod read;
+pub mod reference;
+pub mod report;
+pub mod schema;
+
+pub use read::{Read, Sources, read_all};
+pub use reference::Environment;
+pub use report::{json, text};

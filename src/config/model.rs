@@ -1,0 +1,310 @@
+//! What a configuration file says, before anything is built from it.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use wiregate_sdk::types::{Cidr, OneOrMany, Period, Size};
+use wiregate_sdk::value::{At, Raw, ShortOrFull};
+
+use crate::router::{EncodedSlash, Match};
+
+/// A Wiregate configuration.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The version of this format: 1.
+    pub version: At<u32>,
+    /// Further files to read, relative to this one; `*` stands for any part of a file name.
+    #[serde(default)]
+    pub include: Option<OneOrMany<String>>,
+    /// Worker threads; one for each processor when absent. Takes effect at start only.
+    #[serde(default)]
+    pub workers: Option<NonZeroUsize>,
+    /// Where the admin API, the metrics and the health probes answer.
+    #[serde(default)]
+    pub admin: Option<Admin>,
+    /// Where a line for each request goes: `stdout` (the default), `off`, or `{ file: PATH }`.
+    #[serde(default)]
+    pub access_log: AccessLog,
+    /// Bounds that hold for the whole gateway.
+    #[serde(default)]
+    pub limits: Limits,
+    /// What becomes of a request whose path holds an encoded slash or backslash.
+    #[serde(default)]
+    pub encoded_slash: EncodedSlash,
+    /// The addresses that accept connections, by name.
+    #[serde(default)]
+    pub listeners: IndexMap<String, At<Listener>>,
+    /// The groups of endpoints that requests go to, by name.
+    #[serde(default)]
+    pub upstreams: IndexMap<String, At<Upstream>>,
+    /// Filters with their options, named once and used anywhere.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, FilterUse>")]
+    pub filters: IndexMap<String, Raw>,
+    /// What holds for every route.
+    #[serde(default)]
+    pub all_routes: AllRoutes,
+    /// The routes. The most specific match wins, whatever the order here.
+    #[serde(default)]
+    pub routes: Vec<At<Route>>,
+}
+
+/// Where the admin API, the metrics and the health probes answer.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// A loopback address, such as `127.0.0.1:9901`, or `unix:/run/wiregate/admin.sock`.
+    pub bind: At<String>,
+}
+
+/// Where a line for each request goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessLog {
+    /// Standard output.
+    #[default]
+    Stdout,
+    /// Nowhere.
+    Off,
+    /// This file; opened anew on SIGUSR1.
+    File(String),
+}
+
+/// Bounds that hold for the whole gateway.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The largest request body that a filter may ask for as a whole; 413 beyond.
+    pub buffered_body: Size,
+    /// The memory for all such bodies together; 503 while it is used up.
+    pub body_memory: Size,
+    /// How long a client may take over a body that a filter waits for; 408 beyond.
+    pub body_deadline: Period,
+    /// How long an idle client connection stays open.
+    pub idle: Period,
+    /// How long requests in flight may take after the gateway was told to stop.
+    pub drain: Period,
+    /// Idle connections kept to upstreams, for each worker.
+    pub idle_upstream_connections: NonZeroUsize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            buffered_body: Size::mib(16),
+            body_memory: Size::mib(256),
+            body_deadline: Period::seconds(30),
+            idle: Period::seconds(60),
+            drain: Period::seconds(30),
+            idle_upstream_connections: NonZeroUsize::new(512).expect("not zero"),
+        }
+    }
+}
+
+/// An address that accepts connections.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// An address and port, such as `0.0.0.0:8080` or `[::]:8080`.
+    pub bind: At<std::net::SocketAddr>,
+    /// Proxies in front of this listener whose `X-Forwarded-*` fields are believed.
+    #[serde(default)]
+    pub trusted_proxies: Vec<Cidr>,
+}
+
+/// A named group of endpoints.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Upstream {
+    /// The endpoints: addresses, or `{ address, weight }`.
+    pub endpoints: Vec<At<Endpoint>>,
+    /// The protocol that the endpoints speak.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// How an endpoint is chosen.
+    #[serde(default)]
+    pub balance: Balance,
+    /// How the gateway finds out which endpoints work; without it all count as healthy.
+    #[serde(default)]
+    pub health: Option<Health>,
+    /// When and how often a request is tried again.
+    #[serde(default)]
+    pub retry: Retry,
+    /// How long each step may take.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+}
+
+/// The protocol that endpoints speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS, with prior knowledge.
+    H2c,
+}
+
+/// How an endpoint is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Balance {
+    /// One after the other, by weight, evenly spread.
+    #[default]
+    RoundRobin,
+}
+
+/// One endpoint: an address, or an address with its weight.
+pub type Endpoint = ShortOrFull<std::net::SocketAddr, WeightedEndpoint>;
+
+/// An endpoint with its weight.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WeightedEndpoint {
+    /// Its address and port.
+    pub address: std::net::SocketAddr,
+    /// Its share of the requests, against the others'; 1 when absent, at most 100.
+    #[serde(default = "one")]
+    pub weight: NonZeroU32,
+}
+
+fn one() -> NonZeroU32 {
+    NonZeroU32::MIN
+}
+
+/// An active health check.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// The path to GET.
+    pub http: At<String>,
+    /// The `Host` to send; the endpoint's address when absent.
+    #[serde(default)]
+    pub host: Option<At<String>>,
+    /// The status that means healthy; any 2xx when absent.
+    #[serde(default)]
+    pub expect: Option<u16>,
+    /// The time between two checks.
+    #[serde(default = "five_seconds")]
+    pub every: Period,
+    /// How long a check may take.
+    #[serde(default = "two_seconds")]
+    pub timeout: Period,
+    /// How many checks in a row must pass before an unhealthy endpoint gets requests again.
+    #[serde(default = "two")]
+    pub healthy_after: NonZeroU32,
+    /// How many checks in a row must fail before a healthy endpoint gets no more requests.
+    #[serde(default = "two")]
+    pub unhealthy_after: NonZeroU32,
+}
+
+fn five_seconds() -> Period {
+    Period::seconds(5)
+}
+
+fn two_seconds() -> Period {
+    Period::seconds(2)
+}
+
+fn two() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(1)
+}
+
+/// When and how often a request is tried again.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retry {
+    /// How many times a request is tried in all, each time at another endpoint while there is
+    /// one; 1 turns retries off. Only failures to connect are retried: nothing was sent yet.
+    pub attempts: NonZeroU32,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts: two() }
+    }
+}
+
+/// How long each step towards an upstream may take.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// To open a connection; 504 beyond.
+    pub connect: Period,
+    /// Between two reads of the response, the first one included; 504 beyond while no response
+    /// has begun.
+    pub read: Period,
+    /// For one write of the request.
+    pub write: Period,
+    /// From the request head to the end of the response; no bound when absent.
+    pub total: Option<Period>,
+    /// How long an idle connection to an endpoint is kept.
+    pub idle: Period,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Period::seconds(3),
+            read: Period::seconds(60),
+            write: Period::seconds(60),
+            total: None,
+            idle: Period::seconds(60),
+        }
+    }
+}
+
+/// What holds for every route.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AllRoutes {
+    /// Filters that run on every route, before its own.
+    #[schemars(with = "Vec<FilterUse>")]
+    pub filters: Vec<Raw>,
+}
+
+/// A match, a list of filters, and where the request goes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// The route's name, in logs, metrics and messages.
+    pub name: At<String>,
+    /// Which requests it takes; all of them when absent.
+    #[serde(default, rename = "match")]
+    pub matches: Match,
+    /// Decides between routes whose matches would otherwise tie: the higher wins.
+    #[serde(default)]
+    pub priority: Option<i32>,
+    /// The filters, in the order in which they see the request: a name, or `name: options`.
+    #[serde(default)]
+    #[schemars(with = "Vec<FilterUse>")]
+    pub filters: Vec<Raw>,
+    /// The upstream that the request goes to. Only a route whose filters always answer needs
+    /// none.
+    #[serde(default)]
+    pub upstream: Option<At<String>>,
+}
+
+/// A filter in a list, in the JSON Schema: the definition is made from the registry.
+pub struct FilterUse;
+
+impl FilterUse {
+    /// The name of the definition.
+    pub const DEFINITION: &str = "Filter";
+}
+
+impl JsonSchema for FilterUse {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "FilterUse".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "$ref": format!("#/$defs/{}", Self::DEFINITION) })
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+}

@@ -1,0 +1,281 @@
+//! A running gateway: workers, signals, the admin listener, and the way to an orderly end.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use pingora_core::apps::{HttpServerApp, HttpServerOptions};
+use pingora_core::server::configuration::ServerConf;
+use pingora_proxy::{HttpProxy, http_proxy};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use wiregate_sdk::{Clock, Registry};
+
+use crate::admin::{self, Admin};
+use crate::compile::Snapshot;
+use crate::listen::{self, Bound};
+use crate::observe::metrics::Metrics;
+use crate::proxy::{Engine, Shared};
+use crate::reload::{self, Refused, Reloader};
+
+/// More attempts than any upstream may ask for.
+const MOST_ATTEMPTS: usize = 64;
+/// How long the log may take to write what it still has at the end.
+const LOG_GRACE: Duration = Duration::from_secs(5);
+
+/// Why a gateway did not start, or did not go on.
+#[derive(Debug)]
+pub enum Failure {
+    /// The configuration is refused.
+    Refused(Refused),
+    /// The system does not allow something.
+    System(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+/// A running gateway. Dropping it stops it at once.
+pub struct Gateway {
+    listeners: Vec<(String, SocketAddr)>,
+    shared: Arc<Shared>,
+    reloader: Arc<Reloader>,
+    stop: watch::Sender<bool>,
+    workers: Workers,
+    control: Runtime,
+}
+
+/// Runs a gateway until a signal ends it: TERM lets requests in flight finish, INT does not; HUP
+/// reloads the configuration, USR1 opens the access log anew.
+///
+/// # Errors
+/// Why it did not start.
+pub fn run(registry: Registry, path: PathBuf) -> Result<(), Failure> {
+    let gateway = Gateway::start(registry, path)?;
+    let (shared, reloader) = (gateway.shared.clone(), gateway.reloader.clone());
+    let patient = gateway
+        .control
+        .block_on(until_told_to_stop(&shared, &reloader));
+    if patient {
+        gateway.stop();
+    }
+    Ok(())
+}
+
+impl Gateway {
+    /// Starts a gateway.
+    ///
+    /// # Errors
+    /// Why it did not start.
+    pub fn start(registry: Registry, path: PathBuf) -> Result<Self, Failure> {
+        let metrics = Metrics::new();
+        let loaded = reload::load(&path, &registry, &metrics, None).map_err(Failure::Refused)?;
+        let (snapshot, sources) = (Arc::new(loaded.snapshot), loaded.sources);
+        let log = reload::open_log(&snapshot.settings.access_log)?;
+        metrics.keep_only(reload::names(&snapshot));
+        reload::report(&metrics, snapshot.generation);
+        let shared = Shared::new(snapshot.clone(), metrics, log, Clock::default());
+        let shared = Arc::new(shared);
+
+        // Every socket is there before anything is said to be ready.
+        let bound = (snapshot.listeners.iter())
+            .map(|listening| Bound::open(listening.clone()))
+            .collect::<io::Result<Vec<_>>>()?;
+        let admin = (snapshot.settings.admin.as_deref())
+            .map(admin::Socket::open)
+            .transpose()?;
+
+        let control = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("control")
+            .enable_all()
+            .build()?;
+        snapshot.go_live(control.handle());
+        let (stop, stopped) = watch::channel(false);
+        let workers = Workers::start(&shared, &snapshot, &bound, &stopped)?;
+        let listeners: Vec<_> = (bound.iter())
+            .map(|bound| (bound.listening.name.clone(), bound.address))
+            .collect();
+        for (listener, address) in &listeners {
+            tracing::info!(listener, %address, "listening");
+        }
+        let handle = control.handle().clone();
+        let reloader = Reloader::new(path, registry, shared.clone(), handle, &sources);
+        let reloader = Arc::new(reloader);
+        control.spawn(reloader.clone().watch());
+        if let Some(socket) = admin {
+            tracing::info!(address = socket.address(), "the admin API is listening");
+            let admin = Admin::new(shared.clone(), reloader.clone());
+            control.spawn(admin::serve(socket, admin, stop.subscribe()));
+        }
+        Ok(Self {
+            listeners,
+            shared,
+            reloader,
+            stop,
+            workers,
+            control,
+        })
+    }
+
+    /// The address of a listener, with the port that the system chose where 0 was asked for.
+    pub fn address(&self, listener: &str) -> Option<SocketAddr> {
+        let (_, address) = self.listeners.iter().find(|(name, _)| name == listener)?;
+        Some(*address)
+    }
+
+    /// Reads the configuration again and takes it live; returns its number.
+    ///
+    /// # Errors
+    /// Every problem; the running configuration stays.
+    pub fn reload(&self) -> Result<u64, Refused> {
+        self.reloader.reload()
+    }
+
+    /// Accepts no more connections, and lets requests in flight finish within `limits.drain`.
+    pub fn stop(self) {
+        self.shared.draining.store(true, Ordering::Release);
+        let drain: Duration = self.shared.live.load().settings.limits.drain.into();
+        tracing::info!(
+            ?drain,
+            "stopping: no more connections, requests in flight go on"
+        );
+        self.stop.send_replace(true);
+        self.control.block_on(self.workers.end(drain));
+        if let Some(log) = &**self.shared.access_log.load() {
+            log.close(LOG_GRACE);
+        }
+    }
+}
+
+/// Acts on signals until one of them ends the gateway; returns whether it may take its time.
+async fn until_told_to_stop(shared: &Arc<Shared>, reloader: &Arc<Reloader>) -> bool {
+    let listen = |kind| signal(kind).expect("a handler for a signal can be set");
+    let mut terminate = listen(SignalKind::terminate());
+    let mut interrupt = listen(SignalKind::interrupt());
+    let mut hangup = listen(SignalKind::hangup());
+    let mut reopen = listen(SignalKind::user_defined1());
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return true,
+            _ = interrupt.recv() => return false,
+            _ = hangup.recv() => drop(reloader.reload_aside().await),
+            _ = reopen.recv() => {
+                if let Some(Err(error)) = shared.access_log.load().as_ref().as_ref().map(|log| log.reopen()) {
+                    tracing::error!(%error, "the access log cannot be opened anew, the old file stays");
+                }
+            }
+        }
+    }
+}
+
+/// The threads that carry the traffic. Each has a runtime, a set of upstream connections and a
+/// share of the accepted connections of its own, so that no two of them wait for each other.
+struct Workers {
+    proxies: Vec<Arc<HttpProxy<Engine>>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    fn start(
+        shared: &Arc<Shared>,
+        snapshot: &Snapshot,
+        bound: &[Bound],
+        stopped: &watch::Receiver<bool>,
+    ) -> io::Result<Self> {
+        let processors = std::thread::available_parallelism()?;
+        let count = snapshot.settings.workers.unwrap_or(processors).get();
+        let limits = &snapshot.settings.limits;
+        let conf = Arc::new(ServerConf {
+            threads: 1,
+            max_retries: MOST_ATTEMPTS,
+            upstream_keepalive_pool_size: limits.idle_upstream_connections.get(),
+            ..ServerConf::default()
+        });
+        let mut workers = Self {
+            proxies: Vec::with_capacity(count),
+            threads: Vec::with_capacity(count),
+        };
+        for number in 0..count {
+            let mut proxy = http_proxy(&conf, Engine::new(shared.clone()));
+            let mut options = HttpServerOptions::default();
+            options.h2c = true;
+            options.h2_idle_timeout = Some(limits.idle.into());
+            proxy.server_options = Some(options);
+            let proxy = Arc::new(proxy);
+            let sockets = bound
+                .iter()
+                .map(Bound::share)
+                .collect::<io::Result<Vec<_>>>()?;
+            let work = worker(
+                proxy.clone(),
+                sockets,
+                shared.clone(),
+                limits.idle.into(),
+                stopped.clone(),
+            );
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || runtime.block_on(work))?;
+            workers.proxies.push(proxy);
+            workers.threads.push(thread);
+        }
+        Ok(workers)
+    }
+
+    /// Waits for the workers to finish what they have, but not longer than this.
+    async fn end(self, deadline: Duration) {
+        for proxy in &self.proxies {
+            proxy.http_cleanup().await; // idle connections need not be waited for
+        }
+        let (ending, ended) = tokio::sync::oneshot::channel::<Infallible>();
+        // Not the runtime's own thread: it would wait at its end for requests that are cut off.
+        std::thread::spawn(move || {
+            self.threads
+                .into_iter()
+                .for_each(|thread| drop(thread.join()));
+            drop(ending);
+        });
+        if tokio::time::timeout(deadline, ended).await.is_err() {
+            tracing::warn!(
+                ?deadline,
+                "some requests were cut off at the end of the drain time"
+            );
+        }
+    }
+}
+
+async fn worker(
+    proxy: Arc<HttpProxy<Engine>>,
+    sockets: Vec<Bound>,
+    shared: Arc<Shared>,
+    idle: Duration,
+    stopped: watch::Receiver<bool>,
+) {
+    let each = sockets.into_iter().map(|socket| {
+        let open = shared.metrics.connections(&socket.listening.name);
+        listen::accept(
+            socket,
+            proxy.clone(),
+            shared.clone(),
+            open,
+            idle,
+            stopped.clone(),
+        )
+    });
+    for ended in futures_util::future::join_all(each).await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a listener failed");
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! A client's connection as Pingora's protocols read and write it.
+//!
+//! Reads go straight to the socket, since the parser behind has a buffer of its own; writes are
+//! gathered until they are flushed, so that a head and a small body leave together.
+
+use std::io::{self, IoSlice};
+use std::os::fd::AsRawFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use pingora_core::protocols::raw_connect::ProxyDigest;
+use pingora_core::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    TimingDigest, UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Writes are gathered up to this many bytes.
+const GATHERED: usize = 4096;
+/// What every HTTP/2 connection begins with is this long (RFC 9113, 3.4).
+const PREFACE: usize = 24;
+
+/// A client's connection.
+#[derive(Debug)]
+pub struct Connection {
+    socket: TcpStream,
+    digest: Arc<SocketDigest>,
+    accepted: SystemTime,
+    gathered: Vec<u8>,
+    written: usize,
+    /// The first bytes, which were looked at before a protocol was chosen.
+    first: [u8; PREFACE],
+    first_start: usize,
+    first_end: usize,
+}
+
+impl Connection {
+    /// A connection over a socket that was just accepted.
+    pub fn new(socket: TcpStream, peer: std::net::SocketAddr) -> Self {
+        let digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
+        // The cell is new: it takes the value.
+        let _ = digest.peer_addr.set(Some(peer.into()));
+        Self {
+            socket,
+            digest: Arc::new(digest),
+            accepted: SystemTime::now(),
+            gathered: Vec::new(),
+            written: 0,
+            first: [0; PREFACE],
+            first_start: 0,
+            first_end: 0,
+        }
+    }
+
+    /// Whether it begins with HTTP/2's preface: looks at no more bytes than it takes to tell.
+    pub async fn begins_http2(&mut self) -> io::Result<bool> {
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        while self.first_end < PREFACE && preface.starts_with(&self.first[..self.first_end]) {
+            let read = self.socket.read(&mut self.first[self.first_end..]).await?;
+            if read == 0 {
+                break;
+            }
+            self.first_end += read;
+        }
+        Ok(self.first == *preface)
+    }
+
+    fn poll_send_gathered(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written < self.gathered.len() {
+            let rest = &self.gathered[self.written..];
+            let sent = ready!(Pin::new(&mut self.socket).poll_write(cx, rest))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += sent;
+        }
+        self.gathered.clear();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.first_start < self.first_end {
+            let end = self.first_end.min(self.first_start + buf.remaining());
+            buf.put_slice(&self.first[self.first_start..end]);
+            self.first_start = end;
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.socket).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.gathered.len() + bytes.len() > GATHERED {
+            ready!(self.poll_send_gathered(cx))?;
+        }
+        if bytes.len() >= GATHERED {
+            return Pin::new(&mut self.socket).poll_write(cx, bytes);
+        }
+        self.gathered.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let total: usize = slices.iter().map(|slice| slice.len()).sum();
+        if self.gathered.len() + total > GATHERED {
+            ready!(self.poll_send_gathered(cx))?;
+        }
+        if total >= GATHERED {
+            return Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
+        }
+        for slice in slices {
+            self.gathered.extend_from_slice(slice);
+        }
+        Poll::Ready(Ok(total))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_send_gathered(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send_gathered(cx))?;
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[async_trait]
+impl Peek for Connection {
+    async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
+        self.begins_http2().await?;
+        let seen = self.first_end.min(buf.len());
+        buf[..seen].copy_from_slice(&self.first[..seen]);
+        Ok(true)
+    }
+}
+
+#[async_trait]
+impl Shutdown for Connection {
+    async fn shutdown(&mut self) {
+        // Whether the other end still listens changes nothing.
+        let _ = AsyncWriteExt::shutdown(self).await;
+    }
+}
+
+impl UniqueID for Connection {
+    fn id(&self) -> UniqueIDType {
+        self.socket.as_raw_fd()
+    }
+}
+
+impl Ssl for Connection {}
+
+impl GetTimingDigest for Connection {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        vec![Some(TimingDigest {
+            established_ts: self.accepted,
+            ..TimingDigest::default()
+        })]
+    }
+}
+
+impl GetProxyDigest for Connection {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl GetSocketDigest for Connection {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(self.digest.clone())
+    }
+}

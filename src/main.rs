@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    wiregate::run(wiregate::filters::all())
+}

@@ -1,0 +1,184 @@
+//! The access log: one JSON object for each exchange, written by a thread of its own.
+//!
+//! A worker only pushes an [`Entry`] onto a bounded queue; formatting and writing happen
+//! elsewhere, in batches. When the queue is full, because the disk or the reader of standard
+//! output is too slow, entries are dropped and counted: traffic never waits for its log.
+//!
+//! The request target is logged as it was received, query included. Whoever accepts secrets in
+//! queries finds them in this log; header values and bodies are never part of it.
+
+mod entry;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Thread;
+use std::time::Duration;
+
+pub use self::entry::{Entry, Target};
+use self::writer::Writer;
+
+/// How many entries wait at most, about 600 bytes each with ordinary targets and 3 KiB with the
+/// longest: 5 MiB, and never more than 24 MiB.
+pub const CAPACITY: usize = 8192;
+/// How long dropping an [`AccessLog`] that was not closed waits for what is still queued.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// Where the lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Standard output.
+    Stdout,
+    /// The end of this file, which is made (mode 0640) if it is not there.
+    File(PathBuf),
+}
+
+/// A running access log.
+#[derive(Debug)]
+pub struct AccessLog {
+    output: Output,
+    queue: SyncSender<Entry>,
+    shared: Arc<Shared>,
+    writer: Thread,
+    ended: Mutex<Receiver<()>>,
+}
+
+/// What the workers and the writer tell each other beside the queue.
+#[derive(Debug, Default)]
+struct Shared {
+    /// The writer is parked, or about to be: whoever adds work has to wake it.
+    parked: AtomicBool,
+    closing: AtomicBool,
+    /// A file to continue with.
+    next: Mutex<Option<File>>,
+    written: AtomicU64,
+    dropped: AtomicU64,
+}
+
+impl AccessLog {
+    /// Opens the output and starts the writer, with room for [`CAPACITY`] entries.
+    ///
+    /// # Errors
+    /// An output that cannot be opened, or a thread that cannot be started.
+    pub fn open(output: Output) -> io::Result<Self> {
+        Self::with_capacity(output, CAPACITY)
+    }
+
+    /// The same with room for `capacity` entries.
+    ///
+    /// # Errors
+    /// As [`AccessLog::open`].
+    pub fn with_capacity(output: Output, capacity: usize) -> io::Result<Self> {
+        let file = output.open()?;
+        let shared = Arc::new(Shared::default());
+        let (queue, entries) = sync_channel(capacity);
+        let (ending, ended) = sync_channel(0);
+        let writer = Writer::new(file, entries, Arc::clone(&shared));
+        let thread = std::thread::Builder::new()
+            .name("access-log".into())
+            .spawn(move || {
+                writer.run();
+                drop(ending);
+            })?;
+        Ok(Self {
+            output,
+            queue,
+            shared,
+            writer: thread.thread().clone(),
+            ended: Mutex::new(ended),
+        })
+    }
+
+    /// Hands over an entry. Never waits: without room, or after [`AccessLog::close`], the entry
+    /// is dropped and counted.
+    pub fn write(&self, entry: Entry) {
+        if self.shared.closing.load(Ordering::Relaxed) || self.queue.try_send(entry).is_err() {
+            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        // Pairs with the fence in `Writer::park`: either this sees that the writer is parked, or
+        // the writer sees the entry before it parks.
+        fence(Ordering::SeqCst);
+        if self.shared.parked.load(Ordering::Relaxed) {
+            self.wake();
+        }
+    }
+
+    /// Opens the output's path again, after a rotation has moved the file away. The new file is
+    /// there when this returns; entries that are still queued go to the one or the other, and
+    /// none is lost. Standard output stays as it is.
+    ///
+    /// # Errors
+    /// A path that cannot be opened; the log then continues with the file that it has.
+    pub fn reopen(&self) -> io::Result<()> {
+        if let Output::File(_) = self.output {
+            let file = self.output.open()?;
+            *self.shared.next() = Some(file);
+            self.wake();
+        }
+        Ok(())
+    }
+
+    /// Ends the log: takes nothing more and waits until everything queued is written, but not
+    /// longer than `deadline`. False if that was not enough.
+    pub fn close(&self, deadline: Duration) -> bool {
+        self.shared.closing.store(true, Ordering::SeqCst);
+        self.wake();
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.recv_timeout(deadline) == Err(RecvTimeoutError::Disconnected)
+    }
+
+    /// How many entries were written.
+    pub fn written(&self) -> u64 {
+        self.shared.written.load(Ordering::Relaxed)
+    }
+
+    /// How many entries were not: for want of room, by an error of the output, or because the log
+    /// was closed.
+    pub fn dropped(&self) -> u64 {
+        self.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    fn wake(&self) {
+        self.shared.parked.store(false, Ordering::Relaxed);
+        self.writer.unpark();
+    }
+}
+
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.close(LAST_WAIT);
+    }
+}
+
+impl Shared {
+    fn next(&self) -> std::sync::MutexGuard<'_, Option<File>> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Output {
+    fn open(&self) -> io::Result<File> {
+        use std::os::unix::fs::OpenOptionsExt;
+        match self {
+            // A descriptor of our own, without the standard library's buffer in between.
+            Self::Stdout => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
+            Self::File(path) => OpenOptions::new()
+                .append(true)
+                .create(true)
+                .mode(0o640)
+                .open(path)
+                .map_err(|error| {
+                    let path = path.display();
+                    io::Error::new(error.kind(), format!("cannot open {path}: {error}"))
+                }),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The metrics, with labels of known size only. Handles are looked up once and kept.
+
+mod handles;
+mod names;
+
+use std::sync::{Arc, RwLock};
+
+use prometheus::{
+    CounterVec, Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+pub use handles::{LinkMetrics, RouteMetrics, UpstreamMetrics};
+pub use names::Names;
+
+const BUCKETS: [f64; 14] = [
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+];
+
+/// All metrics of one gateway.
+pub struct Metrics {
+    registry: Registry,
+    /// What the running configuration has; all else gets no series.
+    names: RwLock<Names>,
+    requests: IntCounterVec,
+    duration: HistogramVec,
+    in_flight: IntGaugeVec,
+    upstream_requests: IntCounterVec,
+    upstream_duration: HistogramVec,
+    upstream_in_flight: IntGaugeVec,
+    endpoint_healthy: IntGaugeVec,
+    filter_runs: IntCounterVec,
+    filter_refusals: IntCounterVec,
+    filter_seconds: CounterVec,
+    connections: IntGaugeVec,
+    /// Bytes of request bodies held in memory.
+    pub body_memory: IntGauge,
+    /// Panics of filters, each of which ended one request with a 500.
+    pub panics: IntCounter,
+    /// Access log lines that were dropped because the writer could not keep up.
+    pub log_dropped: IntCounter,
+    /// Whether the last attempt to load a configuration succeeded.
+    pub reload_successful: IntGauge,
+    /// When a configuration was last loaded.
+    pub reload_success_timestamp: IntGauge,
+    /// The number of the running configuration.
+    pub generation: IntGauge,
+}
+
+impl Metrics {
+    /// Fresh metrics, in a registry of their own.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        let registry = Registry::new();
+        let r = &registry;
+        let this = Self {
+            requests: counters(
+                r,
+                "requests_total",
+                "Requests by route, method and status code.",
+                &["route", "method", "code"],
+            ),
+            duration: histograms(
+                r,
+                "request_duration_seconds",
+                "From the request head to the end of the response.",
+                &["route"],
+            ),
+            in_flight: gauges(
+                r,
+                "requests_in_flight",
+                "Requests being worked on.",
+                &["route"],
+            ),
+            upstream_requests: counters(
+                r,
+                "upstream_requests_total",
+                "Attempts by upstream and status code; code 0 means that no response came.",
+                &["upstream", "code"],
+            ),
+            upstream_duration: histograms(
+                r,
+                "upstream_duration_seconds",
+                "From the start of an attempt to the head of its response.",
+                &["upstream"],
+            ),
+            upstream_in_flight: gauges(
+                r,
+                "upstream_requests_in_flight",
+                "Attempts under way.",
+                &["upstream"],
+            ),
+            endpoint_healthy: gauges(
+                r,
+                "endpoint_healthy",
+                "1 while an endpoint gets requests.",
+                &["upstream", "endpoint"],
+            ),
+            filter_runs: counters(
+                r,
+                "filter_runs_total",
+                "Requests that reached a filter.",
+                &["route", "filter"],
+            ),
+            filter_refusals: counters(
+                r,
+                "filter_refusals_total",
+                "Requests that a filter answered or refused.",
+                &["route", "filter"],
+            ),
+            filter_seconds: register(
+                r,
+                CounterVec::new(
+                    opts(
+                        "filter_seconds_total",
+                        "Time spent in a filter's request hook, waiting included.",
+                    ),
+                    &["route", "filter"],
+                ),
+            ),
+            connections: gauges(r, "connections", "Open client connections.", &["listener"]),
+            body_memory: gauge(r, "body_memory_bytes", "Request bodies held in memory."),
+            panics: counter(
+                r,
+                "filter_panics_total",
+                "Panics of filters, each of which ended one request with a 500.",
+            ),
+            log_dropped: counter(
+                r,
+                "access_log_dropped_total",
+                "Access log lines dropped because the writer could not keep up.",
+            ),
+            reload_successful: gauge(
+                r,
+                "config_last_reload_successful",
+                "1 when the last configuration that was offered is running.",
+            ),
+            reload_success_timestamp: gauge(
+                r,
+                "config_last_reload_success_timestamp_seconds",
+                "When the running configuration was loaded.",
+            ),
+            generation: gauge(
+                r,
+                "config_generation",
+                "The number of the running configuration.",
+            ),
+            registry,
+            names: RwLock::default(),
+        };
+        let build = gauges(
+            &this.registry,
+            "build_info",
+            "Always 1; says which build this is.",
+            &["version"],
+        );
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        #[cfg(target_os = "linux")]
+        this.registry
+            .register(Box::new(
+                prometheus::process_collector::ProcessCollector::for_self(),
+            ))
+            .expect("registered once");
+        Arc::new(this)
+    }
+
+    /// All metrics in the Prometheus text format.
+    pub fn render(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        TextEncoder::new()
+            .encode(&self.registry.gather(), &mut text)
+            .expect("writing to memory does not fail");
+        text
+    }
+
+    /// The gauge of a listener's open connections.
+    pub fn connections(&self, listener: &str) -> IntGauge {
+        self.connections.with_label_values(&[listener])
+    }
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(format!("wiregate_{name}"), help)
+}
+
+fn register<T: Clone + prometheus::core::Collector + 'static>(
+    registry: &Registry,
+    metric: prometheus::Result<T>,
+) -> T {
+    let metric = metric.expect("the names and labels are valid");
+    registry
+        .register(Box::new(metric.clone()))
+        .expect("each name is registered once");
+    metric
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
+    register(registry, IntCounter::with_opts(opts(name, help)))
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    register(registry, IntGauge::with_opts(opts(name, help)))
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    register(registry, IntCounterVec::new(opts(name, help), labels))
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    register(registry, IntGaugeVec::new(opts(name, help), labels))
+}
+
+fn histograms(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+    let opts = HistogramOpts::from(opts(name, help)).buckets(BUCKETS.to_vec());
+    register(registry, HistogramVec::new(opts, labels))
+}

@@ -1,0 +1,202 @@
+//! What is counted about one route, one filter of it, or one upstream. Each handle is made with
+//! its first use and kept, so that counting is an addition.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use prometheus::{Counter, Histogram, IntCounter, IntGauge};
+
+use super::Metrics;
+
+/// The methods that have a label of their own; all else is `other`.
+const METHODS: [Method; 8] = [
+    Method::GET,
+    Method::POST,
+    Method::PUT,
+    Method::DELETE,
+    Method::HEAD,
+    Method::OPTIONS,
+    Method::PATCH,
+    Method::TRACE,
+];
+
+/// What is counted about one route.
+pub struct RouteMetrics {
+    metrics: Arc<Metrics>,
+    route: Arc<str>,
+    handles: OnceLock<RouteHandles>,
+}
+
+struct RouteHandles {
+    duration: Histogram,
+    in_flight: IntGauge,
+    requests: [OnceLock<ByCode>; METHODS.len() + 1],
+}
+
+impl RouteMetrics {
+    /// The metrics of a route.
+    pub fn new(metrics: Arc<Metrics>, route: Arc<str>) -> Self {
+        Self {
+            metrics,
+            route,
+            handles: OnceLock::new(),
+        }
+    }
+
+    fn handles(&self) -> &RouteHandles {
+        let (metrics, labels) = (&self.metrics, [("route", &*self.route)]);
+        self.handles.get_or_init(|| RouteHandles {
+            duration: metrics.series(&metrics.duration, &labels),
+            in_flight: metrics.series(&metrics.in_flight, &labels),
+            requests: Default::default(),
+        })
+    }
+
+    /// A request has begun.
+    pub fn begin(&self) {
+        self.handles().in_flight.inc();
+    }
+
+    /// A request has ended; no status means that no response was sent, which counts as code 0.
+    pub fn end(&self, method: &Method, status: Option<StatusCode>, duration: Duration) {
+        let handles = self.handles();
+        handles.in_flight.dec();
+        handles.duration.observe(duration.as_secs_f64());
+        let method = METHODS
+            .iter()
+            .position(|known| known == method)
+            .unwrap_or(METHODS.len());
+        let by_code = handles.requests[method].get_or_init(ByCode::default);
+        by_code.count(status, |code| {
+            let method = METHODS.get(method).map_or("other", Method::as_str);
+            let labels = [("route", &*self.route), ("method", method), ("code", code)];
+            self.metrics.series(&self.metrics.requests, &labels)
+        });
+    }
+}
+
+/// What is counted about one link of a chain.
+pub struct LinkMetrics {
+    metrics: Arc<Metrics>,
+    route: Arc<str>,
+    filter: Arc<str>,
+    handles: OnceLock<(IntCounter, IntCounter, Counter)>,
+}
+
+impl LinkMetrics {
+    /// The metrics of a filter in a route.
+    pub fn new(metrics: Arc<Metrics>, route: Arc<str>, filter: &str) -> Self {
+        Self {
+            metrics,
+            route,
+            filter: filter.into(),
+            handles: OnceLock::new(),
+        }
+    }
+
+    /// The filter has run for this long, and has ended the request or not.
+    pub fn ran(&self, duration: Duration, refused: bool) {
+        let (runs, refusals, seconds) = self.handles.get_or_init(|| {
+            let metrics = &self.metrics;
+            let labels = [("route", &*self.route), ("filter", &*self.filter)];
+            (
+                metrics.series(&metrics.filter_runs, &labels),
+                metrics.series(&metrics.filter_refusals, &labels),
+                metrics.series(&metrics.filter_seconds, &labels),
+            )
+        });
+        runs.inc();
+        seconds.inc_by(duration.as_secs_f64());
+        if refused {
+            refusals.inc();
+        }
+    }
+}
+
+/// What is counted about one upstream.
+pub struct UpstreamMetrics {
+    metrics: Arc<Metrics>,
+    upstream: Arc<str>,
+    handles: OnceLock<(Histogram, IntGauge)>,
+    requests: ByCode,
+}
+
+impl UpstreamMetrics {
+    /// The metrics of an upstream.
+    pub fn new(metrics: Arc<Metrics>, upstream: Arc<str>) -> Self {
+        Self {
+            metrics,
+            upstream,
+            handles: OnceLock::new(),
+            requests: ByCode::default(),
+        }
+    }
+
+    fn handles(&self) -> &(Histogram, IntGauge) {
+        let (metrics, labels) = (&self.metrics, [("upstream", &*self.upstream)]);
+        self.handles.get_or_init(|| {
+            (
+                metrics.series(&metrics.upstream_duration, &labels),
+                metrics.series(&metrics.upstream_in_flight, &labels),
+            )
+        })
+    }
+
+    /// An attempt has begun.
+    pub fn begin(&self) {
+        self.handles().1.inc();
+    }
+
+    /// An attempt has ended: with the head of a response after some time, or without one, which
+    /// counts as code 0.
+    pub fn end(&self, response: Option<(StatusCode, Duration)>) {
+        let (seconds, in_flight) = self.handles();
+        in_flight.dec();
+        if let Some((_, duration)) = response {
+            seconds.observe(duration.as_secs_f64());
+        }
+        self.requests
+            .count(response.map(|(status, _)| status), |code| {
+                let labels = [("upstream", &*self.upstream), ("code", code)];
+                self.metrics
+                    .series(&self.metrics.upstream_requests, &labels)
+            });
+    }
+
+    /// Whether an endpoint gets requests.
+    pub fn healthy(&self, endpoint: SocketAddr, healthy: bool) {
+        let endpoint = endpoint.to_string();
+        let labels = [("upstream", &*self.upstream), ("endpoint", &endpoint)];
+        let gauge = self.metrics.series(&self.metrics.endpoint_healthy, &labels);
+        gauge.set(i64::from(healthy));
+    }
+}
+
+const FIRST_CODE: u16 = 100;
+/// Codes from 600 on mean nothing (RFC 9110, 15) and share a label.
+const LAST_CODE: u16 = 600;
+const CODES: usize = (LAST_CODE - FIRST_CODE) as usize;
+
+/// A counter for each status code, made when the code is first seen.
+struct ByCode(Box<[OnceLock<IntCounter>]>);
+
+impl Default for ByCode {
+    fn default() -> Self {
+        Self((0..=CODES).map(|_| OnceLock::new()).collect())
+    }
+}
+
+impl ByCode {
+    fn count(&self, status: Option<StatusCode>, make: impl FnOnce(&str) -> IntCounter) {
+        let code = status.map_or(0, |status| status.as_u16());
+        // No response shares its slot with a 100, which is never final.
+        let slot = usize::from(code.saturating_sub(FIRST_CODE)).min(CODES);
+        let counter = self.0[slot].get_or_init(|| match code {
+            LAST_CODE.. => make("other"),
+            _ => make(&code.to_string()),
+        });
+        counter.inc();
+    }
+}

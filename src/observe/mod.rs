@@ -1,0 +1,4 @@
+//! What operators see of the traffic.
+
+pub mod access_log;
+pub mod metrics;

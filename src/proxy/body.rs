@@ -1,0 +1,116 @@
+//! Bodies on their way through, piece by piece, where a filter asked for them.
+
+use bytes::Bytes;
+use http::StatusCode;
+use pingora_error::{Error, ErrorType, Result};
+use pingora_proxy::Session;
+use wiregate_sdk::chain::Stopped;
+use wiregate_sdk::views::Claim;
+use wiregate_sdk::{Chunk, Reply};
+
+use super::context::Context;
+
+impl Context {
+    /// A piece of the request body is about to be sent on.
+    ///
+    /// # Errors
+    /// What a filter replied to it.
+    pub(super) fn request_body(
+        &mut self,
+        session: &Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+    ) -> Result<()> {
+        let streamed = self.request_claim != Claim::None
+            && self.body.bytes.is_none()
+            && !session.was_upgraded();
+        if streamed {
+            self.attempts.body_seen |= body.is_some();
+            let mut chunk = Chunk {
+                data: body.take().unwrap_or_default(),
+                last: end,
+            };
+            self.filter_request_body(&mut chunk)?;
+            *body = Some(chunk.data);
+        }
+        // An empty last piece would end a chunked body a second time (cloudflare/pingora#935).
+        if end && body.as_ref().is_some_and(Bytes::is_empty) {
+            *body = None;
+        }
+        Ok(())
+    }
+
+    fn filter_request_body(&mut self, chunk: &mut Chunk) -> Result<()> {
+        let Some(position) = self.route else {
+            return Ok(());
+        };
+        let chain = &self.snapshot.routes[position].chain;
+        let passed = chain.request_body(chunk, &mut self.slots);
+        passed.map_err(|Stopped { link, reply }| {
+            self.end.stopped_by = Some(link);
+            self.fault(reply)
+        })
+    }
+
+    /// A piece of the response body is about to leave.
+    ///
+    /// # Errors
+    /// Where the exchange must be cut.
+    pub(super) fn response_body(&mut self, body: &mut Option<Bytes>, end: bool) -> Result<()> {
+        self.time_left()?;
+        if self.response_claim == Claim::None || self.body_ended {
+            return Ok(());
+        }
+        let mut chunk = Chunk {
+            data: body.take().unwrap_or_default(),
+            last: end,
+        };
+        self.filter_response_body(&mut chunk)?;
+        self.body_ended = end;
+        *body = Some(chunk.data).filter(|data| end || !data.is_empty());
+        if body.is_none() {
+            *body = Some(Bytes::new());
+        }
+        Ok(())
+    }
+
+    /// The response ends with trailers: what filters still hold leaves before them.
+    ///
+    /// # Errors
+    /// Where the exchange must be cut.
+    pub(super) fn response_trailers(&mut self) -> Result<Option<Bytes>> {
+        if self.response_claim == Claim::None || self.body_ended {
+            return Ok(None);
+        }
+        let mut chunk = Chunk {
+            data: Bytes::new(),
+            last: true,
+        };
+        self.filter_response_body(&mut chunk)?;
+        self.body_ended = true;
+        Ok(Some(chunk.data).filter(|data| !data.is_empty()))
+    }
+
+    fn filter_response_body(&mut self, chunk: &mut Chunk) -> Result<()> {
+        let Some(position) = self.route else {
+            return Ok(());
+        };
+        let chain = &self.snapshot.routes[position].chain;
+        let passed = chain.response_body(chunk, &mut self.slots);
+        passed.map_err(|abort| {
+            self.end.error = Some(abort.reason);
+            Error::explain(ErrorType::InternalError, abort.reason)
+        })
+    }
+
+    /// The reply to a body that goes on past what a filter accepts, where no reply was given.
+    pub(super) fn take_reply(&mut self) -> Option<Reply> {
+        self.reply.take()
+    }
+}
+
+/// The status to log for a client that is gone, as nginx has it.
+pub(super) const CLIENT_GONE: StatusCode = match StatusCode::from_u16(499) {
+    Ok(status) => status,
+    Err(_) => StatusCode::BAD_REQUEST,
+};

@@ -1,0 +1,233 @@
+//! What one exchange carries from its first hook to its last.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, Version};
+use pingora_error::Error;
+use pingora_proxy::Session;
+use smallvec::SmallVec;
+use wiregate_sdk::chain::Slots;
+use wiregate_sdk::views::Claim;
+use wiregate_sdk::{Client, Exchange, Origin, Outcome, Reply};
+
+use super::connection::{self, Peer};
+use super::replay::Slot;
+use super::{Shared, budget::Share};
+use crate::compile::{Route, Snapshot};
+use crate::upstream::Upstream;
+
+/// One exchange, from its first hook to its last.
+pub struct Context {
+    pub(super) shared: Arc<Shared>,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) peer: Arc<Peer>,
+    pub(super) exchange: Exchange,
+    /// The host that the client asked for, with its port.
+    pub(super) asked_host: Option<HeaderValue>,
+    /// The host that was asked for, where the access log wants it.
+    pub(super) host: Option<Box<str>>,
+    pub(super) protocol: &'static str,
+    /// The route's position in the snapshot.
+    pub(super) route: Option<usize>,
+    pub(super) slots: Slots,
+    pub(super) body: Body,
+    pub(super) request_claim: Claim,
+    pub(super) response_claim: Claim,
+    /// Whether all that filters want of the response body has been done.
+    pub(super) body_ended: bool,
+    pub(super) attempts: Attempts,
+    /// The reply of a hook that could only say that it failed.
+    pub(super) reply: Option<Reply>,
+    pub(super) end: End,
+}
+
+/// The request body, where it is held in memory.
+#[derive(Default)]
+pub(super) struct Body {
+    /// The bytes to send on.
+    pub(super) bytes: Option<Bytes>,
+    /// Whether the client's own body has been read to its end.
+    pub(super) read: bool,
+    pub(super) share: Option<Share>,
+    /// Where the client's connection comes back to after its stand-in.
+    pub(super) lent: Option<Slot>,
+}
+
+/// The attempts to reach an endpoint.
+#[derive(Default)]
+pub(super) struct Attempts {
+    pub(super) upstream: Option<Arc<Upstream>>,
+    /// The endpoints tried, the present one last.
+    pub(super) tried: SmallVec<[usize; 4]>,
+    /// When the present attempt began, until it has ended.
+    pub(super) started: Option<Instant>,
+    /// Whether a piece of the body has gone through a filter that reads or rewrites it.
+    pub(super) body_seen: bool,
+    /// From the start of the last attempt to the head of its response.
+    pub(super) waited: Option<std::time::Duration>,
+}
+
+/// How the exchange has ended so far.
+pub(super) struct End {
+    pub(super) origin: Origin,
+    pub(super) status: Option<StatusCode>,
+    /// One word for what went wrong.
+    pub(super) error: Option<&'static str>,
+    /// One sentence for the operator.
+    pub(super) detail: Option<String>,
+    /// The link that stopped the request.
+    pub(super) stopped_by: Option<usize>,
+    /// Whether the client's connection can be used again although Pingora would close it.
+    pub(super) reusable: bool,
+    pub(super) finished: bool,
+}
+
+impl Context {
+    /// A request has arrived.
+    pub(super) fn arrive(shared: &Arc<Shared>, session: &Session) -> Box<Self> {
+        let peer = connection::current();
+        peer.busy();
+        let head = session.req_header();
+        let now = shared.clock.now();
+        let snapshot = shared.live.load_full();
+        let exchange = Exchange {
+            id: super::request::new_id(now.wall),
+            client: client(&peer, head),
+            method: head.method.clone(),
+            target: head.uri.clone(),
+            route: Arc::clone(&peer.no_route),
+            params: Vec::new(),
+            identity: None,
+            upstream: None,
+            now,
+        };
+        let host = (shared.access_log.load().is_some())
+            .then(|| wiregate_sdk::host_of(head).as_ref().into());
+        Box::new(Self {
+            shared: shared.clone(),
+            snapshot,
+            peer,
+            exchange,
+            asked_host: super::forward::asked_host(head),
+            host,
+            protocol: protocol(head.version),
+            route: None,
+            slots: Slots::new(),
+            body: Body::default(),
+            request_claim: Claim::None,
+            response_claim: Claim::None,
+            body_ended: false,
+            attempts: Attempts::default(),
+            reply: None,
+            end: End {
+                origin: Origin::Gateway,
+                status: None,
+                error: None,
+                detail: None,
+                stopped_by: None,
+                reusable: false,
+                finished: false,
+            },
+        })
+    }
+
+    /// The exchange is over: everyone who wants to know is told.
+    pub(super) fn finish(&mut self, session: &mut Session, error: Option<&Error>) {
+        self.return_connection(session);
+        if let (Some(error), None) = (error, self.end.error) {
+            self.end.error = Some(super::failure::of(error).reason);
+        }
+        self.end_attempt(None);
+        let traffic = Traffic {
+            sent: session.body_bytes_sent() as u64,
+            received: session.body_bytes_read() as u64,
+        };
+        self.tell(&traffic);
+        if self.end.reusable {
+            self.peer.keep(session);
+        }
+    }
+
+    /// Tells filters, metrics and log how it ended. Once.
+    fn tell(&mut self, traffic: &Traffic) {
+        if std::mem::replace(&mut self.end.finished, true) {
+            return;
+        }
+        let now = self.shared.clock.instant();
+        self.peer.idle(now);
+        let duration = now - self.exchange.now.instant;
+        let route = self.route.map(|position| &self.snapshot.routes[position]);
+        if let Some(route) = route {
+            let outcome = Outcome {
+                exchange: &self.exchange,
+                status: self.end.status,
+                origin: self.end.origin,
+                error: self.end.error,
+                duration,
+                bytes_sent: traffic.sent,
+                bytes_received: traffic.received,
+            };
+            route.chain.done(&outcome, &mut self.slots);
+        }
+        self.metrics()
+            .end(&self.exchange.method, self.end.status, duration);
+        self.log(route, traffic, duration);
+    }
+
+    /// The route, once one has won.
+    pub(super) fn route(&self) -> Option<&Route> {
+        self.route.map(|position| &self.snapshot.routes[position])
+    }
+
+    pub(super) fn metrics(&self) -> &crate::observe::metrics::RouteMetrics {
+        self.route()
+            .map_or(&self.snapshot.unrouted, |route| &route.metrics)
+    }
+}
+
+/// Body bytes on the client's side.
+pub(super) struct Traffic {
+    pub(super) sent: u64,
+    pub(super) received: u64,
+}
+
+impl Drop for Context {
+    /// Pingora gave the exchange up without a last hook: the client is gone, or the gateway stops.
+    fn drop(&mut self) {
+        self.end.error.get_or_insert("connection_terminated");
+        self.end_attempt(None);
+        self.tell(&Traffic {
+            sent: 0,
+            received: 0,
+        });
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_10 => "HTTP/1.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// Who sent the request: the peer, or what a trusted proxy says about it.
+fn client(peer: &Peer, head: &pingora_http::RequestHeader) -> Client {
+    let mut client = Client {
+        address: peer.address.ip(),
+        peer: peer.address.ip(),
+        port: peer.address.port(),
+        scheme: "http",
+    };
+    if peer.trusted {
+        if let Some(address) = super::forward::client_address(&peer.listening.trusted, head) {
+            client.address = address;
+        }
+        if let Some(scheme) = super::forward::scheme(head) {
+            client.scheme = scheme;
+        }
+    }
+    client
+}

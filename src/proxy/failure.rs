@@ -1,0 +1,78 @@
+//! What Pingora's errors mean: a status, and one of the words of RFC 9209, 2.3.
+
+use http::StatusCode;
+use pingora_error::{Error, ErrorSource, ErrorType};
+
+/// What went wrong, in the terms of the field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// The status to answer with; `None` where nobody is there to answer to.
+    pub(super) status: Option<StatusCode>,
+    /// One word, the same in logs, metrics and the problem's `type`.
+    pub(super) reason: &'static str,
+}
+
+/// The meaning of an error.
+pub(super) fn of(error: &Error) -> Failure {
+    match error.esource() {
+        ErrorSource::Downstream => downstream(error),
+        ErrorSource::Upstream => upstream(error),
+        _ => internal(error),
+    }
+}
+
+fn upstream(error: &Error) -> Failure {
+    use ErrorType as E;
+    let (status, reason) = match error.etype() {
+        E::ConnectTimedout | E::TLSHandshakeTimedout => {
+            (StatusCode::GATEWAY_TIMEOUT, "connection_timeout")
+        }
+        E::ConnectRefused => (StatusCode::BAD_GATEWAY, "connection_refused"),
+        E::ConnectNoRoute => (StatusCode::BAD_GATEWAY, "destination_ip_unroutable"),
+        E::ConnectError | E::ConnectProxyFailure | E::SocketError | E::BindError => {
+            (StatusCode::BAD_GATEWAY, "destination_unavailable")
+        }
+        E::TLSHandshakeFailure | E::InvalidCert | E::HandshakeError => {
+            (StatusCode::BAD_GATEWAY, "tls_protocol_error")
+        }
+        E::ReadTimedout => (StatusCode::GATEWAY_TIMEOUT, "http_response_timeout"),
+        E::WriteTimedout => (StatusCode::GATEWAY_TIMEOUT, "connection_write_timeout"),
+        E::ConnectionClosed | E::ReadError | E::WriteError => {
+            (StatusCode::BAD_GATEWAY, "connection_terminated")
+        }
+        _ => (StatusCode::BAD_GATEWAY, "http_protocol_error"),
+    };
+    Failure {
+        status: Some(status),
+        reason,
+    }
+}
+
+fn downstream(error: &Error) -> Failure {
+    use ErrorType as E;
+    match error.etype() {
+        E::ReadTimedout => Failure {
+            status: Some(StatusCode::REQUEST_TIMEOUT),
+            reason: "body_timeout",
+        },
+        E::WriteError | E::ReadError | E::ConnectionClosed | E::WriteTimedout => Failure {
+            status: None,
+            reason: "client_gone",
+        },
+        _ => Failure {
+            status: Some(StatusCode::BAD_REQUEST),
+            reason: "http_request_error",
+        },
+    }
+}
+
+fn internal(error: &Error) -> Failure {
+    let status = match error.etype() {
+        ErrorType::HTTPStatus(code) => StatusCode::from_u16(*code).ok(),
+        _ => None,
+    };
+    Failure {
+        status: Some(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)),
+        reason: "proxy_internal_error",
+    }
+}

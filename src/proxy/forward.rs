@@ -1,0 +1,264 @@
+//! The way to an upstream: which endpoint, and the head that it gets.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::{HeaderValue, StatusCode, Version, header};
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_error::{Error, ErrorType, Result};
+use pingora_http::RequestHeader;
+use pingora_proxy::Session;
+use wiregate_sdk::types::CidrSet;
+use wiregate_sdk::views::Claim;
+use wiregate_sdk::{Attempt, Reply};
+
+use super::context::Context;
+
+// Static text costs Pingora's header maps one allocation less than a `HeaderName`.
+const FORWARDED_FOR: &str = "x-forwarded-for";
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
+const FORWARDED_HOST: &str = "x-forwarded-host";
+/// Proxies that a request may have come through, at most; those before are not looked at.
+const MOST_HOPS: usize = 32;
+
+impl Context {
+    /// Chooses an endpoint for an attempt.
+    ///
+    /// # Errors
+    /// A 503 where no endpoint is healthy, a 504 where no time is left.
+    pub(super) fn begin_attempt(&mut self, _session: &Session) -> Result<Box<HttpPeer>> {
+        let left = self.time_left()?;
+        let Some(upstream) = self.attempts.upstream.clone() else {
+            return Err(self.fault(Reply::problem(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "no_upstream",
+            )));
+        };
+        let Some(choice) = upstream.choose(&self.attempts.tried) else {
+            let reply = Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "destination_unavailable")
+                .log(format!("no endpoint of `{}` is healthy", upstream.name));
+            return Err(self.fault(reply));
+        };
+        let mut peer = Box::new(choice.peer.clone());
+        if let Some(left) = left {
+            for timeout in [
+                &mut peer.options.connection_timeout,
+                &mut peer.options.total_connection_timeout,
+                &mut peer.options.read_timeout,
+                &mut peer.options.write_timeout,
+            ] {
+                *timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));
+            }
+        }
+        self.attempts.tried.push(choice.position);
+        self.attempts.started = Some(self.shared.clock.instant());
+        upstream.metrics.begin();
+        Ok(peer)
+    }
+
+    /// The time that the exchange may still take; `None` for any.
+    ///
+    /// # Errors
+    /// A 504 where none is left.
+    pub(super) fn time_left(&mut self) -> Result<Option<Duration>> {
+        let Some(total) = self
+            .attempts
+            .upstream
+            .as_ref()
+            .and_then(|upstream| upstream.total)
+        else {
+            return Ok(None);
+        };
+        let spent = self.shared.clock.instant() - self.exchange.now.instant;
+        match total.checked_sub(spent).filter(|left| !left.is_zero()) {
+            Some(left) => Ok(Some(left)),
+            None => Err(self.fault(
+                Reply::problem(StatusCode::GATEWAY_TIMEOUT, "http_response_timeout")
+                    .log(format!("the exchange may take {total:?}")),
+            )),
+        }
+    }
+
+    /// An error that Pingora passes on, while the reply waits here.
+    pub(super) fn fault(&mut self, reply: Reply) -> Box<Error> {
+        let status = reply.status.as_u16();
+        self.reply = Some(reply);
+        Error::explain(ErrorType::HTTPStatus(status), "a reply is waiting")
+    }
+
+    /// No connection: another endpoint may be tried, since nothing was sent.
+    pub(super) fn end_unconnected(
+        &mut self,
+        _session: &Session,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        self.end_attempt(None);
+        let made = u32::try_from(self.attempts.tried.len()).unwrap_or(u32::MAX);
+        let allowed = (self.attempts.upstream.as_ref()).map_or(1, |upstream| upstream.attempts);
+        error.set_retry(made < allowed);
+        error
+    }
+
+    /// The exchange with an endpoint broke. It is only tried again where the endpoint closed a
+    /// connection that had been idle, as the request left, and the request may be repeated.
+    pub(super) fn end_broken(
+        &mut self,
+        session: &Session,
+        mut error: Box<Error>,
+        reused: bool,
+    ) -> Box<Error> {
+        self.end_attempt(None);
+        let repeatable = session.req_header().method.is_idempotent()
+            && !session.as_ref().retry_buffer_truncated()
+            && !self.attempts.body_seen
+            && session.response_written().is_none();
+        if repeatable && self.reply.is_none() {
+            error.retry.decide_reuse(reused);
+            if error.retry() {
+                // The endpoint itself did nothing wrong: it may be tried again.
+                self.attempts.tried.pop();
+            }
+        } else {
+            error.set_retry(false);
+        }
+        error
+    }
+
+    /// Counts an attempt as over.
+    pub(super) fn end_attempt(&mut self, status: Option<StatusCode>) {
+        let Some(started) = self.attempts.started.take() else {
+            return;
+        };
+        let waited = self.shared.clock.instant() - started;
+        self.attempts.waited = Some(waited);
+        if let Some(upstream) = &self.attempts.upstream {
+            upstream.metrics.end(status.map(|status| (status, waited)));
+        }
+    }
+
+    /// Finishes the head that an endpoint gets.
+    ///
+    /// # Errors
+    /// A 500, where a filter panicked.
+    pub(super) fn forward(&mut self, session: &Session, head: &mut RequestHeader) -> Result<()> {
+        self.frame(session, head)?;
+        self.forwarded(head)?;
+        let (Some(position), Some(upstream)) = (self.route, self.attempts.upstream.clone()) else {
+            return Ok(());
+        };
+        if self.slots.is_empty() {
+            return Ok(());
+        }
+        let chosen = self.attempts.tried.last().copied().unwrap_or(0);
+        let mut attempt = Attempt {
+            exchange: &self.exchange,
+            head,
+            upstream: &upstream.name,
+            endpoint: upstream.endpoints[chosen].address,
+            number: u32::try_from(self.attempts.tried.len()).unwrap_or(u32::MAX),
+        };
+        let chain = &self.snapshot.routes[position].chain;
+        chain
+            .upstream(&mut attempt, &mut self.slots)
+            .map_err(|reply| self.fault(reply))
+    }
+
+    /// The body's framing follows from what filters did to it.
+    fn frame(&self, session: &Session, head: &mut RequestHeader) -> Result<()> {
+        if let Some(bytes) = &self.body.bytes {
+            head.remove_header(&header::EXPECT);
+            head.remove_header(&header::TRANSFER_ENCODING);
+            let had = head.headers.contains_key(header::CONTENT_LENGTH);
+            if had || !bytes.is_empty() {
+                head.insert_header(header::CONTENT_LENGTH, bytes.len())?;
+            }
+        } else if self.request_claim == Claim::Rewrite && has_body(session) {
+            head.remove_header(&header::CONTENT_LENGTH);
+            if head.version == Version::HTTP_11 {
+                head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `X-Forwarded-*`: what a trusted proxy said is kept and added to, all else is replaced.
+    fn forwarded(&self, head: &mut RequestHeader) -> Result<()> {
+        let own = self.peer.forwarded_for.clone();
+        let (mut scheme, mut host) = (true, true);
+        if self.peer.trusted {
+            scheme = !head.headers.contains_key(FORWARDED_PROTO);
+            host = !head.headers.contains_key(FORWARDED_HOST);
+            let chain = chain_of_proxies(head, &own);
+            head.insert_header(FORWARDED_FOR, chain)?;
+        } else {
+            head.insert_header(FORWARDED_FOR, own)?;
+        }
+        if scheme {
+            let scheme = HeaderValue::from_static(self.exchange.client.scheme);
+            head.insert_header(FORWARDED_PROTO, scheme)?;
+        }
+        if host {
+            match self.asked_host.clone() {
+                Some(host) => head.insert_header(FORWARDED_HOST, host)?,
+                None => drop(head.remove_header(FORWARDED_HOST)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What `X-Forwarded-For` said already, with one more address.
+fn chain_of_proxies(head: &RequestHeader, own: &HeaderValue) -> Vec<u8> {
+    let mut chain = Vec::new();
+    for value in head.headers.get_all(FORWARDED_FOR) {
+        chain.extend_from_slice(value.as_bytes());
+        chain.extend_from_slice(b", ");
+    }
+    chain.extend_from_slice(own.as_bytes());
+    chain
+}
+
+/// The host that the client asks for, with its port.
+pub(super) fn asked_host(head: &RequestHeader) -> Option<HeaderValue> {
+    if let Some(host) = head.headers.get(header::HOST) {
+        return Some(host.clone());
+    }
+    HeaderValue::from_str(head.uri.authority()?.as_str()).ok()
+}
+
+fn has_body(session: &Session) -> bool {
+    let headers = &session.req_header().headers;
+    headers.contains_key(header::TRANSFER_ENCODING)
+        || headers
+            .get(header::CONTENT_LENGTH)
+            .map_or(session.is_http2(), |length| length.as_bytes() != b"0")
+}
+
+/// The client's address as trusted proxies tell it: the last one in `X-Forwarded-For` that is
+/// not a trusted proxy itself.
+pub(super) fn client_address(trusted: &CidrSet, head: &RequestHeader) -> Option<IpAddr> {
+    let mut found = None;
+    let fields: Vec<&str> = (head.headers.get_all(FORWARDED_FOR).iter())
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    let hops = fields.iter().rev().flat_map(|field| field.rsplit(','));
+    for hop in hops.take(MOST_HOPS) {
+        let Ok(address) = hop.trim().parse::<IpAddr>() else {
+            return found; // whoever wrote this is not to be believed further
+        };
+        found = Some(address);
+        if !trusted.contains(address) {
+            return found;
+        }
+    }
+    found
+}
+
+/// The scheme that a trusted proxy tells.
+pub(super) fn scheme(head: &RequestHeader) -> Option<&'static str> {
+    match head.headers.get(FORWARDED_PROTO)?.as_bytes() {
+        b"https" => Some("https"),
+        b"http" => Some("http"),
+        _ => None,
+    }
+}

@@ -1,0 +1,257 @@
+//! The only place that knows Pingora's callbacks: what each of them means for an exchange.
+
+mod body;
+mod budget;
+mod connection;
+mod context;
+mod failure;
+mod forward;
+mod heads;
+mod inbound;
+mod replay;
+mod request;
+mod responder;
+mod response;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::HeaderMap;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_error::{Error, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use wiregate_sdk::{Clock, Origin};
+
+use crate::compile::Snapshot;
+use crate::observe::access_log::AccessLog;
+use crate::observe::metrics::Metrics;
+use budget::Budget;
+use context::Context;
+
+pub use crate::listen::stream::Connection;
+pub use connection::{Conversation, Peer};
+
+/// What all workers share.
+pub struct Shared {
+    /// The live configuration.
+    pub live: ArcSwap<Snapshot>,
+    /// Where things are counted.
+    pub metrics: Arc<Metrics>,
+    /// Where a line for each request goes.
+    pub access_log: ArcSwap<Option<AccessLog>>,
+    /// Where time comes from.
+    pub clock: Clock,
+    /// Whether the gateway has been told to stop.
+    pub draining: AtomicBool,
+    budget: Budget,
+    /// Log lines that logs dropped which another one has replaced since.
+    formerly_dropped: AtomicU64,
+}
+
+impl Shared {
+    /// Shared parts around a first configuration.
+    pub fn new(
+        snapshot: Arc<Snapshot>,
+        metrics: Arc<Metrics>,
+        access_log: Option<AccessLog>,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            live: ArcSwap::new(snapshot),
+            budget: Budget::new(metrics.body_memory.clone()),
+            metrics,
+            access_log: ArcSwap::from_pointee(access_log),
+            clock,
+            draining: AtomicBool::new(false),
+            formerly_dropped: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes over the count of a log that another one has replaced.
+    pub fn retire_log(&self, log: &Option<AccessLog>) {
+        if let Some(log) = log {
+            self.formerly_dropped
+                .fetch_add(log.dropped(), Ordering::Relaxed);
+        }
+    }
+
+    /// All metrics, in the Prometheus text format.
+    pub fn render_metrics(&self) -> Vec<u8> {
+        let present = self
+            .access_log
+            .load()
+            .as_ref()
+            .as_ref()
+            .map_or(0, AccessLog::dropped);
+        let dropped = self.formerly_dropped.load(Ordering::Relaxed) + present;
+        let counter = &self.metrics.log_dropped;
+        counter.inc_by(dropped.saturating_sub(counter.get()));
+        self.metrics.render()
+    }
+}
+
+/// The gateway, as Pingora sees it.
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+impl Engine {
+    /// An engine around the shared parts.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+}
+
+/// An exchange's context; it is there as soon as the request filter runs.
+pub type Ctx = Option<Box<Context>>;
+
+#[async_trait]
+impl ProxyHttp for Engine {
+    type CTX = Ctx;
+
+    fn new_ctx(&self) -> Ctx {
+        None
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        heads::lighten_request(session.req_header_mut());
+        let cx = ctx.insert(Context::arrive(&self.shared, session));
+        match cx.enter(session).await {
+            Ok(()) => Ok(false),
+            Err(reply) => {
+                Box::pin(cx.respond(session, reply, Origin::Gateway)).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+        here(ctx)?.begin_attempt(session)
+    }
+
+    fn fail_to_connect(
+        &self,
+        session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Ctx,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        match ctx {
+            Some(cx) => cx.end_unconnected(session, error),
+            None => error,
+        }
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        head: &mut RequestHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        here(ctx)?.forward(session, head)
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        here(ctx)?.request_body(session, body, end)
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        head: &mut ResponseHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        here(ctx)?.response_head(session, head)
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut Ctx,
+    ) -> Result<Option<Duration>> {
+        here(ctx)?.response_body(body, end)?;
+        Ok(None)
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        _trailers: &mut HeaderMap,
+        ctx: &mut Ctx,
+    ) -> Result<Option<Bytes>> {
+        // The body's end did not come as a piece of the body: what the filters held back leaves now.
+        here(ctx)?.response_trailers()
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut Ctx,
+        reused: bool,
+    ) -> Box<Error> {
+        match ctx {
+            Some(cx) => cx.end_broken(session, error, reused),
+            None => error,
+        }
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        ctx: &mut Ctx,
+    ) -> FailToProxy {
+        let error_code = match ctx {
+            Some(cx) => cx.fail(session, error).await,
+            None => 0,
+        };
+        FailToProxy {
+            error_code,
+            can_reuse_downstream: false,
+        }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
+        if let Some(mut cx) = ctx.take() {
+            cx.finish(session, error);
+        }
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Ctx, _error: &Error) -> bool {
+        true // the access log and the metrics tell
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &Ctx,
+        _error: &Error,
+        _what: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}
+
+fn here(ctx: &mut Ctx) -> Result<&mut Context> {
+    ctx.as_deref_mut().ok_or_else(|| {
+        Error::explain(
+            pingora_error::ErrorType::InternalError,
+            "the request filter comes first",
+        )
+    })
+}

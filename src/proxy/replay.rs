@@ -1,0 +1,254 @@
+//! A stand-in for a client's session once its body is in memory.
+//!
+//! Pingora sends a body on as it reads it, and keeps no more than 64 KiB of it for a second
+//! attempt. The stand-in takes the session's place after the body was read to its end: whenever
+//! Pingora asks for its replay buffer it gets the whole body (or what filters made of it),
+//! whatever its size, on each attempt. All else goes through to the session, which returns to its
+//! place when the stand-in is dropped.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::Stream;
+use http::HeaderMap;
+use pingora_core::protocols::Digest;
+use pingora_core::protocols::http::custom::CustomMessageWrite;
+use pingora_core::protocols::http::custom::server::Session as CustomSession;
+use pingora_core::protocols::http::{HttpTask, ServerSession};
+use pingora_core::protocols::l4::socket::SocketAddr;
+use pingora_error::{Error, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::Session;
+
+/// Where a lent session comes back to.
+pub(super) type Slot = Arc<Mutex<Option<Box<ServerSession>>>>;
+
+/// Puts a stand-in with this body in the place of the client's session.
+pub(super) fn lend(session: &mut Session, body: Bytes) -> Slot {
+    let slot = Slot::default();
+    let stand_in = Replay {
+        session: Some(take(session)),
+        body,
+        slot: slot.clone(),
+    };
+    *session.downstream_session = ServerSession::new_custom(Box::new(stand_in));
+    slot
+}
+
+/// Puts the client's session back into its place.
+pub(super) fn give_back(session: &mut Session, slot: &Slot) {
+    drop(take(session)); // the stand-in, which leaves the session in the slot
+    if let Some(lent) = slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        session.downstream_session = lent;
+    }
+}
+
+/// Takes the client's session out of its place, and leaves an empty one there.
+pub(super) fn take(session: &mut Session) -> Box<ServerSession> {
+    let empty = Box::new(ServerSession::new_custom(Box::new(())));
+    std::mem::replace(&mut session.downstream_session, empty)
+}
+
+struct Replay {
+    /// Always there until the stand-in is dropped.
+    session: Option<Box<ServerSession>>,
+    body: Bytes,
+    slot: Slot,
+}
+
+impl Replay {
+    fn real(&self) -> &ServerSession {
+        self.session.as_deref().expect("there until dropped")
+    }
+
+    fn real_mut(&mut self) -> &mut ServerSession {
+        self.session.as_deref_mut().expect("there until dropped")
+    }
+}
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = self.session.take();
+    }
+}
+
+#[async_trait]
+impl CustomSession for Replay {
+    // What the stand-in is for.
+
+    fn get_retry_buffer(&self) -> Option<Bytes> {
+        (!self.body.is_empty()).then(|| self.body.clone())
+    }
+
+    fn retry_buffer_truncated(&self) -> bool {
+        false
+    }
+
+    fn enable_retry_buffering(&mut self) {}
+
+    fn is_body_empty(&mut self) -> bool {
+        self.body.is_empty()
+    }
+
+    fn is_body_done(&mut self) -> bool {
+        true
+    }
+
+    async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
+        Ok(None)
+    }
+
+    async fn drain_request_body(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    // What goes through.
+
+    fn req_header(&self) -> &RequestHeader {
+        self.real().req_header()
+    }
+
+    fn req_header_mut(&mut self) -> &mut RequestHeader {
+        self.real_mut().req_header_mut()
+    }
+
+    async fn write_response_header(&mut self, head: Box<ResponseHeader>, end: bool) -> Result<()> {
+        self.real_mut().write_response_header(head).await?;
+        self.end_if(end).await
+    }
+
+    async fn write_response_header_ref(&mut self, head: &ResponseHeader, end: bool) -> Result<()> {
+        self.real_mut().write_response_header_ref(head).await?;
+        self.end_if(end).await
+    }
+
+    async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
+        self.real_mut().write_response_body(data, end).await
+    }
+
+    async fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
+        self.real_mut().write_response_trailers(trailers).await
+    }
+
+    async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+        self.real_mut().response_duplex_vec(tasks).await
+    }
+
+    fn set_read_timeout(&mut self, timeout: Option<Duration>) {
+        self.real_mut().set_read_timeout(timeout);
+    }
+
+    fn get_read_timeout(&self) -> Option<Duration> {
+        self.real().get_read_timeout()
+    }
+
+    fn set_write_timeout(&mut self, timeout: Option<Duration>) {
+        self.real_mut().set_write_timeout(timeout);
+    }
+
+    fn get_write_timeout(&self) -> Option<Duration> {
+        self.real().get_write_timeout()
+    }
+
+    fn set_total_drain_timeout(&mut self, timeout: Option<Duration>) {
+        self.real_mut().set_total_drain_timeout(timeout);
+    }
+
+    fn get_total_drain_timeout(&self) -> Option<Duration> {
+        self.real().get_total_drain_timeout()
+    }
+
+    fn request_summary(&self) -> String {
+        self.real().request_summary()
+    }
+
+    fn response_written(&self) -> Option<&ResponseHeader> {
+        self.real().response_written()
+    }
+
+    async fn shutdown(&mut self, _code: u32, _why: &str) {
+        self.real_mut().shutdown().await;
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        self.real_mut().finish_body().await
+    }
+
+    async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
+        self.real_mut().read_body_or_idle(no_body_expected).await
+    }
+
+    fn body_bytes_sent(&self) -> usize {
+        self.real().body_bytes_sent()
+    }
+
+    fn body_bytes_read(&self) -> usize {
+        self.real().body_bytes_read()
+    }
+
+    fn digest(&self) -> Option<&Digest> {
+        self.real().digest()
+    }
+
+    fn digest_mut(&mut self) -> Option<&mut Digest> {
+        self.real_mut().digest_mut()
+    }
+
+    fn client_addr(&self) -> Option<&SocketAddr> {
+        self.real().client_addr()
+    }
+
+    fn server_addr(&self) -> Option<&SocketAddr> {
+        self.real().server_addr()
+    }
+
+    fn pseudo_raw_h1_request_header(&self) -> Bytes {
+        self.real().to_h1_raw()
+    }
+
+    fn is_upgrade_req(&self) -> bool {
+        self.real().is_upgrade_req()
+    }
+
+    fn was_upgraded(&self) -> bool {
+        self.real().was_upgraded()
+    }
+
+    // What only sessions of protocols of one's own have.
+
+    async fn finish_custom(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn take_custom_message_reader(
+        &mut self,
+    ) -> Option<Box<dyn Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>> {
+        None
+    }
+
+    fn restore_custom_message_reader(
+        &mut self,
+        _reader: Box<dyn Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>,
+    ) -> Result<()> {
+        Error::e_explain(ErrorType::InternalError, "there are no custom messages")
+    }
+
+    fn take_custom_message_writer(&mut self) -> Option<Box<dyn CustomMessageWrite>> {
+        None
+    }
+
+    fn restore_custom_message_writer(&mut self, _w: Box<dyn CustomMessageWrite>) -> Result<()> {
+        Error::e_explain(ErrorType::InternalError, "there are no custom messages")
+    }
+}
+
+impl Replay {
+    async fn end_if(&mut self, end: bool) -> Result<()> {
+        if end {
+            self.real_mut().finish_body().await?;
+        }
+        Ok(())
+    }
+}

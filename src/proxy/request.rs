@@ -1,0 +1,201 @@
+//! The way in: normalise, find the route, run its chain, settle the body and the upstream.
+
+use std::time::SystemTime;
+
+use http::{StatusCode, Uri, header};
+use pingora_proxy::Session;
+use uuid::Uuid;
+use wiregate_sdk::chain::Stopped;
+use wiregate_sdk::host_of;
+use wiregate_sdk::{Chunk, Facts, Headers, Reply, Request};
+
+use super::context::Context;
+use super::inbound::Client;
+use super::replay;
+use crate::router::Refusal;
+
+/// An id for a request: a UUIDv7 (RFC 9562, 5.7), so that ids sort by time. It names a request
+/// and guards nothing: a fast generator will do.
+pub(super) fn new_id(wall: SystemTime) -> Box<str> {
+    let since = wall
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    let random = fastrand::u128(..).to_ne_bytes();
+    let mut ten = [0; 10];
+    ten.copy_from_slice(&random[..10]);
+    let mut text = Uuid::encode_buffer();
+    let id = uuid::Builder::from_unix_timestamp_millis(millis, &ten).into_uuid();
+    id.hyphenated().encode_lower(&mut text);
+    std::str::from_utf8(&text[..36])
+        .expect("a UUID is ASCII")
+        .into()
+}
+
+impl Context {
+    /// Takes a request in, up to the choice of an upstream.
+    ///
+    /// # Errors
+    /// The reply that ends it.
+    pub(super) async fn enter(&mut self, session: &mut Session) -> Result<(), Reply> {
+        self.find_route(session)?;
+        self.metrics().begin();
+        // What not every request needs is boxed apart, which keeps this future small.
+        if self
+            .route()
+            .is_some_and(|route| !route.chain.links.is_empty())
+        {
+            Box::pin(self.run_chain(session)).await?;
+            if self.body.bytes.is_some() {
+                Box::pin(self.settle_body(session)).await?;
+            }
+        }
+        self.settle_upstream()
+    }
+
+    fn find_route(&mut self, session: &mut Session) -> Result<(), Reply> {
+        let found = self.look_up(session);
+        if !matches!(found, Ok(())) {
+            self.metrics().begin();
+        }
+        found
+    }
+
+    fn look_up(&mut self, session: &mut Session) -> Result<(), Reply> {
+        let head = session.req_header();
+        let path = self
+            .snapshot
+            .router
+            .normalise(head.uri.path())
+            .map_err(|refusal| refused(&refusal))?;
+        let changed = match &path {
+            std::borrow::Cow::Borrowed(_) => None,
+            std::borrow::Cow::Owned(path) => Some(target(path, head.uri.query())?),
+        };
+        let host = host_of(head);
+        let facts = Facts {
+            request: head,
+            exchange: &self.exchange,
+            response: None,
+        };
+        let found = self.snapshot.router.find(&facts, &host, &path);
+        let hit = found.map_err(|error| {
+            Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "condition_failed")
+                .log(error.to_string())
+        })?;
+        let hit = hit.ok_or_else(|| {
+            Reply::problem(StatusCode::NOT_FOUND, "no_route").detail("no route takes this request")
+        })?;
+        drop((path, host));
+        if let Some(target) = changed {
+            // Over HTTP/2 the host may stand in the target alone, and must not go with it.
+            let host = self.asked_host.clone();
+            let head = session.req_header_mut();
+            if let Some(host) = host.filter(|_| !head.headers.contains_key(header::HOST)) {
+                Headers::from(&mut *head).set(&header::HOST, host);
+            }
+            head.set_uri(target);
+        }
+        self.route = Some(hit.route);
+        self.exchange.route = self.snapshot.routes[hit.route].name.clone();
+        self.exchange.params = hit.params;
+        Ok(())
+    }
+
+    async fn run_chain(&mut self, session: &mut Session) -> Result<(), Reply> {
+        let snapshot = self.snapshot.clone();
+        let Some(route) = self.route.map(|position| &snapshot.routes[position]) else {
+            return Ok(());
+        };
+        let clock = self.shared.clock.clone();
+        let mut inbound = Client::new(
+            session,
+            &mut self.body,
+            &self.shared,
+            &snapshot.settings.limits,
+        );
+        let mut request = Request::new(&mut self.exchange, &mut inbound);
+        let mut before = clock.instant();
+        for (position, link) in route.chain.links.iter().enumerate() {
+            let flow = link.enter(&mut request, &mut self.slots).await;
+            let after = clock.instant();
+            route.link_metrics[position].ran(after - before, flow.is_err());
+            before = after;
+            if let Err(reply) = flow {
+                self.end.stopped_by = Some(position);
+                return Err(reply);
+            }
+        }
+        self.request_claim = wiregate_sdk::Chain::request_claim(&self.slots);
+        Ok(())
+    }
+
+    /// A body that is in memory goes through the filters that wanted its pieces now, as one
+    /// piece, so that its length is known and a second attempt sends the same bytes.
+    async fn settle_body(&mut self, session: &mut Session) -> Result<(), Reply> {
+        if !self.body.read {
+            let mut client = Client::new(
+                session,
+                &mut self.body,
+                &self.shared,
+                &self.snapshot.settings.limits,
+            );
+            client.discard().await?;
+        }
+        let mut chunk = Chunk {
+            data: self.body.bytes.take().unwrap_or_default(),
+            last: true,
+        };
+        if let Some(position) = self.route {
+            let chain = &self.snapshot.routes[position].chain;
+            chain.request_body(&mut chunk, &mut self.slots).map_err(
+                |Stopped { link, reply }| {
+                    self.end.stopped_by = Some(link);
+                    reply
+                },
+            )?;
+        }
+        self.body.bytes = Some(chunk.data.clone());
+        self.body.lent = Some(replay::lend(session, chunk.data));
+        Ok(())
+    }
+
+    fn settle_upstream(&mut self) -> Result<(), Reply> {
+        let fault = |reason: &'static str, log: String| {
+            Err(Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, reason).log(log))
+        };
+        self.attempts.upstream = match &self.exchange.upstream {
+            Some(name) => match self.snapshot.upstreams.get(name) {
+                Some(upstream) => Some(upstream.clone()),
+                None => return fault("unknown_upstream", format!("a filter chose `{name}`")),
+            },
+            None => self.route().and_then(|route| route.upstream.clone()),
+        };
+        if self.attempts.upstream.is_none() {
+            return fault("no_upstream", "no filter answered".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// The target with a normalised path.
+fn target(path: &str, query: Option<&str>) -> Result<Uri, Reply> {
+    let target = match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    Uri::try_from(target).map_err(|_| {
+        Reply::problem(StatusCode::BAD_REQUEST, "invalid_path").detail("the path is not valid")
+    })
+}
+
+fn refused(refusal: &Refusal) -> Reply {
+    Reply::problem(StatusCode::BAD_REQUEST, "invalid_path").detail(refusal.to_string())
+}
+
+/// Whether a request announces that it waits for a `100 Continue` (RFC 9110, 10.1.1).
+pub(super) fn expects_continue(session: &Session) -> bool {
+    session
+        .get_header(header::EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}

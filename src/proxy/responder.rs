@@ -1,0 +1,207 @@
+//! The one place where the gateway's own replies are written.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header};
+use pingora_error::{Error, Result};
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+use serde_json::{Map, Value};
+use wiregate_sdk::reply::{Problem, ReplyBody};
+use wiregate_sdk::views::Claim;
+use wiregate_sdk::{Abort, Chain, Chunk, Origin, Reply, Response};
+
+use super::context::Context;
+use super::request::expects_continue;
+use super::{body, failure};
+
+/// An unread body up to this size is read and forgotten, so that the connection can go on.
+const DRAINED: u64 = 64 * 1024;
+/// How long such a body may take.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+/// How long a client gets to take notice of a reply while it still sends.
+const LINGER: Duration = Duration::from_millis(500);
+
+impl Context {
+    /// Answers with a reply of the gateway's own.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub(super) async fn respond(
+        &mut self,
+        session: &mut Session,
+        reply: Reply,
+        origin: Origin,
+    ) -> Result<()> {
+        self.note(&reply, origin);
+        drain(session).await;
+        let (mut head, body) = self.draft(&reply)?;
+        let body = self.through_filters(session, &mut head, body)?;
+        self.identify(&mut head)?;
+        self.end.status = Some(head.status);
+        measure(&mut head, &body)?;
+        let bodiless = self.exchange.method == Method::HEAD || is_bodiless(head.status);
+        let body = if bodiless { Bytes::new() } else { body };
+        let client = &mut session.downstream_session;
+        client.write_response_header(Box::new(head)).await?;
+        client.write_response_body(body, true).await?;
+        linger(session).await;
+        Ok(())
+    }
+
+    /// What went wrong gets its reply, unless a response has begun. Returns the status.
+    pub(super) async fn fail(&mut self, session: &mut Session, error: &Error) -> u16 {
+        let failure = failure::of(error);
+        let begun = session
+            .response_written()
+            .is_some_and(|head| !head.status.is_informational());
+        let reply = self.take_reply();
+        if begun {
+            let reason = reply.as_ref().and_then(Reply::reason);
+            self.end
+                .error
+                .get_or_insert(reason.unwrap_or(failure.reason));
+            return 0;
+        }
+        let Some(status) = failure.status else {
+            self.end.error = Some(failure.reason);
+            self.end.status = Some(body::CLIENT_GONE);
+            return 0;
+        };
+        let reply =
+            reply.unwrap_or_else(|| Reply::problem(status, failure.reason).log(error.to_string()));
+        let code = reply.status.as_u16();
+        self.end.error = reply.reason();
+        // Had the request been read to its end, the connection could go on after the reply.
+        let read = self.body.lent.is_some() || session.is_body_done();
+        self.return_connection(session);
+        let answered = self.respond(session, reply, Origin::Gateway).await;
+        self.end.reusable = read && answered.is_ok() && !session.is_http2();
+        code
+    }
+
+    fn note(&mut self, reply: &Reply, origin: Origin) {
+        self.end.origin = origin;
+        if let ReplyBody::Problem(problem) = &reply.body {
+            self.end.error = Some(problem.reason);
+            self.end.detail.clone_from(&problem.log);
+        }
+    }
+
+    fn draft(&self, reply: &Reply) -> Result<(ResponseHeader, Bytes)> {
+        let mut head = ResponseHeader::build(reply.status, Some(reply.headers.len() + 6))?;
+        let body = match &reply.body {
+            ReplyBody::Empty => Bytes::new(),
+            ReplyBody::Bytes(content_type, bytes) => {
+                head.insert_header(header::CONTENT_TYPE, content_type)?;
+                bytes.clone()
+            }
+            ReplyBody::Problem(problem) => {
+                let json = HeaderValue::from_static("application/problem+json");
+                head.insert_header(header::CONTENT_TYPE, json)?;
+                head.insert_header(header::CACHE_CONTROL, "no-store")?;
+                self.problem(reply.status, problem)
+            }
+        };
+        for (name, value) in &reply.headers {
+            head.append_header(name, value)?;
+        }
+        // Filters go by it, as they do with a response from upstream.
+        measure(&mut head, &body)?;
+        Ok((head, body))
+    }
+
+    /// The members of RFC 9457, 3.1, then the reply's own.
+    fn problem(&self, status: StatusCode, problem: &Problem) -> Bytes {
+        let mut members = Map::new();
+        let mut member = |name: &str, value: Value| {
+            members.insert(name.to_owned(), value);
+        };
+        member("type", format!("urn:wiregate:{}", problem.reason).into());
+        member(
+            "title",
+            status.canonical_reason().unwrap_or("Unknown").into(),
+        );
+        member("status", status.as_u16().into());
+        if let Some(detail) = &problem.detail {
+            member("detail", detail.as_str().into());
+        }
+        member(
+            "instance",
+            format!("urn:request:{}", self.exchange.id).into(),
+        );
+        for (name, value) in &problem.members {
+            member(name, value.clone());
+        }
+        let mut text = Value::Object(members).to_string();
+        text.push('\n');
+        text.into()
+    }
+
+    /// The links that the request has entered see the reply on its way out.
+    fn through_filters(
+        &mut self,
+        session: &Session,
+        head: &mut ResponseHeader,
+        body: Bytes,
+    ) -> Result<Bytes> {
+        let Some(position) = self.route else {
+            return Ok(body);
+        };
+        let chain = &self.snapshot.routes[position].chain;
+        let request = session.req_header();
+        let mut view = Response::new(&mut self.exchange, request, head, Origin::Gateway);
+        let passed = chain.response(&mut view, &mut self.slots, true);
+        debug_assert!(passed.is_ok(), "a lenient pass does not fail");
+        if Chain::response_claim(&self.slots) == Claim::None || body.is_empty() {
+            return Ok(body);
+        }
+        let mut chunk = Chunk {
+            data: body,
+            last: true,
+        };
+        chain
+            .response_body(&mut chunk, &mut self.slots)
+            .map_err(|Abort { reason }| {
+                Error::explain(pingora_error::ErrorType::InternalError, reason)
+            })?;
+        Ok(chunk.data)
+    }
+}
+
+/// Says how long a body is, where there may be one (RFC 9110, 8.6).
+fn measure(head: &mut ResponseHeader, body: &Bytes) -> Result<()> {
+    if is_bodiless(head.status) {
+        head.remove_header(&header::CONTENT_LENGTH);
+        return Ok(());
+    }
+    head.insert_header(header::CONTENT_LENGTH, body.len())
+}
+
+fn is_bodiless(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// Reads a small unread body, so that the connection can be used again.
+async fn drain(session: &mut Session) {
+    if session.is_body_done() || expects_continue(session) {
+        return;
+    }
+    let length = session
+        .get_header(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
+    if length.is_some_and(|length| length <= DRAINED) {
+        let drained = session.downstream_session.drain_request_body();
+        let _ = tokio::time::timeout(DRAIN_TIME, drained).await;
+    }
+}
+
+/// Lets a client that still sends its body take notice of the reply, over HTTP/2: dropping the
+/// stream resets it, and some clients (curl 7.88) forget a reply that they have not read by then.
+async fn linger(session: &mut Session) {
+    if session.is_http2() && !session.is_body_done() {
+        let rest = session.downstream_session.drain_request_body();
+        let _ = tokio::time::timeout(LINGER, rest).await;
+    }
+}

@@ -1,0 +1,134 @@
+//! The way out: a response head from upstream goes back up the chain.
+
+use http::{HeaderValue, Method, StatusCode, Version, header};
+use pingora_error::Result;
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+use wiregate_sdk::views::Claim;
+use wiregate_sdk::{Chain, Origin, Response};
+
+use super::context::{Context, Traffic};
+use super::{heads, replay};
+use crate::compile::Route;
+use crate::observe::access_log::{Entry, Target};
+
+/// The field that carries the request's id in each response.
+pub(super) const REQUEST_ID: &str = "x-request-id";
+
+impl Context {
+    /// A response head from upstream is about to leave.
+    ///
+    /// # Errors
+    /// A 500, where a filter panicked.
+    pub(super) fn response_head(
+        &mut self,
+        session: &mut Session,
+        head: &mut ResponseHeader,
+    ) -> Result<()> {
+        let status = head.status;
+        if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(());
+        }
+        self.end_attempt(Some(status));
+        self.end.origin = Origin::Upstream;
+        if status != StatusCode::SWITCHING_PROTOCOLS {
+            heads::lighten_response(head);
+        }
+        if let Some(position) = self.route
+            && !self.slots.is_empty()
+        {
+            let mut view = Response::new(
+                &mut self.exchange,
+                session.req_header(),
+                head,
+                Origin::Upstream,
+            );
+            let chain = &self.snapshot.routes[position].chain;
+            if let Err(reply) = chain.response(&mut view, &mut self.slots, false) {
+                return Err(self.fault(reply));
+            }
+            self.frame_response(session, head)?;
+        }
+        if session.req_header().version < Version::HTTP_11 {
+            // Such a client knows no chunks: the body ends with the connection (RFC 9112, 6.3).
+            head.remove_header(&header::TRANSFER_ENCODING);
+        }
+        self.identify(head)?;
+        self.end.status = Some(head.status);
+        Ok(())
+    }
+
+    /// The body's framing follows from what filters will do to it.
+    fn frame_response(&mut self, session: &Session, head: &mut ResponseHeader) -> Result<()> {
+        self.response_claim = Chain::response_claim(&self.slots);
+        let bodiless = self.exchange.method == Method::HEAD
+            || head.status == StatusCode::NO_CONTENT
+            || head.status == StatusCode::NOT_MODIFIED
+            || head.status == StatusCode::SWITCHING_PROTOCOLS;
+        if self.response_claim == Claim::Rewrite {
+            head.remove_header(&header::CONTENT_LENGTH);
+            head.remove_header(&header::ACCEPT_RANGES);
+        }
+        if bodiless {
+            self.response_claim = Claim::None;
+        } else if self.response_claim == Claim::Rewrite
+            && session.req_header().version == Version::HTTP_11
+        {
+            head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+        }
+        Ok(())
+    }
+
+    /// Every response carries the request's id.
+    pub(super) fn identify(&self, head: &mut ResponseHeader) -> Result<()> {
+        if let Ok(id) = HeaderValue::from_str(&self.exchange.id) {
+            head.insert_header(REQUEST_ID, id)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the client's session back in its place, where a stand-in had it.
+    pub(super) fn return_connection(&mut self, session: &mut Session) {
+        if let Some(slot) = self.body.lent.take() {
+            replay::give_back(session, &slot);
+        }
+    }
+
+    /// Writes the access log's line.
+    pub(super) fn log(&self, route: Option<&Route>, traffic: &Traffic, took: std::time::Duration) {
+        let log = self.shared.access_log.load();
+        let Some(log) = &**log else {
+            return;
+        };
+        let upstream = self.attempts.upstream.as_ref();
+        let endpoint = upstream.and_then(|upstream| {
+            let position = *self.attempts.tried.last()?;
+            Some(upstream.endpoints[position].label.clone())
+        });
+        let stopped_by = (self.end.stopped_by)
+            .and_then(|link| Some(route?.chain.links.get(link)?.label.as_str().into()));
+        let target = self.exchange.target.path_and_query();
+        log.write(Entry {
+            time: self.exchange.now.wall,
+            request_id: self.exchange.id.clone(),
+            client: self.exchange.client.address,
+            method: self.exchange.method.clone(),
+            target: Target::new(target.map_or("", |target| target.as_str())),
+            host: self.host.clone(),
+            protocol: self.protocol,
+            route: route.map(|route| route.name.clone()),
+            upstream: upstream.map(|upstream| upstream.name.clone()),
+            endpoint,
+            status: self.end.status.map(|status| status.as_u16()),
+            bytes_in: traffic.received,
+            bytes_out: traffic.sent,
+            duration: took,
+            upstream_time: self.attempts.waited,
+            attempts: u32::try_from(self.attempts.tried.len()).unwrap_or(u32::MAX),
+            identity: (self.exchange.identity.as_ref()).map(|identity| identity.name.clone()),
+            refused_by: stopped_by,
+            error: self.end.error,
+            detail: self.end.detail.as_deref().map(Into::into),
+        });
+    }
+}

@@ -1,0 +1,322 @@
+//! Taking a new configuration live, and keeping the old one when the new one is refused.
+
+mod watched;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use notify::{RecursiveMode, Watcher};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use wiregate_sdk::value::{Problem, Value};
+use wiregate_sdk::{Clock, Registry};
+
+use crate::compile::{self, Snapshot, UNROUTED};
+use crate::config::model::AccessLog as Target;
+use crate::config::{Environment, Sources, read_all};
+use crate::observe::access_log::{AccessLog, Output};
+use crate::observe::metrics::{Metrics, Names};
+use crate::proxy::Shared;
+use watched::Watched;
+
+/// How long the log may take to write what it still has when another takes its place.
+const LOG_GRACE: Duration = Duration::from_secs(5);
+/// A change of files is acted upon when nothing more changed for this long.
+const SETTLED: Duration = Duration::from_millis(200);
+
+/// Why a configuration is not running.
+#[derive(Debug)]
+pub struct Refused {
+    /// The texts, to show places in.
+    pub sources: Sources,
+    /// Every problem.
+    pub problems: Vec<Problem>,
+}
+
+/// A configuration that is good.
+pub struct Loaded {
+    /// What it says, ready to run.
+    pub snapshot: Snapshot,
+    /// The texts, and the files to watch.
+    pub sources: Sources,
+    /// What was read, with its places.
+    pub value: Value,
+}
+
+/// Reads and compiles a configuration: what `check`, the start and each reload do.
+///
+/// # Errors
+/// Every problem, with the texts that they are in.
+pub fn load(
+    path: &Path,
+    registry: &Registry,
+    metrics: &Arc<Metrics>,
+    old: Option<&Snapshot>,
+) -> Result<Loaded, Refused> {
+    let read = read_all(path, &Environment::of_process());
+    let (sources, problems) = (read.sources, read.problems);
+    let Some(value) = read.value else {
+        return Err(Refused { sources, problems });
+    };
+    let cx = compile::Context {
+        registry,
+        metrics,
+        clock: &Clock::default(),
+        old,
+    };
+    match compile::compile(&value, problems, &cx) {
+        Ok(snapshot) => Ok(Loaded {
+            snapshot,
+            sources,
+            value,
+        }),
+        Err(problems) => Err(Refused { sources, problems }),
+    }
+}
+
+/// Opens the access log that a configuration asks for.
+///
+/// # Errors
+/// The system's.
+pub fn open_log(target: &Target) -> std::io::Result<Option<AccessLog>> {
+    match target {
+        Target::Off => Ok(None),
+        Target::Stdout => AccessLog::open(Output::Stdout).map(Some),
+        Target::File(path) => AccessLog::open(Output::File(path.into())).map(Some),
+    }
+}
+
+/// Takes new configurations live.
+pub struct Reloader {
+    path: PathBuf,
+    registry: Registry,
+    shared: Arc<Shared>,
+    runtime: Handle,
+    reloading: Mutex<()>,
+    watched: Mutex<Watched>,
+}
+
+impl Reloader {
+    /// A reloader of this configuration, whose first version is live already.
+    pub fn new(
+        path: PathBuf,
+        registry: Registry,
+        shared: Arc<Shared>,
+        runtime: Handle,
+        sources: &Sources,
+    ) -> Self {
+        Self {
+            path,
+            registry,
+            shared,
+            runtime,
+            reloading: Mutex::default(),
+            watched: Mutex::new(Watched::new(&sources.watch)),
+        }
+    }
+
+    /// Reads the configuration again and takes it live; returns its number. Blocks.
+    ///
+    /// # Errors
+    /// Every problem; the running configuration stays.
+    pub fn reload(&self) -> Result<u64, Refused> {
+        let _one_at_a_time = self
+            .reloading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.watched().reading();
+        let old = self.shared.live.load_full();
+        let outcome = load(&self.path, &self.registry, &self.shared.metrics, Some(&old))
+            .and_then(|new| self.swap(&old, new));
+        let metrics = &self.shared.metrics;
+        match &outcome {
+            Ok((generation, sources)) => {
+                self.watched().have(&sources.watch);
+                tracing::info!(generation, "the configuration is live");
+            }
+            Err(refused) => {
+                // What was missing may appear: its place is watched as well.
+                self.watched().also(&refused.sources.watch);
+                metrics.reload_successful.set(0);
+                tracing::error!(
+                    problems = refused.problems.len(),
+                    first = refused
+                        .problems
+                        .first()
+                        .map(|first| format!("{}: {}", first.place, first.message)),
+                    "the new configuration is refused, the running one stays"
+                );
+            }
+        }
+        outcome.map(|(generation, _)| generation)
+    }
+
+    fn swap(&self, old: &Arc<Snapshot>, new: Loaded) -> Result<(u64, Sources), Refused> {
+        let Loaded {
+            snapshot,
+            sources,
+            value,
+        } = new;
+        let mut problems = needs_restart(old, &snapshot, &value);
+        let log = &snapshot.settings.access_log;
+        if problems.is_empty() && *log != old.settings.access_log {
+            match open_log(log) {
+                Ok(log) => self.change_log(log),
+                Err(error) => {
+                    let place = value.get("access_log").unwrap_or(&value).place.clone();
+                    let message = format!("the access log cannot be opened: {error}");
+                    problems.push(Problem::new(place, message));
+                }
+            }
+        }
+        if !problems.is_empty() {
+            return Err(Refused { sources, problems });
+        }
+        let generation = snapshot.generation;
+        let snapshot = Arc::new(snapshot);
+        self.shared.metrics.keep_only(names(&snapshot));
+        self.shared.live.store(snapshot.clone());
+        old.retire();
+        snapshot.go_live(&self.runtime);
+        report(&self.shared.metrics, generation);
+        Ok((generation, sources))
+    }
+
+    fn change_log(&self, log: Option<AccessLog>) {
+        let former = self.shared.access_log.swap(Arc::new(log));
+        self.shared.retire_log(&former);
+        std::thread::spawn(move || {
+            if let Some(log) = &*former {
+                log.close(LOG_GRACE);
+            }
+        });
+    }
+
+    /// Reloads whenever one of the files changes, until dropped.
+    pub async fn watch(self: Arc<Self>) {
+        let (tell, mut told) = mpsc::channel(1);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            let changed = event.is_ok_and(|event| !event.kind.is_access());
+            if changed {
+                let _ = tell.try_send(()); // full: somebody has told already
+            }
+        });
+        let Ok(mut watcher) = watcher else {
+            tracing::warn!("files cannot be watched: reload by signal or by the admin API");
+            return;
+        };
+        let mut watching = BTreeMap::new();
+        let mut before = None;
+        loop {
+            for (folder, identity) in self.watched().folders() {
+                // One that was not there, or was replaced, is tried again with the next change.
+                if watching.get(&folder) != Some(&identity)
+                    && watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok()
+                {
+                    watching.insert(folder, identity);
+                }
+            }
+            let changed = self.watched().changed();
+            if changed.is_some() && changed == before {
+                before = None;
+                self.reload_aside().await;
+                continue;
+            }
+            let quiet = changed.is_none();
+            before = changed;
+            tokio::time::sleep(SETTLED).await;
+            // Other files in these folders may change all the time.
+            if quiet && told.recv().await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Reloads on a thread that may block.
+    pub async fn reload_aside(self: &Arc<Self>) -> Option<Result<u64, Refused>> {
+        let this = self.clone();
+        let reload = tokio::task::spawn_blocking(move || this.reload());
+        reload.await.ok()
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says in the metrics that a configuration is live.
+pub fn report(metrics: &Metrics, generation: u64) {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    metrics.reload_successful.set(1);
+    metrics
+        .reload_success_timestamp
+        .set(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+    metrics
+        .generation
+        .set(i64::try_from(generation).unwrap_or(i64::MAX));
+}
+
+/// What only a new process can change. To take the rest live would be to ignore it in silence.
+fn needs_restart<'v>(old: &Snapshot, new: &Snapshot, value: &'v Value) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut say = |keys: &[&str]| {
+        let at = |value: &'v Value, key: &&str| value.get(key).unwrap_or(value);
+        let written = keys.iter().fold(value, at);
+        problems.push(
+            Problem::new(
+                written.place.clone(),
+                format!("`{}` cannot change in a running gateway", keys.join(".")),
+            )
+            .help("restart it, or undo this change"),
+        );
+    };
+    let sockets = |snapshot: &Snapshot| -> Vec<_> {
+        let mut sockets: Vec<_> = (snapshot.listeners.iter())
+            .map(|listening| (listening.name.clone(), listening.bind))
+            .collect();
+        sockets.sort();
+        sockets
+    };
+    if sockets(old) != sockets(new) {
+        say(&["listeners"]);
+    }
+    if old.settings.workers != new.settings.workers {
+        say(&["workers"]);
+    }
+    if old.settings.admin != new.settings.admin {
+        say(&["admin"]);
+    }
+    let (old, new) = (&old.settings.limits, &new.settings.limits);
+    if old.idle_upstream_connections != new.idle_upstream_connections {
+        say(&["limits", "idle_upstream_connections"]);
+    }
+    if old.idle != new.idle {
+        say(&["limits", "idle"]);
+    }
+    problems
+}
+
+/// What a configuration has that is counted by name.
+pub fn names(snapshot: &Snapshot) -> Names {
+    let mut names = Names::default();
+    names.routes.insert(UNROUTED.into());
+    for route in &snapshot.routes {
+        names.routes.insert(route.name.clone());
+        let labels = route.chain.links.iter().map(|link| link.label.clone());
+        names
+            .links
+            .extend(labels.map(|label| (route.name.clone(), label)));
+    }
+    for (name, upstream) in &snapshot.upstreams {
+        names.upstreams.insert(name.clone());
+        let addresses = upstream.endpoints.iter().map(|endpoint| endpoint.address);
+        names
+            .endpoints
+            .extend(addresses.map(|address| (name.clone(), address)));
+    }
+    names
+}

@@ -1,0 +1,213 @@
+//! The `match` of a route: what a request must be like.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http::header::COOKIE;
+use percent_encoding::percent_decode;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use wiregate_sdk::types::{Cidr, OneOrMany};
+use wiregate_sdk::{Condition as When, Facts};
+
+use super::condition::{Condition, Conditions, HeaderKey, Name};
+use super::host::HostPattern;
+use super::path::PathPattern;
+use super::text::{MethodName, shown};
+
+/// Which requests a route takes. Everything that is written must hold; of what is left out,
+/// anything will do. Of several routes that match, the most specific one takes the request.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Match {
+    /// The host, or several: `api.example.com`, or `*.example.com` for all names below a domain
+    /// (at any depth, without the domain itself). Case and port do not count.
+    pub host: Option<OneOrMany<HostPattern>>,
+    /// The path, or several: `/a/b`, `/a/{id}`, `/a/*`, `/a/**` or `~ ^/regex$`. It is compared
+    /// with the normalised path of the request.
+    pub path: Option<OneOrMany<PathPattern>>,
+    /// The methods. `GET` does not stand for `HEAD`.
+    pub methods: Option<OneOrMany<MethodName>>,
+    /// Headers by name: a text for exactly this value, or `{regex: ...}`, `{prefix: ...}`,
+    /// `{any_of: [...]}`, `{present: true}`, `{present: false}`. Of a header that is sent more
+    /// than once, the first value counts.
+    pub headers: Conditions<HeaderKey>,
+    /// Query parameters by name, decoded, with the same conditions as headers. Of a parameter
+    /// that is there more than once, the first value counts.
+    pub query: Conditions<Name>,
+    /// Cookies by name, with the same conditions as headers.
+    pub cookies: Conditions<Name>,
+    /// Addresses and networks of clients.
+    pub client: Option<OneOrMany<Cidr>>,
+    /// An expression that must be true. A request for which it cannot be evaluated is refused.
+    pub when: Option<When>,
+}
+
+/// A named value of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Field<'a> {
+    Header(&'a HeaderKey),
+    Query(&'a Name),
+    Cookie(&'a Name),
+}
+
+/// The condition that a request does not meet.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unmet<'a> {
+    Methods(&'a OneOrMany<MethodName>),
+    Field(Field<'a>, &'a Condition),
+    Client(&'a OneOrMany<Cidr>),
+    When(&'a When),
+}
+
+impl Match {
+    /// The first condition, beside host and path, that a request does not meet.
+    ///
+    /// # Errors
+    /// Why `when` has no value.
+    pub(super) fn unmet(&self, facts: &Facts<'_>) -> Result<Option<Unmet<'_>>, String> {
+        if let Some(unmet) = self.unmet_before_when(facts) {
+            return Ok(Some(unmet));
+        }
+        match &self.when {
+            Some(when) if !when.test(facts)? => Ok(Some(Unmet::When(when))),
+            _ => Ok(None),
+        }
+    }
+
+    /// The same without `when`.
+    pub(super) fn unmet_before_when(&self, facts: &Facts<'_>) -> Option<Unmet<'_>> {
+        if let Some(methods) = &self.methods
+            && !methods
+                .iter()
+                .any(|method| method.0 == facts.request.method)
+        {
+            return Some(Unmet::Methods(methods));
+        }
+        for (field, condition) in self.fields() {
+            if !condition.holds(field.value(facts).as_deref()) {
+                return Some(Unmet::Field(field, condition));
+            }
+        }
+        let address = facts.exchange.client.address;
+        match &self.client {
+            Some(nets) if !nets.iter().any(|net| net.contains(address)) => {
+                Some(Unmet::Client(nets))
+            }
+            _ => None,
+        }
+    }
+
+    /// The conditions on headers, query parameters and cookies.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (Field<'_>, &Condition)> {
+        let headers = self
+            .headers
+            .iter()
+            .map(|(name, it)| (Field::Header(name), it));
+        let query = self.query.iter().map(|(name, it)| (Field::Query(name), it));
+        let cookies = self
+            .cookies
+            .iter()
+            .map(|(name, it)| (Field::Cookie(name), it));
+        headers.chain(query).chain(cookies)
+    }
+
+    /// The condition on one of them.
+    pub(super) fn field(&self, field: Field<'_>) -> Option<&Condition> {
+        match field {
+            Field::Header(name) => self.headers.get(name),
+            Field::Query(name) => self.query.get(name),
+            Field::Cookie(name) => self.cookies.get(name),
+        }
+    }
+}
+
+impl Field<'_> {
+    /// The value in a request; the first one, where there are several.
+    fn value<'a>(&self, facts: &Facts<'a>) -> Option<Cow<'a, [u8]>> {
+        match self {
+            Self::Header(name) => header(facts, name).map(Cow::Borrowed),
+            Self::Query(name) => query(facts, name),
+            Self::Cookie(name) => cookie(facts, name).map(Cow::Borrowed),
+        }
+    }
+}
+
+impl fmt::Display for Field<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "header {name}"),
+            Self::Query(name) => write!(f, "query parameter {name}"),
+            Self::Cookie(name) => write!(f, "cookie {name}"),
+        }
+    }
+}
+
+fn header<'a>(facts: &Facts<'a>, name: &HeaderKey) -> Option<&'a [u8]> {
+    let value = facts.request.headers.get(&name.0)?;
+    Some(value.as_bytes())
+}
+
+fn query<'a>(facts: &Facts<'a>, name: &Name) -> Option<Cow<'a, [u8]>> {
+    let query = facts.request.uri.query()?;
+    let mut pairs = query
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let (_, value) = pairs.find(|(key, _)| *form_decoded(key) == *name.0.as_bytes())?;
+    Some(form_decoded(value))
+}
+
+/// Decodes a part of a query: escapes, and `+` for a space.
+fn form_decoded(text: &str) -> Cow<'_, [u8]> {
+    if !text.contains('+') {
+        return percent_decode(text.as_bytes()).into();
+    }
+    let spaced = text.replace('+', " ");
+    Cow::Owned(percent_decode(spaced.as_bytes()).collect())
+}
+
+/// The value of a cookie (RFC 6265, 4.2.1), without the quotes that may stand around it.
+fn cookie<'a>(facts: &Facts<'a>, name: &Name) -> Option<&'a [u8]> {
+    let fields = facts.request.headers.get_all(COOKIE).iter();
+    let mut pairs = fields.flat_map(|field| field.as_bytes().split(|byte| *byte == b';'));
+    pairs.find_map(|pair| {
+        let at = pair.iter().position(|byte| *byte == b'=')?;
+        let value = pair[at + 1..].trim_ascii();
+        let bare = value
+            .strip_prefix(b"\"")
+            .and_then(|value| value.strip_suffix(b"\""));
+        (pair[..at].trim_ascii() == name.0.as_bytes()).then_some(bare.unwrap_or(value))
+    })
+}
+
+impl Unmet<'_> {
+    /// Why a request does not meet it.
+    pub(super) fn explain(&self, facts: &Facts<'_>) -> String {
+        match self {
+            Self::Methods(methods) => {
+                format!(
+                    "method {} is not in [{}]",
+                    facts.request.method,
+                    listed(methods)
+                )
+            }
+            Self::Field(field, expected) => match field.value(facts) {
+                None => format!("{field} is absent, expected {expected}"),
+                Some(value) => {
+                    let value = shown(&String::from_utf8_lossy(&value));
+                    format!("{field} is {value}, expected {expected}")
+                }
+            },
+            Self::Client(nets) => {
+                let address = facts.exchange.client.address;
+                format!("client address {address} is not in [{}]", listed(nets))
+            }
+            Self::When(when) => format!("`when` is false: {}", shown(when.source())),
+        }
+    }
+}
+
+fn listed<T: fmt::Display>(values: &[T]) -> String {
+    let texts: Vec<_> = values.iter().map(ToString::to_string).collect();
+    texts.join(", ")
+}

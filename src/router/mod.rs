@@ -1,0 +1,150 @@
+//! From a request to its route.
+//!
+//! Routes are compiled once into a table. A request is looked up by host and path; of the routes
+//! found, the most specific one whose other conditions hold takes it. The order of routes is
+//! total ([`Specificity`]): where it does not decide between two routes that one request can
+//! match, the configuration is refused.
+
+mod compile;
+mod condition;
+mod explain;
+mod host;
+mod matching;
+mod normalise;
+mod overlap;
+mod path;
+mod regular;
+mod relation;
+mod specificity;
+mod table;
+#[cfg(test)]
+mod tests;
+mod text;
+mod witness;
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use wiregate_sdk::Facts;
+use wiregate_sdk::value::Place;
+
+pub use condition::{Condition, Conditions, HeaderKey, Name, Test};
+pub use explain::{Explanation, Miss, Win};
+pub use host::HostPattern;
+pub use matching::Match;
+pub use normalise::{EncodedSlash, Refusal, normalise};
+pub use path::{Params, PathPattern, Segment};
+pub use regular::Regular;
+pub use specificity::Specificity;
+pub use text::MethodName;
+
+use table::Table;
+
+/// One route, as far as choosing it goes.
+#[derive(Clone, Debug)]
+pub struct RouteSpec {
+    /// Its name; unique.
+    pub name: Arc<str>,
+    /// The requests that it takes.
+    pub matching: Match,
+    /// Decides between routes that are equally specific: the higher one wins. 0 where none is
+    /// written.
+    pub priority: i32,
+    /// Where it was written.
+    pub place: Place,
+}
+
+/// All routes, ready to be looked up. Immutable.
+#[derive(Debug)]
+pub struct Router {
+    routes: Vec<RouteSpec>,
+    table: Table,
+    slashes: EncodedSlash,
+}
+
+/// The route that takes a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// Its position among the routes that the router was compiled from.
+    pub route: usize,
+    /// What its path parameters stand for, decoded, in path order.
+    pub params: Params,
+}
+
+/// The `when` of a route has no value for a request. No less specific route may take it instead:
+/// the request is to be refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MatchError {
+    /// The route's name.
+    pub route: Arc<str>,
+    /// Why there is no value.
+    pub message: String,
+}
+
+impl fmt::Display for MatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`when` of route `{}`: {}", self.route, self.message)
+    }
+}
+
+impl std::error::Error for MatchError {}
+
+impl Router {
+    /// The normalised form of a path, as [`Router::find`] expects it.
+    ///
+    /// # Errors
+    /// Why the request is to be refused with 400.
+    pub fn normalise<'a>(&self, path: &'a str) -> Result<std::borrow::Cow<'a, str>, Refusal> {
+        normalise(path, self.slashes)
+    }
+
+    /// The routes, in the order in which they were given.
+    pub fn routes(&self) -> &[RouteSpec] {
+        &self.routes
+    }
+
+    /// The route that takes a request. `host` is lower case and without a port, empty where the
+    /// request names none; `path` is normalised.
+    ///
+    /// # Errors
+    /// A `when` that had to be asked has no value.
+    pub fn find(
+        &self,
+        facts: &Facts<'_>,
+        host: &str,
+        path: &str,
+    ) -> Result<Option<Hit>, MatchError> {
+        match self.winner(facts, host, path)? {
+            None => Ok(None),
+            Some(at) => {
+                let entry = &self.table.entries()[at];
+                Ok(Some(Hit {
+                    route: entry.route,
+                    params: entry.path.params(path),
+                }))
+            }
+        }
+    }
+
+    /// The entry that takes a request.
+    fn winner(
+        &self,
+        facts: &Facts<'_>,
+        host: &str,
+        path: &str,
+    ) -> Result<Option<usize>, MatchError> {
+        let found = self.table.walk(host, path, |at| {
+            let route = &self.routes[self.table.entries()[at].route];
+            match route.matching.unmet(facts) {
+                Ok(None) => ControlFlow::Break(Ok(at)),
+                Ok(Some(_)) => ControlFlow::Continue(()),
+                Err(message) => ControlFlow::Break(Err(MatchError {
+                    route: route.name.clone(),
+                    message,
+                })),
+            }
+        });
+        found.break_value().transpose()
+    }
+}

@@ -1,0 +1,132 @@
+//! The router as a whole.
+
+mod explaining;
+mod finding;
+mod problems;
+mod properties;
+mod when;
+
+use std::sync::Arc;
+
+use pingora_http::RequestHeader;
+use wiregate_sdk::value::{Place, Problem};
+use wiregate_sdk::{Client, Clock, Exchange, Facts};
+
+use super::*;
+
+/// Routes from lines of `name: {match as JSON}`, where a priority may stand before the match.
+fn routes(lines: &[&str]) -> Vec<RouteSpec> {
+    let parse = |(at, line): (usize, &&str)| {
+        let (name, rest) = line.split_once(": ").unwrap();
+        let (priority, json) = rest.split_at(rest.find('{').unwrap());
+        RouteSpec {
+            name: name.into(),
+            matching: serde_json::from_str(json).unwrap_or_else(|error| panic!("{line}: {error}")),
+            priority: priority.trim().parse().unwrap_or(0),
+            place: place(at + 1),
+        }
+    };
+    lines.iter().enumerate().map(parse).collect()
+}
+
+fn place(line: usize) -> Place {
+    Place {
+        file: "wiregate.yaml".into(),
+        line: u32::try_from(line).unwrap(),
+        column: 1,
+        width: 1,
+    }
+}
+
+fn compile(lines: &[&str]) -> Result<Router, Vec<Problem>> {
+    Router::compile(routes(lines), EncodedSlash::Refuse)
+}
+
+fn router(lines: &[&str]) -> Router {
+    compile(lines).unwrap_or_else(|problems| panic!("{problems:#?}"))
+}
+
+/// A request, as a line like `GET http://host/path?query`.
+#[derive(Debug)]
+struct Sent {
+    head: RequestHeader,
+    exchange: Exchange,
+    host: String,
+    path: String,
+}
+
+impl Sent {
+    fn new(line: &str) -> Self {
+        let (method, url) = line.split_once(' ').unwrap();
+        let (host, target) = match url.strip_prefix("http://") {
+            Some(rest) => rest.split_at(rest.find('/').unwrap()),
+            None => ("", url),
+        };
+        let head = RequestHeader::build(method, target.as_bytes(), None).unwrap();
+        let path = normalise(head.uri.path(), EncodedSlash::Refuse)
+            .unwrap()
+            .into_owned();
+        let client = Client {
+            address: "192.0.2.1".parse().unwrap(),
+            peer: "192.0.2.1".parse().unwrap(),
+            port: 50_000,
+            scheme: "http",
+        };
+        let exchange = Exchange {
+            id: "".into(),
+            now: Clock::default().now(),
+            client,
+            method: head.method.clone(),
+            target: head.uri.clone(),
+            route: Arc::from(""),
+            params: Vec::new(),
+            identity: None,
+            upstream: None,
+        };
+        Self {
+            head,
+            exchange,
+            host: host.to_owned(),
+            path,
+        }
+    }
+
+    fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.head.append_header(name, value).unwrap();
+        self
+    }
+
+    fn from(mut self, address: &str) -> Self {
+        self.exchange.client.address = address.parse().unwrap();
+        self
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            request: &self.head,
+            exchange: &self.exchange,
+            response: None,
+        }
+    }
+
+    fn find(&self, router: &Router) -> Result<Option<Hit>, MatchError> {
+        router.find(&self.facts(), &self.host, &self.path)
+    }
+
+    /// The name of the route that takes it; `-` where none does.
+    fn taken_by(&self, router: &Router) -> String {
+        let hit = self.find(router).unwrap();
+        hit.map_or("-".into(), |hit| {
+            router.routes()[hit.route].name.to_string()
+        })
+    }
+
+    fn explain(&self, router: &Router) -> Explanation {
+        router.explain(&self.facts(), &self.host, &self.path)
+    }
+}
+
+#[track_caller]
+fn takes(router: &Router, request: &str, name: &str) {
+    assert_eq!(Sent::new(request).taken_by(router), name, "{request}");
+}

@@ -1,0 +1,133 @@
+//! Active health checks, over Pingora's connections.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora_core::connectors::http::Connector;
+use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use pingora_error::{Error, ErrorType, Result};
+use pingora_http::RequestHeader;
+
+use super::{Endpoint, Upstream};
+use crate::config::model;
+
+/// The connections of all checks. There is one, kept across reloads: making it reads the system's
+/// certificates.
+pub struct Connections(Connector);
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self(Connector::new(None))
+    }
+}
+
+/// How an upstream's endpoints are checked.
+pub struct Check {
+    upstream: Arc<Upstream>,
+    config: model::Health,
+    connections: Arc<Connections>,
+}
+
+impl Check {
+    /// A check of an upstream's endpoints.
+    pub fn new(
+        upstream: Arc<Upstream>,
+        config: model::Health,
+        connections: Arc<Connections>,
+    ) -> Self {
+        Self {
+            upstream,
+            config,
+            connections,
+        }
+    }
+
+    /// Checks all endpoints, each in a rhythm of its own, until dropped.
+    pub async fn run(self) {
+        let each = (self.upstream.endpoints.iter().enumerate())
+            .map(|(position, endpoint)| self.watch(position, endpoint));
+        futures_util::future::join_all(each).await;
+    }
+
+    async fn watch(&self, position: usize, endpoint: &Endpoint) {
+        let (peer, head) = (self.peer(endpoint), self.head(endpoint));
+        let every: Duration = self.config.every.into();
+        // Endpoints are spread over the interval, so that they are not all asked at once.
+        let share = u32::try_from(self.upstream.endpoints.len()).unwrap_or(u32::MAX);
+        tokio::time::sleep(every / share.max(1) * u32::try_from(position).unwrap_or(0)).await;
+        let (mut passed, mut failed) = (0u32, 0u32);
+        loop {
+            match tokio::time::timeout(self.config.timeout.into(), self.ask(&peer, &head)).await {
+                Ok(Ok(())) => (passed, failed) = (passed.saturating_add(1), 0),
+                Ok(Err(_)) | Err(_) => (passed, failed) = (0, failed.saturating_add(1)),
+            }
+            if passed >= self.config.healthy_after.get() {
+                self.settle(endpoint, true);
+            } else if failed >= self.config.unhealthy_after.get() {
+                self.settle(endpoint, false);
+            }
+            tokio::time::sleep(every).await;
+        }
+    }
+
+    fn settle(&self, endpoint: &Endpoint, healthy: bool) {
+        if endpoint.set_healthy(healthy) {
+            let (upstream, address) = (&self.upstream.name, endpoint.address);
+            if healthy {
+                tracing::info!(%upstream, %address, "endpoint is healthy");
+            } else {
+                tracing::warn!(%upstream, %address, "endpoint is unhealthy");
+            }
+            self.upstream.refresh();
+        }
+    }
+
+    /// One check.
+    async fn ask(&self, peer: &HttpPeer, head: &RequestHeader) -> Result<()> {
+        let connector = &self.connections.0;
+        let (mut session, _) = connector.get_http_session(peer).await?;
+        session.set_write_timeout(peer.options.write_timeout);
+        session.write_request_header(Box::new(head.clone())).await?;
+        session.finish_request_body().await?;
+        session.set_read_timeout(peer.options.read_timeout);
+        session.read_response_header().await?;
+        let status = session.response_header().map(|head| head.status);
+        let status = status.expect("the head was just read");
+        let healthy = match self.config.expect {
+            Some(expected) => status.as_u16() == expected,
+            None => status.is_success(),
+        };
+        if !healthy {
+            let unexpected = ErrorType::CustomCode("unexpected status", status.as_u16());
+            return Error::e_explain(unexpected, "in a health check");
+        }
+        while session.read_response_body().await?.is_some() {}
+        let idle = peer.idle_timeout();
+        connector.release_http_session(session, peer, idle).await;
+        Ok(())
+    }
+
+    fn head(&self, endpoint: &Endpoint) -> RequestHeader {
+        let host = self.config.host.as_ref();
+        let host = host.map_or(&*endpoint.label, |host| host);
+        let mut head = RequestHeader::build("GET", self.config.http.as_bytes(), None)
+            .expect("the path was checked at load");
+        head.insert_header("host", host)
+            .expect("the host was checked at load");
+        head
+    }
+
+    fn peer(&self, endpoint: &Endpoint) -> HttpPeer {
+        let mut peer = HttpPeer::new(endpoint.address, false, String::new());
+        let (every, timeout): (Duration, Duration) =
+            (self.config.every.into(), self.config.timeout.into());
+        let options = &mut peer.options;
+        options.connection_timeout = Some(timeout);
+        options.read_timeout = Some(timeout);
+        options.write_timeout = Some(timeout);
+        // Longer than until the next check. Without it a connection would outlive its check for
+        // as long as the endpoint keeps it open.
+        options.idle_timeout = Some(every + timeout + Duration::from_secs(1));
+        peer
+    }
+}
