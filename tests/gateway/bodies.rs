@@ -1,0 +1,242 @@
+//! Bodies in memory: whole, rewritten, up to ten mebibytes, over every pair of protocols.
+
+use std::process::Command;
+
+use wiregate::gateway::Gateway as Embedded;
+use wiregate::{Build, Bytes, Deserialize, Filter, Flow, Invalid, JsonSchema, Request};
+
+use super::harness::{Answer, curl, curl_with, echo};
+
+/// Reads the whole body; as told, sends it on as it is, in capitals, or with a tail.
+struct Shout(Options);
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    #[serde(default)]
+    upper: bool,
+    #[serde(default)]
+    tail: String,
+}
+
+impl Filter for Shout {
+    const NAME: &'static str = "shout";
+    type Config = Options;
+    type State = ();
+
+    fn build(options: Options, _: &mut Build<'_>) -> Result<Self, Invalid> {
+        Ok(Self(options))
+    }
+
+    async fn request(&self, req: &mut Request<'_>, (): &mut ()) -> Flow {
+        let body = req.body().await?;
+        if self.0.upper || !self.0.tail.is_empty() {
+            let mut body = body.to_vec();
+            if self.0.upper {
+                body.make_ascii_uppercase();
+            }
+            body.extend_from_slice(self.0.tail.as_bytes());
+            req.set_body(Bytes::from(body));
+        }
+        Ok(())
+    }
+}
+
+struct Started {
+    gateway: Embedded,
+    folder: tempfile::TempDir,
+}
+
+impl Started {
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.gateway.address("public").unwrap())
+    }
+
+    fn post(&self, arguments: &[&str], body: &[u8]) -> Answer {
+        let mut all = vec!["--data-binary", "@-", "-H", "content-type: text/plain"];
+        all.extend(arguments);
+        curl_with(&all, body)
+    }
+}
+
+fn start(upstreams: &str, filter: &str, limits: &str) -> Started {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wiregate.yaml");
+    let text = format!(
+        "version: 1\nlisteners: {{ public: {{ bind: \"127.0.0.1:0\" }} }}\naccess_log: off\n\
+         limits: {limits}\nupstreams: {{ app: {upstreams} }}\n\
+         routes: [{{ name: all, filters: [{filter}], upstream: app }}]\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let registry = wiregate::filters::all().add::<Shout>();
+    let gateway = Embedded::start(registry, file).expect("a good configuration");
+    Started { gateway, folder }
+}
+
+fn ten_mebibytes() -> Vec<u8> {
+    let line = b"all work and no play makes jack a dull boy\n";
+    line.iter().copied().cycle().take(10 << 20).collect()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use std::io::Write;
+    let mut child = Command::new("sha256sum")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(bytes).unwrap();
+    let output = child.wait_with_output().unwrap();
+    String::from_utf8(output.stdout).unwrap()[..64].to_owned()
+}
+
+/// What nghttp sees of the answer to this body.
+fn nghttp(url: &str, body: &[u8]) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), body).unwrap();
+    let output = Command::new("nghttp")
+        .args(["-v", "-d", file.path().to_str().unwrap(), url])
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+const CLIENTS: [&[&str]; 4] = [
+    &["--http1.1", "-H", "expect:"],
+    &["--http1.1", "-H", "expect: 100-continue"],
+    &[
+        "--http1.1",
+        "-H",
+        "transfer-encoding: chunked",
+        "-H",
+        "expect:",
+    ],
+    &["--http2-prior-knowledge"],
+];
+
+#[test]
+fn passes_ten_mebibytes_on_unchanged_and_rewritten_over_every_pair_of_protocols() {
+    let origin = echo();
+    let body = ten_mebibytes();
+    let mut shouted = body.to_ascii_uppercase();
+    shouted.extend_from_slice(b"THE END");
+    for protocol in ["http1", "h2c"] {
+        let upstreams = format!(
+            "{{ endpoints: [\"{}\"], protocol: {protocol} }}",
+            origin.addresses()[0]
+        );
+        let plain = start(&upstreams, "shout", "{}");
+        let loud = start(&upstreams, "shout: { upper: true, tail: THE END }", "{}");
+        for client in CLIENTS {
+            for (gateway, expected) in [(&plain, &body), (&loud, &shouted)] {
+                let url = gateway.url("/upload");
+                let answer = gateway.post(&[client, &[url.as_str()]].concat(), &body);
+                assert_eq!(
+                    answer.status,
+                    200,
+                    "{protocol} {client:?} {}",
+                    answer.text()
+                );
+                let saw = answer.json();
+                assert_eq!(saw["body_bytes"], expected.len(), "{protocol} {client:?}");
+                assert_eq!(
+                    saw["body_sha256"],
+                    sha256(expected),
+                    "{protocol} {client:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn sends_the_same_body_again_to_another_endpoint() {
+    let origin = echo();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = closed.local_addr().unwrap();
+    drop(closed);
+    let upstreams = format!(
+        "{{ endpoints: [\"{nobody}\", \"{}\"], retry: {{ attempts: 2 }} }}",
+        origin.addresses()[0]
+    );
+    let gateway = start(&upstreams, "shout: { upper: true }", "{}");
+    let body = ten_mebibytes();
+    for client in CLIENTS {
+        for _ in 0..2 {
+            let url = gateway.url("/");
+            let answer = gateway.post(&[client, &[url.as_str()]].concat(), &body);
+            assert_eq!(answer.status, 200, "{client:?} {}", answer.text());
+            assert_eq!(
+                answer.json()["body_sha256"],
+                sha256(&body.to_ascii_uppercase())
+            );
+        }
+    }
+}
+
+#[test]
+fn refuses_a_body_beyond_the_limit_and_takes_one_at_it() {
+    let origin = echo();
+    let upstreams = format!("{{ endpoints: [\"{}\"] }}", origin.addresses()[0]);
+    let gateway = start(&upstreams, "shout", "{ buffered_body: 100KiB }");
+    let limit = 100 << 10;
+    for client in CLIENTS {
+        let url = gateway.url("/");
+        let arguments = [client, &[url.as_str()]].concat();
+        assert_eq!(
+            gateway.post(&arguments, &vec![b'x'; limit]).status,
+            200,
+            "{client:?}"
+        );
+        if client[0] == "--http2-prior-knowledge" {
+            // curl 7.88 takes the RST_STREAM with NO_ERROR that follows the whole reply (RFC 9113,
+            // 8.1) for a failure.
+            let answer = nghttp(&url, &vec![b'x'; limit + 1]);
+            assert!(answer.contains(":status: 413"), "{answer}");
+            assert!(answer.contains("urn:wiregate:body_too_large"), "{answer}");
+            continue;
+        }
+        let answer = gateway.post(&arguments, &vec![b'x'; limit + 1]);
+        assert_eq!(answer.status, 413, "{client:?}");
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        assert_eq!(answer.json()["type"], "urn:wiregate:body_too_large");
+    }
+}
+
+#[test]
+fn bounds_the_memory_of_all_bodies_together() {
+    let origin = echo();
+    let upstreams = format!("{{ endpoints: [\"{}\"] }}", origin.addresses()[0]);
+    let limits = "{ buffered_body: 1MiB, body_memory: 1MiB }";
+    let gateway = start(&upstreams, "shout", limits);
+    let url = gateway.url("/?delay=1500ms");
+    // One body that fills the memory waits for its answer while another comes.
+    let (first, second) = std::thread::scope(|scope| {
+        let big = || gateway.post(&[&url], &vec![b'x'; 700 << 10]);
+        let first = scope.spawn(big);
+        let second = scope.spawn(big);
+        (first.join().unwrap(), second.join().unwrap())
+    });
+    let mut statuses = [first.status, second.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 503]);
+    let refused = if first.status == 503 { first } else { second };
+    assert_eq!(refused.json()["type"], "urn:wiregate:body_memory_exhausted");
+    assert_eq!(refused.header("retry-after"), "1");
+    // What was taken has been given back.
+    let answer = gateway.post(&[&gateway.url("/")], &vec![b'x'; 700 << 10]);
+    assert_eq!(answer.status, 200);
+    assert!(gateway.folder.path().exists());
+}
+
+#[test]
+fn gives_a_body_to_a_request_that_had_none() {
+    let origin = echo();
+    let upstreams = format!("{{ endpoints: [\"{}\"] }}", origin.addresses()[0]);
+    let gateway = start(&upstreams, "shout: { tail: made here }", "{}");
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let answer = curl(&[version, &gateway.url("/")]);
+        assert_eq!(answer.json()["body"], "made here", "{version}");
+        assert_eq!(answer.json()["headers"]["content-length"], "9", "{version}");
+    }
+}

@@ -1,0 +1,140 @@
+//! The family that keeps out: cors, ip, body_limit.
+
+use super::{curl, curl_with, filtering, forwarding, raw, reason, saw};
+use crate::harness::{Gateway, echo, upstream};
+
+const PAGE: [&str; 2] = ["-H", "origin: https://app.test"];
+
+#[test]
+fn cors_answers_preflights_and_lets_pages_read_refusals() {
+    let (gateway, _origin) = filtering(
+        r#"cors: { origins: "https://app.test", methods: [GET, PUT], headers: x-api-key, expose: x-request-id, max_age: 1h, credentials: true },
+           api_key: { keys: [{ name: ann, key: "ann-0123456789-key" }] }"#,
+    );
+    let preflight = ["-X", "OPTIONS", "-H", "access-control-request-method: PUT"];
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let answer = gateway.ask("/", &[&[version][..], &PAGE, &preflight].concat());
+        assert_eq!((answer.status, &*answer.body), (204, &b""[..]), "{version}");
+        for (field, value) in [
+            ("access-control-allow-origin", "https://app.test"),
+            ("access-control-allow-methods", "GET, PUT"),
+            ("access-control-allow-headers", "x-api-key"),
+            ("access-control-allow-credentials", "true"),
+            ("access-control-max-age", "3600"),
+            ("content-length", ""),
+        ] {
+            assert_eq!(answer.header(field), value, "{field} {version}");
+        }
+        let answer = gateway.ask("/", &[&[version][..], &PAGE].concat());
+        assert_eq!((answer.status, &*reason(&answer)), (401, "missing_api_key"));
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            "https://app.test"
+        );
+        assert_eq!(
+            answer.header("access-control-expose-headers"),
+            "x-request-id"
+        );
+        let wish = "/?header=access-control-allow-origin:*";
+        let answer = gateway.ask(
+            wish,
+            &[&[version, "-H", "x-api-key: ann-0123456789-key"][..], &PAGE].concat(),
+        );
+        assert_eq!(answer.status, 200);
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            "https://app.test"
+        );
+        assert_eq!(answer.header("vary"), "origin");
+    }
+    let other = ["-H", "origin: https://evil.test"];
+    let answer = gateway.ask("/", &[&other[..], &preflight].concat());
+    assert_eq!((answer.status, &*reason(&answer)), (403, "cors_denied"));
+    let answer = gateway.ask("/", &other);
+    assert_eq!(
+        (answer.status, answer.header("access-control-allow-origin")),
+        (401, "")
+    );
+    gateway.counts("refusals", "all", "cors", 3.0);
+    gateway.counts("refusals", "all", "api_key", 3.0);
+}
+
+#[test]
+fn ip_goes_by_the_address_that_trusted_proxies_tell() {
+    let origin = echo();
+    let configuration = format!(
+        "{}routes: [{{ name: all, filters: [ip: {{ allow: [10.0.0.0/8, 127.0.0.1], deny: 10.0.0.66 }}], upstream: app }}]\n",
+        upstream(&origin)
+    );
+    let behind = Gateway::start_with(&configuration, "{ trusted_proxies: [127.0.0.1] }");
+    let direct = Gateway::start(&configuration);
+    for (forwarded, status) in [
+        ("10.1.2.3", 200),
+        ("10.0.0.66", 403),
+        ("192.0.2.1", 403),
+        ("10.1.2.3, 192.0.2.1", 403),
+        ("192.0.2.1, 10.1.2.3", 200),
+    ] {
+        let field = format!("x-forwarded-for: {forwarded}");
+        let answer = behind.ask("/", &["-H", &field]);
+        assert_eq!(answer.status, status, "{forwarded}");
+        assert_eq!(direct.ask("/", &["-H", &field]).status, 200, "{forwarded}");
+    }
+    let answer = behind.ask("/", &["-H", "x-forwarded-for: 10.0.0.66"]);
+    assert_eq!(reason(&answer), "ip_denied");
+    let line = behind.access_log(6).pop().unwrap();
+    assert_eq!(
+        (&line["client"], &line["refused_by"]),
+        (&"10.0.0.66".into(), &"ip".into())
+    );
+}
+
+#[test]
+fn body_limit_refuses_by_length_and_while_the_body_comes() {
+    let (gateway, _origin) = filtering("body_limit: 64KiB");
+    let fits = vec![b'x'; 64 << 10];
+    let url = gateway.url("/");
+    for framing in [
+        &["--http1.1"][..],
+        &["--http1.1", "-H", "transfer-encoding: chunked"],
+        &["--http2-prior-knowledge"],
+        &["--http2-prior-knowledge", "-H", "content-length:"],
+    ] {
+        let arguments = [framing, &["-H", "expect:", "--data-binary", "@-", &url]].concat();
+        let answer = curl_with(&arguments, &fits);
+        assert_eq!(answer.status, 200, "{framing:?}");
+        assert_eq!(answer.json()["body_bytes"], fits.len(), "{framing:?}");
+        // One that is sent when the refusal comes, and one that is not.
+        for length in [(64 << 10) + 1, 4 << 20] {
+            let answer = curl_with(&arguments, &vec![b'x'; length]);
+            assert_eq!(answer.status, 413, "{framing:?} {length}");
+            assert_eq!(reason(&answer), "body_too_large", "{framing:?}");
+        }
+    }
+    let line = gateway
+        .access_log(12)
+        .into_iter()
+        .rfind(|line| line["status"] == 413);
+    let line = line.unwrap();
+    assert_eq!(line["refused_by"], "body_limit");
+    assert_eq!(line["error"], "body_too_large");
+}
+
+#[test]
+fn body_limit_ends_a_body_that_has_been_sent_on_in_part() {
+    let (gateway, origin) = filtering("body_limit: 100");
+    let head =
+        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n";
+    let chunk = format!("40\r\n{}\r\n", "x".repeat(64));
+    let answer = raw(
+        gateway.address(),
+        format!("{head}{chunk}{chunk}").as_bytes(),
+    );
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    // No upstream counts as asked whose request broke off; the gateway goes on.
+    let stats = curl(&[&format!("http://{}/__stats", origin.addresses()[0])]).json();
+    assert!(stats["requests"].as_u64().unwrap() <= 1, "{stats}");
+    let (other, _origin) = forwarding("routes: [{ name: all, upstream: app }]");
+    assert_eq!(saw(&other.ask("/", &["-H", "x-a: b"]), "x-a"), "b");
+    assert_eq!(gateway.ask("/", &["-d", "small"]).status, 200);
+}

@@ -1,0 +1,380 @@
+//! Starts the real binary and the peers around it.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+pub use wiregate::echo::Echo;
+
+/// Longer than anything here takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running gateway; killed when dropped.
+pub struct Gateway {
+    child: Child,
+    folder: tempfile::TempDir,
+    listeners: HashMap<String, SocketAddr>,
+    log: Arc<Mutex<String>>,
+    admin: PathBuf,
+}
+
+impl Gateway {
+    /// Starts a gateway with this configuration, below a head that gives it a listener `public`
+    /// on a free port, an admin socket, and an access log `access.log` in its folder.
+    pub fn start(configuration: &str) -> Self {
+        Self::start_with(configuration, "{}")
+    }
+
+    /// The same with more options for the listener.
+    pub fn start_with(configuration: &str, listener: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("wiregate.yaml");
+        std::fs::write(&file, complete(folder.path(), configuration, listener)).unwrap();
+        Self::start_file(folder, &file)
+    }
+
+    /// Starts a gateway with this file, which must have the admin socket `admin.sock` beside it.
+    pub fn start_file(folder: tempfile::TempDir, file: &Path) -> Self {
+        Self::start_as(folder, file, |_| {})
+    }
+
+    /// The same with a say in how the process is started: its environment, its standard output.
+    pub fn start_as(
+        folder: tempfile::TempDir,
+        file: &Path,
+        change: impl FnOnce(&mut Command),
+    ) -> Self {
+        let mut command = wiregate(&["run", "--config"]);
+        command
+            .arg(file)
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        change(&mut command);
+        let mut child = command.spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let copy = log.clone();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                writeln!(copy.lock().unwrap(), "{line}").unwrap();
+            }
+        });
+        let admin = folder.path().join("admin.sock");
+        let mut this = Self {
+            child,
+            folder,
+            listeners: HashMap::new(),
+            log,
+            admin,
+        };
+        this.wait_until_ready();
+        this
+    }
+
+    fn wait_until_ready(&mut self) {
+        until("the gateway is ready", || {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("the gateway ended with {status}:\n{}", self.log());
+            }
+            let ready = self.log().contains("the admin API is listening");
+            ready && self.admin("GET", "/readyz").status == 200
+        });
+        for line in self
+            .log()
+            .lines()
+            .filter(|line| line.contains(" listening "))
+        {
+            let value = |key: &str| {
+                let rest = line.split_once(&format!("{key}="))?.1;
+                Some(rest.split_whitespace().next()?.trim_matches('"').to_owned())
+            };
+            if let (Some(name), Some(address)) = (value("listener"), value("address")) {
+                self.listeners.insert(name, address.parse().unwrap());
+            }
+        }
+    }
+
+    /// What the gateway has said so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// The address of its listener `public`.
+    pub fn address(&self) -> SocketAddr {
+        self.listeners["public"]
+    }
+
+    /// A URL on its listener `public`.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address())
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The file of that name in its folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Puts another configuration in place, which the gateway will notice.
+    pub fn write(&self, configuration: &str) {
+        let text = complete(self.folder.path(), configuration, "{}");
+        // As editors do: a reader never sees half a file.
+        let new = self.file("wiregate.yaml.new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, self.file("wiregate.yaml")).unwrap();
+    }
+
+    /// Puts another configuration in place and waits until it is live.
+    pub fn reload(&self, configuration: &str) {
+        self.write(configuration);
+        let answer = self.admin("POST", "/reload");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+
+    /// What the process takes of the system: a line of `/proc/PID/status`, such as `VmRSS` in kB.
+    pub fn status(&self, name: &str) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let value = line.unwrap().trim_start_matches(':').trim();
+        value.split(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// How many file descriptors the process has open.
+    pub fn descriptors(&self) -> usize {
+        let folder = format!("/proc/{}/fd", self.pid());
+        std::fs::read_dir(folder).unwrap().count()
+    }
+
+    /// The standard output of the process, where it was asked for as a pipe.
+    pub fn stdout(&mut self) -> std::process::ChildStdout {
+        self.child.stdout.take().unwrap()
+    }
+
+    /// Asks the admin API.
+    pub fn admin(&self, method: &str, path: &str) -> Answer {
+        let socket = self.admin.to_str().unwrap();
+        let url = format!("http://localhost{path}");
+        curl(&["--unix-socket", socket, "-X", method, &url])
+    }
+
+    /// The value of a metric with these labels, as written in the exposition, 0 where absent.
+    pub fn metric(&self, name_and_labels: &str) -> f64 {
+        let metrics = self.admin("GET", "/metrics").text();
+        metrics
+            .lines()
+            .filter_map(|line| line.strip_prefix(name_and_labels)?.strip_prefix(' '))
+            .map(|value| value.parse().unwrap())
+            .next()
+            .unwrap_or(0.0)
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args(["-s", name, &self.pid().to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the process to end by itself.
+    pub fn wait(&mut self) -> std::process::ExitStatus {
+        let mut ended = None;
+        until("the gateway ends", || {
+            ended = self.child.try_wait().unwrap();
+            ended.is_some()
+        });
+        ended.unwrap()
+    }
+
+    /// The lines of its access log, once there are at least this many.
+    pub fn access_log(&self, lines: usize) -> Vec<serde_json::Value> {
+        let mut read = Vec::new();
+        until("the access log is written", || {
+            let text = std::fs::read_to_string(self.file("access.log")).unwrap_or_default();
+            read = text
+                .lines()
+                .filter_map(|line| serde_json::from_str(line).ok())
+                .collect();
+            read.len() >= lines
+        });
+        read
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the gateway said:\n{}", self.log());
+        }
+    }
+}
+
+/// A whole configuration out of what follows its head.
+pub fn complete(folder: &Path, configuration: &str, listener: &str) -> String {
+    let options = listener
+        .trim_start_matches('{')
+        .trim_end_matches('}')
+        .trim();
+    let comma = if options.is_empty() { "" } else { ", " };
+    let folder = folder.display();
+    format!(
+        "version: 1\nlisteners: {{ public: {{ bind: \"127.0.0.1:0\"{comma}{options} }} }}\n\
+         admin: {{ bind: \"unix:{folder}/admin.sock\" }}\n\
+         access_log: {{ file: \"{folder}/access.log\" }}\n{configuration}\n"
+    )
+}
+
+/// The binary, to be run with these arguments.
+pub fn wiregate(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wiregate"));
+    command.args(arguments).env("NO_COLOR", "1");
+    command
+}
+
+/// An echo server on one free port.
+pub fn echo() -> Echo {
+    echoes(1)
+}
+
+/// An echo server on several free ports.
+pub fn echoes(count: usize) -> Echo {
+    let anywhere: SocketAddr = ([127, 0, 0, 1], 0).into();
+    Echo::start(&vec![anywhere; count]).unwrap()
+}
+
+/// A configuration with an upstream `app` of these endpoints.
+pub fn upstream(echo: &Echo) -> String {
+    let endpoints: Vec<_> = echo
+        .addresses()
+        .iter()
+        .map(|a| format!("\"{a}\""))
+        .collect();
+    format!(
+        "upstreams: {{ app: {{ endpoints: [{}] }} }}\n",
+        endpoints.join(", ")
+    )
+}
+
+/// What curl got.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    /// `1.1` or `2`.
+    pub version: String,
+    /// Names in lower case; repeated fields joined with `, `.
+    pub headers: HashMap<String, String>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.text()))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+}
+
+/// Runs curl with these arguments; status 0 where it got no answer.
+pub fn curl(arguments: &[&str]) -> Answer {
+    curl_with(arguments, b"")
+}
+
+/// Runs curl with these arguments and this standard input.
+pub fn curl_with(arguments: &[&str], input: &[u8]) -> Answer {
+    let folder = tempfile::tempdir().unwrap();
+    let (heads, body) = (folder.path().join("heads"), folder.path().join("body"));
+    let mut child = Command::new("curl")
+        .args([
+            "-sS",
+            "--max-time",
+            "60",
+            "-w",
+            "%{http_code} %{http_version}",
+            "-D",
+        ])
+        .arg(&heads)
+        .arg("-o")
+        .arg(&body)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_owned();
+    let feeding = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let Output { stdout, .. } = child.wait_with_output().unwrap();
+    feeding.join().unwrap();
+    let said = String::from_utf8(stdout).unwrap();
+    let (status, version) = said.split_once(' ').unwrap_or(("0", ""));
+    let heads = std::fs::read(&heads).unwrap_or_default();
+    Answer {
+        status: status.parse().unwrap_or(0),
+        version: version.to_owned(),
+        headers: last_head(&String::from_utf8_lossy(&heads)),
+        body: std::fs::read(&body).unwrap_or_default(),
+    }
+}
+
+fn last_head(heads: &str) -> HashMap<String, String> {
+    let last = heads.trim_end().split("\r\n\r\n").last().unwrap_or("");
+    let mut headers: HashMap<String, String> = HashMap::new();
+    for line in last.lines().skip(1) {
+        let Some((name, value)) = line.split_once(':') else {
+            continue;
+        };
+        let known = headers.entry(name.to_ascii_lowercase()).or_default();
+        if !known.is_empty() {
+            known.push_str(", ");
+        }
+        known.push_str(value.trim());
+    }
+    headers
+}
+
+/// Writes these bytes to a connection and reads until it closes or falls silent.
+pub fn raw(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(2)))
+        .unwrap();
+    stream.write_all(bytes).unwrap();
+    let mut read = Vec::new();
+    let _ = stream.read_to_end(&mut read);
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+/// Waits until something is so.
+pub fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !so() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}

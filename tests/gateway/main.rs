@@ -1,0 +1,21 @@
+//! Whole-gateway tests: the real binary, real sockets, real peers. A module for each behaviour.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
+mod bodies;
+mod configuration;
+mod docs;
+mod exchange;
+mod explain;
+mod fences;
+mod filters;
+mod generated;
+mod harness;
+mod links;
+mod observe;
+mod process;
+mod readme;
+mod reload;
+mod routing;
+mod targets;
+mod upstreams;

@@ -1,0 +1,291 @@
+//! Which route takes a request, over real connections.
+
+use std::process::Output;
+
+use serde_json::Value;
+
+use super::harness::{Answer, Gateway, curl, echo, raw, upstream, wiregate};
+
+pub const VERSIONS: [&str; 2] = ["--http1.1", "--http2-prior-knowledge"];
+
+/// A gateway with these routes.
+fn answering(routes: &str) -> Gateway {
+    Gateway::start(&format!("routes:\n{routes}"))
+}
+
+/// Asks for a URL whose host is looked up at the gateway, whatever it is.
+pub fn ask(gateway: &Gateway, url: &str, arguments: &[&str]) -> Answer {
+    let to = format!("::{}", gateway.address());
+    curl(&[&["--path-as-is", "--connect-to", &to, url], arguments].concat())
+}
+
+fn check(routes: &str) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wiregate.yaml");
+    let head = "version: 1\nlisteners: { public: { bind: \"127.0.0.1:0\" } }\nroutes:\n";
+    std::fs::write(&file, format!("{head}{routes}")).unwrap();
+    let file = file.to_str().unwrap();
+    wiregate(&["check", "--config", file]).output().unwrap()
+}
+
+#[test]
+fn hosts_exact_then_below_a_domain_then_any() {
+    let gateway = answering(
+        r#"
+  - { name: exact, match: { host: api.example.com }, filters: [respond: exact] }
+  - { name: near, match: { host: "*.eu.example.com" }, filters: [respond: near] }
+  - { name: far, match: { host: "*.example.com" }, filters: [respond: far] }
+  - { name: two, match: { host: [one.test, two.test] }, filters: [respond: two] }
+  - { name: any, filters: [respond: any] }
+"#,
+    );
+    for version in VERSIONS {
+        for (host, route) in [
+            ("api.example.com", "exact"),
+            ("API.EXAMPLE.com:8080", "exact"),
+            ("x.example.com", "far"),
+            ("x.y.example.com", "far"),
+            ("x.eu.example.com", "near"),
+            ("x.y.eu.example.com:1", "near"),
+            ("eu.example.com", "far"),
+            ("example.com", "any"),
+            ("notexample.com", "any"),
+            ("one.test", "two"),
+            ("two.test", "two"),
+            ("127.0.0.1", "any"),
+        ] {
+            let answer = ask(&gateway, &format!("http://{host}/"), &[version]);
+            assert_eq!(answer.text(), route, "{host} {version}");
+            let expected = if version == "--http1.1" { "1.1" } else { "2" };
+            assert_eq!(answer.version, expected);
+        }
+    }
+    for (host, route) in [
+        ("api.example.com.", "exact"),
+        ("[::1]:80", "any"),
+        ("", "any"),
+    ] {
+        let request = format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        let answer = raw(gateway.address(), request.as_bytes());
+        assert!(
+            answer.ends_with(&format!("\r\n\r\n{route}")),
+            "{host}: {answer}"
+        );
+    }
+    let old = raw(gateway.address(), b"GET / HTTP/1.0\r\n\r\n");
+    assert!(old.ends_with("\r\n\r\nany"), "{old}");
+}
+
+#[test]
+fn paths_and_what_their_parameters_stand_for() {
+    let gateway = answering(
+        r#"
+  - { name: exact, match: { path: /a/b }, filters: [respond: exact] }
+  - { name: param, match: { path: "/a/{id}" }, filters: [respond: "param ${params.id}"] }
+  - { name: two, match: { path: "/a/{x}/of/{y}" }, filters: [respond: "two ${params.x} ${params.y}"] }
+  - { name: star, match: { path: /s/*/t }, filters: [respond: star] }
+  - { name: prefix, match: { path: /p/** }, filters: [respond: "prefix ${request.path}"] }
+  - { name: tail, match: { path: "/u/{id}/**" }, filters: [respond: "tail ${params.id}"] }
+  - { name: regex, match: { path: "~ ^/v(?<major>[0-9]+)/(?<rest>.*)$" }, filters: [respond: "v${params.major} ${params.rest}"] }
+"#,
+    );
+    for version in VERSIONS {
+        for (path, said) in [
+            ("/a/b", "exact"),
+            ("/a/c", "param c"),
+            ("/a/b%20c", "param b c"),
+            ("/a/%C3%A9", "param é"),
+            ("/a/%24%7Bx%7D", "param ${x}"),
+            ("/a/1/of/2", "two 1 2"),
+            ("/s/x/t", "star"),
+            ("/p", "prefix /p"),
+            ("/p/", "prefix /p/"),
+            ("/p/q/r?s", "prefix /p/q/r"),
+            ("/u/7", "tail 7"),
+            ("/u/7/x/y", "tail 7"),
+            ("/v12/a/b", "v12 a/b"),
+        ] {
+            let answer = ask(&gateway, &format!("http://x.test{path}"), &[version]);
+            assert_eq!(
+                (answer.status, &*answer.text()),
+                (200, said),
+                "{path} {version}"
+            );
+        }
+        for path in [
+            "/", "/a", "/a/", "/a/b/", "/a/b/c", "/A/b", "/s//t", "/px", "/u/", "/v/a", "/va/b",
+        ] {
+            let answer = ask(&gateway, &format!("http://x.test{path}"), &[version]);
+            assert_eq!(answer.status, 404, "{path} {version}");
+            assert_eq!(answer.json()["type"], "urn:wiregate:no_route", "{path}");
+        }
+    }
+}
+
+#[test]
+fn every_other_condition_counts() {
+    let origin = echo();
+    let gateway = Gateway::start_with(
+        &format!(
+            r#"{}
+routes:
+  - {{ name: method, match: {{ path: /m, methods: [POST, PATCH] }}, filters: [respond: yes] }}
+  - {{ name: exact, match: {{ path: /h, headers: {{ x-env: test }} }}, filters: [respond: yes] }}
+  - {{ name: prefix, match: {{ path: /hp, headers: {{ authorization: {{ prefix: "Bearer " }} }} }}, filters: [respond: yes] }}
+  - {{ name: absent, match: {{ path: /ha, headers: {{ x-a: {{ present: false }} }} }}, filters: [respond: yes] }}
+  - {{ name: any_of, match: {{ path: /ho, headers: {{ x-a: {{ any_of: [one, two] }} }} }}, filters: [respond: yes] }}
+  - {{ name: query, match: {{ path: /q, query: {{ q: "a b" }} }}, filters: [respond: yes] }}
+  - {{ name: regex, match: {{ path: /qr, query: {{ v: {{ regex: "[0-9]+" }} }} }}, filters: [respond: yes] }}
+  - {{ name: cookie, match: {{ path: /c, cookies: {{ beta: "1" }} }}, filters: [respond: yes] }}
+  - {{ name: client, match: {{ path: /n, client: [10.0.0.0/8, "2001:db8::/32"] }}, filters: [respond: yes] }}
+  - {{ name: when, match: {{ path: /w, when: "request.query.a == request.headers['x-b']" }}, filters: [respond: yes] }}
+"#,
+            upstream(&origin)
+        ),
+        "{ trusted_proxies: [127.0.0.1] }",
+    );
+    let cases: &[(&str, &[&str], bool)] = &[
+        ("/m", &["-X", "POST"], true),
+        ("/m", &["-X", "PATCH"], true),
+        ("/m", &[], false),
+        ("/m", &["-X", "post"], false),
+        ("/h", &["-H", "X-Env: test"], true),
+        ("/h", &["-H", "x-env: Test"], false),
+        ("/h", &["-H", "x-env: other", "-H", "x-env: test"], false),
+        ("/h", &[], false),
+        ("/hp", &["-H", "authorization: Bearer x"], true),
+        ("/hp", &["-H", "authorization: bearer x"], false),
+        ("/ha", &[], true),
+        ("/ha", &["-H", "x-a: 1"], false),
+        ("/ho", &["-H", "x-a: two"], true),
+        ("/ho", &["-H", "x-a: three"], false),
+        ("/q?q=a+b", &[], true),
+        ("/q?x=1&q=a%20b", &[], true),
+        ("/q?%71=a%20b", &[], true),
+        ("/q?q=a&q=a+b", &[], false),
+        ("/q", &[], false),
+        ("/qr?v=12", &[], true),
+        ("/qr?v=1a", &[], false),
+        ("/c", &["-H", "cookie: a=2; beta=1"], true),
+        ("/c", &["-H", "cookie: beta=\"1\""], true),
+        ("/c", &["-H", "cookie: betas=1; xbeta=1"], false),
+        ("/n", &["-H", "x-forwarded-for: 10.1.2.3"], true),
+        ("/n", &["-H", "x-forwarded-for: 2001:db8::1"], true),
+        ("/n", &["-H", "x-forwarded-for: 192.0.2.1"], false),
+        ("/n", &["-H", "x-forwarded-for: 10.1.2.3, 192.0.2.1"], false),
+        ("/n", &[], false),
+        ("/w?a=1", &["-H", "x-b: 1"], true),
+        ("/w?a=1", &["-H", "x-b: 2"], false),
+    ];
+    for version in VERSIONS {
+        for (target, arguments, taken) in cases {
+            let answer = ask(
+                &gateway,
+                &format!("http://x.test{target}"),
+                &[&[version], *arguments].concat(),
+            );
+            let expected = if *taken { 200 } else { 404 };
+            assert_eq!(answer.status, expected, "{target} {arguments:?} {version}");
+        }
+    }
+}
+
+#[test]
+fn the_next_candidate_takes_what_a_more_specific_one_does_not() {
+    let gateway = answering(
+        r#"
+  - { name: any, filters: [respond: any] }
+  - { name: host, match: { host: a.test }, filters: [respond: host] }
+  - { name: prefix, match: { host: a.test, path: /x/** }, filters: [respond: prefix] }
+  - { name: param, match: { host: a.test, path: "/x/{id}" }, filters: [respond: param] }
+  - { name: exact, match: { host: a.test, path: /x/y, methods: GET }, filters: [respond: exact] }
+  - { name: header, match: { host: a.test, path: /x/y, methods: GET, headers: { x-a: "1" } }, filters: [respond: header] }
+  - { name: low, match: { host: a.test, path: /x/y, methods: GET, headers: { x-a: "1", x-b: "1" } }, filters: [respond: low] }
+  - { name: high, match: { host: a.test, path: /x/y, methods: GET, headers: { x-a: "1", x-c: "1" } }, priority: 5, filters: [respond: high] }
+  - { name: wild, match: { host: "*.test", path: /x/y, headers: { x-a: "1" } }, filters: [respond: wild] }
+"#,
+    );
+    let ask = |url: &str, arguments: &[&str]| ask(&gateway, url, arguments).text();
+    let (a, b, c) = ("x-a: 1", "x-b: 1", "x-c: 1");
+    assert_eq!(
+        ask("http://a.test/x/y", &["-H", a, "-H", b, "-H", c]),
+        "high"
+    );
+    assert_eq!(ask("http://a.test/x/y", &["-H", a, "-H", b]), "low");
+    assert_eq!(ask("http://a.test/x/y", &["-H", a]), "header");
+    assert_eq!(ask("http://a.test/x/y", &[]), "exact");
+    assert_eq!(ask("http://a.test/x/y", &["-X", "POST", "-H", a]), "param");
+    assert_eq!(ask("http://a.test/x/z", &[]), "param");
+    assert_eq!(ask("http://a.test/x/y/z", &[]), "prefix");
+    assert_eq!(ask("http://a.test/z", &[]), "host");
+    assert_eq!(ask("http://b.test/x/y", &["-H", a]), "wild");
+    assert_eq!(ask("http://b.test/x/y", &[]), "any");
+}
+
+#[test]
+fn ties_and_unreachable_routes_are_refused_with_a_request_that_shows_it() {
+    let one =
+        r#"  - { name: one, match: { host: a.test, path: "/x/{id}" }, filters: [respond: one] }"#;
+    let tie =
+        r#"  - { name: two, match: { host: a.test, path: "/x/{name}" }, filters: [respond: two] }"#;
+    let output = check(&format!("{one}\n{tie}\n"));
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(78), "{error}");
+    let start = "routes `one` and `two` are equally specific, and both match `GET http://a.test/x/";
+    assert!(error.contains(start), "{error}");
+    assert!(error.contains("1 problem in 1 file"), "{error}");
+
+    let hidden = r#"  - { name: two, match: { host: a.test, path: "/x/{name}" }, priority: 1, filters: [respond: two] }"#;
+    let output = check(&format!("{one}\n{hidden}\n"));
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(78), "{error}");
+    let start = "route `one` can never match: route `two` always wins over it, as for `GET ";
+    let witness = error
+        .split_once(start)
+        .expect(&error)
+        .1
+        .split('`')
+        .next()
+        .unwrap();
+
+    // The winner takes the very request that the message shows.
+    let gateway = answering(&format!("{hidden}\n"));
+    assert_eq!(ask(&gateway, witness, &[]).text(), "two", "{witness}");
+    let gateway = answering(&format!("{one}\n"));
+    assert_eq!(ask(&gateway, witness, &[]).text(), "one", "{witness}");
+}
+
+#[test]
+fn a_when_without_a_value_opens_no_other_route() {
+    let gateway = answering(
+        r#"
+  - { name: small, match: { when: "int(request.headers['x-n']) < 10" }, filters: [respond: small] }
+  - { name: rest, filters: [respond: rest] }
+"#,
+    );
+    for (field, status, body) in [
+        ("x-n: 5", 200, "small"),
+        ("x-n: 50", 200, "rest"),
+        ("x-n: five", 500, ""),
+    ] {
+        let answer = ask(&gateway, "http://x.test/", &["-H", field]);
+        assert_eq!(answer.status, status, "{field}");
+        if status == 200 {
+            assert_eq!(answer.text(), body);
+            continue;
+        }
+        let problem = answer.json();
+        assert_eq!(problem["type"], "urn:wiregate:condition_failed");
+        assert_eq!(
+            problem.get("detail"),
+            None,
+            "the client is told nothing of the rule"
+        );
+    }
+    let log = gateway.access_log(3);
+    let failed = log.iter().find(|line| line["status"] == 500).unwrap();
+    assert_eq!(failed["error"], "condition_failed");
+    let detail = failed["detail"].as_str().unwrap();
+    assert!(detail.starts_with("`when` of route `small`"), "{detail}");
+    assert_eq!(failed["route"], Value::Null);
+}
