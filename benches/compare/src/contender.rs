@@ -1,0 +1,309 @@
+//! Who takes part: the origin behind all of them, and the proxies that are compared.
+
+use std::fmt::Write;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::process::{Process, free_address, pinned};
+
+/// The addresses that the files in `conf/` name, and that a run replaces by free ones.
+const LISTEN: &str = "127.0.0.1:8080";
+const ORIGIN: &str = "127.0.0.1:9001";
+const API_KEY: &str = "bench-key-0123456789";
+
+const PLAIN: &str = include_str!("../conf/plain.yaml");
+const SIX_FILTERS: &str = include_str!("../conf/six-filters.yaml");
+
+/// One proxy under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contender {
+    /// Pingora as its guide shows it, built as Cargo builds by default.
+    Bare,
+    /// The same with Wiregate's profile and allocator.
+    BareTuned,
+    /// The same again without work stealing.
+    BareTunedNoSteal,
+    Nginx,
+    /// Wiregate with one route and no filter.
+    Plain,
+    /// Wiregate with six ordinary filters on that route.
+    SixFilters,
+    /// Wiregate with ten thousand routes and no filter.
+    TenThousand,
+}
+
+impl Contender {
+    pub const ALL: [Self; 7] = [
+        Self::Bare,
+        Self::BareTuned,
+        Self::BareTunedNoSteal,
+        Self::Nginx,
+        Self::Plain,
+        Self::SixFilters,
+        Self::TenThousand,
+    ];
+
+    /// The name in the table and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "bare",
+            Self::BareTuned => "bare-tuned",
+            Self::BareTunedNoSteal => "bare-tuned-no-steal",
+            Self::Nginx => "nginx",
+            Self::Plain => "wiregate-plain",
+            Self::SixFilters => "wiregate-six-filters",
+            Self::TenThousand => "wiregate-ten-thousand",
+        }
+    }
+
+    /// The path that is asked for.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::TenThousand => "/p42/hello",
+            _ => "/hello",
+        }
+    }
+
+    /// The headers that every request carries.
+    pub fn headers(self) -> &'static [&'static str] {
+        match self {
+            Self::SixFilters => &[
+                "X-API-Key: bench-key-0123456789",
+                "Origin: https://app.example.com",
+            ],
+            Self::TenThousand => &["Host: h57.example.com"],
+            _ => &[],
+        }
+    }
+
+    /// Starts it in front of `origin` and waits until it answers.
+    ///
+    /// # Errors
+    /// A program that is missing or does not come up, with what it printed.
+    pub fn start(
+        self,
+        origin: SocketAddr,
+        stage: &Stage<'_>,
+        processors: Option<&str>,
+    ) -> io::Result<(Process, SocketAddr)> {
+        let address = free_address()?;
+        let bare = |program: &str, flags: &[&str]| {
+            let mut command = pinned(&stage.binaries.join(program), processors);
+            command.arg(address.to_string()).arg(origin.to_string());
+            command.args(flags);
+            command
+        };
+        let wiregate = |yaml: String| -> io::Result<Command> {
+            let file = stage.folder.join(format!("{}.yaml", self.name()));
+            fs::write(&file, moved(&yaml, address, origin)?)?;
+            let mut command = pinned(&stage.binaries.join("wiregate"), processors);
+            command.args(["run", "--config"]).arg(file);
+            command.env("BENCH_API_KEY", API_KEY);
+            Ok(command)
+        };
+        let command = match self {
+            Self::Bare => bare("../bare/bare", &[]),
+            Self::BareTuned => bare("bare-tuned", &[]),
+            Self::BareTunedNoSteal => bare("bare-tuned", &["--no-steal"]),
+            Self::Nginx => nginx(
+                &nginx_proxy(address, origin),
+                self.name(),
+                stage,
+                processors,
+            )?,
+            Self::Plain => wiregate(PLAIN.to_owned())?,
+            Self::SixFilters => wiregate(SIX_FILTERS.to_owned())?,
+            Self::TenThousand => wiregate(ten_thousand())?,
+        };
+        let mut process = Process::start(self.name(), command, stage.folder)?;
+        process.wait_ready(address, self.path(), self.headers())?;
+        Ok((process, address))
+    }
+}
+
+/// Where programs are found and files are put.
+#[derive(Clone, Copy, Debug)]
+pub struct Stage<'a> {
+    /// The folder of the release build.
+    pub binaries: &'a Path,
+    /// A folder for configurations and logs.
+    pub folder: &'a Path,
+}
+
+/// Starts the origin: nginx with one worker that answers everything with one line.
+///
+/// # Errors
+/// As [`Contender::start`].
+pub fn start_origin(
+    stage: &Stage<'_>,
+    processors: Option<&str>,
+) -> io::Result<(Process, SocketAddr)> {
+    let address = free_address()?;
+    let command = nginx(&nginx_origin(address), "origin", stage, processors)?;
+    let mut process = Process::start("origin", command, stage.folder)?;
+    process.wait_ready(address, "/hello", &[])?;
+    Ok((process, address))
+}
+
+fn nginx(
+    servers: &str,
+    name: &str,
+    stage: &Stage<'_>,
+    processors: Option<&str>,
+) -> io::Result<Command> {
+    let (prefix, file) = nginx_file(servers, &stage.folder.join(name))?;
+    let mut command = pinned(Path::new("nginx"), processors);
+    command.arg("-p").arg(prefix).arg("-c").arg(file);
+    command.args(["-e", "stderr"]);
+    Ok(command)
+}
+
+/// Writes a complete configuration around `servers`, with all of nginx's files in `prefix`.
+fn nginx_file(servers: &str, prefix: &Path) -> io::Result<(PathBuf, PathBuf)> {
+    fs::create_dir_all(prefix)?;
+    let file = prefix.join("nginx.conf");
+    let text = format!(
+        "daemon off;
+worker_processes 1;
+pid nginx.pid;
+error_log stderr;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off;
+    keepalive_requests 1000000000;
+    keepalive_timeout 1h;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    {servers}
+}}
+"
+    );
+    fs::write(&file, text)?;
+    Ok((prefix.to_owned(), file))
+}
+
+fn nginx_origin(listen: SocketAddr) -> String {
+    format!(
+        "server {{
+        listen {listen};
+        default_type text/plain;
+        location / {{ return 200 \"hello, world\\n\"; }}
+    }}"
+    )
+}
+
+fn nginx_proxy(listen: SocketAddr, origin: SocketAddr) -> String {
+    format!(
+        "upstream origin {{
+        server {origin};
+        keepalive 128;
+        keepalive_requests 1000000000;
+        keepalive_timeout 1h;
+    }}
+    server {{
+        listen {listen};
+        location / {{
+            proxy_pass http://origin;
+            proxy_http_version 1.1;
+            proxy_set_header Connection \"\";
+        }}
+    }}"
+    )
+}
+
+/// The file with the two addresses of this run in place of the ones it names.
+fn moved(yaml: &str, listen: SocketAddr, origin: SocketAddr) -> io::Result<String> {
+    for address in [LISTEN, ORIGIN] {
+        let found = yaml.matches(address).count();
+        if found != 1 {
+            let problem = format!("expected {address} once in the file, found it {found} times");
+            return Err(io::Error::other(problem));
+        }
+    }
+    // One pass, as the new address of the one may be the old address of the other.
+    let (first, second) = match yaml.find(LISTEN) < yaml.find(ORIGIN) {
+        true => ((LISTEN, listen), (ORIGIN, origin)),
+        false => ((ORIGIN, origin), (LISTEN, listen)),
+    };
+    let (before, rest) = yaml.split_once(first.0).expect("counted above");
+    let (between, after) = rest.split_once(second.0).expect("counted above");
+    Ok([
+        before,
+        &first.1.to_string(),
+        between,
+        &second.1.to_string(),
+        after,
+    ]
+    .concat())
+}
+
+/// A hundred hosts with a hundred paths each, on one upstream.
+fn ten_thousand() -> String {
+    let (head, _) = PLAIN.split_once("routes:").expect("the file has routes");
+    let mut yaml = format!("{head}routes:\n");
+    for host in 0..100 {
+        for path in 0..100 {
+            writeln!(
+                yaml,
+                "  - {{ name: h{host}-p{path}, match: {{ host: h{host}.example.com, \
+                 path: /p{path}/** }}, upstream: origin }}"
+            )
+            .expect("a string takes everything");
+        }
+    }
+    yaml
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nginx_accepts_its_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let [listen, origin] = ["127.0.0.1:1", "127.0.0.1:2"].map(|a| a.parse().unwrap());
+        for servers in [nginx_origin(listen), nginx_proxy(listen, origin)] {
+            let (prefix, file) = nginx_file(&servers, folder.path()).unwrap();
+            let test = Command::new("nginx")
+                .args(["-t", "-e", "stderr", "-p"])
+                .arg(prefix)
+                .arg("-c")
+                .arg(file)
+                .output()
+                .unwrap();
+            // Checking does not listen, but it does bind unless the port is in use.
+            let said = String::from_utf8_lossy(&test.stderr);
+            assert!(said.contains("syntax is ok"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_moved_to_the_addresses_of_the_run() {
+        let origin = LISTEN.parse().unwrap();
+        let listen = "127.0.0.1:5".parse().unwrap();
+        for yaml in [PLAIN, SIX_FILTERS, &ten_thousand()] {
+            let moved = moved(yaml, listen, origin).unwrap();
+            assert!(moved.contains("bind: \"127.0.0.1:5\""), "{moved:.600}");
+            assert!(
+                moved.contains("endpoints: [\"127.0.0.1:8080\"]"),
+                "{moved:.600}"
+            );
+        }
+        let twice = format!("{LISTEN} {LISTEN} {ORIGIN}");
+        let error = moved(&twice, listen, origin).unwrap_err().to_string();
+        assert!(error.ends_with("found it 2 times"), "{error}");
+    }
+
+    #[test]
+    fn ten_thousand_routes_hold_the_one_that_is_asked_for() {
+        let yaml = ten_thousand();
+        assert_eq!(yaml.matches("- { name: ").count(), 10_000);
+        assert!(yaml.contains("host: h57.example.com, path: /p42/** }, upstream: origin"));
+    }
+}

@@ -1,0 +1,10 @@
+//! Wiregate beside a bare Pingora proxy and nginx: what its speed claims are measured with.
+//!
+//! `compare` starts an origin and every contender, then puts each under the same closed-loop load
+//! in alternating rounds, and prints medians and ratios. See `docs/performance.md` for the method.
+
+pub mod bare;
+pub mod contender;
+pub mod load;
+pub mod process;
+pub mod report;

@@ -1,0 +1,193 @@
+//! From the samples of all rounds to medians and ratios.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+/// What ratios are taken against, where it takes part.
+pub const BASES: [&str; 3] = ["bare", "bare-tuned", "nginx"];
+
+/// One contender in one round.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Sample {
+    /// Processor time of the proxy per request, in microseconds.
+    pub cpu_us: f64,
+    pub requests_per_second: f64,
+    pub p99_ms: f64,
+    pub resident_bytes: u64,
+}
+
+/// A whole run.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub rounds: u32,
+    pub seconds: u32,
+    pub connections: u32,
+    /// The processor of the proxy and those of the others; none if nothing was pinned.
+    pub pinned: Option<(String, String)>,
+    pub contenders: Vec<Row>,
+}
+
+/// One contender over all rounds.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    pub name: &'static str,
+    pub median: Sample,
+    /// Largest less smallest processor time per request, as a part of the median.
+    pub spread: f64,
+    /// For each of [`BASES`]: the median over the rounds of processor time per request, divided
+    /// by that of the base in the same round. Noise that lasts longer than a round cancels out.
+    pub cpu_ratios: Vec<Option<f64>>,
+    pub samples: Vec<Sample>,
+}
+
+/// Summarises what was sampled, each contender with one sample for each round.
+///
+/// # Panics
+/// A contender without samples, or with another number of them than the others.
+pub fn rows(sampled: &[(&'static str, Vec<Sample>)]) -> Vec<Row> {
+    let base = |name| sampled.iter().find(|(other, _)| *other == name);
+    let row = |(name, samples): &(&'static str, Vec<Sample>)| {
+        let against = |base: &Vec<Sample>| {
+            assert_eq!(samples.len(), base.len(), "one sample for each round");
+            let pairs = samples.iter().zip(base);
+            median(pairs.map(|(ours, theirs)| ours.cpu_us / theirs.cpu_us))
+        };
+        let cpu = median(samples.iter().map(|sample| sample.cpu_us));
+        let least = samples.iter().map(|s| s.cpu_us).fold(f64::MAX, f64::min);
+        let most = samples.iter().map(|s| s.cpu_us).fold(0.0, f64::max);
+        Row {
+            name,
+            median: Sample {
+                cpu_us: cpu,
+                requests_per_second: median(samples.iter().map(|s| s.requests_per_second)),
+                p99_ms: median(samples.iter().map(|s| s.p99_ms)),
+                resident_bytes: median(samples.iter().map(|s| s.resident_bytes as f64)) as u64,
+            },
+            spread: (most - least) / cpu,
+            cpu_ratios: BASES
+                .map(|name| base(name).map(|(_, base)| against(base)))
+                .into(),
+            samples: samples.clone(),
+        }
+    };
+    sampled.iter().map(row).collect()
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() % 2 {
+        0 => f64::midpoint(values[middle - 1], values[middle]),
+        _ => values[middle],
+    }
+}
+
+impl Report {
+    /// The table that is printed.
+    pub fn table(&self) -> String {
+        let mut text = format!(
+            "medians of {} rounds of {} s, {} connections, ",
+            self.rounds, self.seconds, self.connections
+        );
+        text += &match &self.pinned {
+            Some((proxy, others)) => {
+                format!("proxy on processor {proxy}, load and origin on {others}\n\n")
+            }
+            None => "nothing pinned\n\n".into(),
+        };
+        let [first, second, third] = BASES;
+        text += &format!(
+            "{:<22}{:>12}{:>8}{:>11}{:>9}{:>9}   CPU per request against\n",
+            "contender", "CPU us/req", "+-", "requests/s", "p99 ms", "RSS MiB"
+        );
+        text += &format!("{:71}{first:>8}{second:>12}{third:>8}\n", "");
+        for row in &self.contenders {
+            row.print(&mut text).expect("a string takes everything");
+        }
+        text
+    }
+}
+
+impl Row {
+    fn print(&self, text: &mut String) -> std::fmt::Result {
+        let median = &self.median;
+        write!(
+            text,
+            "{:<22}{:>12.2}{:>7.1}%{:>11.0}{:>9.2}{:>9.1}",
+            self.name,
+            median.cpu_us,
+            self.spread * 50.0,
+            median.requests_per_second,
+            median.p99_ms,
+            median.resident_bytes as f64 / f64::from(1 << 20),
+        )?;
+        for (ratio, width) in self.cpu_ratios.iter().zip([8, 12, 8]) {
+            match ratio {
+                Some(ratio) => write!(text, "{ratio:>width$.3}")?,
+                None => write!(text, "{:>width$}", "-")?,
+            }
+        }
+        writeln!(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(cpu: &[f64]) -> Vec<Sample> {
+        let sample = |cpu_us: &f64| Sample {
+            cpu_us: *cpu_us,
+            requests_per_second: 1000.0,
+            p99_ms: 1.0,
+            resident_bytes: 3 << 20,
+        };
+        cpu.iter().map(sample).collect()
+    }
+
+    #[test]
+    fn ratios_pair_the_rounds() {
+        // The second round was slow for both: the ratio of medians would be 30 / 20.
+        let sampled = [
+            ("bare", samples(&[20.0, 40.0, 20.0])),
+            ("other", samples(&[30.0, 48.0, 24.0])),
+        ];
+        let rows = rows(&sampled);
+        assert_eq!(rows[0].cpu_ratios, [Some(1.0), None, None]);
+        assert_eq!(rows[1].cpu_ratios, [Some(1.2), None, None]);
+        assert_eq!(rows[1].median.cpu_us, 30.0);
+        assert_eq!(rows[1].spread, 0.8);
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_is_between_the_middle_two() {
+        assert_eq!(median([4.0, 1.0, 3.0, 2.0].into_iter()), 2.5);
+        assert_eq!(median([7.0].into_iter()), 7.0);
+    }
+
+    #[test]
+    fn prints_a_table() {
+        let sampled = [
+            ("bare", samples(&[20.0, 22.0])),
+            ("nginx", samples(&[10.0, 11.0])),
+        ];
+        let report = Report {
+            rounds: 2,
+            seconds: 5,
+            connections: 32,
+            pinned: Some(("0".into(), "1".into())),
+            contenders: rows(&sampled),
+        };
+        let expected = "\
+medians of 2 rounds of 5 s, 32 connections, proxy on processor 0, load and origin on 1
+
+contender               CPU us/req      +- requests/s   p99 ms  RSS MiB   CPU per request against
+                                                                           bare  bare-tuned   nginx
+bare                         21.00    4.8%       1000     1.00      3.0   1.000           -   2.000
+nginx                        10.50    4.8%       1000     1.00      3.0   0.500           -   1.000
+";
+        assert_eq!(report.table(), expected);
+    }
+}
