@@ -85,6 +85,9 @@ pub struct Limits {
     pub body_deadline: Period,
     /// How long an idle client connection stays open.
     pub idle: Period,
+    /// How long a client may take to accept a piece of a response; its connection (HTTP/1.1) or
+    /// stream (HTTP/2) is cut then.
+    pub client_write: Period,
     /// How long requests in flight may take after the gateway was told to stop.
     pub drain: Period,
     /// Idle connections kept to upstreams, for each worker.
@@ -98,6 +101,7 @@ impl Default for Limits {
             body_memory: Size::mib(256),
             body_deadline: Period::seconds(30),
             idle: Period::seconds(60),
+            client_write: Period::seconds(60),
             drain: Period::seconds(30),
             idle_upstream_connections: NonZeroUsize::new(512).expect("not zero"),
         }

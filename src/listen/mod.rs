@@ -110,7 +110,7 @@ pub async fn accept(
                     let listening = shared.live.load().listening(&bound.listening.name);
                     let listening = listening.unwrap_or_else(|| bound.listening.clone());
                     let peer = Peer::new(listening, address, idle);
-                    let conversation = Conversation::new(proxy.clone(), peer);
+                    let conversation = Conversation::new(proxy.clone(), shared.clone(), peer);
                     let (shutdown, open) = (shutdown.clone(), Open::new(&open));
                     connections.spawn(async move {
                         let _open = open;

@@ -36,9 +36,24 @@ pub struct Connection {
     first: [u8; PREFACE],
     first_start: usize,
     first_end: usize,
+    instead: Option<Instead>,
+}
+
+/// Says what to write in place of these bytes, where it is not them.
+pub struct Instead(Box<dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync>);
+
+impl std::fmt::Debug for Instead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Instead")
+    }
 }
 
 impl Connection {
+    /// Asks this about each piece before it is written.
+    pub fn ask(&mut self, instead: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync + 'static) {
+        self.instead = Some(Instead(Box::new(instead)));
+    }
+
     /// A connection over a socket that was just accepted.
     pub fn new(socket: TcpStream, peer: std::net::SocketAddr) -> Self {
         let digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
@@ -53,6 +68,7 @@ impl Connection {
             first: [0; PREFACE],
             first_start: 0,
             first_end: 0,
+            instead: None,
         }
     }
 
@@ -106,6 +122,10 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Some(other) = self.instead.as_ref().and_then(|Instead(ask)| ask(bytes)) {
+            self.gathered.extend_from_slice(&other);
+            return Poll::Ready(Ok(bytes.len()));
+        }
         if self.gathered.len() + bytes.len() > GATHERED {
             ready!(self.poll_send_gathered(cx))?;
         }

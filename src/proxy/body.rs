@@ -57,7 +57,9 @@ impl Context {
     /// # Errors
     /// Where the exchange must be cut.
     pub(super) fn response_body(&mut self, body: &mut Option<Bytes>, end: bool) -> Result<()> {
-        self.time_left()?;
+        if self.end.status != Some(StatusCode::SWITCHING_PROTOCOLS) {
+            self.time_left()?; // a tunnel lives as long as its ends want it to
+        }
         if self.response_claim == Claim::None || self.body_ended {
             return Ok(());
         }

@@ -37,6 +37,11 @@ impl Budget {
 }
 
 impl Share {
+    /// How much it has taken.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Takes more; `false`, and nothing taken, where all shares together would exceed `limit`.
     pub fn grow(&mut self, bytes: u64, limit: u64) -> bool {
         let taken = self

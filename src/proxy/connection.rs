@@ -17,7 +17,8 @@ use pingora_core::server::ShutdownWatch;
 use pingora_proxy::{HttpProxy, Session};
 use tokio::time::Sleep;
 
-use super::{Engine, replay};
+use super::malformed::Malformed;
+use super::{Engine, Shared, replay};
 use crate::compile::Listening;
 use crate::listen::stream::Connection;
 
@@ -36,6 +37,7 @@ pub struct Peer {
     /// How long it may idle.
     pub idle: Duration,
     activity: Activity,
+    malformed: Malformed,
     kept: Mutex<Option<Box<ServerSession>>>,
 }
 
@@ -87,6 +89,7 @@ impl Peer {
             no_route: "".into(),
             idle,
             activity: Activity::new(),
+            malformed: Malformed::default(),
             kept: Mutex::default(),
         }
     }
@@ -137,32 +140,51 @@ pub(super) fn current() -> Arc<Peer> {
 /// One connection's conversation with the gateway.
 pub struct Conversation {
     proxy: Arc<HttpProxy<Engine>>,
+    shared: Arc<Shared>,
     peer: Arc<Peer>,
 }
 
 impl Conversation {
     /// A conversation with a peer.
-    pub fn new(proxy: Arc<HttpProxy<Engine>>, peer: Peer) -> Arc<Self> {
+    pub fn new(proxy: Arc<HttpProxy<Engine>>, shared: Arc<Shared>, peer: Peer) -> Arc<Self> {
         Arc::new(Self {
             proxy,
+            shared,
             peer: Arc::new(peer),
         })
     }
 
     /// Talks until one side has had enough.
     pub async fn hold(self: &Arc<Self>, mut connection: Connection, shutdown: &ShutdownWatch) {
-        match tokio::time::timeout(self.peer.idle, connection.begins_http2()).await {
-            Ok(Ok(true)) => drop(self.process_new(Box::new(connection), shutdown).await),
-            Ok(Ok(false)) => {
+        let mut stop = shutdown.clone();
+        let silent = async {
+            tokio::select! {
+                () = tokio::time::sleep(self.peer.idle) => {}
+                _ = stop.wait_for(|stop| *stop) => {}
+            }
+        };
+        let first = tokio::select! {
+            biased;
+            first = connection.begins_http2() => first,
+            () = silent => return, // without a word for too long
+        };
+        match first {
+            Ok(true) => drop(self.process_new(Box::new(connection), shutdown).await),
+            Ok(false) => {
                 PEER.scope(self.peer.clone(), self.http1(connection, shutdown))
                     .await
             }
-            Ok(Err(_)) | Err(_) => {} // the client has gone, or stays without a word
+            Err(_) => {} // the client has gone
         }
     }
 
     /// One request after another. Pingora's own loop would box each exchange once more.
-    async fn http1(&self, connection: Connection, shutdown: &ShutdownWatch) {
+    async fn http1(&self, mut connection: Connection, shutdown: &ShutdownWatch) {
+        let peer = self.peer.clone();
+        connection.ask(move |bytes| {
+            let idle = !peer.activity.busy.load(Ordering::Relaxed);
+            idle.then(|| peer.malformed.instead_of(bytes)).flatten()
+        });
         let mut session = ServerSession::new_http1(Box::new(connection));
         session.set_keepalive(Some(0)); // without end: the time is kept here
         let timer = pin!(tokio::time::sleep(self.peer.idle));
@@ -178,7 +200,7 @@ impl Conversation {
                 Some(reused) => reused,
                 None => match self.revive().await {
                     Some(revived) => revived,
-                    None => return,
+                    None => return self.peer.malformed.tell(&self.shared, &self.peer),
                 },
             };
             let (stream, settings) = reused.consume();

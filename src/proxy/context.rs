@@ -61,7 +61,13 @@ pub(super) struct Attempts {
     pub(super) upstream: Option<Arc<Upstream>>,
     /// The endpoints tried, the present one last.
     pub(super) tried: SmallVec<[usize; 4]>,
-    /// When the present attempt began, until it has ended.
+    /// How many were made.
+    pub(super) made: u32,
+    /// How many of them ran into a connection that the endpoint had closed.
+    pub(super) stale: u32,
+    /// Whether one is under way.
+    pub(super) open: bool,
+    /// When it began, until its response has.
     pub(super) started: Option<Instant>,
     /// Whether a piece of the body has gone through a filter that reads or rewrites it.
     pub(super) body_seen: bool,
@@ -81,6 +87,8 @@ pub(super) struct End {
     pub(super) stopped_by: Option<usize>,
     /// Whether the client's connection can be used again although Pingora would close it.
     pub(super) reusable: bool,
+    /// Whether the metrics know that the request is being worked on.
+    pub(super) begun: bool,
     pub(super) finished: bool,
 }
 
@@ -128,6 +136,7 @@ impl Context {
                 detail: None,
                 stopped_by: None,
                 reusable: false,
+                begun: false,
                 finished: false,
             },
         })
@@ -139,7 +148,7 @@ impl Context {
         if let (Some(error), None) = (error, self.end.error) {
             self.end.error = Some(super::failure::of(error).reason);
         }
-        self.end_attempt(None);
+        self.end_attempt();
         let traffic = Traffic {
             sent: session.body_bytes_sent() as u64,
             received: session.body_bytes_read() as u64,
@@ -171,8 +180,10 @@ impl Context {
             };
             route.chain.done(&outcome, &mut self.slots);
         }
-        self.metrics()
-            .end(&self.exchange.method, self.end.status, duration);
+        if self.end.begun {
+            self.metrics()
+                .end(&self.exchange.method, self.end.status, duration);
+        }
         self.log(route, traffic, duration);
     }
 
@@ -197,7 +208,7 @@ impl Drop for Context {
     /// Pingora gave the exchange up without a last hook: the client is gone, or the gateway stops.
     fn drop(&mut self) {
         self.end.error.get_or_insert("connection_terminated");
-        self.end_attempt(None);
+        self.end_attempt();
         self.tell(&Traffic {
             sent: 0,
             received: 0,

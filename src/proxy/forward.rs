@@ -13,11 +13,14 @@ use wiregate_sdk::views::Claim;
 use wiregate_sdk::{Attempt, Reply};
 
 use super::context::Context;
+use super::responder::has_begun;
 
 // Static text costs Pingora's header maps one allocation less than a `HeaderName`.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
 const FORWARDED_HOST: &str = "x-forwarded-host";
+/// Idle connections that an endpoint had closed, and that a request may run into, at most.
+const MOST_STALE: u32 = 2;
 /// Proxies that a request may have come through, at most; those before are not looked at.
 const MOST_HOPS: usize = 32;
 
@@ -51,7 +54,9 @@ impl Context {
             }
         }
         self.attempts.tried.push(choice.position);
+        self.attempts.made += 1;
         self.attempts.started = Some(self.shared.clock.instant());
+        self.attempts.open = true;
         upstream.metrics.begin();
         Ok(peer)
     }
@@ -92,10 +97,10 @@ impl Context {
         _session: &Session,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        self.end_attempt(None);
-        let made = u32::try_from(self.attempts.tried.len()).unwrap_or(u32::MAX);
+        self.end_attempt();
+        let counted = self.attempts.made - self.attempts.stale;
         let allowed = (self.attempts.upstream.as_ref()).map_or(1, |upstream| upstream.attempts);
-        error.set_retry(made < allowed);
+        error.set_retry(counted < allowed);
         error
     }
 
@@ -107,15 +112,16 @@ impl Context {
         mut error: Box<Error>,
         reused: bool,
     ) -> Box<Error> {
-        self.end_attempt(None);
+        self.end_attempt();
         let repeatable = session.req_header().method.is_idempotent()
             && !session.as_ref().retry_buffer_truncated()
             && !self.attempts.body_seen
-            && session.response_written().is_none();
-        if repeatable && self.reply.is_none() {
+            && !has_begun(session);
+        if repeatable && self.reply.is_none() && self.attempts.stale < MOST_STALE {
             error.retry.decide_reuse(reused);
             if error.retry() {
                 // The endpoint itself did nothing wrong: it may be tried again.
+                self.attempts.stale += 1;
                 self.attempts.tried.pop();
             }
         } else {
@@ -124,15 +130,29 @@ impl Context {
         error
     }
 
-    /// Counts an attempt as over.
-    pub(super) fn end_attempt(&mut self, status: Option<StatusCode>) {
-        let Some(started) = self.attempts.started.take() else {
+    /// The head of a response has come.
+    pub(super) fn answered(&mut self, status: StatusCode) {
+        let Some(upstream) = &self.attempts.upstream else {
             return;
         };
-        let waited = self.shared.clock.instant() - started;
-        self.attempts.waited = Some(waited);
+        if let Some(started) = self.attempts.started.take() {
+            let waited = self.shared.clock.instant() - started;
+            self.attempts.waited = Some(waited);
+            upstream.metrics.answered(status, waited);
+        }
+    }
+
+    /// Counts an attempt as over, with a response or without.
+    pub(super) fn end_attempt(&mut self) {
+        if !std::mem::take(&mut self.attempts.open) {
+            return;
+        }
+        let unanswered = self.attempts.started.take();
+        if let Some(started) = unanswered {
+            self.attempts.waited = Some(self.shared.clock.instant() - started);
+        }
         if let Some(upstream) = &self.attempts.upstream {
-            upstream.metrics.end(status.map(|status| (status, waited)));
+            upstream.metrics.end(unanswered.is_none());
         }
     }
 
@@ -155,7 +175,7 @@ impl Context {
             head,
             upstream: &upstream.name,
             endpoint: upstream.endpoints[chosen].address,
-            number: u32::try_from(self.attempts.tried.len()).unwrap_or(u32::MAX),
+            number: self.attempts.made,
         };
         let chain = &self.snapshot.routes[position].chain;
         chain

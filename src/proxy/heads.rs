@@ -5,13 +5,76 @@
 //! is made for the fields that the gateway adds. On HTTP/1.1 known names leave in their usual
 //! spelling, others in lower case.
 
-use http::{Request, Response, request, response};
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Request, Response, StatusCode, request, response};
 use pingora_http::{RequestHeader, ResponseHeader};
+use wiregate_sdk::Reply;
 
 /// The fields that the gateway adds to a request: `x-forwarded-*`, and one more.
 const ADDED_TO_REQUEST: usize = 4;
 /// The fields that the gateway adds to a response: id, date, connection, and one more.
 const ADDED_TO_RESPONSE: usize = 4;
+
+/// Takes out the fields that `Connection` names: they are for this hop alone (RFC 9110, 7.6.1).
+/// It is done before a filter runs, so that a client cannot have a filter's own field taken out on
+/// its way to the upstream.
+///
+/// # Errors
+/// A 400, where one of them is what frames or directs the request.
+pub(super) fn settle_connection(head: &mut RequestHeader) -> Result<(), Reply> {
+    let Some(value) = head.headers.get(header::CONNECTION) else {
+        return Ok(());
+    };
+    let single = value.as_bytes();
+    if single.eq_ignore_ascii_case(b"keep-alive") || single.eq_ignore_ascii_case(b"close") {
+        let others = head.headers.get_all(header::CONNECTION).iter().count() > 1;
+        if !others {
+            return Ok(());
+        }
+    }
+    let values = head.headers.get_all(header::CONNECTION);
+    let all: Vec<u8> = values
+        .iter()
+        .flat_map(|value| [value.as_bytes(), b","].concat())
+        .collect();
+    let mut kept = Vec::new();
+    for option in all.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+        if [&b"close"[..], b"keep-alive", b"upgrade"]
+            .iter()
+            .any(|own| own.eq_ignore_ascii_case(option))
+        {
+            kept.push(option);
+        } else if !option.is_empty() {
+            drop_nominated(head, option)?;
+        }
+    }
+    match HeaderValue::from_bytes(&kept.join(&b", "[..])) {
+        Ok(value) if !kept.is_empty() => {
+            let _ = head.insert_header(header::CONNECTION, value);
+        }
+        _ => drop(head.remove_header(&header::CONNECTION)),
+    }
+    Ok(())
+}
+
+fn drop_nominated(head: &mut RequestHeader, option: &[u8]) -> Result<(), Reply> {
+    let refused =
+        |detail: &str| Reply::problem(StatusCode::BAD_REQUEST, "http_request_error").detail(detail);
+    let name = HeaderName::from_bytes(option)
+        .map_err(|_| refused("`connection` holds what is no field name"))?;
+    let essential = [
+        header::HOST,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+    ];
+    if essential.contains(&name) {
+        return Err(refused(
+            "`connection` names a field that must not be dropped",
+        ));
+    }
+    head.remove_header(&name);
+    Ok(())
+}
 
 /// Lightens a request head that goes in origin form. Other forms keep what the URI cannot hold.
 pub(super) fn lighten_request(head: &mut RequestHeader) {
@@ -54,6 +117,28 @@ mod tests {
         );
         let values: Vec<_> = head.headers.get_all("x-own").iter().collect();
         assert_eq!(values, ["1", "2"]);
+    }
+
+    #[test]
+    fn fields_for_this_hop_are_taken_out() {
+        let mut head = RequestHeader::build("GET", b"/", None).unwrap();
+        head.append_header("Connection", "close, X-Own").unwrap();
+        head.append_header("Connection", "x-other,,Upgrade")
+            .unwrap();
+        for name in ["X-Own", "X-Other", "X-Third"] {
+            head.insert_header(name, "1").unwrap();
+        }
+        assert!(settle_connection(&mut head).is_ok());
+        assert!(!head.headers.contains_key("x-own") && !head.headers.contains_key("x-other"));
+        assert_eq!(head.headers["x-third"], "1");
+        assert_eq!(head.headers["connection"], "close, Upgrade");
+
+        for wrong in ["host", "Content-Length", "transfer-encoding, close", "a b"] {
+            let mut head = RequestHeader::build("GET", b"/", None).unwrap();
+            head.insert_header("Connection", wrong).unwrap();
+            let refused = settle_connection(&mut head).unwrap_err();
+            assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{wrong}");
+        }
     }
 
     #[test]

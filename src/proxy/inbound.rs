@@ -43,6 +43,19 @@ impl<'a> Client<'a> {
         }
     }
 
+    /// Takes what a body in place of the client's own needs beyond what that one had.
+    ///
+    /// # Errors
+    /// A 503, where the memory for bodies is used up.
+    pub(super) fn charge(&mut self, bytes: usize) -> Result<(), Reply> {
+        let share = (self.body.share).get_or_insert_with(|| self.shared.budget.share());
+        let more = (bytes as u64).saturating_sub(share.bytes());
+        if more > 0 && !share.grow(more, self.limits.body_memory.get()) {
+            return Err(no_memory());
+        }
+        Ok(())
+    }
+
     /// Reads the client's body to its end and forgets it: a filter has put another in its place.
     ///
     /// # Errors
@@ -68,7 +81,7 @@ impl<'a> Client<'a> {
 
     async fn collect(&mut self, limit: u64, keep: bool) -> Result<Bytes, Reply> {
         let mut share = self.shared.budget.share();
-        let (mut taken, mut total) = (0, 0);
+        let mut total = 0;
         let mut whole = BytesMut::new();
         while let Some(piece) = self
             .session
@@ -83,12 +96,17 @@ impl<'a> Client<'a> {
             if !keep {
                 continue;
             }
-            if total > taken {
-                let more = (total - taken).max(STEP);
+            if total > whole.capacity() {
+                let ceiling = usize::try_from(limit).unwrap_or(usize::MAX);
+                let room = total
+                    .max(whole.capacity() * 2)
+                    .max(STEP)
+                    .min(ceiling.max(total));
+                let more = room - whole.capacity();
                 if !share.grow(more as u64, self.limits.body_memory.get()) {
                     return Err(no_memory());
                 }
-                taken += more;
+                whole.reserve(room - whole.len());
             }
             whole.extend_from_slice(&piece);
         }

@@ -8,6 +8,7 @@ mod failure;
 mod forward;
 mod heads;
 mod inbound;
+mod malformed;
 mod replay;
 mod request;
 mod responder;
@@ -121,6 +122,8 @@ impl ProxyHttp for Engine {
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         heads::lighten_request(session.req_header_mut());
         let cx = ctx.insert(Context::arrive(&self.shared, session));
+        let patience = cx.snapshot.settings.limits.client_write.into();
+        session.set_write_timeout(Some(patience));
         match cx.enter(session).await {
             Ok(()) => Ok(false),
             Err(reply) => {

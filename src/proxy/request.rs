@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use http::{StatusCode, Uri, header};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
 use pingora_proxy::Session;
 use uuid::Uuid;
 use wiregate_sdk::chain::Stopped;
@@ -11,7 +11,7 @@ use wiregate_sdk::{Chunk, Facts, Headers, Reply, Request};
 
 use super::context::Context;
 use super::inbound::Client;
-use super::replay;
+use super::{heads, replay};
 use crate::router::Refusal;
 
 /// An id for a request: a UUIDv7 (RFC 9562, 5.7), so that ids sort by time. It names a request
@@ -38,8 +38,10 @@ impl Context {
     /// # Errors
     /// The reply that ends it.
     pub(super) async fn enter(&mut self, session: &mut Session) -> Result<(), Reply> {
-        self.find_route(session)?;
+        let found = self.find_route(session);
         self.metrics().begin();
+        self.end.begun = true;
+        found?;
         // What not every request needs is boxed apart, which keeps this future small.
         if self
             .route()
@@ -54,15 +56,19 @@ impl Context {
     }
 
     fn find_route(&mut self, session: &mut Session) -> Result<(), Reply> {
-        let found = self.look_up(session);
-        if !matches!(found, Ok(())) {
-            self.metrics().begin();
-        }
-        found
-    }
-
-    fn look_up(&mut self, session: &mut Session) -> Result<(), Reply> {
+        heads::settle_connection(session.req_header_mut())?;
         let head = session.req_header();
+        if head.method == Method::CONNECT {
+            // There are no tunnels here (RFC 9110, 9.3.6).
+            return Err(
+                Reply::problem(StatusCode::METHOD_NOT_ALLOWED, "http_request_denied")
+                    .detail("CONNECT is not served")
+                    .header(
+                        header::ALLOW,
+                        HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"),
+                    ),
+            );
+        }
         let path = self
             .snapshot
             .router
@@ -155,6 +161,8 @@ impl Context {
                 },
             )?;
         }
+        let limits = &self.snapshot.settings.limits;
+        Client::new(session, &mut self.body, &self.shared, limits).charge(chunk.data.len())?;
         self.body.bytes = Some(chunk.data.clone());
         self.body.lent = Some(replay::lend(session, chunk.data));
         Ok(())

@@ -53,11 +53,8 @@ impl Context {
     /// What went wrong gets its reply, unless a response has begun. Returns the status.
     pub(super) async fn fail(&mut self, session: &mut Session, error: &Error) -> u16 {
         let failure = failure::of(error);
-        let begun = session
-            .response_written()
-            .is_some_and(|head| !head.status.is_informational());
         let reply = self.take_reply();
-        if begun {
+        if has_begun(session) {
             let reason = reply.as_ref().and_then(Reply::reason);
             self.end
                 .error
@@ -181,6 +178,13 @@ fn measure(head: &mut ResponseHeader, body: &Bytes) -> Result<()> {
 
 fn is_bodiless(status: StatusCode) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// Whether a response has begun that no other can take the place of (RFC 9110, 15.2).
+pub(super) fn has_begun(session: &Session) -> bool {
+    session.response_written().is_some_and(|head| {
+        !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS
+    })
 }
 
 /// Reads a small unread body, so that the connection can be used again.

@@ -29,7 +29,7 @@ impl Context {
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
-        self.end_attempt(Some(status));
+        self.answered(status);
         self.end.origin = Origin::Upstream;
         if status != StatusCode::SWITCHING_PROTOCOLS {
             heads::lighten_response(head);
@@ -51,7 +51,10 @@ impl Context {
         }
         if session.req_header().version < Version::HTTP_11 {
             // Such a client knows no chunks: the body ends with the connection (RFC 9112, 6.3).
-            head.remove_header(&header::TRANSFER_ENCODING);
+            let unknown = head.remove_header(&header::TRANSFER_ENCODING).is_some();
+            if unknown && !head.headers.contains_key(header::CONTENT_LENGTH) {
+                session.set_keepalive(None);
+            }
         }
         self.identify(head)?;
         self.end.status = Some(head.status);
@@ -124,7 +127,7 @@ impl Context {
             bytes_out: traffic.sent,
             duration: took,
             upstream_time: self.attempts.waited,
-            attempts: u32::try_from(self.attempts.tried.len()).unwrap_or(u32::MAX),
+            attempts: self.attempts.made,
             identity: (self.exchange.identity.as_ref()).map(|identity| identity.name.clone()),
             refused_by: stopped_by,
             error: self.end.error,

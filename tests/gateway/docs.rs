@@ -196,6 +196,7 @@ fn defaults() -> BTreeMap<String, String> {
         body_memory,
         body_deadline,
         idle,
+        client_write,
         drain,
         idle_upstream_connections,
     } = Limits::default();
@@ -203,6 +204,7 @@ fn defaults() -> BTreeMap<String, String> {
     add("limits.body_memory", &body_memory);
     add("limits.body_deadline", &body_deadline);
     add("limits.idle", &idle);
+    add("limits.client_write", &client_write);
     add("limits.drain", &drain);
     add(
         "limits.idle_upstream_connections",

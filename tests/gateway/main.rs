@@ -10,6 +10,7 @@ mod explain;
 mod fences;
 mod filters;
 mod generated;
+mod hardening;
 mod harness;
 mod links;
 mod observe;

@@ -12,6 +12,8 @@ use crate::process::{Process, free_address, pinned};
 /// The addresses that the files in `conf/` name, and that a run replaces by free ones.
 const LISTEN: &str = "127.0.0.1:8080";
 const ORIGIN: &str = "127.0.0.1:9001";
+/// The host that is asked for, the same for all.
+const HOST: &str = "Host: h57.example.com";
 const API_KEY: &str = "bench-key-0123456789";
 
 const PLAIN: &str = include_str!("../conf/plain.yaml");
@@ -59,23 +61,20 @@ impl Contender {
         }
     }
 
-    /// The path that is asked for.
+    /// The path that is asked for, the same for all.
     pub fn path(self) -> &'static str {
-        match self {
-            Self::TenThousand => "/p42/hello",
-            _ => "/hello",
-        }
+        "/p42/hello"
     }
 
     /// The headers that every request carries.
     pub fn headers(self) -> &'static [&'static str] {
         match self {
             Self::SixFilters => &[
+                HOST,
                 "X-API-Key: bench-key-0123456789",
                 "Origin: https://app.example.com",
             ],
-            Self::TenThousand => &["Host: h57.example.com"],
-            _ => &[],
+            _ => &[HOST],
         }
     }
 

@@ -72,8 +72,9 @@ impl Link {
     /// Runs the request hook; the slot is made on the way. `observe` gets the time before and
     /// after, for those who measure.
     pub async fn enter(&self, req: &mut Request<'_>, slots: &mut Slots) -> Flow {
+        let state = guard(self, || self.filter.state())?;
         slots.push(Slot {
-            state: self.filter.state(),
+            state,
             request_claim: Claim::None,
             response_claim: Claim::None,
         });

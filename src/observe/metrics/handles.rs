@@ -149,20 +149,26 @@ impl UpstreamMetrics {
         self.handles().1.inc();
     }
 
-    /// An attempt has ended: with the head of a response after some time, or without one, which
-    /// counts as code 0.
-    pub fn end(&self, response: Option<(StatusCode, Duration)>) {
-        let (seconds, in_flight) = self.handles();
-        in_flight.dec();
-        if let Some((_, duration)) = response {
-            seconds.observe(duration.as_secs_f64());
+    /// The head of a response has come, this long after the attempt began.
+    pub fn answered(&self, status: StatusCode, duration: Duration) {
+        self.handles().0.observe(duration.as_secs_f64());
+        self.count(Some(status));
+    }
+
+    /// An attempt has ended; one without a response counts as code 0.
+    pub fn end(&self, answered: bool) {
+        self.handles().1.dec();
+        if !answered {
+            self.count(None);
         }
-        self.requests
-            .count(response.map(|(status, _)| status), |code| {
-                let labels = [("upstream", &*self.upstream), ("code", code)];
-                self.metrics
-                    .series(&self.metrics.upstream_requests, &labels)
-            });
+    }
+
+    fn count(&self, status: Option<StatusCode>) {
+        self.requests.count(status, |code| {
+            let labels = [("upstream", &*self.upstream), ("code", code)];
+            self.metrics
+                .series(&self.metrics.upstream_requests, &labels)
+        });
     }
 
     /// Whether an endpoint gets requests.
