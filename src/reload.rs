@@ -21,6 +21,8 @@ use crate::observe::metrics::{Metrics, Names};
 use crate::proxy::Shared;
 use watched::Watched;
 
+/// How often it is looked whether a retired configuration is still in use.
+const BURIAL: Duration = Duration::from_millis(500);
 /// How long the log may take to write what it still has when another takes its place.
 const LOG_GRACE: Duration = Duration::from_secs(5);
 /// A change of files is acted upon when nothing more changed for this long.
@@ -179,6 +181,7 @@ impl Reloader {
         self.shared.metrics.keep_only(names(&snapshot));
         self.shared.live.store(snapshot.clone());
         old.retire();
+        self.runtime.spawn(bury(old.clone()));
         snapshot.go_live(&self.runtime);
         report(&self.shared.metrics, generation);
         Ok((generation, sources))
@@ -244,6 +247,15 @@ impl Reloader {
     fn watched(&self) -> MutexGuard<'_, Watched> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Holds a retired configuration until no request does, so that no worker has to take ten thousand
+/// routes apart while requests wait.
+async fn bury(retired: Arc<Snapshot>) {
+    while Arc::strong_count(&retired) > 1 {
+        tokio::time::sleep(BURIAL).await;
+    }
+    let _ = tokio::task::spawn_blocking(move || drop(retired)).await;
 }
 
 /// Says in the metrics that a configuration is live.
