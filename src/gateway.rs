@@ -115,7 +115,7 @@ impl Gateway {
         if let Some(socket) = admin {
             tracing::info!(address = socket.address(), "the admin API is listening");
             let admin = Admin::new(shared.clone(), reloader.clone());
-            control.spawn(admin::serve(socket, admin, stop.subscribe()));
+            control.spawn(admin::serve(socket, admin));
         }
         Ok(Self {
             listeners,
