@@ -13,7 +13,7 @@ use pingora_core::apps::{HttpServerApp, HttpServerOptions};
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use wiregate_sdk::{Clock, Registry};
 
@@ -54,19 +54,22 @@ pub struct Gateway {
     control: Runtime,
 }
 
-/// Runs a gateway until a signal ends it: TERM lets requests in flight finish, INT does not; HUP
-/// reloads the configuration, USR1 opens the access log anew.
+/// Runs a gateway until a signal ends it: TERM lets requests in flight finish, INT and a second
+/// TERM do not; HUP reloads the configuration, USR1 opens the access log anew.
 ///
 /// # Errors
 /// Why it did not start.
 pub fn run(registry: Registry, path: PathBuf) -> Result<(), Failure> {
     let gateway = Gateway::start(registry, path)?;
     let (shared, reloader) = (gateway.shared.clone(), gateway.reloader.clone());
-    let patient = gateway
-        .control
-        .block_on(until_told_to_stop(&shared, &reloader));
+    let mut signals = {
+        let _runtime = gateway.control.enter();
+        Signals::listen()?
+    };
+    let told = signals.until_told_to_stop(&shared, &reloader);
+    let patient = gateway.control.block_on(told);
     if patient {
-        gateway.stop();
+        gateway.stop_unless(signals.until_impatient());
     }
     Ok(())
 }
@@ -115,7 +118,7 @@ impl Gateway {
         if let Some(socket) = admin {
             tracing::info!(address = socket.address(), "the admin API is listening");
             let admin = Admin::new(shared.clone(), reloader.clone());
-            control.spawn(admin::serve(socket, admin, stop.subscribe()));
+            control.spawn(admin::serve(socket, admin));
         }
         Ok(Self {
             listeners,
@@ -143,6 +146,11 @@ impl Gateway {
 
     /// Accepts no more connections, and lets requests in flight finish within `limits.drain`.
     pub fn stop(self) {
+        self.stop_unless(std::future::pending());
+    }
+
+    /// The same, but returns at once when told to.
+    fn stop_unless(self, impatient: impl Future<Output = ()>) {
         self.shared.draining.store(true, Ordering::Release);
         let drain: Duration = self.shared.live.load().settings.limits.drain.into();
         tracing::info!(
@@ -150,30 +158,61 @@ impl Gateway {
             "stopping: no more connections, requests in flight go on"
         );
         self.stop.send_replace(true);
-        self.control.block_on(self.workers.end(drain));
+        let ended = self.control.block_on(async {
+            tokio::select! {
+                () = self.workers.end(drain) => true,
+                () = impatient => false,
+            }
+        });
+        if !ended {
+            tracing::warn!("requests in flight are cut off by a signal");
+            return;
+        }
         if let Some(log) = &**self.shared.access_log.load() {
             log.close(LOG_GRACE);
         }
     }
 }
 
-/// Acts on signals until one of them ends the gateway; returns whether it may take its time.
-async fn until_told_to_stop(shared: &Arc<Shared>, reloader: &Arc<Reloader>) -> bool {
-    let listen = |kind| signal(kind).expect("a handler for a signal can be set");
-    let mut terminate = listen(SignalKind::terminate());
-    let mut interrupt = listen(SignalKind::interrupt());
-    let mut hangup = listen(SignalKind::hangup());
-    let mut reopen = listen(SignalKind::user_defined1());
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return true,
-            _ = interrupt.recv() => return false,
-            _ = hangup.recv() => drop(reloader.reload_aside().await),
-            _ = reopen.recv() => {
-                if let Some(Err(error)) = shared.access_log.load().as_ref().as_ref().map(|log| log.reopen()) {
-                    tracing::error!(%error, "the access log cannot be opened anew, the old file stays");
+/// The signals that a gateway acts on.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    reopen: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            reopen: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// Acts on signals until one of them ends the gateway; returns whether it may take its time.
+    async fn until_told_to_stop(&mut self, shared: &Arc<Shared>, reloader: &Arc<Reloader>) -> bool {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return true,
+                _ = self.interrupt.recv() => return false,
+                _ = self.hangup.recv() => drop(reloader.reload_aside().await),
+                _ = self.reopen.recv() => {
+                    if let Some(Err(error)) = shared.access_log.load().as_ref().as_ref().map(|log| log.reopen()) {
+                        tracing::error!(%error, "the access log cannot be opened anew, the old file stays");
+                    }
                 }
             }
+        }
+    }
+
+    /// Returns when whoever asked the gateway to end asks again.
+    async fn until_impatient(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }

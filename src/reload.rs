@@ -237,11 +237,19 @@ impl Reloader {
         }
     }
 
-    /// Reloads on a thread that may block.
+    /// Reloads on a thread that may block; nothing where the reload itself broke.
     pub async fn reload_aside(self: &Arc<Self>) -> Option<Result<u64, Refused>> {
         let this = self.clone();
         let reload = tokio::task::spawn_blocking(move || this.reload());
-        reload.await.ok()
+        match reload.await {
+            Ok(outcome) => Some(outcome),
+            Err(error) => {
+                // Before or after the swap: either way nobody may believe that all is well.
+                self.shared.metrics.reload_successful.set(0);
+                tracing::error!(%error, "the reload broke off");
+                None
+            }
+        }
     }
 
     fn watched(&self) -> MutexGuard<'_, Watched> {
@@ -332,3 +340,6 @@ pub fn names(snapshot: &Snapshot) -> Names {
     }
     names
 }
+
+#[cfg(test)]
+mod tests;

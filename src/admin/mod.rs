@@ -8,10 +8,7 @@ mod socket;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use async_trait::async_trait;
 use http::{Method, Response, StatusCode, header};
-use pingora_core::apps::http_app::ServeHttp;
-use pingora_core::protocols::http::ServerSession;
 use serde_json::{Value, json};
 
 use crate::config::report;
@@ -32,6 +29,14 @@ impl Admin {
     /// The admin API of a gateway.
     pub fn new(shared: Arc<Shared>, reloader: Arc<Reloader>) -> Arc<Self> {
         Arc::new(Self { shared, reloader })
+    }
+
+    async fn respond(&self, head: &pingora_http::RequestHeader) -> Answer {
+        if let Some(refusal) = refuse_web_pages(head) {
+            return refusal;
+        }
+        let (path, query) = (head.uri.path(), head.uri.query().unwrap_or(""));
+        self.answer(&head.method, path, query).await
     }
 
     async fn answer(&self, method: &Method, path: &str, query: &str) -> Answer {
@@ -114,19 +119,6 @@ impl Admin {
             }
             None => text(StatusCode::INTERNAL_SERVER_ERROR, "the reload failed\n"),
         }
-    }
-}
-
-#[async_trait]
-impl ServeHttp for Admin {
-    async fn response(&self, session: &mut ServerSession) -> Answer {
-        let head = session.req_header();
-        if let Some(refusal) = refuse_web_pages(head) {
-            return refusal;
-        }
-        let (method, uri) = (head.method.clone(), head.uri.clone());
-        self.answer(&method, uri.path(), uri.query().unwrap_or(""))
-            .await
     }
 }
 

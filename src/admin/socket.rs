@@ -5,15 +5,24 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use pingora_core::apps::ServerApp;
+use http::header::CONTENT_LENGTH;
 use pingora_core::protocols::IO;
+use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::l4::stream::Stream;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::watch;
+use tokio::sync::Semaphore;
 
-use super::Admin;
+use super::{Admin, Answer};
 use crate::proxy::Connection;
+
+/// Connections beyond this many wait until another ends.
+const MOST_CONNECTIONS: usize = 64;
+/// How long a client may take to ask, and again to take the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait after a connection could not be accepted.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Where the admin API is to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,40 +118,63 @@ fn remove_stale(path: &Path) {
 }
 
 /// Answers as long as the process lives, so that probes see it drain.
-pub async fn serve(socket: Socket, admin: Arc<Admin>, stop: watch::Receiver<bool>) {
-    let served = match socket {
-        Socket::Tcp(socket) => tcp(socket, admin, stop).await,
-        Socket::Unix(socket, path) => {
-            let _removed = Unlink(path);
-            unix(socket, admin, stop).await
+pub async fn serve(socket: Socket, admin: Arc<Admin>) {
+    let listener = match Listener::new(socket) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "the admin API failed");
+            return;
         }
     };
-    if let Err(error) = served {
-        tracing::error!(%error, "the admin API failed");
+    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    loop {
+        let place = places.clone().acquire_owned().await;
+        let place = place.expect("nobody closes the semaphore");
+        match listener.accept().await {
+            Ok(stream) => {
+                let admin = admin.clone();
+                tokio::spawn(async move {
+                    let _place = place;
+                    converse(stream, &admin).await;
+                });
+            }
+            // Too many open files, or a client that has gone already: neither lasts.
+            Err(error) => {
+                tracing::warn!(%error, "the admin API cannot accept a connection");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
     }
 }
 
-async fn tcp(
-    socket: std::net::TcpListener,
-    admin: Arc<Admin>,
-    stop: watch::Receiver<bool>,
-) -> io::Result<()> {
-    let listener = TcpListener::from_std(socket)?;
-    loop {
-        let (socket, address) = listener.accept().await?;
-        converse(Box::new(Connection::new(socket, address)), &admin, &stop);
-    }
+/// The socket, ready to accept.
+enum Listener {
+    Tcp(TcpListener),
+    Unix(
+        UnixListener,
+        #[expect(dead_code, reason = "it acts when dropped")] Unlink,
+    ),
 }
 
-async fn unix(
-    socket: std::os::unix::net::UnixListener,
-    admin: Arc<Admin>,
-    stop: watch::Receiver<bool>,
-) -> io::Result<()> {
-    let listener = UnixListener::from_std(socket)?;
-    loop {
-        let (socket, _) = listener.accept().await?;
-        converse(Box::new(Stream::from(socket)), &admin, &stop);
+impl Listener {
+    fn new(socket: Socket) -> io::Result<Self> {
+        Ok(match socket {
+            Socket::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
+            Socket::Unix(socket, path) => {
+                let unlink = Unlink(path);
+                Self::Unix(UnixListener::from_std(socket)?, unlink)
+            }
+        })
+    }
+
+    async fn accept(&self) -> io::Result<Box<dyn IO>> {
+        Ok(match self {
+            Self::Tcp(listener) => {
+                let (socket, address) = listener.accept().await?;
+                Box::new(Connection::new(socket, address))
+            }
+            Self::Unix(listener, _) => Box::new(Stream::from(listener.accept().await?.0)),
+        })
     }
 }
 
@@ -155,14 +187,31 @@ impl Drop for Unlink {
     }
 }
 
-fn converse(stream: Box<dyn IO>, admin: &Arc<Admin>, stop: &watch::Receiver<bool>) {
-    let (admin, stop) = (admin.clone(), stop.clone());
-    tokio::spawn(async move {
-        let mut next = admin.process_new(stream, &stop).await;
-        while let Some(stream) = next {
-            next = admin.process_new(stream, &stop).await;
-        }
-    });
+/// One request and its answer. The connection ends with it: whoever asks a few times a minute
+/// gains nothing from one that stays, and would hold a place meanwhile.
+async fn converse(stream: Box<dyn IO>, admin: &Admin) {
+    let mut session = ServerSession::new_http1(stream);
+    let asked = tokio::time::timeout(PATIENCE, session.read_request()).await;
+    if !matches!(asked, Ok(Ok(true))) {
+        return; // it said nothing in time, or nothing that is a request
+    }
+    session.set_keepalive(None);
+    // However long a reload takes, it is the gateway's time and not the client's.
+    let answer = admin.respond(session.req_header()).await;
+    let answered = tokio::time::timeout(PATIENCE, send(session, answer)).await;
+    if !matches!(answered, Ok(Ok(()))) {
+        tracing::debug!("a client of the admin API did not take its answer");
+    }
+}
+
+async fn send(mut session: ServerSession, answer: Answer) -> pingora_error::Result<()> {
+    let (mut head, body) = answer.into_parts();
+    head.headers.insert(CONTENT_LENGTH, body.len().into());
+    session.write_response_header(Box::new(head.into())).await?;
+    if !body.is_empty() {
+        session.write_response_body(body.into(), true).await?;
+    }
+    session.finish().await.map(drop)
 }
 
 #[cfg(test)]

@@ -29,6 +29,37 @@ struct Written<'v> {
     options: Option<&'v Value>,
 }
 
+/// A list of filters on its way into a chain.
+struct List<'v> {
+    /// The route that it belongs to; empty for all.
+    route: &'v str,
+    scope: String,
+    /// How often each word has come so far.
+    words: HashMap<&'v str, usize>,
+    /// The filter after which none runs.
+    answered: Option<String>,
+}
+
+impl<'v> List<'v> {
+    fn new(route: &'v str, scope: String, answered: Option<String>) -> Self {
+        Self {
+            route,
+            scope,
+            words: HashMap::new(),
+            answered,
+        }
+    }
+
+    /// What the next filter keeps belongs to its list and to its place among its like: other
+    /// filters may come and go above it.
+    fn scope_of(&mut self, word: &'v str) -> String {
+        let before = self.words.entry(word).or_default();
+        let scope = format!("{}\u{0}{word}\u{0}{before}", self.scope);
+        *before += 1;
+        scope
+    }
+}
+
 impl<'a> Builder<'a> {
     /// Builds the named filters.
     pub(super) fn new(
@@ -74,45 +105,38 @@ impl<'a> Builder<'a> {
     /// Builds the filters that run on every route.
     pub(super) fn global(&mut self, filters: &[Raw]) -> Vec<Link> {
         let mut chain = Chain::default();
-        let mut answered = None;
-        for (position, Raw(value)) in filters.iter().enumerate() {
-            let scope = format!("all_routes\u{0}{position}");
-            self.push(&mut chain, value, "", &scope, &mut answered);
+        let mut list = List::new("", "all_routes".to_owned(), None);
+        for Raw(value) in filters {
+            self.push(&mut chain, value, &mut list);
         }
         chain.links
     }
 
     /// Adds a route's own filters to its chain.
     pub(super) fn extend(&mut self, chain: &mut Chain, route: &RouteConfig) {
-        let mut answered = (chain.links.iter())
+        let answered = (chain.links.iter())
             .find(|link| self.answers(link))
             .map(|link| link.label.clone());
-        for (position, Raw(value)) in route.filters.iter().enumerate() {
-            // What a filter keeps belongs to its route and to its place among its like.
-            let scope = format!("route\u{0}{}\u{0}{position}", route.name.value);
-            self.push(chain, value, &route.name, &scope, &mut answered);
+        let scope = format!("route\u{0}{}", route.name.value);
+        let mut list = List::new(&route.name, scope, answered);
+        for Raw(value) in &route.filters {
+            self.push(chain, value, &mut list);
         }
     }
 
-    fn push(
-        &mut self,
-        chain: &mut Chain,
-        value: &Value,
-        route: &str,
-        scope: &str,
-        answered: &mut Option<String>,
-    ) {
+    fn push<'v>(&mut self, chain: &mut Chain, value: &'v Value, list: &mut List<'v>) {
         let Some(written) = self.written(value) else {
             return;
         };
-        if let Some(by) = answered {
+        let scope = list.scope_of(written.word);
+        if let Some(by) = &list.answered {
             let message = format!(
                 "`{}` never runs: `{by}` answers every request",
                 written.word
             );
             self.say(written.place, message, None);
         }
-        let Some((mut link, answers)) = self.find_or_build(&written, route, scope) else {
+        let Some((mut link, answers)) = self.find_or_build(&written, list.route, scope) else {
             return;
         };
         let same = |other: &&Link| other.label.split('#').next() == Some(&*link.label);
@@ -122,7 +146,7 @@ impl<'a> Builder<'a> {
         }
         link.place = written.place.to_string();
         if answers {
-            *answered = Some(link.label.clone());
+            list.answered = Some(link.label.clone());
         }
         chain.links.push(link);
     }
@@ -131,7 +155,7 @@ impl<'a> Builder<'a> {
         &mut self,
         written: &Written<'_>,
         route: &str,
-        scope: &str,
+        scope: String,
     ) -> Option<(Link, bool)> {
         if let Some(named) = self.named.get(written.word) {
             let named = named.clone();
@@ -142,9 +166,6 @@ impl<'a> Builder<'a> {
             }
             return named;
         }
-        // Where a filter stands in a route may change in a reload without a change of what it
-        // keeps, as long as its word stands there.
-        let scope = format!("{scope}\u{0}{}", written.word);
         self.build(written, written.word, route, scope)
     }
 

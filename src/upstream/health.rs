@@ -61,25 +61,31 @@ impl Check {
                 Ok(Ok(())) => (passed, failed) = (passed.saturating_add(1), 0),
                 Ok(Err(_)) | Err(_) => (passed, failed) = (0, failed.saturating_add(1)),
             }
-            if passed >= self.config.healthy_after.get() {
-                self.settle(endpoint, true);
+            let verdict = if passed >= self.config.healthy_after.get() {
+                Some(true)
             } else if failed >= self.config.unhealthy_after.get() {
-                self.settle(endpoint, false);
-            }
+                Some(false)
+            } else {
+                None
+            };
+            self.settle(endpoint, verdict);
             tokio::time::sleep(every).await;
         }
     }
 
-    fn settle(&self, endpoint: &Endpoint, healthy: bool) {
-        if endpoint.set_healthy(healthy) {
+    /// Acts on what a check has shown; nothing where that is too little to tell yet.
+    fn settle(&self, endpoint: &Endpoint, verdict: Option<bool>) {
+        if let Some(healthy) = verdict
+            && endpoint.set_healthy(healthy)
+        {
             let (upstream, address) = (&self.upstream.name, endpoint.address);
             if healthy {
                 tracing::info!(%upstream, %address, "endpoint is healthy");
             } else {
                 tracing::warn!(%upstream, %address, "endpoint is unhealthy");
             }
-            self.upstream.refresh();
         }
+        self.upstream.keep_up();
     }
 
     /// One check.
@@ -129,5 +135,41 @@ impl Check {
         // as long as the endpoint keeps it open.
         options.idle_timeout = Some(every + timeout + Duration::from_secs(1));
         peer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::metrics::{Metrics, UpstreamMetrics};
+    use crate::upstream::EndpointState;
+    use wiregate_sdk::value::{decode, read};
+
+    /// A check of an upstream with one endpoint, as a version of the configuration makes it.
+    fn check(state: &Arc<EndpointState>) -> Check {
+        let text = "endpoints: [\"127.0.0.1:1\"]\nhealth: { http: / }\n";
+        let value = read(&"test.yaml".into(), text).unwrap();
+        let config: model::Upstream = decode(&value).unwrap();
+        let endpoint = Endpoint::new(([127, 0, 0, 1], 1).into(), 1, state.clone());
+        let metrics = UpstreamMetrics::new(Metrics::new(), "app".into());
+        let upstream = Upstream::new("app".into(), &config, vec![Arc::new(endpoint)], metrics);
+        let health = config.health.unwrap();
+        Check::new(Arc::new(upstream), health, Arc::default())
+    }
+
+    #[test]
+    fn a_retired_check_that_ends_late_strands_nobody() {
+        let state = Arc::default();
+        let (retired, live) = (check(&state), check(&state));
+        live.upstream.refresh();
+        let settle = |check: &Check, verdict| check.settle(&check.upstream.endpoints[0], verdict);
+        let chosen = || live.upstream.choose(&[]).is_some();
+
+        settle(&retired, Some(false));
+        settle(&live, Some(false)); // no news for the state, but for this rotation
+        assert!(!chosen());
+        settle(&retired, Some(true));
+        settle(&live, None); // one check is too little to tell, but enough to look
+        assert!(chosen());
     }
 }

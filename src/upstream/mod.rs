@@ -80,7 +80,16 @@ impl Upstream {
         })
     }
 
-    /// Takes the endpoints' present health into account; called whenever one of them changes.
+    /// Takes the endpoints' present health into account where it is not what the rotation was
+    /// made from; called after every check. The state is shared with other versions of the
+    /// configuration: a check of theirs that ends late may have changed it without a word here.
+    pub fn keep_up(&self) {
+        if !self.rotation.load().is_current(&self.endpoints) {
+            self.refresh();
+        }
+    }
+
+    /// Takes the endpoints' present health into account.
     pub fn refresh(&self) {
         self.rotation
             .store(Arc::new(Rotation::of_healthy(&self.endpoints)));

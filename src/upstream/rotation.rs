@@ -11,17 +11,31 @@ use super::Endpoint;
 pub struct Rotation {
     turns: Box<[u16]>,
     next: AtomicUsize,
+    /// The health that the order was worked out from, by position.
+    healthy: Box<[bool]>,
 }
 
 impl Rotation {
     /// The order of the endpoints that are healthy now.
     pub fn of_healthy(endpoints: &[Arc<Endpoint>]) -> Self {
+        // Read once: it may change meanwhile, and what is remembered must be what was used.
+        let healthy: Box<[bool]> = endpoints.iter().map(|e| e.is_healthy()).collect();
         let weights: Vec<(u16, u32)> = (0u16..)
             .zip(endpoints)
-            .filter(|(_, endpoint)| endpoint.is_healthy())
-            .map(|(position, endpoint)| (position, endpoint.weight))
+            .zip(&healthy)
+            .filter(|&(_, &healthy)| healthy)
+            .map(|((position, endpoint), _)| (position, endpoint.weight))
             .collect();
-        Self::new(&weights)
+        Self {
+            healthy,
+            ..Self::new(&weights)
+        }
+    }
+
+    /// Whether the endpoints' health is still what the order was worked out from.
+    pub fn is_current(&self, endpoints: &[Arc<Endpoint>]) -> bool {
+        let now = endpoints.iter().map(|endpoint| endpoint.is_healthy());
+        now.eq(self.healthy.iter().copied())
     }
 
     /// Spreads each position over a round as evenly as its weight allows: whoever is owed most
@@ -48,7 +62,7 @@ impl Rotation {
         }
         Self {
             turns: turns.into(),
-            next: AtomicUsize::new(0),
+            ..Self::default()
         }
     }
 

@@ -241,3 +241,22 @@ fn help_and_version_are_printed_and_mistakes_are_usage_errors() {
         assert!(said.contains("Usage: wiregate"), "{said}");
     }
 }
+
+#[test]
+fn a_second_signal_ends_the_drain_at_once() {
+    for second in ["TERM", "INT"] {
+        let origin = echo();
+        let mut gateway = Gateway::start(&(upstream(&origin) + ROUTE));
+        let in_flight = slow_request(&gateway, &origin, "60s");
+        gateway.signal("TERM");
+        until("the gateway drains", || {
+            gateway.log().contains("no more connections")
+        });
+        let start = Instant::now();
+        gateway.signal(second);
+        assert_eq!(gateway.wait().code(), Some(0), "{second}");
+        assert!(start.elapsed() < Duration::from_secs(10), "{second}");
+        assert_eq!(rest(in_flight), "", "{second}");
+        assert!(gateway.log().contains("cut off by a signal"), "{second}");
+    }
+}

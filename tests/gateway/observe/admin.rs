@@ -1,6 +1,11 @@
 //! The admin API: probes, whom it answers, and what it shows of the configuration.
 
-use super::super::harness::{Gateway, complete, curl};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use super::super::harness::{Gateway, PATIENCE, complete, curl, until};
 use super::gateway;
 
 #[test]
@@ -138,5 +143,80 @@ fn secrets_are_shown_as_written_and_never_what_they_are() {
     said.push(gateway.log());
     for text in said {
         assert!(!text.to_lowercase().contains("tr0ub4dor"), "{text}");
+    }
+}
+
+const ROUTE: &str = "routes: [{ name: all, filters: [respond: 204] }]\n";
+const LIVEZ: &[u8] = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+fn connect(gateway: &Gateway) -> UnixStream {
+    let stream = UnixStream::connect(gateway.file("admin.sock")).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+#[test]
+fn it_goes_on_after_a_connection_could_not_be_accepted() {
+    let gateway = Gateway::start(ROUTE);
+    let most = gateway.descriptors() + 4;
+    let pid = gateway.pid().to_string();
+    let limit = std::process::Command::new("prlimit")
+        .args(["--pid", &pid, &format!("--nofile={most}")])
+        .status();
+    assert!(limit.unwrap().success());
+    let public: Vec<_> = (0..8)
+        .map(|_| TcpStream::connect(gateway.address()).unwrap())
+        .collect();
+    until("no descriptor is left", || {
+        gateway.log().contains("Too many open files")
+    });
+    let mut waiting = connect(&gateway);
+    waiting.write_all(LIVEZ).unwrap();
+    until("it cannot accept", || {
+        gateway.log().contains("cannot accept a connection")
+    });
+    drop(public);
+    let mut answer = String::new();
+    waiting.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert_eq!(gateway.admin("GET", "/readyz").status, 200);
+}
+
+#[test]
+fn connections_beyond_the_most_wait_for_their_turn() {
+    let gateway = Gateway::start(ROUTE);
+    let mut silent: Vec<_> = (0..64).map(|_| connect(&gateway)).collect();
+    let mut next = connect(&gateway);
+    next.write_all(LIVEZ).unwrap();
+    next.set_read_timeout(Some(Duration::from_millis(500)))
+        .unwrap();
+    let mut first = [0; 12];
+    let waits = next.read(&mut first).unwrap_err();
+    assert_eq!(waits.kind(), std::io::ErrorKind::WouldBlock);
+    silent.pop();
+    next.set_read_timeout(Some(PATIENCE)).unwrap();
+    next.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+}
+
+#[test]
+fn no_connection_stays_for_long() {
+    let gateway = Gateway::start(ROUTE);
+    let mut silent = connect(&gateway);
+    let mut slow = connect(&gateway);
+    slow.write_all(b"GET /livez HTTP/1.1\r\n").unwrap();
+    let mut answered = connect(&gateway);
+    let start = Instant::now();
+    answered.write_all(LIVEZ).unwrap();
+    let mut answer = String::new();
+    answered.read_to_string(&mut answer).unwrap();
+    assert!(start.elapsed() < Duration::from_secs(8), "it was kept open");
+    let lower = answer.to_lowercase();
+    assert!(lower.contains("\r\nconnection: close\r\n"), "{answer}");
+    assert!(lower.contains("\r\ncontent-length: 3\r\n"), "{answer}");
+    for stream in [&mut silent, &mut slow] {
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "");
     }
 }

@@ -135,3 +135,36 @@ fn endpoints_keep_their_health_and_old_checks_stop() {
         start.elapsed()
     );
 }
+
+#[test]
+fn limiters_keep_their_state_when_other_filters_come_above_them() {
+    let own = |above: &str| {
+        format!(
+            "routes: [{{ name: all, filters: [{above}rate_limit: {{ limit: 2/h }}, respond: hi] }}]\n"
+        )
+    };
+    let global = |above: &str| {
+        format!(
+            "all_routes: {{ filters: [{above}rate_limit: {{ limit: 2/h }}] }}\n\
+             routes: [{{ name: all, filters: [respond: hi] }}]\n"
+        )
+    };
+    let lists: [&dyn Fn(&str) -> String; 2] = [&own, &global];
+    for list in lists {
+        let gateway = Gateway::start(&list(""));
+        let status = || curl(&[&gateway.url("/")]).status;
+        assert_eq!((status(), status(), status()), (200, 200, 429));
+        for above in [
+            "request_id, ",
+            "request_id, ip: { deny: 192.0.2.1 }, ",
+            "ip: { deny: 192.0.2.1 }, ",
+            "",
+        ] {
+            gateway.reload(&list(above));
+            assert_eq!(status(), 429, "{}", list(above));
+        }
+        // One of its own kind above it takes its place: it has the state, the second a new one.
+        gateway.reload(&list("rate_limit: { limit: 2/h }, "));
+        assert_eq!(status(), 429);
+    }
+}

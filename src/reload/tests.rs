@@ -1,0 +1,84 @@
+//! A reload that breaks.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use wiregate_sdk::{Build, Clock, Filter, Flow, Invalid, Request};
+
+use super::{Reloader, load, report};
+use crate::observe::metrics::Metrics;
+use crate::proxy::Shared;
+
+/// A filter that panics when it is thrown away.
+struct Brittle;
+
+#[derive(Deserialize, JsonSchema)]
+struct Nothing {}
+
+impl Filter for Brittle {
+    const NAME: &'static str = "brittle";
+    type Config = Nothing;
+    type State = ();
+
+    fn build(Nothing {}: Nothing, _: &mut Build<'_>) -> Result<Self, Invalid> {
+        Ok(Self)
+    }
+
+    async fn request(&self, _: &mut Request<'_>, (): &mut ()) -> Flow {
+        Ok(())
+    }
+}
+
+impl Drop for Brittle {
+    fn drop(&mut self) {
+        panic!("broken");
+    }
+}
+
+#[test]
+fn a_panic_in_a_reload_is_a_reload_that_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wiregate.yaml");
+    let write = |filters: &str| {
+        let text = format!(
+            "version: 1\nlisteners: {{ public: {{ bind: \"127.0.0.1:0\" }} }}\n\
+             access_log: off\nroutes: [{{ name: all, filters: [{filters}] }}]\n"
+        );
+        std::fs::write(&path, text).unwrap();
+    };
+    write("respond: 204");
+    let registry = wiregate_filters::all().add::<Brittle>();
+    let metrics = Metrics::new();
+    let loaded = load(&path, &registry, &metrics, None).unwrap();
+    report(&metrics, loaded.snapshot.generation);
+    let shared = Shared::new(
+        Arc::new(loaded.snapshot),
+        metrics.clone(),
+        None,
+        Clock::default(),
+    );
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let reloader = Reloader::new(
+        path.clone(),
+        registry,
+        Arc::new(shared),
+        runtime.handle().clone(),
+        &loaded.sources,
+    );
+    let reloader = Arc::new(reloader);
+
+    write("{ brittle: {} }, { nobody: {} }"); // refused for the second one: the first is thrown away
+    assert!(runtime.block_on(reloader.reload_aside()).is_none());
+    assert_eq!(metrics.reload_successful.get(), 0);
+    assert_eq!(reloader.shared.live.load().generation, 1);
+
+    write("respond: 200");
+    let outcome = runtime.block_on(reloader.reload_aside()).unwrap();
+    assert_eq!(outcome.unwrap(), 2);
+    assert_eq!(metrics.reload_successful.get(), 1);
+}
