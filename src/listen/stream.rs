@@ -40,7 +40,9 @@ pub struct Connection {
 }
 
 /// Says what to write in place of these bytes, where it is not them.
-pub struct Instead(Box<dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync>);
+pub struct Instead(Box<Ask>);
+
+type Ask = dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync;
 
 impl std::fmt::Debug for Instead {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
