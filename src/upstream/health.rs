@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use pingora_core::connectors::http::Connector;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
+use pingora_load_balancing::Backend;
+use pingora_load_balancing::health_check::HealthCheck;
 
 use super::{Endpoint, Upstream};
 use crate::config::model;
@@ -50,20 +53,23 @@ impl Check {
     }
 
     async fn watch(&self, position: usize, endpoint: &Endpoint) {
-        let (peer, head) = (self.peer(endpoint), self.head(endpoint));
+        let probe = self.probe(endpoint);
+        let Ok(target) = Backend::new(&endpoint.label) else {
+            return; // a socket address always makes one
+        };
         let every: Duration = self.config.every.into();
         // Endpoints are spread over the interval, so that they are not all asked at once.
         let share = u32::try_from(self.upstream.endpoints.len()).unwrap_or(u32::MAX);
         tokio::time::sleep(every / share.max(1) * u32::try_from(position).unwrap_or(0)).await;
         let (mut passed, mut failed) = (0u32, 0u32);
         loop {
-            match tokio::time::timeout(self.config.timeout.into(), self.ask(&peer, &head)).await {
+            match tokio::time::timeout(self.config.timeout.into(), probe.check(&target)).await {
                 Ok(Ok(())) => (passed, failed) = (passed.saturating_add(1), 0),
                 Ok(Err(_)) | Err(_) => (passed, failed) = (0, failed.saturating_add(1)),
             }
-            let verdict = if passed >= self.config.healthy_after.get() {
+            let verdict = if passed as usize >= probe.health_threshold(true) {
                 Some(true)
-            } else if failed >= self.config.unhealthy_after.get() {
+            } else if failed as usize >= probe.health_threshold(false) {
                 Some(false)
             } else {
                 None
@@ -88,29 +94,13 @@ impl Check {
         self.upstream.keep_up();
     }
 
-    /// One check.
-    async fn ask(&self, peer: &HttpPeer, head: &RequestHeader) -> Result<()> {
-        let connector = &self.connections.0;
-        let (mut session, _) = connector.get_http_session(peer).await?;
-        session.set_write_timeout(peer.options.write_timeout);
-        session.write_request_header(Box::new(head.clone())).await?;
-        session.finish_request_body().await?;
-        session.set_read_timeout(peer.options.read_timeout);
-        session.read_response_header().await?;
-        let status = session.response_header().map(|head| head.status);
-        let status = status.expect("the head was just read");
-        let healthy = match self.config.expect {
-            Some(expected) => status.as_u16() == expected,
-            None => status.is_success(),
-        };
-        if !healthy {
-            let unexpected = ErrorType::CustomCode("unexpected status", status.as_u16());
-            return Error::e_explain(unexpected, "in a health check");
+    fn probe(&self, endpoint: &Endpoint) -> Probe {
+        Probe {
+            peer: self.peer(endpoint),
+            head: self.head(endpoint),
+            config: self.config.clone(),
+            connections: self.connections.clone(),
         }
-        while session.read_response_body().await?.is_some() {}
-        let idle = peer.idle_timeout();
-        connector.release_http_session(session, peer, idle).await;
-        Ok(())
     }
 
     fn head(&self, endpoint: &Endpoint) -> RequestHeader {
@@ -135,6 +125,52 @@ impl Check {
         // as long as the endpoint keeps it open.
         options.idle_timeout = Some(every + timeout + Duration::from_secs(1));
         peer
+    }
+}
+
+/// One GET of one endpoint: a health check as Pingora's balancers know it.
+struct Probe {
+    peer: HttpPeer,
+    head: RequestHeader,
+    config: model::Health,
+    connections: Arc<Connections>,
+}
+
+#[async_trait]
+impl HealthCheck for Probe {
+    async fn check(&self, _target: &Backend) -> Result<()> {
+        let (connector, peer) = (&self.connections.0, &self.peer);
+        let (mut session, _) = connector.get_http_session(peer).await?;
+        session.set_write_timeout(peer.options.write_timeout);
+        session
+            .write_request_header(Box::new(self.head.clone()))
+            .await?;
+        session.finish_request_body().await?;
+        session.set_read_timeout(peer.options.read_timeout);
+        session.read_response_header().await?;
+        let status = session.response_header().map(|head| head.status);
+        let status = status.expect("the head was just read");
+        let healthy = match self.config.expect {
+            Some(expected) => status.as_u16() == expected,
+            None => status.is_success(),
+        };
+        if !healthy {
+            let unexpected = ErrorType::CustomCode("unexpected status", status.as_u16());
+            return Error::e_explain(unexpected, "in a health check");
+        }
+        while session.read_response_body().await?.is_some() {}
+        let idle = peer.idle_timeout();
+        connector.release_http_session(session, peer, idle).await;
+        Ok(())
+    }
+
+    fn health_threshold(&self, success: bool) -> usize {
+        let checks = if success {
+            self.config.healthy_after
+        } else {
+            self.config.unhealthy_after
+        };
+        usize::try_from(checks.get()).unwrap_or(usize::MAX)
     }
 }
 
