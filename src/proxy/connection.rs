@@ -1,26 +1,19 @@
-//! A client connection: what is known of it, and its way through Pingora's protocols.
+//! A client connection: what is known of it.
 
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use http::HeaderValue;
-use pingora_core::apps::{
-    HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp,
-};
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::protocols::http::v2::server::H2Options;
-use pingora_core::server::ShutdownWatch;
-use pingora_proxy::{HttpProxy, Session};
+use pingora_proxy::Session;
 use tokio::time::Sleep;
 
 use super::malformed::Malformed;
-use super::{Engine, Shared, replay};
+use super::replay;
 use crate::compile::Listening;
-use crate::listen::stream::Connection;
 
 /// What is known of a connection, worked out once.
 pub struct Peer {
@@ -36,8 +29,8 @@ pub struct Peer {
     pub no_route: Arc<str>,
     /// How long it may idle.
     pub idle: Duration,
-    activity: Activity,
-    malformed: Malformed,
+    pub(super) activity: Activity,
+    pub(super) malformed: Malformed,
     kept: Mutex<Option<Box<ServerSession>>>,
 }
 
@@ -45,9 +38,9 @@ pub struct Peer {
 ///
 /// A time-out of Pingora's own for each wait between two requests would cost a timer each; this
 /// costs two stores, and one timer that looks after a connection as long as it lives.
-struct Activity {
+pub(super) struct Activity {
     start: Instant,
-    busy: AtomicBool,
+    pub(super) busy: AtomicBool,
     /// Milliseconds after `start`.
     idle_since: AtomicU64,
 }
@@ -107,7 +100,7 @@ impl Peer {
     }
 
     /// Returns when no request head has arrived for as long as the connection may idle.
-    async fn idled(&self, mut timer: Pin<&mut Sleep>) {
+    pub(super) async fn idled(&self, mut timer: Pin<&mut Sleep>) {
         while let Some(left) = self.activity.left(self.idle) {
             timer.as_mut().reset(tokio::time::Instant::now() + left);
             timer.as_mut().await;
@@ -120,7 +113,7 @@ impl Peer {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
     }
 
-    fn take_kept(&self) -> Option<Box<ServerSession>> {
+    pub(super) fn take_kept(&self) -> Option<Box<ServerSession>> {
         self.kept
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -129,114 +122,11 @@ impl Peer {
 }
 
 tokio::task_local! {
-    static PEER: Arc<Peer>;
+    /// The peer of the conversation that runs here.
+    pub(super) static PEER: Arc<Peer>;
 }
 
 /// The peer of the exchange that runs here.
 pub(super) fn current() -> Arc<Peer> {
     PEER.with(Arc::clone)
-}
-
-/// One connection's conversation with the gateway.
-pub struct Conversation {
-    proxy: Arc<HttpProxy<Engine>>,
-    shared: Arc<Shared>,
-    peer: Arc<Peer>,
-}
-
-impl Conversation {
-    /// A conversation with a peer.
-    pub fn new(proxy: Arc<HttpProxy<Engine>>, shared: Arc<Shared>, peer: Peer) -> Arc<Self> {
-        Arc::new(Self {
-            proxy,
-            shared,
-            peer: Arc::new(peer),
-        })
-    }
-
-    /// Talks until one side has had enough.
-    pub async fn hold(self: &Arc<Self>, mut connection: Connection, shutdown: &ShutdownWatch) {
-        let mut stop = shutdown.clone();
-        let silent = async {
-            tokio::select! {
-                () = tokio::time::sleep(self.peer.idle) => {}
-                _ = stop.wait_for(|stop| *stop) => {}
-            }
-        };
-        let first = tokio::select! {
-            biased;
-            first = connection.begins_http2() => first,
-            () = silent => return, // without a word for too long
-        };
-        match first {
-            Ok(true) => drop(self.process_new(Box::new(connection), shutdown).await),
-            Ok(false) => {
-                PEER.scope(self.peer.clone(), self.http1(connection, shutdown))
-                    .await
-            }
-            Err(_) => {} // the client has gone
-        }
-    }
-
-    /// One request after another. Pingora's own loop would box each exchange once more.
-    async fn http1(&self, mut connection: Connection, shutdown: &ShutdownWatch) {
-        let peer = self.peer.clone();
-        connection.ask(move |bytes| {
-            let idle = !peer.activity.busy.load(Ordering::Relaxed);
-            idle.then(|| peer.malformed.instead_of(bytes)).flatten()
-        });
-        let mut session = ServerSession::new_http1(Box::new(connection));
-        session.set_keepalive(Some(0)); // without end: the time is kept here
-        let timer = pin!(tokio::time::sleep(self.peer.idle));
-        let mut idled = pin!(self.peer.idled(timer));
-        loop {
-            let exchange = self.proxy.process_new_http(session, shutdown);
-            let ended = tokio::select! {
-                biased;
-                ended = exchange => ended,
-                () = &mut idled => return,
-            };
-            let reused = match ended {
-                Some(reused) => reused,
-                None => match self.revive().await {
-                    Some(revived) => revived,
-                    None => return self.peer.malformed.tell(&self.shared, &self.peer),
-                },
-            };
-            let (stream, settings) = reused.consume();
-            session = ServerSession::new_http1(stream);
-            if let Some(settings) = settings {
-                settings.apply_to_session(&mut session);
-            }
-        }
-    }
-
-    /// Goes on with a session that Pingora has given up.
-    async fn revive(&self) -> Option<ReusedHttpStream> {
-        let kept = self.peer.take_kept()?;
-        let settings = HttpPersistentSettings::for_session(&kept);
-        let stream = kept.finish().await.ok().flatten()?;
-        Some(ReusedHttpStream::from_reusable_stream(stream, settings))
-    }
-}
-
-#[async_trait]
-impl HttpServerApp for Conversation {
-    /// A stream of HTTP/2.
-    async fn process_new_http(
-        self: &Arc<Self>,
-        session: ServerSession,
-        shutdown: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
-        let exchange = self.proxy.process_new_http(session, shutdown);
-        PEER.scope(self.peer.clone(), exchange).await
-    }
-
-    fn h2_options(&self) -> Option<H2Options> {
-        self.proxy.h2_options()
-    }
-
-    fn server_options(&self) -> Option<&HttpServerOptions> {
-        self.proxy.server_options()
-    }
 }

@@ -4,9 +4,12 @@ mod body;
 mod budget;
 mod connection;
 mod context;
+mod conversation;
 mod failure;
 mod forward;
 mod heads;
+mod http1;
+mod http2;
 mod inbound;
 mod malformed;
 mod replay;
@@ -35,7 +38,8 @@ use budget::Budget;
 use context::Context;
 
 pub use crate::listen::stream::Connection;
-pub use connection::{Conversation, Peer};
+pub use connection::Peer;
+pub use conversation::Conversation;
 
 /// What all workers share.
 pub struct Shared {
