@@ -332,11 +332,12 @@ pub fn names(snapshot: &Snapshot) -> Names {
             .extend(labels.map(|label| (route.name.clone(), label)));
     }
     for (name, upstream) in &snapshot.upstreams {
-        names.upstreams.insert(name.clone());
-        let addresses = upstream.endpoints.iter().map(|endpoint| endpoint.address);
-        names
+        let members = upstream.members();
+        let labels = members
             .endpoints
-            .extend(addresses.map(|address| (name.clone(), address)));
+            .iter()
+            .map(|endpoint| endpoint.label.clone());
+        names.upstreams.insert(name.clone(), labels.collect());
     }
     names
 }

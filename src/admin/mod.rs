@@ -80,12 +80,11 @@ impl Admin {
         let live = self.shared.live.load();
         let upstreams: serde_json::Map<String, Value> = (live.upstreams.iter())
             .map(|(name, upstream)| {
-                let healthy = upstream
-                    .endpoints
-                    .iter()
+                let members = upstream.members();
+                let healthy = (members.endpoints.iter())
                     .filter(|endpoint| endpoint.is_healthy())
                     .count();
-                let state = json!({ "healthy": healthy, "endpoints": upstream.endpoints.len() });
+                let state = json!({ "healthy": healthy, "endpoints": members.endpoints.len() });
                 (name.to_string(), state)
             })
             .collect();

@@ -1,7 +1,6 @@
 //! Upstreams out of their configuration.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -10,9 +9,9 @@ use wiregate_sdk::build::Kept;
 use wiregate_sdk::value::{At, Place, Problem};
 
 use super::{Tasks, Upstreams};
-use crate::config::model;
+use crate::config::model::upstream as model;
 use crate::observe::metrics::{Metrics, UpstreamMetrics};
-use crate::upstream::{Check, Connections, Endpoint, EndpointState, Upstream};
+use crate::upstream::{Address, Check, Connections, Endpoint, Reach, States, Upstream};
 
 const MOST_ENDPOINTS: usize = 500;
 const MOST_WEIGHT: u32 = 100;
@@ -29,9 +28,7 @@ pub(super) fn build(
     for (name, config) in configs {
         check(name, config, problems);
         let name: Arc<str> = name.as_str().into();
-        let endpoints = (config.endpoints.iter())
-            .map(|endpoint| keep_endpoint(&name, endpoint, config, kept))
-            .collect();
+        let endpoints = endpoints(&name, config, kept, problems);
         let metrics = UpstreamMetrics::new(metrics.clone(), name.clone());
         let upstream = Arc::new(Upstream::new(name.clone(), config, endpoints, metrics));
         if let Some(health) = &config.health {
@@ -44,24 +41,44 @@ pub(super) fn build(
     upstreams
 }
 
-fn keep_endpoint(
+/// The endpoints that are written, with the state that they had before.
+fn endpoints(
     upstream: &str,
-    endpoint: &model::Endpoint,
     config: &model::Upstream,
     kept: &Kept,
-) -> Arc<Endpoint> {
-    let (address, weight) = parts(endpoint);
+    problems: &mut Vec<Problem>,
+) -> Vec<Arc<Endpoint>> {
     // Without a check nothing would ever make an unhealthy endpoint healthy again.
     let checked = config.health.is_some();
-    let key = format!("upstream\u{0}{upstream}\u{0}{address}\u{0}{checked}");
-    let state = kept.get_or_insert(key, EndpointState::default);
-    Arc::new(Endpoint::new(address, weight, state))
+    let key = format!("upstream\u{0}{upstream}\u{0}{checked}");
+    let states: Arc<States> = kept.get_or_insert(key, States::default);
+    let reach = Reach::new(config);
+    let mut endpoints = Vec::with_capacity(config.endpoints.len());
+    for endpoint in &config.endpoints {
+        let (address, weight) = parts(endpoint);
+        match reach.peer(address) {
+            Ok(peer) => {
+                let state = states.of(address);
+                endpoints.push(Arc::new(Endpoint::new(
+                    address.clone(),
+                    weight,
+                    peer,
+                    state,
+                )));
+            }
+            Err(error) => problems.push(Problem::new(
+                endpoint.place.clone(),
+                format!("endpoint `{address}` cannot be reached: {error}"),
+            )),
+        }
+    }
+    endpoints
 }
 
-fn parts(endpoint: &model::Endpoint) -> (SocketAddr, u32) {
+fn parts(endpoint: &model::Endpoint) -> (&Address, u32) {
     match endpoint {
-        model::Endpoint::Short(address) => (*address, 1),
-        model::Endpoint::Full(weighted) => (weighted.address, weighted.weight.get()),
+        model::Endpoint::Short(address) => (address, 1),
+        model::Endpoint::Full(weighted) => (&weighted.address, weighted.weight.get()),
     }
 }
 
@@ -77,18 +94,12 @@ fn check(name: &str, config: &At<model::Upstream>, problems: &mut Vec<Problem>) 
         let message = format!("expected at most {MOST_ENDPOINTS} endpoints, found {count}");
         say(&config.place, message);
     }
-    let mut seen: HashMap<SocketAddr, &Place> = HashMap::new();
+    let mut seen: HashMap<&Address, &Place> = HashMap::new();
     for endpoint in &config.endpoints {
         let (address, weight) = parts(endpoint);
         if weight > MOST_WEIGHT {
             let message = format!("expected a weight from 1 to {MOST_WEIGHT}, found {weight}");
             say(&endpoint.place, message);
-        }
-        if address.port() == 0 {
-            say(
-                &endpoint.place,
-                format!("expected a port from 1 to 65535 in `{address}`"),
-            );
         }
         if seen.insert(address, &endpoint.place).is_some() {
             say(

@@ -16,7 +16,7 @@ use super::connection::{self, Peer};
 use super::replay::Slot;
 use super::{Shared, budget::Share};
 use crate::compile::{Route, Snapshot};
-use crate::upstream::Upstream;
+use crate::upstream::{Chosen, Endpoint, Upstream};
 
 /// One exchange, from its first hook to its last.
 pub struct Context {
@@ -60,13 +60,13 @@ pub(super) struct Body {
 pub(super) struct Attempts {
     pub(super) upstream: Option<Arc<Upstream>>,
     /// The endpoints tried, the present one last.
-    pub(super) tried: SmallVec<[usize; 4]>,
+    pub(super) tried: SmallVec<[Arc<Endpoint>; 2]>,
     /// How many were made.
     pub(super) made: u32,
     /// How many of them ran into a connection that the endpoint had closed.
     pub(super) stale: u32,
-    /// Whether one is under way.
-    pub(super) open: bool,
+    /// The endpoint of the one that is under way.
+    pub(super) open: Option<Chosen>,
     /// When it began, until its response has.
     pub(super) started: Option<Instant>,
     /// Whether a piece of the body has gone through a filter that reads or rewrites it.

@@ -14,6 +14,7 @@ use wiregate_sdk::{Attempt, Reply};
 
 use super::context::Context;
 use super::responder::has_begun;
+use crate::upstream::Ask;
 
 // Static text costs Pingora's header maps one allocation less than a `HeaderName`.
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -37,12 +38,15 @@ impl Context {
                 "no_upstream",
             )));
         };
-        let Some(choice) = upstream.choose(&self.attempts.tried) else {
+        let ask = Ask {
+            tried: &self.attempts.tried,
+        };
+        let Some(chosen) = upstream.choose(&ask) else {
             let reply = Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "destination_unavailable")
                 .log(format!("no endpoint of `{}` is healthy", upstream.name));
             return Err(self.fault(reply));
         };
-        let mut peer = Box::new(choice.peer.clone());
+        let mut peer = Box::new(chosen.endpoint().peer.clone());
         if let Some(left) = left {
             for timeout in [
                 &mut peer.options.connection_timeout,
@@ -53,10 +57,10 @@ impl Context {
                 *timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));
             }
         }
-        self.attempts.tried.push(choice.position);
+        self.attempts.tried.push(chosen.endpoint().clone());
         self.attempts.made += 1;
         self.attempts.started = Some(self.shared.clock.instant());
-        self.attempts.open = true;
+        self.attempts.open = Some(chosen);
         upstream.metrics.begin();
         Ok(peer)
     }
@@ -144,7 +148,7 @@ impl Context {
 
     /// Counts an attempt as over, with a response or without.
     pub(super) fn end_attempt(&mut self) {
-        if !std::mem::take(&mut self.attempts.open) {
+        if self.attempts.open.take().is_none() {
             return;
         }
         let unanswered = self.attempts.started.take();
@@ -169,12 +173,11 @@ impl Context {
         if self.slots.is_empty() {
             return Ok(());
         }
-        let chosen = self.attempts.tried.last().copied().unwrap_or(0);
         let mut attempt = Attempt {
             exchange: &self.exchange,
             head,
             upstream: &upstream.name,
-            endpoint: upstream.endpoints[chosen].address,
+            endpoint: (self.attempts.tried.last()).map_or("", |endpoint| &endpoint.label),
             number: self.attempts.made,
         };
         let chain = &self.snapshot.routes[position].chain;

@@ -104,10 +104,7 @@ impl Context {
             return;
         };
         let upstream = self.attempts.upstream.as_ref();
-        let endpoint = upstream.and_then(|upstream| {
-            let position = *self.attempts.tried.last()?;
-            Some(upstream.endpoints[position].label.clone())
-        });
+        let endpoint = (self.attempts.tried.last()).map(|endpoint| endpoint.label.clone());
         let stopped_by = (self.end.stopped_by)
             .and_then(|link| Some(route?.chain.links.get(link)?.label.as_str().into()));
         let target = self.exchange.target.path_and_query();

@@ -11,8 +11,8 @@ use pingora_http::RequestHeader;
 use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::HealthCheck;
 
-use super::{Endpoint, Upstream};
-use crate::config::model;
+use super::{Address, Endpoint, Upstream};
+use crate::config::model::upstream as model;
 
 /// The connections of all checks. There is one, kept across reloads: making it reads the system's
 /// certificates.
@@ -45,21 +45,29 @@ impl Check {
         }
     }
 
-    /// Checks all endpoints, each in a rhythm of its own, until dropped.
+    /// Checks all endpoints, each in a rhythm of its own, until dropped. Where endpoints come or
+    /// go, all begin anew.
     pub async fn run(self) {
-        let each = (self.upstream.endpoints.iter().enumerate())
-            .map(|(position, endpoint)| self.watch(position, endpoint));
-        futures_util::future::join_all(each).await;
+        let mut changes = self.upstream.changes();
+        loop {
+            changes.borrow_and_update();
+            let endpoints = self.upstream.members().endpoints.clone();
+            let each = (endpoints.iter().enumerate())
+                .map(|(position, endpoint)| self.watch(position, endpoints.len(), endpoint));
+            tokio::select! {
+                _ = futures_util::future::join_all(each) => {}
+                changed = changes.changed() => if changed.is_err() { return },
+            }
+        }
     }
 
-    async fn watch(&self, position: usize, endpoint: &Endpoint) {
+    async fn watch(&self, position: usize, count: usize, endpoint: &Endpoint) {
         let probe = self.probe(endpoint);
-        let Ok(target) = Backend::new(&endpoint.label) else {
-            return; // a socket address always makes one
-        };
+        // Pingora's interface wants to name what is checked; the probe knows it already.
+        let target = Backend::new("127.0.0.1:0").expect("a socket address");
         let every: Duration = self.config.every.into();
         // Endpoints are spread over the interval, so that they are not all asked at once.
-        let share = u32::try_from(self.upstream.endpoints.len()).unwrap_or(u32::MAX);
+        let share = u32::try_from(count).unwrap_or(u32::MAX);
         tokio::time::sleep(every / share.max(1) * u32::try_from(position).unwrap_or(0)).await;
         let (mut passed, mut failed) = (0u32, 0u32);
         loop {
@@ -84,7 +92,7 @@ impl Check {
         if let Some(healthy) = verdict
             && endpoint.set_healthy(healthy)
         {
-            let (upstream, address) = (&self.upstream.name, endpoint.address);
+            let (upstream, address) = (&self.upstream.name, &endpoint.label);
             if healthy {
                 tracing::info!(%upstream, %address, "endpoint is healthy");
             } else {
@@ -105,7 +113,11 @@ impl Check {
 
     fn head(&self, endpoint: &Endpoint) -> RequestHeader {
         let host = self.config.host.as_ref();
-        let host = host.map_or(&*endpoint.label, |host| host);
+        let host = match (host, &endpoint.address) {
+            (Some(host), _) => host.as_str(),
+            (None, Address::Inet(_)) => &endpoint.label,
+            (None, Address::Unix(_)) => "localhost",
+        };
         let mut head = RequestHeader::build("GET", self.config.http.as_bytes(), None)
             .expect("the path was checked at load");
         head.insert_header("host", host)
@@ -114,7 +126,7 @@ impl Check {
     }
 
     fn peer(&self, endpoint: &Endpoint) -> HttpPeer {
-        let mut peer = HttpPeer::new(endpoint.address, false, String::new());
+        let mut peer = endpoint.peer.clone();
         let (every, timeout): (Duration, Duration) =
             (self.config.every.into(), self.config.timeout.into());
         let options = &mut peer.options;
@@ -178,15 +190,17 @@ impl HealthCheck for Probe {
 mod tests {
     use super::*;
     use crate::observe::metrics::{Metrics, UpstreamMetrics};
-    use crate::upstream::EndpointState;
+    use crate::upstream::{Ask, Reach, State};
     use wiregate_sdk::value::{decode, read};
 
     /// A check of an upstream with one endpoint, as a version of the configuration makes it.
-    fn check(state: &Arc<EndpointState>) -> Check {
+    fn check(state: &Arc<State>) -> Check {
         let text = "endpoints: [\"127.0.0.1:1\"]\nhealth: { http: / }\n";
         let value = read(&"test.yaml".into(), text).unwrap();
         let config: model::Upstream = decode(&value).unwrap();
-        let endpoint = Endpoint::new(([127, 0, 0, 1], 1).into(), 1, state.clone());
+        let address: Address = "127.0.0.1:1".parse().unwrap();
+        let peer = Reach::new(&config).peer(&address).unwrap();
+        let endpoint = Endpoint::new(address, 1, peer, state.clone());
         let metrics = UpstreamMetrics::new(Metrics::new(), "app".into());
         let upstream = Upstream::new("app".into(), &config, vec![Arc::new(endpoint)], metrics);
         let health = config.health.unwrap();
@@ -198,8 +212,9 @@ mod tests {
         let state = Arc::default();
         let (retired, live) = (check(&state), check(&state));
         live.upstream.refresh();
-        let settle = |check: &Check, verdict| check.settle(&check.upstream.endpoints[0], verdict);
-        let chosen = || live.upstream.choose(&[]).is_some();
+        let settle =
+            |check: &Check, verdict| check.settle(&check.upstream.members().endpoints[0], verdict);
+        let chosen = || live.upstream.choose(&Ask::default()).is_some();
 
         settle(&retired, Some(false));
         settle(&live, Some(false)); // no news for the state, but for this rotation

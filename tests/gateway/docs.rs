@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Output;
 
-use wiregate::config::model::{Health, Limits, Retry, Timeouts, WeightedEndpoint};
+use wiregate::config::model::Limits;
+use wiregate::config::model::upstream::{Health, Retry, Timeouts, WeightedEndpoint};
 
 use super::fences::{Fence, fences};
 use super::harness::wiregate;

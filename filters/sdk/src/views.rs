@@ -1,7 +1,6 @@
 //! What a filter sees of an exchange at each of its hooks.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -167,8 +166,8 @@ pub struct Attempt<'a> {
     pub head: &'a mut RequestHeader,
     /// The upstream's name.
     pub upstream: &'a str,
-    /// The endpoint's address.
-    pub endpoint: SocketAddr,
+    /// The endpoint's address and port, or `unix:` and the path of its socket.
+    pub endpoint: &'a str,
     /// 1 for the first attempt.
     pub number: u32,
 }

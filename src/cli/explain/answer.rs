@@ -190,7 +190,8 @@ impl Taken {
 
 impl Upstream {
     fn new(upstream: &upstream::Upstream) -> Self {
-        let endpoints = upstream.endpoints.iter().map(|endpoint| Endpoint {
+        let members = upstream.members();
+        let endpoints = members.endpoints.iter().map(|endpoint| Endpoint {
             address: endpoint.address.to_string(),
             weight: endpoint.weight,
         });

@@ -1,7 +1,6 @@
 //! What is counted about one route, one filter of it, or one upstream. Each handle is made with
 //! its first use and kept, so that counting is an addition.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use http::{Method, StatusCode};
 use prometheus::{Counter, Histogram, IntCounter, IntGauge};
 
 use super::Metrics;
+use crate::upstream::Endpoint;
 
 /// The methods that have a label of their own; all else is `other`.
 const METHODS: [Method; 8] = [
@@ -172,11 +172,17 @@ impl UpstreamMetrics {
     }
 
     /// Whether an endpoint gets requests.
-    pub fn healthy(&self, endpoint: SocketAddr, healthy: bool) {
-        let endpoint = endpoint.to_string();
-        let labels = [("upstream", &*self.upstream), ("endpoint", &endpoint)];
+    pub fn healthy(&self, endpoint: &str, healthy: bool) {
+        let labels = [("upstream", &*self.upstream), ("endpoint", endpoint)];
         let gauge = self.metrics.series(&self.metrics.endpoint_healthy, &labels);
         gauge.set(i64::from(healthy));
+    }
+
+    /// From now on only these endpoints of it have series.
+    pub fn keep_only(&self, endpoints: &[Arc<Endpoint>]) {
+        let labels = endpoints.iter().map(|endpoint| endpoint.label.clone());
+        self.metrics
+            .keep_endpoints(&self.upstream, labels.collect());
     }
 }
 

@@ -5,7 +5,6 @@
 //! counts for nobody.
 
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
@@ -20,10 +19,8 @@ pub struct Names {
     pub routes: HashSet<Arc<str>>,
     /// The filters' labels, with their routes.
     pub links: HashSet<(Arc<str>, String)>,
-    /// The upstreams.
-    pub upstreams: HashSet<Arc<str>>,
-    /// The endpoints, with their upstreams.
-    pub endpoints: HashSet<(Arc<str>, SocketAddr)>,
+    /// The upstreams, with their endpoints.
+    pub upstreams: HashMap<Arc<str>, HashSet<Arc<str>>>,
 }
 
 impl Names {
@@ -35,10 +32,9 @@ impl Names {
                 self.links.contains(&(route.into(), filter.to_owned()))
             }
             (Some(route), None, _) => self.routes.contains(route),
-            (None, _, Some(upstream)) => match label("endpoint").map(str::parse) {
-                Some(Ok(endpoint)) => self.endpoints.contains(&(upstream.into(), endpoint)),
-                Some(Err(_)) => false,
-                None => self.upstreams.contains(upstream),
+            (None, _, Some(upstream)) => match (self.upstreams.get(upstream), label("endpoint")) {
+                (Some(endpoints), Some(endpoint)) => endpoints.contains(endpoint),
+                (upstream, _) => upstream.is_some(),
             },
             (None, _, None) => true,
         }
@@ -60,6 +56,16 @@ impl Metrics {
         prune(&self.filter_runs, &present);
         prune(&self.filter_refusals, &present);
         prune(&self.filter_seconds, &present);
+    }
+
+    /// From now on only these endpoints of an upstream have series.
+    pub(super) fn keep_endpoints(&self, upstream: &str, endpoints: HashSet<Arc<str>>) {
+        let mut present = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        // A retired configuration may still look for the endpoints of an upstream that is gone.
+        if let Some(known) = present.upstreams.get_mut(upstream) {
+            *known = endpoints;
+            prune(&self.endpoint_healthy, &present);
+        }
     }
 
     /// The series with these labels, given in the order of their declaration; or one that nobody

@@ -266,7 +266,7 @@ impl Call {
                     exchange: &self.exchange,
                     head: &mut self.head,
                     upstream: "probe",
-                    endpoint: ([192, 0, 2, 2], 80).into(),
+                    endpoint: "192.0.2.2:80",
                     number: 1,
                 };
                 chain
