@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::process::{Process, free_address, pinned};
+use crate::process::{Probe, Process, free_address, pinned};
+use crate::scenario::Scenario;
 
 /// The addresses that the files in `conf/` name, and that a run replaces by free ones.
 const LISTEN: &str = "127.0.0.1:8080";
@@ -15,6 +16,8 @@ const ORIGIN: &str = "127.0.0.1:9001";
 /// The host that is asked for, the same for all.
 const HOST: &str = "Host: h57.example.com";
 const API_KEY: &str = "bench-key-0123456789";
+/// How many files each process may have open.
+pub const DESCRIPTORS: u32 = 20_000;
 
 const PLAIN: &str = include_str!("../conf/plain.yaml");
 const SIX_FILTERS: &str = include_str!("../conf/six-filters.yaml");
@@ -35,22 +38,14 @@ pub enum Contender {
     SixFilters,
     /// Wiregate with ten thousand routes and no filter.
     TenThousand,
+    /// Wiregate with one route, and three endpoints balanced like this.
+    Balanced(&'static str),
 }
 
 impl Contender {
-    pub const ALL: [Self; 7] = [
-        Self::Bare,
-        Self::BareTuned,
-        Self::BareTunedNoSteal,
-        Self::Nginx,
-        Self::Plain,
-        Self::SixFilters,
-        Self::TenThousand,
-    ];
-
     /// The name in the table and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
+    pub fn name(self) -> String {
+        let name = match self {
             Self::Bare => "bare",
             Self::BareTuned => "bare-tuned",
             Self::BareTunedNoSteal => "bare-tuned-no-steal",
@@ -58,12 +53,13 @@ impl Contender {
             Self::Plain => "wiregate-plain",
             Self::SixFilters => "wiregate-six-filters",
             Self::TenThousand => "wiregate-ten-thousand",
-        }
-    }
-
-    /// The path that is asked for, the same for all.
-    pub fn path(self) -> &'static str {
-        "/p42/hello"
+            Self::Balanced(how) => {
+                let word = how.trim_start_matches(|c: char| !c.is_alphabetic());
+                let word = word.split(|c: char| c != '_' && !c.is_alphabetic()).next();
+                return format!("wiregate-{}", word.unwrap_or(how).replace('_', "-"));
+            }
+        };
+        name.to_owned()
     }
 
     /// The headers that every request carries.
@@ -84,20 +80,25 @@ impl Contender {
     /// A program that is missing or does not come up, with what it printed.
     pub fn start(
         self,
+        scenario: Scenario,
         origin: SocketAddr,
         stage: &Stage<'_>,
         processors: Option<&str>,
     ) -> io::Result<(Process, SocketAddr)> {
         let address = free_address()?;
+        let name = format!("{}-{}", scenario.name(), self.name());
         let bare = |program: &str, flags: &[&str]| {
             let mut command = pinned(&stage.binaries.join(program), processors);
             command.arg(address.to_string()).arg(origin.to_string());
-            command.args(flags);
+            command.args(flags).args(bare_flags(scenario, stage));
             command
         };
-        let wiregate = |yaml: String| -> io::Result<Command> {
-            let file = stage.folder.join(format!("{}.yaml", self.name()));
-            fs::write(&file, moved(&yaml, address, origin)?)?;
+        let wiregate = |yaml: &str| -> io::Result<Command> {
+            let file = stage.folder.join(format!("{name}.yaml"));
+            fs::write(
+                &file,
+                moved(&fitted(yaml, scenario, stage), address, origin)?,
+            )?;
             let mut command = pinned(&stage.binaries.join("wiregate"), processors);
             command.args(["run", "--config"]).arg(file);
             command.env("BENCH_API_KEY", API_KEY);
@@ -108,19 +109,61 @@ impl Contender {
             Self::BareTuned => bare("bare-tuned", &[]),
             Self::BareTunedNoSteal => bare("bare-tuned", &["--no-steal"]),
             Self::Nginx => nginx(
-                &nginx_proxy(address, origin),
-                self.name(),
+                &nginx_proxy(address, origin, scenario, stage),
+                &name,
                 stage,
                 processors,
             )?,
-            Self::Plain => wiregate(PLAIN.to_owned())?,
-            Self::SixFilters => wiregate(SIX_FILTERS.to_owned())?,
-            Self::TenThousand => wiregate(ten_thousand())?,
+            Self::Plain => wiregate(PLAIN)?,
+            Self::SixFilters => wiregate(SIX_FILTERS)?,
+            Self::TenThousand => wiregate(&ten_thousand())?,
+            Self::Balanced(how) => wiregate(&balanced(how, origin))?,
         };
-        let mut process = Process::start(self.name(), command, stage.folder)?;
-        process.wait_ready(address, self.path(), self.headers())?;
+        let mut process = Process::start(&name, command, stage.folder)?;
+        process.wait_ready(&Probe::new(scenario, address, self.headers()))?;
         Ok((process, address))
     }
+}
+
+fn bare_flags(scenario: Scenario, stage: &Stage<'_>) -> Vec<String> {
+    let mut flags = Vec::new();
+    if scenario.tls() {
+        let file = |name: &str| stage.folder.join(name).display().to_string();
+        flags.extend(["--tls".to_owned(), file("cert.pem"), file("key.pem")]);
+    } else if scenario.http2() {
+        flags.push("--h2c".to_owned());
+    }
+    if scenario.http2_upstream() {
+        flags.push("--h2-upstream".to_owned());
+    }
+    flags
+}
+
+/// The file with what a scenario asks for beside it.
+fn fitted(yaml: &str, scenario: Scenario, stage: &Stage<'_>) -> String {
+    let mut yaml = yaml.to_owned();
+    if scenario.tls() {
+        let file = |name: &str| stage.folder.join(name).display().to_string();
+        let tls = format!(
+            "{LISTEN}\", tls: {{ certificates: [{{ certificate: \"{}\", key: \"{}\" }}] }} }}",
+            file("cert.pem"),
+            file("key.pem")
+        );
+        yaml = yaml.replacen(&format!("{LISTEN}\" }}"), &tls, 1);
+    }
+    if scenario.http2_upstream() {
+        let http2 = format!("{ORIGIN}\"], protocol: h2c }}");
+        yaml = yaml.replacen(&format!("{ORIGIN}\"] }}"), &http2, 1);
+    }
+    yaml
+}
+
+/// The file with three endpoints: the origin by three addresses of the loopback interface.
+fn balanced(how: &str, origin: SocketAddr) -> String {
+    let port = origin.port();
+    let endpoints =
+        format!("{ORIGIN}\", \"127.0.0.2:{port}\", \"127.0.0.3:{port}\"], balance: {how} }}");
+    PLAIN.replacen(&format!("{ORIGIN}\"] }}"), &endpoints, 1)
 }
 
 /// Where programs are found and files are put.
@@ -132,18 +175,22 @@ pub struct Stage<'a> {
     pub folder: &'a Path,
 }
 
-/// Starts the origin: nginx with one worker that answers everything with one line.
+/// Starts the origin: nginx with one worker that answers with one line, or with 1 MiB.
 ///
 /// # Errors
 /// As [`Contender::start`].
 pub fn start_origin(
+    scenario: Scenario,
     stage: &Stage<'_>,
     processors: Option<&str>,
 ) -> io::Result<(Process, SocketAddr)> {
     let address = free_address()?;
-    let command = nginx(&nginx_origin(address), "origin", stage, processors)?;
-    let mut process = Process::start("origin", command, stage.folder)?;
-    process.wait_ready(address, "/hello", &[])?;
+    fs::write(stage.folder.join("mebibyte"), vec![b'm'; 1 << 20])?;
+    let name = format!("{}-origin", scenario.name());
+    let servers = nginx_origin(address, scenario, stage);
+    let command = nginx(&servers, &name, stage, processors)?;
+    let mut process = Process::start(&name, command, stage.folder)?;
+    process.wait_ready(&Probe::of_origin(scenario, address))?;
     Ok((process, address))
 }
 
@@ -167,9 +214,10 @@ fn nginx_file(servers: &str, prefix: &Path) -> io::Result<(PathBuf, PathBuf)> {
     let text = format!(
         "daemon off;
 worker_processes 1;
+worker_rlimit_nofile {DESCRIPTORS};
 pid nginx.pid;
 error_log stderr;
-events {{ worker_connections 1024; }}
+events {{ worker_connections {}; }}
 http {{
     access_log off;
     keepalive_requests 1000000000;
@@ -181,23 +229,52 @@ http {{
     scgi_temp_path scgi;
     {servers}
 }}
-"
+",
+        DESCRIPTORS / 2
     );
     fs::write(&file, text)?;
     Ok((prefix.to_owned(), file))
 }
 
-fn nginx_origin(listen: SocketAddr) -> String {
+fn nginx_origin(listen: SocketAddr, scenario: Scenario, stage: &Stage<'_>) -> String {
+    let port = listen.port();
+    let http2 = if scenario.http2_upstream() {
+        " http2"
+    } else {
+        ""
+    };
+    let file = stage.folder.join("mebibyte");
     format!(
         "server {{
-        listen {listen};
+        listen 127.0.0.1:{port}{http2};
+        listen 127.0.0.2:{port}{http2};
+        listen 127.0.0.3:{port}{http2};
         default_type text/plain;
+        http2_max_requests 1000000000;
         location / {{ return 200 \"hello, world\\n\"; }}
-    }}"
+        location = /p42/mebibyte {{ alias {}; }}
+    }}",
+        file.display()
     )
 }
 
-fn nginx_proxy(listen: SocketAddr, origin: SocketAddr) -> String {
+fn nginx_proxy(
+    listen: SocketAddr,
+    origin: SocketAddr,
+    scenario: Scenario,
+    stage: &Stage<'_>,
+) -> String {
+    let mut words = String::new();
+    let mut certificate = String::new();
+    if scenario.tls() {
+        words += " ssl";
+        let folder = stage.folder.display();
+        certificate =
+            format!("ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem;");
+    }
+    if scenario.http2() {
+        words += " http2";
+    }
     format!(
         "upstream origin {{
         server {origin};
@@ -206,7 +283,9 @@ fn nginx_proxy(listen: SocketAddr, origin: SocketAddr) -> String {
         keepalive_timeout 1h;
     }}
     server {{
-        listen {listen};
+        listen {listen}{words};
+        {certificate}
+        http2_max_requests 1000000000;
         location / {{
             proxy_pass http://origin;
             proxy_http_version 1.1;
@@ -266,8 +345,20 @@ mod tests {
     #[test]
     fn nginx_accepts_its_files() {
         let folder = tempfile::tempdir().unwrap();
+        let stage = Stage {
+            binaries: folder.path(),
+            folder: folder.path(),
+        };
         let [listen, origin] = ["127.0.0.1:1", "127.0.0.1:2"].map(|a| a.parse().unwrap());
-        for servers in [nginx_origin(listen), nginx_proxy(listen, origin)] {
+        // Not those in TLS: their certificate is made when they run.
+        let plain = Scenario::ALL.into_iter().filter(|scenario| !scenario.tls());
+        let servers = plain.flat_map(|scenario| {
+            [
+                nginx_origin(listen, scenario, &stage),
+                nginx_proxy(listen, origin, scenario, &stage),
+            ]
+        });
+        for servers in servers {
             let (prefix, file) = nginx_file(&servers, folder.path()).unwrap();
             let test = Command::new("nginx")
                 .args(["-t", "-e", "stderr", "-p"])
@@ -280,6 +371,39 @@ mod tests {
             let said = String::from_utf8_lossy(&test.stderr);
             assert!(said.contains("syntax is ok"), "{said}");
         }
+    }
+
+    #[test]
+    fn wiregate_accepts_its_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let stage = Stage {
+            binaries: folder.path(),
+            folder: folder.path(),
+        };
+        let (origin, listen) = (ORIGIN.parse().unwrap(), LISTEN.parse().unwrap());
+        for scenario in Scenario::ALL {
+            let fitted = fitted(PLAIN, scenario, &stage);
+            assert_eq!(fitted.contains("tls:"), scenario.tls());
+            assert_eq!(fitted.contains("h2c"), scenario.http2_upstream());
+            assert!(moved(&fitted, listen, origin).is_ok());
+        }
+        let balanced = moved(&balanced("random", origin), listen, origin).unwrap();
+        assert!(
+            balanced.contains("\"127.0.0.3:9001\"], balance: random }"),
+            "{balanced}"
+        );
+    }
+
+    #[test]
+    fn a_way_to_balance_has_a_name() {
+        assert_eq!(
+            Contender::Balanced("least_requests").name(),
+            "wiregate-least-requests"
+        );
+        assert_eq!(
+            Contender::Balanced("{ hash: { by: x } }").name(),
+            "wiregate-hash"
+        );
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 pub mod bare;
 pub mod contender;
+pub mod idle;
 pub mod load;
 pub mod process;
 pub mod report;
+pub mod scenario;

@@ -1,53 +1,78 @@
-//! The load: wrk, closed loop, every connection asking again as soon as it is answered.
+//! The load, closed loop, every connection asking again as soon as it is answered: wrk over
+//! HTTP/1.1, h2load over HTTP/2.
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Command;
 
 use crate::process::pinned;
+use crate::scenario::Scenario;
 
 /// How many connections ask at the same time.
 pub const CONNECTIONS: u32 = 32;
+/// How many requests each of them has under way over HTTP/2.
+pub const STREAMS: u32 = 4;
 
 /// What one round of load observed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Observed {
     pub requests: u64,
     pub requests_per_second: f64,
-    pub p99_ms: f64,
+    /// h2load does not tell.
+    pub p99_ms: Option<f64>,
 }
 
 /// Loads `address` for so many seconds.
 ///
 /// # Errors
-/// wrk cannot be run, or an answer was not a success: figures of failures are worth nothing.
+/// The program cannot be run, or an answer was not a success: figures of failures are worth
+/// nothing.
 pub fn run(
+    scenario: Scenario,
     address: SocketAddr,
-    path: &str,
     headers: &[&str],
     seconds: u32,
     processors: Option<&str>,
 ) -> io::Result<Observed> {
-    let mut command = pinned(Path::new("wrk"), processors);
-    command.args(["--threads", "1", "--latency", "--timeout", "10s"]);
-    command.arg("--connections").arg(CONNECTIONS.to_string());
-    command.arg("--duration").arg(format!("{seconds}s"));
+    let scheme = if scenario.tls() { "https" } else { "http" };
+    let url = format!("{scheme}://{address}{}", scenario.path());
+    let (mut command, parse) = match scenario.http2() {
+        true => (h2load(seconds, processors), parse_h2load as fn(&str) -> _),
+        false => (wrk(seconds, processors), parse_wrk as fn(&str) -> _),
+    };
     for header in headers {
         command.args(["--header", header]);
     }
-    let output = command.arg(format!("http://{address}{path}")).output()?;
+    let output = command.arg(url).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let observed = output.status.success().then(|| parse(&text)).flatten();
     observed.ok_or_else(|| {
         let errors = String::from_utf8_lossy(&output.stderr);
         io::Error::other(format!(
-            "expected a round without errors, wrk said:\n{text}{errors}"
+            "expected a round without errors, the load said:\n{text}{errors}"
         ))
     })
 }
 
+fn wrk(seconds: u32, processors: Option<&str>) -> Command {
+    let mut command = pinned(Path::new("wrk"), processors);
+    command.args(["--threads", "1", "--latency", "--timeout", "10s"]);
+    command.arg("--connections").arg(CONNECTIONS.to_string());
+    command.arg("--duration").arg(format!("{seconds}s"));
+    command
+}
+
+fn h2load(seconds: u32, processors: Option<&str>) -> Command {
+    let mut command = pinned(Path::new("h2load"), processors);
+    command.arg(format!("--clients={CONNECTIONS}"));
+    command.arg(format!("--max-concurrent-streams={STREAMS}"));
+    command.arg(format!("--duration={seconds}"));
+    command
+}
+
 /// Reads wrk's report; nothing if it tells of an error.
-fn parse(report: &str) -> Option<Observed> {
+fn parse_wrk(report: &str) -> Option<Observed> {
     if report.contains("Socket errors:") || report.contains("Non-2xx or 3xx responses:") {
         return None;
     }
@@ -58,7 +83,27 @@ fn parse(report: &str) -> Option<Observed> {
     Some(Observed {
         requests: requests.parse().ok()?,
         requests_per_second: rate.trim().parse().ok()?,
-        p99_ms: milliseconds(p99.trim())?,
+        p99_ms: Some(milliseconds(p99.trim())?),
+    })
+}
+
+/// Reads h2load's report; nothing if it tells of an error. Requests that were under way when the
+/// time was over are none.
+fn parse_h2load(report: &str) -> Option<Observed> {
+    let line = |start: &str| report.lines().find_map(|line| line.strip_prefix(start));
+    let counts = line("requests: ")?;
+    let count = |word: &str| -> Option<u64> {
+        let part = counts.split(", ").find(|part| part.ends_with(word))?;
+        part.split(' ').next()?.parse().ok()
+    };
+    let succeeded = count("succeeded")?;
+    let clean = count("failed")? == 0 && count("errored")? == 0 && count("timeout")? == 0;
+    let rate = line("finished in ")?.split(", ").nth(1)?;
+    (clean && succeeded > 0).then_some(())?;
+    Some(Observed {
+        requests: succeeded,
+        requests_per_second: rate.strip_suffix(" req/s")?.parse().ok()?,
+        p99_ms: None,
     })
 }
 
@@ -95,13 +140,13 @@ Transfer/sec:      7.65MB
         let expected = Observed {
             requests: 262_100,
             requests_per_second: 51_393.35,
-            p99_ms: 0.98,
+            p99_ms: Some(0.98),
         };
-        assert_eq!(parse(REPORT), Some(expected));
+        assert_eq!(parse_wrk(REPORT), Some(expected));
         let micro = REPORT.replace("   0.98ms", " 250.00us");
-        assert_eq!(parse(&micro).unwrap().p99_ms, 0.25);
+        assert_eq!(parse_wrk(&micro).unwrap().p99_ms, Some(0.25));
         let slow = REPORT.replace("0.98ms", "1.50s");
-        assert_eq!(parse(&slow).unwrap().p99_ms, 1500.0);
+        assert_eq!(parse_wrk(&slow).unwrap().p99_ms, Some(1500.0));
     }
 
     #[test]
@@ -111,7 +156,27 @@ Transfer/sec:      7.65MB
             "  Non-2xx or 3xx responses: 7\n",
         ] {
             let report = REPORT.replace("Requests/sec", &format!("{line}Requests/sec"));
-            assert_eq!(parse(&report), None);
+            assert_eq!(parse_wrk(&report), None);
+        }
+    }
+
+    const H2_REPORT: &str = "\
+finished in 5.01s, 23456.78 req/s, 3.40MB/s
+requests: 117284 total, 117412 started, 117284 done, 117284 succeeded, 0 failed, 0 errored, 0 timeout
+status codes: 117284 2xx, 0 3xx, 0 4xx, 0 5xx
+";
+
+    #[test]
+    fn reads_a_report_of_h2load() {
+        let expected = Observed {
+            requests: 117_284,
+            requests_per_second: 23_456.78,
+            p99_ms: None,
+        };
+        assert_eq!(parse_h2load(H2_REPORT), Some(expected));
+        for wrong in ["3 failed", "3 errored", "3 timeout"] {
+            let word = wrong.replace('3', "0");
+            assert_eq!(parse_h2load(&H2_REPORT.replace(&word, wrong)), None);
         }
     }
 }

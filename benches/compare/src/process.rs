@@ -1,11 +1,13 @@
 //! Child processes: started on chosen processors, read through `/proc`, always stopped.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use crate::scenario::Scenario;
 
 /// What Linux counts processor time in, on every architecture it is read through `/proc`.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -99,20 +101,15 @@ impl Process {
         })
     }
 
-    /// Waits until a GET of `path` with these headers is answered with a 200.
+    /// Waits until what is asked is answered with a 200.
     ///
     /// # Errors
     /// A process that ends, or does not get there within 30 s: with what it printed.
-    pub fn wait_ready(
-        &mut self,
-        address: SocketAddr,
-        path: &str,
-        headers: &[&str],
-    ) -> io::Result<()> {
+    pub fn wait_ready(&mut self, probe: &Probe) -> io::Result<()> {
         let start = Instant::now();
         loop {
-            let answer = get(address, path, headers);
-            if matches!(&answer, Ok(line) if line.starts_with("HTTP/1.1 200")) {
+            let answer = probe.ask();
+            if matches!(&answer, Ok(status) if status == "200") {
                 return Ok(());
             }
             let ended = self.child.try_wait()?;
@@ -238,23 +235,43 @@ impl Stat {
     }
 }
 
-/// The status line of the answer to a GET.
-fn get(address: SocketAddr, path: &str, headers: &[&str]) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
-    let host = match headers.starts_with("Host:") {
-        true => String::new(),
-        false => format!("Host: {address}\r\n"),
-    };
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\n{host}{headers}Connection: close\r\n\r\n"
-    )?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let answer = String::from_utf8_lossy(&answer);
-    Ok(answer.lines().next().unwrap_or_default().to_owned())
+/// One request, by curl, that tells whether a server is there.
+pub struct Probe(Vec<String>);
+
+impl Probe {
+    /// A request as clients of a scenario send it.
+    pub fn new(scenario: Scenario, address: SocketAddr, headers: &[&str]) -> Self {
+        let scheme = if scenario.tls() { "https" } else { "http" };
+        let url = format!("{scheme}://{address}{}", scenario.path());
+        let mut arguments = match (scenario.http2(), scenario.tls()) {
+            (true, false) => vec!["--http2-prior-knowledge".to_owned()],
+            (true, true) => vec!["--http2".to_owned()],
+            (false, _) => vec!["--http1.1".to_owned()],
+        };
+        for header in headers {
+            arguments.extend(["--header".to_owned(), (*header).to_owned()]);
+        }
+        arguments.push(url);
+        Self(arguments)
+    }
+
+    /// A request as proxies send it to the origin.
+    pub fn of_origin(scenario: Scenario, address: SocketAddr) -> Self {
+        let version = match scenario.http2_upstream() {
+            true => "--http2-prior-knowledge",
+            false => "--http1.1",
+        };
+        Self(vec![version.to_owned(), format!("http://{address}/hello")])
+    }
+
+    fn ask(&self) -> io::Result<String> {
+        let output = Command::new("curl")
+            .args(["--silent", "--insecure", "--max-time", "2"])
+            .args(["--output", "/dev/null", "--write-out", "%{http_code}"])
+            .args(&self.0)
+            .output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
 }
 
 #[cfg(test)]
@@ -310,10 +327,8 @@ mod tests {
         command.args(["-c", "echo no such file >&2; exit 78"]);
         let mut process = Process::start("broken", command, folder.path()).unwrap();
         let address = free_address().unwrap();
-        let error = process
-            .wait_ready(address, "/", &[])
-            .unwrap_err()
-            .to_string();
+        let probe = Probe::new(Scenario::Http1, address, &[]);
+        let error = process.wait_ready(&probe).unwrap_err().to_string();
         assert!(
             error.starts_with("broken ended: exit status: 78;"),
             "{error}"

@@ -13,13 +13,15 @@ pub struct Sample {
     /// Processor time of the proxy per request, in microseconds.
     pub cpu_us: f64,
     pub requests_per_second: f64,
-    pub p99_ms: f64,
+    /// Where the load tells.
+    pub p99_ms: Option<f64>,
     pub resident_bytes: u64,
 }
 
 /// A whole run.
 #[derive(Debug, Serialize)]
 pub struct Report {
+    pub scenario: &'static str,
     pub rounds: u32,
     pub seconds: u32,
     pub connections: u32,
@@ -31,7 +33,7 @@ pub struct Report {
 /// One contender over all rounds.
 #[derive(Debug, Serialize)]
 pub struct Row {
-    pub name: &'static str,
+    pub name: String,
     pub median: Sample,
     /// Largest less smallest processor time per request, as a part of the median.
     pub spread: f64,
@@ -45,9 +47,9 @@ pub struct Row {
 ///
 /// # Panics
 /// A contender without samples, or with another number of them than the others.
-pub fn rows(sampled: &[(&'static str, Vec<Sample>)]) -> Vec<Row> {
-    let base = |name| sampled.iter().find(|(other, _)| *other == name);
-    let row = |(name, samples): &(&'static str, Vec<Sample>)| {
+pub fn rows(sampled: &[(String, Vec<Sample>)]) -> Vec<Row> {
+    let base = |name: &str| sampled.iter().find(|(other, _)| *other == name);
+    let row = |(name, samples): &(String, Vec<Sample>)| {
         let against = |base: &Vec<Sample>| {
             assert_eq!(samples.len(), base.len(), "one sample for each round");
             let pairs = samples.iter().zip(base);
@@ -57,11 +59,12 @@ pub fn rows(sampled: &[(&'static str, Vec<Sample>)]) -> Vec<Row> {
         let least = samples.iter().map(|s| s.cpu_us).fold(f64::MAX, f64::min);
         let most = samples.iter().map(|s| s.cpu_us).fold(0.0, f64::max);
         Row {
-            name,
+            name: name.clone(),
             median: Sample {
                 cpu_us: cpu,
                 requests_per_second: median(samples.iter().map(|s| s.requests_per_second)),
-                p99_ms: median(samples.iter().map(|s| s.p99_ms)),
+                p99_ms: (samples.iter().map(|s| s.p99_ms).collect::<Option<Vec<_>>>())
+                    .map(|all| median(all.into_iter())),
                 resident_bytes: median(samples.iter().map(|s| s.resident_bytes as f64)) as u64,
             },
             spread: (most - least) / cpu,
@@ -88,8 +91,8 @@ impl Report {
     /// The table that is printed.
     pub fn table(&self) -> String {
         let mut text = format!(
-            "medians of {} rounds of {} s, {} connections, ",
-            self.rounds, self.seconds, self.connections
+            "{}: medians of {} rounds of {} s, {} connections, ",
+            self.scenario, self.rounds, self.seconds, self.connections
         );
         text += &match &self.pinned {
             Some((proxy, others)) => {
@@ -115,12 +118,12 @@ impl Row {
         let median = &self.median;
         write!(
             text,
-            "{:<22}{:>12.2}{:>7.1}%{:>11.0}{:>9.2}{:>9.1}",
+            "{:<22}{:>12.2}{:>7.1}%{:>11.0}{:>9}{:>9.1}",
             self.name,
             median.cpu_us,
             self.spread * 50.0,
             median.requests_per_second,
-            median.p99_ms,
+            (median.p99_ms).map_or("-".to_owned(), |p99| format!("{p99:.2}")),
             median.resident_bytes as f64 / f64::from(1 << 20),
         )?;
         for (ratio, width) in self.cpu_ratios.iter().zip([8, 12, 8]) {
@@ -141,7 +144,7 @@ mod tests {
         let sample = |cpu_us: &f64| Sample {
             cpu_us: *cpu_us,
             requests_per_second: 1000.0,
-            p99_ms: 1.0,
+            p99_ms: Some(1.0),
             resident_bytes: 3 << 20,
         };
         cpu.iter().map(sample).collect()
@@ -151,8 +154,8 @@ mod tests {
     fn ratios_pair_the_rounds() {
         // The second round was slow for both: the ratio of medians would be 30 / 20.
         let sampled = [
-            ("bare", samples(&[20.0, 40.0, 20.0])),
-            ("other", samples(&[30.0, 48.0, 24.0])),
+            ("bare".to_owned(), samples(&[20.0, 40.0, 20.0])),
+            ("other".to_owned(), samples(&[30.0, 48.0, 24.0])),
         ];
         let rows = rows(&sampled);
         assert_eq!(rows[0].cpu_ratios, [Some(1.0), None, None]);
@@ -170,10 +173,11 @@ mod tests {
     #[test]
     fn prints_a_table() {
         let sampled = [
-            ("bare", samples(&[20.0, 22.0])),
-            ("nginx", samples(&[10.0, 11.0])),
+            ("bare".to_owned(), samples(&[20.0, 22.0])),
+            ("nginx".to_owned(), samples(&[10.0, 11.0])),
         ];
         let report = Report {
+            scenario: "http1",
             rounds: 2,
             seconds: 5,
             connections: 32,
@@ -181,7 +185,7 @@ mod tests {
             contenders: rows(&sampled),
         };
         let expected = "\
-medians of 2 rounds of 5 s, 32 connections, proxy on processor 0, load and origin on 1
+http1: medians of 2 rounds of 5 s, 32 connections, proxy on processor 0, load and origin on 1
 
 contender               CPU us/req      +- requests/s   p99 ms  RSS MiB   CPU per request against
                                                                            bare  bare-tuned   nginx

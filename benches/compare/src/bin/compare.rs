@@ -1,4 +1,4 @@
-//! `compare [--only NAME,NAME] [--json FILE]`: the run behind `make bench`.
+//! `compare [--scenario NAME,…] [--only NAME,…] [--json FILE]`: the run behind `make bench`.
 
 use std::env;
 use std::error::Error;
@@ -6,26 +6,31 @@ use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
-use wiregate_bench::contender::{Contender, Stage, start_origin};
+use serde_json::{Value, json};
+use wiregate_bench::contender::{Contender, DESCRIPTORS, Stage, start_origin};
+use wiregate_bench::idle;
 use wiregate_bench::load::{self, CONNECTIONS};
 use wiregate_bench::process::{Pinning, Process};
 use wiregate_bench::report::{Report, Sample, rows};
+use wiregate_bench::scenario::Scenario;
 
 const WARM_UP_SECONDS: u32 = 1;
 const USAGE: &str = "\
-compare [--only NAME,NAME] [--json FILE]
-  --only NAME,NAME  these contenders instead of all
-  --json FILE       also write every sample to this file
-  BENCH_ROUNDS      how many rounds (5)
-  BENCH_SECONDS     how long a round lasts for each contender (5)
+compare [--scenario NAME,NAME] [--only NAME,NAME] [--json FILE]
+  --scenario NAME,NAME  these scenarios instead of all
+  --only NAME,NAME      these contenders instead of all
+  --json FILE           also write every sample to this file
+  BENCH_ROUNDS          how many rounds (5)
+  BENCH_SECONDS         how long a round lasts for each contender (5)
 ";
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 struct Options {
-    only: Vec<Contender>,
+    scenarios: Vec<Scenario>,
+    only: Option<Vec<String>>,
     json: Option<PathBuf>,
     rounds: u32,
     seconds: u32,
@@ -50,7 +55,8 @@ fn main() -> ExitCode {
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
     let mut options = Options {
-        only: Contender::ALL.into(),
+        scenarios: Scenario::ALL.into(),
+        only: None,
         json: None,
         rounds: number("BENCH_ROUNDS", 5)?,
         seconds: number("BENCH_SECONDS", 5)?,
@@ -58,7 +64,10 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or("expected a value at the end");
         match argument.as_str() {
-            "--only" => options.only = value()?.split(',').map(named).collect::<Result<_>>()?,
+            "--scenario" => {
+                options.scenarios = value()?.split(',').map(scenario).collect::<Result<_>>()?;
+            }
+            "--only" => options.only = Some(contenders(&value()?)?),
             "--json" => options.json = Some(value()?.into()),
             _ => return Err(format!("expected an option, found {argument:?}").into()),
         }
@@ -66,11 +75,21 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
     Ok(options)
 }
 
-fn named(name: &str) -> Result<Contender> {
-    let mut all = Contender::ALL.into_iter();
-    let found = all.find(|contender| contender.name() == name);
-    let names = || Contender::ALL.map(Contender::name).join(", ");
+fn scenario(name: &str) -> Result<Scenario> {
+    let mut all = Scenario::ALL.into_iter();
+    let found = all.find(|scenario| scenario.name() == name);
+    let names = || Scenario::ALL.map(Scenario::name).join(", ");
     found.ok_or_else(|| format!("expected one of {}, found {name:?}", names()).into())
+}
+
+fn contenders(names: &str) -> Result<Vec<String>> {
+    let all = Scenario::ALL.into_iter().flat_map(Scenario::contenders);
+    let known: Vec<String> = all.map(|contender| contender.name()).collect();
+    let named: Vec<String> = names.split(',').map(str::to_owned).collect();
+    match named.iter().find(|name| !known.contains(name)) {
+        Some(name) => Err(format!("expected one of {}, found {name:?}", known.join(", ")).into()),
+        None => Ok(named),
+    }
 }
 
 fn number(variable: &str, default: u32) -> Result<u32> {
@@ -91,40 +110,47 @@ fn run(options: &Options) -> Result<()> {
         binaries,
         folder: folder.path(),
     };
+    raise_descriptors();
+    if options.scenarios.iter().any(|scenario| scenario.tls()) {
+        make_certificate(&stage)?;
+    }
     let pinning = Pinning::detect();
-    let (proxy, others) = pinning
-        .as_ref()
-        .map(|pinning| (&*pinning.proxy, &*pinning.others))
-        .unzip();
-
-    let (_origin, origin) = start_origin(&stage, others)?;
-    let mut running = Vec::new();
-    for contender in &options.only {
-        let (process, address) = contender.start(origin, &stage, proxy)?;
-        running.push(Running {
-            contender: *contender,
-            process,
-            address,
-            samples: Vec::new(),
-        });
+    let mut reports = Vec::new();
+    for scenario in &options.scenarios {
+        let (text, report) = match scenario {
+            Scenario::Idle => hold(options, &stage, pinning.as_ref())?,
+            _ => compare(*scenario, options, &stage, pinning.as_ref())?,
+        };
+        io::stdout().write_all(format!("{text}\n").as_bytes())?;
+        reports.push(report);
     }
-    play(&mut running, options, others)?;
-    let sampled: Vec<_> = running
-        .into_iter()
-        .map(|one| (one.contender.name(), one.samples))
-        .collect();
-    let report = Report {
-        rounds: options.rounds,
-        seconds: options.seconds,
-        connections: CONNECTIONS,
-        pinned: pinning.map(|pinning| (pinning.proxy, pinning.others)),
-        contenders: rows(&sampled),
-    };
     if let Some(file) = &options.json {
-        fs::write(file, serde_json::to_string_pretty(&report)? + "\n")?;
+        fs::write(file, serde_json::to_string_pretty(&reports)? + "\n")?;
     }
-    io::stdout().write_all(report.table().as_bytes())?;
     Ok(())
+}
+
+/// Lets this process, and so those that it starts, open enough files.
+fn raise_descriptors() {
+    let limit = format!("--nofile={DESCRIPTORS}");
+    let pid = std::process::id().to_string();
+    let raised = Command::new("prlimit")
+        .args(["--pid", &pid, &limit])
+        .status();
+    if !raised.is_ok_and(|status| status.success()) {
+        eprintln!("the limit of open files cannot be raised to {DESCRIPTORS}");
+    }
+}
+
+fn make_certificate(stage: &Stage<'_>) -> Result<()> {
+    let made = Command::new(stage.binaries.join("wiregate"))
+        .args(["cert", "self-signed", "--name", "h57.example.com", "--out"])
+        .arg(stage.folder)
+        .output()?;
+    match made.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&made.stderr).into()),
+    }
 }
 
 struct Running {
@@ -134,16 +160,96 @@ struct Running {
     samples: Vec<Sample>,
 }
 
+/// Starts the contenders of a scenario that were asked for, and an origin behind them.
+fn start(
+    scenario: Scenario,
+    options: &Options,
+    stage: &Stage<'_>,
+    pinning: Option<&Pinning>,
+) -> Result<(Process, Vec<Running>)> {
+    let others = pinning.map(|pinning| &*pinning.others);
+    let (process, origin) = start_origin(scenario, stage, others)?;
+    let mut running = Vec::new();
+    for contender in scenario.contenders() {
+        let name = contender.name();
+        if options
+            .only
+            .as_ref()
+            .is_some_and(|only| !only.contains(&name))
+        {
+            continue;
+        }
+        let proxy = pinning.map(|pinning| &*pinning.proxy);
+        let (process, address) = contender.start(scenario, origin, stage, proxy)?;
+        running.push(Running {
+            contender: *contender,
+            process,
+            address,
+            samples: Vec::new(),
+        });
+    }
+    Ok((process, running))
+}
+
+fn compare(
+    scenario: Scenario,
+    options: &Options,
+    stage: &Stage<'_>,
+    pinning: Option<&Pinning>,
+) -> Result<(String, Value)> {
+    let (_origin, mut running) = start(scenario, options, stage, pinning)?;
+    let others = pinning.map(|pinning| &*pinning.others);
+    play(scenario, &mut running, options, others)?;
+    let sampled: Vec<_> = running
+        .into_iter()
+        .map(|one| (one.contender.name(), one.samples))
+        .collect();
+    let report = Report {
+        scenario: scenario.name(),
+        rounds: options.rounds,
+        seconds: options.seconds,
+        connections: CONNECTIONS,
+        pinned: pinning.map(|pinning| (pinning.proxy.clone(), pinning.others.clone())),
+        contenders: rows(&sampled),
+    };
+    Ok((report.table(), serde_json::to_value(&report)?))
+}
+
+fn hold(
+    options: &Options,
+    stage: &Stage<'_>,
+    pinning: Option<&Pinning>,
+) -> Result<(String, Value)> {
+    let (_origin, running) = start(Scenario::Idle, options, stage, pinning)?;
+    let path = Scenario::Idle.path();
+    let rows = running
+        .iter()
+        .map(|one| idle::measure(one.contender.name(), &one.process, one.address, path))
+        .collect::<io::Result<Vec<_>>>()?;
+    Ok((
+        idle::table(&rows),
+        json!({ "scenario": "idle", "held": rows }),
+    ))
+}
+
 /// Loads one after the other, round by round. Round 0 fills pools and caches, and does not count.
-fn play(running: &mut [Running], options: &Options, others: Option<&str>) -> Result<()> {
+fn play(
+    scenario: Scenario,
+    running: &mut [Running],
+    options: &Options,
+    others: Option<&str>,
+) -> Result<()> {
     for one in &mut *running {
-        one.load(WARM_UP_SECONDS, others)?;
+        one.load(scenario, WARM_UP_SECONDS, others)?;
     }
     for round in 1..=options.rounds {
         for one in &mut *running {
-            let sample = one.load(options.seconds, others)?;
-            let name = one.contender.name();
-            eprintln!("round {round}: {name:<22}{:>8.2} us/request", sample.cpu_us);
+            let sample = one.load(scenario, options.seconds, others)?;
+            let (scenario, name) = (scenario.name(), one.contender.name());
+            eprintln!(
+                "{scenario}, round {round}: {name:<22}{:>8.2} us/request",
+                sample.cpu_us
+            );
             one.samples.push(sample);
         }
     }
@@ -151,10 +257,10 @@ fn play(running: &mut [Running], options: &Options, others: Option<&str>) -> Res
 }
 
 impl Running {
-    fn load(&self, seconds: u32, processors: Option<&str>) -> Result<Sample> {
-        let (path, headers) = (self.contender.path(), self.contender.headers());
+    fn load(&self, scenario: Scenario, seconds: u32, processors: Option<&str>) -> Result<Sample> {
+        let headers = self.contender.headers();
         let before = self.process.cpu_seconds()?;
-        let observed = load::run(self.address, path, headers, seconds, processors)?;
+        let observed = load::run(scenario, self.address, headers, seconds, processors)?;
         let used = self.process.cpu_seconds()? - before;
         Ok(Sample {
             cpu_us: used * 1e6 / observed.requests as f64,
