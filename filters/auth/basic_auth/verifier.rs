@@ -260,23 +260,32 @@ mod tests {
         assert_eq!(waiting.await.unwrap(), Ok(true));
     }
 
-    #[tokio::test]
-    async fn a_client_that_leaves_makes_room_only_when_its_verification_is_over() {
-        let verifier = Arc::new(Verifier::with_room(1));
-        let user = user("right");
-        {
-            let brought = credentials("wrong");
-            let mut left = Box::pin(verifier.verify(&user, true, &brought, Instant::now()));
-            let polled = std::future::poll_fn(|cx| {
-                std::task::Poll::Ready(left.as_mut().poll(cx).is_pending())
-            });
-            assert!(polled.await);
-        }
-        assert_eq!(verifier.admitted.available_permits(), 1 + WAITING);
-        let right = credentials("right");
-        let next = verifier.verify(&user, true, &right, Instant::now());
-        assert_eq!(next.await, Ok(true));
-        assert_eq!(verifier.running.available_permits(), 1);
+    #[test]
+    fn a_client_that_leaves_makes_room_only_when_its_verification_is_over() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.max_blocking_threads(1).build().unwrap();
+        runtime.block_on(async {
+            let verifier = Arc::new(Verifier::with_room(1));
+            let user = user("right");
+            // The one thread that verifies is busy until it is told to go on.
+            let (go_on, told) = std::sync::mpsc::channel::<()>();
+            spawn_blocking(move || drop(told.recv()));
+            {
+                let brought = credentials("wrong");
+                let mut left = Box::pin(verifier.verify(&user, true, &brought, Instant::now()));
+                let polled = std::future::poll_fn(|cx| {
+                    std::task::Poll::Ready(left.as_mut().poll(cx).is_pending())
+                });
+                assert!(polled.await);
+            }
+            assert_eq!(verifier.admitted.available_permits(), 1 + WAITING);
+            assert_eq!(verifier.running.available_permits(), 0);
+            drop(go_on);
+            let right = credentials("right");
+            let next = verifier.verify(&user, true, &right, Instant::now());
+            assert_eq!(next.await, Ok(true));
+            assert_eq!(verifier.running.available_permits(), 1);
+        });
     }
 
     #[test]
