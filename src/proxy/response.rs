@@ -31,7 +31,10 @@ impl Context {
         }
         self.answered(status);
         self.end.origin = Origin::Upstream;
-        if status != StatusCode::SWITCHING_PROTOCOLS {
+        heads::settle_response(head);
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            self.peer.lent.becomes_tunnel();
+        } else {
             heads::lighten_response(head);
         }
         if let Some(position) = self.route
