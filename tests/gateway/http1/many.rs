@@ -12,9 +12,9 @@ use crate::harness::{Gateway, until};
 fn allow_many_files() {
     let own = std::process::id().to_string();
     let limit = Command::new("prlimit")
-        .args(["--pid", &own, "--nofile=24000:24000"])
+        .args(["--pid", &own, "--nofile=16000:16000"])
         .status();
-    assert!(limit.unwrap().success(), "no 24000 files may be open here");
+    assert!(limit.unwrap().success(), "no 16000 files may be open here");
 }
 
 fn open(gateway: &Gateway) -> f64 {

@@ -4,6 +4,9 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
+/// What the message about a request that ended too early begins with.
+pub const CUT: &str = "cut off: ";
+
 /// A request as it came, or what is wrong with it.
 pub type Got = Result<Request, String>;
 
@@ -94,9 +97,7 @@ fn read(stream: &mut TcpStream) -> Option<Got> {
         let body = match framing {
             Framing::Length(length) => {
                 let mut body = vec![0; length];
-                stream
-                    .read_exact(&mut body)
-                    .map_err(|error| error.to_string())?;
+                stream.read_exact(&mut body).map_err(cut)?;
                 body
             }
             Framing::Chunked => read_chunks(stream)?,
@@ -172,6 +173,11 @@ fn canonical(head: &[u8]) -> Result<Framing, String> {
     Ok(framings.pop().unwrap_or(Framing::Length(0)))
 }
 
+/// The message for a body that ends too early: such a request is never worked on.
+fn cut(error: std::io::Error) -> String {
+    format!("{CUT}{error}")
+}
+
 fn length_text(length: usize) -> String {
     length.to_string()
 }
@@ -181,18 +187,14 @@ fn read_chunks(stream: &mut TcpStream) -> Result<Vec<u8>, String> {
     loop {
         let (mut line, mut byte) = (Vec::new(), [0]);
         while !line.ends_with(b"\r\n") {
-            stream
-                .read_exact(&mut byte)
-                .map_err(|error| error.to_string())?;
+            stream.read_exact(&mut byte).map_err(cut)?;
             line.push(byte[0]);
         }
         let wrong = || format!("no chunk: {}", line.escape_ascii());
         let text = std::str::from_utf8(&line[..line.len() - 2]).map_err(|_| wrong())?;
         let size = usize::from_str_radix(text, 16).map_err(|_| wrong())?;
         let mut data = vec![0; size + 2];
-        stream
-            .read_exact(&mut data)
-            .map_err(|error| error.to_string())?;
+        stream.read_exact(&mut data).map_err(cut)?;
         if data.split_off(size) != b"\r\n" {
             return Err(wrong());
         }

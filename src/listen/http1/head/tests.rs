@@ -281,7 +281,7 @@ fn pieces() -> impl Strategy<Value = String> {
         ",",
         ";",
     ];
-    proptest::collection::vec(proptest::sample::select(&words[..]), 1..12)
+    proptest::collection::vec(proptest::sample::select(words.to_vec()), 1..12)
         .prop_map(|words| words.concat())
 }
 
