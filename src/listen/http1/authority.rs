@@ -4,7 +4,7 @@
 /// digits, `-`, `.`, `_` and `~`, or an IPv6 address in brackets.
 ///
 /// RFC 3986 would allow more in a name (`a,b`, `a%2fb`); no such name exists, and servers disagree
-/// on what they mean. An empty name means no server at all (RFC 9110, 4.2.1).
+/// on what they mean.
 pub(super) fn is_valid(authority: &[u8]) -> bool {
     split(authority).is_some()
 }

@@ -205,7 +205,8 @@ impl Line<'_> {
         fields: &[Header<'_>],
     ) -> Result<Option<Vec<u8>>, Refused> {
         match facts.host {
-            Some(host) if !authority::is_valid(host) => {
+            // An empty one means no host at all (RFC 9112, 3.2).
+            Some(host) if !host.is_empty() && !authority::is_valid(host) => {
                 return Err(Refused::bad("`host` is a name or an address, and a port"));
             }
             None if self.minor > 0 => return Err(Refused::bad("HTTP/1.1 needs a `host`")),

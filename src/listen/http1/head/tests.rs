@@ -135,7 +135,7 @@ fn hosts() {
     };
     assert_eq!(ask("1.1", ""), Some(400));
     assert_eq!(ask("1.0", ""), None);
-    for wrong in ["a b", "a/b", "a, b", "a@b", "", "a:b"] {
+    for wrong in ["a b", "a/b", "a, b", "a@b", ":80", "a:b"] {
         for version in ["1.0", "1.1"] {
             assert_eq!(
                 ask(version, &format!("host: {wrong}\r\n")),
@@ -144,7 +144,9 @@ fn hosts() {
             );
         }
     }
-    assert_eq!(ask("1.1", "host: [::1]:80\r\n"), None);
+    for good in ["[::1]:80", "", "a:"] {
+        assert_eq!(ask("1.1", &format!("host: {good}\r\n")), None, "{good}");
+    }
 }
 
 #[test]
