@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use http::Method;
+use pingora_core::protocols::http::date::get_cached_date;
 use serde_json::json;
 
 use super::connection::Peer;
@@ -36,8 +37,10 @@ fn reply(refused: &Refused, id: &str) -> Vec<u8> {
         "instance": format!("urn:request:{id}"),
     });
     let body = format!("{body}\n");
+    let date = get_cached_date();
+    let date = date.to_str().unwrap_or_default();
     format!(
-        "HTTP/1.1 {} {title}\r\ncontent-type: application/problem+json\r\n\
+        "HTTP/1.1 {} {title}\r\ndate: {date}\r\ncontent-type: application/problem+json\r\n\
          cache-control: no-store\r\nx-request-id: {id}\r\ncontent-length: {}\r\n\
          connection: close\r\n\r\n{body}",
         status.as_u16(),

@@ -32,6 +32,7 @@ fn a_request_has_one_valid_host() {
             "{hosts:?}"
         );
         if expected == 400 {
+            assert!(answer.contains("\r\ndate: "), "{answer}");
             assert!(
                 answer.contains("urn:wiregate:http_request_error"),
                 "{answer}"
