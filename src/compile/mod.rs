@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use wiregate_sdk::build::{Kept, Task};
+use wiregate_sdk::types::Size;
 use wiregate_sdk::value::{Node, Place, Problem, Value, decode_partly};
 use wiregate_sdk::{Chain, Clock, Registry};
 
@@ -149,6 +150,19 @@ fn check_document(config: &Config, source: &Value, problems: &mut Vec<Problem>) 
     }
     check_listeners(&config.listeners, problems);
     check_names(source, problems);
+    check_head(config, source, problems);
+}
+
+/// A head fits what reads it behind the limit, and is large enough for what clients send.
+fn check_head(config: &Config, source: &Value, problems: &mut Vec<Problem>) {
+    let head = config.limits.head;
+    if (Size::kib(1)..=Size::mib(1)).contains(&head) {
+        return;
+    }
+    let value = source.get("limits").and_then(|limits| limits.get("head"));
+    let place = value.map_or(&source.place, |value| &value.place);
+    let message = format!("expected 1KiB to 1MiB, found {head}");
+    problems.push(Problem::new(place.clone(), message));
 }
 
 /// The name of a route is shown everywhere: nothing that may be a secret can be in it.

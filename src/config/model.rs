@@ -86,7 +86,13 @@ pub struct Limits {
     pub body_memory: Size,
     /// How long a client may take over a body that a filter waits for; 408 beyond.
     pub body_deadline: Period,
-    /// How long an idle client connection stays open.
+    /// The largest head that an HTTP/1.1 request may have, its first line included: 1KiB to 1MiB;
+    /// 431 beyond, or 414 where the first line alone is larger. There may be 100 fields in it.
+    pub head: Size,
+    /// How long a client may take over the head of an HTTP/1.1 request, from its first byte to its
+    /// last; 408 beyond.
+    pub head_deadline: Period,
+    /// How long a client connection stays open while nothing of a request arrives.
     pub idle: Period,
     /// How long a client may take to accept a piece of a response; its connection (HTTP/1.1) or
     /// stream (HTTP/2) is cut then.
@@ -103,6 +109,8 @@ impl Default for Limits {
             buffered_body: Size::mib(16),
             body_memory: Size::mib(256),
             body_deadline: Period::seconds(30),
+            head: Size::kib(32),
+            head_deadline: Period::seconds(10),
             idle: Period::seconds(60),
             client_write: Period::seconds(60),
             drain: Period::seconds(30),

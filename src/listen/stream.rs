@@ -21,6 +21,8 @@ use tokio::net::TcpStream;
 
 /// Writes are gathered up to this many bytes.
 const GATHERED: usize = 4096;
+/// The room for gathered writes that an idle connection keeps.
+const KEPT: usize = 1024;
 /// What every HTTP/2 connection begins with is this long (RFC 9113, 3.4).
 const PREFACE: usize = 24;
 
@@ -36,26 +38,9 @@ pub struct Connection {
     first: [u8; PREFACE],
     first_start: usize,
     first_end: usize,
-    instead: Option<Instead>,
-}
-
-/// Says what to write in place of these bytes, where it is not them.
-pub struct Instead(Box<Ask>);
-
-type Ask = dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync;
-
-impl std::fmt::Debug for Instead {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Instead")
-    }
 }
 
 impl Connection {
-    /// Asks this about each piece before it is written.
-    pub fn ask(&mut self, instead: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync + 'static) {
-        self.instead = Some(Instead(Box::new(instead)));
-    }
-
     /// A connection over a socket that was just accepted.
     pub fn new(socket: TcpStream, peer: std::net::SocketAddr) -> Self {
         let digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
@@ -70,21 +55,38 @@ impl Connection {
             first: [0; PREFACE],
             first_start: 0,
             first_end: 0,
-            instead: None,
         }
     }
 
     /// Whether it begins with HTTP/2's preface: looks at no more bytes than it takes to tell.
     pub async fn begins_http2(&mut self) -> io::Result<bool> {
-        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-        while self.first_end < PREFACE && preface.starts_with(&self.first[..self.first_end]) {
-            let read = self.socket.read(&mut self.first[self.first_end..]).await?;
-            if read == 0 {
-                break;
+        loop {
+            if let Some(told) = self.look_for_http2().await? {
+                return Ok(told);
             }
+        }
+    }
+
+    /// Reads once at the connection's beginning; returns whether it begins with HTTP/2's preface,
+    /// as soon as that can be told.
+    pub async fn look_for_http2(&mut self) -> io::Result<Option<bool>> {
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        let mut ended = false;
+        if self.first_end < PREFACE && preface.starts_with(&self.first[..self.first_end]) {
+            let read = self.socket.read(&mut self.first[self.first_end..]).await?;
+            ended = read == 0;
             self.first_end += read;
         }
-        Ok(self.first == *preface)
+        let undecided =
+            self.first_end < PREFACE && preface.starts_with(&self.first[..self.first_end]);
+        Ok((ended || !undecided).then(|| self.first == *preface))
+    }
+
+    /// Gives room back while nothing is to be written.
+    pub fn rest(&mut self) {
+        if self.gathered.is_empty() && self.gathered.capacity() > KEPT {
+            self.gathered = Vec::new();
+        }
     }
 
     fn poll_send_gathered(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -124,10 +126,6 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if let Some(other) = self.instead.as_ref().and_then(|Instead(ask)| ask(bytes)) {
-            self.gathered.extend_from_slice(&other);
-            return Poll::Ready(Ok(bytes.len()));
-        }
         if self.gathered.len() + bytes.len() > GATHERED {
             ready!(self.poll_send_gathered(cx))?;
         }

@@ -96,7 +96,6 @@ impl Context {
     /// A request has arrived.
     pub(super) fn arrive(shared: &Arc<Shared>, session: &Session) -> Box<Self> {
         let peer = connection::current();
-        peer.busy();
         let head = session.req_header();
         let now = shared.clock.now();
         let snapshot = shared.live.load_full();
@@ -154,8 +153,8 @@ impl Context {
             received: session.body_bytes_read() as u64,
         };
         self.tell(&traffic);
-        if self.end.reusable {
-            self.peer.keep(session);
+        if self.end.reusable && session.get_keepalive().is_some() {
+            self.peer.goes_on();
         }
     }
 
@@ -165,7 +164,6 @@ impl Context {
             return;
         }
         let now = self.shared.clock.instant();
-        self.peer.idle(now);
         let duration = now - self.exchange.now.instant;
         let route = self.route.map(|position| &self.snapshot.routes[position]);
         if let Some(route) = route {

@@ -1,10 +1,13 @@
 //! One connection's conversation with the gateway: which protocol it speaks, and until when.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pingora_core::apps::ServerApp;
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
+use tokio::time::Instant;
 
 use super::connection::{PEER, Peer};
 use super::{Engine, Shared};
@@ -29,25 +32,39 @@ impl Conversation {
 
     /// Talks until one side has had enough.
     pub async fn hold(self: &Arc<Self>, mut connection: Connection, shutdown: &ShutdownWatch) {
+        let Some((http2, begun)) = self.first_words(&mut connection, shutdown).await else {
+            return; // without a word for too long, or gone
+        };
+        if http2 {
+            drop(self.process_new(Box::new(connection), shutdown).await);
+        } else {
+            PEER.scope(self.peer.clone(), self.http1(connection, begun, shutdown))
+                .await;
+        }
+    }
+
+    /// Whether the client speaks HTTP/2, and when its first byte came. One that stops in the middle
+    /// of what could become HTTP/2's preface is taken for one that speaks HTTP/1.1, and late.
+    async fn first_words(
+        &self,
+        connection: &mut Connection,
+        shutdown: &ShutdownWatch,
+    ) -> Option<(bool, Option<Instant>)> {
         let mut stop = shutdown.clone();
-        let silent = async {
+        let mut begun = None;
+        let mut silent = pin!(tokio::time::sleep(self.peer.idle));
+        loop {
             tokio::select! {
-                () = tokio::time::sleep(self.peer.idle) => {}
-                _ = stop.wait_for(|stop| *stop) => {}
+                biased;
+                told = connection.look_for_http2() => if let Some(http2) = told.ok()? {
+                    return Some((http2, begun));
+                },
+                () = &mut silent => return begun.map(|begun| (false, Some(begun))),
+                _ = stop.wait_for(|stop| *stop), if begun.is_none() => return None,
             }
-        };
-        let first = tokio::select! {
-            biased;
-            first = connection.begins_http2() => first,
-            () = silent => return, // without a word for too long
-        };
-        match first {
-            Ok(true) => drop(self.process_new(Box::new(connection), shutdown).await),
-            Ok(false) => {
-                PEER.scope(self.peer.clone(), self.http1(connection, shutdown))
-                    .await
-            }
-            Err(_) => {} // the client has gone
+            let now = Instant::now();
+            let deadline: Duration = self.shared.live.load().settings.limits.head_deadline.into();
+            silent.as_mut().reset(*begun.get_or_insert(now) + deadline);
         }
     }
 }

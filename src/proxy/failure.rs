@@ -1,5 +1,7 @@
 //! What Pingora's errors mean: a status, and one of the words of RFC 9209, 2.3.
 
+use std::io;
+
 use http::StatusCode;
 use pingora_error::{Error, ErrorSource, ErrorType};
 
@@ -55,6 +57,10 @@ fn downstream(error: &Error) -> Failure {
             status: Some(StatusCode::REQUEST_TIMEOUT),
             reason: "body_timeout",
         },
+        E::ReadError if is_malformed(error) => Failure {
+            status: Some(StatusCode::BAD_REQUEST),
+            reason: "http_request_error",
+        },
         E::WriteError | E::ReadError | E::ConnectionClosed | E::WriteTimedout => Failure {
             status: None,
             reason: "client_gone",
@@ -64,6 +70,12 @@ fn downstream(error: &Error) -> Failure {
             reason: "http_request_error",
         },
     }
+}
+
+/// Whether the client's bytes came, but break the rules of a body.
+fn is_malformed(error: &Error) -> bool {
+    (error.root_cause().downcast_ref::<io::Error>())
+        .is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
 }
 
 fn internal(error: &Error) -> Failure {

@@ -10,6 +10,8 @@ use http::{Request, Response, StatusCode, request, response};
 use pingora_http::{RequestHeader, ResponseHeader};
 use wiregate_sdk::Reply;
 
+const KEEP_ALIVE: &str = "keep-alive";
+const PROXY_CONNECTION: &str = "proxy-connection";
 /// The fields that the gateway adds to a request: `x-forwarded-*`, and one more.
 const ADDED_TO_REQUEST: usize = 4;
 /// The fields that the gateway adds to a response: id, date, connection, and one more.
@@ -22,6 +24,7 @@ const ADDED_TO_RESPONSE: usize = 4;
 /// # Errors
 /// A 400, where one of them is what frames or directs the request.
 pub(super) fn settle_connection(head: &mut RequestHeader) -> Result<(), Reply> {
+    settle_upgrade(head);
     let Some(value) = head.headers.get(header::CONNECTION) else {
         return Ok(());
     };
@@ -55,6 +58,40 @@ pub(super) fn settle_connection(head: &mut RequestHeader) -> Result<(), Reply> {
         _ => drop(head.remove_header(&header::CONNECTION)),
     }
     Ok(())
+}
+
+/// A request with a body asks for no other protocol: it would be open where the body ends and the
+/// other protocol begins. A server may ignore `Upgrade` at any time (RFC 9110, 7.8).
+fn settle_upgrade(head: &mut RequestHeader) {
+    let has_body = head.headers.contains_key(header::TRANSFER_ENCODING)
+        || (head.headers.get(header::CONTENT_LENGTH)).is_some_and(|length| length != "0");
+    if has_body {
+        head.remove_header(&header::UPGRADE);
+    }
+}
+
+/// Takes out of a response what is for the hop from the endpoint alone: fields that `Connection`
+/// names, and those that always are (RFC 9110, 7.6.1). What frames the response stays, whatever
+/// `Connection` says.
+pub(super) fn settle_response(head: &mut ResponseHeader) {
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        return;
+    }
+    let values = head.headers.get_all(header::CONNECTION).iter();
+    let named: Vec<HeaderName> = values
+        .filter(|value| value != &"keep-alive" && value != &"close") // what nearly all say
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(|name| ![header::CONTENT_LENGTH, header::TRANSFER_ENCODING].contains(name))
+        .collect();
+    for name in &named {
+        head.remove_header(name);
+    }
+    for name in [KEEP_ALIVE, PROXY_CONNECTION] {
+        head.remove_header(name);
+    }
+    head.remove_header(&header::CONNECTION);
+    head.remove_header(&header::UPGRADE);
 }
 
 fn drop_nominated(head: &mut RequestHeader, option: &[u8]) -> Result<(), Reply> {
@@ -138,6 +175,50 @@ mod tests {
             head.insert_header("Connection", wrong).unwrap();
             let refused = settle_connection(&mut head).unwrap_err();
             assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_response_loses_what_was_for_its_hop() {
+        let mut head = ResponseHeader::build(200, None).unwrap();
+        head.append_header("Connection", "close, X-Own").unwrap();
+        head.append_header("Connection", "content-length,,a b")
+            .unwrap();
+        for name in [
+            "X-Own",
+            "Keep-Alive",
+            "Proxy-Connection",
+            "Upgrade",
+            "X-Third",
+        ] {
+            head.insert_header(name, "1").unwrap();
+        }
+        head.insert_header("Content-Length", "0").unwrap();
+        settle_response(&mut head);
+        let mut left: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["content-length", "x-third"]);
+
+        let mut head = ResponseHeader::build(101, None).unwrap();
+        head.insert_header("Connection", "upgrade").unwrap();
+        head.insert_header("Upgrade", "websocket").unwrap();
+        settle_response(&mut head);
+        assert_eq!(head.headers.len(), 2);
+    }
+
+    #[test]
+    fn a_body_leaves_no_room_for_another_protocol() {
+        for (field, value, kept) in [
+            ("content-length", "1", false),
+            ("content-length", "0", true),
+            ("transfer-encoding", "chunked", false),
+            ("x-own", "1", true),
+        ] {
+            let mut head = RequestHeader::build("GET", b"/", None).unwrap();
+            head.insert_header("Upgrade", "websocket").unwrap();
+            head.insert_header(field, value).unwrap();
+            assert!(settle_connection(&mut head).is_ok());
+            assert_eq!(head.headers.contains_key("upgrade"), kept, "{field}");
         }
     }
 

@@ -1,84 +1,82 @@
-//! What is no request at all.
-//!
-//! Pingora answers a head that it cannot parse by itself, before any hook, with a bare 400. The
-//! connection tells this piece from all others, since no exchange is under way, and writes the
-//! gateway's own reply in its place; the conversation then counts and logs it.
+//! The reply to what is no request at all: it reaches no route and no filter.
 
-use std::sync::OnceLock;
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
-use http::{Method, StatusCode};
+use http::Method;
+use pingora_core::protocols::http::date::get_cached_date;
 use serde_json::json;
 
 use super::connection::Peer;
 use super::{Shared, request};
+use crate::listen::http1::{Gate, Refused};
 use crate::observe::access_log::{Entry, Target};
 
-/// How Pingora's own answer begins.
-const BARE: &[u8] = b"HTTP/1.1 400 ";
-const REASON: &str = "http_request_error";
+/// Answers, counts and logs what is no request. The connection ends with it.
+pub(super) async fn answer(shared: &Shared, peer: &Peer, gate: &mut Gate, refused: &Refused) {
+    let id = request::new_id(SystemTime::now());
+    let reply = reply(refused, &id);
+    tell(shared, peer, refused, id);
+    let patience: Duration = shared.live.load().settings.limits.client_write.into();
+    // A client that does not read its reply goes without.
+    let _ = tokio::time::timeout(patience, gate.write(&reply)).await;
+}
 
-/// The id of the reply to what was no request; a connection ends with it.
-#[derive(Debug, Default)]
-pub(super) struct Malformed(OnceLock<Box<str>>);
+fn reply(refused: &Refused, id: &str) -> Vec<u8> {
+    let Refused {
+        status,
+        reason,
+        detail,
+    } = refused;
+    let title = status.canonical_reason().unwrap_or("Unknown");
+    let body = json!({
+        "type": format!("urn:wiregate:{reason}"),
+        "title": title,
+        "status": status.as_u16(),
+        "detail": detail,
+        "instance": format!("urn:request:{id}"),
+    });
+    let body = format!("{body}\n");
+    let date = get_cached_date();
+    let date = date.to_str().unwrap_or_default();
+    format!(
+        "HTTP/1.1 {} {title}\r\ndate: {date}\r\ncontent-type: application/problem+json\r\n\
+         cache-control: no-store\r\nx-request-id: {id}\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n{body}",
+        status.as_u16(),
+        body.len()
+    )
+    .into_bytes()
+}
 
-impl Malformed {
-    /// The reply in place of these bytes, where they are Pingora's own answer.
-    pub(super) fn instead_of(&self, bytes: &[u8]) -> Option<Vec<u8>> {
-        if !bytes.starts_with(BARE) {
-            return None;
-        }
-        let id = self.0.get_or_init(|| request::new_id(SystemTime::now()));
-        let body = json!({
-            "type": format!("urn:wiregate:{REASON}"),
-            "title": "Bad Request",
-            "status": 400,
-            "detail": "this is no valid HTTP request",
-            "instance": format!("urn:request:{id}"),
-        });
-        let body = format!("{body}\n");
-        let reply = format!(
-            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n\
-             cache-control: no-store\r\nx-request-id: {id}\r\ncontent-length: {}\r\n\
-             connection: close\r\n\r\n{body}",
-            body.len()
-        );
-        Some(reply.into_bytes())
-    }
-
-    /// Counts and logs it, where there was one.
-    pub(super) fn tell(&self, shared: &Shared, peer: &Peer) {
-        let Some(id) = self.0.get() else {
-            return;
-        };
-        let no_method = Method::from_bytes(b"-").unwrap_or_default();
-        let status = StatusCode::BAD_REQUEST;
-        let metrics = &shared.live.load().unrouted;
-        metrics.begin();
-        metrics.end(&no_method, Some(status), Duration::ZERO);
-        if let Some(log) = &**shared.access_log.load() {
-            log.write(Entry {
-                time: SystemTime::now(),
-                request_id: id.clone(),
-                client: peer.address.ip(),
-                method: no_method,
-                target: Target::default(),
-                host: None,
-                protocol: "HTTP/1.1",
-                route: None,
-                upstream: None,
-                endpoint: None,
-                status: Some(status.as_u16()),
-                bytes_in: 0,
-                bytes_out: 0,
-                duration: Duration::ZERO,
-                upstream_time: None,
-                attempts: 0,
-                identity: None,
-                refused_by: None,
-                error: Some(REASON),
-                detail: None,
-            });
-        }
-    }
+fn tell(shared: &Shared, peer: &Peer, refused: &Refused, id: Box<str>) {
+    let no_method = Method::from_bytes(b"-").unwrap_or_default();
+    let metrics = &shared.live.load().unrouted;
+    metrics.begin();
+    metrics.end(&no_method, Some(refused.status), Duration::ZERO);
+    let Some(log) = &**shared.access_log.load() else {
+        return;
+    };
+    log.write(Entry {
+        time: SystemTime::now(),
+        request_id: id,
+        client: peer.address.ip(),
+        method: no_method,
+        target: Target::default(),
+        host: None,
+        protocol: "HTTP/1.1",
+        route: None,
+        upstream: None,
+        endpoint: None,
+        status: Some(refused.status.as_u16()),
+        bytes_in: 0,
+        bytes_out: 0,
+        duration: Duration::ZERO,
+        upstream_time: None,
+        attempts: 0,
+        identity: None,
+        refused_by: None,
+        error: Some(refused.reason),
+        detail: Some(Cow::into_owned(refused.detail.clone()).into()),
+    });
 }

@@ -59,7 +59,9 @@ impl Context {
         heads::settle_connection(session.req_header_mut())?;
         let head = session.req_header();
         if head.method == Method::CONNECT {
-            // There are no tunnels here (RFC 9110, 9.3.6).
+            // There are no tunnels here (RFC 9110, 9.3.6). Bytes that were meant for one must not
+            // become a request.
+            session.set_keepalive(None);
             return Err(
                 Reply::problem(StatusCode::METHOD_NOT_ALLOWED, "http_request_denied")
                     .detail("CONNECT is not served")

@@ -31,7 +31,10 @@ impl Context {
         }
         self.answered(status);
         self.end.origin = Origin::Upstream;
-        if status != StatusCode::SWITCHING_PROTOCOLS {
+        heads::settle_response(head);
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            self.peer.lent.becomes_tunnel();
+        } else {
             heads::lighten_response(head);
         }
         if let Some(position) = self.route
@@ -50,9 +53,10 @@ impl Context {
             self.frame_response(session, head)?;
         }
         if session.req_header().version < Version::HTTP_11 {
-            // Such a client knows no chunks: the body ends with the connection (RFC 9112, 6.3).
-            let unknown = head.remove_header(&header::TRANSFER_ENCODING).is_some();
-            if unknown && !head.headers.contains_key(header::CONTENT_LENGTH) {
+            // Such a client knows no chunks: without a length, the body ends with the connection
+            // (RFC 9112, 6.3).
+            head.remove_header(&header::TRANSFER_ENCODING);
+            if !head.headers.contains_key(header::CONTENT_LENGTH) && !self.is_bodiless(head) {
                 session.set_keepalive(None);
             }
         }
@@ -61,13 +65,18 @@ impl Context {
         Ok(())
     }
 
+    /// Whether nothing can follow this head (RFC 9112, 6.3).
+    fn is_bodiless(&self, head: &ResponseHeader) -> bool {
+        self.exchange.method == Method::HEAD
+            || head.status == StatusCode::NO_CONTENT
+            || head.status == StatusCode::NOT_MODIFIED
+            || head.status == StatusCode::SWITCHING_PROTOCOLS
+    }
+
     /// The body's framing follows from what filters will do to it.
     fn frame_response(&mut self, session: &Session, head: &mut ResponseHeader) -> Result<()> {
         self.response_claim = Chain::response_claim(&self.slots);
-        let bodiless = self.exchange.method == Method::HEAD
-            || head.status == StatusCode::NO_CONTENT
-            || head.status == StatusCode::NOT_MODIFIED
-            || head.status == StatusCode::SWITCHING_PROTOCOLS;
+        let bodiless = self.is_bodiless(head);
         if self.response_claim == Claim::Rewrite {
             head.remove_header(&header::CONTENT_LENGTH);
             head.remove_header(&header::ACCEPT_RANGES);

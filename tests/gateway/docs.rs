@@ -196,6 +196,8 @@ fn defaults() -> BTreeMap<String, String> {
         buffered_body,
         body_memory,
         body_deadline,
+        head,
+        head_deadline,
         idle,
         client_write,
         drain,
@@ -204,6 +206,8 @@ fn defaults() -> BTreeMap<String, String> {
     add("limits.buffered_body", &buffered_body);
     add("limits.body_memory", &body_memory);
     add("limits.body_deadline", &body_deadline);
+    add("limits.head", &head);
+    add("limits.head_deadline", &head_deadline);
     add("limits.idle", &idle);
     add("limits.client_write", &client_write);
     add("limits.drain", &drain);

@@ -12,6 +12,7 @@ mod filters;
 mod generated;
 mod hardening;
 mod harness;
+mod http1;
 mod links;
 mod observe;
 mod process;

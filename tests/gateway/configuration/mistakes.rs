@@ -16,6 +16,10 @@ pub(super) fn mistakes() -> Vec<Mistake> {
             &["error: expected ", "found `5`", "w.yaml:4:18"],
         ),
         (
+            with("limits: { head: 2MiB }"),
+            &["expected 1KiB to 1MiB, found 2MiB", "w.yaml:4:17"],
+        ),
+        (
             with("route: []"),
             &[
                 "unknown key `route`",

@@ -1,0 +1,223 @@
+//! HTTP/1.1 between a client's connection and Pingora: one message at a time, checked first.
+//!
+//! Pingora's session gets a stream that holds one request and no more. What the client sends
+//! behind it (further requests, the end of its side) waits here until the response has left.
+//! Between two requests there is no session, and next to no memory is held.
+
+mod authority;
+mod chunked;
+mod head;
+mod message;
+mod passing;
+mod refused;
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+
+use super::stream::Connection;
+use chunked::Chunks;
+pub use head::MOST_FIELDS;
+pub use message::{Lent, Message};
+pub use refused::Refused;
+
+/// How much is read at a time, on the stack.
+const PIECE: usize = 8 * 1024;
+/// The room for bytes that an idle connection keeps, so that small heads need no new one each.
+const KEPT: usize = 512;
+/// How long, and for how many bytes, a client that still sends may take to read the last reply.
+const LINGER: Duration = Duration::from_secs(2);
+const MOST_LINGERED: usize = 16 * 1024 * 1024;
+
+/// How the rest of the message that is passing is framed.
+#[derive(Debug)]
+enum Body {
+    /// Nothing is left: whatever comes belongs to the next message.
+    Done,
+    /// This many bytes are left.
+    Length(u64),
+    /// A chunked body.
+    Chunked(Box<Chunks>),
+    /// It broke the rules: nothing that comes can be told from the next message.
+    Broken,
+}
+
+impl Body {
+    fn of_length(length: u64) -> Self {
+        match length {
+            0 => Self::Done,
+            length => Self::Length(length),
+        }
+    }
+
+    fn chunked() -> Self {
+        Self::Chunked(Box::default())
+    }
+}
+
+/// A client's connection, and what of it may pass.
+#[derive(Debug)]
+pub struct Gate {
+    connection: Connection,
+    /// What was read; from `start` on it has not passed yet.
+    bytes: Vec<u8>,
+    start: usize,
+    /// How many of the waiting bytes are known to hold no end of a head.
+    looked_at: usize,
+    /// Whether the client has ended its side.
+    ended: bool,
+    /// How many bytes of the head have not passed yet.
+    head: usize,
+    body: Body,
+}
+
+impl Gate {
+    /// A gate on a connection.
+    pub fn new(connection: Connection) -> Self {
+        Self {
+            connection,
+            bytes: Vec::new(),
+            start: 0,
+            looked_at: 0,
+            ended: false,
+            head: 0,
+            body: Body::Done,
+        }
+    }
+
+    /// Whether the last message has passed whole, so that the next one begins here.
+    pub fn is_between(&self) -> bool {
+        self.head == 0 && matches!(self.body, Body::Done)
+    }
+
+    /// Whether some of the next head has arrived.
+    pub fn has_begun(&self) -> bool {
+        self.start < self.bytes.len()
+    }
+
+    /// Waits for a whole head that may go on, of at most this many bytes. `None` is a client that
+    /// has ended, or gone, between two messages.
+    pub fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: usize,
+    ) -> Poll<Option<Result<(), Refused>>> {
+        loop {
+            self.skip_empty_lines();
+            if self.has_begun() {
+                match self.take_head(limit) {
+                    Ok(false) => {}
+                    Ok(true) => return Poll::Ready(Some(Ok(()))),
+                    Err(refused) => return Poll::Ready(Some(Err(refused))),
+                }
+            }
+            if self.ended {
+                let cut = self.has_begun().then(|| Err(Refused::cut()));
+                return Poll::Ready(cut);
+            }
+            match self.poll_fill(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(None),
+                Poll::Pending => {
+                    self.rest();
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Empty lines in front of a request are no part of it (RFC 9112, 2.2).
+    fn skip_empty_lines(&mut self) {
+        while self.bytes[self.start..].starts_with(b"\r\n") {
+            self.take(2);
+            self.looked_at = 0;
+        }
+    }
+
+    fn take_head(&mut self, limit: usize) -> Result<bool, Refused> {
+        let waiting = &self.bytes[self.start..];
+        let within = &waiting[..waiting.len().min(limit)];
+        let Some(end) = head::end(within, &mut self.looked_at)? else {
+            if waiting.len() >= limit {
+                return Err(Refused::large(limit, within.contains(&b'\n')));
+            }
+            return Ok(false);
+        };
+        let parsed = head::parse(&within[..end])?;
+        self.looked_at = 0;
+        self.head = end;
+        self.body = parsed.body;
+        if let Some(instead) = parsed.instead {
+            self.head = instead.len();
+            let range = self.start..self.start + end;
+            self.bytes.splice(range, instead);
+        }
+        Ok(true)
+    }
+
+    /// Reads once. The room is on the stack, so that a connection that waits holds none.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut room = [const { MaybeUninit::<u8>::uninit() }; PIECE];
+        let mut piece = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut self.connection).poll_read(cx, &mut piece))?;
+        if piece.filled().is_empty() {
+            self.ended = true;
+        }
+        if self.start > 0 {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+        self.bytes.extend_from_slice(piece.filled());
+        Poll::Ready(Ok(()))
+    }
+
+    fn take(&mut self, count: usize) {
+        self.start += count;
+        if self.start == self.bytes.len() {
+            self.bytes.clear();
+            self.start = 0;
+        }
+    }
+
+    /// Gives room back while nothing is to be done.
+    fn rest(&mut self) {
+        if self.bytes.is_empty() && self.bytes.capacity() > KEPT {
+            self.bytes = Vec::new();
+        }
+        self.connection.rest();
+    }
+
+    /// Writes a last reply.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub async fn write(&mut self, reply: &[u8]) -> io::Result<()> {
+        self.connection.write_all(reply).await?;
+        self.connection.flush().await
+    }
+
+    /// Ends the connection. A client that may still be sending is read from for a moment: were the
+    /// connection closed over unread bytes, the client could lose the reply (RFC 9112, 9.6).
+    pub async fn close(mut self: Box<Self>) {
+        let clean = self.is_between() && (!self.has_begun() || self.ended);
+        let end = async {
+            if self.connection.shutdown().await.is_err() || clean || self.ended {
+                return;
+            }
+            let mut most = MOST_LINGERED;
+            while most > 0 {
+                self.bytes.clear();
+                self.start = 0;
+                if std::future::poll_fn(|cx| self.poll_fill(cx)).await.is_err() || self.ended {
+                    return;
+                }
+                most = most.saturating_sub(self.bytes.len());
+            }
+        };
+        let _ = tokio::time::timeout(LINGER, end).await;
+    }
+}
