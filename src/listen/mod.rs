@@ -1,5 +1,6 @@
 //! Listening sockets, and the loop that accepts connections from them.
 
+pub mod http2;
 pub mod stream;
 
 use std::io;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use pingora_core::apps::ServerApp;
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 
@@ -42,7 +41,7 @@ impl Conversation {
             () = silent => return, // without a word for too long
         };
         match first {
-            Ok(true) => drop(self.process_new(Box::new(connection), shutdown).await),
+            Ok(true) => self.http2(connection, shutdown).await,
             Ok(false) => {
                 PEER.scope(self.peer.clone(), self.http1(connection, shutdown))
                     .await

@@ -7,6 +7,7 @@ mod context;
 mod conversation;
 mod failure;
 mod forward;
+mod grpc;
 mod heads;
 mod http1;
 mod http2;
