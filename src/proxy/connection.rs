@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use pingora_core::protocols::http::ServerSession;
+use pingora_core::server::ShutdownWatch;
 use pingora_proxy::Session;
 use tokio::time::Sleep;
 
@@ -29,6 +30,8 @@ pub struct Peer {
     pub no_route: Arc<str>,
     /// How long it may idle.
     pub idle: Duration,
+    /// Tells when the gateway is to stop, once the conversation has begun.
+    pub(super) stop: OnceLock<ShutdownWatch>,
     pub(super) activity: Activity,
     pub(super) malformed: Malformed,
     kept: Mutex<Option<Box<ServerSession>>>,
@@ -81,6 +84,7 @@ impl Peer {
             address,
             no_route: "".into(),
             idle,
+            stop: OnceLock::new(),
             activity: Activity::new(),
             malformed: Malformed::default(),
             kept: Mutex::default(),

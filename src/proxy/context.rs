@@ -14,6 +14,7 @@ use wiregate_sdk::{Client, Exchange, Origin, Outcome, Reply};
 
 use super::connection::{self, Peer};
 use super::replay::Slot;
+use super::websocket::Patience;
 use super::{Shared, budget::Share};
 use crate::compile::{Route, Snapshot};
 use crate::upstream::Upstream;
@@ -55,6 +56,8 @@ pub(super) struct Body {
     pub(super) share: Option<Share>,
     /// Where the client's connection comes back to after its stand-in.
     pub(super) lent: Option<Slot>,
+    /// How long the answer to a request for a WebSocket may take.
+    pub(super) upgrade: Option<Patience>,
 }
 
 /// The attempts to reach an endpoint.

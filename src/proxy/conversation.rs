@@ -28,6 +28,8 @@ impl Conversation {
 
     /// Talks until one side has had enough.
     pub async fn hold(self: &Arc<Self>, mut connection: Connection, shutdown: &ShutdownWatch) {
+        // A conversation is held once.
+        let _ = self.peer.stop.set(shutdown.clone());
         let mut stop = shutdown.clone();
         let silent = async {
             tokio::select! {

@@ -30,7 +30,7 @@ impl Context {
     ///
     /// # Errors
     /// A 503 where no endpoint is healthy, a 504 where no time is left.
-    pub(super) fn begin_attempt(&mut self, _session: &Session) -> Result<Box<HttpPeer>> {
+    pub(super) fn begin_attempt(&mut self, session: &mut Session) -> Result<Box<HttpPeer>> {
         let left = self.time_left()?;
         let Some(upstream) = self.attempts.upstream.clone() else {
             return Err(self.fault(Reply::problem(
@@ -54,7 +54,9 @@ impl Context {
                 *timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));
             }
         }
-        self.attempts.tried.push(choice.position);
+        let position = choice.position;
+        self.settle_upgrade(session, &mut peer.options);
+        self.attempts.tried.push(position);
         self.attempts.made += 1;
         self.attempts.started = Some(self.shared.clock.instant());
         self.attempts.open = true;

@@ -17,6 +17,7 @@ mod replay;
 mod request;
 mod responder;
 mod response;
+mod websocket;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -164,6 +164,10 @@ impl Context {
         }
         let limits = &self.snapshot.settings.limits;
         Client::new(session, &mut self.body, &self.shared, limits).charge(chunk.data.len())?;
+        if chunk.data.is_empty() && session.is_upgrade_req() {
+            self.body.bytes = None; // a tunnel needs no replay
+            return Ok(());
+        }
         self.body.bytes = Some(chunk.data.clone());
         self.body.lent = Some(replay::lend(session, chunk.data));
         Ok(())
