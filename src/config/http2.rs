@@ -47,7 +47,7 @@ pub struct Http2 {
     pub window_updates: Rate,
     /// DATA frames that bring nothing: no byte, and not the end of the body.
     pub empty_data: Rate,
-    /// Streams that the client opens and resets, beyond one for each that it does not reset.
+    /// RST_STREAM frames, beyond one for each response that the client was sent to its end.
     pub resets: Rate,
     /// Frames of types that HTTP/2 does not know.
     pub unknown_frames: Rate,
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn refuses_sizes_that_http2_cannot_have() {
         for (text, least) in [
-            (r#"{"stream_window": "1KiB"}"#, "expected a size from 65535B to 2147483647B"),
+            (r#"{"stream_window": "1KiB"}"#, "expected a size from 65535"),
             (r#"{"connection_window": "4GiB"}"#, "expected a size from"),
             (r#"{"header_list": 0}"#, "expected a size from 1KiB to 1MiB"),
             (r#"{"send_buffer": 1}"#, "expected a size from 16KiB to 64MiB"),

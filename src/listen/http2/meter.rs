@@ -74,17 +74,17 @@ impl Allowance {
         self.left = (self.left + amount).min(self.most);
     }
 
-    /// Takes from it; `false` where there is not enough. The clock is read only where it decides.
-    fn spend(&mut self, amount: f64, now: impl FnOnce() -> Instant) -> bool {
-        if self.left < amount {
+    /// Takes one; `false` where there is none. The clock is read only where it decides.
+    fn spend(&mut self, now: impl FnOnce() -> Instant) -> bool {
+        if self.left < 1.0 {
             let now = now();
             let share = (now - self.since).as_secs_f64() / self.per.as_secs_f64();
             self.earn(share * self.most);
             self.since = now;
         }
-        let enough = self.left >= amount;
+        let enough = self.left >= 1.0;
         if enough {
-            self.left -= amount;
+            self.left -= 1.0;
         }
         enough
     }
@@ -148,19 +148,24 @@ impl Meter {
     /// The client was sent these bytes.
     pub fn sent(&mut self, bytes: &[u8]) {
         let (pings, window_updates) = (&mut self.pings, &mut self.window_updates);
+        let resets = &mut self.resets;
         self.sent.read(bytes, |part| {
-            if let Part::Head(head) = part
-                && head.kind == kind::DATA
-            {
+            let Part::Head(head) = part else {
+                return;
+            };
+            if head.kind == kind::DATA {
                 pings.earn(1.0);
                 window_updates.earn(WINDOW_UPDATES);
+            }
+            if matches!(head.kind, kind::DATA | kind::HEADERS) && head.has(flag::END_STREAM) {
+                resets.earn(1.0);
             }
         });
     }
 
     fn count(&mut self, head: Head, now: impl Fn() -> Instant) -> Result<(), Excess> {
         let ack = head.has(flag::ACK);
-        let (allowance, cost, excess) = match head.kind {
+        let (allowance, excess) = match head.kind {
             kind::HEADERS => {
                 self.headers(head);
                 return Ok(());
@@ -170,28 +175,26 @@ impl Meter {
                 let within = self.continuations <= self.most_continuations;
                 return within.then_some(()).ok_or(Excess::Continuations);
             }
-            kind::DATA if is_empty(head) => (&mut self.empty_data, 1.0, Excess::EmptyData),
-            kind::PING if !ack => (&mut self.pings, 1.0, Excess::Pings),
-            kind::SETTINGS if !ack => (&mut self.settings, 1.0, Excess::Settings),
+            kind::DATA if is_empty(head) => (&mut self.empty_data, Excess::EmptyData),
+            kind::PING if !ack => (&mut self.pings, Excess::Pings),
+            kind::SETTINGS if !ack => (&mut self.settings, Excess::Settings),
             kind::PRIORITY | kind::PRIORITY_UPDATE => {
-                (&mut self.priorities, 1.0, Excess::Priorities)
+                (&mut self.priorities, Excess::Priorities)
             }
-            kind::WINDOW_UPDATE => (&mut self.window_updates, 1.0, Excess::WindowUpdates),
-            // Its opening has earned one already.
-            kind::RST_STREAM => (&mut self.resets, 2.0, Excess::Resets),
+            kind::WINDOW_UPDATE => (&mut self.window_updates, Excess::WindowUpdates),
+            kind::RST_STREAM => (&mut self.resets, Excess::Resets),
             unknown if unknown > kind::LAST => {
-                (&mut self.unknown_frames, 1.0, Excess::UnknownFrames)
+                (&mut self.unknown_frames, Excess::UnknownFrames)
             }
             _ => return Ok(()),
         };
-        allowance.spend(cost, now).then_some(()).ok_or(excess)
+        allowance.spend(now).then_some(()).ok_or(excess)
     }
 
     fn headers(&mut self, head: Head) {
         self.continuations = 0;
         if head.stream > self.last_stream {
             self.last_stream = head.stream;
-            self.resets.earn(1.0);
             self.priorities.earn(PRIORITIES);
             self.window_updates.earn(WINDOW_UPDATES);
         }
@@ -202,4 +205,64 @@ impl Meter {
 fn is_empty(head: Head) -> bool {
     let least = usize::from(head.has(flag::PADDED));
     head.length <= least && !head.has(flag::END_STREAM)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use wiregate_sdk::types::Period;
+
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, stream: u8) -> [u8; 9] {
+        [0, 0, 0, kind, flags, 0, 0, 0, stream]
+    }
+
+    fn meter(change: impl FnOnce(&mut Http2, Rate)) -> Meter {
+        let mut limits = Http2::default();
+        change(&mut limits, Rate::new(NonZeroU32::new(2).unwrap(), Period::seconds(10)));
+        Meter::new(&limits, 0)
+    }
+
+    #[test]
+    fn an_allowance_comes_back_with_time() {
+        let mut meter = meter(|limits, rate| limits.pings = rate);
+        let start = Instant::now();
+        let mut ping = |after| {
+            let now = start + Duration::from_secs(after);
+            meter.received(&frame(kind::PING, 0, 0), || now)
+        };
+        assert_eq!((ping(0), ping(0)), (Ok(()), Ok(())));
+        assert_eq!(ping(1), Err(Excess::Pings));
+        assert_eq!(ping(7), Ok(()));
+        assert_eq!(ping(7), Err(Excess::Pings));
+        // No more comes back than there was.
+        assert_eq!((ping(100), ping(100)), (Ok(()), Ok(())));
+        assert_eq!(ping(100), Err(Excess::Pings));
+    }
+
+    #[test]
+    fn an_allowance_comes_back_with_the_traffic_that_it_belongs_to() {
+        let mut meter = meter(|limits, rate| (limits.pings, limits.resets) = (rate, rate));
+        let now = Instant::now;
+        for stream in 0..100 {
+            meter.sent(&frame(kind::DATA, flag::END_STREAM, stream));
+            let ping = meter.received(&frame(kind::PING, 0, 0), now);
+            let reset = meter.received(&frame(kind::RST_STREAM, 0, stream), now);
+            assert_eq!((ping, reset), (Ok(()), Ok(())));
+        }
+        for left in [Ok(()), Ok(()), Err(Excess::Resets)] {
+            assert_eq!(meter.received(&frame(kind::RST_STREAM, 0, 1), now), left);
+        }
+    }
+
+    #[test]
+    fn what_answers_the_gateway_is_not_counted() {
+        let mut meter = meter(|limits, rate| (limits.pings, limits.settings) = (rate, rate));
+        for kind in [kind::PING, kind::SETTINGS] {
+            let acks = frame(kind, flag::ACK, 0).repeat(100);
+            assert_eq!(meter.received(&acks, Instant::now), Ok(()));
+        }
+    }
 }
