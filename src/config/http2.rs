@@ -75,7 +75,10 @@ impl Default for Http2 {
     }
 }
 
-fn between<'de, D: Deserializer<'de>>(source: D, [least, most]: [u64; 2]) -> Result<Size, D::Error> {
+fn between<'de, D: Deserializer<'de>>(
+    source: D,
+    [least, most]: [u64; 2],
+) -> Result<Size, D::Error> {
     let size = Size::deserialize(source)?;
     if (least..=most).contains(&size.get()) {
         return Ok(size);
@@ -108,7 +111,10 @@ mod tests {
             (r#"{"stream_window": "1KiB"}"#, "expected a size from 65535"),
             (r#"{"connection_window": "4GiB"}"#, "expected a size from"),
             (r#"{"header_list": 0}"#, "expected a size from 1KiB to 1MiB"),
-            (r#"{"send_buffer": 1}"#, "expected a size from 16KiB to 64MiB"),
+            (
+                r#"{"send_buffer": 1}"#,
+                "expected a size from 16KiB to 64MiB",
+            ),
         ] {
             let problem = serde_json::from_str::<Http2>(text).unwrap_err().to_string();
             assert!(problem.contains(least), "{problem}");

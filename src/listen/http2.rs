@@ -1,6 +1,7 @@
 //! An HTTP/2 client's connection, metered below the protocol: what a client sends too much of is
 //! seen before it is worked on.
 
+mod fields;
 mod frames;
 mod meter;
 

@@ -255,7 +255,9 @@ fn has_body(session: &Session) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING)
         || headers
             .get(header::CONTENT_LENGTH)
-            .map_or(session.req_header().version == Version::HTTP_2, |length| length.as_bytes() != b"0")
+            .map_or(session.req_header().version == Version::HTTP_2, |length| {
+                length.as_bytes() != b"0"
+            })
 }
 
 /// The client's address as trusted proxies tell it: the last one in `X-Forwarded-For` that is

@@ -115,7 +115,11 @@ mod tests {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(text));
             is_call(&headers)
         };
-        for grpc in ["application/grpc", "application/grpc+proto", "application/grpc-web"] {
+        for grpc in [
+            "application/grpc",
+            "application/grpc+proto",
+            "application/grpc-web",
+        ] {
             assert!(call(grpc), "{grpc}");
         }
         assert!(!call("application/grpcs") && !call("application/json"));

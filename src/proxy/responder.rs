@@ -47,7 +47,10 @@ impl Context {
         if call {
             self.end.status = Some(head.status);
             let only = HttpTask::Header(Box::new(head), true);
-            session.downstream_session.response_duplex_vec(vec![only]).await?;
+            session
+                .downstream_session
+                .response_duplex_vec(vec![only])
+                .await?;
             linger(session).await;
             return Ok(());
         }
@@ -68,7 +71,10 @@ impl Context {
         let reply = self.take_reply();
         if has_begun(session) {
             let reason = reply.as_ref().and_then(Reply::reason);
-            let reason = self.end.error.get_or_insert(reason.unwrap_or(failure.reason));
+            let reason = self
+                .end
+                .error
+                .get_or_insert(reason.unwrap_or(failure.reason));
             let reply = failure.status.map(|status| Reply::problem(status, reason));
             return end_call(session, reply).await;
         }
@@ -85,7 +91,8 @@ impl Context {
         let read = self.body.lent.is_some() || session.is_body_done();
         self.return_connection(session);
         let answered = self.respond(session, reply, Origin::Gateway).await;
-        self.end.reusable = read && answered.is_ok() && session.req_header().version < Version::HTTP_2;
+        self.end.reusable =
+            read && answered.is_ok() && session.req_header().version < Version::HTTP_2;
         code
     }
 
@@ -204,7 +211,10 @@ async fn end_call(session: &mut Session, reply: Option<Reply>) -> u16 {
             trailers.insert(name, value);
         }
         // A client that is gone learns nothing.
-        let _ = session.downstream_session.write_response_trailers(trailers).await;
+        let _ = session
+            .downstream_session
+            .write_response_trailers(trailers)
+            .await;
     }
     0
 }

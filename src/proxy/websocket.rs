@@ -14,12 +14,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{StatusCode, Version, header};
+use http::{HeaderMap, StatusCode, Version, header};
 use pingora_core::protocols::ALPN;
 use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_core::server::ShutdownWatch;
 use pingora_core::upstreams::peer::PeerOptions;
 use pingora_error::{Error, Result};
+use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use tokio::time::{Instant, Sleep};
 
@@ -71,11 +72,19 @@ impl Context {
     }
 }
 
+/// Whether a 101 answers a request for it (RFC 9110, 15.2.2).
+pub(super) fn is_asked_for(session: &Session, head: &ResponseHeader) -> bool {
+    asks_for_websocket(session) && names_websocket(&head.headers)
+}
+
 fn asks_for_websocket(session: &Session) -> bool {
     let head = session.req_header();
-    head.version == Version::HTTP_11
-        && (head.headers.get(header::UPGRADE))
-            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    head.version == Version::HTTP_11 && names_websocket(&head.headers)
+}
+
+fn names_websocket(headers: &HeaderMap) -> bool {
+    (headers.get(header::UPGRADE))
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,7 +251,9 @@ impl Tunnel {
             if end <= Instant::now() {
                 return;
             }
-            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
             if timer.deadline() != end {
                 timer.as_mut().reset(end);
             }

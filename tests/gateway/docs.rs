@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Output;
 
-use wiregate::config::model::{Http2, Health, Limits, Retry, Timeouts, WeightedEndpoint};
+use wiregate::config::model::{Health, Http2, Limits, Retry, Timeouts, WeightedEndpoint};
 
 use super::fences::{Fence, fences};
 use super::harness::wiregate;

@@ -84,7 +84,12 @@ fn a_flood_of_each_kind_ends_its_connection_and_disturbs_nobody() {
         assert!(client.next().is_none(), "{kind}: it is closed");
         // Where `h2` has a bound of its own, it may be there first.
         ends += 1.0;
-        let own = |gateway| FLOODS.iter().map(|(kind, _)| ended(gateway, kind)).sum::<f64>();
+        let own = |gateway| {
+            FLOODS
+                .iter()
+                .map(|(kind, _)| ended(gateway, kind))
+                .sum::<f64>()
+        };
         until(&format!("{kind} is counted"), || {
             own(&gateway) + ended(&gateway, "too_much") == ends
         });
@@ -93,9 +98,13 @@ fn a_flood_of_each_kind_ends_its_connection_and_disturbs_nobody() {
     }
     let in_flight = || gateway.metric("wiregate_requests_in_flight{route=\"all\"}");
     let attempts = || gateway.metric("wiregate_upstream_requests_in_flight{upstream=\"app\"}");
-    until("nothing is in flight", || in_flight() == 0.0 && attempts() == 0.0);
+    until("nothing is in flight", || {
+        in_flight() == 0.0 && attempts() == 0.0
+    });
     until("all connections but one are gone", || connections() == 1.0);
-    until("all descriptors are given back", || gateway.descriptors() <= descriptors);
+    until("all descriptors are given back", || {
+        gateway.descriptors() <= descriptors
+    });
     assert_eq!(other.ask(99, "/"), 0x88);
 }
 
@@ -135,12 +144,18 @@ fn real_clients_stay_below_the_limits() {
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
-        assert!(said.contains(&format!("{requests} succeeded, 0 failed")), "{said}");
+        assert!(
+            said.contains(&format!("{requests} succeeded, 0 failed")),
+            "{said}"
+        );
     }
     let answer = curl(&["--http2-prior-knowledge", &gateway.url("/?bytes=20000000")]);
     assert_eq!((answer.status, answer.body.len()), (200, 20_000_000));
     let metrics = gateway.admin("GET", "/metrics").text();
-    assert!(!metrics.contains("wiregate_http2_connections_ended_total{"), "{metrics}");
+    assert!(
+        !metrics.contains("wiregate_http2_connections_ended_total{"),
+        "{metrics}"
+    );
 }
 
 #[test]
@@ -149,10 +164,17 @@ fn says_how_many_streams_it_takes_and_refuses_more() {
     let gateway = gateway("{ streams: 2 }", &origin);
     let mut client = Client::open(gateway.address());
     let settings = client.next_of(SETTINGS).unwrap();
-    let most = settings.payload.chunks(6).find(|setting| setting[..2] == [0, 3]);
+    let most = settings
+        .payload
+        .chunks(6)
+        .find(|setting| setting[..2] == [0, 3]);
     assert_eq!(most.unwrap()[2..], [0, 0, 0, 2]);
     for stream in [1, 3, 5] {
-        client.write(&headers(stream, END_HEADERS | END_STREAM, &get("/?delay=300ms")));
+        client.write(&headers(
+            stream,
+            END_HEADERS | END_STREAM,
+            &get("/?delay=300ms"),
+        ));
     }
     let reset = client.next_of(RST_STREAM).unwrap();
     assert_eq!((reset.stream, reset.number(0)), (5, REFUSED_STREAM));
@@ -180,14 +202,26 @@ fn a_malformed_request_is_reset_alone() {
     let gateway = gateway("{}", &origin);
     let mut client = Client::open(gateway.address());
     let no_path = vec![0x82, 0x86, 0x01, 1, b'a'];
-    let two_lengths = [get("/"), field("content-length", "1"), field("content-length", "2")];
+    let two_lengths = [
+        get("/"),
+        field("content-length", "1"),
+        field("content-length", "2"),
+    ];
     let other_host = [get("/"), field("host", "other")].concat();
     let connection = [get("/"), field("connection", "close")].concat();
     let late_pseudo = [get("/"), field("x-a", "1"), vec![0x82]].concat();
     let mut stream = 1;
-    for block in [no_path, two_lengths.concat(), other_host, connection, late_pseudo] {
+    for block in [
+        no_path,
+        two_lengths.concat(),
+        other_host,
+        connection,
+        late_pseudo,
+    ] {
         client.write(&headers(stream, END_HEADERS | END_STREAM, &block));
-        let reset = client.next_of(RST_STREAM).unwrap_or_else(|| panic!("no reset of {stream}"));
+        let reset = client
+            .next_of(RST_STREAM)
+            .unwrap_or_else(|| panic!("no reset of {stream}"));
         assert_eq!((reset.stream, reset.number(0)), (stream, PROTOCOL_ERROR));
         stream += 2;
     }
@@ -222,6 +256,41 @@ fn what_is_no_frame_ends_the_connection_with_the_right_code() {
 }
 
 #[test]
+fn pseudo_header_fields_in_trailers_are_malformed() {
+    let origin = echo();
+    let gateway = gateway("{}", &origin);
+    let trailers = |block: &[u8]| {
+        let mut client = Client::open(gateway.address());
+        // `:authority` goes into the table that both sides keep.
+        let mut fields = vec![0x83, 0x86, 0x84];
+        fields.extend(b"\x41\x09localhost");
+        client.write(&headers(1, END_HEADERS, &fields));
+        client.write(&frame(DATA, 0, 1, b"body"));
+        client.write(&headers(1, END_HEADERS | END_STREAM, block));
+        client
+    };
+    assert_eq!(
+        trailers(&field("x-sum", "1"))
+            .next_of(HEADERS)
+            .unwrap()
+            .payload[0],
+        0x88
+    );
+    let pseudo: [&[u8]; 4] = [
+        b"\x84",
+        b"\xbe",
+        &field(":path", "/other"),
+        &field(":own", "1"),
+    ];
+    for (count, block) in (1..).zip(pseudo) {
+        assert_eq!(trailers(block).goaway(), Some(PROTOCOL_ERROR), "{block:?}");
+        until("it is counted", || {
+            ended(&gateway, "pseudo_trailers") == f64::from(count)
+        });
+    }
+}
+
+#[test]
 fn an_idle_connection_is_told_that_it_ends() {
     let origin = echo();
     let gateway = Gateway::start(&format!(
@@ -229,7 +298,11 @@ fn an_idle_connection_is_told_that_it_ends() {
         upstream(&origin)
     ));
     let mut client = Client::open(gateway.address());
-    assert_eq!(client.ask(1, "/?delay=2s"), 0x88, "one that works is not idle");
+    assert_eq!(
+        client.ask(1, "/?delay=2s"),
+        0x88,
+        "one that works is not idle"
+    );
     assert_eq!(client.goaway(), Some(NO_ERROR));
     assert!(client.next().is_none());
 }
@@ -241,7 +314,11 @@ fn streams_in_flight_finish_while_the_gateway_ends() {
     let mut client = Client::open(gateway.address());
     let mut silent = Client::open(gateway.address());
     assert_eq!(silent.ask(1, "/"), 0x88);
-    client.write(&headers(1, END_HEADERS | END_STREAM, &get("/?delay=1500ms")));
+    client.write(&headers(
+        1,
+        END_HEADERS | END_STREAM,
+        &get("/?delay=1500ms"),
+    ));
     let in_flight = || gateway.metric("wiregate_requests_in_flight{route=\"all\"}");
     until("it is in flight", || in_flight() == 1.0);
     gateway.signal("TERM");

@@ -19,7 +19,9 @@ pub(super) mod kind {
 pub(super) mod flag {
     pub const ACK: u8 = 1;
     pub const END_STREAM: u8 = 1;
+    pub const END_HEADERS: u8 = 4;
     pub const PADDED: u8 = 8;
+    pub const PRIORITY: u8 = 32;
 }
 
 const HEAD: usize = 9;

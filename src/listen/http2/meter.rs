@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use h2::Reason;
 use wiregate_sdk::types::Rate;
 
+use super::fields::Fields;
 use super::frames::{Frames, Head, Part, flag, kind};
 use crate::config::http2::Http2;
 
@@ -27,6 +28,8 @@ pub enum Excess {
     Continuations,
     Resets,
     UnknownFrames,
+    /// Trailers with pseudo-header fields.
+    PseudoTrailers,
 }
 
 impl Excess {
@@ -41,12 +44,17 @@ impl Excess {
             Self::Continuations => "continuations",
             Self::Resets => "resets",
             Self::UnknownFrames => "unknown_frames",
+            Self::PseudoTrailers => "pseudo_trailers",
         }
     }
 
     /// The code of the GOAWAY (RFC 9113, 7).
     pub fn code(self) -> Reason {
-        Reason::ENHANCE_YOUR_CALM
+        match self {
+            // Malformed (RFC 9113, 8.1.1); a stream's error may be taken for the connection's (5.4).
+            Self::PseudoTrailers => Reason::PROTOCOL_ERROR,
+            _ => Reason::ENHANCE_YOUR_CALM,
+        }
     }
 }
 
@@ -106,6 +114,7 @@ pub(super) struct Meter {
     continuations: u32,
     /// The last stream that the client has opened.
     last_stream: u32,
+    fields: Fields,
 }
 
 impl Meter {
@@ -126,6 +135,7 @@ impl Meter {
             most_continuations: limits.continuations.get(),
             continuations: 0,
             last_stream: 0,
+            fields: Fields::default(),
         }
     }
 
@@ -137,8 +147,19 @@ impl Meter {
         let mut frames = std::mem::take(&mut self.received);
         let mut result = Ok(());
         frames.read(bytes, |part| {
-            if let (Part::Head(head), Ok(())) = (part, result) {
-                result = self.count(head, &now);
+            if result.is_err() {
+                return;
+            }
+            let well = match part {
+                Part::Head(head) => {
+                    let known = head.stream <= self.last_stream;
+                    result = self.count(head, &now);
+                    self.fields.begin(head, known)
+                }
+                Part::Payload(bytes, last) => self.fields.more(bytes, last),
+            };
+            if !well {
+                result = Err(Excess::PseudoTrailers);
             }
         });
         self.received = frames;
@@ -178,14 +199,10 @@ impl Meter {
             kind::DATA if is_empty(head) => (&mut self.empty_data, Excess::EmptyData),
             kind::PING if !ack => (&mut self.pings, Excess::Pings),
             kind::SETTINGS if !ack => (&mut self.settings, Excess::Settings),
-            kind::PRIORITY | kind::PRIORITY_UPDATE => {
-                (&mut self.priorities, Excess::Priorities)
-            }
+            kind::PRIORITY | kind::PRIORITY_UPDATE => (&mut self.priorities, Excess::Priorities),
             kind::WINDOW_UPDATE => (&mut self.window_updates, Excess::WindowUpdates),
             kind::RST_STREAM => (&mut self.resets, Excess::Resets),
-            unknown if unknown > kind::LAST => {
-                (&mut self.unknown_frames, Excess::UnknownFrames)
-            }
+            unknown if unknown > kind::LAST => (&mut self.unknown_frames, Excess::UnknownFrames),
             _ => return Ok(()),
         };
         allowance.spend(now).then_some(()).ok_or(excess)
@@ -221,7 +238,10 @@ mod tests {
 
     fn meter(change: impl FnOnce(&mut Http2, Rate)) -> Meter {
         let mut limits = Http2::default();
-        change(&mut limits, Rate::new(NonZeroU32::new(2).unwrap(), Period::seconds(10)));
+        change(
+            &mut limits,
+            Rate::new(NonZeroU32::new(2).unwrap(), Period::seconds(10)),
+        );
         Meter::new(&limits, 0)
     }
 
@@ -252,7 +272,7 @@ mod tests {
             let reset = meter.received(&frame(kind::RST_STREAM, 0, stream), now);
             assert_eq!((ping, reset), (Ok(()), Ok(())));
         }
-        for left in [Ok(()), Ok(()), Err(Excess::Resets)] {
+        for left in [Ok(()), Err(Excess::Resets)] {
             assert_eq!(meter.received(&frame(kind::RST_STREAM, 0, 1), now), left);
         }
     }

@@ -278,6 +278,9 @@ impl CustomSession for Session {
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
         let mut end = false;
         for task in tasks {
+            if let HttpTask::Failed(error) = task {
+                return Err(error); // the endpoint's, not the client's
+            }
             end |= self.take(task).await.map_err(Error::into_down)?;
         }
         if end {

@@ -22,6 +22,7 @@ use tonic_prost::ProstCodec;
 
 use super::peers::gateway;
 use crate::harness::{Gateway, curl, echo, until};
+use crate::http2::wire::{self, Client};
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Note {
@@ -133,14 +134,23 @@ fn board(runtime: &Runtime, limits: &str) -> (Gateway, Channel) {
     let _inside = runtime.enter();
     let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into()).unwrap();
     let address = incoming.local_addr().unwrap();
-    runtime.spawn(Server::builder().add_service(Board).serve_with_incoming(incoming));
-    let gateway = gateway(limits, &format!("{{ endpoints: [\"{address}\"], protocol: h2c }}"));
+    runtime.spawn(
+        Server::builder()
+            .add_service(Board)
+            .serve_with_incoming(incoming),
+    );
+    let gateway = gateway(
+        limits,
+        &format!("{{ endpoints: [\"{address}\"], protocol: h2c }}"),
+    );
     let channel = channel(&gateway);
     (gateway, channel)
 }
 
 fn channel(gateway: &Gateway) -> Channel {
-    Endpoint::from_shared(gateway.url("")).unwrap().connect_lazy()
+    Endpoint::from_shared(gateway.url(""))
+        .unwrap()
+        .connect_lazy()
 }
 
 fn runtime() -> Runtime {
@@ -166,10 +176,14 @@ fn calls_of_every_kind_pass_with_their_trailers() {
     runtime.block_on(async {
         let answer = unary(channel.clone(), "/test.Board/Unary", "one").await;
         assert_eq!(answer.unwrap().text, "got one");
-        let refused = unary(channel.clone(), "/test.Board/Unary", "fail").await.unwrap_err();
+        let refused = unary(channel.clone(), "/test.Board/Unary", "fail")
+            .await
+            .unwrap_err();
         assert_eq!(refused.code(), Code::AlreadyExists);
         assert_eq!(refused.message(), "it is there: 100%");
-        let unknown = unary(channel.clone(), "/test.Board/Other", "one").await.unwrap_err();
+        let unknown = unary(channel.clone(), "/test.Board/Other", "one")
+            .await
+            .unwrap_err();
         assert_eq!(unknown.code(), Code::Unimplemented);
 
         let path = |method| http::uri::PathAndQuery::from_static(method);
@@ -179,7 +193,10 @@ fn calls_of_every_kind_pass_with_their_trailers() {
         let down = client.server_streaming(down, path("/test.Board/Down"), Codec::default());
         let mut down = down.await.unwrap().into_inner();
         for n in 0..1000 {
-            assert_eq!(down.message().await.unwrap().unwrap().text, format!("n {n}"));
+            assert_eq!(
+                down.message().await.unwrap().unwrap().text,
+                format!("n {n}")
+            );
         }
         assert_eq!(down.message().await.unwrap_err().code(), Code::OutOfRange);
 
@@ -189,7 +206,10 @@ fn calls_of_every_kind_pass_with_their_trailers() {
         assert_eq!(up.await.unwrap().into_inner().text, "1000");
     });
     let ended = gateway.admin("GET", "/metrics").text();
-    assert!(!ended.contains("wiregate_http2_connections_ended_total{"), "{ended}");
+    assert!(
+        !ended.contains("wiregate_http2_connections_ended_total{"),
+        "{ended}"
+    );
 }
 
 #[test]
@@ -207,30 +227,35 @@ fn a_conversation_passes_message_by_message() {
         for n in 0..50 {
             // The next is only said when the former has been answered.
             say.send(note(n.to_string())).await.unwrap();
-            assert_eq!(talk.message().await.unwrap().unwrap().text, format!("re: {n}"));
+            assert_eq!(
+                talk.message().await.unwrap().unwrap().text,
+                format!("re: {n}")
+            );
         }
         drop(say);
         assert_eq!(talk.message().await.unwrap(), None);
     });
-    assert_eq!(gateway.metric("wiregate_requests_in_flight{route=\"all\"}"), 0.0);
+    let in_flight = || gateway.metric("wiregate_requests_in_flight{route=\"all\"}");
+    until("it is over", || in_flight() == 0.0);
 }
 
 #[test]
 fn a_client_that_gives_up_cancels_the_call() {
     let runtime = runtime();
-    let (gateway, channel) = board(&runtime, "{}");
+    let (gateway, _) = board(&runtime, "{}");
     let attempts = || gateway.metric("wiregate_upstream_requests_in_flight{upstream=\"app\"}");
-    runtime.block_on(async {
-        let mut client = tonic::client::Grpc::new(channel);
-        client.ready().await.unwrap();
-        let path = http::uri::PathAndQuery::from_static("/test.Board/Both");
-        let talk = client.streaming(Request::new(stream::pending::<Note>()), path, Codec::default());
-        let talk = talk.await.unwrap();
-        until("it is under way", || attempts() == 1.0);
-        drop(talk);
-    });
+    let mut client = Client::open(gateway.address());
+    let fields = [
+        wire::post("/test.Board/Both"),
+        wire::field("content-type", "application/grpc"),
+    ];
+    client.write(&wire::headers(1, wire::END_HEADERS, &fields.concat()));
+    assert_eq!(client.next_of(wire::HEADERS).unwrap().payload[0], 0x88);
+    until("it is under way", || attempts() == 1.0);
+    client.write(&wire::frame(wire::RST_STREAM, 0, 1, &[0, 0, 0, 8]));
     until("it is cancelled", || attempts() == 0.0);
-    assert_eq!(gateway.metric("wiregate_requests_in_flight{route=\"all\"}"), 0.0);
+    let in_flight = || gateway.metric("wiregate_requests_in_flight{route=\"all\"}");
+    until("it is over", || in_flight() == 0.0);
 }
 
 #[test]
@@ -258,10 +283,14 @@ fn errors_of_the_gateways_own_are_statuses_of_calls() {
         ("/test.Broken/Call", Code::Unknown),
         ("/test.Nowhere/Call", Code::Unimplemented),
     ] {
-        let status = runtime.block_on(unary(channel.clone(), method, "one")).unwrap_err();
+        let status = runtime
+            .block_on(unary(channel.clone(), method, "one"))
+            .unwrap_err();
         assert_eq!(status.code(), code, "{method}: {status:?}");
     }
-    let status = runtime.block_on(unary(channel, "/test.Nowhere/Call", "one")).unwrap_err();
+    let status = runtime
+        .block_on(unary(channel, "/test.Nowhere/Call", "one"))
+        .unwrap_err();
     assert_eq!(status.message(), "no route takes this request");
     assert!(status.metadata().contains_key("x-request-id"));
     let answer = curl(&[
@@ -275,15 +304,28 @@ fn errors_of_the_gateways_own_are_statuses_of_calls() {
     assert_eq!((answer.status, answer.header("grpc-status")), (200, "12"));
     assert_eq!(answer.header("content-type"), "application/grpc+proto");
     assert!(answer.body.is_empty() && answer.header("content-length").is_empty());
-    let plain = curl(&["--http2-prior-knowledge", &gateway.url("/test.Nowhere/Call")]);
+    let plain = curl(&[
+        "--http2-prior-knowledge",
+        &gateway.url("/test.Nowhere/Call"),
+    ]);
     assert_eq!((plain.status, plain.header("grpc-status")), (404, ""));
 }
 
 /// What nghttp sees of a call with this deadline.
 fn call(gateway: &Gateway, path: &str, timeout: &str) -> String {
     let output = Command::new("nghttp")
-        .args(["-v", "-H", "content-type: application/grpc", "-H", ":method: POST"])
-        .args(["-H", &format!("grpc-timeout: {timeout}"), &gateway.url(path)])
+        .args([
+            "-v",
+            "-H",
+            "content-type: application/grpc",
+            "-H",
+            ":method: POST",
+        ])
+        .args([
+            "-H",
+            &format!("grpc-timeout: {timeout}"),
+            &gateway.url(path),
+        ])
         .output()
         .unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -308,7 +350,10 @@ fn a_deadline_ends_a_call_before_and_in_its_answer() {
         }
         assert!(start.elapsed().as_secs() < 15, "{:?}", start.elapsed());
         let in_time = call(&gateway, "/", "30S");
-        assert!(in_time.contains(":status: 200") && !in_time.contains("grpc-status"), "{in_time}");
+        assert!(
+            in_time.contains(":status: 200") && !in_time.contains("grpc-status"),
+            "{in_time}"
+        );
         let wrong = call(&gateway, "/", "soon");
         assert!(wrong.contains("grpc-status: 13"), "{wrong}");
         let attempts = || gateway.metric("wiregate_upstream_requests_in_flight{upstream=\"app\"}");
@@ -319,7 +364,10 @@ fn a_deadline_ends_a_call_before_and_in_its_answer() {
 #[test]
 fn a_server_sees_what_grpc_wants_it_to_see() {
     let origin = echo();
-    let upstream = format!("{{ endpoints: [\"{}\"], protocol: h2c }}", origin.addresses()[0]);
+    let upstream = format!(
+        "{{ endpoints: [\"{}\"], protocol: h2c }}",
+        origin.addresses()[0]
+    );
     let gateway = gateway("{}", &upstream);
     let answer = curl(&[
         "--http2-prior-knowledge",
@@ -356,8 +404,11 @@ pub fn trailing_server() -> SocketAddr {
 async fn serve(stream: tokio::net::TcpStream) {
     let mut connection = h2::server::handshake(stream).await.unwrap();
     while let Some(Ok((_, mut respond))) = connection.accept().await {
-        let mut body = respond.send_response(http::Response::new(()), false).unwrap();
-        body.send_data(Bytes::from_static(b"the body"), false).unwrap();
+        let mut body = respond
+            .send_response(http::Response::new(()), false)
+            .unwrap();
+        body.send_data(Bytes::from_static(b"the body"), false)
+            .unwrap();
         let mut trailers = HeaderMap::new();
         trailers.insert("x-checksum", HeaderValue::from_static("abc"));
         body.send_trailers(trailers).unwrap();

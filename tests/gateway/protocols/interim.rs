@@ -30,25 +30,46 @@ fn interim_responses_reach_http_1_1_clients_in_order() {
     let mut client = send(gateway.address(), request);
     let heads: Vec<_> = (0..4).map(|_| read_head(&mut client)).collect();
     assert!(heads[0].starts_with("HTTP/1.1 100 "), "{heads:?}");
-    assert!(heads[1].starts_with("HTTP/1.1 103 ") && heads[1].contains("a.css"), "{heads:?}");
-    assert!(heads[2].starts_with("HTTP/1.1 103 ") && heads[2].contains("b.css"), "{heads:?}");
+    assert!(
+        heads[1].starts_with("HTTP/1.1 103 ") && heads[1].contains("a.css"),
+        "{heads:?}"
+    );
+    assert!(
+        heads[2].starts_with("HTTP/1.1 103 ") && heads[2].contains("b.css"),
+        "{heads:?}"
+    );
     assert!(heads[3].starts_with("HTTP/1.1 200 "), "{heads:?}");
 }
 
 #[test]
 fn interim_responses_reach_http_2_clients_in_order() {
     let gateway = hinting();
-    let output = Command::new("nghttp").args(["-v", &gateway.url("/")]).output().unwrap();
+    let output = Command::new("nghttp")
+        .args(["-v", &gateway.url("/")])
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    let places = [":status: 103", "</a.css>", "</b.css>", ":status: 200", "done"]
-        .map(|word| said.find(word).unwrap_or_else(|| panic!("no {word} in {said}")));
+    let places = [
+        ":status: 103",
+        "</a.css>",
+        "</b.css>",
+        ":status: 200",
+        "done",
+    ]
+    .map(|word| {
+        said.find(word)
+            .unwrap_or_else(|| panic!("no {word} in {said}"))
+    });
     assert!(places.is_sorted(), "{said}");
 }
 
 #[test]
 fn interim_responses_do_not_reach_http_1_0_clients() {
     let gateway = hinting();
-    let head = read_head(&mut send(gateway.address(), "GET / HTTP/1.0\r\nhost: a\r\n\r\n"));
+    let head = read_head(&mut send(
+        gateway.address(),
+        "GET / HTTP/1.0\r\nhost: a\r\n\r\n",
+    ));
     assert!(head.contains(" 200 OK"), "{head}");
 }
 
@@ -56,8 +77,14 @@ fn interim_responses_do_not_reach_http_1_0_clients() {
 fn trailers_pass_between_http_2_and_are_left_out_elsewhere() {
     // nginx would not send trailers over h2c: the server is of `h2` itself.
     let address = super::grpc::trailing_server();
-    let gateway = gateway("{}", &format!("{{ endpoints: [\"{address}\"], protocol: h2c }}"));
-    let output = Command::new("nghttp").args(["-v", &gateway.url("/")]).output().unwrap();
+    let gateway = gateway(
+        "{}",
+        &format!("{{ endpoints: [\"{address}\"], protocol: h2c }}"),
+    );
+    let output = Command::new("nghttp")
+        .args(["-v", &gateway.url("/")])
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let (body, trailer) = (said.find("the body"), said.find("x-checksum: abc"));
     assert!(body.is_some() && body < trailer, "{said}");

@@ -39,7 +39,11 @@ fn each_event_passes_before_the_next_is_made() {
             .unwrap();
         let mut lines = BufReader::new(curl.stdout.take().unwrap()).lines();
         for n in 0..5 {
-            assert_eq!(lines.next().unwrap().unwrap(), format!("data: {n}"), "{version}");
+            assert_eq!(
+                lines.next().unwrap().unwrap(),
+                format!("data: {n}"),
+                "{version}"
+            );
             assert_eq!(lines.next().unwrap().unwrap(), "");
             confirm.send(()).unwrap();
         }
@@ -62,7 +66,8 @@ fn an_empty_last_piece_does_not_end_a_body_twice() {
             if head.to_lowercase().contains("transfer-encoding: chunked") {
                 body = read_to(&mut stream, "0\r\n\r\n");
             }
-            tell.send((stream.peer_addr().unwrap(), head, body)).unwrap();
+            tell.send((stream.peer_addr().unwrap(), head, body))
+                .unwrap();
             let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
             stream.write_all(answer.as_bytes()).unwrap();
         }
@@ -74,10 +79,16 @@ fn an_empty_last_piece_does_not_end_a_body_twice() {
     let mut client = Client::open(gateway.address());
     let mut connections = Vec::new();
     for stream in [1, 5, 9] {
-        client.write(&wire::headers(stream, wire::END_HEADERS, &wire::post("/upload")));
+        client.write(&wire::headers(
+            stream,
+            wire::END_HEADERS,
+            &wire::post("/upload"),
+        ));
         client.write(&wire::frame(wire::DATA, 0, stream, b"abc"));
         // Read before the end comes, so that the end is a piece of its own.
-        until("the body is under way", || gateway.metric("wiregate_requests_in_flight{route=\"all\"}") == 1.0);
+        until("the body is under way", || {
+            gateway.metric("wiregate_requests_in_flight{route=\"all\"}") == 1.0
+        });
         client.write(&wire::frame(wire::DATA, wire::END_STREAM, stream, b""));
         assert_eq!(client.next_of(wire::HEADERS).unwrap().payload[0], 0x88);
         assert_eq!(client.ask(stream + 2, "/next"), 0x88);
@@ -120,7 +131,7 @@ fn large_downloads_to_slow_clients_take_little_memory() {
             assert_eq!(received, LARGE, "{version} {protocol}");
             assert!(curl.wait().unwrap().success());
         }
-        let grown = gateway.status("VmHWM") - before;
+        let grown = gateway.status("VmHWM").saturating_sub(before);
         assert!(grown < GROWTH, "{protocol}: {grown} KiB");
     }
 }
@@ -150,7 +161,7 @@ fn large_uploads_to_a_slow_endpoint_take_little_memory() {
         let answer = curl(&[version, "-H", "expect:", "-T", file, &gateway.url("/")]);
         assert_eq!(answer.text(), "ok", "{version}");
     }
-    let grown = gateway.status("VmHWM") - before;
+    let grown = gateway.status("VmHWM").saturating_sub(before);
     assert!(grown < GROWTH, "{grown} KiB");
 }
 
@@ -164,7 +175,11 @@ fn streams_that_nobody_reads_take_bounded_memory() {
     let mut client = Client::open(gateway.address());
     for n in 0..50 {
         let block = wire::get("/?bytes=50000000");
-        client.write(&wire::headers(2 * n + 1, wire::END_HEADERS | wire::END_STREAM, &block));
+        client.write(&wire::headers(
+            2 * n + 1,
+            wire::END_HEADERS | wire::END_STREAM,
+            &block,
+        ));
     }
     let in_flight = || gateway.metric("wiregate_upstream_requests_in_flight{upstream=\"app\"}");
     until("all are under way", || in_flight() == 50.0);
@@ -175,7 +190,7 @@ fn streams_that_nobody_reads_take_bounded_memory() {
         last = now;
         same > 100
     });
-    let grown = gateway.status("VmHWM") - before;
+    let grown = gateway.status("VmHWM").saturating_sub(before);
     assert!(grown < 50 * 1024, "{grown} KiB for 50 streams");
     drop(client);
     until("all is let go", || in_flight() == 0.0);

@@ -86,7 +86,11 @@ fn a_tunnel_outlives_the_read_timeout_and_ends_when_it_is_silent() {
     }
     let before = Instant::now();
     assert_eq!(read_bytes(&mut client, 4), GOING_AWAY);
-    assert!(before.elapsed() > Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(
+        before.elapsed() > Duration::from_secs(2),
+        "{:?}",
+        start.elapsed()
+    );
     client.write_all(&masked(&GOING_AWAY)).unwrap();
     assert!(is_over(&mut client));
     assert_eq!(read_bytes(&mut server, 8), masked(&GOING_AWAY));
@@ -102,17 +106,25 @@ fn says_goodbye_between_two_frames_when_the_gateway_ends() {
     assert_eq!(read_bytes(&mut client, first.len()), first);
     let start = Instant::now();
     gateway.signal("TERM");
-    until("the gateway drains", || gateway.log().contains("drain") || {
-        // The log need not say so; the listener is closed in any case.
-        TcpStream::connect(gateway.address()).is_err()
+    until("the gateway drains", || {
+        gateway.log().contains("drain") || {
+            // The log need not say so; the listener is closed in any case.
+            TcpStream::connect(gateway.address()).is_err()
+        }
     });
     // Its second half comes with the next frame, which is not passed on any more.
-    server.write_all(&[second, &text("one more")].concat()).unwrap();
+    server
+        .write_all(&[second, &text("one more")].concat())
+        .unwrap();
     let expected = [second, &GOING_AWAY].concat();
     assert_eq!(read_bytes(&mut client, expected.len()), expected);
     client.write_all(&masked(&GOING_AWAY)).unwrap();
     assert!(is_over(&mut client));
-    assert_eq!(read_bytes(&mut server, 8), masked(&GOING_AWAY), "the server learns it as well");
+    assert_eq!(
+        read_bytes(&mut server, 8),
+        masked(&GOING_AWAY),
+        "the server learns it as well"
+    );
     assert!(gateway.wait().success());
     assert!(start.elapsed() < Duration::from_secs(15));
 }
@@ -160,7 +172,8 @@ fn an_unasked_101_is_a_502() {
     });
     let gateway = gateway("{}", &format!("{{ endpoints: [\"{address}\"] }}"));
     let other = ASK.replace("upgrade: websocket", "upgrade: other");
-    for request in ["GET / HTTP/1.1\r\nhost: a\r\n\r\n", &other] {
+    let old = "GET / HTTP/1.0\r\nhost: a\r\n\r\n";
+    for request in ["GET / HTTP/1.1\r\nhost: a\r\n\r\n", &other, old] {
         let head = read_head(&mut send(gateway.address(), request));
         assert!(head.starts_with("HTTP/1.1 502 "), "{head}");
     }
@@ -182,7 +195,9 @@ fn a_refused_upgrade_is_an_answer_like_others() {
         let (_, length) = head.split_once("content-length: ").unwrap();
         let length = length.split("\r\n").next().unwrap().parse().unwrap();
         read_bytes(&mut client, length);
-        client.write_all(ASK.replace("/chat", "/?status=403").as_bytes()).unwrap();
+        client
+            .write_all(ASK.replace("/chat", "/?status=403").as_bytes())
+            .unwrap();
     }
 }
 
