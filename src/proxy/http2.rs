@@ -3,6 +3,7 @@
 //! The loop is ours, not Pingora's, so that the connection of a client that asks too much is ended
 //! with a GOAWAY that says why (RFC 9113, 10.5).
 
+mod arrival;
 mod session;
 mod streams;
 
@@ -27,7 +28,8 @@ use super::connection::PEER;
 use super::conversation::Conversation;
 use crate::config::http2::Http2 as Limits;
 use crate::listen::http2::{Excess, Metered};
-use session::{Session, head_of};
+use arrival::head_of;
+use session::Session;
 use streams::Streams;
 
 /// Malformed requests that a connection survives: each is reset alone.
@@ -40,6 +42,10 @@ const LEAVE: Duration = Duration::from_secs(1);
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What happens on a connection next.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a request is the common case, and taken apart at once"
+)]
 enum Next {
     Request(Request<h2::RecvStream>, SendResponse<Bytes>),
     Excess(Excess),

@@ -1,133 +1,23 @@
 //! gRPC: calls of every kind with a real client and server, deadlines, and errors of the gateway's.
 
-use std::convert::Infallible;
+mod board;
+
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::process::Command;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::stream;
 use http::{HeaderMap, HeaderValue};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
-use tonic::body::Body;
-use tonic::codegen::{BoxFuture, Service};
-use tonic::server::{ClientStreamingService, Grpc, NamedService, ServerStreamingService};
-use tonic::server::{StreamingService, UnaryService};
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Endpoint, Server};
-use tonic::{Code, Request, Response, Status, Streaming};
-use tonic_prost::ProstCodec;
+use tonic::{Code, Request, Response, Status};
 
 use super::peers::gateway;
 use crate::harness::{Gateway, curl, echo, until};
 use crate::http2::wire::{self, Client};
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Note {
-    #[prost(string, tag = "1")]
-    text: String,
-}
-
-fn note(text: impl Into<String>) -> Note {
-    Note { text: text.into() }
-}
-
-type Notes = Pin<Box<dyn Stream<Item = Result<Note, Status>> + Send>>;
-type Codec = ProstCodec<Note, Note>;
-
-/// A service with a method of each kind.
-#[derive(Clone)]
-struct Board;
-
-impl NamedService for Board {
-    const NAME: &'static str = "test.Board";
-}
-
-impl UnaryService<Note> for Board {
-    type Response = Note;
-    type Future = BoxFuture<Response<Note>, Status>;
-
-    fn call(&mut self, request: Request<Note>) -> Self::Future {
-        Box::pin(async move {
-            let text = request.into_inner().text;
-            if text == "fail" {
-                return Err(Status::already_exists("it is there: 100%"));
-            }
-            Ok(Response::new(note(format!("got {text}"))))
-        })
-    }
-}
-
-impl ServerStreamingService<Note> for Board {
-    type Response = Note;
-    type ResponseStream = Notes;
-    type Future = BoxFuture<Response<Notes>, Status>;
-
-    fn call(&mut self, request: Request<Note>) -> Self::Future {
-        Box::pin(async move {
-            let text = request.into_inner().text;
-            let notes = stream::iter(0..1000).map(move |n| Ok(note(format!("{text} {n}"))));
-            let last = stream::iter([Err(Status::out_of_range("no more"))]);
-            Ok(Response::new(Box::pin(notes.chain(last)) as Notes))
-        })
-    }
-}
-
-impl ClientStreamingService<Note> for Board {
-    type Response = Note;
-    type Future = BoxFuture<Response<Note>, Status>;
-
-    fn call(&mut self, request: Request<Streaming<Note>>) -> Self::Future {
-        Box::pin(async move {
-            let (mut notes, mut count) = (request.into_inner(), 0);
-            while notes.message().await?.is_some() {
-                count += 1;
-            }
-            Ok(Response::new(note(count.to_string())))
-        })
-    }
-}
-
-/// The same as `Board`, for the one kind that would be ambiguous on it.
-#[derive(Clone)]
-struct Talk;
-
-impl StreamingService<Note> for Talk {
-    type Response = Note;
-    type ResponseStream = Notes;
-    type Future = BoxFuture<Response<Notes>, Status>;
-
-    fn call(&mut self, request: Request<Streaming<Note>>) -> Self::Future {
-        let notes = request.into_inner();
-        let answers = notes.map(|read| read.map(|read| note(format!("re: {}", read.text))));
-        Box::pin(async move { Ok(Response::new(Box::pin(answers) as Notes)) })
-    }
-}
-
-impl Service<http::Request<Body>> for Board {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<Self::Response, Infallible>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        Box::pin(async move {
-            let mut grpc = Grpc::new(Codec::default());
-            Ok(match request.uri().path() {
-                "/test.Board/Unary" => grpc.unary(Board, request).await,
-                "/test.Board/Down" => grpc.server_streaming(Board, request).await,
-                "/test.Board/Up" => grpc.client_streaming(Board, request).await,
-                "/test.Board/Both" => grpc.streaming(Talk, request).await,
-                _ => Status::unimplemented("no such method").into_http(),
-            })
-        })
-    }
-}
+use board::{Board, Codec, Note, note};
 
 /// A gateway before a real gRPC server, and a client's channel to it.
 fn board(runtime: &Runtime, limits: &str) -> (Gateway, Channel) {

@@ -214,3 +214,25 @@ fn an_upload_is_answered_while_it_goes_on() {
     assert!(read_head(&mut client).starts_with("HTTP/1.1 200 "));
     assert_eq!(read_bytes(&mut client, 5), b"early");
 }
+
+#[test]
+fn an_answer_that_breaks_off_is_not_taken_for_a_whole_one() {
+    let origin = echo();
+    for protocol in ["http1", "h2c"] {
+        let upstream = format!(
+            "{{ endpoints: [\"{}\"], protocol: {protocol} }}",
+            origin.addresses()[0]
+        );
+        let gateway = gateway("{}", &upstream);
+        let mut client = Client::open(gateway.address());
+        let block = wire::get("/?stream=10&fail=midway");
+        let flags = wire::END_HEADERS | wire::END_STREAM;
+        client.write(&wire::headers(1, flags, &block));
+        let end = std::iter::from_fn(|| client.next()).find(|frame| {
+            assert!(frame.kind > wire::HEADERS || frame.flags & wire::END_STREAM == 0);
+            frame.kind == wire::RST_STREAM
+        });
+        assert_eq!(end.unwrap().stream, 1, "{protocol}");
+        assert_eq!(client.ask(3, "/"), 0x88, "others go on");
+    }
+}
