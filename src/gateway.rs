@@ -247,10 +247,8 @@ impl Workers {
         for number in 0..count {
             let mut proxy = http_proxy(&conf, Engine::new(shared.clone()));
             let mut options = HttpServerOptions::default();
-            options.h2c = true;
             // CONNECT is refused by us, so that it gets a reply like all others.
             options.allow_connect_method_proxying = true;
-            options.h2_idle_timeout = Some(limits.idle.into());
             proxy.server_options = Some(options);
             let proxy = Arc::new(proxy);
             let sockets = bound

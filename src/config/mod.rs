@@ -1,5 +1,6 @@
 //! The configuration as it is written: reading files, resolving references, reporting problems.
 
+pub mod http2;
 mod include;
 mod merge;
 pub mod model;

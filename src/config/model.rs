@@ -10,6 +10,7 @@ use serde::Deserialize;
 use wiregate_sdk::types::{Cidr, OneOrMany, Period, Size};
 use wiregate_sdk::value::{At, Raw};
 
+pub use super::http2::Http2;
 use crate::router::{EncodedSlash, Match};
 use upstream::Upstream;
 
@@ -101,6 +102,10 @@ pub struct Limits {
     pub drain: Period,
     /// Idle connections kept to upstreams, for each worker.
     pub idle_upstream_connections: NonZeroUsize,
+    /// How long a WebSocket may stay silent in both directions before it is closed.
+    pub websocket_idle: Period,
+    /// What an HTTP/2 client may ask of one connection.
+    pub http2: Http2,
 }
 
 impl Default for Limits {
@@ -115,6 +120,8 @@ impl Default for Limits {
             client_write: Period::seconds(60),
             drain: Period::seconds(30),
             idle_upstream_connections: NonZeroUsize::new(512).expect("not zero"),
+            websocket_idle: Period::seconds(3600),
+            http2: Http2::default(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Listening sockets, and the loop that accepts connections from them.
 
 pub mod http1;
+pub mod http2;
 pub mod stream;
 
 use std::io;

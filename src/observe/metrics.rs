@@ -33,6 +33,7 @@ pub struct Metrics {
     filter_refusals: IntCounterVec,
     filter_seconds: CounterVec,
     connections: IntGaugeVec,
+    http2_ended: IntCounterVec,
     /// Bytes of request bodies held in memory.
     pub body_memory: IntGauge,
     /// Panics of filters, each of which ended one request with a 500.
@@ -119,6 +120,13 @@ impl Metrics {
                 ),
             ),
             connections: gauges(r, "connections", "Open client connections.", &["listener"]),
+            http2_ended: counters(
+                r,
+                "http2_connections_ended_total",
+                "HTTP/2 connections ended because of what the client sent: too much of one kind of \
+                 frame, or what is against the protocol.",
+                &["reason"],
+            ),
             body_memory: gauge(r, "body_memory_bytes", "Request bodies held in memory."),
             panics: counter(
                 r,
@@ -171,6 +179,11 @@ impl Metrics {
             .encode(&self.registry.gather(), &mut text)
             .expect("writing to memory does not fail");
         text
+    }
+
+    /// Counts an HTTP/2 connection that was ended for one of a few known reasons.
+    pub fn http2_ended(&self, reason: &'static str) {
+        self.http2_ended.with_label_values(&[reason]).inc();
     }
 
     /// The gauge of a listener's open connections.

@@ -1,11 +1,12 @@
 //! A client connection: what is known of it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderValue;
+use pingora_core::server::ShutdownWatch;
 
 use crate::compile::Listening;
 use crate::listen::http1::Lent;
@@ -27,6 +28,8 @@ pub struct Peer {
     /// What it has in common with the messages that Pingora gets (HTTP/1.1).
     pub(super) lent: Arc<Lent>,
     goes_on: AtomicBool,
+    /// Tells when the gateway is to stop, once the conversation has begun.
+    pub(super) stop: OnceLock<ShutdownWatch>,
 }
 
 impl Peer {
@@ -42,6 +45,7 @@ impl Peer {
             idle,
             lent: Arc::default(),
             goes_on: AtomicBool::new(false),
+            stop: OnceLock::new(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What one exchange carries from its first hook to its last.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, Version};
@@ -14,6 +14,7 @@ use wiregate_sdk::{Client, Exchange, Origin, Outcome, Reply};
 
 use super::connection::{self, Peer};
 use super::replay::Slot;
+use super::websocket::Patience;
 use super::{Shared, budget::Share};
 use crate::compile::{Route, Snapshot};
 use crate::upstream::{Chosen, Endpoint, Upstream};
@@ -38,6 +39,8 @@ pub struct Context {
     /// Whether all that filters want of the response body has been done.
     pub(super) body_ended: bool,
     pub(super) attempts: Attempts,
+    /// How long a call may take, where its client says so.
+    pub(super) deadline: Option<Duration>,
     /// The reply of a hook that could only say that it failed.
     pub(super) reply: Option<Reply>,
     pub(super) end: End,
@@ -53,6 +56,8 @@ pub(super) struct Body {
     pub(super) share: Option<Share>,
     /// Where the client's connection comes back to after its stand-in.
     pub(super) lent: Option<Slot>,
+    /// How long the answer to a request for a WebSocket may take.
+    pub(super) upgrade: Option<Patience>,
 }
 
 /// The attempts to reach an endpoint.
@@ -72,7 +77,7 @@ pub(super) struct Attempts {
     /// Whether a piece of the body has gone through a filter that reads or rewrites it.
     pub(super) body_seen: bool,
     /// From the start of the last attempt to the head of its response.
-    pub(super) waited: Option<std::time::Duration>,
+    pub(super) waited: Option<Duration>,
 }
 
 /// How the exchange has ended so far.
@@ -127,6 +132,7 @@ impl Context {
             response_claim: Claim::None,
             body_ended: false,
             attempts: Attempts::default(),
+            deadline: None,
             reply: None,
             end: End {
                 origin: Origin::Gateway,

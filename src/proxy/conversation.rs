@@ -4,7 +4,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora_core::apps::ServerApp;
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 use tokio::time::Instant;
@@ -32,11 +31,13 @@ impl Conversation {
 
     /// Talks until one side has had enough.
     pub async fn hold(self: &Arc<Self>, mut connection: Connection, shutdown: &ShutdownWatch) {
+        // A conversation is held once.
+        let _ = self.peer.stop.set(shutdown.clone());
         let Some((http2, begun)) = self.first_words(&mut connection, shutdown).await else {
             return; // without a word for too long, or gone
         };
         if http2 {
-            drop(self.process_new(Box::new(connection), shutdown).await);
+            self.http2(connection, shutdown).await;
         } else {
             PEER.scope(self.peer.clone(), self.http1(connection, begun, shutdown))
                 .await;

@@ -5,6 +5,9 @@ use std::io;
 use http::StatusCode;
 use pingora_error::{Error, ErrorSource, ErrorType};
 
+/// The error of an exchange that has taken as long as it may.
+pub(super) const DEADLINE: ErrorType = ErrorType::Custom("deadline");
+
 /// What went wrong, in the terms of the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
@@ -17,6 +20,10 @@ pub(super) struct Failure {
 /// The meaning of an error.
 pub(super) fn of(error: &Error) -> Failure {
     match error.esource() {
+        _ if *error.etype() == DEADLINE => Failure {
+            status: Some(StatusCode::GATEWAY_TIMEOUT),
+            reason: "http_response_timeout",
+        },
         ErrorSource::Downstream => downstream(error),
         ErrorSource::Upstream => upstream(error),
         _ => internal(error),

@@ -13,6 +13,7 @@ use wiregate_sdk::views::Claim;
 use wiregate_sdk::{Attempt, Reply};
 
 use super::context::Context;
+use super::grpc;
 use super::responder::has_begun;
 use crate::upstream::Ask;
 
@@ -30,7 +31,7 @@ impl Context {
     ///
     /// # Errors
     /// A 503 where no endpoint is healthy, a 504 where no time is left.
-    pub(super) fn begin_attempt(&mut self, _session: &Session) -> Result<Box<HttpPeer>> {
+    pub(super) fn begin_attempt(&mut self, session: &mut Session) -> Result<Box<HttpPeer>> {
         let left = self.time_left()?;
         let Some(upstream) = self.attempts.upstream.clone() else {
             return Err(self.fault(Reply::problem(
@@ -57,6 +58,7 @@ impl Context {
                 *timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));
             }
         }
+        self.settle_upgrade(session, &mut peer.options);
         self.attempts.tried.push(chosen.endpoint().clone());
         self.attempts.made += 1;
         self.attempts.started = Some(self.shared.clock.instant());
@@ -70,12 +72,9 @@ impl Context {
     /// # Errors
     /// A 504 where none is left.
     pub(super) fn time_left(&mut self) -> Result<Option<Duration>> {
-        let Some(total) = self
-            .attempts
-            .upstream
-            .as_ref()
-            .and_then(|upstream| upstream.total)
-        else {
+        let upstream = self.attempts.upstream.as_ref();
+        let total = upstream.and_then(|upstream| upstream.total);
+        let Some(total) = total.into_iter().chain(self.deadline).min() else {
             return Ok(None);
         };
         let spent = self.shared.clock.instant() - self.exchange.now.instant;
@@ -167,6 +166,10 @@ impl Context {
     pub(super) fn forward(&mut self, session: &Session, head: &mut RequestHeader) -> Result<()> {
         self.frame(session, head)?;
         self.forwarded(head)?;
+        if head.version == Version::HTTP_2 && grpc::is_call(&head.headers) {
+            // Pingora takes it out as a field for one hop; a gRPC server wants to see it.
+            head.insert_header(header::TE, "trailers")?;
+        }
         let (Some(position), Some(upstream)) = (self.route, self.attempts.upstream.clone()) else {
             return Ok(());
         };
@@ -254,7 +257,9 @@ fn has_body(session: &Session) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING)
         || headers
             .get(header::CONTENT_LENGTH)
-            .map_or(session.is_http2(), |length| length.as_bytes() != b"0")
+            .map_or(session.req_header().version == Version::HTTP_2, |length| {
+                length.as_bytes() != b"0"
+            })
 }
 
 /// The client's address as trusted proxies tell it: the last one in `X-Forwarded-For` that is

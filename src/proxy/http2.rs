@@ -1,33 +1,226 @@
 //! A conversation over HTTP/2: each stream is an exchange.
+//!
+//! The loop is ours, not Pingora's, so that the connection of a client that asks too much is ended
+//! with a GOAWAY that says why (RFC 9113, 10.5).
 
-use std::sync::Arc;
+mod arrival;
+mod session;
+mod streams;
 
-use async_trait::async_trait;
-use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::Reason;
+use h2::server::{Builder, Connection as Http2, SendResponse};
+use http::Request;
+use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::protocols::http::v2::server::H2Options;
+use pingora_core::protocols::{Digest, IO};
 use pingora_core::server::ShutdownWatch;
+use pingora_proxy::HttpProxy;
+use tokio::time::Instant;
 
+use super::Engine;
 use super::connection::PEER;
 use super::conversation::Conversation;
+use crate::config::http2::Http2 as Limits;
+use crate::listen::http2::{Excess, Metered};
+use arrival::head_of;
+use session::Session;
+use streams::Streams;
 
-#[async_trait]
-impl HttpServerApp for Conversation {
-    /// A stream of HTTP/2.
-    async fn process_new_http(
+/// Malformed requests that a connection survives: each is reset alone.
+const MALFORMED: u32 = 32;
+/// Local errors that `h2` answers with a RST_STREAM before it gives the connection up.
+const LOCAL_ERRORS: usize = 256;
+/// How long a client without open streams may take to leave once it was asked to.
+const LEAVE: Duration = Duration::from_secs(1);
+/// How long the last frames may take to be written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What happens on a connection next.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a request is the common case, and taken apart at once"
+)]
+enum Next {
+    Request(Request<h2::RecvStream>, SendResponse<Bytes>),
+    Excess(Excess),
+    Broken(h2::Error),
+    Closed,
+}
+
+impl Conversation {
+    /// Serves streams until one side has had enough.
+    pub(super) async fn http2<C: IO>(self: &Arc<Self>, connection: C, shutdown: &ShutdownWatch) {
+        let digest = Arc::new(Digest {
+            ssl_digest: connection.get_ssl_digest(),
+            timing_digest: connection.get_timing_digest(),
+            proxy_digest: connection.get_proxy_digest(),
+            socket_digest: connection.get_socket_digest(),
+        });
+        let snapshot = self.shared.live.load_full();
+        let limits = &snapshot.settings.limits.http2;
+        let (metered, excess) = Metered::new(connection, limits);
+        let handshake = builder(limits).handshake(metered);
+        drop(snapshot);
+        let Ok(Ok(connection)) = tokio::time::timeout(self.peer.idle, handshake).await else {
+            return; // the client has gone, or has nothing to say
+        };
+        let mut open = Open {
+            connection,
+            excess,
+            digest,
+            streams: Arc::default(),
+            malformed: 0,
+        };
+        self.serve(&mut open, shutdown).await;
+    }
+
+    async fn serve<C: IO>(self: &Arc<Self>, open: &mut Open<C>, shutdown: &ShutdownWatch) {
+        let mut stop = shutdown.clone();
+        let mut told_to_stop = pin!(async move { drop(stop.wait_for(|stop| *stop).await) });
+        let (mut stopping, mut patience) = (false, self.peer.idle);
+        let mut timer = pin!(tokio::time::sleep(patience));
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = &mut told_to_stop, if !stopping => {
+                    // Streams in flight finish; the client learns that it is to open no more.
+                    open.connection.graceful_shutdown();
+                    (stopping, patience) = (true, LEAVE);
+                    open.streams.touch();
+                    timer.as_mut().reset(Instant::now() + patience);
+                    continue;
+                }
+                next = open.next() => next,
+                () = &mut timer => match open.streams.left(patience) {
+                    Some(left) => {
+                        timer.as_mut().reset(Instant::now() + left);
+                        continue;
+                    }
+                    None => return open.end(Reason::NO_ERROR).await,
+                },
+            };
+            match next {
+                Next::Request(request, respond) => {
+                    if let Err(reason) = self.begin(open, request, respond, shutdown) {
+                        self.tell("malformed");
+                        return open.end(reason).await;
+                    }
+                }
+                Next::Excess(excess) => {
+                    self.tell(excess.word());
+                    return open.end(excess.code()).await;
+                }
+                Next::Broken(error) => return self.tell_broken(&error),
+                Next::Closed => return,
+            }
+        }
+    }
+
+    /// Starts the exchange that a request asks for.
+    ///
+    /// # Errors
+    /// The reason to end the connection for: there were too many malformed ones.
+    fn begin<C: IO>(
         self: &Arc<Self>,
-        session: ServerSession,
+        open: &mut Open<C>,
+        request: Request<h2::RecvStream>,
+        mut respond: SendResponse<Bytes>,
         shutdown: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
-        let exchange = self.proxy.process_new_http(session, shutdown);
-        PEER.scope(self.peer.clone(), exchange).await
+    ) -> Result<(), Reason> {
+        let (parts, body) = request.into_parts();
+        let head = match head_of(Request::from_parts(parts, ())) {
+            Ok(head) => head,
+            Err(error) => {
+                tracing::debug!(%error, "a malformed request is reset");
+                respond.send_reset(Reason::PROTOCOL_ERROR);
+                open.malformed += 1;
+                let few = open.malformed < MALFORMED;
+                return few.then_some(()).ok_or(Reason::ENHANCE_YOUR_CALM);
+            }
+        };
+        let session = Session::new(head, body, respond, open.digest.clone());
+        let session = ServerSession::new_custom(Box::new(session));
+        let (this, held, shutdown) = (self.clone(), open.streams.hold(), shutdown.clone());
+        tokio::spawn(PEER.scope(self.peer.clone(), async move {
+            let _held = held;
+            exchange(&this.proxy, session, &shutdown).await;
+        }));
+        Ok(())
     }
 
-    fn h2_options(&self) -> Option<H2Options> {
-        self.proxy.h2_options()
+    /// Counts a connection that ends because of what the client has sent.
+    fn tell(&self, reason: &'static str) {
+        tracing::debug!(client = %self.peer.address, reason, "an HTTP/2 connection is ended");
+        self.shared.metrics.http2_ended(reason);
     }
 
-    fn server_options(&self) -> Option<&HttpServerOptions> {
-        self.proxy.server_options()
+    /// Counts a connection that the protocol's own rules have ended.
+    fn tell_broken(&self, error: &h2::Error) {
+        if error.is_go_away() && error.is_library() {
+            self.tell(match error.reason() {
+                Some(Reason::ENHANCE_YOUR_CALM) => "too_much",
+                _ => "protocol_error",
+            });
+        }
     }
+}
+
+async fn exchange(proxy: &Arc<HttpProxy<Engine>>, session: ServerSession, stop: &ShutdownWatch) {
+    // Nothing comes back: a stream carries one exchange.
+    let _ = proxy.process_new_http(session, stop).await;
+}
+
+/// An open connection.
+struct Open<C> {
+    connection: Http2<Metered<C>, Bytes>,
+    excess: Arc<OnceLock<Excess>>,
+    digest: Arc<Digest>,
+    streams: Arc<Streams>,
+    malformed: u32,
+}
+
+impl<C: IO> Open<C> {
+    async fn next(&mut self) -> Next {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        let accepted = pin!(self.connection.accept()).poll(cx);
+        if let Some(excess) = self.excess.get() {
+            return Poll::Ready(Next::Excess(*excess));
+        }
+        accepted.map(|accepted| match accepted {
+            Some(Ok((request, respond))) => Next::Request(request, respond),
+            Some(Err(error)) => Next::Broken(error),
+            None => Next::Closed,
+        })
+    }
+
+    /// Ends the connection, and says why.
+    async fn end(&mut self, reason: Reason) {
+        self.connection.abrupt_shutdown(reason);
+        let closed = std::future::poll_fn(|cx| Pin::new(&mut self.connection).poll_closed(cx));
+        // A client that reads nothing does not learn it.
+        let _ = tokio::time::timeout(LAST_WORDS, closed).await;
+    }
+}
+
+fn builder(limits: &Limits) -> Builder {
+    // The configuration allows no size beyond what fits.
+    let size = |size: wiregate_sdk::types::Size| u32::try_from(size.get()).unwrap_or(u32::MAX);
+    let mut builder = Builder::new();
+    builder
+        .max_concurrent_streams(limits.streams.get())
+        .max_header_list_size(size(limits.header_list))
+        .initial_window_size(size(limits.stream_window))
+        .initial_connection_window_size(size(limits.connection_window))
+        .max_send_buffer_size(limits.send_buffer.len())
+        .max_local_error_reset_streams(Some(LOCAL_ERRORS));
+    builder
 }

@@ -7,6 +7,7 @@ mod context;
 mod conversation;
 mod failure;
 mod forward;
+mod grpc;
 mod heads;
 mod http1;
 mod http2;
@@ -16,6 +17,7 @@ mod replay;
 mod request;
 mod responder;
 mod response;
+mod websocket;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,7 +26,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Version, header};
+use pingora_core::protocols::http::ServerSession;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -125,6 +128,7 @@ impl ProxyHttp for Engine {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         heads::lighten_request(session.req_header_mut());
+        spare_old_clients(session);
         let cx = ctx.insert(Context::arrive(&self.shared, session));
         let patience = cx.snapshot.settings.limits.client_write.into();
         session.set_write_timeout(Some(patience));
@@ -255,6 +259,17 @@ impl ProxyHttp for Engine {
         _what: ProxyWarnLogContext,
     ) -> bool {
         true
+    }
+}
+
+/// An HTTP/1.0 client knows no interim responses, and does not mean it when it expects one
+/// (RFC 9110, 10.1.1 and 15.2).
+fn spare_old_clients(session: &mut Session) {
+    if let ServerSession::H1(client) = &mut *session.downstream_session
+        && client.req_header().version < Version::HTTP_11
+    {
+        client.req_header_mut().remove_header(&header::EXPECT);
+        client.set_ignore_info_resp(true);
     }
 }
 

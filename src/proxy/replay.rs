@@ -1,10 +1,10 @@
-//! A stand-in for a client's session once its body is in memory.
+//! A stand-in for a client's session: once its body is in memory, or while it asks for a WebSocket.
 //!
 //! Pingora sends a body on as it reads it, and keeps no more than 64 KiB of it for a second
 //! attempt. The stand-in takes the session's place after the body was read to its end: whenever
 //! Pingora asks for its replay buffer it gets the whole body (or what filters made of it),
-//! whatever its size, on each attempt. All else goes through to the session, which returns to its
-//! place when the stand-in is dropped.
+//! whatever its size, on each attempt. For a WebSocket it looks after the tunnel (`websocket.rs`).
+//! All else goes through to the session, which returns to its place when the stand-in is dropped.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,15 +22,26 @@ use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
+use super::websocket::Tunnel;
+
 /// Where a lent session comes back to.
 pub(super) type Slot = Arc<Mutex<Option<Box<ServerSession>>>>;
 
 /// Puts a stand-in with this body in the place of the client's session.
 pub(super) fn lend(session: &mut Session, body: Bytes) -> Slot {
+    lend_to(session, Role::Replay(body))
+}
+
+/// Puts a stand-in that looks after a tunnel in the place of the client's session.
+pub(super) fn lend_to_tunnel(session: &mut Session, tunnel: Tunnel) -> Slot {
+    lend_to(session, Role::Tunnel(tunnel))
+}
+
+fn lend_to(session: &mut Session, role: Role) -> Slot {
     let slot = Slot::default();
-    let stand_in = Replay {
+    let stand_in = StandIn {
         session: Some(take(session)),
-        body,
+        role,
         slot: slot.clone(),
     };
     *session.downstream_session = ServerSession::new_custom(Box::new(stand_in));
@@ -51,49 +62,72 @@ pub(super) fn take(session: &mut Session) -> Box<ServerSession> {
     std::mem::replace(&mut session.downstream_session, empty)
 }
 
-struct Replay {
+struct StandIn {
     /// Always there until the stand-in is dropped.
     session: Option<Box<ServerSession>>,
-    body: Bytes,
+    role: Role,
     slot: Slot,
 }
 
-impl Replay {
+/// What a stand-in is for.
+enum Role {
+    /// Gives this body, as often as it is asked for.
+    Replay(Bytes),
+    /// Looks after a WebSocket.
+    Tunnel(Tunnel),
+}
+
+const THERE: &str = "there until dropped";
+
+impl StandIn {
     fn real(&self) -> &ServerSession {
-        self.session.as_deref().expect("there until dropped")
+        self.session.as_deref().expect(THERE)
     }
 
     fn real_mut(&mut self) -> &mut ServerSession {
-        self.session.as_deref_mut().expect("there until dropped")
+        self.session.as_deref_mut().expect(THERE)
     }
 }
 
-impl Drop for Replay {
+impl Drop for StandIn {
     fn drop(&mut self) {
         *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = self.session.take();
     }
 }
 
 #[async_trait]
-impl CustomSession for Replay {
+impl CustomSession for StandIn {
     // What the stand-in is for.
 
     fn get_retry_buffer(&self) -> Option<Bytes> {
-        (!self.body.is_empty()).then(|| self.body.clone())
+        match &self.role {
+            Role::Replay(body) if !body.is_empty() => Some(body.clone()),
+            _ => None,
+        }
     }
 
     fn retry_buffer_truncated(&self) -> bool {
         false
     }
 
-    fn enable_retry_buffering(&mut self) {}
+    fn enable_retry_buffering(&mut self) {
+        if let Role::Tunnel(tunnel) = &mut self.role {
+            tunnel.head_leaves(); // it is called when the head has been written
+        }
+    }
 
     fn is_body_empty(&mut self) -> bool {
-        self.body.is_empty()
+        match &mut self.role {
+            Role::Replay(body) => body.is_empty(),
+            Role::Tunnel(tunnel) => tunnel.is_body_empty(),
+        }
     }
 
     fn is_body_done(&mut self) -> bool {
-        true
+        match &self.role {
+            Role::Replay(_) => true,
+            Role::Tunnel(tunnel) => tunnel.is_body_done(self.session.as_mut().expect(THERE)),
+        }
     }
 
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
@@ -133,7 +167,11 @@ impl CustomSession for Replay {
     }
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
-        self.real_mut().response_duplex_vec(tasks).await
+        let session = self.session.as_deref_mut().expect(THERE);
+        match &mut self.role {
+            Role::Replay(_) => session.response_duplex_vec(tasks).await,
+            Role::Tunnel(tunnel) => tunnel.write(session, tasks).await,
+        }
     }
 
     fn set_read_timeout(&mut self, timeout: Option<Duration>) {
@@ -177,7 +215,11 @@ impl CustomSession for Replay {
     }
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
-        self.real_mut().read_body_or_idle(no_body_expected).await
+        let session = self.session.as_deref_mut().expect(THERE);
+        match &mut self.role {
+            Role::Replay(_) => session.read_body_or_idle(no_body_expected).await,
+            Role::Tunnel(tunnel) => tunnel.read(session, no_body_expected).await,
+        }
     }
 
     fn body_bytes_sent(&self) -> usize {
@@ -244,7 +286,7 @@ impl CustomSession for Replay {
     }
 }
 
-impl Replay {
+impl StandIn {
     async fn end_if(&mut self, end: bool) -> Result<()> {
         if end {
             self.real_mut().finish_body().await?;

@@ -11,7 +11,7 @@ use wiregate_sdk::{Chunk, Facts, Headers, Reply, Request};
 
 use super::context::Context;
 use super::inbound::Client;
-use super::{heads, replay};
+use super::{grpc, heads, replay};
 use crate::router::Refusal;
 
 /// An id for a request: a UUIDv7 (RFC 9562, 5.7), so that ids sort by time. It names a request
@@ -42,6 +42,7 @@ impl Context {
         self.metrics().begin();
         self.end.begun = true;
         found?;
+        self.settle_deadline(session)?;
         // What not every request needs is boxed apart, which keeps this future small.
         if self
             .route()
@@ -165,8 +166,23 @@ impl Context {
         }
         let limits = &self.snapshot.settings.limits;
         Client::new(session, &mut self.body, &self.shared, limits).charge(chunk.data.len())?;
+        if chunk.data.is_empty() && session.is_upgrade_req() {
+            self.body.bytes = None; // a tunnel needs no replay
+            return Ok(());
+        }
         self.body.bytes = Some(chunk.data.clone());
         self.body.lent = Some(replay::lend(session, chunk.data));
+        Ok(())
+    }
+
+    /// A gRPC call may say how long it may take.
+    fn settle_deadline(&mut self, session: &Session) -> Result<(), Reply> {
+        self.deadline = grpc::deadline(&session.req_header().headers)
+            .transpose()
+            .map_err(|()| {
+                Reply::problem(StatusCode::BAD_REQUEST, "invalid_grpc_timeout")
+                    .detail("`grpc-timeout` is not valid")
+            })?;
         Ok(())
     }
 

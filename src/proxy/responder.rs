@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use pingora_core::protocols::http::HttpTask;
 use pingora_error::{Error, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -14,7 +15,7 @@ use wiregate_sdk::{Abort, Chain, Chunk, Origin, Reply, Response};
 
 use super::context::Context;
 use super::request::expects_continue;
-use super::{body, failure};
+use super::{body, failure, grpc};
 
 /// An unread body up to this size is read and forgotten, so that the connection can go on.
 const DRAINED: u64 = 64 * 1024;
@@ -36,9 +37,23 @@ impl Context {
     ) -> Result<()> {
         self.note(&reply, origin);
         drain(session).await;
-        let (mut head, body) = self.draft(&reply)?;
+        let call = grpc::is_call(&session.req_header().headers) && !reply.status.is_success();
+        let (mut head, body) = match call {
+            true => (trailers_only(session, &reply)?, Bytes::new()),
+            false => self.draft(&reply)?,
+        };
         let body = self.through_filters(session, &mut head, body)?;
         self.identify(&mut head)?;
+        if call {
+            self.end.status = Some(head.status);
+            let only = HttpTask::Header(Box::new(head), true);
+            session
+                .downstream_session
+                .response_duplex_vec(vec![only])
+                .await?;
+            linger(session).await;
+            return Ok(());
+        }
         self.end.status = Some(head.status);
         measure(&mut head, &body)?;
         let bodiless = self.exchange.method == Method::HEAD || is_bodiless(head.status);
@@ -56,10 +71,12 @@ impl Context {
         let reply = self.take_reply();
         if has_begun(session) {
             let reason = reply.as_ref().and_then(Reply::reason);
-            self.end
+            let reason = self
+                .end
                 .error
                 .get_or_insert(reason.unwrap_or(failure.reason));
-            return 0;
+            let reply = failure.status.map(|status| Reply::problem(status, reason));
+            return end_call(session, reply).await;
         }
         let Some(status) = failure.status else {
             self.end.error = Some(failure.reason);
@@ -74,7 +91,8 @@ impl Context {
         let read = self.body.lent.is_some() || session.is_body_done();
         self.return_connection(session);
         let answered = self.respond(session, reply, Origin::Gateway).await;
-        self.end.reusable = read && answered.is_ok() && !session.is_http2();
+        self.end.reusable =
+            read && answered.is_ok() && session.req_header().version < Version::HTTP_2;
         code
     }
 
@@ -167,6 +185,40 @@ impl Context {
     }
 }
 
+/// The reply to a gRPC call: a head that is trailers as well, and nothing after it.
+fn trailers_only(session: &Session, reply: &Reply) -> Result<ResponseHeader> {
+    let mut head = ResponseHeader::build(StatusCode::OK, Some(reply.headers.len() + 6))?;
+    if let Some(content_type) = session.get_header(header::CONTENT_TYPE) {
+        head.insert_header(header::CONTENT_TYPE, content_type)?;
+    }
+    for (name, value) in &reply.headers {
+        head.append_header(name, value)?;
+    }
+    for (name, value) in grpc::fields(reply) {
+        head.insert_header(name, value)?;
+    }
+    Ok(head)
+}
+
+/// Ends a gRPC call whose response has begun with trailers that say what went wrong; any other
+/// response is cut. Always 0: there is no status to tell.
+async fn end_call(session: &mut Session, reply: Option<Reply>) -> u16 {
+    let head = session.req_header();
+    let call = head.version == Version::HTTP_2 && grpc::is_call(&head.headers);
+    if let (true, Some(reply)) = (call, reply) {
+        let mut trailers = HeaderMap::new();
+        for (name, value) in grpc::fields(&reply) {
+            trailers.insert(name, value);
+        }
+        // A client that is gone learns nothing.
+        let _ = session
+            .downstream_session
+            .write_response_trailers(trailers)
+            .await;
+    }
+    0
+}
+
 /// Says how long a body is, where there may be one (RFC 9110, 8.6).
 fn measure(head: &mut ResponseHeader, body: &Bytes) -> Result<()> {
     if is_bodiless(head.status) {
@@ -204,7 +256,7 @@ async fn drain(session: &mut Session) {
 /// Lets a client that still sends its body take notice of the reply, over HTTP/2: dropping the
 /// stream resets it, and some clients (curl 7.88) forget a reply that they have not read by then.
 async fn linger(session: &mut Session) {
-    if session.is_http2() && !session.is_body_done() {
+    if session.req_header().version == Version::HTTP_2 && !session.is_body_done() {
         let rest = session.downstream_session.drain_request_body();
         let _ = tokio::time::timeout(LINGER, rest).await;
     }

@@ -5,10 +5,10 @@ use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use wiregate_sdk::views::Claim;
-use wiregate_sdk::{Chain, Origin, Response};
+use wiregate_sdk::{Chain, Origin, Reply, Response};
 
 use super::context::{Context, Traffic};
-use super::{heads, replay};
+use super::{heads, replay, websocket};
 use crate::compile::Route;
 use crate::observe::access_log::{Entry, Target};
 
@@ -30,6 +30,12 @@ impl Context {
             return Ok(());
         }
         self.answered(status);
+        if status == StatusCode::SWITCHING_PROTOCOLS && !websocket::is_asked_for(session, head) {
+            return Err(self.fault(
+                Reply::problem(StatusCode::BAD_GATEWAY, "http_protocol_error")
+                    .log("the endpoint switches to a protocol that was not asked for"),
+            ));
+        }
         self.end.origin = Origin::Upstream;
         heads::settle_response(head);
         if status == StatusCode::SWITCHING_PROTOCOLS {

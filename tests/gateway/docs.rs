@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Output;
 
-use wiregate::config::model::Limits;
 use wiregate::config::model::upstream::{Health, Retry, Timeouts, WeightedEndpoint};
+use wiregate::config::model::{Http2, Limits};
 
 use super::fences::{Fence, fences};
 use super::harness::wiregate;
@@ -202,6 +202,8 @@ fn defaults() -> BTreeMap<String, String> {
         client_write,
         drain,
         idle_upstream_connections,
+        websocket_idle,
+        http2,
     } = Limits::default();
     add("limits.buffered_body", &buffered_body);
     add("limits.body_memory", &body_memory);
@@ -215,6 +217,35 @@ fn defaults() -> BTreeMap<String, String> {
         "limits.idle_upstream_connections",
         &idle_upstream_connections,
     );
+    add("limits.websocket_idle", &websocket_idle);
+    let Http2 {
+        streams,
+        header_list,
+        stream_window,
+        connection_window,
+        send_buffer,
+        continuations,
+        pings,
+        settings,
+        priorities,
+        window_updates,
+        empty_data,
+        resets,
+        unknown_frames,
+    } = http2;
+    add("limits.http2.streams", &streams);
+    add("limits.http2.header_list", &header_list);
+    add("limits.http2.stream_window", &stream_window);
+    add("limits.http2.connection_window", &connection_window);
+    add("limits.http2.send_buffer", &send_buffer);
+    add("limits.http2.continuations", &continuations);
+    add("limits.http2.pings", &pings);
+    add("limits.http2.settings", &settings);
+    add("limits.http2.priorities", &priorities);
+    add("limits.http2.window_updates", &window_updates);
+    add("limits.http2.empty_data", &empty_data);
+    add("limits.http2.resets", &resets);
+    add("limits.http2.unknown_frames", &unknown_frames);
 
     let endpoint = serde_json::json!({ "address": "127.0.0.1:9001" });
     let WeightedEndpoint { address: _, weight } = serde_json::from_value(endpoint).unwrap();

@@ -20,6 +20,18 @@ pub(super) fn mistakes() -> Vec<Mistake> {
             &["expected 1KiB to 1MiB, found 2MiB", "w.yaml:4:17"],
         ),
         (
+            with("limits: { http2: { stream_window: 1KiB } }"),
+            &["expected a size from 65535", "found 1KiB", "w.yaml:4:20"],
+        ),
+        (
+            with("limits: { http2: { ping: 1/s } }"),
+            &["unknown key `ping`", "w.yaml:4:20", "did you mean `pings`?"],
+        ),
+        (
+            with("limits: { http2: { pings: 100 } }"),
+            &["expected a rate such as `100/min`", "w.yaml:4:27"],
+        ),
+        (
             with("route: []"),
             &[
                 "unknown key `route`",

@@ -1,0 +1,137 @@
+//! An HTTP/2 client's connection, metered below the protocol: what a client sends too much of is
+//! seen before it is worked on.
+
+mod fields;
+mod frames;
+mod meter;
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+pub use meter::Excess;
+
+use crate::config::http2::Http2;
+use meter::Meter;
+
+/// What every HTTP/2 connection begins with is this long (RFC 9113, 3.4).
+const PREFACE: usize = 24;
+/// How long a connection that the gateway has ended is still read from, so that what was written
+/// last (a GOAWAY) is not lost with a reset.
+const LINGER: Duration = Duration::from_millis(500);
+/// How much of what comes then is read and forgotten.
+const LINGER_BYTES: usize = 1 << 20;
+
+/// A metered connection.
+pub struct Metered<S> {
+    stream: S,
+    meter: Meter,
+    excess: Arc<OnceLock<Excess>>,
+    linger: Option<Linger>,
+}
+
+struct Linger {
+    timer: Pin<Box<Sleep>>,
+    bytes: usize,
+}
+
+impl<S> Metered<S> {
+    /// Meters a connection that has not been read from; what is found out is told in the cell.
+    pub fn new(stream: S, limits: &Http2) -> (Self, Arc<OnceLock<Excess>>) {
+        let excess = Arc::default();
+        let this = Self {
+            stream,
+            meter: Meter::new(limits, PREFACE),
+            excess: Arc::clone(&excess),
+            linger: None,
+        };
+        (this, excess)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.excess.get().is_some() {
+            // Nothing more is worked on; whoever polls the connection looks at the cell.
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        let new = &buf.filled()[before..];
+        if let Err(excess) = this.meter.received(new, Instant::now) {
+            // The cell is empty: it was looked at above.
+            let _ = this.excess.set(excess);
+            buf.set_filled(before);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, bytes))?;
+        this.meter.sent(&bytes[..written]);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, slices))?;
+        let mut left = written;
+        for slice in slices {
+            let part = left.min(slice.len());
+            this.meter.sent(&slice[..part]);
+            left -= part;
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        }
+        let linger = this.linger.get_or_insert_with(|| Linger {
+            timer: Box::pin(tokio::time::sleep(LINGER)),
+            bytes: 0,
+        });
+        let mut room = [0; 4096];
+        while linger.bytes < LINGER_BYTES && linger.timer.as_mut().poll(cx).is_pending() {
+            let mut buf = ReadBuf::new(&mut room);
+            match ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buf)) {
+                Ok(()) if !buf.filled().is_empty() => linger.bytes += buf.filled().len(),
+                _ => break, // the client has closed it as well
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}

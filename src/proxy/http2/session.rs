@@ -1,0 +1,201 @@
+//! One exchange over HTTP/2, as Pingora talks to it.
+//!
+//! Pingora's own session drops interim responses (103, 100), knows no deadline, and can only be
+//! made by Pingora's own accept loop; this one stands on the same streams of `h2`.
+
+mod custom;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{RecvStream, SendStream};
+use http::{HeaderMap, HeaderName, Response, StatusCode, header};
+use pingora_core::protocols::Digest;
+use pingora_core::protocols::http::HttpTask;
+use pingora_core::protocols::http::body_buffer::FixedBuffer;
+use pingora_core::protocols::http::date::get_cached_date;
+use pingora_core::protocols::http::v2::write_body;
+use pingora_error::{Error, ErrorType, OrErr, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use tokio::time::Sleep;
+
+use crate::proxy::grpc;
+
+/// What may stand in no HTTP/2 response (RFC 9113, 8.2.2).
+const FOR_ONE_HOP: [HeaderName; 5] = [
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// One exchange over HTTP/2.
+pub(super) struct Session {
+    head: RequestHeader,
+    body: RecvStream,
+    /// Whether the request body has been read to its end.
+    body_ended: bool,
+    respond: SendResponse<Bytes>,
+    writer: Option<SendStream<Bytes>>,
+    written: Option<Box<ResponseHeader>>,
+    /// Whether the response has ended.
+    ended: bool,
+    received: usize,
+    sent: usize,
+    kept: Option<FixedBuffer>,
+    digest: Arc<Digest>,
+    write_timeout: Option<Duration>,
+    drain_timeout: Option<Duration>,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Session {
+    /// The exchange that a request begins.
+    pub fn new(
+        head: RequestHeader,
+        body: RecvStream,
+        respond: SendResponse<Bytes>,
+        digest: Arc<Digest>,
+    ) -> Self {
+        let deadline = (grpc::deadline(&head.headers).and_then(Result::ok))
+            .map(|deadline| Box::pin(tokio::time::sleep(deadline)));
+        Self {
+            head,
+            body,
+            body_ended: false,
+            respond,
+            writer: None,
+            written: None,
+            ended: false,
+            received: 0,
+            sent: 0,
+            kept: None,
+            digest,
+            write_timeout: None,
+            drain_timeout: None,
+            deadline,
+        }
+    }
+
+    async fn read(&mut self) -> Result<Option<Bytes>> {
+        let data = (self.body.data().await.transpose())
+            .or_err(ErrorType::ReadError, "the request body breaks off")?;
+        let Some(data) = data else {
+            self.body_ended = true;
+            return Ok(None);
+        };
+        self.received += data.len();
+        if let Some(kept) = &mut self.kept {
+            kept.write_to_buffer(&data);
+        }
+        // A stream that is gone has no capacity to give back.
+        let _ = self.body.flow_control().release_capacity(data.len());
+        Ok(Some(data))
+    }
+
+    async fn read_to_end(&mut self) -> Result<()> {
+        while self.read().await?.is_some() {}
+        Ok(())
+    }
+
+    /// Returns when the client gives the stream up.
+    async fn given_up(&mut self) -> Box<Error> {
+        let reset = std::future::poll_fn(|cx| match &mut self.writer {
+            Some(writer) => writer.poll_reset(cx),
+            None => self.respond.poll_reset(cx),
+        });
+        let why = match reset.await {
+            Ok(reason) => format!("the client has reset the stream: {reason}"),
+            Err(error) => format!("the connection is gone: {error}"),
+        };
+        Error::explain(ErrorType::ConnectionClosed, why).into_down()
+    }
+
+    fn write_head(&mut self, mut head: Box<ResponseHeader>, end: bool) -> Result<()> {
+        if self.ended || self.written.is_some() {
+            return Ok(());
+        }
+        for name in &FOR_ONE_HOP {
+            head.remove_header(name);
+        }
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Error::e_explain(ErrorType::InvalidHTTPHeader, "HTTP/2 knows no 101");
+        }
+        if head.status.is_informational() {
+            let interim = Response::from_parts(head.as_owned_parts(), ());
+            return (self.respond.send_informational(interim))
+                .or_err(ErrorType::WriteError, "an interim response cannot be sent");
+        }
+        head.insert_header(header::DATE, get_cached_date())?;
+        let response = Response::from_parts(head.as_owned_parts(), ());
+        let writer = (self.respond.send_response(response, end))
+            .or_err(ErrorType::WriteError, "a response cannot be sent")?;
+        self.written = Some(head);
+        self.writer = Some(writer);
+        self.ended = end;
+        Ok(())
+    }
+
+    async fn write(&mut self, data: Bytes, end: bool) -> Result<()> {
+        if self.ended {
+            return Ok(());
+        }
+        let Some(writer) = &mut self.writer else {
+            return Error::e_explain(ErrorType::InternalError, "a head comes before a body");
+        };
+        let bytes = data.len();
+        let written = write_body(writer, data, end, self.write_timeout).await;
+        written.map_err(Error::into_down)?;
+        self.sent += bytes;
+        self.ended = end;
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<()> {
+        if let (Some(writer), false) = (&mut self.writer, self.ended) {
+            (writer.send_data(Bytes::new(), true))
+                .or_err(ErrorType::WriteError, "a response cannot be ended")?;
+            self.ended = true;
+        }
+        Ok(())
+    }
+
+    fn end_with(&mut self, trailers: HeaderMap) -> Result<()> {
+        if let (Some(writer), false) = (&mut self.writer, self.ended) {
+            (writer.send_trailers(trailers))
+                .or_err(ErrorType::WriteError, "trailers cannot be sent")?;
+            self.ended = true;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, task: HttpTask) -> Result<bool> {
+        match task {
+            HttpTask::Header(head, end) => {
+                self.write_head(head, end)?;
+                Ok(end)
+            }
+            HttpTask::Body(data, end) => {
+                if let Some(data) = data.filter(|data| !data.is_empty()) {
+                    self.write(data, end).await?;
+                }
+                Ok(end)
+            }
+            HttpTask::UpgradedBody(..) => {
+                Error::e_explain(ErrorType::InternalError, "HTTP/2 knows no upgrade")
+            }
+            HttpTask::Trailer(trailers) => {
+                if let Some(trailers) = trailers {
+                    self.end_with(*trailers)?;
+                }
+                Ok(true)
+            }
+            HttpTask::Done => Ok(true),
+            HttpTask::Failed(error) => Err(error),
+        }
+    }
+}

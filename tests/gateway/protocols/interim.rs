@@ -1,0 +1,99 @@
+//! Interim responses (RFC 9110, 15.2) and trailers (RFC 9110, 6.5).
+
+use std::io::Write;
+use std::process::Command;
+
+use super::peers::{gateway, read_head, send, server};
+use crate::harness::Gateway;
+
+/// A gateway before a server that sends two interim responses before its answer, and waits with
+/// it until it is asked for.
+fn hinting() -> Gateway {
+    let address = server(move |mut stream| {
+        while !read_head(&mut stream).is_empty() {
+            let answer = "HTTP/1.1 100 Continue\r\n\r\n\
+                          HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n\
+                          HTTP/1.1 103 Early Hints\r\nlink: </b.css>; rel=preload\r\n\r\n\
+                          HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone";
+            if stream.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+        }
+    });
+    gateway("{}", &format!("{{ endpoints: [\"{address}\"] }}"))
+}
+
+#[test]
+fn interim_responses_reach_http_1_1_clients_in_order() {
+    let gateway = hinting();
+    let request = "GET / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\n\r\n";
+    let mut client = send(gateway.address(), request);
+    let heads: Vec<_> = (0..4).map(|_| read_head(&mut client)).collect();
+    assert!(heads[0].starts_with("HTTP/1.1 100 "), "{heads:?}");
+    assert!(
+        heads[1].starts_with("HTTP/1.1 103 ") && heads[1].contains("a.css"),
+        "{heads:?}"
+    );
+    assert!(
+        heads[2].starts_with("HTTP/1.1 103 ") && heads[2].contains("b.css"),
+        "{heads:?}"
+    );
+    assert!(heads[3].starts_with("HTTP/1.1 200 "), "{heads:?}");
+}
+
+#[test]
+fn interim_responses_reach_http_2_clients_in_order() {
+    let gateway = hinting();
+    let output = Command::new("nghttp")
+        .args(["-v", &gateway.url("/")])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let places = [
+        ":status: 103",
+        "</a.css>",
+        "</b.css>",
+        ":status: 200",
+        "done",
+    ]
+    .map(|word| {
+        said.find(word)
+            .unwrap_or_else(|| panic!("no {word} in {said}"))
+    });
+    assert!(places.is_sorted(), "{said}");
+}
+
+#[test]
+fn interim_responses_do_not_reach_http_1_0_clients() {
+    let gateway = hinting();
+    let head = read_head(&mut send(
+        gateway.address(),
+        "GET / HTTP/1.0\r\nhost: a\r\n\r\n",
+    ));
+    assert!(head.contains(" 200 OK"), "{head}");
+}
+
+#[test]
+fn trailers_pass_between_http_2_and_are_left_out_elsewhere() {
+    // nginx would not send trailers over h2c: the server is of `h2` itself.
+    let address = super::grpc::trailing_server();
+    let gateway = gateway(
+        "{}",
+        &format!("{{ endpoints: [\"{address}\"], protocol: h2c }}"),
+    );
+    let output = Command::new("nghttp")
+        .args(["-v", &gateway.url("/")])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let (body, trailer) = (said.find("the body"), said.find("x-checksum: abc"));
+    assert!(body.is_some() && body < trailer, "{said}");
+    // An HTTP/1.1 client gets the whole body, and no trailers.
+    let request = "GET / HTTP/1.1\r\nhost: a\r\nte: trailers\r\nconnection: close, te\r\n\r\n";
+    let mut client = send(gateway.address(), request);
+    let head = read_head(&mut client).to_lowercase();
+    assert!(head.contains("transfer-encoding: chunked"), "{head}");
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut client, &mut rest).unwrap();
+    assert_eq!(rest, "8\r\nthe body\r\n0\r\n\r\n");
+}
