@@ -8,7 +8,7 @@ use super::{curl_with, forwarding, reason, saw};
 
 const ALL: &str = r#"
 filters:
-  keys: { api_key: { keys: [{ name: ann, key: anns-key-12345678 }, { name: bob, key: bobs-key-12345678 }] } }
+  keys: { api_key: { keys: [{ name: ann, key: "${env:KEY_OF_ANN}" }, { name: bob, key: "${env:KEY_OF_BOB}" }] } }
   per_user: { rate_limit: { limit: 2/h, by: consumer } }
 all_routes:
   filters:
@@ -34,7 +34,7 @@ fn a_chain_runs_in_order_and_climbs_back_from_where_it_ends() {
     let (gateway, _origin) = forwarding(ALL);
     let ann = [
         "-H",
-        "x-api-key: anns-key-12345678",
+        "x-api-key: anns-key-0123456789",
         "-H",
         "origin: https://a.test",
     ];
@@ -69,7 +69,7 @@ fn a_chain_runs_in_order_and_climbs_back_from_where_it_ends() {
     assert_eq!((answer.status, &*reason(&answer)), (413, "body_too_large"));
     assert_eq!(gateway.ask("/orders/1", &ann).status, 200);
     assert_eq!(gateway.ask("/orders/1", &ann).status, 429);
-    let bob = ["-H", "x-api-key: bobs-key-12345678"];
+    let bob = ["-H", "x-api-key: bobs-key-0123456789"];
     assert_eq!(gateway.ask("/orders/1", &bob).status, 200);
     let other = gateway.ask("/other", &[]);
     assert_eq!((other.status, other.header("x-outer")), (401, "401"));
