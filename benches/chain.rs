@@ -61,6 +61,7 @@ fn noop_filters(bencher: Bencher<'_, '_>, filters: usize) {
     let link = |i| Link::new(format!("noop{i}"), String::new(), Noop);
     let chain = Chain {
         links: (0..filters).map(link).collect(),
+        on_panic: None,
     };
     let now = Clock::default().now();
     let mut inbound = Inner(RequestHeader::build("GET", b"/", None).expect("valid"));

@@ -112,6 +112,23 @@ fn a_chain_runs_in_order_and_climbs_back_from_where_it_ends() {
     gateway.counts("refusals", "other", "keys", 1.0);
 }
 
+#[test]
+fn an_answer_is_no_refusal() {
+    let (gateway, _origin) = forwarding(
+        "routes: [{ name: here, match: { path: /here }, filters: [respond: { status: 404, body: none }] }, \
+         { name: there, match: { path: /there }, filters: [redirect: /here] }]",
+    );
+    assert_eq!(gateway.ask("/here", &[]).status, 404);
+    assert_eq!(gateway.ask("/there", &[]).status, 307);
+    for (route, filter) in [("here", "respond"), ("there", "redirect")] {
+        gateway.counts("answers", route, filter, 1.0);
+        gateway.counts("refusals", route, filter, 0.0);
+    }
+    for line in gateway.access_log(2) {
+        assert_eq!(line["refused_by"], serde_json::Value::Null, "{line}");
+    }
+}
+
 /// A filter of somebody else's that was not tried with this option.
 struct Brittle;
 

@@ -59,7 +59,8 @@ fn cors_answers_preflights_and_lets_pages_read_refusals() {
         (answer.status, answer.header("access-control-allow-origin")),
         (401, "")
     );
-    gateway.counts("refusals", "all", "cors", 3.0);
+    gateway.counts("answers", "all", "cors", 2.0);
+    gateway.counts("refusals", "all", "cors", 1.0);
     gateway.counts("refusals", "all", "api_key", 3.0);
 }
 
@@ -122,6 +123,7 @@ fn body_limit_refuses_by_length_and_while_the_body_comes() {
     let line = line.unwrap();
     assert_eq!(line["refused_by"], "body_limit");
     assert_eq!(line["error"], "body_too_large");
+    gateway.counts("refusals", "all", "body_limit", 8.0);
 }
 
 #[test]

@@ -83,7 +83,10 @@ impl Probe {
             &mut cx,
         )?;
         Ok(Self {
-            chain: Arc::new(Chain { links: vec![link] }),
+            chain: Arc::new(Chain {
+                links: vec![link],
+                on_panic: None,
+            }),
             clock,
             kept,
             tasks,
