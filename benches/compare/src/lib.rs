@@ -6,5 +6,6 @@
 pub mod bare;
 pub mod contender;
 pub mod load;
+pub mod paced;
 pub mod process;
 pub mod report;
