@@ -57,6 +57,6 @@ mod tests {
     #[tokio::test]
     async fn work_that_panics_is_an_error() {
         let broken = aside(|| panic!("broken")).await;
-        assert_eq!(broken.map(|()| ()).unwrap_err().to_string(), "it panicked");
+        assert_eq!(broken.unwrap_err().to_string(), "it panicked");
     }
 }

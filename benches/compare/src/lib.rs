@@ -4,6 +4,7 @@
 //! in alternating rounds, and prints medians and ratios. See `docs/performance.md` for the method.
 
 pub mod bare;
+pub mod command;
 pub mod contender;
 pub mod load;
 pub mod paced;

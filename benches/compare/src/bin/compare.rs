@@ -1,13 +1,13 @@
 //! `compare [--only NAME,NAME] [--json FILE]`: the run behind `make bench`.
 
 use std::env;
-use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use wiregate_bench::command::{self, Result};
 use wiregate_bench::contender::{Contender, Stage, start_origin};
 use wiregate_bench::load::{self, CONNECTIONS};
 use wiregate_bench::process::{Pinning, Process};
@@ -22,8 +22,6 @@ compare [--only NAME,NAME] [--json FILE]
   BENCH_SECONDS     how long a round lasts for each contender (5)
 ";
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
-
 struct Options {
     only: Vec<Contender>,
     json: Option<PathBuf>,
@@ -32,20 +30,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let options = match options(env::args().skip(1)) {
-        Ok(options) => options,
-        Err(problem) => {
-            eprint!("{problem}\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("{problem}");
-            ExitCode::FAILURE
-        }
-    }
+    command::main(options(env::args().skip(1)), USAGE, run)
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {

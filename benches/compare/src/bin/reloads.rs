@@ -2,7 +2,6 @@
 //! routes twice a second does to the requests meanwhile.
 
 use std::env;
-use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use wiregate_bench::command::{self, Result};
 use wiregate_bench::contender::{Contender, Stage, start_origin};
 use wiregate_bench::paced::{self, Latency, Pace};
 use wiregate_bench::process::{Pinning, Process};
@@ -25,8 +25,6 @@ reloads [--rate N] [--rounds N] [--seconds N] [--binaries FOLDER]
   --binaries FOLDER  where `wiregate` is; this program's folder when absent
 ";
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
-
 struct Options {
     rate: u32,
     rounds: u32,
@@ -35,20 +33,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let options = match options(env::args().skip(1)) {
-        Ok(options) => options,
-        Err(problem) => {
-            eprint!("{problem}\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("{problem}");
-            ExitCode::FAILURE
-        }
-    }
+    command::main(options(env::args().skip(1)), USAGE, run)
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
