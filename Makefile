@@ -5,7 +5,7 @@ export CARGO_TARGET_DIR := $(TARGET)
 # Debian keeps nginx where only root looks.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: run test bench bench-micro lint fmt schema docs build-needs test-needs
+.PHONY: run test bench bench-reloads bench-micro lint fmt schema docs build-needs test-needs
 
 run: build-needs
 	cargo build --release --package wiregate --bin wiregate
@@ -22,6 +22,12 @@ bench: test-needs
 	cargo build --release --package wiregate-bench
 	cargo build --profile bare --package wiregate-bench --bin bare
 	$(TARGET)/release/compare $(BENCH_ARGS)
+
+# What reloading ten thousand routes twice a second does to the requests meanwhile.
+bench-reloads: test-needs
+	cargo build --release --package wiregate --bin wiregate
+	cargo build --release --package wiregate-bench --bin reloads
+	$(TARGET)/release/reloads $(BENCH_ARGS)
 
 # The parts on their own: look-up, chain, compilation.
 bench-micro: build-needs

@@ -9,8 +9,8 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use wiregate::chain::Slots;
 use wiregate::views::Inbound;
 use wiregate::{
-    Build, Bytes, Chain, Client, Clock, Deserialize, Exchange, Filter, Flow, Invalid, JsonSchema,
-    Link, Origin, Outcome, Reply, Request, Response,
+    Build, Bytes, Chain, Deserialize, Filter, Flow, Invalid, JsonSchema, Link, Origin, Outcome,
+    Reply, Request, Response,
 };
 
 fn main() {
@@ -61,28 +61,12 @@ fn noop_filters(bencher: Bencher<'_, '_>, filters: usize) {
     let link = |i| Link::new(format!("noop{i}"), String::new(), Noop);
     let chain = Chain {
         links: (0..filters).map(link).collect(),
+        on_panic: None,
     };
-    let now = Clock::default().now();
     let mut inbound = Inner(RequestHeader::build("GET", b"/", None).expect("valid"));
     let request_head = inbound.0.clone();
     let mut response_head = ResponseHeader::build(200, None).expect("valid");
-    let address = [192, 0, 2, 1].into();
-    let mut exchange = Exchange {
-        id: "".into(),
-        now,
-        client: Client {
-            address,
-            peer: address,
-            port: 1,
-            scheme: "http",
-        },
-        method: wiregate::Method::GET,
-        target: "/".parse().expect("valid"),
-        route: "".into(),
-        params: Vec::new(),
-        identity: None,
-        upstream: None,
-    };
+    let mut exchange = wiregate::testing::exchange(&request_head);
     bencher.bench_local(|| {
         let mut slots = Slots::new();
         let mut request = Request::new(&mut exchange, &mut inbound);

@@ -1,13 +1,13 @@
 //! How long looking up a route takes, and compiling all of them.
 
 use std::hint::black_box;
-use std::sync::Arc;
 
 use divan::Bencher;
 use pingora_http::RequestHeader;
 use wiregate::router::{EncodedSlash, Match, RouteSpec, Router, normalise};
+use wiregate_sdk::Facts;
+use wiregate_sdk::testing::exchange;
 use wiregate_sdk::value::Place;
-use wiregate_sdk::{Client, Clock, Exchange, Facts};
 
 fn main() {
     divan::main();
@@ -49,23 +49,7 @@ fn router(count: usize) -> Router {
 fn look_up(bencher: Bencher<'_, '_>, count: usize, kind: usize, host: &str, path: &str) {
     let router = router(count);
     let head = RequestHeader::build("GET", path.as_bytes(), None).expect("a valid head");
-    let address = [192, 0, 2, 1].into();
-    let exchange = Exchange {
-        id: "".into(),
-        now: Clock::default().now(),
-        client: Client {
-            address,
-            peer: address,
-            port: 1,
-            scheme: "http",
-        },
-        method: head.method.clone(),
-        target: head.uri.clone(),
-        route: Arc::from(""),
-        params: Vec::new(),
-        identity: None,
-        upstream: None,
-    };
+    let exchange = exchange(&head);
     let facts = Facts {
         request: &head,
         exchange: &exchange,

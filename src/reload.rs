@@ -1,5 +1,6 @@
 //! Taking a new configuration live, and keeping the old one when the new one is refused.
 
+mod thread;
 mod watched;
 
 use std::collections::BTreeMap;
@@ -237,11 +238,10 @@ impl Reloader {
         }
     }
 
-    /// Reloads on a thread that may block; nothing where the reload itself broke.
+    /// Reloads on a thread that may block and makes way for the workers; nothing where the reload itself broke.
     pub async fn reload_aside(self: &Arc<Self>) -> Option<Result<u64, Refused>> {
         let this = self.clone();
-        let reload = tokio::task::spawn_blocking(move || this.reload());
-        match reload.await {
+        match thread::aside(move || this.reload()).await {
             Ok(outcome) => Some(outcome),
             Err(error) => {
                 // Before or after the swap: either way nobody may believe that all is well.
@@ -263,7 +263,9 @@ async fn bury(retired: Arc<Snapshot>) {
     while Arc::strong_count(&retired) > 1 {
         tokio::time::sleep(BURIAL).await;
     }
-    let _ = tokio::task::spawn_blocking(move || drop(retired)).await;
+    if let Err(error) = thread::aside(move || drop(retired)).await {
+        tracing::error!(%error, "a retired configuration was not taken apart");
+    }
 }
 
 /// Says in the metrics that a configuration is live.

@@ -1,6 +1,6 @@
 //! What a 401 asks for, and the names that options give to callers.
 
-use wiregate_sdk::{HeaderValue, Invalid};
+use wiregate_sdk::{HeaderValue, Invalid, Reply, StatusCode, header};
 
 /// The challenge of a scheme (RFC 9110, 11.6.1), with further parameters as they are written.
 ///
@@ -17,6 +17,14 @@ pub(super) fn challenge(scheme: &str, realm: &str, more: &str) -> Result<HeaderV
     let quoted = realm.replace('\\', "\\\\").replace('"', "\\\"");
     let value = format!("{scheme} realm=\"{quoted}\"{more}");
     Ok(HeaderValue::try_from(value).expect("printable ASCII"))
+}
+
+/// A 401 with these challenges, one field for each (RFC 9110, 11.6.1).
+pub(super) fn refusal(challenges: &[HeaderValue], reason: &'static str, detail: &str) -> Reply {
+    let refusal = Reply::problem(StatusCode::UNAUTHORIZED, reason).detail(detail);
+    challenges.iter().fold(refusal, |refusal, challenge| {
+        refusal.header(header::WWW_AUTHENTICATE, challenge.clone())
+    })
 }
 
 /// Why a text is no name of a caller, where it is none.

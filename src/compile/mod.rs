@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use wiregate_sdk::build::{Kept, Task};
+use wiregate_sdk::chain::OnPanic;
 use wiregate_sdk::types::Size;
 use wiregate_sdk::value::{Node, Place, Problem, Value, decode_partly};
 use wiregate_sdk::{Chain, Clock, Registry};
@@ -82,12 +83,16 @@ fn assemble(
     let upstreams = upstream::build(&config.upstreams, cx.metrics, &kept, &mut tasks, problems);
     let mut chains = chain::Builder::new(&config, cx, &kept, &mut tasks, told, problems);
     let global = chains.global(&config.all_routes.filters);
+    let panics = cx.metrics.panics.clone();
+    let on_panic: OnPanic = Arc::new(move || panics.inc());
     let mut routes = Vec::with_capacity(config.routes.len());
     let mut specs = Vec::with_capacity(config.routes.len());
     for route in config.routes {
         let (place, route) = (route.place, route.value);
-        let mut chain = Chain::default();
-        chain.links.extend(global.iter().cloned());
+        let mut chain = Chain {
+            links: global.clone(),
+            on_panic: Some(on_panic.clone()),
+        };
         chains.extend(&mut chain, &route);
         let upstream = chains.upstream_of(&route, &place, &chain, &upstreams);
         let name: Arc<str> = route.name.value.as_str().into();

@@ -1,5 +1,6 @@
 //! Problems, as people and programs read them.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -19,11 +20,16 @@ const FRAME: Style = AnsiColor::Blue.on_default().bold();
 const HELP: Style = AnsiColor::Cyan.on_default().bold();
 
 /// The problems as text for a terminal: sorted by place, each once, with the source lines that
-/// they are about, and a count at the end. Shows nothing but the text of the files and the
-/// messages, in which control characters are escaped.
+/// they are about, and a count at the end. Shows nothing but the text of the files, without the
+/// secrets that were found in it, and the messages, in which control characters are escaped.
 pub fn text(problems: &[Problem], sources: &Sources, colour: bool) -> String {
-    let page = Page { sources, colour };
     let problems = sorted(problems);
+    let secrets = problems.iter().filter(|problem| problem.secret);
+    let page = Page {
+        sources,
+        secrets: secrets.map(|problem| &problem.place).collect(),
+        colour,
+    };
     let mut out = String::new();
     for problem in &problems {
         page.problem(&mut out, problem);
@@ -69,6 +75,8 @@ fn sorted(problems: &[Problem]) -> Vec<&Problem> {
 
 struct Page<'a> {
     sources: &'a Sources,
+    /// The places of secrets that are written out.
+    secrets: Vec<&'a Place>,
     colour: bool,
 }
 
@@ -113,7 +121,7 @@ impl Page<'_> {
             let _ = writeln!(out, "{}{why}", if why.is_empty() { "" } else { " " });
             return;
         };
-        let excerpt = Excerpt::new(line, place);
+        let excerpt = Excerpt::new(&self.masked(line, place), place);
         let marks = mark.to_string().repeat(excerpt.width);
         let style = if mark == '^' { ERROR } else { FRAME };
         let marks = self.paint(style, format!("{marks} {why}").trim_end());
@@ -123,6 +131,25 @@ impl Page<'_> {
         let _ = writeln!(out, "{:gutter$} {bar}", "");
         let _ = writeln!(out, "{number} {bar} {text}");
         let _ = writeln!(out, "{:gutter$} {bar} {:before$}{marks}", "", "");
+    }
+
+    /// The line of a place, with stars where secrets stand in it.
+    fn masked<'l>(&self, line: &'l str, place: &Place) -> Cow<'l, str> {
+        let on_line = |secret: &&&Place| (&secret.file, secret.line) == (&place.file, place.line);
+        let secrets: Vec<_> = self.secrets.iter().filter(on_line).collect();
+        if secrets.is_empty() {
+            return Cow::Borrowed(line);
+        }
+        let masks = |at: u32| {
+            let mut ranges = secrets
+                .iter()
+                .map(|s| s.column..s.column.saturating_add(s.width));
+            ranges.any(|range| range.contains(&at))
+        };
+        let columns = line.chars().zip(1..);
+        columns
+            .map(|(c, at)| if masks(at) { '*' } else { c })
+            .collect()
     }
 
     fn paint(&self, style: Style, text: &str) -> String {

@@ -43,3 +43,23 @@ pub fn schema(registry: &Registry) -> Value {
 pub fn generator() -> SchemaGenerator {
     SchemaSettings::draft2020_12().into_generator()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bound_and_time_shows_its_default() {
+        let schema = schema(&Registry::new());
+        for of in ["Limits", "Timeouts", "Retry"] {
+            let options = schema["$defs"][of]["properties"].as_object().unwrap();
+            for (name, option) in options {
+                assert!(option.get("default").is_some(), "{of}.{name}");
+            }
+        }
+        let default = |of: &str, name: &str| &schema["$defs"][of]["properties"][name]["default"];
+        assert_eq!(default("Limits", "buffered_body"), "16MiB");
+        assert_eq!(default("Timeouts", "connect"), "3s");
+        assert_eq!(default("Health", "every"), "5s");
+    }
+}

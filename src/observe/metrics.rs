@@ -31,12 +31,13 @@ pub struct Metrics {
     endpoint_healthy: IntGaugeVec,
     filter_runs: IntCounterVec,
     filter_refusals: IntCounterVec,
+    filter_answers: IntCounterVec,
     filter_seconds: CounterVec,
     connections: IntGaugeVec,
     http2_ended: IntCounterVec,
     /// Bytes of request bodies held in memory.
     pub body_memory: IntGauge,
-    /// Panics of filters, each of which ended one request with a 500.
+    /// Panics of filters and in the choice of a route.
     pub panics: IntCounter,
     /// Access log lines that were dropped because the writer could not keep up.
     pub log_dropped: IntCounter,
@@ -106,7 +107,13 @@ impl Metrics {
             filter_refusals: counters(
                 r,
                 "filter_refusals_total",
-                "Requests that a filter answered or refused.",
+                "Requests that a filter refused, or failed at, with a problem.",
+                &["route", "filter"],
+            ),
+            filter_answers: counters(
+                r,
+                "filter_answers_total",
+                "Requests that a filter answered: a redirect, a preflight, a fixed response.",
                 &["route", "filter"],
             ),
             filter_seconds: register(
@@ -130,8 +137,8 @@ impl Metrics {
             body_memory: gauge(r, "body_memory_bytes", "Request bodies held in memory."),
             panics: counter(
                 r,
-                "filter_panics_total",
-                "Panics of filters, each of which ended one request with a 500.",
+                "panics_total",
+                "Panics of filters and in the choice of a route, each of which cost one request at most.",
             ),
             log_dropped: counter(
                 r,

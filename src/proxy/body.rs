@@ -47,7 +47,7 @@ impl Context {
         let chain = &self.snapshot.routes[position].chain;
         let passed = chain.request_body(chunk, &mut self.slots);
         passed.map_err(|Stopped { link, reply }| {
-            self.end.stopped_by = Some(link);
+            self.stopped(link, &reply);
             self.fault(reply)
         })
     }

@@ -88,8 +88,8 @@ pub(super) struct End {
     pub(super) error: Option<&'static str>,
     /// One sentence for the operator.
     pub(super) detail: Option<String>,
-    /// The link that stopped the request.
-    pub(super) stopped_by: Option<usize>,
+    /// The link that refused the request.
+    pub(super) refused_by: Option<usize>,
     /// Whether the client's connection can be used again although Pingora would close it.
     pub(super) reusable: bool,
     /// Whether the metrics know that the request is being worked on.
@@ -139,7 +139,7 @@ impl Context {
                 status: None,
                 error: None,
                 detail: None,
-                stopped_by: None,
+                refused_by: None,
                 reusable: false,
                 begun: false,
                 finished: false,

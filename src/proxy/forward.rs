@@ -21,7 +21,8 @@ use crate::upstream::Ask;
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
 const FORWARDED_HOST: &str = "x-forwarded-host";
-/// Idle connections that an endpoint had closed, and that a request may run into, at most.
+/// Idle connections that an endpoint had closed, and that a request may run into, at most. After so
+/// many it gets a new connection, which cannot be one of them.
 const MOST_STALE: u32 = 2;
 /// Proxies that a request may have come through, at most; those before are not looked at.
 const MOST_HOPS: usize = 32;
@@ -48,6 +49,9 @@ impl Context {
             return Err(self.fault(reply));
         };
         let mut peer = Box::new(chosen.endpoint().peer.clone());
+        if self.attempts.stale == MOST_STALE {
+            use_new_connection(&mut peer);
+        }
         if let Some(left) = left {
             for timeout in [
                 &mut peer.options.connection_timeout,
@@ -231,6 +235,13 @@ impl Context {
         }
         Ok(())
     }
+}
+
+/// Keeps an attempt away from the pool: no connection in it has this key. The new connection is not
+/// kept either, as nobody else would find it.
+fn use_new_connection(peer: &mut HttpPeer) {
+    peer.group_key = fastrand::u64(..);
+    peer.options.idle_timeout = Some(Duration::from_millis(1));
 }
 
 /// What `X-Forwarded-For` said already, with one more address.

@@ -1,9 +1,11 @@
 //! The way in: normalise, find the route, run its chain, settle the body and the upstream.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::SystemTime;
 
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use pingora_proxy::Session;
+use prometheus::IntCounter;
 use uuid::Uuid;
 use wiregate_sdk::chain::Stopped;
 use wiregate_sdk::host_of;
@@ -38,7 +40,8 @@ impl Context {
     /// # Errors
     /// The reply that ends it.
     pub(super) async fn enter(&mut self, session: &mut Session) -> Result<(), Reply> {
-        let found = self.find_route(session);
+        let found = guard(|| self.find_route(session))
+            .unwrap_or_else(|| Err(panicked(&self.shared.metrics.panics)));
         self.metrics().begin();
         self.end.begun = true;
         found?;
@@ -126,12 +129,14 @@ impl Context {
         let mut request = Request::new(&mut self.exchange, &mut inbound);
         let mut before = clock.instant();
         for (position, link) in route.chain.links.iter().enumerate() {
-            let flow = link.enter(&mut request, &mut self.slots).await;
+            let flow = (route.chain)
+                .enter(link, &mut request, &mut self.slots)
+                .await;
             let after = clock.instant();
-            route.link_metrics[position].ran(after - before, flow.is_err());
+            route.link_metrics[position].ran(after - before);
             before = after;
             if let Err(reply) = flow {
-                self.end.stopped_by = Some(position);
+                self.stopped(position, &reply);
                 return Err(reply);
             }
         }
@@ -157,12 +162,11 @@ impl Context {
         };
         if let Some(position) = self.route {
             let chain = &self.snapshot.routes[position].chain;
-            chain.request_body(&mut chunk, &mut self.slots).map_err(
-                |Stopped { link, reply }| {
-                    self.end.stopped_by = Some(link);
-                    reply
-                },
-            )?;
+            let passed = chain.request_body(&mut chunk, &mut self.slots);
+            passed.map_err(|Stopped { link, reply }| {
+                self.stopped(link, &reply);
+                reply
+            })?;
         }
         let limits = &self.snapshot.settings.limits;
         Client::new(session, &mut self.body, &self.shared, limits).charge(chunk.data.len())?;
@@ -186,6 +190,14 @@ impl Context {
         Ok(())
     }
 
+    /// A link has ended the request with this reply.
+    pub(super) fn stopped(&mut self, link: usize, reply: &Reply) {
+        if let Some(route) = self.route() {
+            route.link_metrics[link].stopped(reply);
+        }
+        self.end.refused_by = Some(link).filter(|_| reply.reason().is_some());
+    }
+
     fn settle_upstream(&mut self) -> Result<(), Reply> {
         let fault = |reason: &'static str, log: String| {
             Err(Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, reason).log(log))
@@ -202,6 +214,20 @@ impl Context {
         }
         Ok(())
     }
+}
+
+/// Runs what chooses a route, expressions and patterns included; nothing where it panicked. That is
+/// a fault of the gateway or of a library, and costs this one request.
+fn guard<T>(choose: impl FnOnce() -> T) -> Option<T> {
+    // What it may leave half done is this exchange, which then ends.
+    catch_unwind(AssertUnwindSafe(choose)).ok()
+}
+
+/// The reply for a request whose route could not be chosen. The panic hook has already logged it.
+fn panicked(panics: &IntCounter) -> Reply {
+    panics.inc();
+    Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "routing_panicked")
+        .log("the choice of a route panicked")
 }
 
 /// The target with a normalised path.
@@ -224,4 +250,23 @@ pub(super) fn expects_continue(session: &Session) -> bool {
     session
         .get_header(header::EXPECT)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_the_choice_of_a_route_is_a_500_and_counted() {
+        let panics = IntCounter::new("panics", "panics").unwrap();
+        let run = |choose: fn() -> Result<(), Reply>| {
+            guard(choose).unwrap_or_else(|| Err(panicked(&panics)))
+        };
+        assert!(run(|| Ok(())).is_ok());
+        assert_eq!(panics.get(), 0);
+        let reply = run(|| panic!("a library broke")).unwrap_err();
+        assert_eq!(reply.status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(reply.reason(), Some("routing_panicked"));
+        assert_eq!(panics.get(), 1);
+    }
 }

@@ -120,7 +120,7 @@ impl Context {
         };
         let upstream = self.attempts.upstream.as_ref();
         let endpoint = (self.attempts.tried.last()).map(|endpoint| endpoint.label.clone());
-        let stopped_by = (self.end.stopped_by)
+        let refused_by = (self.end.refused_by)
             .and_then(|link| Some(route?.chain.links.get(link)?.label.as_str().into()));
         let target = self.exchange.target.path_and_query();
         log.write(Entry {
@@ -141,7 +141,7 @@ impl Context {
             upstream_time: self.attempts.waited,
             attempts: self.attempts.made,
             identity: (self.exchange.identity.as_ref()).map(|identity| identity.name.clone()),
-            refused_by: stopped_by,
+            refused_by,
             error: self.end.error,
             detail: self.end.detail.as_deref().map(Into::into),
         });

@@ -1,10 +1,14 @@
 //! The one form of a request path: what routes match, filters see and upstreams get.
 
+mod byte;
+
 use std::borrow::Cow;
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use byte::{Class, class, hex};
 
 /// What happens to a request whose path holds a slash in disguise: `%2F`, `%5C` or a backslash.
 /// Servers disagree on whether such a path has one segment or two, which is how requests get
@@ -73,49 +77,6 @@ pub fn normalise(raw: &str, slashes: EncodedSlash) -> Result<Cow<'_, str>, Refus
     }
 }
 
-/// What a byte means in a path.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    /// A `pchar` that may or may not be escaped, with the same meaning.
-    Unreserved,
-    /// A `pchar` that means something else when it is escaped.
-    Reserved,
-    Slash,
-    Percent,
-    Backslash,
-    /// Where the path ends and something else begins.
-    End,
-    Control,
-    /// Not allowed as it is: to be escaped.
-    Other,
-}
-
-const CLASSES: [Class; 256] = {
-    let mut classes = [Class::Other; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        classes[byte] = match byte as u8 {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                Class::Unreserved
-            }
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':'
-            | b'@' => Class::Reserved,
-            b'/' => Class::Slash,
-            b'%' => Class::Percent,
-            b'\\' => Class::Backslash,
-            b'?' | b'#' => Class::End,
-            0..=0x1f | 0x7f => Class::Control,
-            _ => Class::Other,
-        };
-        byte += 1;
-    }
-    classes
-};
-
-fn class(byte: u8) -> Class {
-    CLASSES[usize::from(byte)]
-}
-
 fn is_normal(path: &[u8], slashes: EncodedSlash) -> bool {
     let mut at = 0;
     while let Some(&byte) = path.get(at) {
@@ -152,15 +113,6 @@ fn stays(byte: u8, slashes: EncodedSlash) -> bool {
         Class::Unreserved => false,
         Class::Slash | Class::Backslash => slashes == EncodedSlash::Keep,
         _ => byte != 0,
-    }
-}
-
-/// The value of an upper-case hexadecimal digit.
-fn hex(digit: u8) -> u8 {
-    if digit <= b'9' {
-        digit - b'0'
-    } else {
-        digit - b'A' + 10
     }
 }
 
@@ -201,7 +153,8 @@ fn push_segment(path: &mut String, raw: &[u8], slashes: EncodedSlash) -> Result<
                     return Err(Refusal::BadEscape);
                 };
                 rest = tail;
-                push_escaped(path, unescape(*high, *low)?, slashes)?;
+                let byte = byte::unescape(*high, *low).ok_or(Refusal::BadEscape)?;
+                push_escaped(path, byte, slashes)?;
             }
             Class::End => return Err(Refusal::NotAPath),
             Class::Control => return Err(Refusal::Control),
@@ -209,14 +162,6 @@ fn push_segment(path: &mut String, raw: &[u8], slashes: EncodedSlash) -> Result<
         }
     }
     Ok(())
-}
-
-fn unescape(high: u8, low: u8) -> Result<u8, Refusal> {
-    if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() {
-        Ok(hex(high.to_ascii_uppercase()) << 4 | hex(low.to_ascii_uppercase()))
-    } else {
-        Err(Refusal::BadEscape)
-    }
 }
 
 /// Adds a byte that is, or has to be, escaped.

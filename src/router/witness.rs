@@ -3,7 +3,6 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use http::header::{COOKIE, HOST};
 use http::{HeaderName, HeaderValue, Method};
@@ -110,22 +109,13 @@ impl Witness {
         let address = self
             .client
             .unwrap_or(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
-        Exchange {
-            id: "".into(),
-            now: Clock::default().now(),
-            client: Client {
-                address,
-                peer: address,
-                port: 0,
-                scheme: "http",
-            },
-            method: head.method.clone(),
-            target: head.uri.clone(),
-            route: Arc::from(""),
-            params: Vec::new(),
-            identity: None,
-            upstream: None,
-        }
+        let client = Client {
+            address,
+            peer: address,
+            port: 0,
+            scheme: "http",
+        };
+        Exchange::new("".into(), Clock::default().now(), client, head)
     }
 
     /// Whether both entries match this request by the router's own look-up, `first` before

@@ -60,6 +60,7 @@ fn a_panic_ends_one_request_and_nothing_else() {
     let origin = echo();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("wiregate.yaml");
+    let admin = folder.path().join("admin.sock");
     for hook in [
         "request",
         "upstream",
@@ -68,8 +69,10 @@ fn a_panic_ends_one_request_and_nothing_else() {
         "response_body",
     ] {
         let text = format!(
-            "version: 1\nlisteners: {{ public: {{ bind: \"127.0.0.1:0\" }} }}\naccess_log: off\n{}\
+            "version: 1\nlisteners: {{ public: {{ bind: \"127.0.0.1:0\" }} }}\naccess_log: off\n\
+             admin: {{ bind: \"unix:{}\" }}\n{}\
              routes: [{{ name: all, filters: [panics: {hook}], upstream: app }}]\n",
+            admin.display(),
             upstream(&origin)
         );
         std::fs::write(&file, text).unwrap();
@@ -89,6 +92,15 @@ fn a_panic_ends_one_request_and_nothing_else() {
                 "{hook}"
             );
         }
+        let socket = admin.to_str().unwrap();
+        let metrics = curl(&["--unix-socket", socket, "http://localhost/metrics"]).text();
+        let count = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("wiregate_panics_total "));
+        // A hook of the response panics again when the reply to the first panic passes it.
+        let count: u32 = count.unwrap().parse().unwrap();
+        let most = if hook.starts_with("response") { 6 } else { 3 };
+        assert!((3..=most).contains(&count), "{hook}: {count}");
         gateway.stop();
     }
 }

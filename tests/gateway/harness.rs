@@ -14,6 +14,10 @@ pub use wiregate::echo::Echo;
 /// Longer than anything here takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The keys that configurations here write as `${env:KEY_OF_ANN}` and `${env:KEY_OF_BOB}`.
+pub const KEY_OF_ANN: &str = "anns-key-0123456789";
+pub const KEY_OF_BOB: &str = "bobs-key-0123456789";
+
 /// A running gateway; killed when dropped.
 pub struct Gateway {
     child: Child,
@@ -246,7 +250,11 @@ pub fn complete(folder: &Path, configuration: &str, listener: &str) -> String {
 /// The binary, to be run with these arguments.
 pub fn wiregate(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wiregate"));
-    command.args(arguments).env("NO_COLOR", "1");
+    command
+        .args(arguments)
+        .env("NO_COLOR", "1")
+        .env("KEY_OF_ANN", KEY_OF_ANN)
+        .env("KEY_OF_BOB", KEY_OF_BOB);
     command
 }
 

@@ -4,9 +4,11 @@
 //! in alternating rounds, and prints medians and ratios. See `docs/performance.md` for the method.
 
 pub mod bare;
+pub mod command;
 pub mod contender;
 pub mod idle;
 pub mod load;
+pub mod paced;
 pub mod process;
 pub mod report;
 pub mod scenario;

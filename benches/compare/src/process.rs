@@ -149,6 +149,11 @@ impl Process {
         Ok(kibibytes.sum::<io::Result<u64>>()? * 1024)
     }
 
+    /// Sends a signal to the process itself.
+    pub fn signal(&self, name: &str) {
+        send(name, &[Stat::of(self.child.id())]);
+    }
+
     fn tree(&self) -> io::Result<Vec<Stat>> {
         let mut rest = Vec::new();
         for entry in fs::read_dir("/proc")? {

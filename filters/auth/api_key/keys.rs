@@ -17,7 +17,7 @@ use crate::auth::challenge::name_problem;
 pub struct Key {
     /// The caller's name.
     name: String,
-    /// The key, 16 to 1024 visible ASCII characters, or several of which each will do.
+    /// The key, 16 to 1024 visible ASCII characters, as a reference; or several of which each will do.
     #[serde(default)]
     key: Option<OneOrMany<Secret>>,
     /// The SHA-256 of the key in hex, in its place.

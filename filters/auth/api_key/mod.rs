@@ -9,8 +9,7 @@ use std::borrow::Cow;
 
 use wiregate_sdk::types::OneOrMany;
 use wiregate_sdk::{
-    Build, Deserialize, Filter, Flow, HeaderValue, Invalid, JsonSchema, Reply, Request, StatusCode,
-    header,
+    Build, Deserialize, Filter, Flow, HeaderValue, Invalid, JsonSchema, Reply, Request,
 };
 
 pub use keys::Key;
@@ -18,7 +17,7 @@ use keys::Keys;
 pub use source::Place;
 use source::Source;
 
-use super::challenge::challenge;
+use super::challenge::{challenge, refusal};
 
 /// Lets callers in who bring a known key, and tells the filters behind who it is: `consumer`,
 /// `identity.name` and `identity.groups` in their expressions.
@@ -69,7 +68,7 @@ pub struct Config {
     #[serde(default = "realm")]
     realm: String,
     /// Whether the key is removed before the request is sent on.
-    #[serde(default = "yes")]
+    #[serde(default = "super::strips")]
     strip: bool,
 }
 
@@ -79,10 +78,6 @@ fn header() -> OneOrMany<Place> {
 
 fn realm() -> String {
     "api".into()
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// The running form of `api_key`.
@@ -111,12 +106,7 @@ impl Filter for ApiKey {
         let sources = sources(&config.from)?;
         let keys = Keys::new(config.keys)?;
         let challenges = challenges(&sources, &config.realm)?;
-        let refusal = |reason, detail: &str| {
-            let refusal = Reply::problem(StatusCode::UNAUTHORIZED, reason).detail(detail);
-            challenges.iter().fold(refusal, |refusal, challenge| {
-                refusal.header(header::WWW_AUTHENTICATE, challenge.clone())
-            })
-        };
+        let refusal = |reason, detail: &str| refusal(&challenges, reason, detail);
         let places: Vec<String> = sources.iter().map(ToString::to_string).collect();
         let places = places.join(" or ");
         Ok(Self {

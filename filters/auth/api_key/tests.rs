@@ -221,7 +221,7 @@ async fn tells_all_places_and_schemes() {
 #[tokio::test]
 async fn a_caller_may_have_several_keys() {
     let options = format!(
-        "keys: [{{ name: alice, key: [{ALICE}, {ALICE}-2], sha256: [{}] }}]",
+        "keys: [{{ name: alice, key: ['${{env:{ALICE}}}', '${{env:{ALICE}-2}}'], sha256: [{}] }}]",
         hex(BOB)
     );
     let filter = probe::<ApiKey>(&options);
@@ -241,44 +241,50 @@ fn refuses_keys_that_are_none() {
             "1:8: expected `key`, `sha256` or both",
         ),
         (
-            "keys: [{ name: a, key: short }]",
+            "keys: [{ name: a, key: '${env:short}' }]",
             "1:24: expected a key of 16 to 1024 characters, found one of 5",
         ),
         (
-            "keys: [{ name: a, key: \"0123456789abcdef\\n\" }]",
+            "keys: [{ name: a, key: \"${env:0123456789abcdef\\n}\" }]",
             "1:24: expected a key of visible ASCII characters",
+        ),
+        (
+            "keys: [{ name: a, key: 0123456789abcdef }]",
+            "1:24: expected a reference to a secret, found a value that is written out \
+             (write `${env:NAME}`, `${file:/path}` or `${cred:name}`)",
+        ),
+        (
+            "keys: [{ name: a, key: ['${env:0123456789abcdef}', 'x${env:0123456789abcdefg}'] }]",
+            "1:52: expected a reference to a secret",
         ),
         (
             "keys: [{ name: a, sha256: abc }]",
             "1:27: expected a SHA-256 of 64 hex digits",
         ),
         (
-            "keys: [{ name: '', key: 0123456789abcdef }]",
+            "keys: [{ name: '', key: '${env:0123456789abcdef}' }]",
             "1:16: expected a name, found nothing",
         ),
         (
-            "keys: [{ name: \"a\\nb\", key: 0123456789abcdef }]",
+            "keys: [{ name: \"a\\nb\", key: '${env:0123456789abcdef}' }]",
             "without control characters",
         ),
         (
-            "keys: [{ name: a, key: 0123456789abcdef }, { name: a, key: 0123456789abcdefg }]",
-            "1:52: expected a name of its own, found `a` again",
+            "keys: [{ name: a, key: '${env:0123456789abcdef}' }, { name: a, key: '${env:0123456789abcdefg}' }]",
+            "1:61: expected a name of its own, found `a` again",
         ),
         (
-            "keys: [{ name: a, key: 0123456789abcdef }, { name: b, key: [0123456789abcdefg, 0123456789abcdef] }]",
-            "1:80: expected a key of its own, found that of `a`",
+            "keys: [{ name: a, key: '${env:0123456789abcdef}' }, { name: b, key: ['${env:0123456789abcdefg}', '${env:0123456789abcdef}'] }]",
+            "1:98: expected a key of its own, found that of `a`",
         ),
-        (
-            "keys: [{ name: a, kei: 0123456789abcdef }]",
-            "did you mean `key`",
-        ),
+        ("keys: [{ name: a, kei: 1 }]", "did you mean `key`"),
     ] {
         let refused = refusal::<ApiKey>(options);
         assert!(refused.contains(message), "{options}: {refused}");
         assert!(!refused.contains("0123456789"), "{refused}");
     }
     let same = format!(
-        "keys: [{{ name: a, key: {BOB} }}, {{ name: b, sha256: {} }}]",
+        "keys: [{{ name: a, key: '${{env:{BOB}}}' }}, {{ name: b, sha256: {} }}]",
         hex(BOB)
     );
     assert!(refusal::<ApiKey>(&same).contains("found that of `a`"));
@@ -286,7 +292,8 @@ fn refuses_keys_that_are_none() {
 
 #[test]
 fn tells_all_problems_at_once() {
-    let refused = refusal::<ApiKey>("keys: [{ name: a, key: short }, { name: '', sha256: x }]");
+    let refused =
+        refusal::<ApiKey>("keys: [{ name: a, key: '${env:short}' }, { name: '', sha256: x }]");
     assert_eq!(refused.lines().count(), 3, "{refused}");
 }
 

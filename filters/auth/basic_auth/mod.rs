@@ -20,7 +20,7 @@ pub use users::User;
 use users::Users;
 use verifier::{Unverified, Verifier};
 
-use super::challenge::challenge;
+use super::challenge::{challenge, refusal};
 
 /// Lets users in by name and password (HTTP Basic, RFC 7617), and tells the filters behind who it
 /// is: `consumer`, `identity.name` and `identity.groups` in their expressions.
@@ -70,16 +70,12 @@ pub struct Config {
     #[serde(default)]
     htpasswd: Option<PathBuf>,
     /// Whether the credentials are removed before the request is sent on.
-    #[serde(default = "yes")]
+    #[serde(default = "super::strips")]
     strip: bool,
 }
 
 fn realm() -> String {
     "restricted".into()
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// The running form of `basic_auth`.
@@ -98,11 +94,8 @@ impl Filter for BasicAuth {
 
     fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
         let challenge = challenge("Basic", &config.realm, ", charset=\"UTF-8\"")?;
-        let refusal = |reason, detail| {
-            Reply::problem(StatusCode::UNAUTHORIZED, reason)
-                .header(header::WWW_AUTHENTICATE, challenge.clone())
-                .detail(detail)
-        };
+        let challenges = [challenge];
+        let refusal = |reason, detail| refusal(&challenges, reason, detail);
         Ok(Self {
             users: Users::new(config.users, config.htpasswd.as_deref())?,
             verifier: cx.keep("verifier", Verifier::new),

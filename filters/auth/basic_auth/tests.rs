@@ -90,8 +90,9 @@ async fn an_unknown_user_does_not_come_in_with_the_password_of_a_known_one() {
 
 #[test]
 fn unknown_names_stand_for_all_users_and_each_for_always_the_same() {
-    let value =
-        wiregate_sdk::value::read(&"t.yaml".into(), &users("").replace("${env:", "x{")).unwrap();
+    let hash = format!("password_hash: '{}'", bcrypt("eve's"));
+    let options = users("").replace("password: '${env:evesdropper}'", &hash);
+    let value = wiregate_sdk::value::read(&"t.yaml".into(), &options).unwrap();
     let config: Config = wiregate_sdk::value::decode(&value).unwrap();
     let users = Users::new(config.users, None).ok().unwrap();
     let mut seen = std::collections::HashSet::new();
@@ -226,7 +227,7 @@ async fn reads_users_from_a_file() {
         format!("# users\n\nann:{hash}\r\nbob:{}\n", bcrypt("bob's")),
     );
     let filter = probe::<BasicAuth>(&format!(
-        "{{ {}, users: [{{ name: eve, password: evesdropper }}] }}",
+        "{{ {}, users: [{{ name: eve, password: '${{env:evesdropper}}' }}] }}",
         file.options()
     ));
     for (name, password) in [("ann", "ann's"), ("bob", "bob's"), ("eve", "evesdropper")] {
@@ -290,7 +291,7 @@ fn refuses_users_that_are_none() {
             "expected either `password_hash` or `password`",
         ),
         (
-            format!("{{ name: a, password: x, password_hash: '{hash}' }}"),
+            format!("{{ name: a, password: '${{env:x}}', password_hash: '{hash}' }}"),
             "expected either",
         ),
         (
@@ -306,11 +307,15 @@ fn refuses_users_that_are_none() {
             "without control characters",
         ),
         (
-            "{ name: a, password: '' }".into(),
+            "{ name: a, password: hunter2 }".into(),
+            "expected a reference to a secret, found a value that is written out",
+        ),
+        (
+            "{ name: a, password: '${env:}' }".into(),
             "expected a secret, found nothing",
         ),
         (
-            "{ name: a, password: \"secret\\n\" }".into(),
+            "{ name: a, password: \"${env:secret\\n}\" }".into(),
             "without control characters, found one in it",
         ),
         (
@@ -358,7 +363,9 @@ fn refuses_users_that_are_none() {
         let refused = refusal::<BasicAuth>(&format!("users: [{user}]"));
         assert!(refused.contains(message), "{user}: {refused}");
         assert!(
-            !refused.contains("secret\n") && !refused.contains(&hash[7..]),
+            !refused.contains("hunter2")
+                && !refused.contains("secret\n")
+                && !refused.contains(&hash[7..]),
             "{refused}"
         );
     }
@@ -370,8 +377,9 @@ fn refuses_to_have_no_users_or_one_name_twice() {
         refusal::<BasicAuth>("{}"),
         "1:1: expected `users`, `htpasswd` or both"
     );
-    let refused =
-        refusal::<BasicAuth>("users: [{ name: a, password: x }, { name: a, password: y }]");
-    assert_eq!(refused, "1:43: expected a name of its own, found `a` again");
+    let refused = refusal::<BasicAuth>(
+        "users: [{ name: a, password: '${env:x}' }, { name: a, password: '${env:y}' }]",
+    );
+    assert_eq!(refused, "1:52: expected a name of its own, found `a` again");
     assert!(refusal::<BasicAuth>(&users(", realm: ''")).contains("printable ASCII"));
 }

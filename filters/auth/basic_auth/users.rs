@@ -20,8 +20,8 @@ pub struct User {
     name: String,
     /// The password's hash: argon2id in the PHC format, or bcrypt.
     #[serde(default)]
-    password_hash: Option<Secret>,
-    /// The password itself.
+    password_hash: Option<Box<str>>,
+    /// The password itself, as a reference.
     #[serde(default)]
     password: Option<Secret>,
     /// The groups that the user is in.
@@ -89,7 +89,7 @@ impl Users {
     fn add_user(&mut self, user: User) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         let password = match (&user.password_hash, &user.password) {
-            (Some(hash), None) => Password::parse(hash.expose())
+            (Some(hash), None) => Password::parse(hash)
                 .map_err(|why| problems.push((".password_hash", why)))
                 .ok(),
             (None, Some(password)) => plain(password.expose())

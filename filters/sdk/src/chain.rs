@@ -13,11 +13,16 @@ use smallvec::SmallVec;
 use crate::views::Claim;
 use crate::{Abort, Attempt, Chunk, Filter, Flow, Outcome, Reply, Request, Response};
 
+/// Is told of a panic.
+pub type OnPanic = Arc<dyn Fn() + Send + Sync>;
+
 /// The filters of one route, flattened, in execution order.
 #[derive(Default)]
 pub struct Chain {
     /// The links, outermost first.
     pub links: Vec<Link>,
+    /// Is told of each panic in one of their hooks, whatever became of the request.
+    pub on_panic: Option<OnPanic>,
 }
 
 /// One filter in its place. A filter that was named once and is used by several routes is one
@@ -68,21 +73,6 @@ impl Link {
             filter: Arc::new(filter),
         }
     }
-
-    /// Runs the request hook; the slot is made on the way. `observe` gets the time before and
-    /// after, for those who measure.
-    pub async fn enter(&self, req: &mut Request<'_>, slots: &mut Slots) -> Flow {
-        let state = guard(self, || self.filter.state())?;
-        slots.push(Slot {
-            state,
-            request_claim: Claim::None,
-            response_claim: Claim::None,
-        });
-        let slot = slots.last_mut().expect("just pushed");
-        let flow = self.filter.request(req, &mut *slot.state).await;
-        slot.request_claim = req.take_claim();
-        flow
-    }
 }
 
 impl Chain {
@@ -92,7 +82,7 @@ impl Chain {
     /// The reply, and the link that made it.
     pub async fn request(&self, req: &mut Request<'_>, slots: &mut Slots) -> Result<(), Stopped> {
         for (position, link) in self.links.iter().enumerate() {
-            if let Err(reply) = link.enter(req, slots).await {
+            if let Err(reply) = self.enter(link, req, slots).await {
                 return Err(Stopped {
                     link: position,
                     reply,
@@ -102,13 +92,31 @@ impl Chain {
         Ok(())
     }
 
+    /// Runs the request hook of one of the links; its slot is made on the way.
+    ///
+    /// # Errors
+    /// Its reply, or a 500, where the filter panicked.
+    pub async fn enter(&self, link: &Link, req: &mut Request<'_>, slots: &mut Slots) -> Flow {
+        let state = self.guard(link, || link.filter.state())?;
+        slots.push(Slot {
+            state,
+            request_claim: Claim::None,
+            response_claim: Claim::None,
+        });
+        let slot = slots.last_mut().expect("just pushed");
+        let hook = AssertUnwindSafe(link.filter.request(req, &mut *slot.state));
+        let flow = hook.catch_unwind().await;
+        slot.request_claim = req.take_claim();
+        flow.unwrap_or_else(|_| Err(self.panicked(link)))
+    }
+
     /// Runs the hooks of the entered links before an attempt, in order.
     ///
     /// # Errors
     /// A 500, where a filter panicked.
     pub fn upstream(&self, attempt: &mut Attempt<'_>, slots: &mut Slots) -> Flow {
         for (link, slot) in self.links.iter().zip(slots) {
-            guard(link, || link.filter.upstream(attempt, &mut *slot.state))?;
+            self.guard(link, || link.filter.upstream(attempt, &mut *slot.state))?;
         }
         Ok(())
     }
@@ -120,7 +128,7 @@ impl Chain {
     /// A 500, where a filter panicked.
     pub fn response(&self, res: &mut Response<'_>, slots: &mut Slots, lenient: bool) -> Flow {
         for (link, slot) in self.links.iter().zip(slots).rev() {
-            match guard(link, || link.filter.response(res, &mut *slot.state)) {
+            match self.guard(link, || link.filter.response(res, &mut *slot.state)) {
                 Err(reply) if !lenient => return Err(reply),
                 _ => slot.response_claim = res.take_claim(),
             }
@@ -135,7 +143,7 @@ impl Chain {
     pub fn request_body(&self, chunk: &mut Chunk, slots: &mut Slots) -> Result<(), Stopped> {
         for (position, (link, slot)) in self.links.iter().zip(slots).enumerate() {
             if slot.request_claim != Claim::None {
-                guard(link, || link.filter.request_body(chunk, &mut *slot.state))
+                self.guard(link, || link.filter.request_body(chunk, &mut *slot.state))
                     .and_then(|result| result)
                     .map_err(|reply| Stopped {
                         link: position,
@@ -153,11 +161,10 @@ impl Chain {
     pub fn response_body(&self, chunk: &mut Chunk, slots: &mut Slots) -> Result<(), Abort> {
         for (link, slot) in self.links.iter().zip(slots).rev() {
             if slot.response_claim != Claim::None {
-                guard(link, || link.filter.response_body(chunk, &mut *slot.state)).map_err(
-                    |_| Abort {
+                self.guard(link, || link.filter.response_body(chunk, &mut *slot.state))
+                    .map_err(|_| Abort {
                         reason: "filter_panicked",
-                    },
-                )??;
+                    })??;
             }
         }
         Ok(())
@@ -166,8 +173,22 @@ impl Chain {
     /// Tells the entered links how it ended, innermost first.
     pub fn done(&self, outcome: &Outcome<'_>, slots: &mut Slots) {
         for (link, slot) in self.links.iter().zip(slots).rev() {
-            let _ = guard(link, || link.filter.done(outcome, &mut *slot.state));
+            let _ = self.guard(link, || link.filter.done(outcome, &mut *slot.state));
         }
+    }
+
+    /// Runs a hook; a panic becomes a reply.
+    fn guard<T>(&self, link: &Link, hook: impl FnOnce() -> T) -> Result<T, Reply> {
+        catch_unwind(AssertUnwindSafe(hook)).map_err(|_| self.panicked(link))
+    }
+
+    /// The reply for a request whose filter panicked. The panic hook has already logged it.
+    fn panicked(&self, link: &Link) -> Reply {
+        if let Some(tell) = &self.on_panic {
+            tell();
+        }
+        Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "filter_panicked")
+            .log(format!("filter {} panicked", link.label))
     }
 
     /// What the entered links, taken together, want of the request body.
@@ -191,17 +212,6 @@ fn strongest(claims: impl Iterator<Item = Claim>) -> Claim {
         }
     }
     strongest
-}
-
-/// Runs a hook; a panic becomes a reply.
-fn guard<T>(link: &Link, hook: impl FnOnce() -> T) -> Result<T, Reply> {
-    catch_unwind(AssertUnwindSafe(hook)).map_err(|_| panicked(&link.label))
-}
-
-/// The reply for a request whose filter panicked. The panic hook has already logged it.
-fn panicked(label: &str) -> Reply {
-    Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "filter_panicked")
-        .log(format!("filter {label} panicked"))
 }
 
 type Hook<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -239,13 +249,7 @@ impl<F: Filter> Erased for F {
         req: &'a mut Request<'_>,
         state: &'a mut (dyn Any + Send + Sync),
     ) -> Hook<'a, Flow> {
-        let hook =
-            AssertUnwindSafe(async move { Filter::request(self, req, own::<F>(state)).await });
-        Box::pin(async move {
-            hook.catch_unwind()
-                .await
-                .unwrap_or_else(|_| Err(panicked(F::NAME)))
-        })
+        Box::pin(async move { Filter::request(self, req, own::<F>(state)).await })
     }
 
     fn upstream(&self, attempt: &mut Attempt<'_>, state: &mut (dyn Any + Send + Sync)) {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{Method, Uri};
+use pingora_http::RequestHeader;
 
 use crate::Now;
 
@@ -56,6 +57,21 @@ pub struct Identity {
 }
 
 impl Exchange {
+    /// An exchange whose request has just come: who calls and where it goes is not known yet.
+    pub fn new(id: Box<str>, now: Now, client: Client, head: &RequestHeader) -> Self {
+        Self {
+            id,
+            now,
+            client,
+            method: head.method.clone(),
+            target: head.uri.clone(),
+            route: Arc::from(""),
+            params: Vec::new(),
+            identity: None,
+            upstream: None,
+        }
+    }
+
     /// The value of the path parameter `name`, decoded.
     pub fn param(&self, name: &str) -> Option<&str> {
         self.params

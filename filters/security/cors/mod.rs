@@ -90,8 +90,8 @@ pub struct Config {
     /// browsers show in any case (such as `cache-control` and `content-type`).
     #[serde(default)]
     expose: Option<OneOrMany<Word<HeaderName>>>,
-    /// How long a browser may keep the answer to a preflight, in whole seconds; `10m` when
-    /// absent. Browsers have bounds of their own: two hours in Chromium, a day in Firefox.
+    /// How long a browser may keep the answer to a preflight, in whole seconds. Browsers have
+    /// bounds of their own: two hours in Chromium, a day in Firefox.
     #[serde(default = "ten_minutes")]
     max_age: Period,
     /// Whether pages may send cookies, client certificates and HTTP authentication, and read what

@@ -85,8 +85,7 @@ pub struct Config {
     /// compression of their own.
     #[serde(default)]
     types: Option<OneOrMany<MediaRange>>,
-    /// Bodies known to be shorter pass as they are; `1KiB` when absent. A body of unknown length
-    /// is compressed.
+    /// Bodies known to be shorter pass as they are. A body of unknown length is compressed.
     #[serde(default = "one_kib")]
     min_size: Size,
     /// How hard each coding tries.

@@ -41,22 +41,14 @@ impl Asked {
             head.insert_header(header::HOST, authority)
                 .map_err(|_| format!("expected a host, found `{authority}`"))?;
         }
-        let exchange = Exchange {
-            id: Uuid::nil().to_string().into(),
-            now: Clock::default().now(),
-            client: Client {
-                address: client,
-                peer: client,
-                port: 0,
-                scheme,
-            },
-            method: head.method.clone(),
-            target: head.uri.clone(),
-            route: "".into(),
-            params: Vec::new(),
-            identity: None,
-            upstream: None,
+        let client = Client {
+            address: client,
+            peer: client,
+            port: 0,
+            scheme,
         };
+        let id = Uuid::nil().to_string().into();
+        let exchange = Exchange::new(id, Clock::default().now(), client, &head);
         Ok(Self { head, exchange })
     }
 }

@@ -57,7 +57,7 @@ pub struct Entry {
     /// The name of the verified caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<Arc<str>>,
-    /// The label of the filter that ended the request with a reply of its own.
+    /// The label of the filter that refused the request, or failed at it, with a problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused_by: Option<Box<str>>,
     /// Why the exchange failed: a word of a fixed set, the same in logs, metrics and replies.

@@ -7,6 +7,8 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use prometheus::{Counter, Histogram, IntCounter, IntGauge};
 
+use wiregate_sdk::Reply;
+
 use super::Metrics;
 use crate::upstream::Endpoint;
 
@@ -82,7 +84,14 @@ pub struct LinkMetrics {
     metrics: Arc<Metrics>,
     route: Arc<str>,
     filter: Arc<str>,
-    handles: OnceLock<(IntCounter, IntCounter, Counter)>,
+    handles: OnceLock<LinkHandles>,
+}
+
+struct LinkHandles {
+    runs: IntCounter,
+    refusals: IntCounter,
+    answers: IntCounter,
+    seconds: Counter,
 }
 
 impl LinkMetrics {
@@ -96,21 +105,30 @@ impl LinkMetrics {
         }
     }
 
-    /// The filter has run for this long, and has ended the request or not.
-    pub fn ran(&self, duration: Duration, refused: bool) {
-        let (runs, refusals, seconds) = self.handles.get_or_init(|| {
-            let metrics = &self.metrics;
-            let labels = [("route", &*self.route), ("filter", &*self.filter)];
-            (
-                metrics.series(&metrics.filter_runs, &labels),
-                metrics.series(&metrics.filter_refusals, &labels),
-                metrics.series(&metrics.filter_seconds, &labels),
-            )
-        });
-        runs.inc();
-        seconds.inc_by(duration.as_secs_f64());
-        if refused {
-            refusals.inc();
+    fn handles(&self) -> &LinkHandles {
+        let (metrics, filter) = (&self.metrics, &*self.filter);
+        let labels = [("route", &*self.route), ("filter", filter)];
+        self.handles.get_or_init(|| LinkHandles {
+            runs: metrics.series(&metrics.filter_runs, &labels),
+            refusals: metrics.series(&metrics.filter_refusals, &labels),
+            answers: metrics.series(&metrics.filter_answers, &labels),
+            seconds: metrics.series(&metrics.filter_seconds, &labels),
+        })
+    }
+
+    /// The filter's request hook has run for this long.
+    pub fn ran(&self, duration: Duration) {
+        let handles = self.handles();
+        handles.runs.inc();
+        handles.seconds.inc_by(duration.as_secs_f64());
+    }
+
+    /// The filter has ended the request: it has refused it with a problem, or answered it.
+    pub fn stopped(&self, reply: &Reply) {
+        let handles = self.handles();
+        match reply.reason() {
+            Some(_) => handles.refusals.inc(),
+            None => handles.answers.inc(),
         }
     }
 }

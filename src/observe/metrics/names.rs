@@ -55,6 +55,7 @@ impl Metrics {
         prune(&self.endpoint_healthy, &present);
         prune(&self.filter_runs, &present);
         prune(&self.filter_refusals, &present);
+        prune(&self.filter_answers, &present);
         prune(&self.filter_seconds, &present);
     }
 

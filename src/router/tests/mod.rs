@@ -6,11 +6,10 @@ mod problems;
 mod properties;
 mod when;
 
-use std::sync::Arc;
-
 use pingora_http::RequestHeader;
+use wiregate_sdk::testing::exchange;
 use wiregate_sdk::value::{Place, Problem};
-use wiregate_sdk::{Client, Clock, Exchange, Facts};
+use wiregate_sdk::{Exchange, Facts};
 
 use super::*;
 
@@ -66,23 +65,7 @@ impl Sent {
         let path = normalise(head.uri.path(), EncodedSlash::Refuse)
             .unwrap()
             .into_owned();
-        let client = Client {
-            address: "192.0.2.1".parse().unwrap(),
-            peer: "192.0.2.1".parse().unwrap(),
-            port: 50_000,
-            scheme: "http",
-        };
-        let exchange = Exchange {
-            id: "".into(),
-            now: Clock::default().now(),
-            client,
-            method: head.method.clone(),
-            target: head.uri.clone(),
-            route: Arc::from(""),
-            params: Vec::new(),
-            identity: None,
-            upstream: None,
-        };
+        let exchange = exchange(&head);
         Self {
             head,
             exchange,

@@ -141,6 +141,22 @@ pub(super) fn mistakes() -> Vec<Mistake> {
             filters("api_key: { keys: [{ name: a, key: \"${env:NO_SUCH_VARIABLE}\" }] }"),
             &["the variable `NO_SUCH_VARIABLE` is not set", "w.yaml:4:82"],
         ),
+        (
+            filters("api_key: { keys: [{ name: a, key: hunter2-hunter2-hunter2 }] }"),
+            &[
+                "expected a reference to a secret, found a value that is written out",
+                "w.yaml:4:82",
+                "key: *********************** }",
+                "help: write `${env:NAME}`, `${file:/path}` or `${cred:name}`",
+            ],
+        ),
+        (
+            filters("basic_auth: { users: [{ name: a, password: \"x${env:PATH}\" }] }"),
+            &[
+                "expected a reference to a secret, found a value that is written out",
+                "password: ************** }",
+            ],
+        ),
         (Vec::new(), &["the configuration is empty", "--> w.yaml\n"]),
         (
             b"version: 1\nlisteners: \xAE\n".into(),

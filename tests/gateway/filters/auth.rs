@@ -3,16 +3,15 @@
 use serde_json::Value;
 
 use super::{filtering, reason, saw};
-
-const KEY: &str = "k-0123456789-of-ann";
+use crate::harness::KEY_OF_ANN as KEY;
 
 #[test]
 fn api_key_finds_a_key_in_each_place_and_takes_it_out() {
-    let (gateway, _origin) = filtering(&format!(
-        r#"api_key: {{ from: [{{ header: x-api-key }}, {{ query: key }}, {{ cookie: key }}, {{ bearer: true }}],
-                      keys: [{{ name: ann, key: "{KEY}", groups: [readers] }}] }},
-           headers: {{ request: {{ set: {{ x-user: "${{identity.name}}" }} }} }}"#
-    ));
+    let (gateway, _origin) = filtering(
+        r#"api_key: { from: [{ header: x-api-key }, { query: key }, { cookie: key }, { bearer: true }],
+                      keys: [{ name: ann, key: "${env:KEY_OF_ANN}", groups: [readers] }] },
+           headers: { request: { set: { x-user: "${identity.name}" } } }"#,
+    );
     let field = |name: &str| format!("{name}{KEY}");
     let (header, cookie, bearer) = (
         field("x-api-key: "),
@@ -45,10 +44,10 @@ fn api_key_finds_a_key_in_each_place_and_takes_it_out() {
 
 #[test]
 fn api_key_tells_nobody_which_key_was_wrong() {
-    let (gateway, _origin) = filtering(&format!(
-        r#"api_key: {{ from: [{{ query: key }}, {{ bearer: true }}], realm: orders, strip: false,
-                      keys: [{{ name: ann, key: "{KEY}" }}] }}"#
-    ));
+    let (gateway, _origin) = filtering(
+        r#"api_key: { from: [{ query: key }, { bearer: true }], realm: orders, strip: false,
+                      keys: [{ name: ann, key: "${env:KEY_OF_ANN}" }] }"#,
+    );
     let nearly = format!("/?key={KEY}x");
     for (path, field, said) in [
         ("/", "x-x: y", "missing_api_key"),

@@ -8,7 +8,7 @@ use super::{curl_with, forwarding, reason, saw};
 
 const ALL: &str = r#"
 filters:
-  keys: { api_key: { keys: [{ name: ann, key: anns-key-12345678 }, { name: bob, key: bobs-key-12345678 }] } }
+  keys: { api_key: { keys: [{ name: ann, key: "${env:KEY_OF_ANN}" }, { name: bob, key: "${env:KEY_OF_BOB}" }] } }
   per_user: { rate_limit: { limit: 2/h, by: consumer } }
 all_routes:
   filters:
@@ -34,7 +34,7 @@ fn a_chain_runs_in_order_and_climbs_back_from_where_it_ends() {
     let (gateway, _origin) = forwarding(ALL);
     let ann = [
         "-H",
-        "x-api-key: anns-key-12345678",
+        "x-api-key: anns-key-0123456789",
         "-H",
         "origin: https://a.test",
     ];
@@ -69,7 +69,7 @@ fn a_chain_runs_in_order_and_climbs_back_from_where_it_ends() {
     assert_eq!((answer.status, &*reason(&answer)), (413, "body_too_large"));
     assert_eq!(gateway.ask("/orders/1", &ann).status, 200);
     assert_eq!(gateway.ask("/orders/1", &ann).status, 429);
-    let bob = ["-H", "x-api-key: bobs-key-12345678"];
+    let bob = ["-H", "x-api-key: bobs-key-0123456789"];
     assert_eq!(gateway.ask("/orders/1", &bob).status, 200);
     let other = gateway.ask("/other", &[]);
     assert_eq!((other.status, other.header("x-outer")), (401, "401"));
@@ -110,6 +110,23 @@ fn a_chain_runs_in_order_and_climbs_back_from_where_it_ends() {
         gateway.counts("refusals", "orders", filter, refusals);
     }
     gateway.counts("refusals", "other", "keys", 1.0);
+}
+
+#[test]
+fn an_answer_is_no_refusal() {
+    let (gateway, _origin) = forwarding(
+        "routes: [{ name: here, match: { path: /here }, filters: [respond: { status: 404, body: none }] }, \
+         { name: there, match: { path: /there }, filters: [redirect: /here] }]",
+    );
+    assert_eq!(gateway.ask("/here", &[]).status, 404);
+    assert_eq!(gateway.ask("/there", &[]).status, 307);
+    for (route, filter) in [("here", "respond"), ("there", "redirect")] {
+        gateway.counts("answers", route, filter, 1.0);
+        gateway.counts("refusals", route, filter, 0.0);
+    }
+    for line in gateway.access_log(2) {
+        assert_eq!(line["refused_by"], serde_json::Value::Null, "{line}");
+    }
 }
 
 /// A filter of somebody else's that was not tried with this option.

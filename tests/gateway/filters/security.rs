@@ -9,7 +9,7 @@ const PAGE: [&str; 2] = ["-H", "origin: https://app.test"];
 fn cors_answers_preflights_and_lets_pages_read_refusals() {
     let (gateway, _origin) = filtering(
         r#"cors: { origins: "https://app.test", methods: [GET, PUT], headers: x-api-key, expose: x-request-id, max_age: 1h, credentials: true },
-           api_key: { keys: [{ name: ann, key: "ann-0123456789-key" }] }"#,
+           api_key: { keys: [{ name: ann, key: "${env:KEY_OF_ANN}" }] }"#,
     );
     let preflight = ["-X", "OPTIONS", "-H", "access-control-request-method: PUT"];
     for version in ["--http1.1", "--http2-prior-knowledge"] {
@@ -38,7 +38,11 @@ fn cors_answers_preflights_and_lets_pages_read_refusals() {
         let wish = "/?header=access-control-allow-origin:*";
         let answer = gateway.ask(
             wish,
-            &[&[version, "-H", "x-api-key: ann-0123456789-key"][..], &PAGE].concat(),
+            &[
+                &[version, "-H", "x-api-key: anns-key-0123456789"][..],
+                &PAGE,
+            ]
+            .concat(),
         );
         assert_eq!(answer.status, 200);
         assert_eq!(
@@ -55,7 +59,8 @@ fn cors_answers_preflights_and_lets_pages_read_refusals() {
         (answer.status, answer.header("access-control-allow-origin")),
         (401, "")
     );
-    gateway.counts("refusals", "all", "cors", 3.0);
+    gateway.counts("answers", "all", "cors", 2.0);
+    gateway.counts("refusals", "all", "cors", 1.0);
     gateway.counts("refusals", "all", "api_key", 3.0);
 }
 
@@ -118,6 +123,7 @@ fn body_limit_refuses_by_length_and_while_the_body_comes() {
     let line = line.unwrap();
     assert_eq!(line["refused_by"], "body_limit");
     assert_eq!(line["error"], "body_too_large");
+    gateway.counts("refusals", "all", "body_limit", 8.0);
 }
 
 #[test]

@@ -135,6 +135,18 @@ fn secrets_are_shown_as_written_and_never_what_they_are() {
             ),
     );
     said.push(gateway.admin("POST", "/reload").text());
+    // Written out: refused, and not repeated, neither for this problem nor for one beside it.
+    gateway.write(&keys("").replace(
+        "${env:WIREGATE_TEST_KEY}\" }, ",
+        "Tr0ub4dor-written-out\", x: 1 }, ",
+    ));
+    let answer = gateway.admin("POST", "/reload");
+    assert_eq!(answer.status, 422);
+    assert!(answer.text().contains("reference to a secret"));
+    said.push(answer.text());
+    until("the refusal is logged", || {
+        gateway.log().contains("reference to a secret")
+    });
     said.push(gateway.admin("GET", "/config?format=yaml").text());
     said.push(gateway.admin("GET", "/metrics").text());
     said.push(gateway.admin("GET", "/readyz?verbose").text());

@@ -112,7 +112,8 @@ impl Load {
                 panic!("request {n} of connection {number}: {wrong}");
             }
             self.answered.fetch_add(1, Ordering::Relaxed);
-            // Steady, not as much as there can be: reloads are to get their share of two cores.
+            // The pace of the load, not a wait for something: steady, not as much as there can be, so
+            // that reloads get their share of two cores.
             std::thread::sleep(Duration::from_millis(1));
         }
     }

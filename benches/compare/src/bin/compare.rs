@@ -1,7 +1,6 @@
 //! `compare [--scenario NAME,…] [--only NAME,…] [--json FILE]`: the run behind `make bench`.
 
 use std::env;
-use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -9,6 +8,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use serde_json::{Value, json};
+use wiregate_bench::command::{self, Result};
 use wiregate_bench::contender::{Contender, DESCRIPTORS, Stage, start_origin};
 use wiregate_bench::idle;
 use wiregate_bench::load::{self, CONNECTIONS};
@@ -26,8 +26,6 @@ compare [--scenario NAME,NAME] [--only NAME,NAME] [--json FILE]
   BENCH_SECONDS         how long a round lasts for each contender (5)
 ";
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
-
 struct Options {
     scenarios: Vec<Scenario>,
     only: Option<Vec<String>>,
@@ -37,20 +35,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let options = match options(env::args().skip(1)) {
-        Ok(options) => options,
-        Err(problem) => {
-            eprint!("{problem}\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("{problem}");
-            ExitCode::FAILURE
-        }
-    }
+    command::main(options(env::args().skip(1)), USAGE, run)
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {

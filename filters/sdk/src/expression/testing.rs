@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use http::Method;
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::Facts;
@@ -31,27 +30,20 @@ impl Given {
 impl Default for Given {
     fn default() -> Self {
         let address = IpAddr::from([10, 1, 2, 3]);
+        let request = RequestHeader::build("GET", b"/", None).unwrap();
+        let now = Now {
+            instant: Instant::now(),
+            wall: UNIX_EPOCH + Duration::from_secs(1_795_169_041),
+        };
+        let client = Client {
+            address,
+            peer: address,
+            port: 4711,
+            scheme: "https",
+        };
         Self {
-            request: RequestHeader::build("GET", b"/", None).unwrap(),
-            exchange: Exchange {
-                id: "0190".into(),
-                now: Now {
-                    instant: Instant::now(),
-                    wall: UNIX_EPOCH + Duration::from_secs(1_795_169_041),
-                },
-                client: Client {
-                    address,
-                    peer: address,
-                    port: 4711,
-                    scheme: "https",
-                },
-                method: Method::GET,
-                target: "/".parse().unwrap(),
-                route: "".into(),
-                params: Vec::new(),
-                identity: None,
-                upstream: None,
-            },
+            exchange: Exchange::new("0190".into(), now, client, &request),
+            request,
             response: None,
         }
     }

@@ -1,7 +1,6 @@
-//! One request through a filter, and what came of it.
+//! One request through a filter.
 
 use std::future::Future;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -10,11 +9,13 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::{HeaderName, HeaderValue, StatusCode};
 use pingora_http::{RequestHeader, ResponseHeader};
 
+use super::exchange;
+use super::seen::Seen;
 use crate::chain::{Slots, Stopped};
 use crate::reply::ReplyBody;
 use crate::views::{Claim, Inbound};
 use crate::{
-    Abort, Attempt, Chain, Chunk, Client, Exchange, Identity, Now, Origin, Outcome, Reply, Request,
+    Abort, Attempt, Chain, Chunk, Exchange, Identity, Now, Origin, Outcome, Reply, Request,
     Response,
 };
 
@@ -28,68 +29,15 @@ pub struct Call {
     response_body: Vec<Bytes>,
 }
 
-/// What became of a request.
-#[derive(Debug)]
-pub struct Seen {
-    /// The filter's own reply, where it ended the request.
-    pub reply: Option<Reply>,
-    /// The request head as an endpoint got it, or as it was when the filter replied.
-    pub request: RequestHeader,
-    /// The request body as an endpoint got it.
-    pub request_body: Bytes,
-    /// The response head that left.
-    pub response: ResponseHeader,
-    /// The response body that left; of problems only those bytes that a filter made.
-    pub response_body: Bytes,
-    /// Why the response was cut short, where it was.
-    pub aborted: Option<&'static str>,
-    /// What was known of the exchange at its end.
-    pub exchange: Exchange,
-}
-
-impl Seen {
-    /// The status that left.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        self.response.status.as_u16()
-    }
-
-    /// The first value of a field of the response.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.response.headers.get(name)?.to_str().ok()
-    }
-
-    /// The word for the cause of a problem.
-    #[must_use]
-    pub fn reason(&self) -> Option<&'static str> {
-        self.reply.as_ref()?.reason()
-    }
-}
-
 impl Call {
     pub(super) fn new(chain: Arc<Chain>, now: Now, method: &str, target: &str) -> Self {
         let mut head =
             RequestHeader::build(method, target.as_bytes(), None).expect("a valid request line");
         head.insert_header(HOST, "example.com")
             .expect("a valid field");
-        let address = IpAddr::from([192, 0, 2, 1]);
-        let exchange = Exchange {
-            id: "0190b6f0-0000-7000-8000-000000000000".into(),
-            now,
-            client: Client {
-                address,
-                peer: address,
-                port: 40_000,
-                scheme: "http",
-            },
-            method: head.method.clone(),
-            target: head.uri.clone(),
-            route: "probe".into(),
-            params: Vec::new(),
-            identity: None,
-            upstream: None,
-        };
+        let mut exchange = exchange(&head);
+        exchange.now = now;
+        exchange.route = "probe".into();
         Self {
             chain,
             head,

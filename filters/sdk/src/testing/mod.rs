@@ -25,14 +25,19 @@
 //! ```
 
 mod call;
+mod seen;
 
+use std::net::IpAddr;
 use std::sync::Arc;
+
+use pingora_http::RequestHeader;
 
 use crate::build::{Kept, Task};
 use crate::value::{Node, Piece, Problem, Value, pieces, read};
-use crate::{Build, Chain, Clock, Filter, Registry};
+use crate::{Build, Chain, Client, Clock, Exchange, Filter, Registry};
 
-pub use call::{Call, Seen};
+pub use call::Call;
+pub use seen::Seen;
 
 /// One filter, alone in a chain.
 pub struct Probe {
@@ -83,7 +88,10 @@ impl Probe {
             &mut cx,
         )?;
         Ok(Self {
-            chain: Arc::new(Chain { links: vec![link] }),
+            chain: Arc::new(Chain {
+                links: vec![link],
+                on_panic: None,
+            }),
             clock,
             kept,
             tasks,
@@ -130,6 +138,20 @@ impl Probe {
     pub fn request(&self, method: &str, target: &str) -> Call {
         Call::new(self.chain.clone(), self.clock.now(), method, target)
     }
+}
+
+/// An exchange of which nothing is known but this request and a client at 192.0.2.1.
+#[must_use]
+pub fn exchange(head: &RequestHeader) -> Exchange {
+    let address = IpAddr::from([192, 0, 2, 1]);
+    let client = Client {
+        address,
+        peer: address,
+        port: 40_000,
+        scheme: "http",
+    };
+    let id = "0190b6f0-0000-7000-8000-000000000000".into();
+    Exchange::new(id, Clock::default().now(), client, head)
 }
 
 fn resolve(value: &mut Value) {

@@ -90,7 +90,8 @@ impl<T: Scalar> Visitor<'_> for Text<T> {
     }
 }
 
-/// Implements reading and the JSON Schema for a type with `FromStr`.
+/// Implements reading, writing (which is how the JSON Schema shows a default) and the JSON Schema for a
+/// type with `FromStr` and `Display`.
 macro_rules! scalar {
     ($type:ident, expected: $expected:literal, numbers: $numbers:literal, schema: $schema:tt) => {
         impl crate::types::scalar::Scalar for $type {
@@ -101,6 +102,12 @@ macro_rules! scalar {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 crate::types::scalar::deserialize(deserializer)
+            }
+        }
+
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
             }
         }
 

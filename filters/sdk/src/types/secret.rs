@@ -1,13 +1,20 @@
 //! What must not be shown.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use subtle::ConstantTimeEq;
 
-use super::scalar::scalar;
+use crate::value::SECRET;
 
 /// A text that is never shown: not by `Debug`, not by `Display`, not in an error. Never empty.
+///
+/// In a configuration it is a reference: `${env:NAME}`, `${file:/path}` or `${cred:name}`. One that
+/// is written out is refused, and so is one where nobody could tell: behind `flatten` or an untagged
+/// enum, and from any other format.
 #[derive(Clone)]
 pub struct Secret(Box<str>);
 
@@ -55,12 +62,45 @@ impl fmt::Debug for Secret {
     }
 }
 
-scalar!(Secret, expected: "a secret such as `${env:API_KEY}`", numbers: false, schema: {
-    "type": "string",
-    "minLength": 1,
-    "description": "A secret, best written as a reference: `${env:NAME}`, `${file:/path}` or `${cred:name}`.",
-    "examples": ["${env:API_KEY}", "${cred:api_key}"]
-});
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(SECRET, Resolved)
+    }
+}
+
+struct Resolved;
+
+impl<'de> Visitor<'de> for Resolved {
+    type Value = Secret;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a reference to a secret such as `${env:API_KEY}`")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Secret, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    /// By a deserializer that does not know where a text comes from.
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, _: D) -> Result<Secret, D::Error> {
+        Err(D::Error::custom("a secret is not possible here"))
+    }
+}
+
+impl JsonSchema for Secret {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "pattern": r"^\$\{(env|file|cred):[^}]+\}$",
+            "description": "A secret, as a reference: `${env:NAME}`, `${file:/path}` or `${cred:name}`.",
+            "examples": ["${env:API_KEY}", "${cred:api_key}"]
+        })
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -68,9 +108,14 @@ mod tests {
 
     #[test]
     fn does_not_show_itself() {
-        let secret: Secret = serde_json::from_str(r#""hunter2""#).unwrap();
+        let secret: Secret = "hunter2".parse().unwrap();
         assert_eq!(format!("{secret} {secret:?}"), "[secret] [secret]");
         assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn comes_from_nowhere_but_a_reference() {
+        assert!(serde_json::from_str::<Secret>(r#""hunter2""#).is_err());
     }
 
     #[test]

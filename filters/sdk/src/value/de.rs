@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, Expected, IntoDeserializer, Visitor};
 
 use super::error::{Error, Found, Reason, shown};
-use super::magic::{AT, Handed, ONE_OR_MANY, RAW, SHORT_OR_FULL, TEMPLATE, hand};
+use super::magic::{AT, Handed, ONE_OR_MANY, RAW, SECRET, SHORT_OR_FULL, TEMPLATE, hand};
 use super::resolve::{self, Plain};
 use super::text::NoText;
 use super::{Key, Node, Scalar, Value};
@@ -296,6 +296,11 @@ impl<'de> Deserializer<'de> for De<'de, '_> {
             }
             (TEMPLATE, Node::Scalar(scalar)) => visitor.visit_str(&scalar.template()),
             (TEMPLATE, _) => Err(self.wrong(&"text")),
+            (SECRET, Node::Scalar(scalar)) if scalar.is_reference() => {
+                visitor.visit_str(&plain_text(scalar)?)
+            }
+            (SECRET, Node::Null) => Err(self.wrong(&"a reference to a secret")),
+            (SECRET, _) => Err(Error::new(Reason::Secret)),
             (ONE_OR_MANY, Node::List(_)) => self.list(visitor),
             (ONE_OR_MANY, Node::Null) => Err(self.wrong(&"a value or a list")),
             (ONE_OR_MANY, _) => visitor.visit_seq(Items::one(self.value, self.cx)),

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::de::DeserializeOwned;
 
 use super::de::{Context, De, Id, Spot};
-use super::error::{Error, Found, Reason, cut, did_you_mean, one_of, shown};
+use super::error::{Error, Found, Reason, WRITTEN_OUT, cut, did_you_mean, one_of, shown};
 use super::scrub::scrub;
 use super::{Node, Problem, Value};
 
@@ -101,7 +101,7 @@ impl<'v> Attempts<'v> {
             Reason::FollowUp => true,
             Reason::Missing(name) => self.left_out(value, name),
             Reason::UnknownKey { .. } | Reason::UnknownValue { .. } => false,
-            Reason::Expected { .. } | Reason::Custom(_) | Reason::Helped(..) => {
+            Reason::Expected { .. } | Reason::Custom(_) | Reason::Helped(..) | Reason::Secret => {
                 self.incomplete(value)
             }
         }
@@ -172,9 +172,14 @@ fn problem(error: &Error, spot: Spot<'_>) -> Problem {
         Reason::Missing(name) => (format!("missing `{name}`"), None),
         Reason::Custom(message) => (message.clone(), None),
         Reason::Helped(message, help) => (message.clone(), Some(help.clone())),
+        Reason::Secret => {
+            let help = "write `${env:NAME}`, `${file:/path}` or `${cred:name}`";
+            (WRITTEN_OUT.into(), Some(help.into()))
+        }
         Reason::FollowUp => ("something is missing here".into(), None),
     };
-    let problem = Problem::new(place, scrub(message, value));
+    let mut problem = Problem::new(place, scrub(message, value));
+    problem.secret = matches!(*error.0, Reason::Secret);
     match help {
         Some(help) => problem.help(help),
         None => problem,

@@ -9,6 +9,10 @@ use super::{Node, Value};
 /// How much of a found value a message shows, in characters.
 const SHOWN: usize = 60;
 
+/// What is wrong with a secret that is written out.
+pub(super) const WRITTEN_OUT: &str =
+    "expected a reference to a secret, found a value that is written out";
+
 /// Why a value could not be decoded. Where is kept beside it: see [`super::de::Context`].
 #[derive(Debug)]
 pub(super) struct Error(pub(super) Box<Reason>);
@@ -33,6 +37,8 @@ pub(super) enum Reason {
     Custom(String),
     /// The same, with what helps.
     Helped(String, String),
+    /// A secret that is written out.
+    Secret,
     /// Only because a part with a problem of its own was left out.
     FollowUp,
 }
@@ -77,6 +83,7 @@ impl fmt::Display for Error {
             }
             Reason::Missing(name) => write!(f, "missing `{name}`"),
             Reason::Custom(message) | Reason::Helped(message, _) => f.write_str(message),
+            Reason::Secret => f.write_str(WRITTEN_OUT),
             Reason::FollowUp => f.write_str("a part is missing"),
         }
     }

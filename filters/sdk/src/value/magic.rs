@@ -21,6 +21,9 @@ pub const TEMPLATE: &str = "$wiregate::Template";
 /// The newtype name by which a target asks for a list, be it written as a list or as a single
 /// value. Its visitor gets `visit_seq`.
 pub const ONE_OR_MANY: &str = "$wiregate::OneOrMany";
+/// The newtype name by which a target asks for a secret: a single reference (`${env:NAME}`) and
+/// nothing else. Its visitor gets `visit_str` with what the reference resolved to.
+pub const SECRET: &str = "$wiregate::Secret";
 pub(super) const AT: &str = "$wiregate::At";
 pub(super) const RAW: &str = "$wiregate::Raw";
 pub(super) const SHORT_OR_FULL: &str = "$wiregate::ShortOrFull";

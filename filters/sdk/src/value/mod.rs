@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub use budget::{MAX_BYTES, MAX_DEPTH, MAX_NODES};
 pub use decode::{decode, decode_partly};
 pub use error::did_you_mean;
-pub use magic::{At, ONE_OR_MANY, Raw, ShortOrFull, TEMPLATE};
+pub use magic::{At, ONE_OR_MANY, Raw, SECRET, ShortOrFull, TEMPLATE};
 pub use scrub::scrub;
 pub use text::{Piece, pieces};
 pub use yaml::read;
@@ -53,6 +53,8 @@ pub struct Problem {
     pub help: Option<String>,
     /// Other places that have to do with it, each with a word on why.
     pub related: Vec<(Place, String)>,
+    /// Whether what is written at the place must not be shown, because it is a secret.
+    pub secret: bool,
 }
 
 impl Problem {
@@ -63,6 +65,7 @@ impl Problem {
             message: message.into(),
             help: None,
             related: Vec::new(),
+            secret: false,
         }
     }
 

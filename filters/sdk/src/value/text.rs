@@ -169,10 +169,7 @@ impl Scalar {
     /// Whether it is one reference and nothing else, and so takes the type of its value even in
     /// quotes (which YAML demands inside of `{ }`).
     pub(super) fn is_reference(&self) -> bool {
-        let Some(written) = &self.written else {
-            return false;
-        };
-        let mut pieces = pieces(written);
+        let mut pieces = pieces(self.source());
         matches!(pieces.next(), Some(Piece::Reference { .. })) && pieces.next().is_none()
     }
 }

@@ -1,0 +1,25 @@
+//! What the programs here have in common as commands.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+/// The outcome of a run: any error ends it, with its words.
+pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Runs with options, or says how they are written.
+pub fn main<O>(options: Result<O>, usage: &str, run: impl FnOnce(&O) -> Result<()>) -> ExitCode {
+    let options = match options {
+        Ok(options) => options,
+        Err(problem) => {
+            eprint!("{problem}\n{usage}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Work that makes way for the workers: on a thread of its own, with a low priority.
+
+use std::{io, thread};
+
+#[cfg(target_os = "linux")]
+use rustix::process::{getpriority_process, setpriority_process};
+use tokio::sync::oneshot;
+
+/// How nice such a thread is (`sched(7)`). Where a worker wants the same processor, the thread gets
+/// about a tenth of it: enough to get on, too little to be felt.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
+
+/// Runs what may block and takes long, on a thread that makes way for all others.
+///
+/// # Errors
+/// No thread could be started, or the work panicked.
+pub(super) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let (tell, told) = oneshot::channel();
+    thread::Builder::new()
+        .name("wiregate-reload".into())
+        .spawn(move || {
+            make_way();
+            // Whoever waited may be gone, which does not matter to the work.
+            let _ = tell.send(work());
+        })?;
+    told.await.map_err(|_| io::Error::other("it panicked"))
+}
+
+/// Lowers the priority of this thread. Without that the work is done all the same, only less
+/// politely.
+fn make_way() {
+    // Elsewhere this would be about the whole process.
+    #[cfg(target_os = "linux")]
+    {
+        let lower = |now: i32| setpriority_process(None, now.max(NICE));
+        if let Err(error) = getpriority_process(None).and_then(lower) {
+            tracing::debug!(%error, "the priority of a thread cannot be lowered");
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_work_makes_way_and_nobody_else_does() {
+        let before = getpriority_process(None).unwrap();
+        let during = aside(|| getpriority_process(None).unwrap()).await.unwrap();
+        assert_eq!(during, NICE.max(before));
+        assert_eq!(getpriority_process(None).unwrap(), before);
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_is_an_error() {
+        let broken = aside(|| panic!("broken")).await;
+        assert_eq!(broken.unwrap_err().to_string(), "it panicked");
+    }
+}
