@@ -166,6 +166,42 @@ fn large_uploads_to_a_slow_endpoint_take_little_memory() {
 }
 
 #[test]
+fn large_uploads_over_http_2_all_the_way_take_little_memory() {
+    let address = super::http2_server(|request, mut respond| async move {
+        let (mut body, mut left) = (request.into_body(), 0);
+        while let Some(Ok(piece)) = body.data().await {
+            body.flow_control().release_capacity(piece.len()).unwrap();
+            left += piece.len();
+            if left > 1 << 20 {
+                left = 0;
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        }
+        let mut answer = respond
+            .send_response(http::Response::new(()), false)
+            .unwrap();
+        answer.send_data("ok".into(), true).unwrap();
+    });
+    let gateway = gateway(
+        "{}",
+        &format!("{{ endpoints: [\"{address}\"], protocol: h2c }}"),
+    );
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(LARGE / 4).unwrap();
+    let file = file.path().to_str().unwrap();
+    let before = gateway.status("VmHWM");
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let start = std::time::Instant::now();
+        let answer = curl(&[version, "-H", "expect:", "-T", file, &gateway.url("/")]);
+        eprintln!("XX {version} {:?} {}", start.elapsed(), answer.text());
+        assert_eq!(answer.text(), "ok", "{version}");
+    }
+    let grown = gateway.status("VmHWM").saturating_sub(before);
+    eprintln!("XX {grown}");
+    assert!(grown < GROWTH, "{grown} KiB");
+}
+
+#[test]
 fn streams_that_nobody_reads_take_bounded_memory() {
     let origin = echo();
     let upstream = format!("{{ endpoints: [\"{}\"] }}", origin.addresses()[0]);
