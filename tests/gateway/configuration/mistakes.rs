@@ -21,7 +21,7 @@ pub(super) fn mistakes() -> Vec<Mistake> {
         ),
         (
             with("limits: { http2: { stream_window: 1KiB } }"),
-            &["expected a size from 65535", "found 1KiB", "w.yaml:4:20"],
+            &["expected a size from 65535", "found 1KiB", "w.yaml:4:35"],
         ),
         (
             with("limits: { http2: { ping: 1/s } }"),

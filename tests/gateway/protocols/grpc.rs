@@ -2,12 +2,9 @@
 
 mod board;
 
-use std::net::SocketAddr;
 use std::process::Command;
 
-use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderMap, HeaderValue};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tonic::transport::server::TcpIncoming;
@@ -273,34 +270,4 @@ fn a_server_sees_what_grpc_wants_it_to_see() {
     assert_eq!(seen["headers"]["te"], "trailers");
     assert_eq!(seen["headers"]["grpc-timeout"], "9S");
     assert_eq!(seen["headers"]["content-type"], "application/grpc");
-}
-
-/// An HTTP/2 server whose answers have trailers.
-pub fn trailing_server() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    listener.set_nonblocking(true).unwrap();
-    std::thread::spawn(move || {
-        runtime().block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream));
-            }
-        });
-    });
-    address
-}
-
-async fn serve(stream: tokio::net::TcpStream) {
-    let mut connection = h2::server::handshake(stream).await.unwrap();
-    while let Some(Ok((_, mut respond))) = connection.accept().await {
-        let mut body = respond
-            .send_response(http::Response::new(()), false)
-            .unwrap();
-        body.send_data(Bytes::from_static(b"the body"), false)
-            .unwrap();
-        let mut trailers = HeaderMap::new();
-        trailers.insert("x-checksum", HeaderValue::from_static("abc"));
-        body.send_trailers(trailers).unwrap();
-    }
 }

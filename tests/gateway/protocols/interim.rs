@@ -75,8 +75,14 @@ fn interim_responses_do_not_reach_http_1_0_clients() {
 
 #[test]
 fn trailers_pass_between_http_2_and_are_left_out_elsewhere() {
-    // nginx would not send trailers over h2c: the server is of `h2` itself.
-    let address = super::grpc::trailing_server();
+    let address = super::http2_server(|_, mut respond| async move {
+        let mut body = respond
+            .send_response(http::Response::new(()), false)
+            .unwrap();
+        body.send_data("the body".into(), false).unwrap();
+        let trailers = [("x-checksum".parse().unwrap(), "abc".parse().unwrap())];
+        body.send_trailers(trailers.into_iter().collect()).unwrap();
+    });
     let gateway = gateway(
         "{}",
         &format!("{{ endpoints: [\"{address}\"], protocol: h2c }}"),

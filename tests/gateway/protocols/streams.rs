@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::peers::{gateway, read_bytes, read_head, read_to, server};
 use crate::harness::{Gateway, PATIENCE, curl, echo, until};
@@ -146,7 +147,7 @@ fn large_uploads_to_a_slow_endpoint_take_little_memory() {
                 let read = stream.read(&mut room[..most]).unwrap();
                 assert!(read > 0, "{left} bytes are missing");
                 left -= read as u64;
-                std::thread::sleep(std::time::Duration::from_millis(2)); // this makes it slow
+                std::thread::sleep(Duration::from_millis(2)); // this makes it slow
             }
             let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
             stream.write_all(answer.as_bytes()).unwrap();
@@ -155,6 +156,39 @@ fn large_uploads_to_a_slow_endpoint_take_little_memory() {
     let gateway = gateway("{}", &format!("{{ endpoints: [\"{address}\"] }}"));
     let file = tempfile::NamedTempFile::new().unwrap();
     file.as_file().set_len(LARGE).unwrap();
+    let file = file.path().to_str().unwrap();
+    let before = gateway.status("VmHWM");
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let answer = curl(&[version, "-H", "expect:", "-T", file, &gateway.url("/")]);
+        assert_eq!(answer.text(), "ok", "{version}");
+    }
+    let grown = gateway.status("VmHWM").saturating_sub(before);
+    assert!(grown < GROWTH, "{grown} KiB");
+}
+
+#[test]
+fn large_uploads_over_http_2_all_the_way_take_little_memory() {
+    let address = super::http2_server(|request, mut respond| async move {
+        let (mut body, mut read) = (request.into_body(), 0);
+        while let Some(Ok(piece)) = body.data().await {
+            read += piece.len();
+            body.flow_control().release_capacity(piece.len()).unwrap();
+            if read > 1 << 20 {
+                read = 0;
+                tokio::time::sleep(Duration::from_millis(20)).await; // this makes it slow
+            }
+        }
+        let mut answer = respond
+            .send_response(http::Response::new(()), false)
+            .unwrap();
+        answer.send_data("ok".into(), true).unwrap();
+    });
+    let gateway = gateway(
+        "{}",
+        &format!("{{ endpoints: [\"{address}\"], protocol: h2c }}"),
+    );
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(LARGE / 4).unwrap();
     let file = file.path().to_str().unwrap();
     let before = gateway.status("VmHWM");
     for version in ["--http1.1", "--http2-prior-knowledge"] {
