@@ -75,6 +75,7 @@ fn noop_filters(bencher: Bencher<'_, '_>, filters: usize) {
             peer: address,
             port: 1,
             scheme: "http",
+            tls: None,
         },
         method: wiregate::Method::GET,
         target: "/".parse().expect("valid"),

@@ -58,6 +58,7 @@ fn look_up(bencher: Bencher<'_, '_>, count: usize, kind: usize, host: &str, path
             peer: address,
             port: 1,
             scheme: "http",
+            tls: None,
         },
         method: head.method.clone(),
         target: head.uri.clone(),

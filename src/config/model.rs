@@ -1,14 +1,18 @@
 //! What a configuration file says, before anything is built from it.
 
+mod listener;
+
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use wiregate_sdk::types::{Cidr, OneOrMany, Period, Size};
+use wiregate_sdk::types::{OneOrMany, Period, Size};
 use wiregate_sdk::value::{At, Raw, ShortOrFull};
 
 use crate::router::{EncodedSlash, Match};
+
+pub use listener::{Alpn, Bind, Certificate, ClientCertificates, Listener, Off, ProxyProtocol, Tls, TlsVersion};
 
 /// A Wiregate configuration.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -106,17 +110,6 @@ impl Default for Limits {
             idle_upstream_connections: NonZeroUsize::new(512).expect("not zero"),
         }
     }
-}
-
-/// An address that accepts connections.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Listener {
-    /// An address and port, such as `0.0.0.0:8080` or `[::]:8080`.
-    pub bind: At<std::net::SocketAddr>,
-    /// Proxies in front of this listener whose `X-Forwarded-*` fields are believed.
-    #[serde(default)]
-    pub trusted_proxies: Vec<Cidr>,
 }
 
 /// A named group of endpoints.

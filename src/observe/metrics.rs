@@ -1,6 +1,7 @@
 //! The metrics, with labels of known size only. Handles are looked up once and kept.
 
 mod handles;
+mod listener;
 mod names;
 
 use std::sync::{Arc, RwLock};
@@ -11,6 +12,7 @@ use prometheus::{
 };
 
 pub use handles::{LinkMetrics, RouteMetrics, UpstreamMetrics};
+pub use listener::{ListenerMetrics, Refusal};
 pub use names::Names;
 
 const BUCKETS: [f64; 14] = [
@@ -33,6 +35,9 @@ pub struct Metrics {
     filter_refusals: IntCounterVec,
     filter_seconds: CounterVec,
     connections: IntGaugeVec,
+    connections_refused: IntCounterVec,
+    handshake_failures: IntCounterVec,
+    certificate_expiry: IntGaugeVec,
     /// Bytes of request bodies held in memory.
     pub body_memory: IntGauge,
     /// Panics of filters, each of which ended one request with a 500.
@@ -119,6 +124,24 @@ impl Metrics {
                 ),
             ),
             connections: gauges(r, "connections", "Open client connections.", &["listener"]),
+            connections_refused: counters(
+                r,
+                "connections_refused_total",
+                "Client connections that were closed before anything was read from them.",
+                &["listener", "reason"],
+            ),
+            handshake_failures: counters(
+                r,
+                "tls_handshake_failures_total",
+                "TLS handshakes with clients that came to nothing.",
+                &["listener", "reason"],
+            ),
+            certificate_expiry: gauges(
+                r,
+                "tls_certificate_expiry_timestamp_seconds",
+                "When a certificate of a listener expires.",
+                &["listener", "name"],
+            ),
             body_memory: gauge(r, "body_memory_bytes", "Request bodies held in memory."),
             panics: counter(
                 r,
@@ -171,11 +194,6 @@ impl Metrics {
             .encode(&self.registry.gather(), &mut text)
             .expect("writing to memory does not fail");
         text
-    }
-
-    /// The gauge of a listener's open connections.
-    pub fn connections(&self, listener: &str) -> IntGauge {
-        self.connections.with_label_values(&[listener])
     }
 }
 

@@ -13,7 +13,8 @@ use tokio::time::Sleep;
 
 use super::malformed::Malformed;
 use super::replay;
-use crate::compile::Listening;
+use crate::compile::{Listening, Snapshot};
+use crate::listen::tls::Secured;
 
 /// What is known of a connection, worked out once.
 pub struct Peer {
@@ -21,6 +22,8 @@ pub struct Peer {
     pub listening: Arc<Listening>,
     /// The other end.
     pub address: SocketAddr,
+    /// What TLS has established, where it is spoken.
+    pub secured: Option<Secured>,
     /// Whether the other end is a proxy that is believed.
     pub trusted: bool,
     /// The other end's address, as a field value.
@@ -72,19 +75,34 @@ impl Activity {
 
 impl Peer {
     /// A peer of a listener.
-    pub fn new(listening: Arc<Listening>, address: SocketAddr, idle: Duration) -> Self {
+    pub fn new(
+        listening: Arc<Listening>,
+        address: SocketAddr,
+        idle: Duration,
+        secured: Option<Secured>,
+    ) -> Self {
         let text = address.ip().to_canonical().to_string();
         Self {
             trusted: listening.trusted.contains(address.ip()),
             forwarded_for: HeaderValue::from_str(&text).expect("an address is visible ASCII"),
             listening,
             address,
+            secured,
             no_route: "".into(),
             idle,
             activity: Activity::new(),
             malformed: Malformed::default(),
             kept: Mutex::default(),
         }
+    }
+
+    /// Whether a request for a host may come over this connection, by the configuration that it is
+    /// to be served with.
+    pub(super) fn may_ask_for(&self, host: &str, live: &Snapshot) -> bool {
+        let Some(tls) = &live.current(&self.listening).tls else {
+            return true;
+        };
+        (self.secured.as_ref()).is_some_and(|secured| tls.admits(host, secured.policy.as_ref()))
     }
 
     /// A request head has arrived.

@@ -118,6 +118,7 @@ impl Witness {
                 peer: address,
                 port: 0,
                 scheme: "http",
+                tls: None,
             },
             method: head.method.clone(),
             target: head.uri.clone(),

@@ -49,6 +49,7 @@ impl Asked {
                 peer: client,
                 port: 0,
                 scheme,
+                tls: None,
             },
             method: head.method.clone(),
             target: head.uri.clone(),

@@ -1,4 +1,4 @@
-//! The routes, filters and upstreams that have series: those of the running configuration.
+//! The routes, filters, upstreams and listeners that have series: those of the running configuration.
 //!
 //! Requests that began under an earlier configuration may end after it is gone, and an attempt to
 //! load one may fail. Neither leaves series behind: a handle for a name that is not in force
@@ -24,6 +24,10 @@ pub struct Names {
     pub upstreams: HashSet<Arc<str>>,
     /// The endpoints, with their upstreams.
     pub endpoints: HashSet<(Arc<str>, SocketAddr)>,
+    /// The listeners.
+    pub listeners: HashSet<String>,
+    /// When certificates expire, by their listeners and names.
+    pub certificates: HashMap<(String, String), i64>,
 }
 
 impl Names {
@@ -40,7 +44,14 @@ impl Names {
                 Some(Err(_)) => false,
                 None => self.upstreams.contains(upstream),
             },
-            (None, _, None) => true,
+            (None, _, None) => match (label("listener"), label("name")) {
+                (Some(listener), Some(name)) => {
+                    let key = (listener.to_owned(), name.to_owned());
+                    self.certificates.contains_key(&key)
+                }
+                (Some(listener), None) => self.listeners.contains(listener),
+                (None, _) => true,
+            },
         }
     }
 }
@@ -60,6 +71,14 @@ impl Metrics {
         prune(&self.filter_runs, &present);
         prune(&self.filter_refusals, &present);
         prune(&self.filter_seconds, &present);
+        prune(&self.connections, &present);
+        prune(&self.connections_refused, &present);
+        prune(&self.handshake_failures, &present);
+        prune(&self.certificate_expiry, &present);
+        for ((listener, name), expires) in &present.certificates {
+            let gauge = self.certificate_expiry.with_label_values(&[listener, name]);
+            gauge.set(*expires);
+        }
     }
 
     /// The series with these labels, given in the order of their declaration; or one that nobody

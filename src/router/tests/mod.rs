@@ -71,6 +71,7 @@ impl Sent {
             peer: "192.0.2.1".parse().unwrap(),
             port: 50_000,
             scheme: "http",
+            tls: None,
         };
         let exchange = Exchange {
             id: "".into(),

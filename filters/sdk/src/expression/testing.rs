@@ -44,6 +44,7 @@ impl Default for Given {
                     peer: address,
                     port: 4711,
                     scheme: "https",
+                    tls: None,
                 },
                 method: Method::GET,
                 target: "/".parse().unwrap(),

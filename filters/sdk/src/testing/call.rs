@@ -82,6 +82,7 @@ impl Call {
                 peer: address,
                 port: 40_000,
                 scheme: "http",
+                tls: None,
             },
             method: head.method.clone(),
             target: head.uri.clone(),
