@@ -13,6 +13,7 @@ mod generated;
 mod hardening;
 mod harness;
 mod links;
+mod listeners;
 mod observe;
 mod process;
 mod readme;

@@ -84,7 +84,7 @@ impl TryFrom<String> for Bind {
         }
         text.parse().map(Self::Tcp).map_err(|_| {
             format!(
-                "expected an address and port such as `0.0.0.0:8080`, or `unix:/path`, found `{text}`"
+                "expected an address and a port such as `10.0.0.1:8080`, or `unix:/path`, found `{text}`"
             )
         })
     }
