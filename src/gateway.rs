@@ -324,6 +324,8 @@ fn tell(ended: Result<io::Result<()>, tokio::task::JoinError>) {
 
 /// One error of all listeners that cannot be opened.
 fn together(unbound: Vec<Unbound>) -> io::Error {
-    let errors = unbound.into_iter().map(|unbound| io::Error::from(unbound).to_string());
+    let errors = unbound
+        .into_iter()
+        .map(|unbound| io::Error::from(unbound).to_string());
     io::Error::other(errors.collect::<Vec<_>>().join("; "))
 }

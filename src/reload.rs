@@ -200,8 +200,13 @@ impl Reloader {
     fn open_listeners(&self, new: &Snapshot, value: &Value) -> Result<Prepared, Vec<Problem>> {
         self.listeners.prepare(&new.listeners).map_err(|unbound| {
             let problem = |unbound: Unbound| {
-                let listener = value.get("listeners").and_then(|all| all.get(&unbound.name));
-                let place = listener.map_or(value, |listener| listener.at("bind")).place.clone();
+                let listener = value
+                    .get("listeners")
+                    .and_then(|all| all.get(&unbound.name));
+                let place = listener
+                    .map_or(value, |listener| listener.at("bind"))
+                    .place
+                    .clone();
                 Problem::new(place, std::io::Error::from(unbound).to_string())
             };
             unbound.into_iter().map(problem).collect()

@@ -56,7 +56,10 @@ pub(super) fn run(arguments: Arguments) -> Outcome {
     if !arguments.force
         && let Some((path, ..)) = files.iter().find(|(path, ..)| path.exists())
     {
-        let message = format!("{} is there already; `--force` overwrites it", path.display());
+        let message = format!(
+            "{} is there already; `--force` overwrites it",
+            path.display()
+        );
         return Err(Failure::Other(message));
     }
     for (path, text, mode) in &files {

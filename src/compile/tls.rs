@@ -152,7 +152,10 @@ impl Builder<'_> {
             // The first one is for all names that have no other.
             if leaf.names.is_empty() && position > 0 {
                 let message = "no client gets this certificate: it has no DNS name";
-                return Err(vec![Problem::new(config.certificate.place.clone(), message)]);
+                return Err(vec![Problem::new(
+                    config.certificate.place.clone(),
+                    message,
+                )]);
             }
             return Ok(leaf.names.clone());
         };
@@ -181,13 +184,16 @@ impl Builder<'_> {
             .map_err(|error| vec![mismatch(config, &error)])?;
         let builder = ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&self.versions());
-        let builder = builder.map_err(|error| vec![self.unreadable(&config.certificate, &error)])?;
+        let builder =
+            builder.map_err(|error| vec![self.unreadable(&config.certificate, &error)])?;
         let asks = clients.is_some();
         let builder = match clients {
             None => builder.with_no_client_auth(),
             Some(clients) => {
-                let verifier =
-                    WebPkiClientVerifier::builder_with_provider(clients.roots, self.provider.clone());
+                let verifier = WebPkiClientVerifier::builder_with_provider(
+                    clients.roots,
+                    self.provider.clone(),
+                );
                 let verifier = match clients.policy.required {
                     true => verifier.build(),
                     false => verifier.allow_unauthenticated().build(),
@@ -199,7 +205,12 @@ impl Builder<'_> {
         };
         let resolver = Arc::new(SingleCertAndKey::from(certified));
         let mut server = builder.with_cert_resolver(resolver);
-        server.alpn_protocols = self.config.alpn.iter().map(|alpn| protocol(*alpn)).collect();
+        server.alpn_protocols = self
+            .config
+            .alpn
+            .iter()
+            .map(|alpn| protocol(*alpn))
+            .collect();
         if asks {
             // A resumed session would spare a client the check of a certificate that has expired
             // or was replaced since.

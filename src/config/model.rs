@@ -12,7 +12,9 @@ use wiregate_sdk::value::{At, Raw, ShortOrFull};
 
 use crate::router::{EncodedSlash, Match};
 
-pub use listener::{Alpn, Bind, Certificate, ClientCertificates, Listener, Off, ProxyProtocol, Tls, TlsVersion};
+pub use listener::{
+    Alpn, Bind, Certificate, ClientCertificates, Listener, Off, ProxyProtocol, Tls, TlsVersion,
+};
 
 /// A Wiregate configuration.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn clients_are_counted_apart_and_leave_nothing_behind() {
         let (caps, gauge) = (Arc::new(Caps::default()), gauge());
-        let mut take = |address: &str, most| {
+        let take = |address: &str, most| {
             let mut slot = caps.take(100, &gauge).unwrap();
             slot.belongs_to(address.parse().unwrap(), most)
                 .then_some(slot)
@@ -130,6 +130,10 @@ mod tests {
         drop(one);
         let five = take("10.0.0.1", 1).unwrap();
         drop((two, three, four, five));
-        assert!(caps.clients.iter().all(|shard| shard.lock().unwrap().is_empty()));
+        assert!(
+            caps.clients
+                .iter()
+                .all(|shard| shard.lock().unwrap().is_empty())
+        );
     }
 }

@@ -167,8 +167,8 @@ impl Guest {
             return true;
         };
         // A proxy stands for many clients.
-        let admitted = self.listening.trusted.contains(client.ip())
-            || self.slot.belongs_to(client.ip(), most);
+        let admitted =
+            self.listening.trusted.contains(client.ip()) || self.slot.belongs_to(client.ip(), most);
         if !admitted {
             self.metrics.refused(Refusal::ConnectionsPerClient);
         }

@@ -123,7 +123,7 @@ mod tests {
             .unwrap();
         let mut mock = Pieces(bytes.chunks(at_once.max(1)).map(<[u8]>::to_vec).collect());
         let header = runtime.block_on(read(&mut mock))?;
-        let rest = [header.rest.to_vec(), mock.0.concat()].concat();
+        let rest = [header.rest.to_vec(), Vec::from(mock.0).concat()].concat();
         Some((header.client, rest))
     }
 
@@ -159,11 +159,24 @@ mod tests {
 
     #[test]
     fn tells_the_client_and_leaves_what_follows() {
-        let v6 = [&[0x20, 1, 0xd, 0xb8][..], &[0; 11], &[7], &[0; 16], &[0x30, 0x39, 0, 80]].concat();
+        let v6 = [
+            &[0x20, 1, 0xd, 0xb8][..],
+            &[0; 11],
+            &[7],
+            &[0; 16],
+            &[0x30, 0x39, 0, 80],
+        ]
+        .concat();
         let extra = [&V4[..], &[4, 0, 1, 42]].concat();
         for (header, client) in [
-            (b"PROXY TCP4 192.0.2.7 10.0.0.1 12345 80\r\n".to_vec(), Some("192.0.2.7:12345")),
-            (b"PROXY TCP6 2001:db8::7 ::1 12345 80\r\n".to_vec(), Some("[2001:db8::7]:12345")),
+            (
+                b"PROXY TCP4 192.0.2.7 10.0.0.1 12345 80\r\n".to_vec(),
+                Some("192.0.2.7:12345"),
+            ),
+            (
+                b"PROXY TCP6 2001:db8::7 ::1 12345 80\r\n".to_vec(),
+                Some("[2001:db8::7]:12345"),
+            ),
             (b"PROXY UNKNOWN\r\n".to_vec(), None),
             (b"PROXY UNKNOWN what ever\r\n".to_vec(), None),
             (version2(0x21, 0x11, &V4), Some("192.0.2.7:12345")),

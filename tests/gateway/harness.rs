@@ -89,7 +89,10 @@ impl Gateway {
     /// The address of a listener on TCP, as the gateway last told it.
     pub fn listener(&self, name: &str) -> SocketAddr {
         let log = self.log();
-        let mut lines = log.lines().rev().filter(|line| line.contains(" listening "));
+        let mut lines = log
+            .lines()
+            .rev()
+            .filter(|line| line.contains(" listening "));
         let address = lines.find_map(|line| {
             let value = |key: &str| {
                 let rest = line.split_once(&format!("{key}="))?.1;

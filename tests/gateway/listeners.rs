@@ -119,7 +119,10 @@ fn a_socket_file_that_was_left_behind_is_replaced_and_one_in_use_is_not() {
     let output = output.unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    let expected = format!("wiregate: listener `local` cannot bind unix:{}: ", socket.display());
+    let expected = format!(
+        "wiregate: listener `local` cannot bind unix:{}: ",
+        socket.display()
+    );
     assert!(said.contains(&expected), "{said}");
     let path = socket.to_str().unwrap();
     assert_eq!(curl(&["--unix-socket", path, "http://a/"]).status, 200);
@@ -127,7 +130,10 @@ fn a_socket_file_that_was_left_behind_is_replaced_and_one_in_use_is_not() {
 
 #[test]
 fn ipv6_is_served_and_stands_apart_from_ipv4_on_the_same_port() {
-    let gateway = start("{ six: { bind: \"[::1]:0\" }, all: { bind: \"[::]:0\" } }", WHO);
+    let gateway = start(
+        "{ six: { bind: \"[::1]:0\" }, all: { bind: \"[::]:0\" } }",
+        WHO,
+    );
     let six = gateway.listener("six");
     assert!(six.is_ipv6());
     let answer = curl(&["-g", &format!("http://{six}/")]);
@@ -147,7 +153,8 @@ fn a_listener_at_its_cap_closes_what_is_more_and_takes_the_next_when_one_ends() 
     assert!(ask(&mut first).starts_with("HTTP/1.1 200"));
     assert!(ask(&mut second).starts_with("HTTP/1.1 200"));
     assert!(is_closed(&connect(gateway.address())));
-    let refused = "wiregate_connections_refused_total{listener=\"public\",reason=\"max_connections\"}";
+    let refused =
+        "wiregate_connections_refused_total{listener=\"public\",reason=\"max_connections\"}";
     assert_eq!(gateway.metric(refused), 1.0);
     // The cap is this listener's, over all workers, and those that are open go on.
     let other = format!("http://{}/", gateway.listener("other"));
@@ -172,8 +179,7 @@ fn a_client_at_its_cap_leaves_room_for_others() {
     let mut first = connect(gateway.address());
     assert!(ask(&mut first).starts_with("HTTP/1.1 200"));
     assert!(is_closed(&connect(gateway.address())));
-    let refused =
-        "wiregate_connections_refused_total{listener=\"public\",reason=\"max_connections_per_client\"}";
+    let refused = "wiregate_connections_refused_total{listener=\"public\",reason=\"max_connections_per_client\"}";
     assert_eq!(gateway.metric(refused), 1.0);
     let other = curl(&["--interface", "127.0.0.2", &gateway.url("/")]);
     assert!(other.text().starts_with("127.0.0.2 "), "{}", other.text());
@@ -186,7 +192,10 @@ fn a_client_at_its_cap_leaves_room_for_others() {
                       trusted_proxies: [127.0.0.1] } }";
     assert_eq!(reload(&gateway, trusting, WHO).status, 200);
     let mut many: Vec<_> = (0..3).map(|_| connect(gateway.address())).collect();
-    assert!(many.iter_mut().all(|one| ask(one).starts_with("HTTP/1.1 200")));
+    assert!(
+        many.iter_mut()
+            .all(|one| ask(one).starts_with("HTTP/1.1 200"))
+    );
 }
 
 #[test]
@@ -203,7 +212,9 @@ fn without_descriptors_accepting_pauses_and_goes_on() {
     assert!(ask(&mut open).starts_with("HTTP/1.1 200"));
     limit(gateway.descriptors());
     let waiting = connect(gateway.address());
-    until("accepting fails", || gateway.log().contains("cannot accept"));
+    until("accepting fails", || {
+        gateway.log().contains("cannot accept")
+    });
     assert!(ask(&mut open).starts_with("HTTP/1.1 200"));
     limit(1024);
     let mut waiting = waiting;
@@ -216,7 +227,11 @@ fn every_mistake_has_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("w.yaml");
     for (listener, place, message) in [
-        ("bind: \"unix:run/a\"", "2:30", "expected an absolute path after `unix:`"),
+        (
+            "bind: \"unix:run/a\"",
+            "2:30",
+            "expected an absolute path after `unix:`",
+        ),
         (
             "bind: \"unix:/a\", max_connections_per_client: 3",
             "2:69",
@@ -255,7 +270,10 @@ fn every_mistake_has_its_place() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(78), "{listener}: {said}");
         assert!(said.contains(message), "{message:?} in {said}");
-        assert!(said.contains(&format!("w.yaml:{place}\n")), "{place} in {said}");
+        assert!(
+            said.contains(&format!("w.yaml:{place}\n")),
+            "{place} in {said}"
+        );
     }
 }
 

@@ -59,14 +59,25 @@ impl Leaf {
     /// gateway that restarts must come up, and one with other names must take its reloads.
     pub(super) fn warn(&self, listener: &str, path: &str, now: SystemTime) {
         let since = now.duration_since(SystemTime::UNIX_EPOCH);
-        let now = since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+        let now = since.map_or(0, |since| {
+            i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+        });
         let days = (self.expires - now) / (24 * 3600);
         if self.expires <= now {
             tracing::warn!(listener, certificate = path, "the certificate has expired");
         } else if self.begins > now {
-            tracing::warn!(listener, certificate = path, "the certificate is not good yet");
+            tracing::warn!(
+                listener,
+                certificate = path,
+                "the certificate is not good yet"
+            );
         } else if self.expires - now < i64::try_from(SOON.as_secs()).unwrap_or(i64::MAX) {
-            tracing::warn!(listener, certificate = path, days, "the certificate expires soon");
+            tracing::warn!(
+                listener,
+                certificate = path,
+                days,
+                "the certificate expires soon"
+            );
         }
     }
 }

@@ -254,7 +254,15 @@ mod tests {
         for good in ["0.0.0.0:80", "[::1]:0", "unix:/run/http.sock"] {
             assert_eq!(read(good).unwrap().to_string(), good);
         }
-        for wrong in ["", "80", ":80", "localhost:80", "0.0.0.0", "[::1]", "unix:x"] {
+        for wrong in [
+            "",
+            "80",
+            ":80",
+            "localhost:80",
+            "0.0.0.0",
+            "[::1]",
+            "unix:x",
+        ] {
             assert!(read(wrong).unwrap_err().starts_with("expected "), "{wrong}");
         }
         assert!(read(&format!("unix:/{}", "x".repeat(106))).is_ok());

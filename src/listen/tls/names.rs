@@ -22,7 +22,11 @@ impl Names {
             None => (&mut self.exact, name),
         };
         let taken = *names.entry(name.into()).or_insert(position);
-        if taken == position { Ok(()) } else { Err(taken) }
+        if taken == position {
+            Ok(())
+        } else {
+            Err(taken)
+        }
     }
 
     /// The position for the name that a client asks for. A `*` stands for one label (RFC 9525,

@@ -13,7 +13,11 @@ fn run(folder: &Path, arguments: &[&str]) -> (String, String, Option<i32>) {
         .output()
         .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    (text(output.stdout), text(output.stderr), output.status.code())
+    (
+        text(output.stdout),
+        text(output.stderr),
+        output.status.code(),
+    )
 }
 
 #[test]
@@ -21,7 +25,10 @@ fn a_certificate_for_development_works_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let (said, error, code) = run(folder.path(), &[]);
     assert_eq!(code, Some(0), "{error}");
-    assert!(said.contains("- { certificate: ./cert.pem, key: ./key.pem }"), "{said}");
+    assert!(
+        said.contains("- { certificate: ./cert.pem, key: ./key.pem }"),
+        "{said}"
+    );
     let key = folder.path().join("key.pem");
     let mode = std::fs::metadata(&key).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -33,7 +40,11 @@ fn a_certificate_for_development_works_at_once() {
     for host in ["localhost", "127.0.0.1"] {
         let url = format!("https://{host}:{port}/");
         let answer = curl(&["--cacert", file.to_str().unwrap(), "-4", &url]);
-        assert!(answer.text().ends_with(" https"), "{host}: {}", answer.text());
+        assert!(
+            answer.text().ends_with(" https"),
+            "{host}: {}",
+            answer.text()
+        );
     }
 }
 
@@ -44,7 +55,10 @@ fn files_are_never_overwritten_by_accident() {
     std::fs::write(&cert, "precious").unwrap();
     let (_, error, code) = run(folder.path(), &["--name", "a.example"]);
     assert_eq!(code, Some(1));
-    assert_eq!(error, "wiregate: ./cert.pem is there already; `--force` overwrites it\n");
+    assert_eq!(
+        error,
+        "wiregate: ./cert.pem is there already; `--force` overwrites it\n"
+    );
     assert!(!folder.path().join("key.pem").exists());
     assert_eq!(std::fs::read(&cert).unwrap(), b"precious");
     let (_, error, code) = run(folder.path(), &["--name", "a.example", "--force"]);

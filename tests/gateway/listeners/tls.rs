@@ -74,7 +74,11 @@ fn the_name_chooses_the_certificate_exact_then_wildcard_then_the_first() {
         (Some("unknown.example"), "first"),
         (None, "first"),
     ] {
-        assert_eq!(common_name(gateway.address(), name), certificate, "{name:?}");
+        assert_eq!(
+            common_name(gateway.address(), name),
+            certificate,
+            "{name:?}"
+        );
     }
     let answer = get(&gateway, "b.shop.example", &[]);
     assert!(answer.text().ends_with(" https"), "{}", answer.text());
@@ -88,7 +92,11 @@ fn alpn_chooses_the_protocol() {
     let gateway = start_in(folder, &listener(ONE), &rest);
     for (argument, version) in [("--http2", "2"), ("--http1.1", "1.1"), ("--no-alpn", "1.1")] {
         let answer = get(&gateway, "a.example", &[argument]);
-        assert_eq!((answer.status, answer.version.as_str()), (200, version), "{argument}");
+        assert_eq!(
+            (answer.status, answer.version.as_str()),
+            (200, version),
+            "{argument}"
+        );
         let seen = answer.json();
         assert_eq!(seen["headers"]["x-forwarded-proto"], "https");
     }
@@ -100,12 +108,27 @@ fn alpn_chooses_the_protocol() {
         let url = format!("https://a.example:{port}/?bytes=3000000");
         let ca = ca.to_str().unwrap();
         let arguments = [
-            version, "--cacert", ca, "--resolve", &resolve, "--data-binary", "@-", &url,
+            version,
+            "--cacert",
+            ca,
+            "--resolve",
+            &resolve,
+            "--data-binary",
+            "@-",
+            &url,
         ];
         let answer = super::super::harness::curl_with(&arguments, body.as_bytes());
-        assert_eq!((answer.status, answer.body.len()), (200, 3_000_000), "{version}");
+        assert_eq!(
+            (answer.status, answer.body.len()),
+            (200, 3_000_000),
+            "{version}"
+        );
     }
-    let answer = reload(&gateway, &listener(&format!("{ONE}, alpn: http/1.1")), &rest);
+    let answer = reload(
+        &gateway,
+        &listener(&format!("{ONE}, alpn: http/1.1")),
+        &rest,
+    );
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(get(&gateway, "a.example", &["--http2"]).version, "1.1");
     let answer = reload(&gateway, &listener(&format!("{ONE}, alpn: h2")), &rest);
@@ -138,7 +161,8 @@ fn versions_are_pinned_per_listener() {
 fn new_files_are_taken_live_under_load_without_a_failed_request() {
     let (folder, authority) = folder(&[("a", &["a.example"])]);
     let gateway = start_in(folder, &listener(ONE), WHO);
-    let expiry = "wiregate_tls_certificate_expiry_timestamp_seconds{listener=\"public\",name=\"a.example\"}";
+    let expiry =
+        "wiregate_tls_certificate_expiry_timestamp_seconds{listener=\"public\",name=\"a.example\"}";
     let at = |year: i32| rcgen::date_time_ymd(year, 1, 1).unix_timestamp();
     assert_eq!(gateway.metric(expiry) as i64, at(2100));
     let serial = |said: String| said.split_once("BEGIN CERTIFICATE").unwrap().1[..200].to_owned();
@@ -157,7 +181,9 @@ fn new_files_are_taken_live_under_load_without_a_failed_request() {
             gateway.metric(expiry) as i64 == at(2090)
         });
         let after = served.load(Ordering::Relaxed);
-        until("requests go on", || served.load(Ordering::Relaxed) > after + 3);
+        until("requests go on", || {
+            served.load(Ordering::Relaxed) > after + 3
+        });
         stop.store(true, Ordering::Relaxed);
     });
     let after = serial(s_client(gateway.address(), &["-servername", "a.example"]));
@@ -183,11 +209,17 @@ fn a_session_is_resumed_also_after_a_reload() {
     let session = gateway.file("session");
     let session = session.to_str().unwrap();
     let name = ["-tls1_2", "-servername", "a.example"];
-    let first = s_client(gateway.address(), &[&name[..], &["-sess_out", session]].concat());
+    let first = s_client(
+        gateway.address(),
+        &[&name[..], &["-sess_out", session]].concat(),
+    );
     assert!(first.contains("New, TLSv1.2"), "{first}");
     let other = listener(&format!("{ONE}, handshake_timeout: 9s"));
     assert_eq!(reload(&gateway, &other, WHO).status, 200);
-    let second = s_client(gateway.address(), &[&name[..], &["-sess_in", session]].concat());
+    let second = s_client(
+        gateway.address(),
+        &[&name[..], &["-sess_in", session]].concat(),
+    );
     assert!(second.contains("Reused, TLSv1.2"), "{second}");
 }
 
@@ -199,7 +231,8 @@ fn a_handshake_has_a_deadline_and_keeps_nobody_waiting() {
     let start = Instant::now();
     let silent = connect(gateway.address());
     let mut half = connect(gateway.address());
-    half.write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").unwrap();
+    half.write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        .unwrap();
     assert_eq!(get(&gateway, "a.example", &[]).status, 200);
     assert!(is_closed(&silent));
     assert!(start.elapsed() > MOMENT);
@@ -217,7 +250,12 @@ fn plain_http_and_garbage_are_closed_and_nothing_else_suffers() {
     let (folder, _) = folder(&[("a", &["a.example"])]);
     let gateway = start_in(folder, &listener(ONE), &format!("workers: 1\n{WHO}"));
     let noise: Vec<u8> = (0..5000_u32).map(|n| (n * 7919 % 251) as u8).collect();
-    for bytes in [REQUEST, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &noise, &[0; 100]] {
+    for bytes in [
+        REQUEST,
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        &noise,
+        &[0; 100],
+    ] {
         let mut stream = connect(gateway.address());
         let _ = stream.write_all(bytes); // it may be closed before the end
         let mut answer = Vec::new();
@@ -228,7 +266,14 @@ fn plain_http_and_garbage_are_closed_and_nothing_else_suffers() {
     assert_eq!(failed(&gateway, "not_tls"), 4.0);
     // A client that agrees on HTTP/2 and then says something else, or nothing, ends as well.
     let mut wrong = Command::new("openssl")
-        .args(["s_client", "-quiet", "-alpn", "h2", "-servername", "a.example"])
+        .args([
+            "s_client",
+            "-quiet",
+            "-alpn",
+            "h2",
+            "-servername",
+            "a.example",
+        ])
         .args(["-connect", &gateway.address().to_string()])
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::null())
@@ -236,75 +281,82 @@ fn plain_http_and_garbage_are_closed_and_nothing_else_suffers() {
         .spawn()
         .unwrap();
     wrong.stdin.as_mut().unwrap().write_all(REQUEST).unwrap();
-    until("the connection ends", || wrong.try_wait().unwrap().is_some());
+    until("the connection ends", || {
+        wrong.try_wait().unwrap().is_some()
+    });
 }
 
 #[test]
 fn every_mistake_with_certificates_has_its_place() {
-    let (folder, authority) = folder(&[("a", &["a.example"]), ("b", &["b.example"]), ("none", &[])]);
+    let (folder, authority) =
+        folder(&[("a", &["a.example"]), ("b", &["b.example"]), ("none", &[])]);
     authority.issue(folder.path(), "both", &["a.example", "*.example"]);
     std::fs::write(folder.path().join("empty.pem"), "").unwrap();
     let file = folder.path().join("w.yaml");
-    for (tls, place, message) in [
+    for (tls, spot, message) in [
         (
             "certificates: { certificate: no.pem, key: a.key }",
-            "2:81",
+            "no.pem",
             "cannot read `no.pem`: no such file",
         ),
         (
             "certificates: { certificate: a.pem, key: no.key }",
-            "2:94",
+            "no.key",
             "cannot read `no.key`: no such file",
         ),
         (
             "certificates: { certificate: empty.pem, key: a.key }",
-            "2:81",
+            "empty.pem",
             "cannot read `empty.pem`: expected a certificate in PEM, found none",
         ),
         (
             "certificates: { certificate: a.pem, key: a.pem }",
-            "2:94",
+            "a.pem",
             "cannot read `a.pem`: expected a private key in PEM, found none",
         ),
         (
             "certificates: { certificate: a.pem, key: b.key }",
-            "2:94",
+            "b.key",
             "the key in `b.key` is not that of the certificate in `a.pem`",
         ),
         (
             "certificates: { certificate: a.pem, key: a.key, names: [a.example, c.example] }",
-            "2:120",
+            "c.example",
             "the certificate is not for `c.example`, only for `a.example`",
         ),
         (
             "certificates: [{ certificate: a.pem, key: a.key }, { certificate: both.pem, key: both.key }]",
-            "2:103",
+            "{ certificate: both",
             "two certificates are for the name `a.example`",
         ),
         (
             "certificates: [{ certificate: a.pem, key: a.key }, { certificate: none.pem, key: none.key }]",
-            "2:118",
+            "none.pem",
             "no client gets this certificate: it has no DNS name",
         ),
         (
             "certificates: { certificate: a.pem, key: a.key }, client_certificates: { ca: no.pem }",
-            "2:129",
+            "no.pem",
             "cannot read `no.pem`: no such file",
         ),
         (
             "certificates: { certificate: a.pem, key: a.key }, client_certificates: { ca: a.key }",
-            "2:129",
+            "a.key",
             "cannot read `a.key`: expected a certificate in PEM, found none",
         ),
     ] {
-        let all = listener(tls);
-        std::fs::write(&file, text(folder.path(), &all, WHO)).unwrap();
+        let all = text(folder.path(), &listener(tls), WHO);
+        let column = all.lines().nth(1).unwrap().rfind(spot).unwrap() + 1;
+        std::fs::write(&file, all).unwrap();
         let mut command = wiregate(&["check", "--config", file.to_str().unwrap()]);
         let output = command.output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(78), "{tls}: {said}");
         assert!(said.contains(message), "{message:?} in {said}");
-        assert!(said.contains(&format!("w.yaml:{place}\n")), "{place} in {said}");
+        assert!(
+            said.contains(&format!("w.yaml:2:{column}\n")),
+            "{column} in {said}"
+        );
     }
 }
 
@@ -313,7 +365,11 @@ fn an_expired_certificate_is_told_and_served() {
     let (folder, authority) = folder(&[]);
     authority.issue_until(folder.path(), "a", &["a.example"], 2020);
     let gateway = start_in(folder, &listener(ONE), WHO);
-    assert!(gateway.log().contains("the certificate has expired"), "{}", gateway.log());
+    assert!(
+        gateway.log().contains("the certificate has expired"),
+        "{}",
+        gateway.log()
+    );
     assert_eq!(get(&gateway, "a.example", &["-k"]).status, 200);
     assert_eq!(get(&gateway, "a.example", &[]).status, 0);
     until("the client's refusal is counted", || {

@@ -156,9 +156,7 @@ impl Fact {
         match self {
             Self::Has(fact) => match &**fact {
                 Self::Name | Self::Groups | Self::By => facts.exchange.identity.is_some(),
-                Self::Subject | Self::Names | Self::Sha256 => {
-                    certificate(facts.exchange).is_some()
-                }
+                Self::Subject | Self::Names | Self::Sha256 => certificate(facts.exchange).is_some(),
                 Self::Status => facts.response.is_some(),
                 fact => fact.named(facts).is_some(),
             },
