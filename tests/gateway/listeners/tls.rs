@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 
@@ -264,26 +264,44 @@ fn plain_http_and_garbage_are_closed_and_nothing_else_suffers() {
         assert_eq!(get(&gateway, "a.example", &[]).status, 200);
     }
     assert_eq!(failed(&gateway, "not_tls"), 4.0);
-    // A client that agrees on HTTP/2 and then says something else, or nothing, ends as well.
-    let mut wrong = Command::new("openssl")
-        .args([
-            "s_client",
-            "-quiet",
-            "-alpn",
-            "h2",
-            "-servername",
-            "a.example",
-        ])
+    // So is a client that agrees on HTTP/2 and then says something else.
+    let mut wrong = after_handshake(&gateway, "h2");
+    wrong.0.stdin.as_mut().unwrap().write_all(REQUEST).unwrap();
+    until("it is closed", || wrong.0.try_wait().unwrap().is_some());
+}
+
+#[test]
+fn a_client_that_says_nothing_after_the_handshake_is_closed_when_it_has_idled() {
+    let (folder, _) = folder(&[("a", &["a.example"])]);
+    let rest = format!("limits: {{ idle: 500ms }}\n{WHO}");
+    let gateway = start_in(folder, &listener(ONE), &rest);
+    for protocol in ["h2", "http/1.1"] {
+        let mut silent = after_handshake(&gateway, protocol);
+        until("it is closed", || silent.0.try_wait().unwrap().is_some());
+    }
+}
+
+/// A client whose standard input goes through TLS after the handshake; it ends when it is closed.
+fn after_handshake(gateway: &Gateway, protocol: &str) -> Kill {
+    let client = Command::new("openssl")
+        .args(["s_client", "-quiet", "-alpn", protocol])
+        .args(["-servername", "a.example"])
         .args(["-connect", &gateway.address().to_string()])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    wrong.stdin.as_mut().unwrap().write_all(REQUEST).unwrap();
-    until("the connection ends", || {
-        wrong.try_wait().unwrap().is_some()
-    });
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    Kill(client.unwrap())
+}
+
+/// Kills a process that a failed test leaves behind.
+struct Kill(Child);
+
+impl Drop for Kill {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]
