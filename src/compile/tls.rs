@@ -9,6 +9,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use rustls::crypto::{CryptoProvider, aws_lc_rs as provider};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
@@ -190,27 +191,14 @@ impl Builder<'_> {
         let builder = match clients {
             None => builder.with_no_client_auth(),
             Some(clients) => {
-                let verifier = WebPkiClientVerifier::builder_with_provider(
-                    clients.roots,
-                    self.provider.clone(),
-                );
-                let verifier = match clients.policy.required {
-                    true => verifier.build(),
-                    false => verifier.allow_unauthenticated().build(),
-                };
-                let verifier = verifier
-                    .map_err(|error| vec![Problem::new(clients.place, error.to_string())])?;
-                builder.with_client_cert_verifier(verifier)
+                let verifier = clients.verifier(self.provider.clone());
+                builder.with_client_cert_verifier(verifier.map_err(|problem| vec![problem])?)
             }
         };
         let resolver = Arc::new(SingleCertAndKey::from(certified));
         let mut server = builder.with_cert_resolver(resolver);
-        server.alpn_protocols = self
-            .config
-            .alpn
-            .iter()
-            .map(|alpn| protocol(*alpn))
-            .collect();
+        let alpn = self.config.alpn.iter();
+        server.alpn_protocols = alpn.map(|alpn| protocol(*alpn)).collect();
         if asks {
             // A resumed session would spare a client the check of a certificate that has expired
             // or was replaced since.
@@ -321,6 +309,19 @@ impl Clients {
             },
             place: config.ca.place.clone(),
         })
+    }
+
+    fn verifier(
+        self,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn ClientCertVerifier>, Problem> {
+        let verifier = WebPkiClientVerifier::builder_with_provider(self.roots, provider);
+        let verifier = if self.policy.required {
+            verifier.build()
+        } else {
+            verifier.allow_unauthenticated().build()
+        };
+        verifier.map_err(|error| Problem::new(self.place, error.to_string()))
     }
 }
 

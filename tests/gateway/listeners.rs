@@ -2,6 +2,7 @@
 
 mod cert;
 mod clients;
+mod misbehaving;
 mod pki;
 mod proxy_protocol;
 mod reloading;
@@ -11,7 +12,6 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
 
 use super::harness::{Answer, Gateway, PATIENCE, curl, until};
 
@@ -276,6 +276,3 @@ fn every_mistake_has_its_place() {
         );
     }
 }
-
-/// Longer than a check of something that must not come to pass may take.
-const MOMENT: Duration = Duration::from_millis(300);
