@@ -30,7 +30,9 @@ struct Running {
     name: String,
     /// As it was asked for.
     bind: Bind,
-    bound: Bound,
+    /// Its sockets, one for each worker.
+    bound: Vec<Bound>,
+    address: Bind,
     caps: Arc<Caps>,
     stop: watch::Sender<bool>,
 }
@@ -130,7 +132,7 @@ impl Listeners {
         running.retain(|old| {
             let stays = prepared.stay.contains(&old.name);
             if !stays {
-                tracing::info!(listener = old.name, address = %old.bound, "accepts no more");
+                tracing::info!(listener = old.name, address = %old.address, "accepts no more");
                 old.stop.send_replace(true);
             }
             stays
@@ -142,7 +144,7 @@ impl Listeners {
             for (worker, share) in workers.iter().zip(shares) {
                 let _ = worker.send(share); // a worker that has ended has said why
             }
-            tracing::info!(listener = new.name, address = %new.bound, "listening");
+            tracing::info!(listener = new.name, address = %new.address, "listening");
             running.push(new);
         }
     }
@@ -160,7 +162,7 @@ impl Listeners {
     pub fn address(&self, name: &str) -> Option<Bind> {
         let inner = self.lock();
         let running = inner.running.iter().find(|running| running.name == name);
-        running.map(|running| running.bound.address.clone())
+        running.map(|running| running.address.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -175,25 +177,31 @@ impl Inner {
         let same = (self.running.iter())
             .find(|old| old.bind == listening.bind && !listening.bind.any_port());
         let bound = match same {
-            Some(old) => old.bound.share()?,
-            None => Bound::open(&listening.bind)?,
+            Some(old) => old
+                .bound
+                .iter()
+                .map(Bound::share)
+                .collect::<io::Result<_>>()?,
+            None => Bound::open_for(&listening.bind, self.workers.len())?,
         };
+        let address = bound.first().map(|bound| bound.address.clone());
         let running = Running {
             name: listening.name.clone(),
             bind: listening.bind.clone(),
             bound,
+            address: address.unwrap_or_else(|| listening.bind.clone()),
             caps: Arc::default(),
             stop: watch::Sender::new(false),
         };
-        let share = |_| {
+        let share = |bound: &Bound| {
             Ok(Accepting {
                 listening: listening.clone(),
                 caps: running.caps.clone(),
                 stopped: running.stop.subscribe(),
-                bound: running.bound.share()?,
+                bound: bound.share()?,
             })
         };
-        let shares = self.workers.iter().map(share);
+        let shares = running.bound.iter().map(share);
         let shares = shares.collect::<io::Result<_>>()?;
         Ok((running, shares))
     }

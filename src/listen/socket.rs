@@ -1,6 +1,5 @@
 //! Listening sockets.
 
-use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -49,15 +48,41 @@ impl Bound {
     /// The system's.
     pub fn open(bind: &Bind) -> io::Result<Self> {
         match bind {
-            Bind::Tcp(address) => Self::tcp(*address),
+            Bind::Tcp(address) => Self::tcp(*address, false),
             Bind::Unix(path) => Self::unix(path),
         }
     }
 
-    fn tcp(address: SocketAddr) -> io::Result<Self> {
+    /// One socket for each of so many workers, all on one address. The kernel spreads connections
+    /// over them; from one socket, whoever wakes first would take most of a burst. A Unix socket is
+    /// one for all.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open_for(bind: &Bind, workers: usize) -> io::Result<Vec<Self>> {
+        // The first one does not share the address, so that one that is taken is an error.
+        let first = Self::open(bind)?;
+        let mut all = Vec::with_capacity(workers);
+        for _ in 1..workers {
+            all.push(match &first.address {
+                Bind::Tcp(address) => {
+                    first.socket.set_reuse_port(true)?;
+                    Self::tcp(*address, true)?
+                }
+                Bind::Unix(_) => first.share()?,
+            });
+        }
+        all.push(first);
+        Ok(all)
+    }
+
+    fn tcp(address: SocketAddr, beside: bool) -> io::Result<Self> {
         let domain = Domain::for_address(address);
         let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
+        if beside {
+            socket.set_reuse_port(true)?;
+        }
         if address.is_ipv6() {
             // `[::]` is IPv6 alone, so that `0.0.0.0` beside it is no surprise.
             socket.set_only_v6(true)?;
@@ -89,7 +114,7 @@ impl Bound {
         })
     }
 
-    /// The same socket once more, for another worker.
+    /// The same socket once more.
     ///
     /// # Errors
     /// The system's.
@@ -113,12 +138,6 @@ impl Bound {
                 _file: self.file,
             },
         })
-    }
-}
-
-impl fmt::Display for Bound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.address.fmt(f)
     }
 }
 

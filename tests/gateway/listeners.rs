@@ -276,3 +276,45 @@ fn every_mistake_has_its_place() {
         );
     }
 }
+
+#[test]
+fn a_second_gateway_cannot_take_a_share_of_an_address() {
+    let rest = format!("workers: 3\n{WHO}");
+    let gateway = start("{ public: { bind: \"127.0.0.1:0\" } }", &rest);
+    let address = gateway.address();
+    let listeners = format!("{{ public: {{ bind: \"{address}\" }} }}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("w.yaml");
+    std::fs::write(&file, text(folder.path(), &listeners, &rest)).unwrap();
+    let output = super::harness::wiregate(&["run", "--config", file.to_str().unwrap()]).output();
+    let output = output.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let expected = format!("wiregate: listener `public` cannot bind {address}: ");
+    assert!(said.contains(&expected), "{said}");
+}
+
+#[test]
+fn connections_are_spread_over_workers() {
+    let rest = format!("workers: 2\n{WHO}");
+    let gateway = start("{ public: { bind: \"127.0.0.1:0\" } }", &rest);
+    let mut open: Vec<_> = (0..200).map(|_| connect(gateway.address())).collect();
+    assert!(
+        open.iter_mut()
+            .all(|one| ask(one).starts_with("HTTP/1.1 200"))
+    );
+    // What each worker waits for is in its own `epoll` instances.
+    let folder = format!("/proc/{}/fdinfo", gateway.pid());
+    let mut waits: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default())
+        .map(|text| text.lines().filter(|line| line.starts_with("tfd:")).count())
+        .filter(|waits| *waits > 40)
+        .collect();
+    waits.sort_unstable();
+    waits.dedup();
+    assert!(
+        !waits.is_empty() && waits.iter().all(|waits| *waits < 165),
+        "{waits:?}"
+    );
+}
