@@ -14,12 +14,14 @@ use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
 use wiregate_sdk::{Clock, Registry};
 
 use crate::admin::{self, Admin};
 use crate::compile::Snapshot;
-use crate::listen::{self, Bound};
+use crate::config::model::Bind;
+use crate::listen::{Accepting, Listeners, Unbound, Worker};
 use crate::observe::metrics::Metrics;
 use crate::proxy::{Engine, Shared};
 use crate::reload::{self, Refused, Reloader};
@@ -46,10 +48,9 @@ impl From<io::Error> for Failure {
 
 /// A running gateway. Dropping it stops it at once.
 pub struct Gateway {
-    listeners: Vec<(String, SocketAddr)>,
+    listeners: Arc<Listeners>,
     shared: Arc<Shared>,
     reloader: Arc<Reloader>,
-    stop: watch::Sender<bool>,
     workers: Workers,
     control: Runtime,
 }
@@ -80,6 +81,8 @@ impl Gateway {
     /// # Errors
     /// Why it did not start.
     pub fn start(registry: Registry, path: PathBuf) -> Result<Self, Failure> {
+        // Pingora brings another provider along; whoever comes first is used by all TLS here.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let metrics = Metrics::new();
         let loaded = reload::load(&path, &registry, &metrics, None).map_err(Failure::Refused)?;
         let (snapshot, sources) = (Arc::new(loaded.snapshot), loaded.sources);
@@ -90,9 +93,11 @@ impl Gateway {
         let shared = Arc::new(shared);
 
         // Every socket is there before anything is said to be ready.
-        let bound = (snapshot.listeners.iter())
-            .map(|listening| Bound::open(listening.clone()))
-            .collect::<io::Result<Vec<_>>>()?;
+        let processors = std::thread::available_parallelism()?;
+        let count = snapshot.settings.workers.unwrap_or(processors);
+        let (listeners, accepting) = Listeners::new(count.get());
+        let listeners = Arc::new(listeners);
+        let opened = listeners.prepare(&snapshot.listeners).map_err(together)?;
         let admin = (snapshot.settings.admin.as_deref())
             .map(admin::Socket::open)
             .transpose()?;
@@ -103,16 +108,17 @@ impl Gateway {
             .enable_all()
             .build()?;
         snapshot.go_live(control.handle());
-        let (stop, stopped) = watch::channel(false);
-        let workers = Workers::start(&shared, &snapshot, &bound, &stopped)?;
-        let listeners: Vec<_> = (bound.iter())
-            .map(|bound| (bound.listening.name.clone(), bound.address))
-            .collect();
-        for (listener, address) in &listeners {
-            tracing::info!(listener, %address, "listening");
-        }
+        let workers = Workers::start(&shared, &snapshot, accepting)?;
+        listeners.change_to(opened);
         let handle = control.handle().clone();
-        let reloader = Reloader::new(path, registry, shared.clone(), handle, &sources);
+        let reloader = Reloader::new(
+            path,
+            registry,
+            shared.clone(),
+            listeners.clone(),
+            handle,
+            &sources,
+        );
         let reloader = Arc::new(reloader);
         control.spawn(reloader.clone().watch());
         if let Some(socket) = admin {
@@ -124,16 +130,17 @@ impl Gateway {
             listeners,
             shared,
             reloader,
-            stop,
             workers,
             control,
         })
     }
 
-    /// The address of a listener, with the port that the system chose where 0 was asked for.
+    /// The address of a listener on TCP, with the port that the system chose where 0 was asked for.
     pub fn address(&self, listener: &str) -> Option<SocketAddr> {
-        let (_, address) = self.listeners.iter().find(|(name, _)| name == listener)?;
-        Some(*address)
+        match self.listeners.address(listener)? {
+            Bind::Tcp(address) => Some(address),
+            Bind::Unix(_) => None,
+        }
     }
 
     /// Reads the configuration again and takes it live; returns its number.
@@ -157,7 +164,7 @@ impl Gateway {
             ?drain,
             "stopping: no more connections, requests in flight go on"
         );
-        self.stop.send_replace(true);
+        self.listeners.stop();
         let ended = self.control.block_on(async {
             tokio::select! {
                 () = self.workers.end(drain) => true,
@@ -228,11 +235,9 @@ impl Workers {
     fn start(
         shared: &Arc<Shared>,
         snapshot: &Snapshot,
-        bound: &[Bound],
-        stopped: &watch::Receiver<bool>,
+        accepting: Vec<UnboundedReceiver<Accepting>>,
     ) -> io::Result<Self> {
-        let processors = std::thread::available_parallelism()?;
-        let count = snapshot.settings.workers.unwrap_or(processors).get();
+        let count = accepting.len();
         let limits = &snapshot.settings.limits;
         let conf = Arc::new(ServerConf {
             threads: 1,
@@ -244,24 +249,19 @@ impl Workers {
             proxies: Vec::with_capacity(count),
             threads: Vec::with_capacity(count),
         };
-        for number in 0..count {
+        for (number, accepting) in accepting.into_iter().enumerate() {
             let mut proxy = http_proxy(&conf, Engine::new(shared.clone()));
             let mut options = HttpServerOptions::default();
             // CONNECT is refused by us, so that it gets a reply like all others.
             options.allow_connect_method_proxying = true;
             proxy.server_options = Some(options);
             let proxy = Arc::new(proxy);
-            let sockets = bound
-                .iter()
-                .map(Bound::share)
-                .collect::<io::Result<Vec<_>>>()?;
-            let work = worker(
-                proxy.clone(),
-                sockets,
-                shared.clone(),
-                limits.idle.into(),
-                stopped.clone(),
-            );
+            let worker = Worker {
+                proxy: proxy.clone(),
+                shared: shared.clone(),
+                idle: limits.idle.into(),
+            };
+            let work = work(worker, accepting);
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{number}"))
@@ -294,27 +294,36 @@ impl Workers {
     }
 }
 
-async fn worker(
-    proxy: Arc<HttpProxy<Engine>>,
-    sockets: Vec<Bound>,
-    shared: Arc<Shared>,
-    idle: Duration,
-    stopped: watch::Receiver<bool>,
-) {
-    let each = sockets.into_iter().map(|socket| {
-        let open = shared.metrics.connections(&socket.listening.name);
-        listen::accept(
-            socket,
-            proxy.clone(),
-            shared.clone(),
-            open,
-            idle,
-            stopped.clone(),
-        )
-    });
-    for ended in futures_util::future::join_all(each).await {
-        if let Err(error) = ended {
-            tracing::error!(%error, "a listener failed");
+/// Accepts from the listeners that it is told of, until there will be no more of them.
+async fn work(worker: Worker, mut accepting: UnboundedReceiver<Accepting>) {
+    let mut listeners = JoinSet::new();
+    loop {
+        tokio::select! {
+            next = accepting.recv() => match next {
+                Some(next) => drop(listeners.spawn(worker.clone().accept(next))),
+                None => break,
+            },
+            Some(ended) = listeners.join_next() => tell(ended),
         }
     }
+    while let Some(ended) = listeners.join_next().await {
+        tell(ended);
+    }
+}
+
+fn tell(ended: Result<io::Result<()>, tokio::task::JoinError>) {
+    let error = match ended {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error,
+        Err(error) => error.into(),
+    };
+    tracing::error!(%error, "a listener failed");
+}
+
+/// One error of all listeners that cannot be opened.
+fn together(unbound: Vec<Unbound>) -> io::Error {
+    let errors = unbound
+        .into_iter()
+        .map(|unbound| io::Error::from(unbound).to_string());
+    io::Error::other(errors.collect::<Vec<_>>().join("; "))
 }

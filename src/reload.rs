@@ -17,6 +17,8 @@ use wiregate_sdk::{Clock, Registry};
 use crate::compile::{self, Snapshot, UNROUTED};
 use crate::config::model::AccessLog as Target;
 use crate::config::{Environment, Sources, read_all};
+use crate::listen::tls::Tls;
+use crate::listen::{Listeners, Prepared, Unbound};
 use crate::observe::access_log::{AccessLog, Output};
 use crate::observe::metrics::{Metrics, Names};
 use crate::proxy::Shared;
@@ -59,10 +61,11 @@ pub fn load(
     old: Option<&Snapshot>,
 ) -> Result<Loaded, Refused> {
     let read = read_all(path, &Environment::of_process());
-    let (sources, problems) = (read.sources, read.problems);
+    let (mut sources, problems) = (read.sources, read.problems);
     let Some(value) = read.value else {
         return Err(Refused { sources, problems });
     };
+    sources.watch.extend(compile::files(&value));
     let cx = compile::Context {
         registry,
         metrics,
@@ -96,6 +99,7 @@ pub struct Reloader {
     path: PathBuf,
     registry: Registry,
     shared: Arc<Shared>,
+    listeners: Arc<Listeners>,
     runtime: Handle,
     reloading: Mutex<()>,
     watched: Mutex<Watched>,
@@ -107,6 +111,7 @@ impl Reloader {
         path: PathBuf,
         registry: Registry,
         shared: Arc<Shared>,
+        listeners: Arc<Listeners>,
         runtime: Handle,
         sources: &Sources,
     ) -> Self {
@@ -114,6 +119,7 @@ impl Reloader {
             path,
             registry,
             shared,
+            listeners,
             runtime,
             reloading: Mutex::default(),
             watched: Mutex::new(Watched::new(&sources.watch)),
@@ -163,6 +169,8 @@ impl Reloader {
             value,
         } = new;
         let mut problems = needs_restart(old, &snapshot, &value);
+        let opened = self.open_listeners(&snapshot, &value);
+        let opened = opened.map_err(|more| problems.extend(more));
         let log = &snapshot.settings.access_log;
         if problems.is_empty() && *log != old.settings.access_log {
             match open_log(log) {
@@ -174,18 +182,36 @@ impl Reloader {
                 }
             }
         }
-        if !problems.is_empty() {
+        let Some(opened) = opened.ok().filter(|_| problems.is_empty()) else {
             return Err(Refused { sources, problems });
-        }
+        };
         let generation = snapshot.generation;
         let snapshot = Arc::new(snapshot);
         self.shared.metrics.keep_only(names(&snapshot));
         self.shared.live.store(snapshot.clone());
+        self.listeners.change_to(opened);
         old.retire();
         self.runtime.spawn(bury(old.clone()));
         snapshot.go_live(&self.runtime);
         report(&self.shared.metrics, generation);
         Ok((generation, sources))
+    }
+
+    /// Opens the sockets that a configuration needs and that are not there yet.
+    fn open_listeners(&self, new: &Snapshot, value: &Value) -> Result<Prepared, Vec<Problem>> {
+        self.listeners.prepare(&new.listeners).map_err(|unbound| {
+            let problem = |unbound: Unbound| {
+                let listener = value
+                    .get("listeners")
+                    .and_then(|all| all.get(&unbound.name));
+                let place = listener
+                    .map_or(value, |listener| listener.at("bind"))
+                    .place
+                    .clone();
+                Problem::new(place, std::io::Error::from(unbound).to_string())
+            };
+            unbound.into_iter().map(problem).collect()
+        })
     }
 
     fn change_log(&self, log: Option<AccessLog>) {
@@ -296,16 +322,6 @@ fn needs_restart<'v>(old: &Snapshot, new: &Snapshot, value: &'v Value) -> Vec<Pr
             .help("restart it, or undo this change"),
         );
     };
-    let sockets = |snapshot: &Snapshot| -> Vec<_> {
-        let mut sockets: Vec<_> = (snapshot.listeners.iter())
-            .map(|listening| (listening.name.clone(), listening.bind))
-            .collect();
-        sockets.sort();
-        sockets
-    };
-    if sockets(old) != sockets(new) {
-        say(&["listeners"]);
-    }
     if old.settings.workers != new.settings.workers {
         say(&["workers"]);
     }
@@ -332,6 +348,14 @@ pub fn names(snapshot: &Snapshot) -> Names {
         names
             .links
             .extend(labels.map(|label| (route.name.clone(), label)));
+    }
+    for listening in &snapshot.listeners {
+        names.listeners.insert(listening.name.clone());
+        let entries = listening.tls.iter().flat_map(Tls::entries);
+        names.certificates.extend(entries.map(|entry| {
+            let key = (listening.name.clone(), entry.name.clone());
+            (key, entry.expires)
+        }));
     }
     for (name, upstream) in &snapshot.upstreams {
         let members = upstream.members();

@@ -1,5 +1,6 @@
 //! The command line, one file for each command.
 
+mod cert;
 mod check;
 mod docs;
 mod explain;
@@ -39,6 +40,7 @@ enum Command {
     Reload(reload::Arguments),
     Schema(schema::Arguments),
     Docs(docs::Arguments),
+    Cert(cert::Arguments),
     Echo(EchoArguments),
 }
 
@@ -109,6 +111,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Reload(arguments) => reload::run(&registry, &arguments),
         Command::Schema(arguments) => schema::run(&registry, &arguments),
         Command::Docs(arguments) => docs::run(&registry, &arguments),
+        Command::Cert(arguments) => cert::run(arguments),
         Command::Echo(arguments) => crate::echo::run(&arguments.bind).map_err(Into::into),
     };
     match outcome {

@@ -3,26 +3,29 @@
 //! This is the one way in: `check`, the start, a reload and the admin API all come through here.
 
 mod chain;
+mod listener;
 mod snapshot;
+mod tls;
 mod told;
 mod upstream;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use indexmap::IndexMap;
 use wiregate_sdk::build::{Kept, Task};
 use wiregate_sdk::chain::OnPanic;
 use wiregate_sdk::types::Size;
 use wiregate_sdk::value::{Node, Place, Problem, Value, decode_partly};
 use wiregate_sdk::{Chain, Clock, Registry};
 
-use crate::config::model::{AccessLog, Config, Limits, Listener, Route as RouteConfig};
+use crate::config::model::{AccessLog, Config, Limits, Route as RouteConfig};
 use crate::observe::metrics::{LinkMetrics, Metrics, RouteMetrics};
 use crate::router::{RouteSpec, Router};
 use crate::upstream::Upstream;
 
 use told::Told;
+
+pub use tls::files;
 
 pub use snapshot::{Listening, Route, Settings, Snapshot, UNROUTED};
 
@@ -79,6 +82,7 @@ fn assemble(
     check_document(&config, source, problems);
 
     let kept = cx.old.map_or_else(Kept::default, |old| old.kept.next());
+    let listeners = listener::build(&config.listeners, &kept, problems);
     let mut tasks = Vec::new();
     let upstreams = upstream::build(&config.upstreams, cx.metrics, &kept, &mut tasks, problems);
     let mut chains = chain::Builder::new(&config, cx, &kept, &mut tasks, told, problems);
@@ -113,7 +117,7 @@ fn assemble(
                 access_log: config.access_log,
                 limits: config.limits,
             },
-            listening(config.listeners),
+            listeners,
             snapshot::Parts {
                 router,
                 routes,
@@ -153,7 +157,6 @@ fn check_document(config: &Config, source: &Value, problems: &mut Vec<Problem>) 
     {
         problems.push(Problem::new(admin.bind.place.clone(), message));
     }
-    check_listeners(&config.listeners, problems);
     check_names(source, problems);
     check_head(config, source, problems);
 }
@@ -186,32 +189,6 @@ fn check_names(source: &Value, problems: &mut Vec<Problem>) {
     }
 }
 
-/// No two listeners may ask for the same address; port 0 is a different one each time.
-fn check_listeners(
-    listeners: &IndexMap<String, wiregate_sdk::value::At<Listener>>,
-    problems: &mut Vec<Problem>,
-) {
-    let mut seen: HashMap<_, (&str, &Place)> = HashMap::new();
-    for (name, listener) in listeners {
-        let bind = &listener.bind;
-        if bind.port() == 0 {
-            continue;
-        }
-        match seen.get(&bind.value) {
-            Some((other, place)) => problems.push(
-                Problem::new(
-                    bind.place.clone(),
-                    format!("listeners `{other}` and `{name}` have the same address"),
-                )
-                .related((*place).clone(), "the other one is here"),
-            ),
-            None => {
-                seen.insert(bind.value, (name, &bind.place));
-            }
-        }
-    }
-}
-
 fn finish_route(
     name: &Arc<str>,
     chain: Chain,
@@ -239,12 +216,6 @@ fn spec(name: Arc<str>, place: Place, route: RouteConfig) -> RouteSpec {
         matching: route.matches,
         priority: route.priority.unwrap_or(0),
     }
-}
-
-fn listening(listeners: IndexMap<String, wiregate_sdk::value::At<Listener>>) -> Vec<Listening> {
-    (listeners.into_iter())
-        .map(|(name, listener)| Listening::new(name, listener.value))
-        .collect()
 }
 
 type Upstreams = HashMap<Arc<str>, Arc<Upstream>>;

@@ -1,6 +1,5 @@
 //! Everything that one version of the configuration says, ready to run and never changed.
 
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +8,10 @@ use wiregate_sdk::Chain;
 use wiregate_sdk::build::Kept;
 use wiregate_sdk::types::CidrSet;
 
-use super::{AccessLog, Context, Limits, Listener, Tasks, Upstreams};
+use super::{AccessLog, Context, Limits, Tasks, Upstreams};
+use crate::config::model::Bind;
+use crate::listen::ProxyProtocol;
+use crate::listen::tls::Tls;
 use crate::observe::metrics::{LinkMetrics, RouteMetrics};
 use crate::router::Router;
 use crate::upstream::Upstream;
@@ -74,10 +76,20 @@ pub struct Route {
 pub struct Listening {
     /// Its name.
     pub name: String,
+    /// Its place among the listeners.
+    pub position: usize,
     /// Its address.
-    pub bind: SocketAddr,
+    pub bind: Bind,
     /// Whose `X-Forwarded-*` fields are believed.
     pub trusted: CidrSet,
+    /// From whom a PROXY header is expected.
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// How many connections may be open.
+    pub max_connections: usize,
+    /// How many of them may be of one client.
+    pub max_connections_per_client: Option<u32>,
+    /// TLS, where it is spoken.
+    pub tls: Option<Tls>,
 }
 
 /// What the compiler has built, before it is a snapshot.
@@ -91,12 +103,9 @@ pub(super) struct Parts {
 }
 
 impl Listening {
-    pub(super) fn new(name: String, config: Listener) -> Self {
-        Self {
-            name,
-            bind: config.bind.value,
-            trusted: config.trusted_proxies.into_iter().collect(),
-        }
+    /// Whether anything comes before a connection's first request.
+    pub fn greets(&self) -> bool {
+        self.proxy_protocol.is_some() || self.tls.is_some()
     }
 }
 
@@ -129,6 +138,17 @@ impl Snapshot {
             .iter()
             .find(|listening| listening.name == name)
             .cloned()
+    }
+
+    /// A listener as this version of the configuration has it; as it was, where it is gone.
+    pub fn current<'l>(&'l self, listening: &'l Arc<Listening>) -> &'l Arc<Listening> {
+        let same = self.listeners.get(listening.position);
+        if let Some(own) = same.filter(|own| Arc::ptr_eq(own, listening)) {
+            return own;
+        }
+        let mut own = self.listeners.iter();
+        own.find(|own| own.name == listening.name)
+            .unwrap_or(listening)
     }
 
     /// Starts the tasks that belong to it: it is live. They stop when it is [retired](Self::retire)

@@ -1,5 +1,6 @@
 //! What a configuration file says, before anything is built from it.
 
+pub mod listener;
 pub mod upstream;
 
 use std::num::NonZeroUsize;
@@ -7,12 +8,16 @@ use std::num::NonZeroUsize;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use wiregate_sdk::types::{Cidr, OneOrMany, Period, Size};
+use wiregate_sdk::types::{OneOrMany, Period, Size};
 use wiregate_sdk::value::{At, Raw};
 
 pub use super::http2::Http2;
 use crate::router::{EncodedSlash, Match};
 use upstream::Upstream;
+
+pub use listener::{
+    Alpn, Bind, Certificate, ClientCertificates, Listener, Off, ProxyProtocol, Tls, TlsVersion,
+};
 
 /// A Wiregate configuration.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -124,17 +129,6 @@ impl Default for Limits {
             http2: Http2::default(),
         }
     }
-}
-
-/// An address that accepts connections.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Listener {
-    /// An address and port, such as `0.0.0.0:8080` or `[::]:8080`.
-    pub bind: At<std::net::SocketAddr>,
-    /// Proxies in front of this listener whose `X-Forwarded-*` fields are believed.
-    #[serde(default)]
-    pub trusted_proxies: Vec<Cidr>,
 }
 
 /// What holds for every route.

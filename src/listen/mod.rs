@@ -1,148 +1,183 @@
 //! Listening sockets, and the loop that accepts connections from them.
 
+mod caps;
 pub mod http1;
 pub mod http2;
+mod proxy_protocol;
+mod running;
+mod socket;
 pub mod stream;
+pub mod tls;
+mod transport;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
-use prometheus::IntGauge;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::compile::Listening;
+use crate::observe::metrics::{ListenerMetrics, Refusal};
 use crate::proxy::{Connection, Conversation, Engine, Peer, Shared};
+use caps::Slot;
+use transport::Plain;
 
-/// How many connections may wait to be accepted; the kernel may allow fewer.
-const BACKLOG: i32 = 65_535;
+pub use proxy_protocol::ProxyProtocol;
+pub use running::{Accepting, Listeners, Prepared, Unbound};
+
 /// How long accepting pauses when the process has no file descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A listening socket.
-#[derive(Debug)]
-pub struct Bound {
-    /// The listener that it belongs to.
-    pub listening: Arc<Listening>,
-    /// Its address, with the port that the system chose where 0 was asked for.
-    pub address: SocketAddr,
-    socket: StdListener,
+/// What a worker's listeners have in common.
+#[derive(Clone)]
+pub struct Worker {
+    /// The worker's proxy, with its upstream connections.
+    pub proxy: Arc<HttpProxy<Engine>>,
+    /// What all workers share.
+    pub shared: Arc<Shared>,
+    /// How long a connection may idle.
+    pub idle: Duration,
 }
 
-impl Bound {
-    /// Opens a listening socket.
+impl Worker {
+    /// Accepts connections until told to stop, then waits for those that are open.
     ///
     /// # Errors
-    /// The system's, with the listener's name and address.
-    pub fn open(listening: Arc<Listening>) -> io::Result<Self> {
-        let explain = |error: io::Error| {
-            let (name, bind) = (&listening.name, listening.bind);
-            io::Error::new(
-                error.kind(),
-                format!("listener `{name}` cannot bind {bind}: {error}"),
-            )
-        };
-        let socket = bind(listening.bind).map_err(explain)?;
-        let address = socket.local_addr().map_err(explain)?;
-        Ok(Self {
-            listening,
-            address,
-            socket,
-        })
-    }
-
-    /// The same socket once more, for another worker.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn share(&self) -> io::Result<Self> {
-        Ok(Self {
-            listening: self.listening.clone(),
-            address: self.address,
-            socket: self.socket.try_clone()?,
-        })
-    }
-}
-
-fn bind(address: SocketAddr) -> io::Result<StdListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        // `[::]` is IPv6 alone, so that `0.0.0.0` beside it is no surprise.
-        socket.set_only_v6(true)?;
-    }
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
-}
-
-/// Accepts connections until told to stop, then waits for those that are open.
-///
-/// # Errors
-/// Where the socket cannot be polled.
-pub async fn accept(
-    bound: Bound,
-    proxy: Arc<HttpProxy<Engine>>,
-    shared: Arc<Shared>,
-    open: IntGauge,
-    idle: Duration,
-    mut shutdown: ShutdownWatch,
-) -> io::Result<()> {
-    let listener = TcpListener::from_std(bound.socket)?;
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            biased;
-            _ = shutdown.changed() => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((socket, address)) => {
-                    // Small replies must not wait for an acknowledgement.
-                    let _ = socket.set_nodelay(true);
-                    let listening = shared.live.load().listening(&bound.listening.name);
-                    let listening = listening.unwrap_or_else(|| bound.listening.clone());
-                    let peer = Peer::new(listening, address, idle);
-                    let conversation = Conversation::new(proxy.clone(), shared.clone(), peer);
-                    let (shutdown, open) = (shutdown.clone(), Open::new(&open));
-                    connections.spawn(async move {
-                        let _open = open;
-                        conversation.hold(Connection::new(socket, address), &shutdown).await;
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(listener = bound.listening.name, %error, "cannot accept");
-                    tokio::time::sleep(PAUSE).await;
+    /// Where the socket cannot be polled.
+    pub async fn accept(self, accepting: Accepting) -> io::Result<()> {
+        let name = accepting.listening.name.clone();
+        let metrics = Arc::new(ListenerMetrics::new(&self.shared.metrics, &name));
+        let listener = accepting.bound.listen()?;
+        let mut stopped = accepting.stopped.clone();
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = told_to_stop(&mut stopped) => break,
+                Some(_) = connections.join_next() => {}
+                accepted = listener.accept() => match accepted {
+                    Ok((socket, address)) => {
+                        let listening = self.shared.live.load().listening(&name);
+                        let listening = listening.unwrap_or_else(|| accepting.listening.clone());
+                        let most = listening.max_connections;
+                        let Some(slot) = accepting.caps.take(most, &metrics.open) else {
+                            metrics.refused(Refusal::Connections);
+                            continue;
+                        };
+                        let guest = Guest {
+                            worker: self.clone(),
+                            listening,
+                            slot,
+                            metrics: metrics.clone(),
+                        };
+                        connections.spawn(guest.serve(socket, address, accepting.stopped.clone()));
+                    }
+                    Err(error) => {
+                        tracing::warn!(listener = name, %error, "cannot accept");
+                        tokio::time::sleep(PAUSE).await;
+                    }
                 }
             }
         }
-    }
-    drop(listener);
-    while connections.join_next().await.is_some() {}
-    Ok(())
-}
-
-/// Counts a connection while it is open.
-struct Open(IntGauge);
-
-impl Open {
-    fn new(gauge: &IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
+        drop(listener);
+        while connections.join_next().await.is_some() {}
+        Ok(())
     }
 }
 
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.dec();
+async fn told_to_stop(stopped: &mut ShutdownWatch) {
+    // One that nobody can tell any more is as good as told.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// A connection that was just accepted.
+struct Guest {
+    worker: Worker,
+    listening: Arc<Listening>,
+    slot: Slot,
+    metrics: Arc<ListenerMetrics>,
+}
+
+impl Guest {
+    /// Serves a connection to its end.
+    async fn serve(mut self, socket: Plain, address: SocketAddr, stopped: ShutdownWatch) {
+        let greeted = if self.listening.greets() {
+            let mut stop = stopped.clone();
+            tokio::select! {
+                biased;
+                greeted = Box::pin(self.greet(socket, address)) => greeted,
+                () = told_to_stop(&mut stop) => None,
+            }
+        } else {
+            self.admit(address).then(|| {
+                let connection = Connection::new(socket, address);
+                (connection, self.peer(address, None))
+            })
+        };
+        let Some((connection, peer)) = greeted else {
+            return;
+        };
+        let Worker { proxy, shared, .. } = self.worker;
+        let conversation = Conversation::new(proxy, shared, peer);
+        conversation.hold(connection, &stopped).await;
+        drop(self.slot);
+    }
+
+    /// What comes before the first request: the PROXY header, and the handshake of TLS.
+    async fn greet(
+        &mut self,
+        mut socket: Plain,
+        mut address: SocketAddr,
+    ) -> Option<(Connection, Peer)> {
+        let listening = self.listening.clone();
+        if let Some(expected) = &listening.proxy_protocol {
+            if !expected.from.contains(address.ip()) {
+                self.metrics.refused(Refusal::ProxySource);
+                return None;
+            }
+            let Some(header) = expected.read(&mut socket).await else {
+                self.metrics.refused(Refusal::ProxyHeader);
+                return None;
+            };
+            socket.unread(header.rest.freeze());
+            address = header.client.unwrap_or(address);
+        }
+        if !self.admit(address) {
+            return None;
+        }
+        let Some(tls) = &listening.tls else {
+            return Some((Connection::new(socket, address), self.peer(address, None)));
+        };
+        match tls.shake_hands(socket).await {
+            Ok((stream, secured)) => {
+                let connection = Connection::secure(stream, address, &secured);
+                Some((connection, self.peer(address, Some(secured))))
+            }
+            Err(reason) => {
+                self.metrics.handshake_failed(reason);
+                None
+            }
+        }
+    }
+
+    /// Whether its client may have one more connection.
+    fn admit(&mut self, client: SocketAddr) -> bool {
+        let Some(most) = self.listening.max_connections_per_client else {
+            return true;
+        };
+        // A proxy stands for many clients.
+        let admitted =
+            self.listening.trusted.contains(client.ip()) || self.slot.belongs_to(client.ip(), most);
+        if !admitted {
+            self.metrics.refused(Refusal::ConnectionsPerClient);
+        }
+        admitted
+    }
+
+    fn peer(&self, address: SocketAddr, secured: Option<tls::Secured>) -> Peer {
+        Peer::new(self.listening.clone(), address, self.worker.idle, secured)
     }
 }

@@ -4,6 +4,7 @@
 //! gathered until they are flushed, so that a head and a small body leave together.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,12 +13,17 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use pingora_core::protocols::raw_connect::ProxyDigest;
+use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
+
+use super::tls::Secured;
+use super::transport::{Plain, Transport};
 
 /// Writes are gathered up to this many bytes.
 const GATHERED: usize = 4096;
@@ -29,8 +35,9 @@ const PREFACE: usize = 24;
 /// A client's connection.
 #[derive(Debug)]
 pub struct Connection {
-    socket: TcpStream,
+    socket: Transport,
     digest: Arc<SocketDigest>,
+    tls: Option<OverTls>,
     accepted: SystemTime,
     gathered: Vec<u8>,
     written: usize,
@@ -40,15 +47,42 @@ pub struct Connection {
     first_end: usize,
 }
 
+/// What TLS has settled.
+#[derive(Debug)]
+struct OverTls {
+    digest: Arc<SslDigest>,
+    http2: bool,
+}
+
 impl Connection {
     /// A connection over a socket that was just accepted.
-    pub fn new(socket: TcpStream, peer: std::net::SocketAddr) -> Self {
+    pub fn new(socket: impl Into<Plain>, peer: SocketAddr) -> Self {
+        let socket = socket.into();
         let digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
+        Self::over(Either::Left(socket), digest, peer)
+    }
+
+    /// A connection over TLS, after the handshake.
+    pub fn secure(stream: Box<TlsStream<Plain>>, peer: SocketAddr, secured: &Secured) -> Self {
+        let digest = SocketDigest::from_raw_fd(stream.get_ref().0.as_raw_fd());
+        let mut this = Self::over(Either::Right(stream), digest, peer);
+        let facts = &secured.facts;
+        // What there is to know of a client's certificate is among the facts of the client.
+        let digest = SslDigest::new(secured.cipher, facts.version, None, None, Vec::new());
+        this.tls = Some(OverTls {
+            digest: Arc::new(digest),
+            http2: secured.http2,
+        });
+        this
+    }
+
+    fn over(socket: Transport, digest: SocketDigest, peer: SocketAddr) -> Self {
         // The cell is new: it takes the value.
         let _ = digest.peer_addr.set(Some(peer.into()));
         Self {
             socket,
             digest: Arc::new(digest),
+            tls: None,
             accepted: SystemTime::now(),
             gathered: Vec::new(),
             written: 0,
@@ -68,8 +102,16 @@ impl Connection {
     }
 
     /// Reads once at the connection's beginning; returns whether it begins with HTTP/2's preface,
-    /// as soon as that can be told.
+    /// as soon as that can be told. Over TLS it must begin with it where HTTP/2 was agreed on, and
+    /// is HTTP/1.1 where it was not.
+    ///
+    /// # Errors
+    /// The connection's, or another beginning than was agreed on.
     pub async fn look_for_http2(&mut self) -> io::Result<Option<bool>> {
+        let agreed = self.tls.as_ref().map(|tls| tls.http2);
+        if agreed == Some(false) {
+            return Ok(Some(false));
+        }
         let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
         let mut ended = false;
         if self.first_end < PREFACE && preface.starts_with(&self.first[..self.first_end]) {
@@ -79,7 +121,14 @@ impl Connection {
         }
         let undecided =
             self.first_end < PREFACE && preface.starts_with(&self.first[..self.first_end]);
-        Ok((ended || !undecided).then(|| self.first == *preface))
+        if !ended && undecided {
+            return Ok(None);
+        }
+        let begins = self.first == *preface;
+        if agreed == Some(true) && !begins {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(Some(begins))
     }
 
     /// Gives room back while nothing is to be written.
@@ -159,7 +208,8 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_send_gathered(cx)
+        ready!(self.poll_send_gathered(cx))?;
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -188,11 +238,23 @@ impl Shutdown for Connection {
 
 impl UniqueID for Connection {
     fn id(&self) -> UniqueIDType {
-        self.socket.as_raw_fd()
+        match &self.socket {
+            Either::Left(plain) => plain.as_raw_fd(),
+            Either::Right(stream) => stream.get_ref().0.as_raw_fd(),
+        }
     }
 }
 
-impl Ssl for Connection {}
+impl Ssl for Connection {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        Some(self.tls.as_ref()?.digest.clone())
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        let agreed = self.tls.as_ref()?;
+        Some(if agreed.http2 { ALPN::H2 } else { ALPN::H1 })
+    }
+}
 
 impl GetTimingDigest for Connection {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {

@@ -1,6 +1,7 @@
 //! The metrics, with labels of known size only. Handles are looked up once and kept.
 
 mod handles;
+mod listener;
 mod names;
 
 use std::sync::{Arc, RwLock};
@@ -11,6 +12,7 @@ use prometheus::{
 };
 
 pub use handles::{LinkMetrics, RouteMetrics, UpstreamMetrics};
+pub use listener::{ListenerMetrics, Refusal};
 pub use names::Names;
 
 const BUCKETS: [f64; 14] = [
@@ -35,6 +37,9 @@ pub struct Metrics {
     filter_seconds: CounterVec,
     connections: IntGaugeVec,
     http2_ended: IntCounterVec,
+    connections_refused: IntCounterVec,
+    handshake_failures: IntCounterVec,
+    certificate_expiry: IntGaugeVec,
     /// Bytes of request bodies held in memory.
     pub body_memory: IntGauge,
     /// Panics of filters and in the choice of a route.
@@ -134,6 +139,24 @@ impl Metrics {
                  frame, or what is against the protocol.",
                 &["reason"],
             ),
+            connections_refused: counters(
+                r,
+                "connections_refused_total",
+                "Client connections that were closed before anything was read from them.",
+                &["listener", "reason"],
+            ),
+            handshake_failures: counters(
+                r,
+                "tls_handshake_failures_total",
+                "TLS handshakes with clients that came to nothing.",
+                &["listener", "reason"],
+            ),
+            certificate_expiry: gauges(
+                r,
+                "tls_certificate_expiry_timestamp_seconds",
+                "When a certificate of a listener expires.",
+                &["listener", "name"],
+            ),
             body_memory: gauge(r, "body_memory_bytes", "Request bodies held in memory."),
             panics: counter(
                 r,
@@ -191,11 +214,6 @@ impl Metrics {
     /// Counts an HTTP/2 connection that was ended for one of a few known reasons.
     pub fn http2_ended(&self, reason: &'static str) {
         self.http2_ended.with_label_values(&[reason]).inc();
-    }
-
-    /// The gauge of a listener's open connections.
-    pub fn connections(&self, listener: &str) -> IntGauge {
-        self.connections.with_label_values(&[listener])
     }
 }
 

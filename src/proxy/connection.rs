@@ -8,8 +8,9 @@ use std::time::Duration;
 use http::HeaderValue;
 use pingora_core::server::ShutdownWatch;
 
-use crate::compile::Listening;
+use crate::compile::{Listening, Snapshot};
 use crate::listen::http1::Lent;
+use crate::listen::tls::Secured;
 
 /// What is known of a connection, worked out once.
 pub struct Peer {
@@ -17,6 +18,8 @@ pub struct Peer {
     pub listening: Arc<Listening>,
     /// The other end.
     pub address: SocketAddr,
+    /// What TLS has established, where it is spoken.
+    pub secured: Option<Secured>,
     /// Whether the other end is a proxy that is believed.
     pub trusted: bool,
     /// The other end's address, as a field value.
@@ -34,13 +37,19 @@ pub struct Peer {
 
 impl Peer {
     /// A peer of a listener.
-    pub fn new(listening: Arc<Listening>, address: SocketAddr, idle: Duration) -> Self {
+    pub fn new(
+        listening: Arc<Listening>,
+        address: SocketAddr,
+        idle: Duration,
+        secured: Option<Secured>,
+    ) -> Self {
         let text = address.ip().to_canonical().to_string();
         Self {
             trusted: listening.trusted.contains(address.ip()),
             forwarded_for: HeaderValue::from_str(&text).expect("an address is visible ASCII"),
             listening,
             address,
+            secured,
             no_route: "".into(),
             idle,
             lent: Arc::default(),
@@ -53,6 +62,15 @@ impl Peer {
     /// and its reply is whole.
     pub(super) fn goes_on(&self) {
         self.goes_on.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a request for a host may come over this connection, by the configuration that it is
+    /// to be served with.
+    pub(super) fn may_ask_for(&self, host: &str, live: &Snapshot) -> bool {
+        let Some(tls) = &live.current(&self.listening).tls else {
+            return true;
+        };
+        (self.secured.as_ref()).is_some_and(|secured| tls.admits(host, secured.policy.as_ref()))
     }
 
     pub(super) fn take_goes_on(&self) -> bool {

@@ -234,7 +234,12 @@ fn client(peer: &Peer, head: &pingora_http::RequestHeader) -> Client {
         address: peer.address.ip(),
         peer: peer.address.ip(),
         port: peer.address.port(),
-        scheme: "http",
+        scheme: if peer.secured.is_some() {
+            "https"
+        } else {
+            "http"
+        },
+        tls: peer.secured.as_ref().map(|secured| secured.facts.clone()),
     };
     if peer.trusted {
         if let Some(address) = super::forward::client_address(&peer.listening.trusted, head) {

@@ -85,6 +85,11 @@ impl Context {
             std::borrow::Cow::Owned(path) => Some(target(path, head.uri.query())?),
         };
         let host = host_of(head);
+        if !self.peer.may_ask_for(&host, &self.snapshot) {
+            drop((path, host));
+            session.set_keepalive(None); // the next connection is for the right name
+            return Err(misdirected());
+        }
         let facts = Facts {
             request: head,
             exchange: &self.exchange,
@@ -239,6 +244,12 @@ fn target(path: &str, query: Option<&str>) -> Result<Uri, Reply> {
     Uri::try_from(target).map_err(|_| {
         Reply::problem(StatusCode::BAD_REQUEST, "invalid_path").detail("the path is not valid")
     })
+}
+
+/// What is asked of clients for this name was not asked on this connection (RFC 9110, 15.5.20).
+fn misdirected() -> Reply {
+    Reply::problem(StatusCode::MISDIRECTED_REQUEST, "misdirected_request")
+        .detail("this connection is not for this host: open another one for it")
 }
 
 fn refused(refusal: &Refusal) -> Reply {

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use wiregate_sdk::{Build, Clock, Filter, Flow, Invalid, Request};
 
 use super::{Reloader, load, report};
+use crate::listen::Listeners;
 use crate::observe::metrics::Metrics;
 use crate::proxy::Shared;
 
@@ -67,6 +68,7 @@ fn a_panic_in_a_reload_is_a_reload_that_failed() {
         path.clone(),
         registry,
         Arc::new(shared),
+        Arc::new(Listeners::new(0).0),
         runtime.handle().clone(),
         &loaded.sources,
     );

@@ -114,6 +114,7 @@ impl Witness {
             peer: address,
             port: 0,
             scheme: "http",
+            tls: None,
         };
         Exchange::new("".into(), Clock::default().now(), client, head)
     }

@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Output;
 
+use wiregate::config::model::listener::{
+    Alpn, ClientCertificates, Listener, ProxyProtocol, Tls, TlsVersion,
+};
 use wiregate::config::model::upstream::{Health, Retry, Timeouts, WeightedEndpoint};
 use wiregate::config::model::{Http2, Limits};
 
@@ -154,6 +157,7 @@ fn check(configuration: &str) -> Output {
     let file = folder.path().join("wiregate.yaml");
     std::fs::write(&file, configuration).unwrap();
     std::fs::write(folder.path().join("upstreams.yaml"), "").unwrap();
+    certificates(folder.path());
     let variables = configuration.split("${env:").skip(1).map(|rest| {
         let name = rest.split('}').next().unwrap();
         (name, format!("value-of-{name}"))
@@ -163,6 +167,22 @@ fn check(configuration: &str) -> Output {
         .envs(variables)
         .output()
         .unwrap()
+}
+
+/// The certificates that the guides name.
+fn certificates(folder: &Path) {
+    let folder = folder.join("tls");
+    std::fs::create_dir(&folder).unwrap();
+    for (name, host) in [
+        ("site", "example.com"),
+        ("partners", "partners.example.com"),
+        ("partners-ca", "ca"),
+    ] {
+        let made = rcgen::generate_simple_self_signed([host.to_owned()]).unwrap();
+        std::fs::write(folder.join(format!("{name}.pem")), made.cert.pem()).unwrap();
+        let key = made.signing_key.serialize_pem();
+        std::fs::write(folder.join(format!("{name}.key")), key).unwrap();
+    }
 }
 
 #[test]
@@ -247,6 +267,8 @@ fn defaults() -> BTreeMap<String, String> {
     add("limits.http2.resets", &resets);
     add("limits.http2.unknown_frames", &unknown_frames);
 
+    listener_defaults(&mut add);
+
     let endpoint = serde_json::json!({ "address": "127.0.0.1:9001" });
     let WeightedEndpoint { address: _, weight } = serde_json::from_value(endpoint).unwrap();
     add("endpoints[].weight", &weight);
@@ -285,4 +307,47 @@ fn defaults() -> BTreeMap<String, String> {
     add("timeouts.total", &optional(total));
     add("timeouts.idle", &idle);
     all
+}
+
+fn listener_defaults(add: &mut impl FnMut(&str, &dyn std::fmt::Display)) {
+    let text = "bind: \"127.0.0.1:80\"\nproxy_protocol: { from: 10.0.0.0/8 }\ntls:\n  \
+                certificates: { certificate: a, key: b }\n  client_certificates: { ca: c }\n";
+    let value = wiregate::value::read(&"<listener>".into(), text).unwrap();
+    let Listener {
+        bind: _,
+        trusted_proxies: _,
+        proxy_protocol,
+        max_connections,
+        max_connections_per_client,
+        tls,
+    } = wiregate::value::decode(&value).unwrap();
+    add("max_connections", &max_connections);
+    let per_client = max_connections_per_client.map_or("none".into(), |most| most.to_string());
+    add("max_connections_per_client", &per_client);
+    let ProxyProtocol { from: _, timeout } = proxy_protocol.unwrap();
+    add("proxy_protocol.timeout", &timeout);
+    let Tls {
+        certificates: _,
+        client_certificates,
+        versions,
+        alpn,
+        handshake_timeout,
+    } = tls.unwrap();
+    let versions = versions.iter().map(|version| match version {
+        TlsVersion::V12 => "1.2",
+        TlsVersion::V13 => "1.3",
+    });
+    add("tls.versions", &list(versions));
+    let alpn = alpn.iter().map(|alpn| match alpn {
+        Alpn::H2 => "h2",
+        Alpn::Http1 => "http/1.1",
+    });
+    add("tls.alpn", &list(alpn));
+    add("tls.handshake_timeout", &handshake_timeout);
+    let ClientCertificates { ca: _, required } = client_certificates.unwrap();
+    add("client_certificates.required", &required);
+}
+
+fn list<'a>(items: impl Iterator<Item = &'a str>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
 }

@@ -22,7 +22,6 @@ pub const KEY_OF_BOB: &str = "bobs-key-0123456789";
 pub struct Gateway {
     child: Child,
     folder: tempfile::TempDir,
-    listeners: HashMap<String, SocketAddr>,
     log: Arc<Mutex<String>>,
     admin: PathBuf,
 }
@@ -74,7 +73,6 @@ impl Gateway {
         let mut this = Self {
             child,
             folder,
-            listeners: HashMap::new(),
             log,
             admin,
         };
@@ -90,19 +88,24 @@ impl Gateway {
             let ready = self.log().contains("the admin API is listening");
             ready && self.admin("GET", "/readyz").status == 200
         });
-        for line in self
-            .log()
+    }
+
+    /// The address of a listener on TCP, as the gateway last told it.
+    pub fn listener(&self, name: &str) -> SocketAddr {
+        let log = self.log();
+        let mut lines = log
             .lines()
-            .filter(|line| line.contains(" listening "))
-        {
+            .rev()
+            .filter(|line| line.contains(" listening "));
+        let address = lines.find_map(|line| {
             let value = |key: &str| {
                 let rest = line.split_once(&format!("{key}="))?.1;
-                Some(rest.split_whitespace().next()?.trim_matches('"').to_owned())
+                Some(rest.split_whitespace().next()?.trim_matches('"'))
             };
-            if let (Some(name), Some(address)) = (value("listener"), value("address")) {
-                self.listeners.insert(name, address.parse().unwrap());
-            }
-        }
+            value("address").filter(|_| value("listener") == Some(name))
+        });
+        let address = address.unwrap_or_else(|| panic!("no listener `{name}` in {log}"));
+        address.parse().unwrap()
     }
 
     /// What the gateway has said so far.
@@ -112,7 +115,7 @@ impl Gateway {
 
     /// The address of its listener `public`.
     pub fn address(&self) -> SocketAddr {
-        self.listeners["public"]
+        self.listener("public")
     }
 
     /// A URL on its listener `public`.

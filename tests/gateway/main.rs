@@ -15,6 +15,7 @@ mod harness;
 mod http1;
 mod http2;
 mod links;
+mod listeners;
 mod nginx;
 mod observe;
 mod process;

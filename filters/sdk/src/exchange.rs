@@ -43,6 +43,31 @@ pub struct Client {
     pub port: u16,
     /// `http` or `https`, as the client spoke it to this gateway or to a trusted proxy.
     pub scheme: &'static str,
+    /// What is known of TLS, where the connection to this gateway is over TLS.
+    pub tls: Option<Arc<Tls>>,
+}
+
+/// TLS of a client's connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// The name that the client asked for (SNI).
+    pub name: Option<Box<str>>,
+    /// `1.2` or `1.3`.
+    pub version: &'static str,
+    /// The client's certificate, which one of the authorities that the configuration names has
+    /// issued.
+    pub certificate: Option<Certificate>,
+}
+
+/// A client's certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Certificate {
+    /// Its subject, such as `CN=alice, O=Shop`.
+    pub subject: String,
+    /// The other names of the subject: DNS names, mail addresses, URIs and IP addresses.
+    pub names: Box<[Box<str>]>,
+    /// The SHA-256 of the certificate, in hexadecimal digits.
+    pub sha256: String,
 }
 
 /// A caller whose credentials were verified.

@@ -63,6 +63,8 @@ impl<'a> Facts<'a> {
 /// | `request.time` | the time of arrival |
 /// | `client.address`, `client.peer` | text: an IP address |
 /// | `client.port` | a number |
+/// | `client.certificate.subject`, `.sha256` | text: of the certificate that the client has shown |
+/// | `client.certificate.names` | a list of texts: the other names of that subject |
 /// | `route`, `params["name"]` | text: the route's name, a path parameter (decoded) |
 /// | `identity.name`, `identity.by` | text: who is calling, and which filter says so |
 /// | `identity.groups` | a list of texts |

@@ -46,6 +46,7 @@ impl Asked {
             peer: client,
             port: 0,
             scheme,
+            tls: None,
         };
         let id = Uuid::nil().to_string().into();
         let exchange = Exchange::new(id, Clock::default().now(), client, &head);

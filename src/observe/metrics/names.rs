@@ -1,4 +1,4 @@
-//! The routes, filters and upstreams that have series: those of the running configuration.
+//! The routes, filters, upstreams and listeners that have series: those of the running configuration.
 //!
 //! Requests that began under an earlier configuration may end after it is gone, and an attempt to
 //! load one may fail. Neither leaves series behind: a handle for a name that is not in force
@@ -21,6 +21,10 @@ pub struct Names {
     pub links: HashSet<(Arc<str>, String)>,
     /// The upstreams, with their endpoints.
     pub upstreams: HashMap<Arc<str>, HashSet<Arc<str>>>,
+    /// The listeners.
+    pub listeners: HashSet<String>,
+    /// When certificates expire, by their listeners and names.
+    pub certificates: HashMap<(String, String), i64>,
 }
 
 impl Names {
@@ -36,7 +40,14 @@ impl Names {
                 (Some(endpoints), Some(endpoint)) => endpoints.contains(endpoint),
                 (upstream, _) => upstream.is_some(),
             },
-            (None, _, None) => true,
+            (None, _, None) => match (label("listener"), label("name")) {
+                (Some(listener), Some(name)) => {
+                    let key = (listener.to_owned(), name.to_owned());
+                    self.certificates.contains_key(&key)
+                }
+                (Some(listener), None) => self.listeners.contains(listener),
+                (None, _) => true,
+            },
         }
     }
 }
@@ -57,6 +68,14 @@ impl Metrics {
         prune(&self.filter_refusals, &present);
         prune(&self.filter_answers, &present);
         prune(&self.filter_seconds, &present);
+        prune(&self.connections, &present);
+        prune(&self.connections_refused, &present);
+        prune(&self.handshake_failures, &present);
+        prune(&self.certificate_expiry, &present);
+        for ((listener, name), expires) in &present.certificates {
+            let gauge = self.certificate_expiry.with_label_values(&[listener, name]);
+            gauge.set(*expires);
+        }
     }
 
     /// From now on only these endpoints of an upstream have series.

@@ -13,7 +13,7 @@ use super::kind::Kind;
 use super::moment::Moment;
 use super::values::flag;
 use crate::types::CidrSet;
-use crate::{Exchange, Identity};
+use crate::{Certificate, Exchange, Identity};
 
 /// One fact of an exchange.
 #[derive(Clone, Debug)]
@@ -31,6 +31,12 @@ pub(super) enum Fact {
     Address,
     Peer,
     Port,
+    /// The subject of the client's certificate.
+    Subject,
+    /// The other names of that subject.
+    Names,
+    /// The digest of that certificate.
+    Sha256,
     Route,
     Param(Box<str>),
     Name,
@@ -55,7 +61,7 @@ impl Fact {
         match self {
             Self::Port | Self::Status => Kind::Int,
             Self::Time => Kind::Time,
-            Self::Groups => Kind::List,
+            Self::Groups | Self::Names => Kind::List,
             Self::Has(_) | Self::Within(..) => Kind::Bool,
             _ => Kind::Text,
         }
@@ -63,7 +69,9 @@ impl Fact {
 
     /// Whether an exchange may not have it.
     pub(super) fn is_optional(&self) -> bool {
-        self.found_by_name() || matches!(self, Self::Name | Self::Groups | Self::By | Self::Status)
+        let certificate = matches!(self, Self::Subject | Self::Names | Self::Sha256);
+        let other = matches!(self, Self::Name | Self::Groups | Self::By | Self::Status);
+        self.found_by_name() || certificate || other
     }
 
     fn found_by_name(&self) -> bool {
@@ -90,7 +98,9 @@ impl Fact {
             Self::Route => (&*exchange.route).into(),
             Self::Name => identity(exchange, |identity| &identity.name).into(),
             Self::By => identity(exchange, |identity| identity.by).into(),
-            Self::Groups => groups(exchange).join(",").into(),
+            Self::Groups | Self::Names => self.list(exchange).join(",").into(),
+            Self::Subject => certificate(exchange).map_or("", |it| &it.subject).into(),
+            Self::Sha256 => certificate(exchange).map_or("", |it| &it.sha256).into(),
             Self::Port | Self::Status => self.number(facts).to_string().into(),
             Self::Has(_) | Self::Within(..) => flag(self.truth_of(facts)).into(),
             Self::Query(_) | Self::Header(..) | Self::Cookie(_) | Self::Param(_) => {
@@ -111,8 +121,8 @@ impl Fact {
             Kind::Time => CowVal::owned(Moment::from(facts.exchange.now.wall)),
             Kind::Bool => CowVal::owned(CelBool::from(self.truth_of(facts))),
             Kind::List => {
-                let groups = groups(facts.exchange).iter();
-                let texts = groups.map(|group| Box::new(CelString::from(&**group)) as Box<dyn Val>);
+                let list = self.list(facts.exchange).iter();
+                let texts = list.map(|text| Box::new(CelString::from(&**text)) as Box<dyn Val>);
                 CowVal::owned(CelList::from(texts.collect::<Vec<_>>()))
             }
             _ => CowVal::owned(match self.text(facts) {
@@ -146,11 +156,19 @@ impl Fact {
         match self {
             Self::Has(fact) => match &**fact {
                 Self::Name | Self::Groups | Self::By => facts.exchange.identity.is_some(),
+                Self::Subject | Self::Names | Self::Sha256 => certificate(facts.exchange).is_some(),
                 Self::Status => facts.response.is_some(),
                 fact => fact.named(facts).is_some(),
             },
             Self::Within(fact, nets) => nets.contains(fact.address(facts.exchange)),
             _ => false,
+        }
+    }
+
+    fn list<'a>(&self, exchange: &'a Exchange) -> &'a [Box<str>] {
+        match self {
+            Self::Names => certificate(exchange).map_or(&[], |certificate| &certificate.names),
+            _ => (exchange.identity.as_ref()).map_or(&[], |identity| &identity.groups),
         }
     }
 
@@ -167,11 +185,8 @@ fn identity<'a>(exchange: &'a Exchange, part: impl Fn(&'a Identity) -> &'a str) 
     exchange.identity.as_ref().map_or("", part)
 }
 
-fn groups(exchange: &Exchange) -> &[Box<str>] {
-    exchange
-        .identity
-        .as_ref()
-        .map_or(&[], |identity| &identity.groups)
+fn certificate(exchange: &Exchange) -> Option<&Certificate> {
+    exchange.client.tls.as_ref()?.certificate.as_ref()
 }
 
 /// Path and query, or whatever form the target had (RFC 9112, 3.2).

@@ -6,7 +6,7 @@ use super::fact::{Fact, Side};
 use crate::types::found;
 
 /// Every name; those with `[]` need a name of their own.
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 25] = [
     "request.method",
     "request.path",
     "request.query[]",
@@ -20,6 +20,9 @@ const NAMES: [&str; 22] = [
     "client.address",
     "client.peer",
     "client.port",
+    "client.certificate.subject",
+    "client.certificate.names",
+    "client.certificate.sha256",
     "route",
     "params[]",
     "identity.name",
@@ -50,6 +53,9 @@ pub(super) fn resolve(path: &[&str]) -> Result<Fact, String> {
         ["client", "address"] => Fact::Address,
         ["client", "peer"] => Fact::Peer,
         ["client", "port"] => Fact::Port,
+        ["client", "certificate", "subject"] => Fact::Subject,
+        ["client", "certificate", "names"] => Fact::Names,
+        ["client", "certificate", "sha256"] => Fact::Sha256,
         ["route"] => Fact::Route,
         ["params", name] => Fact::Param(name.into()),
         ["identity", "name"] | ["consumer"] => Fact::Name,

@@ -40,6 +40,7 @@ impl Default for Given {
             peer: address,
             port: 4711,
             scheme: "https",
+            tls: None,
         };
         Self {
             exchange: Exchange::new("0190".into(), now, client, &request),

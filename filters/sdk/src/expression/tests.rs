@@ -52,6 +52,33 @@ fn reads_every_fact() {
 }
 
 #[test]
+fn the_certificate_of_a_client_is_a_fact() {
+    let mut given = Given::default();
+    let facts = [
+        ("client.certificate.subject", "CN=alice"),
+        ("client.certificate.names", "a.example,b.example"),
+        ("client.certificate.sha256", "00ff"),
+        ("has(client.certificate.subject)", "true"),
+        ("'b.example' in client.certificate.names", "true"),
+    ];
+    for (source, _) in facts {
+        let missing = text(&given, source);
+        assert!(missing.is_empty() || missing == "false", "{source}");
+    }
+    given.exchange.client.tls = Some(std::sync::Arc::new(crate::Tls {
+        certificate: Some(crate::Certificate {
+            subject: "CN=alice".into(),
+            names: ["a.example".into(), "b.example".into()].into(),
+            sha256: "00ff".into(),
+        }),
+        ..Default::default()
+    }));
+    for (source, value) in facts {
+        assert_eq!(text(&given, source), value, "{source}");
+    }
+}
+
+#[test]
 fn what_is_missing_is_empty() {
     let given = Given::default();
     for source in [

@@ -149,6 +149,7 @@ pub fn exchange(head: &RequestHeader) -> Exchange {
         peer: address,
         port: 40_000,
         scheme: "http",
+        tls: None,
     };
     let id = "0190b6f0-0000-7000-8000-000000000000".into();
     Exchange::new(id, Clock::default().now(), client, head)

@@ -1,0 +1,85 @@
+//! Listeners out of their configuration.
+
+use std::collections::HashMap;
+
+use indexmap::IndexMap;
+use wiregate_sdk::build::Kept;
+use wiregate_sdk::value::{At, Place, Problem};
+
+use super::snapshot::Listening;
+use super::tls;
+use crate::config::model::{Bind, Listener};
+use crate::listen::ProxyProtocol;
+
+type Listeners = IndexMap<String, At<Listener>>;
+
+/// Builds all listeners, as far as they are good.
+pub(super) fn build(
+    configs: &Listeners,
+    kept: &Kept,
+    problems: &mut Vec<Problem>,
+) -> Vec<Listening> {
+    check_addresses(configs, problems);
+    let listeners = configs.iter().enumerate();
+    listeners
+        .filter_map(|(position, (name, config))| {
+            check_clients(config, problems);
+            let tls = match &config.tls {
+                Some(tls) => Some(tls::build(name, tls, kept, problems)?),
+                None => None,
+            };
+            Some(Listening {
+                name: name.clone(),
+                position,
+                bind: config.bind.value.clone(),
+                trusted: config.trusted_proxies.iter().copied().collect(),
+                proxy_protocol: (config.proxy_protocol.as_ref()).map(|proxy| ProxyProtocol {
+                    from: proxy.from.iter().copied().collect(),
+                    timeout: proxy.timeout.into(),
+                }),
+                max_connections: usize::try_from(config.max_connections.get())
+                    .unwrap_or(usize::MAX),
+                max_connections_per_client: (config.max_connections_per_client.as_ref())
+                    .map(|most| most.get()),
+                tls,
+            })
+        })
+        .collect()
+}
+
+/// No two listeners may ask for the same address; port 0 is a different one each time.
+fn check_addresses(listeners: &Listeners, problems: &mut Vec<Problem>) {
+    let mut seen: HashMap<&Bind, (&str, &Place)> = HashMap::new();
+    for (name, listener) in listeners {
+        let bind = &listener.bind;
+        if bind.any_port() {
+            continue;
+        }
+        match seen.get(&bind.value) {
+            Some((other, place)) => problems.push(
+                Problem::new(
+                    bind.place.clone(),
+                    format!("listeners `{other}` and `{name}` have the same address"),
+                )
+                .related((*place).clone(), "the other one is here"),
+            ),
+            None => {
+                seen.insert(&bind.value, (name, &bind.place));
+            }
+        }
+    }
+}
+
+/// All clients of a Unix socket have one address, unless a load balancer tells theirs.
+fn check_clients(listener: &Listener, problems: &mut Vec<Problem>) {
+    let Some(most) = &listener.max_connections_per_client else {
+        return;
+    };
+    if matches!(listener.bind.value, Bind::Unix(_)) && listener.proxy_protocol.is_none() {
+        let message = "clients of a Unix socket cannot be told from each other";
+        problems.push(
+            Problem::new(most.place.clone(), message)
+                .help("use `max_connections`, or `proxy_protocol` if a load balancer is in front"),
+        );
+    }
+}

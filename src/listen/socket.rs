@@ -1,0 +1,204 @@
+//! Listening sockets.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use tokio::net::{TcpListener, UnixListener};
+
+use super::transport::Plain;
+use crate::config::model::Bind;
+
+/// How many connections may wait to be accepted; the kernel may allow fewer.
+const BACKLOG: i32 = 65_535;
+/// A Unix socket is for its owner and group.
+const MODE: u32 = 0o660;
+/// What a client on a Unix socket counts as: it is on this machine.
+const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// A listening socket.
+#[derive(Debug)]
+pub struct Bound {
+    /// Its address, with the port that the system chose where 0 was asked for.
+    pub address: Bind,
+    socket: Socket,
+    /// The file of a Unix socket goes with the last one that listens.
+    file: Option<Arc<File>>,
+}
+
+/// The file of a Unix socket, removed when dropped.
+#[derive(Debug)]
+pub(super) struct File(PathBuf);
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // Whoever removed it already has done the same.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Bound {
+    /// Opens a listening socket.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open(bind: &Bind) -> io::Result<Self> {
+        match bind {
+            Bind::Tcp(address) => Self::tcp(*address, false),
+            Bind::Unix(path) => Self::unix(path),
+        }
+    }
+
+    /// One socket for each of so many workers, all on one address. The kernel spreads connections
+    /// over them; from one socket, whoever wakes first would take most of a burst. A Unix socket is
+    /// one for all.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open_for(bind: &Bind, workers: usize) -> io::Result<Vec<Self>> {
+        // The first one does not share the address, so that one that is taken is an error.
+        let first = Self::open(bind)?;
+        let mut all = Vec::with_capacity(workers);
+        for _ in 1..workers {
+            all.push(match &first.address {
+                Bind::Tcp(address) => {
+                    first.socket.set_reuse_port(true)?;
+                    Self::tcp(*address, true)?
+                }
+                Bind::Unix(_) => first.share()?,
+            });
+        }
+        all.push(first);
+        Ok(all)
+    }
+
+    fn tcp(address: SocketAddr, beside: bool) -> io::Result<Self> {
+        let domain = Domain::for_address(address);
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if beside {
+            socket.set_reuse_port(true)?;
+        }
+        if address.is_ipv6() {
+            // `[::]` is IPv6 alone, so that `0.0.0.0` beside it is no surprise.
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?.as_socket().unwrap_or(address);
+        Ok(Self {
+            address: Bind::Tcp(address),
+            socket,
+            file: None,
+        })
+    }
+
+    fn unix(path: &Path) -> io::Result<Self> {
+        remove_stale(path);
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        let file = Arc::new(File(path.to_owned()));
+        // Nobody can connect before it listens, with the mode that it is to have.
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE))?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self {
+            address: Bind::Unix(path.to_owned()),
+            socket,
+            file: Some(file),
+        })
+    }
+
+    /// The same socket once more.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn share(&self) -> io::Result<Self> {
+        Ok(Self {
+            address: self.address.clone(),
+            socket: self.socket.try_clone()?,
+            file: self.file.clone(),
+        })
+    }
+
+    /// The socket, ready to accept in the runtime that runs here.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn listen(self) -> io::Result<Listener> {
+        Ok(match self.address {
+            Bind::Tcp(_) => Listener::Tcp(TcpListener::from_std(self.socket.into())?),
+            Bind::Unix(_) => Listener::Unix {
+                socket: UnixListener::from_std(self.socket.into())?,
+                _file: self.file,
+            },
+        })
+    }
+}
+
+/// A socket that nobody listens on any more is in the way of a new one.
+fn remove_stale(path: &Path) {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
+    if is_socket
+        && UnixStream::connect(path)
+            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// A listening socket in a runtime.
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Unix {
+        socket: UnixListener,
+        _file: Option<Arc<File>>,
+    },
+}
+
+impl Listener {
+    /// The next connection, and the address of its other end.
+    pub(super) async fn accept(&self) -> io::Result<(Plain, SocketAddr)> {
+        Ok(match self {
+            Self::Tcp(socket) => {
+                let (socket, address) = socket.accept().await?;
+                // Small replies must not wait for an acknowledgement.
+                let _ = socket.set_nodelay(true);
+                (socket.into(), address)
+            }
+            Self::Unix { socket, .. } => (socket.accept().await?.0.into(), LOCAL),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_file_is_replaced_only_where_nobody_listens_and_goes_with_the_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("http.sock");
+        let bind = Bind::Unix(path.clone());
+        let first = Bound::open(&bind).unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, MODE);
+        assert!(Bound::open(&bind).is_err());
+        let second = first.share().unwrap();
+        drop(first);
+        assert!(UnixStream::connect(&path).is_ok());
+        drop(second);
+        assert!(!path.exists());
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        drop(Bound::open(&bind).unwrap());
+        std::fs::write(&path, "precious").unwrap();
+        assert!(Bound::open(&bind).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+    }
+}
