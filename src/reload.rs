@@ -58,17 +58,21 @@ pub fn load(
     old: Option<&Snapshot>,
 ) -> Result<Loaded, Refused> {
     let read = read_all(path, &Environment::of_process());
-    let (sources, problems) = (read.sources, read.problems);
+    let (mut sources, problems) = (read.sources, read.problems);
     let Some(value) = read.value else {
         return Err(Refused { sources, problems });
     };
+    let files = compile::Files::default();
     let cx = compile::Context {
         registry,
         metrics,
         clock: &Clock::default(),
         old,
+        files: &files,
     };
-    match compile::compile(&value, problems, &cx) {
+    let compiled = compile::compile(&value, problems, &cx);
+    sources.watch.append(&mut files.take());
+    match compiled {
         Ok(snapshot) => Ok(Loaded {
             snapshot,
             sources,
@@ -177,6 +181,7 @@ impl Reloader {
             return Err(Refused { sources, problems });
         }
         let generation = snapshot.generation;
+        snapshot.prepare(&self.runtime);
         let snapshot = Arc::new(snapshot);
         self.shared.metrics.keep_only(names(&snapshot));
         self.shared.live.store(snapshot.clone());

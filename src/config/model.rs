@@ -1,5 +1,6 @@
 //! What a configuration file says, before anything is built from it.
 
+pub mod dns;
 pub mod upstream;
 
 use std::num::NonZeroUsize;
@@ -11,6 +12,7 @@ use wiregate_sdk::types::{Cidr, OneOrMany, Period, Size};
 use wiregate_sdk::value::{At, Raw};
 
 use crate::router::{EncodedSlash, Match};
+use dns::Dns;
 use upstream::Upstream;
 
 /// A Wiregate configuration.
@@ -40,6 +42,9 @@ pub struct Config {
     /// The addresses that accept connections, by name.
     #[serde(default)]
     pub listeners: IndexMap<String, At<Listener>>,
+    /// How the names of endpoints are resolved.
+    #[serde(default)]
+    pub dns: Option<At<Dns>>,
     /// The groups of endpoints that requests go to, by name.
     #[serde(default)]
     pub upstreams: IndexMap<String, At<Upstream>>,

@@ -190,7 +190,7 @@ impl Reader {
 
 /// Reads a file of at most so many bytes; says why not in words. Anything but a regular file is
 /// refused, as a pipe might block for ever.
-pub(super) fn read_regular(path: &Path, limit: usize) -> Result<Vec<u8>, String> {
+pub(crate) fn read_regular(path: &Path, limit: usize) -> Result<Vec<u8>, String> {
     let metadata = fs::metadata(path).map_err(|error| words(&error))?;
     if metadata.is_dir() {
         return Err("expected a file, found a directory".into());
