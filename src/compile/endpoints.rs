@@ -8,9 +8,9 @@ use std::time::Duration;
 use wiregate_sdk::value::{At, Place, Problem, ShortOrFull};
 
 use super::Files;
+use crate::config::model::Config;
 use crate::config::model::dns::Dns;
 use crate::config::model::upstream::{EndpointOptions, Upstream};
-use crate::config::model::Config;
 use crate::upstream::{EndpointFile, Listed, MOST_ENDPOINTS, Reach, Source};
 
 /// Servers to ask, at most.

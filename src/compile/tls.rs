@@ -76,7 +76,10 @@ impl Reader<'_> {
             (None, None) => return None,
             (Some(certificate), Some(key)) => (certificate, key),
             (certificate, key) => {
-                let place = certificate.as_ref().or(key.as_ref()).map(|path| &path.place);
+                let place = certificate
+                    .as_ref()
+                    .or(key.as_ref())
+                    .map(|path| &path.place);
                 let message = "`certificate` and `key` belong together, but one is missing";
                 self.say(place.unwrap_or(&tls.place), message.to_owned());
                 return None;
@@ -94,7 +97,10 @@ impl Reader<'_> {
         match read_regular(&at, MOST_BYTES) {
             Ok(bytes) => Some(bytes),
             Err(why) => {
-                self.say(&path.place, format!("cannot read `{}`: {why}", at.display()));
+                self.say(
+                    &path.place,
+                    format!("cannot read `{}`: {why}", at.display()),
+                );
                 None
             }
         }

@@ -56,7 +56,8 @@ impl Builder<'_> {
         let upstream = Arc::new(Upstream::new(name, config, first, metrics));
         if !roster.is_fixed() {
             let discovery = Discovery::new(upstream.clone(), roster, dns.clone());
-            self.preparations.push(Box::pin(discovery.clone().prepare()));
+            self.preparations
+                .push(Box::pin(discovery.clone().prepare()));
             self.tasks.push(Box::pin(discovery.run()));
         }
         if let Some(health) = &config.health {

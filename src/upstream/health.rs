@@ -199,7 +199,9 @@ mod tests {
         let value = read(&"test.yaml".into(), text).unwrap();
         let config: model::Upstream = decode(&value).unwrap();
         let address: Address = "127.0.0.1:1".parse().unwrap();
-        let peer = Reach::new("app", &config, None).peer(&address, None).unwrap();
+        let peer = Reach::new("app", &config, None)
+            .peer(&address, None)
+            .unwrap();
         let endpoint = Endpoint::new(address, 1, peer, state.clone());
         let metrics = UpstreamMetrics::new(Metrics::new(), "app".into());
         let upstream = Upstream::new("app".into(), &config, vec![Arc::new(endpoint)], metrics);

@@ -96,7 +96,11 @@ impl FromStr for HostName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let refused = || Err(format!("expected a name such as `app.internal`, found `{text}`"));
+        let refused = || {
+            Err(format!(
+                "expected a name such as `app.internal`, found `{text}`"
+            ))
+        };
         let name = text.strip_suffix('.').unwrap_or(text);
         let is_label = |label: &str| {
             let bytes = label.as_bytes();

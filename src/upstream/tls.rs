@@ -70,8 +70,9 @@ impl Identity {
         // Pingora guesses from these bytes which kind of key it is.
         let key = PrivateKeyDer::try_from(bytes.clone())
             .map_err(|error| format!("the private key is of no use: {error}"))?;
-        CertifiedKey::from_der(chain.clone(), key, &aws_lc_rs::default_provider())
-            .map_err(|error| format!("the certificate and the key do not work together: {error}"))?;
+        CertifiedKey::from_der(chain.clone(), key, &aws_lc_rs::default_provider()).map_err(
+            |error| format!("the certificate and the key do not work together: {error}"),
+        )?;
         let chain = chain.iter().map(|one| one.to_vec()).collect();
         Ok(Self(Arc::new(CertKey::new(chain, bytes))))
     }
@@ -96,7 +97,9 @@ impl Tls {
             (Some(Ok(name)), _) => Ok(name.as_str().to_owned()),
             (_, Verify::DangerouslyOff) => Ok(String::new()),
             (Some(Err(message)), Verify::Full) => Err(message),
-            (None, Verify::Full) => Err("there is no name that its certificate could be for".into()),
+            (None, Verify::Full) => {
+                Err("there is no name that its certificate could be for".into())
+            }
         }
     }
 
@@ -186,23 +189,39 @@ mod tests {
     #[test]
     fn is_told_apart_by_all_that_matters() {
         let ((one, one_key), (other, other_key)) = (generated(), generated());
-        let trusting = |pem: &str| {
-            Some(Authorities::of(Authorities::read(pem.as_bytes()).unwrap()))
-        };
-        let being = |pem: &str, key: &str| {
-            Some(Identity::read(pem.as_bytes(), key.as_bytes()).unwrap())
-        };
+        let trusting =
+            |pem: &str| Some(Authorities::of(Authorities::read(pem.as_bytes()).unwrap()));
+        let being =
+            |pem: &str, key: &str| Some(Identity::read(pem.as_bytes(), key.as_bytes()).unwrap());
         let all = [
             Tls::default(),
-            Tls { verify: Verify::DangerouslyOff, ..Tls::default() },
-            Tls { authorities: trusting(&one), ..Tls::default() },
-            Tls { authorities: trusting(&other), ..Tls::default() },
-            Tls { identity: being(&one, &one_key), ..Tls::default() },
-            Tls { identity: being(&other, &other_key), ..Tls::default() },
+            Tls {
+                verify: Verify::DangerouslyOff,
+                ..Tls::default()
+            },
+            Tls {
+                authorities: trusting(&one),
+                ..Tls::default()
+            },
+            Tls {
+                authorities: trusting(&other),
+                ..Tls::default()
+            },
+            Tls {
+                identity: being(&one, &one_key),
+                ..Tls::default()
+            },
+            Tls {
+                identity: being(&other, &other_key),
+                ..Tls::default()
+            },
         ];
         let hashes: std::collections::HashSet<u64> = all.iter().map(hash).collect();
         assert_eq!(hashes.len(), all.len());
-        let again = Tls { authorities: trusting(&one), ..Tls::default() };
+        let again = Tls {
+            authorities: trusting(&one),
+            ..Tls::default()
+        };
         assert!(hashes.contains(&hash(&again)));
     }
 
@@ -212,9 +231,15 @@ mod tests {
         let tls = Tls::default();
         assert_eq!(tls.name_for(Some(&host)).unwrap(), "app.internal");
         assert!(tls.name_for(None).is_err());
-        let tls = Tls { server_name: Some("10.0.0.1".parse().unwrap()), ..Tls::default() };
+        let tls = Tls {
+            server_name: Some("10.0.0.1".parse().unwrap()),
+            ..Tls::default()
+        };
         assert_eq!(tls.name_for(Some(&host)).unwrap(), "10.0.0.1");
-        let tls = Tls { verify: Verify::DangerouslyOff, ..Tls::default() };
+        let tls = Tls {
+            verify: Verify::DangerouslyOff,
+            ..Tls::default()
+        };
         assert_eq!(tls.name_for(None).unwrap(), "");
     }
 }

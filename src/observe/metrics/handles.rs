@@ -178,7 +178,9 @@ impl UpstreamMetrics {
             ("source", source),
             ("result", result),
         ];
-        let counter = self.metrics.series(&self.metrics.upstream_refreshes, &labels);
+        let counter = self
+            .metrics
+            .series(&self.metrics.upstream_refreshes, &labels);
         counter.inc();
     }
 

@@ -54,7 +54,10 @@ impl Discovery {
                 let open = self.roster.questions().into_iter();
                 let open = open.filter(|question| self.roster.answers.until(question).is_none());
                 let asking = open.map(|question| self.clone().ask(question));
-                let _: Vec<_> = stream::iter(asking).buffer_unordered(MOST_AT_ONCE).collect().await;
+                let _: Vec<_> = stream::iter(asking)
+                    .buffer_unordered(MOST_AT_ONCE)
+                    .collect()
+                    .await;
             }
         };
         let _ = tokio::time::timeout(self.dns.timeout(), asked).await;
@@ -101,7 +104,12 @@ impl Discovery {
             });
         }
         let has_files = self.roster.files().next().is_some();
-        let mut wake = now + if has_files { LOOK } else { Duration::from_secs(3600) };
+        let mut wake = now
+            + if has_files {
+                LOOK
+            } else {
+                Duration::from_secs(3600)
+            };
         for (question, due) in schedule {
             if due.asking {
                 continue;
@@ -152,7 +160,11 @@ impl Discovery {
                 due.at = Instant::now() + self.dns.pause(due.failures);
                 if due.said.as_ref() != Some(&failure) {
                     let known = self.roster.answers.until(question).is_some();
-                    let stays = if known { "the last good answer stays" } else { "there was none yet" };
+                    let stays = if known {
+                        "the last good answer stays"
+                    } else {
+                        "there was none yet"
+                    };
                     tracing::warn!(%upstream, %name, %failure, "a name cannot be resolved: {stays}");
                     due.said = Some(failure);
                 }

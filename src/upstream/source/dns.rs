@@ -6,9 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{
-    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig,
-};
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -219,7 +217,9 @@ mod tests {
 
     #[test]
     fn waits_longer_after_each_failure_up_to_half_a_minute() {
-        let pauses: Vec<u64> = (1..=5).map(|n| dns("5s", "5m").pause(n).as_secs()).collect();
+        let pauses: Vec<u64> = (1..=5)
+            .map(|n| dns("5s", "5m").pause(n).as_secs())
+            .collect();
         assert_eq!(pauses, [5, 10, 20, 30, 30]);
         assert_eq!(dns("1s", "5m").pause(u32::MAX).as_secs(), 30);
         assert_eq!(dns("1m", "5m").pause(1).as_secs(), 60);

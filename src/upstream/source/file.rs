@@ -193,9 +193,17 @@ mod tests {
     #[test]
     fn says_where_a_list_is_wrong() {
         for (text, place, hint) in [
-            ("- 10.0.0.1:80\n- 10.0.0.1\n", "list.yaml:2", "expected an address"),
+            (
+                "- 10.0.0.1:80\n- 10.0.0.1\n",
+                "list.yaml:2",
+                "expected an address",
+            ),
             ("- 10.0.0.1:80\n- 10.0.0.1:80\n", "list.yaml:2", "twice"),
-            ("- { address: \"a:80\", weight: 101 }\n", "list.yaml:1", "from 1 to 100"),
+            (
+                "- { address: \"a:80\", weight: 101 }\n",
+                "list.yaml:1",
+                "from 1 to 100",
+            ),
             ("[]", "list.yaml:0", "1 to 500 endpoints, found 0"),
         ] {
             let problems = parse(&"list.yaml".into(), text, &reach()).unwrap_err();
@@ -211,7 +219,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("list.yaml");
         std::fs::write(&path, "- 10.0.0.1:80\n").unwrap();
-        let file = EndpointFile::open(path.clone(), &whole(&path), &reach()).ok().unwrap();
+        let file = EndpointFile::open(path.clone(), &whole(&path), &reach())
+            .ok()
+            .unwrap();
         assert!(file.look(&reach()).is_none());
         std::fs::write(&path, "- nothing\n").unwrap();
         assert!(file.look(&reach()).is_none(), "it may still be written");

@@ -76,10 +76,16 @@ mod tests {
     fn takes_both_families_until_the_first_ttl_ends() {
         let now = Instant::now();
         let (soon, later) = (now + Duration::from_secs(1), now + Duration::from_secs(9));
-        let families = [found(&["10.0.0.2", "10.0.0.1"], later), found(&["::1"], soon)];
+        let families = [
+            found(&["10.0.0.2", "10.0.0.1"], later),
+            found(&["::1"], soon),
+        ];
         let answer = merge(families, None, now).unwrap();
         let expected = ["10.0.0.1", "10.0.0.2", "::1"].map(|a| a.parse().unwrap());
-        assert_eq!((answer.found.0.as_slice(), answer.until), (&expected[..], soon));
+        assert_eq!(
+            (answer.found.0.as_slice(), answer.until),
+            (&expected[..], soon)
+        );
         let one = merge([found(&["10.0.0.1"], later), Family::Nothing], None, now).unwrap();
         assert_eq!((one.found.0.len(), one.until), (1, later));
     }
@@ -89,10 +95,16 @@ mod tests {
         let now = Instant::now();
         let later = now + Duration::from_secs(9);
         let last = Hosts(vec!["10.0.0.9".parse().unwrap(), "::9".parse().unwrap()]);
-        let half = [found(&["10.0.0.1"], later), Family::Failed(Failure::Timeout)];
+        let half = [
+            found(&["10.0.0.1"], later),
+            Family::Failed(Failure::Timeout),
+        ];
         let answer = merge(half.clone(), Some(&last), now).unwrap();
         let expected = ["10.0.0.1", "::9"].map(|a| a.parse().unwrap());
-        assert_eq!((answer.found.0.as_slice(), answer.until), (&expected[..], now));
+        assert_eq!(
+            (answer.found.0.as_slice(), answer.until),
+            (&expected[..], now)
+        );
         let answer = merge(half, None, now).unwrap();
         assert_eq!((answer.found.0.len(), answer.until), (1, later));
     }

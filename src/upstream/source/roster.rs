@@ -57,9 +57,7 @@ impl Roster {
 
     /// Whether it may ever have other endpoints than now.
     pub fn is_fixed(&self) -> bool {
-        let fixed = |source: &Source| {
-            matches!(source, Source::Listed(listed) if matches!(listed.target, Target::Address(_)))
-        };
+        let fixed = |source: &Source| matches!(source, Source::Listed(listed) if matches!(listed.target, Target::Address(_)));
         self.sources.iter().all(fixed)
     }
 
@@ -107,7 +105,12 @@ impl Roster {
             // What is listed was checked, and a name makes no difference to that.
             let peer = self.reach.peer(&found.address, found.name.as_ref()).ok()?;
             let state = self.states.of(&found.address);
-            Some(Arc::new(Endpoint::new(found.address, found.weight, peer, state)))
+            Some(Arc::new(Endpoint::new(
+                found.address,
+                found.weight,
+                peer,
+                state,
+            )))
         };
         (found.into_iter().filter_map(endpoint).collect(), beyond)
     }
