@@ -97,7 +97,7 @@ fn check(source: &Source, reach: &Reach) -> Result<(), String> {
     match source {
         Source::Listed(listed) => listed.check(reach),
         Source::Service(name) => {
-            let named = reach.name_for(Some(name)).map(drop);
+            let named = reach.accepts_name(name);
             named.map_err(|why| format!("the service `{name}` cannot be used: {why}"))
         }
         // It was checked as it was read.
@@ -135,8 +135,12 @@ fn full(
         }
         (None, None, Some(path)) => {
             let at = beside(path);
-            files.borrow_mut().insert(at.clone());
-            let file = EndpointFile::open(at, &path.place, reach)?;
+            let file = EndpointFile::open(at.clone(), &path.place, reach);
+            if file.is_err() {
+                // Only a bad one makes a reload when it changes: a good one is looked after.
+                files.borrow_mut().insert(at);
+            }
+            let file = file?;
             weightless(Source::File(Arc::new(file)), "the file has weights")
         }
         _ => Err(say("expected exactly one of `address`, `srv` and `file`")),

@@ -59,8 +59,17 @@ impl Reach {
     pub fn accepts(&self, target: &Target) -> Result<(), String> {
         match target {
             Target::Address(address) => self.peer(address, None).map(drop),
-            Target::Name(name, _) => self.name_for(Some(name)).map(drop),
+            Target::Name(name, _) => self.accepts_name(name),
         }
+    }
+
+    /// Whether endpoints that are found under this name can be reached.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn accepts_name(&self, name: &HostName) -> Result<(), String> {
+        let named = self.tls.as_ref().map(|tls| tls.name_for(Some(name)));
+        named.transpose().map(drop)
     }
 
     /// How to reach one endpoint, which was found under this name.
@@ -68,7 +77,7 @@ impl Reach {
     /// # Errors
     /// A socket path that the system does not take, or no name to verify a certificate by.
     pub fn peer(&self, address: &Address, name: Option<&HostName>) -> Result<HttpPeer, String> {
-        let (tls, server_name) = (self.tls.is_some(), self.name_for(name)?);
+        let (tls, server_name) = (self.tls.is_some(), self.server_name(address, name)?);
         let mut peer = match address {
             Address::Inet(address) => HttpPeer::new(*address, tls, server_name),
             Address::Unix(path) => HttpPeer::new_uds(&path.to_string_lossy(), tls, server_name)
@@ -81,11 +90,23 @@ impl Reach {
         Ok(peer)
     }
 
-    /// The name that the certificate must be for.
-    pub fn name_for(&self, name: Option<&HostName>) -> Result<String, String> {
-        match &self.tls {
-            Some(tls) => tls.name_for(name),
-            None => Ok(String::new()),
-        }
+    /// The name that an endpoint is expected to have; empty without TLS, and never with it, as
+    /// Pingora takes an empty one for the wish that nothing be verified.
+    ///
+    /// # Errors
+    /// Where there is no name to verify a certificate by.
+    pub fn server_name(
+        &self,
+        address: &Address,
+        name: Option<&HostName>,
+    ) -> Result<String, String> {
+        let Some(tls) = &self.tls else {
+            return Ok(String::new());
+        };
+        Ok(tls.name_for(name)?.unwrap_or_else(|| match address {
+            // Nothing is verified: it need only be a name.
+            Address::Inet(address) => address.ip().to_string(),
+            Address::Unix(_) => "localhost".to_owned(),
+        }))
     }
 }

@@ -89,16 +89,18 @@ impl Tls {
     ///
     /// # Errors
     /// Where there is no name that it could be for.
-    pub fn name_for(&self, name: Option<&HostName>) -> Result<String, String> {
+    pub fn name_for(&self, name: Option<&HostName>) -> Result<Option<String>, String> {
         if let Some(name) = &self.server_name {
-            return Ok(name.as_str().to_owned());
+            return Ok(Some(name.as_str().to_owned()));
         }
         match (name.map(HostName::certified), self.verify) {
-            (Some(Ok(name)), _) => Ok(name.as_str().to_owned()),
-            (_, Verify::DangerouslyOff) => Ok(String::new()),
+            (Some(Ok(name)), _) => Ok(Some(name.as_str().to_owned())),
+            (_, Verify::DangerouslyOff) => Ok(None),
             (Some(Err(message)), Verify::Full) => Err(message),
             (None, Verify::Full) => {
-                Err("there is no name that its certificate could be for".into())
+                Err("there is no name that its certificate could be for; write \
+                     `tls: { server_name: … }`"
+                    .into())
             }
         }
     }
@@ -229,17 +231,18 @@ mod tests {
     fn what_is_verified_has_a_name() {
         let host: HostName = "app.internal".parse().unwrap();
         let tls = Tls::default();
-        assert_eq!(tls.name_for(Some(&host)).unwrap(), "app.internal");
+        let name = |tls: &Tls, host| tls.name_for(host).unwrap();
+        assert_eq!(name(&tls, Some(&host)).unwrap(), "app.internal");
         assert!(tls.name_for(None).is_err());
         let tls = Tls {
             server_name: Some("10.0.0.1".parse().unwrap()),
             ..Tls::default()
         };
-        assert_eq!(tls.name_for(Some(&host)).unwrap(), "10.0.0.1");
+        assert_eq!(name(&tls, Some(&host)).unwrap(), "10.0.0.1");
         let tls = Tls {
             verify: Verify::DangerouslyOff,
             ..Tls::default()
         };
-        assert_eq!(tls.name_for(None).unwrap(), "");
+        assert_eq!(name(&tls, None), None);
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Output;
 
 use wiregate::config::model::Limits;
+use wiregate::config::model::dns::Dns;
 use wiregate::config::model::upstream::{Health, Retry, Timeouts, WeightedEndpoint};
 
 use super::fences::{Fence, fences};
@@ -211,6 +212,18 @@ fn defaults() -> BTreeMap<String, String> {
         "limits.idle_upstream_connections",
         &idle_upstream_connections,
     );
+
+    let Dns {
+        servers,
+        timeout,
+        min_ttl,
+        max_ttl,
+    } = Dns::default();
+    let server = servers.first().map(|server| server.value);
+    add("dns.servers", &optional(server));
+    add("dns.timeout", &timeout);
+    add("dns.min_ttl", &min_ttl);
+    add("dns.max_ttl", &max_ttl);
 
     let endpoint = serde_json::json!({ "address": "127.0.0.1:9001" });
     let WeightedEndpoint { address: _, weight } = serde_json::from_value(endpoint).unwrap();

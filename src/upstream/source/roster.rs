@@ -96,7 +96,7 @@ impl Roster {
         found.truncate(MOST_ENDPOINTS);
         let endpoint = |found: Found| {
             let same = |one: &&&Arc<Endpoint>| {
-                let name = self.reach.name_for(found.name.as_ref());
+                let name = self.reach.server_name(&found.address, found.name.as_ref());
                 one.weight == found.weight && name.is_ok_and(|name| name == one.peer.sni)
             };
             if let Some(one) = present.get(&found.address).filter(same) {

@@ -52,7 +52,10 @@ impl Origins {
                 "ssl_certificate good.pem; ssl_certificate_key good.key;",
             ),
             secure(http1, "good", ""),
-            secure(expired, "expired", ""),
+            telling(
+                &format!("{expired} ssl http2"),
+                "ssl_certificate expired.pem; ssl_certificate_key expired.key;",
+            ),
             secure(other_name, "other_name", ""),
             secure(other_authority, "other_authority", ""),
             secure(demanding, "good", demand),
