@@ -16,11 +16,10 @@ use crate::upstream::{EndpointFile, Listed, MOST_ENDPOINTS, Reach, Source};
 /// Servers to ask, at most.
 const MOST_SERVERS: usize = 8;
 /// What the system knows of names. A change makes a reload, and so a new resolver.
-const SYSTEM: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
+pub(super) const SYSTEM: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
 
 /// How names are resolved.
-pub(super) fn dns(config: &Config, files: &Files, problems: &mut Vec<Problem>) -> Dns {
-    files.borrow_mut().extend(SYSTEM.map(PathBuf::from));
+pub(super) fn dns(config: &Config, problems: &mut Vec<Problem>) -> Dns {
     let Some(dns) = &config.dns else {
         return Dns::default();
     };

@@ -1,5 +1,6 @@
 //! Upstreams out of their configuration.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pingora_http::RequestHeader;
@@ -33,14 +34,18 @@ pub(super) struct Builder<'a> {
 impl Builder<'_> {
     /// Builds all upstreams, with the health that their endpoints had before.
     pub(super) fn all(&mut self, config: &Config) -> Upstreams {
-        let dns = endpoints::dns(config, self.files, self.problems);
+        let dns = endpoints::dns(config, self.problems);
         let dns = Arc::new(Dns::new(dns));
-        let each = config.upstreams.iter();
-        each.map(|(name, config)| {
+        let each = config.upstreams.iter().map(|(name, config)| {
             let name: Arc<str> = name.as_str().into();
             (name.clone(), self.one(name, config, &dns))
-        })
-        .collect()
+        });
+        let all = each.collect();
+        if !self.preparations.is_empty() {
+            let system = endpoints::SYSTEM.map(PathBuf::from);
+            self.files.borrow_mut().extend(system);
+        }
+        all
     }
 
     fn one(

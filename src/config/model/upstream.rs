@@ -24,7 +24,7 @@ pub struct Upstream {
     #[serde(default)]
     pub protocol: Protocol,
     /// TLS towards the endpoints; without it they are spoken to in the clear.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tls::written")]
     pub tls: Option<At<Tls>>,
     /// How an endpoint is chosen.
     #[serde(default)]

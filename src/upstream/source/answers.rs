@@ -3,9 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::upstream::HostName;
+
+/// How long an answer that nobody asks for any more is kept when its TTL is over: the next version
+/// of the configuration may have asked, which is not live yet.
+const GRACE: Duration = Duration::from_secs(60);
 
 /// What DNS is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -82,13 +86,16 @@ impl Answers {
         self.all().services.insert(name, answer);
     }
 
-    /// Forgets the answers to all other questions.
-    pub fn keep_only(&self, questions: &HashSet<Question>) {
+    /// Forgets what is old, but for the answers to these questions.
+    pub fn forget_all_but(&self, questions: &HashSet<Question>, now: Instant) {
         let mut all = self.all();
-        all.hosts
-            .retain(|name, _| questions.contains(&Question::Host(name.clone())));
-        all.services
-            .retain(|name, _| questions.contains(&Question::Service(name.clone())));
+        let old = |until: Instant| until + GRACE < now;
+        all.hosts.retain(|name, answer| {
+            !old(answer.until) || questions.contains(&Question::Host(name.clone()))
+        });
+        all.services.retain(|name, answer| {
+            !old(answer.until) || questions.contains(&Question::Service(name.clone()))
+        });
     }
 
     fn all(&self) -> MutexGuard<'_, All> {
@@ -100,5 +107,28 @@ impl Hosts {
     /// The addresses with a port.
     pub fn at(&self, port: u16) -> impl Iterator<Item = SocketAddr> {
         self.0.iter().map(move |ip| SocketAddr::new(*ip, port))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_next_configuration_has_asked_is_not_forgotten() {
+        let (answers, until) = (Answers::default(), Instant::now());
+        let name: HostName = "app.internal".parse().unwrap();
+        let found = Hosts(vec!["10.0.0.1".parse().unwrap()]);
+        answers.put_hosts(name.clone(), Answer { found, until });
+        let later = until + GRACE + Duration::from_secs(1);
+        let asked = HashSet::from([Question::Host(name.clone())]);
+        for (questions, now, there) in [
+            (HashSet::new(), until, true),
+            (asked, later, true),
+            (HashSet::new(), later, false),
+        ] {
+            answers.forget_all_but(&questions, now);
+            assert_eq!(answers.hosts(&name).is_some(), there);
+        }
     }
 }

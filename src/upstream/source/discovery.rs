@@ -94,7 +94,7 @@ impl Discovery {
         let now = Instant::now();
         let questions = self.roster.questions();
         schedule.retain(|question, due| due.asking || questions.contains(question));
-        self.roster.answers.keep_only(&questions);
+        self.roster.answers.forget_all_but(&questions, now);
         for question in questions {
             schedule.entry(question).or_insert_with_key(|question| Due {
                 at: self.roster.answers.until(question).unwrap_or(now),

@@ -210,6 +210,16 @@ fn a_health_check_follows_the_addresses_of_a_name() {
 }
 
 #[test]
+fn the_hosts_file_goes_before_dns() {
+    let dns = DnsServer::start();
+    let (_origin, port) = on_both_families();
+    let upstream = to(&format!("{{ endpoints: [\"localhost:{port}\"] }}"));
+    let gateway = Gateway::start(&(dns.setting() + &upstream));
+    served_by(&gateway, 4);
+    assert_eq!(dns.asked("localhost"), 0);
+}
+
+#[test]
 fn checking_a_configuration_asks_nobody() {
     let dns = DnsServer::start();
     dns.says("app.internal", Says::Nothing);

@@ -188,10 +188,32 @@ fn verification_is_off_only_by_the_word() {
             "expected the name that the certificate is for",
         ),
         ("ca: []", "at least one"),
+        ("ca: , server_name: app.internal", "expected"),
     ] {
         let said = refused(origins.folder.path(), &origins.to(origins.good, tls, ""));
         assert!(said.contains(hint), "{tls}: {said}");
     }
+}
+
+#[test]
+fn tls_with_nothing_behind_it_is_tls() {
+    let origins = Origins::start();
+    let endpoint = origins.plain;
+    let text = format!("{{ endpoints: [\"{endpoint}\"], tls: }}");
+    let said = refused(origins.folder.path(), &to(&text));
+    assert!(
+        said.contains("expected") || said.contains("there is no name"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_endpoint_that_never_answers_the_handshake_is_too_slow() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let tls = "tls: { server_name: app.internal }, timeouts: { connect: 300ms }";
+    let gateway = Gateway::start(&to(&format!("{{ endpoints: [\"{address}\"], {tls} }}")));
+    assert_eq!(problem(&get(&gateway)), "504 connection_timeout");
 }
 
 fn refused(folder: &Path, configuration: &str) -> String {

@@ -1,7 +1,7 @@
 //! What a configuration file says about TLS towards endpoints.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use wiregate_sdk::types::OneOrMany;
 use wiregate_sdk::value::At;
 
@@ -14,6 +14,7 @@ use crate::upstream::ServerName;
 pub struct Tls {
     /// Files in PEM with the certificates of the authorities to trust, and no others; those of
     /// the system when absent.
+    #[serde(deserialize_with = "written")]
     pub ca: Option<OneOrMany<At<String>>>,
     /// The name that the endpoints' certificates must be for, and that is sent as SNI (RFC 6066,
     /// 3); a name or an IP address. When absent, the name of the endpoint, or for SRV records
@@ -27,6 +28,14 @@ pub struct Tls {
     pub key: Option<At<String>>,
     /// Whether the endpoints' certificates are verified.
     pub verify: Verify,
+}
+
+/// What is written under a key: nothing at all must not read as if the key were not there, where
+/// that is less secure.
+pub(super) fn written<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Whether the endpoints' certificates are verified.
