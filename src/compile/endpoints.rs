@@ -10,7 +10,7 @@ use wiregate_sdk::value::{At, Place, Problem, ShortOrFull};
 use super::Files;
 use crate::config::model::Config;
 use crate::config::model::dns::Dns;
-use crate::config::model::upstream::{EndpointOptions, Upstream};
+use crate::config::model::upstream::{Endpoint, EndpointOptions, Upstream};
 use crate::upstream::{EndpointFile, Listed, MOST_ENDPOINTS, Reach, Source};
 
 /// Servers to ask, at most.
@@ -52,31 +52,12 @@ pub(super) fn sources(
     files: &Files,
     problems: &mut Vec<Problem>,
 ) -> Vec<Source> {
-    let count = config.endpoints.len();
-    if count == 0 {
-        let message = format!("upstream `{upstream}` has no endpoints");
-        problems.push(Problem::new(config.place.clone(), message));
-    }
-    if count > MOST_ENDPOINTS {
-        let message = format!("expected at most {MOST_ENDPOINTS} endpoints, found {count}");
-        problems.push(Problem::new(config.place.clone(), message));
-    }
+    problems.extend(wrong_count(upstream, config));
     let mut seen: HashMap<String, &Place> = HashMap::new();
-    let mut sources = Vec::with_capacity(count);
+    let mut sources = Vec::with_capacity(config.endpoints.len());
     for endpoint in &config.endpoints {
         let place = &endpoint.place;
-        let source = match &endpoint.value {
-            ShortOrFull::Short(target) => Ok(Source::Listed(Listed {
-                target: target.clone(),
-                weight: 1,
-            })),
-            ShortOrFull::Full(options) => full(options, place, reach, files),
-        };
-        let source = source.and_then(|source| {
-            check(&source, reach).map_err(|message| vec![Problem::new(place.clone(), message)])?;
-            Ok(source)
-        });
-        match source {
+        match source(endpoint, reach, files) {
             Ok(source) => {
                 let what = what(&source);
                 if let Some(first) = seen.get(&what) {
@@ -90,6 +71,29 @@ pub(super) fn sources(
         }
     }
     sources
+}
+
+fn wrong_count(upstream: &str, config: &At<Upstream>) -> Option<Problem> {
+    let message = match config.endpoints.len() {
+        0 => format!("upstream `{upstream}` has no endpoints"),
+        1..=MOST_ENDPOINTS => return None,
+        count => format!("expected at most {MOST_ENDPOINTS} endpoints, found {count}"),
+    };
+    Some(Problem::new(config.place.clone(), message))
+}
+
+fn source(endpoint: &At<Endpoint>, reach: &Reach, files: &Files) -> Result<Source, Vec<Problem>> {
+    let place = &endpoint.place;
+    let source = match &endpoint.value {
+        ShortOrFull::Short(target) => Source::Listed(Listed {
+            target: target.clone(),
+            weight: 1,
+        }),
+        ShortOrFull::Full(options) => full(options, place, reach, files)?,
+    };
+    let checked = check(&source, reach);
+    checked.map_err(|message| vec![Problem::new(place.clone(), message)])?;
+    Ok(source)
 }
 
 fn check(source: &Source, reach: &Reach) -> Result<(), String> {

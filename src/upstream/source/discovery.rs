@@ -71,7 +71,9 @@ impl Discovery {
         let mut schedule: HashMap<Question, Due> = HashMap::new();
         let mut crowded = 0;
         loop {
-            self.publish(&mut crowded);
+            if self.is_settled(&schedule) {
+                self.publish(&mut crowded);
+            }
             let wake = self.ask_what_is_due(&mut schedule, &asking);
             tokio::select! {
                 Some((question, outcome)) = asking.next(), if !asking.is_empty() => {
@@ -200,6 +202,15 @@ impl Discovery {
             first,
             "the file of endpoints is refused, the endpoints that it had stay"
         );
+    }
+
+    /// Whether there is an answer to every question, or at least a failure. Until then the present
+    /// endpoints stay: those that take their place may have names that are being resolved.
+    fn is_settled(&self, schedule: &HashMap<Question, Due>) -> bool {
+        self.roster.questions().iter().all(|question| {
+            let failed = schedule.get(question).is_some_and(|due| due.failures > 0);
+            failed || self.roster.answers.until(question).is_some()
+        })
     }
 
     /// Puts the endpoints in place that there are now, where those are others than before.

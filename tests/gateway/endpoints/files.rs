@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
+use super::dns_server::DnsServer;
 use super::{get, served_by, to};
 use crate::harness::{Gateway, complete, echoes, until, wiregate};
 
@@ -162,6 +163,23 @@ fn a_start_and_a_check_want_a_good_file_and_say_where_it_is_not() {
         assert_eq!(code, Some(78), "{endpoints}: {said}");
         assert!(said.contains(hint), "{endpoints}: {said}");
     }
+}
+
+#[test]
+fn names_in_a_file_are_resolved() {
+    let (origin, dns) = (echoes(2), DnsServer::start());
+    let all = origin.addresses();
+    dns.has("app.internal", 60, &["127.0.0.1"]);
+    let gateway = start(&list(&all[..1]), &(dns.setting() + &to(FROM_FILE)));
+    served_by(&gateway, 1);
+    replace(
+        gateway.folder(),
+        &format!("- app.internal:{}\n", all[1].port()),
+    );
+    until("the name is used", || {
+        // No request finds the upstream without endpoints meanwhile.
+        served_by(&gateway, 2).keys().eq([&all[1].to_string()])
+    });
 }
 
 #[test]
