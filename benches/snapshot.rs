@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use divan::Bencher;
-use wiregate::compile::{Context, compile};
+use wiregate::compile::{Context, Files, compile};
 use wiregate::config::{Environment, read_all};
 use wiregate::observe::metrics::Metrics;
 use wiregate::value::Value;
@@ -52,6 +52,7 @@ fn compile_routes(bencher: Bencher<'_, '_>, routes: usize) {
             metrics: &metrics,
             clock: &Clock::default(),
             old: None,
+            files: &Files::default(),
         };
         compile(&value, Vec::new(), &cx)
             .map_err(drop)

@@ -87,6 +87,12 @@ impl Gateway {
         let loaded = reload::load(&path, &registry, &metrics, None).map_err(Failure::Refused)?;
         let (snapshot, sources) = (Arc::new(loaded.snapshot), loaded.sources);
         let log = reload::open_log(&snapshot.settings.access_log)?;
+        let control = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("control")
+            .enable_all()
+            .build()?;
+        snapshot.prepare(control.handle());
         metrics.keep_only(reload::names(&snapshot));
         reload::report(&metrics, snapshot.generation);
         let shared = Shared::new(snapshot.clone(), metrics, log, Clock::default());
@@ -102,11 +108,6 @@ impl Gateway {
             .map(admin::Socket::open)
             .transpose()?;
 
-        let control = Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("control")
-            .enable_all()
-            .build()?;
         snapshot.go_live(control.handle());
         let workers = Workers::start(&shared, &snapshot, accepting)?;
         listeners.change_to(opened);

@@ -66,13 +66,17 @@ pub fn load(
         return Err(Refused { sources, problems });
     };
     sources.watch.extend(compile::files(&value));
+    let files = compile::Files::default();
     let cx = compile::Context {
         registry,
         metrics,
         clock: &Clock::default(),
         old,
+        files: &files,
     };
-    match compile::compile(&value, problems, &cx) {
+    let compiled = compile::compile(&value, problems, &cx);
+    sources.watch.append(&mut files.take());
+    match compiled {
         Ok(snapshot) => Ok(Loaded {
             snapshot,
             sources,
@@ -186,6 +190,7 @@ impl Reloader {
             return Err(Refused { sources, problems });
         };
         let generation = snapshot.generation;
+        snapshot.prepare(&self.runtime);
         let snapshot = Arc::new(snapshot);
         self.shared.metrics.keep_only(names(&snapshot));
         self.shared.live.store(snapshot.clone());

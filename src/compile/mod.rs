@@ -3,13 +3,16 @@
 //! This is the one way in: `check`, the start, a reload and the admin API all come through here.
 
 mod chain;
+mod endpoints;
 mod listener;
 mod snapshot;
 mod tls;
 mod told;
 mod upstream;
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use wiregate_sdk::build::{Kept, Task};
@@ -39,7 +42,12 @@ pub struct Context<'a> {
     pub clock: &'a Clock,
     /// The running configuration, whose state is taken over.
     pub old: Option<&'a Snapshot>,
+    /// The files that the configuration names and that are read: a change of them matters.
+    pub files: &'a Files,
 }
+
+/// Files that were read, or looked for in vain.
+pub type Files = RefCell<BTreeSet<PathBuf>>;
 
 /// Builds everything that a configuration says, or says everything that is wrong with it.
 /// `found` is what is known to be wrong so far.
@@ -83,8 +91,16 @@ fn assemble(
 
     let kept = cx.old.map_or_else(Kept::default, |old| old.kept.next());
     let listeners = listener::build(&config.listeners, &kept, problems);
-    let mut tasks = Vec::new();
-    let upstreams = upstream::build(&config.upstreams, cx.metrics, &kept, &mut tasks, problems);
+    let (mut tasks, mut preparations) = (Vec::new(), Vec::new());
+    let upstreams = upstream::Builder {
+        metrics: cx.metrics,
+        kept: &kept,
+        files: cx.files,
+        tasks: &mut tasks,
+        preparations: &mut preparations,
+        problems,
+    }
+    .all(&config);
     let mut chains = chain::Builder::new(&config, cx, &kept, &mut tasks, told, problems);
     let global = chains.global(&config.all_routes.filters);
     let panics = cx.metrics.panics.clone();
@@ -124,6 +140,7 @@ fn assemble(
                 upstreams,
                 kept,
                 tasks,
+                preparations,
                 effective: source.shown(),
             },
         )),

@@ -38,6 +38,7 @@ pub struct Snapshot {
     /// What is counted about requests that no route takes.
     pub unrouted: RouteMetrics,
     pub(super) kept: Kept,
+    preparations: Mutex<Tasks>,
     tasks: Mutex<Tasks>,
     running: Mutex<Vec<AbortHandle>>,
 }
@@ -98,6 +99,7 @@ pub(super) struct Parts {
     pub(super) routes: Vec<Route>,
     pub(super) upstreams: Upstreams,
     pub(super) kept: Kept,
+    pub(super) preparations: Tasks,
     pub(super) tasks: Tasks,
     pub(super) effective: serde_json::Value,
 }
@@ -127,6 +129,7 @@ impl Snapshot {
             effective: parts.effective,
             unrouted: RouteMetrics::new(cx.metrics.clone(), UNROUTED.into()),
             kept: parts.kept,
+            preparations: Mutex::new(parts.preparations),
             tasks: Mutex::new(parts.tasks),
             running: Mutex::default(),
         }
@@ -149,6 +152,15 @@ impl Snapshot {
         let mut own = self.listeners.iter();
         own.find(|own| own.name == listening.name)
             .unwrap_or(listening)
+    }
+
+    /// Does what should be done before it goes live, such as finding the addresses of names. Blocks,
+    /// within the bounds that each of them has.
+    pub fn prepare(&self, runtime: &tokio::runtime::Handle) {
+        let preparations = std::mem::take(&mut *lock(&self.preparations));
+        if !preparations.is_empty() {
+            runtime.block_on(futures_util::future::join_all(preparations));
+        }
     }
 
     /// Starts the tasks that belong to it: it is live. They stop when it is [retired](Self::retire)

@@ -1,113 +1,104 @@
 //! Upstreams out of their configuration.
 
-use std::collections::HashMap;
+mod tls;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use indexmap::IndexMap;
 use pingora_http::RequestHeader;
 use wiregate_sdk::build::Kept;
 use wiregate_sdk::value::{At, Place, Problem};
 
-use super::{Tasks, Upstreams};
+use super::{Files, Tasks, Upstreams, endpoints};
+use crate::config::model::Config;
 use crate::config::model::upstream as model;
 use crate::observe::metrics::{Metrics, UpstreamMetrics};
-use crate::upstream::{Address, Check, Connections, Endpoint, Reach, States, Upstream};
+use crate::upstream::{
+    Answers, Check, Connections, Discovery, Dns, Reach, Roster, States, Upstream,
+};
 
-const MOST_ENDPOINTS: usize = 500;
-const MOST_WEIGHT: u32 = 100;
+/// Builds upstreams.
+pub(super) struct Builder<'a> {
+    /// Where things are counted.
+    pub(super) metrics: &'a Arc<Metrics>,
+    /// What outlives the configuration: states and answers.
+    pub(super) kept: &'a Kept,
+    /// The files that are read.
+    pub(super) files: &'a Files,
+    /// What runs while the configuration is live.
+    pub(super) tasks: &'a mut Tasks,
+    /// What is to end before it goes live.
+    pub(super) preparations: &'a mut Tasks,
+    /// What is wrong.
+    pub(super) problems: &'a mut Vec<Problem>,
+}
 
-/// Builds all upstreams, with the health that their endpoints had before.
-pub(super) fn build(
-    configs: &IndexMap<String, At<model::Upstream>>,
-    metrics: &Arc<Metrics>,
-    kept: &Kept,
-    tasks: &mut Tasks,
-    problems: &mut Vec<Problem>,
-) -> Upstreams {
-    let mut upstreams = HashMap::new();
-    for (name, config) in configs {
-        check(name, config, problems);
-        let name: Arc<str> = name.as_str().into();
-        let endpoints = endpoints(&name, config, kept, problems);
-        let metrics = UpstreamMetrics::new(metrics.clone(), name.clone());
-        let upstream = Arc::new(Upstream::new(name.clone(), config, endpoints, metrics));
+impl Builder<'_> {
+    /// Builds all upstreams, with the health that their endpoints had before.
+    pub(super) fn all(&mut self, config: &Config) -> Upstreams {
+        let dns = endpoints::dns(config, self.problems);
+        let dns = Arc::new(Dns::new(dns));
+        let each = config.upstreams.iter().map(|(name, config)| {
+            let name: Arc<str> = name.as_str().into();
+            (name.clone(), self.one(name, config, &dns))
+        });
+        let all = each.collect();
+        if !self.preparations.is_empty() {
+            let system = endpoints::SYSTEM.map(PathBuf::from);
+            self.files.borrow_mut().extend(system);
+        }
+        all
+    }
+
+    fn one(
+        &mut self,
+        name: Arc<str>,
+        config: &At<model::Upstream>,
+        dns: &Arc<Dns>,
+    ) -> Arc<Upstream> {
+        check(config, self.problems);
+        let roster = self.roster(&name, config);
+        let (first, _) = roster.endpoints(&[]);
+        let metrics = UpstreamMetrics::new(self.metrics.clone(), name.clone());
+        let upstream = Arc::new(Upstream::new(name, config, first, metrics));
+        if !roster.is_fixed() {
+            let discovery = Discovery::new(upstream.clone(), roster, dns.clone());
+            self.preparations
+                .push(Box::pin(discovery.clone().prepare()));
+            self.tasks.push(Box::pin(discovery.run()));
+        }
         if let Some(health) = &config.health {
-            let connections = kept.get_or_insert("health".to_owned(), Connections::default);
+            let connections = (self.kept).get_or_insert("health".to_owned(), Connections::default);
             let check = Check::new(upstream.clone(), health.clone(), connections);
-            tasks.push(Box::pin(check.run()));
+            self.tasks.push(Box::pin(check.run()));
         }
-        upstreams.insert(name, upstream);
+        upstream
     }
-    upstreams
-}
 
-/// The endpoints that are written, with the state that they had before.
-fn endpoints(
-    upstream: &str,
-    config: &model::Upstream,
-    kept: &Kept,
-    problems: &mut Vec<Problem>,
-) -> Vec<Arc<Endpoint>> {
-    // Without a check nothing would ever make an unhealthy endpoint healthy again.
-    let checked = config.health.is_some();
-    let key = format!("upstream\u{0}{upstream}\u{0}{checked}");
-    let states: Arc<States> = kept.get_or_insert(key, States::default);
-    let reach = Reach::new(config);
-    let mut endpoints = Vec::with_capacity(config.endpoints.len());
-    for endpoint in &config.endpoints {
-        let (address, weight) = parts(endpoint);
-        match reach.peer(address) {
-            Ok(peer) => {
-                let state = states.of(address);
-                endpoints.push(Arc::new(Endpoint::new(
-                    address.clone(),
-                    weight,
-                    peer,
-                    state,
-                )));
-            }
-            Err(error) => problems.push(Problem::new(
-                endpoint.place.clone(),
-                format!("endpoint `{address}` cannot be reached: {error}"),
-            )),
+    /// The sources that are written, with the states and answers that there were before.
+    fn roster(&mut self, upstream: &str, config: &At<model::Upstream>) -> Roster {
+        let tls = tls::build(upstream, config, self.files, self.problems);
+        let reach = Reach::new(upstream, config, tls);
+        let sources = endpoints::sources(upstream, config, &reach, self.files, self.problems);
+        // Without a check nothing would ever make an unhealthy endpoint healthy again.
+        let checked = config.health.is_some();
+        let key = format!("upstream\u{0}{upstream}\u{0}{checked}");
+        let states: Arc<States> = self.kept.get_or_insert(key, States::default);
+        let key = format!("answers\u{0}{upstream}");
+        let answers: Arc<Answers> = self.kept.get_or_insert(key, Answers::default);
+        Roster {
+            sources,
+            reach,
+            states,
+            answers,
         }
     }
-    endpoints
 }
 
-fn parts(endpoint: &model::Endpoint) -> (&Address, u32) {
-    match endpoint {
-        model::Endpoint::Short(address) => (address, 1),
-        model::Endpoint::Full(weighted) => (&weighted.address, weighted.weight.get()),
-    }
-}
-
-fn check(name: &str, config: &At<model::Upstream>, problems: &mut Vec<Problem>) {
+fn check(config: &At<model::Upstream>, problems: &mut Vec<Problem>) {
     let mut say = |place: &Place, message: String| {
         problems.push(Problem::new(place.clone(), message));
     };
-    let count = config.endpoints.len();
-    if count == 0 {
-        say(&config.place, format!("upstream `{name}` has no endpoints"));
-    }
-    if count > MOST_ENDPOINTS {
-        let message = format!("expected at most {MOST_ENDPOINTS} endpoints, found {count}");
-        say(&config.place, message);
-    }
-    let mut seen: HashMap<&Address, &Place> = HashMap::new();
-    for endpoint in &config.endpoints {
-        let (address, weight) = parts(endpoint);
-        if weight > MOST_WEIGHT {
-            let message = format!("expected a weight from 1 to {MOST_WEIGHT}, found {weight}");
-            say(&endpoint.place, message);
-        }
-        if seen.insert(address, &endpoint.place).is_some() {
-            say(
-                &endpoint.place,
-                format!("endpoint `{address}` is there twice"),
-            );
-        }
-    }
     if let Some(health) = &config.health {
         check_health(health, &mut say);
     }

@@ -9,6 +9,7 @@ pub mod reference;
 pub mod report;
 pub mod schema;
 
+pub(crate) use read::read_regular;
 pub use read::{Read, Sources, read_all};
 pub use reference::Environment;
 pub use report::{json, text};

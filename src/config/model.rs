@@ -1,5 +1,6 @@
 //! What a configuration file says, before anything is built from it.
 
+pub mod dns;
 pub mod listener;
 pub mod upstream;
 
@@ -13,6 +14,7 @@ use wiregate_sdk::value::{At, Raw};
 
 pub use super::http2::Http2;
 use crate::router::{EncodedSlash, Match};
+use dns::Dns;
 use upstream::Upstream;
 
 pub use listener::{
@@ -46,6 +48,9 @@ pub struct Config {
     /// The addresses that accept connections, by name.
     #[serde(default)]
     pub listeners: IndexMap<String, At<Listener>>,
+    /// How the names of endpoints are resolved.
+    #[serde(default)]
+    pub dns: Option<At<Dns>>,
     /// The groups of endpoints that requests go to, by name.
     #[serde(default)]
     pub upstreams: IndexMap<String, At<Upstream>>,

@@ -30,6 +30,7 @@ pub struct Metrics {
     upstream_requests: IntCounterVec,
     upstream_duration: HistogramVec,
     upstream_in_flight: IntGaugeVec,
+    upstream_refreshes: IntCounterVec,
     endpoint_healthy: IntGaugeVec,
     filter_runs: IntCounterVec,
     filter_refusals: IntCounterVec,
@@ -96,6 +97,12 @@ impl Metrics {
                 "upstream_requests_in_flight",
                 "Attempts under way.",
                 &["upstream"],
+            ),
+            upstream_refreshes: counters(
+                r,
+                "upstream_refreshes_total",
+                "Questions to DNS (`dns`) about endpoints, and changed files of them (`file`): `ok`, `empty`, `timeout` or `error`.",
+                &["upstream", "source", "result"],
             ),
             endpoint_healthy: gauges(
                 r,

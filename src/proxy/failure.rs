@@ -42,10 +42,13 @@ fn upstream(error: &Error) -> Failure {
             (StatusCode::BAD_GATEWAY, "destination_unavailable")
         }
         E::TLSHandshakeFailure | E::InvalidCert | E::HandshakeError => {
-            (StatusCode::BAD_GATEWAY, "tls_protocol_error")
+            (StatusCode::BAD_GATEWAY, tls(error))
         }
         E::ReadTimedout => (StatusCode::GATEWAY_TIMEOUT, "http_response_timeout"),
         E::WriteTimedout => (StatusCode::GATEWAY_TIMEOUT, "connection_write_timeout"),
+        E::ReadError | E::WriteError if is_alert(error) => {
+            (StatusCode::BAD_GATEWAY, "tls_alert_received")
+        }
         E::ConnectionClosed | E::ReadError | E::WriteError => {
             (StatusCode::BAD_GATEWAY, "connection_terminated")
         }
@@ -55,6 +58,26 @@ fn upstream(error: &Error) -> Failure {
         status: Some(status),
         reason,
     }
+}
+
+/// What was wrong with a handshake. Pingora hands down what rustls said of it, but as text.
+fn tls(error: &Error) -> &'static str {
+    let said = error.to_string();
+    if said.contains("invalid peer certificate") {
+        "tls_certificate_error"
+    } else if said.contains("received fatal alert") {
+        "tls_alert_received"
+    } else {
+        "tls_protocol_error"
+    }
+}
+
+/// Whether an endpoint has ended a connection by an alert of TLS. Where it wants a certificate,
+/// TLS 1.3 shows that to the client only after the handshake.
+fn is_alert(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    let cause = cause.and_then(|cause| cause.get_ref()?.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::AlertReceived(_)))
 }
 
 fn downstream(error: &Error) -> Failure {

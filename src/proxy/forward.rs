@@ -44,8 +44,9 @@ impl Context {
             tried: &self.attempts.tried,
         };
         let Some(chosen) = upstream.choose(&ask) else {
-            let reply = Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "destination_unavailable")
-                .log(format!("no endpoint of `{}` is healthy", upstream.name));
+            let reply = Reply::problem(StatusCode::SERVICE_UNAVAILABLE, upstream.lack()).log(
+                format!("no endpoint of `{}` is there or healthy", upstream.name),
+            );
             return Err(self.fault(reply));
         };
         let mut peer = Box::new(chosen.endpoint().peer.clone());
@@ -177,6 +178,13 @@ impl Context {
         let (Some(position), Some(upstream)) = (self.route, self.attempts.upstream.clone()) else {
             return Ok(());
         };
+        if upstream.http2_only && head.version != Version::HTTP_2 {
+            let reply = Reply::problem(StatusCode::BAD_GATEWAY, "tls_protocol_error").log(format!(
+                "an endpoint of `{}` does not choose HTTP/2",
+                upstream.name
+            ));
+            return Err(self.fault(reply));
+        }
         if self.slots.is_empty() {
             return Ok(());
         }

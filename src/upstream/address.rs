@@ -6,9 +6,6 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
-
 /// The longest path that the system takes for a Unix socket (`sun_path`, with its final NUL).
 const LONGEST_PATH: usize = 107;
 
@@ -50,7 +47,7 @@ impl FromStr for Address {
             Ok(address) => Ok(Self::Inet(address)),
             Err(_) => Err(format!(
                 "expected an address such as `10.0.0.1:8080`, `[::1]:8080` or \
-                 `unix:/run/app.sock`, found `{text}`"
+                 `unix:/run/app.sock`, or a name such as `app.internal:8080`, found `{text}`"
             )),
         }
     }
@@ -66,25 +63,6 @@ fn unix(path: &str) -> Result<Address, String> {
         ));
     }
     Ok(Address::Unix(Path::new(path).into()))
-}
-
-impl<'de> Deserialize<'de> for Address {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
-    }
-}
-
-impl JsonSchema for Address {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Address".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "description": "An address and port such as `10.0.0.1:8080` or `[::1]:8080`, or `unix:` and the path of a socket.",
-        })
-    }
 }
 
 #[cfg(test)]

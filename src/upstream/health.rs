@@ -55,7 +55,7 @@ impl Check {
             let each = (endpoints.iter().enumerate())
                 .map(|(position, endpoint)| self.watch(position, endpoints.len(), endpoint));
             tokio::select! {
-                _ = futures_util::future::join_all(each) => {}
+                _ = futures_util::future::join_all(each), if !endpoints.is_empty() => {}
                 changed = changes.changed() => if changed.is_err() { return },
             }
         }
@@ -199,7 +199,9 @@ mod tests {
         let value = read(&"test.yaml".into(), text).unwrap();
         let config: model::Upstream = decode(&value).unwrap();
         let address: Address = "127.0.0.1:1".parse().unwrap();
-        let peer = Reach::new(&config).peer(&address).unwrap();
+        let peer = Reach::new("app", &config, None)
+            .peer(&address, None)
+            .unwrap();
         let endpoint = Endpoint::new(address, 1, peer, state.clone());
         let metrics = UpstreamMetrics::new(Metrics::new(), "app".into());
         let upstream = Upstream::new("app".into(), &config, vec![Arc::new(endpoint)], metrics);

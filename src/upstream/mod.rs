@@ -6,6 +6,9 @@ mod health;
 mod members;
 mod reach;
 mod rotation;
+mod source;
+mod target;
+mod tls;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,6 +22,11 @@ pub use health::{Check, Connections};
 pub use members::Members;
 pub use reach::Reach;
 pub use rotation::Rotation;
+pub use source::{
+    Answer, Answers, Discovery, Dns, EndpointFile, Listed, MOST_ENDPOINTS, Roster, Source,
+};
+pub use target::{HostName, ServerName, Target};
+pub use tls::{Authorities, Identity, Tls};
 
 use crate::config::model::upstream as model;
 use crate::observe::metrics::UpstreamMetrics;
@@ -27,6 +35,8 @@ use crate::observe::metrics::UpstreamMetrics;
 pub struct Upstream {
     /// Its name.
     pub name: Arc<str>,
+    /// Whether its endpoints have to speak HTTP/2.
+    pub http2_only: bool,
     /// How many times a request is tried in all.
     pub attempts: u32,
     /// From the request head to the end of the response.
@@ -57,6 +67,7 @@ impl Upstream {
     ) -> Self {
         Self {
             name,
+            http2_only: config.protocol == model::Protocol::H2,
             attempts: config.retry.attempts.get(),
             total: config.timeouts.total.map(Into::into),
             metrics,
@@ -75,6 +86,21 @@ impl Upstream {
     /// The endpoints that it has now.
     pub fn members(&self) -> Guard<Arc<Members>> {
         self.members.load()
+    }
+
+    /// Why there is no endpoint to choose, in a word of RFC 9209, 2.3: what is listed is there
+    /// always, so that an upstream without any has a name that was never resolved.
+    pub fn lack(&self) -> &'static str {
+        if self.members.load().endpoints.is_empty() {
+            "dns_error"
+        } else {
+            "destination_unavailable"
+        }
+    }
+
+    /// Gives it its endpoints before it is live, when nothing is counted about it yet.
+    pub fn seed(&self, endpoints: Vec<Arc<Endpoint>>) {
+        self.renew(|_| endpoints.into());
     }
 
     /// Puts other endpoints in the place of those that it has. Attempts under way go on.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Output;
 
+use wiregate::config::model::dns::Dns;
 use wiregate::config::model::listener::{
     Alpn, ClientCertificates, Listener, ProxyProtocol, Tls, TlsVersion,
 };
@@ -268,6 +269,18 @@ fn defaults() -> BTreeMap<String, String> {
     add("limits.http2.unknown_frames", &unknown_frames);
 
     listener_defaults(&mut add);
+
+    let Dns {
+        servers,
+        timeout,
+        min_ttl,
+        max_ttl,
+    } = Dns::default();
+    let server = servers.first().map(|server| server.value);
+    add("dns.servers", &optional(server));
+    add("dns.timeout", &timeout);
+    add("dns.min_ttl", &min_ttl);
+    add("dns.max_ttl", &max_ttl);
 
     let endpoint = serde_json::json!({ "address": "127.0.0.1:9001" });
     let WeightedEndpoint { address: _, weight } = serde_json::from_value(endpoint).unwrap();

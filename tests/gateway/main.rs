@@ -5,6 +5,7 @@
 mod bodies;
 mod configuration;
 mod docs;
+mod endpoints;
 mod exchange;
 mod explain;
 mod fences;

@@ -1,23 +1,31 @@
 //! What a configuration file says about an upstream.
 
+mod endpoints;
+mod tls;
+
 use std::num::NonZeroU32;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use wiregate_sdk::types::Period;
-use wiregate_sdk::value::{At, ShortOrFull};
+use wiregate_sdk::value::At;
 
-use crate::upstream::Address;
+pub use endpoints::{Endpoint, EndpointOptions, FileEndpoint, WeightedEndpoint};
+pub use tls::{Tls, Verify};
 
 /// A named group of endpoints.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
-    /// The endpoints: addresses, or `{ address, weight }`.
+    /// The endpoints, 500 at most: addresses or names, `{ address, weight }`, `{ srv }` or
+    /// `{ file }`.
     pub endpoints: Vec<At<Endpoint>>,
     /// The protocol that the endpoints speak.
     #[serde(default)]
     pub protocol: Protocol,
+    /// TLS towards the endpoints; without it they are spoken to in the clear.
+    #[serde(default, deserialize_with = "tls::written")]
+    pub tls: Option<At<Tls>>,
     /// How an endpoint is chosen.
     #[serde(default)]
     pub balance: Balance,
@@ -32,15 +40,20 @@ pub struct Upstream {
     pub timeouts: Timeouts,
 }
 
-/// The protocol that endpoints speak.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+/// The protocol that endpoints speak. Each HTTP/2 connection carries up to 100 requests at a time,
+/// or fewer where the endpoint says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
-    /// HTTP/1.1.
+    /// HTTP/1.1, with TLS or without.
     #[default]
     Http1,
-    /// HTTP/2 without TLS, with prior knowledge.
+    /// HTTP/2 without TLS, with prior knowledge (RFC 9113, 3.3).
     H2c,
+    /// HTTP/2 over TLS. An endpoint that does not choose it (ALPN) gets no requests: 502.
+    H2,
+    /// Over TLS, HTTP/2 where the endpoint chooses it (ALPN), and HTTP/1.1 where it does not.
+    Negotiate,
 }
 
 /// How an endpoint is chosen.
@@ -50,24 +63,6 @@ pub enum Balance {
     /// One after the other, by weight, evenly spread.
     #[default]
     RoundRobin,
-}
-
-/// One endpoint: an address, or an address with its weight.
-pub type Endpoint = ShortOrFull<Address, WeightedEndpoint>;
-
-/// An endpoint with its weight.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct WeightedEndpoint {
-    /// Its address and port, or `unix:` and the path of a socket.
-    pub address: Address,
-    /// Its share of the requests, against the others'; 1 when absent, at most 100.
-    #[serde(default = "one")]
-    pub weight: NonZeroU32,
-}
-
-fn one() -> NonZeroU32 {
-    NonZeroU32::MIN
 }
 
 /// An active health check.

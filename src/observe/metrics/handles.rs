@@ -189,6 +189,19 @@ impl UpstreamMetrics {
         });
     }
 
+    /// A source of its endpoints was asked, with this result.
+    pub fn refreshed(&self, source: &str, result: &str) {
+        let labels = [
+            ("upstream", &*self.upstream),
+            ("source", source),
+            ("result", result),
+        ];
+        let counter = self
+            .metrics
+            .series(&self.metrics.upstream_refreshes, &labels);
+        counter.inc();
+    }
+
     /// Whether an endpoint gets requests.
     pub fn healthy(&self, endpoint: &str, healthy: bool) {
         let labels = [("upstream", &*self.upstream), ("endpoint", endpoint)];

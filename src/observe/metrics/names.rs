@@ -63,6 +63,7 @@ impl Metrics {
         prune(&self.upstream_requests, &present);
         prune(&self.upstream_duration, &present);
         prune(&self.upstream_in_flight, &present);
+        prune(&self.upstream_refreshes, &present);
         prune(&self.endpoint_healthy, &present);
         prune(&self.filter_runs, &present);
         prune(&self.filter_refusals, &present);
