@@ -78,7 +78,7 @@ fn assemble(
 
     let kept = cx.old.map_or_else(Kept::default, |old| old.kept.next());
     let mut tasks = Vec::new();
-    let upstreams = upstream::build(&config.upstreams, cx.metrics, &kept, &mut tasks, problems);
+    let upstreams = upstream::build(&config, cx, &kept, &mut tasks, problems);
     let mut chains = chain::Builder::new(&config, cx, &kept, &mut tasks, told, problems);
     let global = chains.global(&config.all_routes.filters);
     let mut routes = Vec::with_capacity(config.routes.len());

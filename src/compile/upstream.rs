@@ -1,40 +1,43 @@
 //! Upstreams out of their configuration.
 
+mod check;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use indexmap::IndexMap;
-use pingora_http::RequestHeader;
 use wiregate_sdk::build::Kept;
-use wiregate_sdk::value::{At, Place, Problem};
+use wiregate_sdk::value::Problem;
 
-use super::{Tasks, Upstreams};
+use super::{Config, Context, Tasks, Upstreams};
 use crate::config::model::upstream as model;
-use crate::observe::metrics::{Metrics, UpstreamMetrics};
-use crate::upstream::{Address, Check, Connections, Endpoint, Reach, States, Upstream};
-
-const MOST_ENDPOINTS: usize = 500;
-const MOST_WEIGHT: u32 = 100;
+use crate::config::model::upstream::health::Start;
+use crate::observe::metrics::UpstreamMetrics;
+use crate::upstream::{Address, Check, Connections, Endpoint, Reach, Site, States, Upstream, keep};
 
 /// Builds all upstreams, with the health that their endpoints had before.
 pub(super) fn build(
-    configs: &IndexMap<String, At<model::Upstream>>,
-    metrics: &Arc<Metrics>,
+    config: &Config,
+    cx: &Context<'_>,
     kept: &Kept,
     tasks: &mut Tasks,
     problems: &mut Vec<Problem>,
 ) -> Upstreams {
     let mut upstreams = HashMap::new();
-    for (name, config) in configs {
-        check(name, config, problems);
+    let here = config.zone.as_ref().map(|zone| zone.as_str());
+    for (name, config) in &config.upstreams {
+        check::check(name, config, problems);
         let name: Arc<str> = name.as_str().into();
-        let endpoints = endpoints(&name, config, kept, problems);
-        let metrics = UpstreamMetrics::new(metrics.clone(), name.clone());
-        let upstream = Arc::new(Upstream::new(name.clone(), config, endpoints, metrics));
+        let endpoints = endpoints(&name, config, here, kept, problems);
+        let metrics = UpstreamMetrics::new(cx.metrics.clone(), name.clone());
+        let upstream = Upstream::new(name.clone(), config, endpoints, metrics);
+        let upstream = Arc::new(upstream.timed_by(cx.clock.clone()));
         if let Some(health) = &config.health {
             let connections = kept.get_or_insert("health".to_owned(), Connections::default);
             let check = Check::new(upstream.clone(), health.clone(), connections);
             tasks.push(Box::pin(check.run()));
+        }
+        if config.outliers.is_some() || config.slow_start.is_some() {
+            tasks.push(Box::pin(keep(upstream.clone())));
         }
         upstreams.insert(name, upstream);
     }
@@ -45,13 +48,11 @@ pub(super) fn build(
 fn endpoints(
     upstream: &str,
     config: &model::Upstream,
+    here: Option<&str>,
     kept: &Kept,
     problems: &mut Vec<Problem>,
 ) -> Vec<Arc<Endpoint>> {
-    // Without a check nothing would ever make an unhealthy endpoint healthy again.
-    let checked = config.health.is_some();
-    let key = format!("upstream\u{0}{upstream}\u{0}{checked}");
-    let states: Arc<States> = kept.get_or_insert(key, States::default);
+    let states = states(upstream, config, kept);
     let reach = Reach::new(config);
     let mut endpoints = Vec::with_capacity(config.endpoints.len());
     for endpoint in &config.endpoints {
@@ -59,12 +60,9 @@ fn endpoints(
         match reach.peer(address) {
             Ok(peer) => {
                 let state = states.of(address);
-                endpoints.push(Arc::new(Endpoint::new(
-                    address.clone(),
-                    weight,
-                    peer,
-                    state,
-                )));
+                let site = site(endpoint, here);
+                let endpoint = Endpoint::new(address.clone(), weight, peer, state).placed(site);
+                endpoints.push(Arc::new(endpoint));
             }
             Err(error) => problems.push(Problem::new(
                 endpoint.place.clone(),
@@ -75,6 +73,17 @@ fn endpoints(
     endpoints
 }
 
+/// The states that endpoints had before. Without a check nothing would ever make an unhealthy
+/// endpoint healthy again, so that they begin anew where checks come or go.
+fn states(upstream: &str, config: &model::Upstream, kept: &Kept) -> Arc<States> {
+    let start = config.health.as_ref().map(|health| health.start);
+    let rule = start.map_or("unchecked".to_owned(), |start| start.to_string());
+    let healthy = start != Some(Start::Unhealthy);
+    kept.get_or_insert(format!("upstream\u{0}{upstream}\u{0}{rule}"), || {
+        States::new(healthy)
+    })
+}
+
 fn parts(endpoint: &model::Endpoint) -> (&Address, u32) {
     match endpoint {
         model::Endpoint::Short(address) => (address, 1),
@@ -82,59 +91,17 @@ fn parts(endpoint: &model::Endpoint) -> (&Address, u32) {
     }
 }
 
-fn check(name: &str, config: &At<model::Upstream>, problems: &mut Vec<Problem>) {
-    let mut say = |place: &Place, message: String| {
-        problems.push(Problem::new(place.clone(), message));
-    };
-    let count = config.endpoints.len();
-    if count == 0 {
-        say(&config.place, format!("upstream `{name}` has no endpoints"));
-    }
-    if count > MOST_ENDPOINTS {
-        let message = format!("expected at most {MOST_ENDPOINTS} endpoints, found {count}");
-        say(&config.place, message);
-    }
-    let mut seen: HashMap<&Address, &Place> = HashMap::new();
-    for endpoint in &config.endpoints {
-        let (address, weight) = parts(endpoint);
-        if weight > MOST_WEIGHT {
-            let message = format!("expected a weight from 1 to {MOST_WEIGHT}, found {weight}");
-            say(&endpoint.place, message);
+/// The place of an endpoint among the others, for a gateway that is `here`.
+fn site(endpoint: &model::Endpoint, here: Option<&str>) -> Site {
+    match endpoint {
+        model::Endpoint::Short(_) => Site::default(),
+        model::Endpoint::Full(weighted) => {
+            let zone = weighted.zone.as_ref().map(|zone| zone.as_str());
+            Site {
+                priority: weighted.priority,
+                near: here.is_some() && zone == here,
+                zone: zone.map(Into::into),
+            }
         }
-        if seen.insert(address, &endpoint.place).is_some() {
-            say(
-                &endpoint.place,
-                format!("endpoint `{address}` is there twice"),
-            );
-        }
-    }
-    if let Some(health) = &config.health {
-        check_health(health, &mut say);
-    }
-}
-
-fn check_health(health: &model::Health, say: &mut impl FnMut(&Place, String)) {
-    let path = &health.http;
-    let head = RequestHeader::build("GET", path.as_bytes(), None);
-    if head.is_err() || !path.starts_with('/') {
-        let message = format!("expected a path such as `/healthz`, found `{}`", path.value);
-        say(&path.place, message);
-    }
-    if let Some(host) = &health.host
-        && (host.is_empty() || http::HeaderValue::from_str(host).is_err())
-    {
-        say(
-            &host.place,
-            format!("expected a host name, found `{}`", host.value),
-        );
-    }
-    if health
-        .expect
-        .is_some_and(|code| !(200..600).contains(&code))
-    {
-        say(
-            &path.place,
-            "expected `expect` to be a status from 200 to 599".to_owned(),
-        );
     }
 }

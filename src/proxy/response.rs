@@ -34,6 +34,7 @@ impl Context {
         if status != StatusCode::SWITCHING_PROTOCOLS {
             heads::lighten_response(head);
         }
+        self.give_ticket(session, head)?;
         if let Some(position) = self.route
             && !self.slots.is_empty()
         {

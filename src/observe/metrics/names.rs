@@ -53,6 +53,8 @@ impl Metrics {
         prune(&self.upstream_duration, &present);
         prune(&self.upstream_in_flight, &present);
         prune(&self.endpoint_healthy, &present);
+        prune(&self.endpoint_in_flight, &present);
+        prune(&self.endpoint_ejections, &present);
         prune(&self.filter_runs, &present);
         prune(&self.filter_refusals, &present);
         prune(&self.filter_seconds, &present);
@@ -65,6 +67,7 @@ impl Metrics {
         if let Some(known) = present.upstreams.get_mut(upstream) {
             *known = endpoints;
             prune(&self.endpoint_healthy, &present);
+            prune(&self.endpoint_in_flight, &present);
         }
     }
 
