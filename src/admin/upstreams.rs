@@ -21,6 +21,7 @@ fn endpoint(upstream: &Upstream, endpoint: &Endpoint, now: Instant) -> Value {
         "address": &*endpoint.label,
         "available": upstream.policy.has(endpoint),
         "healthy": endpoint.is_healthy(),
+        "checked": endpoint.is_checked(now),
         "ejected_for_seconds": ejected.map(|left| left.as_secs_f64()),
         "ejections": endpoint.ejections(),
         "in_flight": endpoint.in_flight(),

@@ -78,6 +78,11 @@ impl Endpoint {
         self.state.ejected_for(now)
     }
 
+    /// Whether it was checked at least once.
+    pub fn is_checked(&self, now: Instant) -> bool {
+        self.state.since_check(now).is_some()
+    }
+
     /// How often it was taken out lately.
     pub fn ejections(&self) -> u32 {
         self.state.ejections()

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
+mod balance;
 mod bodies;
 mod configuration;
 mod docs;
@@ -12,8 +13,10 @@ mod filters;
 mod generated;
 mod hardening;
 mod harness;
+mod health;
 mod links;
 mod observe;
+mod peers;
 mod process;
 mod readme;
 mod reload;
