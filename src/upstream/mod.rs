@@ -185,7 +185,7 @@ impl Upstream {
     /// configuration: a check of theirs that ends late may have changed it without a word here.
     pub fn keep_up(&self) {
         let members = self.members.load();
-        if members.ramps || !members.is_current(&self.policy) {
+        if !members.is_current(&self.policy) {
             self.refresh();
         }
     }

@@ -201,7 +201,7 @@ impl State {
         time
     }
 
-    /// Lets it in again.
+    /// Lets it in again, where it was out.
     pub(super) fn readmit(&self, now: Instant) {
         self.ejected_until.store(0, Ordering::Relaxed);
         self.risen.store(self.ms(now), Ordering::Relaxed);

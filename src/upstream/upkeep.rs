@@ -27,7 +27,11 @@ pub async fn keep(upstream: Arc<Upstream>) {
             interval_ends = now + every;
         }
         upstream.readmit(now);
-        upstream.keep_up();
+        if upstream.members().ramps {
+            upstream.refresh();
+        } else {
+            upstream.keep_up();
+        }
         let due = upstream.due(now).min(interval_ends - now);
         tokio::select! {
             () = upstream.alarm.notified() => {}

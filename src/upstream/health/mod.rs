@@ -142,6 +142,8 @@ impl Check {
         {
             let (upstream, address) = (&self.upstream.name, &endpoint.label);
             if healthy {
+                // Why it was out before it was down matters no more.
+                endpoint.state.readmit(now);
                 tracing::info!(%upstream, %address, "endpoint is healthy");
             } else {
                 tracing::warn!(%upstream, %address, "endpoint is unhealthy");
