@@ -12,7 +12,9 @@ use super::{Config, Context, Tasks, Upstreams};
 use crate::config::model::upstream as model;
 use crate::config::model::upstream::health::Start;
 use crate::observe::metrics::UpstreamMetrics;
-use crate::upstream::{Address, Check, Connections, Endpoint, Reach, Site, States, Upstream, keep};
+use crate::upstream::{
+    Address, Check, Connections, Endpoint, Interval, Reach, Site, States, Upstream, keep,
+};
 
 /// Builds all upstreams, with the health that their endpoints had before.
 pub(super) fn build(
@@ -37,7 +39,9 @@ pub(super) fn build(
             tasks.push(Box::pin(check.run()));
         }
         if config.outliers.is_some() || config.slow_start.is_some() {
-            tasks.push(Box::pin(keep(upstream.clone())));
+            let key = format!("interval\u{0}{name}");
+            let interval = kept.get_or_insert(key, Interval::default);
+            tasks.push(Box::pin(keep(upstream.clone(), interval)));
         }
         upstreams.insert(name, upstream);
     }

@@ -33,7 +33,7 @@ pub use members::Members;
 pub use policy::{Policy, Wish};
 pub use reach::Reach;
 pub use state::{State, States};
-pub use upkeep::keep;
+pub use upkeep::{Interval, keep};
 
 use crate::config::model::upstream as model;
 use crate::observe::metrics::UpstreamMetrics;

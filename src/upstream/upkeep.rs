@@ -1,7 +1,7 @@
 //! What happens to an upstream's endpoints by time and by their answers: they are taken out, come
 //! back, and gain weight. One task for each upstream, so that no request waits for any of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::outliers::{Reason, most_out, stand_out};
@@ -13,18 +13,35 @@ const RAMP: Duration = Duration::from_secs(1);
 /// How long the task sleeps where nothing is due.
 const LONG: Duration = Duration::from_secs(3600);
 
+/// When the present interval of an upstream ends. It is kept across reloads: those that come faster
+/// than an interval ends do not keep it from ending.
+#[derive(Default)]
+pub struct Interval(Mutex<Option<Instant>>);
+
+impl Interval {
+    /// Whether it has ended, and how long it still takes. The next one begins then.
+    fn passed(&self, now: Instant, every: Duration) -> (bool, Duration) {
+        let mut end = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another configuration may have had longer ones.
+        let due = end.map_or(now + every, |end| end.min(now + every));
+        let passed = now >= due;
+        let next = if passed { now + every } else { due };
+        *end = Some(next);
+        (passed, next - now)
+    }
+}
+
 /// Keeps an upstream up to date until dropped.
-pub async fn keep(upstream: Arc<Upstream>) {
+pub async fn keep(upstream: Arc<Upstream>, interval: Arc<Interval>) {
     let mut changes = upstream.changes();
     let every = (upstream.policy.outliers.as_ref()).map_or(LONG, |config| config.every.get());
-    let mut interval_ends = upstream.clock.instant() + every;
     loop {
         changes.borrow_and_update();
         let now = upstream.clock.instant();
         upstream.look_at_errors(now);
-        if now >= interval_ends {
+        let (passed, left) = interval.passed(now, every);
+        if passed {
             upstream.look_at_interval(now);
-            interval_ends = now + every;
         }
         upstream.readmit(now);
         if upstream.members().ramps {
@@ -32,7 +49,7 @@ pub async fn keep(upstream: Arc<Upstream>) {
         } else {
             upstream.keep_up();
         }
-        let due = upstream.due(now).min(interval_ends - now);
+        let due = upstream.due(now).min(left);
         tokio::select! {
             () = upstream.alarm.notified() => {}
             () = tokio::time::sleep(due) => {}
@@ -237,6 +254,21 @@ mod tests {
         assert!(out(&upstream).is_empty());
         tend(&upstream, true);
         assert_eq!(out(&upstream), [2, 3]);
+    }
+
+    #[test]
+    fn an_interval_ends_whoever_asks() {
+        let (interval, start) = (Interval::default(), Instant::now());
+        let seconds = Duration::from_secs;
+        let at = |passed: u64, every: u64| {
+            let (ended, left) = interval.passed(start + seconds(passed), seconds(every));
+            (ended, left.as_secs())
+        };
+        assert_eq!(at(0, 10), (false, 10));
+        assert_eq!(at(9, 10), (false, 1));
+        assert_eq!(at(11, 10), (true, 10));
+        assert_eq!(at(12, 3), (false, 3), "a shorter one holds at once");
+        assert_eq!(at(15, 3), (true, 3));
     }
 
     #[test]

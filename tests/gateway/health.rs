@@ -61,11 +61,9 @@ fn no_client_sees_that_one_of_three_endpoints_is_killed_under_load() {
         );
     });
     becomes(&gateway, addresses[1], false);
-    assert!(
-        gateway.metric(
-            "wiregate_endpoint_ejections_total{reason=\"consecutive_errors\",upstream=\"app\"}"
-        ) <= 1.0
-    );
+    let ejections =
+        "wiregate_endpoint_ejections_total{reason=\"consecutive_errors\",upstream=\"app\"}";
+    assert_eq!(gateway.metric(ejections), 1.0);
     let left: HashSet<_> = [0, 2].map(|n: usize| addresses[n].to_string()).into();
     assert_eq!(served(&gateway, 12), left);
 
@@ -157,9 +155,6 @@ fn a_check_can_expect_statuses_and_a_body() {
             becomes(&gateway, address, true);
         } else {
             // It was out from the start: what counts is that it stays so after its check.
-            let stats = || super::harness::curl(&[&format!("http://{address}/__stats")]).json();
-            let connections = stats()["connections"].as_u64().unwrap();
-            assert!(connections > 0);
             until("it was checked", || {
                 state(&gateway, address)["checked"] == true
             });

@@ -21,5 +21,6 @@ mod process;
 mod readme;
 mod reload;
 mod routing;
+mod sticky;
 mod targets;
 mod upstreams;

@@ -159,6 +159,10 @@ impl Check {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::net::TcpListener;
+
     use super::*;
     use crate::observe::metrics::{Metrics, UpstreamMetrics};
     use crate::upstream::testing::config;
@@ -195,6 +199,70 @@ mod tests {
         settle(&retired, Some(true));
         settle(&live, None); // one check is too little to tell, but enough to look
         assert!(chooses(&live));
+    }
+
+    /// A listener, and how often it was connected to so far.
+    async fn counting() -> (Address, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = Address::Inet(listener.local_addr().unwrap());
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = count.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::Relaxed);
+                drop(stream);
+            }
+        });
+        (address, count)
+    }
+
+    async fn until(what: &str, so: impl Fn() -> bool) {
+        let waiting = async {
+            while !so() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let patience = Duration::from_secs(20);
+        tokio::time::timeout(patience, waiting).await.expect(what);
+    }
+
+    #[tokio::test]
+    async fn endpoints_are_checked_from_when_they_come_until_they_leave() {
+        let config = config("health: { tcp: true, every: 20ms }");
+        let reach = Reach::new(&config);
+        let ((a, asked_a), (b, asked_b)) = (counting().await, counting().await);
+        let endpoint = |address: &Address| {
+            let peer = reach.peer(address).unwrap();
+            Arc::new(Endpoint::new(address.clone(), 1, peer, Arc::default()))
+        };
+        let (a, b) = (endpoint(&a), endpoint(&b));
+        let metrics = UpstreamMetrics::new(Metrics::new(), "app".into());
+        let upstream = Arc::new(Upstream::new(
+            "app".into(),
+            &config,
+            vec![a.clone()],
+            metrics,
+        ));
+        let check = Check::new(upstream.clone(), config.health.unwrap(), Arc::default());
+        let checking = tokio::spawn(check.run());
+        let count = |of: &AtomicUsize| of.load(Ordering::Relaxed);
+        until("the first one is checked", || count(&asked_a) > 2).await;
+        assert_eq!(count(&asked_b), 0);
+
+        upstream.replace(vec![a, b.clone()]);
+        let before = count(&asked_a);
+        until("both are checked", || {
+            count(&asked_b) > 2 && count(&asked_a) > before + 2
+        })
+        .await;
+
+        upstream.replace(vec![b]);
+        let before = count(&asked_b);
+        until("it has noticed", || count(&asked_b) > before + 5).await;
+        let (left, stays) = (count(&asked_a), count(&asked_b));
+        until("the other one is checked", || count(&asked_b) > stays + 5).await;
+        assert!(count(&asked_a) <= left + 1, "one may have been under way");
+        checking.abort();
     }
 
     /// Checks that come out like this, each by another version of the configuration.

@@ -102,7 +102,8 @@ impl JsonSchema for LoadBound {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sticky {
-    /// The cookie's name. The gateway takes this cookie out of what endpoints get.
+    /// The cookie's name. Endpoints do not get this cookie. A filter that removes
+    /// the field `cookie` from the request takes it from the gateway as well.
     pub cookie: At<String>,
     /// What the cookie is signed with (HMAC-SHA256), at least 16 bytes. Of a list, the first signs
     /// and all are believed, so that it can be changed without a loss.
