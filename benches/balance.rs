@@ -32,7 +32,7 @@ fn candidates(count: usize, weight: impl Fn(usize) -> u32) -> Vec<Candidate> {
 
 fn choose(bencher: Bencher<'_, '_>, balance: &str, count: usize, weight: impl Fn(usize) -> u32) {
     let balance: Balance = serde_json::from_str(balance).expect("a way to choose");
-    let picker = Picker::new(&balance, candidates(count, weight));
+    let picker = Picker::new(&balance, candidates(count, weight), 0);
     let (wish, now) = (Wish::default(), Instant::now());
     bencher.bench(|| picker.pick(divan::black_box(&Ask::new(&[], &wish, now))));
 }

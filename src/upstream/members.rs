@@ -29,19 +29,22 @@ impl Members {
     /// These endpoints, as they are now.
     pub fn new(policy: &Policy, endpoints: Arc<[Arc<Endpoint>]>, now: Instant) -> Self {
         let tickets = Arc::new(Tickets::new(policy.sticky.as_ref(), &endpoints));
-        Self::with(policy, endpoints, tickets, now)
+        Self::with(policy, endpoints, tickets, 0, now)
     }
 
-    /// The same endpoints, as they are now.
+    /// The same endpoints, as they are now. This may happen often: that a round of turns begins
+    /// anew must favour none.
     #[must_use]
     pub fn renewed(&self, policy: &Policy, now: Instant) -> Self {
-        Self::with(policy, self.endpoints.clone(), self.tickets.clone(), now)
+        let (endpoints, tickets) = (self.endpoints.clone(), self.tickets.clone());
+        Self::with(policy, endpoints, tickets, fastrand::usize(..), now)
     }
 
     fn with(
         policy: &Policy,
         endpoints: Arc<[Arc<Endpoint>]>,
         tickets: Arc<Tickets>,
+        turn: usize,
         now: Instant,
     ) -> Self {
         // Read once: it may change meanwhile, and what is remembered must be what was used.
@@ -54,6 +57,7 @@ impl Members {
         let each = endpoints.iter().zip(&available);
         let tiers = Tiers::new(
             &policy.balance,
+            turn,
             each.map(|(endpoint, &available)| (endpoint, available || panics, percent(endpoint))),
         );
         Self {

@@ -190,6 +190,12 @@ impl Upstream {
         }
     }
 
+    /// The configuration that it belongs to is live: the metrics show how its endpoints are now.
+    pub fn go_live(&self) {
+        self.keep_up();
+        self.show();
+    }
+
     /// Takes the endpoints' present state into account.
     pub fn refresh(&self) {
         self.renew(|members, now| members.renewed(&self.policy, now));

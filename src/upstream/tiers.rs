@@ -30,9 +30,10 @@ struct Tier {
 
 impl Tiers {
     /// The tiers of those endpoints that are `available`. The third part is an endpoint's present
-    /// share of its weight, in percent.
+    /// share of its weight, in percent. Round robin begins at this turn.
     pub fn new<'a>(
         balance: &Balance,
+        turn: usize,
         endpoints: impl Iterator<Item = (&'a Arc<Endpoint>, bool, u32)>,
     ) -> Self {
         let mut groups: BTreeMap<(u8, bool), Group> = BTreeMap::new();
@@ -53,7 +54,7 @@ impl Tiers {
             .filter(|(group, _)| !group.candidates.is_empty())
             .map(|(group, up_to)| Tier {
                 up_to: (up_to * f64::from(WHOLE)).round() as u32,
-                picker: Picker::new(balance, group.candidates),
+                picker: Picker::new(balance, group.candidates, turn),
             });
         Self(tiers.collect())
     }

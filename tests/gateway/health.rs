@@ -54,6 +54,9 @@ fn no_client_sees_that_one_of_three_endpoints_is_killed_under_load() {
         origins[1].kill();
         let output = loading.join().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
+        let log = std::fs::read_to_string(gateway.file("access.log")).unwrap();
+        let failed = log.lines().filter(|line| !line.contains("\"status\":200"));
+        failed.for_each(|line| eprintln!("{line}"));
         assert!(
             said.contains("4000 succeeded, 0 failed, 0 errored, 0 timeout")
                 && said.contains("status codes: 4000 2xx, "),

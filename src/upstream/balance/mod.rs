@@ -43,12 +43,11 @@ enum Way {
 }
 
 impl Picker {
-    /// A choice among these.
-    pub fn new(balance: &Balance, candidates: Vec<Candidate>) -> Self {
+    /// A choice among these. Round robin begins at this turn.
+    pub fn new(balance: &Balance, candidates: Vec<Candidate>, turn: usize) -> Self {
         let weights = || candidates.iter().map(|candidate| candidate.weight);
         let way = match balance {
-            // Where a round begins is left to chance: it begins anew with each change of health.
-            Balance::RoundRobin => Way::RoundRobin(RoundRobin::new(weights(), fastrand::usize(..))),
+            Balance::RoundRobin => Way::RoundRobin(RoundRobin::new(weights(), turn)),
             Balance::LeastRequests => Way::LeastRequests(LeastRequests::new(weights())),
             Balance::PeakEwma => Way::PeakEwma(PeakEwma::new(weights())),
             Balance::Random => Way::Random(Weighted::new(weights())),
