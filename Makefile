@@ -31,7 +31,7 @@ bench-reloads: test-needs
 
 # The parts on their own: look-up, chain, compilation.
 bench-micro: build-needs
-	cargo bench --package wiregate --bench router --bench chain --bench snapshot
+	cargo bench --package wiregate --bench router --bench chain --bench snapshot --bench balance
 
 lint: build-needs
 	cargo clippy --workspace --all-targets -- -D warnings

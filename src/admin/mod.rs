@@ -4,6 +4,7 @@
 //! with an `Origin`, or for a host that is not this machine, are refused.
 
 mod socket;
+mod upstreams;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -48,11 +49,12 @@ impl Admin {
                 self.config(query.split('&').any(|part| part == "format=yaml"))
             }
             (&Method::POST, "/reload") => self.reload().await,
-            (_, "/metrics" | "/livez" | "/readyz" | "/config") => not_allowed("GET"),
+            (&Method::GET, "/upstreams") => self.upstreams(),
+            (_, "/metrics" | "/livez" | "/readyz" | "/config" | "/upstreams") => not_allowed("GET"),
             (_, "/reload") => not_allowed("POST"),
             _ => text(
                 StatusCode::NOT_FOUND,
-                "there are: GET /metrics /livez /readyz /config, POST /reload\n",
+                "there are: GET /metrics /livez /readyz /config /upstreams, POST /reload\n",
             ),
         }
     }
@@ -82,7 +84,7 @@ impl Admin {
             .map(|(name, upstream)| {
                 let members = upstream.members();
                 let healthy = (members.endpoints.iter())
-                    .filter(|endpoint| endpoint.is_healthy())
+                    .filter(|endpoint| upstream.policy.has(endpoint))
                     .count();
                 let state = json!({ "healthy": healthy, "endpoints": members.endpoints.len() });
                 (name.to_string(), state)
@@ -91,6 +93,14 @@ impl Admin {
         let body =
             json!({ "ready": !draining, "generation": live.generation, "upstreams": upstreams });
         document(status, &body)
+    }
+
+    fn upstreams(&self) -> Answer {
+        let (live, now) = (self.shared.live.load(), self.shared.clock.instant());
+        let upstreams: serde_json::Map<String, Value> = (live.upstreams.iter())
+            .map(|(name, upstream)| (name.to_string(), upstreams::state(upstream, now)))
+            .collect();
+        document(StatusCode::OK, &json!({ "upstreams": upstreams }))
     }
 
     fn config(&self, yaml: bool) -> Answer {

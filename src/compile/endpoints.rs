@@ -11,7 +11,7 @@ use super::Files;
 use crate::config::model::Config;
 use crate::config::model::dns::Dns;
 use crate::config::model::upstream::{Endpoint, EndpointOptions, Upstream};
-use crate::upstream::{EndpointFile, Listed, MOST_ENDPOINTS, Reach, Source};
+use crate::upstream::{EndpointFile, Listed, MOST_ENDPOINTS, Rank, Reach, Source};
 
 /// Servers to ask, at most.
 const MOST_SERVERS: usize = 8;
@@ -88,6 +88,7 @@ fn source(endpoint: &At<Endpoint>, reach: &Reach, files: &Files) -> Result<Sourc
         ShortOrFull::Short(target) => Source::Listed(Listed {
             target: target.clone(),
             weight: 1,
+            rank: Rank::default(),
         }),
         ShortOrFull::Full(options) => full(options, place, reach, files)?,
     };
@@ -99,7 +100,7 @@ fn source(endpoint: &At<Endpoint>, reach: &Reach, files: &Files) -> Result<Sourc
 fn check(source: &Source, reach: &Reach) -> Result<(), String> {
     match source {
         Source::Listed(listed) => listed.check(reach),
-        Source::Service(name) => {
+        Source::Service(name, _) => {
             let named = reach.accepts_name(name);
             named.map_err(|why| format!("the service `{name}` cannot be used: {why}"))
         }
@@ -111,7 +112,7 @@ fn check(source: &Source, reach: &Reach) -> Result<(), String> {
 fn what(source: &Source) -> String {
     match source {
         Source::Listed(listed) => format!("endpoint `{}`", listed.target),
-        Source::Service(name) => format!("the service `{name}`"),
+        Source::Service(name, _) => format!("the service `{name}`"),
         Source::File(file) => format!("the file `{}`", file.path().display()),
     }
 }
@@ -128,14 +129,23 @@ fn full(
         None => Ok(source),
         Some(_) => Err(say(&format!("expected no `weight` here: {from}"))),
     };
+    let rank = Rank {
+        priority: options.priority.unwrap_or(0),
+        zone: options.zone.as_ref().map(|zone| zone.as_str().into()),
+    };
     match (&options.address, &options.srv, &options.file) {
         (Some(target), None, None) => Ok(Source::Listed(Listed {
             target: target.clone(),
             weight: options.weight.map_or(1, Into::into),
+            rank,
         })),
         (None, Some(name), None) => {
-            weightless(Source::Service(name.clone()), "SRV records have weights")
+            let service = Source::Service(name.clone(), rank);
+            weightless(service, "SRV records have weights")
         }
+        (None, None, Some(_)) if options.priority.is_some() || options.zone.is_some() => Err(say(
+            "expected `priority` and `zone` in the file, with the endpoints",
+        )),
         (None, None, Some(path)) => {
             let at = beside(path);
             let file = EndpointFile::open(at.clone(), &path.place, reach);

@@ -93,9 +93,8 @@ fn assemble(
     let listeners = listener::build(&config.listeners, &kept, problems);
     let (mut tasks, mut preparations) = (Vec::new(), Vec::new());
     let upstreams = upstream::Builder {
-        metrics: cx.metrics,
+        cx,
         kept: &kept,
-        files: cx.files,
         tasks: &mut tasks,
         preparations: &mut preparations,
         problems,

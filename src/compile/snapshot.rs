@@ -167,7 +167,7 @@ impl Snapshot {
     /// or dropped.
     pub fn go_live(&self, runtime: &tokio::runtime::Handle) {
         for upstream in self.upstreams.values() {
-            upstream.refresh(); // the metrics show what the endpoints' health is now
+            upstream.go_live();
         }
         let tasks = std::mem::take(&mut *lock(&self.tasks));
         let handles = tasks

@@ -39,6 +39,9 @@ pub struct Config {
     /// Where a line for each request goes: `stdout` (the default), `off`, or `{ file: PATH }`.
     #[serde(default)]
     pub access_log: AccessLog,
+    /// Where this gateway is, such as `${env:ZONE}`: endpoints of the same `zone` are preferred.
+    #[serde(default)]
+    pub zone: Option<At<String>>,
     /// Bounds that hold for the whole gateway.
     #[serde(default)]
     pub limits: Limits,

@@ -32,6 +32,8 @@ pub struct Metrics {
     upstream_in_flight: IntGaugeVec,
     upstream_refreshes: IntCounterVec,
     endpoint_healthy: IntGaugeVec,
+    endpoint_in_flight: IntGaugeVec,
+    endpoint_ejections: IntCounterVec,
     filter_runs: IntCounterVec,
     filter_refusals: IntCounterVec,
     filter_answers: IntCounterVec,
@@ -109,6 +111,18 @@ impl Metrics {
                 "endpoint_healthy",
                 "1 while an endpoint gets requests.",
                 &["upstream", "endpoint"],
+            ),
+            endpoint_in_flight: gauges(
+                r,
+                "endpoint_requests_in_flight",
+                "Attempts under way at an endpoint.",
+                &["upstream", "endpoint"],
+            ),
+            endpoint_ejections: counters(
+                r,
+                "endpoint_ejections_total",
+                "Endpoints taken out because of their answers, by reason.",
+                &["upstream", "reason"],
             ),
             filter_runs: counters(
                 r,

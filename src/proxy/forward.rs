@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use http::{HeaderValue, StatusCode, Version, header};
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_error::{Error, ErrorType, Result};
-use pingora_http::RequestHeader;
+use pingora_error::{Error, ErrorSource, ErrorType, Result, RetryType};
+use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 use wiregate_sdk::types::CidrSet;
 use wiregate_sdk::views::Claim;
-use wiregate_sdk::{Attempt, Reply};
+use wiregate_sdk::{Attempt, Facts, Reply};
 
 use super::context::Context;
 use super::grpc;
 use super::responder::has_begun;
-use crate::upstream::Ask;
+use crate::upstream::{Ask, Outcome};
 
 // Static text costs Pingora's header maps one allocation less than a `HeaderName`.
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -31,7 +31,8 @@ impl Context {
     /// Chooses an endpoint for an attempt.
     ///
     /// # Errors
-    /// A 503 where no endpoint is healthy, a 504 where no time is left.
+    /// A 503 where no endpoint is available, a 504 where no time is left, a 500 where the key that
+    /// endpoints are chosen by has no value.
     pub(super) fn begin_attempt(&mut self, session: &mut Session) -> Result<Box<HttpPeer>> {
         let left = self.time_left()?;
         let Some(upstream) = self.attempts.upstream.clone() else {
@@ -40,13 +41,20 @@ impl Context {
                 "no_upstream",
             )));
         };
-        let ask = Ask {
-            tried: &self.attempts.tried,
+        let facts = Facts {
+            request: session.req_header(),
+            exchange: &self.exchange,
+            response: None,
         };
+        let wish = upstream.policy.wish(&facts).map_err(|why| {
+            let reply = Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "condition_failed");
+            self.fault(reply.log(format!("`hash.by` has no value: {why}")))
+        })?;
+        let now = self.shared.clock.instant();
+        let ask = Ask::new(&self.attempts.tried, &wish, now);
         let Some(chosen) = upstream.choose(&ask) else {
-            let reply = Reply::problem(StatusCode::SERVICE_UNAVAILABLE, upstream.lack()).log(
-                format!("no endpoint of `{}` is there or healthy", upstream.name),
-            );
+            let reply = Reply::problem(StatusCode::SERVICE_UNAVAILABLE, upstream.lack())
+                .log(format!("no endpoint of `{}` is available", upstream.name));
             return Err(self.fault(reply));
         };
         let mut peer = Box::new(chosen.endpoint().peer.clone());
@@ -66,7 +74,7 @@ impl Context {
         self.settle_upgrade(session, &mut peer.options);
         self.attempts.tried.push(chosen.endpoint().clone());
         self.attempts.made += 1;
-        self.attempts.started = Some(self.shared.clock.instant());
+        self.attempts.started = Some(now);
         self.attempts.open = Some(chosen);
         upstream.metrics.begin();
         Ok(peer)
@@ -105,6 +113,7 @@ impl Context {
         _session: &Session,
         mut error: Box<Error>,
     ) -> Box<Error> {
+        self.report_failure();
         self.end_attempt();
         let counted = self.attempts.made - self.attempts.stale;
         let allowed = (self.attempts.upstream.as_ref()).map_or(1, |upstream| upstream.attempts);
@@ -120,6 +129,10 @@ impl Context {
         mut error: Box<Error>,
         reused: bool,
     ) -> Box<Error> {
+        let stale = reused && error.retry == RetryType::ReusedOnly;
+        if *error.esource() == ErrorSource::Upstream && !stale {
+            self.report_failure();
+        }
         self.end_attempt();
         let repeatable = session.req_header().method.is_idempotent()
             && !session.as_ref().retry_buffer_truncated()
@@ -144,9 +157,36 @@ impl Context {
             return;
         };
         if let Some(started) = self.attempts.started.take() {
-            let waited = self.shared.clock.instant() - started;
+            let now = self.shared.clock.instant();
+            let waited = now - started;
             self.attempts.waited = Some(waited);
             upstream.metrics.answered(status, waited);
+            if let Some(chosen) = &self.attempts.open {
+                upstream.report(chosen.endpoint(), Outcome::Answered(status), waited, now);
+            }
+        }
+    }
+
+    /// The endpoint did not answer, or broke off.
+    fn report_failure(&self) {
+        if let (Some(upstream), Some(chosen)) = (&self.attempts.upstream, &self.attempts.open) {
+            let now = self.shared.clock.instant();
+            let waited = (self.attempts.started).map_or(Duration::ZERO, |started| now - started);
+            upstream.report(chosen.endpoint(), Outcome::Failed, waited, now);
+        }
+    }
+
+    /// Where the client is to come back to the endpoint that has answered, it gets a ticket.
+    pub(super) fn give_ticket(&self, session: &Session, head: &mut ResponseHeader) -> Result<()> {
+        let https = self.exchange.client.scheme == "https";
+        let (Some(upstream), Some(endpoint)) =
+            (&self.attempts.upstream, self.attempts.tried.last())
+        else {
+            return Ok(());
+        };
+        match upstream.ticket(endpoint, session.req_header(), https) {
+            Some(field) => head.append_header(header::SET_COOKIE, field).map(drop),
+            None => Ok(()),
         }
     }
 
@@ -185,6 +225,7 @@ impl Context {
             ));
             return Err(self.fault(reply));
         }
+        upstream.hide_ticket(head);
         if self.slots.is_empty() {
             return Ok(());
         }

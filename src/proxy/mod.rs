@@ -99,6 +99,9 @@ impl Shared {
         let dropped = self.formerly_dropped.load(Ordering::Relaxed) + present;
         let counter = &self.metrics.log_dropped;
         counter.inc_by(dropped.saturating_sub(counter.get()));
+        for upstream in self.live.load().upstreams.values() {
+            upstream.show_in_flight();
+        }
         self.metrics.render()
     }
 }

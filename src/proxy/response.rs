@@ -43,6 +43,7 @@ impl Context {
         } else {
             heads::lighten_response(head);
         }
+        self.give_ticket(session, head)?;
         if let Some(position) = self.route
             && !self.slots.is_empty()
         {

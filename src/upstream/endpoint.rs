@@ -1,12 +1,12 @@
-//! One endpoint, and what is known of it.
+//! One endpoint, as a version of the configuration has it.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use http::StatusCode;
 use pingora_core::upstreams::peer::HttpPeer;
 
-use super::Address;
+use super::{Address, State};
 
 /// One endpoint, as one version of the configuration has it.
 pub struct Endpoint {
@@ -16,26 +16,31 @@ pub struct Endpoint {
     pub label: Arc<str>,
     /// Its share of the requests, against the others'.
     pub weight: u32,
+    /// Its place among the others.
+    pub site: Site,
     /// How to reach it.
     pub peer: HttpPeer,
-    state: Arc<State>,
+    pub(super) state: Arc<State>,
 }
 
-/// What is known of an endpoint; it outlives a reload, and a change of the weight.
-#[derive(Debug)]
-pub struct State {
-    healthy: AtomicBool,
-    in_flight: AtomicU32,
+/// The place of an endpoint among the others of its upstream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Site {
+    /// Its group; the lowest comes first.
+    pub priority: u8,
+    /// Where it is.
+    pub zone: Option<Arc<str>>,
+    /// Whether that is where the gateway is.
+    pub near: bool,
 }
 
-impl Default for State {
-    /// Healthy until a check says otherwise.
-    fn default() -> Self {
-        Self {
-            healthy: AtomicBool::new(true),
-            in_flight: AtomicU32::new(0),
-        }
-    }
+/// How an attempt came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The head of a response came.
+    Answered(StatusCode),
+    /// No connection, or one that broke or was silent for too long.
+    Failed,
 }
 
 impl Endpoint {
@@ -45,24 +50,52 @@ impl Endpoint {
             label: address.to_string().into(),
             address,
             weight,
+            site: Site::default(),
             peer,
             state,
         }
     }
 
-    /// Whether requests may go there.
-    pub fn is_healthy(&self) -> bool {
-        self.state.healthy.load(Ordering::Relaxed)
+    /// The same at this place among the others.
+    #[must_use]
+    pub fn placed(mut self, site: Site) -> Self {
+        self.site = site;
+        self
     }
 
-    /// Says whether requests may go there; returns whether that is news.
-    pub fn set_healthy(&self, healthy: bool) -> bool {
-        self.state.healthy.swap(healthy, Ordering::Relaxed) != healthy
+    /// Whether it has passed its checks, as far as there are any.
+    pub fn is_healthy(&self) -> bool {
+        self.state.is_healthy()
+    }
+
+    /// Says whether it has passed its checks; returns whether that is news.
+    pub fn set_healthy(&self, healthy: bool, now: Instant) -> bool {
+        self.state.set_healthy(healthy, now)
+    }
+
+    /// How long it is still out because of its answers; `None` where it is not.
+    pub fn ejected_for(&self, now: Instant) -> Option<Duration> {
+        self.state.ejected_for(now)
+    }
+
+    /// Whether it was checked at least once.
+    pub fn is_checked(&self, now: Instant) -> bool {
+        self.state.since_check(now).is_some()
+    }
+
+    /// How often it was taken out lately.
+    pub fn ejections(&self) -> u32 {
+        self.state.ejections()
     }
 
     /// How many attempts are under way there, by all workers.
     pub fn in_flight(&self) -> u32 {
-        self.state.in_flight.load(Ordering::Relaxed)
+        self.state.in_flight()
+    }
+
+    /// The average time to an answer, in seconds; `None` where nothing was measured lately.
+    pub fn latency(&self, now: Instant) -> Option<f32> {
+        self.state.latency(now)
     }
 }
 
@@ -71,7 +104,7 @@ pub struct Chosen(Arc<Endpoint>);
 
 impl Chosen {
     pub(super) fn new(endpoint: Arc<Endpoint>) -> Self {
-        endpoint.state.in_flight.fetch_add(1, Ordering::Relaxed);
+        endpoint.state.begin();
         Self(endpoint)
     }
 
@@ -83,25 +116,6 @@ impl Chosen {
 
 impl Drop for Chosen {
     fn drop(&mut self) {
-        self.0.state.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The states of one upstream's endpoints. It is kept across reloads; the state of an endpoint
-/// that nothing holds any more is forgotten.
-#[derive(Default)]
-pub struct States(Mutex<HashMap<Address, Weak<State>>>);
-
-impl States {
-    /// The state of this endpoint, or a fresh one.
-    pub fn of(&self, address: &Address) -> Arc<State> {
-        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(state) = states.get(address).and_then(Weak::upgrade) {
-            return state;
-        }
-        states.retain(|_, state| state.strong_count() > 0);
-        let state = Arc::default();
-        states.insert(address.clone(), Arc::downgrade(&state));
-        state
+        self.0.state.end();
     }
 }

@@ -1,35 +1,53 @@
 //! Endpoints: which one a request goes to, and how it is reached.
 
 mod address;
+mod balance;
 mod endpoint;
 mod health;
+mod latency;
 mod members;
+mod outliers;
+mod policy;
 mod reach;
-mod rotation;
 mod source;
+mod state;
+mod sticky;
 mod target;
+#[cfg(test)]
+mod testing;
+mod tiers;
 mod tls;
+mod upkeep;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
-use tokio::sync::watch;
+use http::HeaderValue;
+use pingora_http::RequestHeader;
+use tokio::sync::{Notify, watch};
+use wiregate_sdk::Clock;
 
 pub use address::Address;
-pub use endpoint::{Chosen, Endpoint, State, States};
+pub use balance::{Candidate, Picker};
+pub use endpoint::{Chosen, Endpoint, Outcome, Site};
 pub use health::{Check, Connections};
 pub use members::Members;
+pub use policy::{Policy, Wish};
 pub use reach::Reach;
-pub use rotation::Rotation;
 pub use source::{
-    Answer, Answers, Discovery, Dns, EndpointFile, Listed, MOST_ENDPOINTS, Roster, Source,
+    Answer, Answers, Discovery, Dns, EndpointFile, Listed, MOST_ENDPOINTS, Rank, Roster, Source,
 };
+pub use state::{State, States};
 pub use target::{HostName, ServerName, Target};
 pub use tls::{Authorities, Identity, Tls};
+pub use upkeep::{Interval, keep};
 
 use crate::config::model::upstream as model;
 use crate::observe::metrics::UpstreamMetrics;
+
+/// An attempt without an answer counts as one that took at least this long.
+const FAILED: Duration = Duration::from_secs(1);
 
 /// A named group of endpoints, ready to be used.
 pub struct Upstream {
@@ -43,18 +61,33 @@ pub struct Upstream {
     pub total: Option<Duration>,
     /// What is counted about it.
     pub metrics: UpstreamMetrics,
+    /// The rules by which its endpoints get requests.
+    pub policy: Policy,
+    clock: Clock,
     members: ArcSwap<Members>,
     /// Says when endpoints have come or gone.
     changed: watch::Sender<()>,
+    /// Says that an endpoint has too many errors in a row.
+    alarm: Notify,
     /// Held while `members` is replaced; never by a request.
     changing: Mutex<()>,
 }
 
 /// What an endpoint is chosen for.
-#[derive(Default)]
 pub struct Ask<'a> {
     /// The endpoints that this request has been tried at.
     pub tried: &'a [Arc<Endpoint>],
+    /// What the request asks for.
+    pub wish: &'a Wish,
+    /// The present moment.
+    pub now: Instant,
+}
+
+impl<'a> Ask<'a> {
+    /// Puts the parts together.
+    pub fn new(tried: &'a [Arc<Endpoint>], wish: &'a Wish, now: Instant) -> Self {
+        Self { tried, wish, now }
+    }
 }
 
 impl Upstream {
@@ -65,22 +98,78 @@ impl Upstream {
         endpoints: Vec<Arc<Endpoint>>,
         metrics: UpstreamMetrics,
     ) -> Self {
+        let (policy, clock) = (Policy::new(&name, config), Clock::default());
+        let members = Members::new(&policy, endpoints.into(), clock.instant());
         Self {
             name,
             http2_only: config.protocol == model::Protocol::H2,
             attempts: config.retry.attempts.get(),
             total: config.timeouts.total.map(Into::into),
             metrics,
-            members: ArcSwap::from_pointee(Members::new(endpoints.into())),
+            policy,
+            clock,
+            members: ArcSwap::from_pointee(members),
             changed: watch::Sender::default(),
+            alarm: Notify::new(),
             changing: Mutex::default(),
         }
     }
 
-    /// The endpoint for the next attempt; `None` when no endpoint is healthy.
+    /// The same with this clock.
+    #[must_use]
+    pub fn timed_by(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The endpoint for the next attempt; `None` when no endpoint is available.
     pub fn choose(&self, ask: &Ask<'_>) -> Option<Chosen> {
         let members = self.members.load();
-        members.next(ask.tried).cloned().map(Chosen::new)
+        members.next(ask).cloned().map(Chosen::new)
+    }
+
+    /// An attempt came out like this, after this time.
+    pub fn report(&self, endpoint: &Endpoint, outcome: Outcome, waited: Duration, now: Instant) {
+        let (error, slow) = match outcome {
+            Outcome::Answered(status) => (
+                (self.policy.outliers.as_ref()).is_some_and(|o| o.statuses.contain(status)),
+                waited,
+            ),
+            // A refusal is fast, and must not look attractive.
+            Outcome::Failed => (true, waited.max(FAILED)),
+        };
+        endpoint.state.observe(now, slow);
+        let Some(outliers) = &self.policy.outliers else {
+            return;
+        };
+        let in_a_row = endpoint.state.count(error, waited);
+        if (outliers.consecutive_errors).is_some_and(|most| in_a_row >= most.get()) {
+            self.alarm.notify_one();
+        }
+    }
+
+    /// The field that gives the client the ticket of this endpoint, unless it has it already.
+    pub fn ticket(
+        &self,
+        endpoint: &Endpoint,
+        asked: &RequestHeader,
+        https: bool,
+    ) -> Option<HeaderValue> {
+        let sticky = self.policy.sticky.as_ref()?;
+        let members = self.members.load();
+        let is_it = |other: &Arc<Endpoint>| other.address == endpoint.address;
+        let position = members.endpoints.iter().position(is_it)?;
+        let brought = sticky.ticket(asked);
+        let known = brought.and_then(|ticket| members.tickets.position(&ticket));
+        let field = members.tickets.field(position, https);
+        field.filter(|_| known != Some(position)).cloned()
+    }
+
+    /// Takes what is between the client and the gateway out of what an endpoint gets.
+    pub fn hide_ticket(&self, head: &mut RequestHeader) {
+        if let Some(sticky) = &self.policy.sticky {
+            sticky.hide(head);
+        }
     }
 
     /// The endpoints that it has now.
@@ -100,12 +189,14 @@ impl Upstream {
 
     /// Gives it its endpoints before it is live, when nothing is counted about it yet.
     pub fn seed(&self, endpoints: Vec<Arc<Endpoint>>) {
-        self.renew(|_| endpoints.into());
+        let endpoints: Arc<[_]> = endpoints.into();
+        self.renew(|_, now| Members::new(&self.policy, endpoints, now));
     }
 
     /// Puts other endpoints in the place of those that it has. Attempts under way go on.
     pub fn replace(&self, endpoints: Vec<Arc<Endpoint>>) {
-        self.renew(|_| endpoints.into());
+        let endpoints: Arc<[_]> = endpoints.into();
+        self.renew(|_, now| Members::new(&self.policy, endpoints, now));
         self.metrics.keep_only(&self.members().endpoints);
         self.show();
         self.changed.send_replace(());
@@ -116,30 +207,46 @@ impl Upstream {
         self.changed.subscribe()
     }
 
-    /// Takes the endpoints' present health into account where it is not what the turns were
+    /// Takes the endpoints' present state into account where it is not what the turns were
     /// worked out from; called after every check. The state is shared with other versions of the
     /// configuration: a check of theirs that ends late may have changed it without a word here.
     pub fn keep_up(&self) {
-        if !self.members.load().is_current() {
+        let members = self.members.load();
+        if !members.is_current(&self.policy) {
             self.refresh();
         }
     }
 
-    /// Takes the endpoints' present health into account.
-    pub fn refresh(&self) {
-        self.renew(|members| members.endpoints.clone());
+    /// The configuration that it belongs to is live: the metrics show how its endpoints are now.
+    pub fn go_live(&self) {
+        self.keep_up();
         self.show();
     }
 
-    fn renew(&self, endpoints: impl FnOnce(&Members) -> Arc<[Arc<Endpoint>]>) {
+    /// Takes the endpoints' present state into account.
+    pub fn refresh(&self) {
+        self.renew(|members, now| members.renewed(&self.policy, now));
+        self.show();
+    }
+
+    fn renew(&self, new: impl FnOnce(&Members, Instant) -> Members) {
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let members = Members::new(endpoints(&self.members.load()));
+        let members = new(&self.members.load(), self.clock.instant());
         self.members.store(Arc::new(members));
     }
 
     fn show(&self) {
         for endpoint in self.members().endpoints.iter() {
-            self.metrics.healthy(&endpoint.label, endpoint.is_healthy());
+            let available = self.policy.has(endpoint);
+            self.metrics.healthy(&endpoint.label, available);
+        }
+    }
+
+    /// Brings those metrics up to date that are only looked at when somebody asks.
+    pub fn show_in_flight(&self) {
+        for endpoint in self.members().endpoints.iter() {
+            self.metrics
+                .endpoint_in_flight(&endpoint.label, endpoint.in_flight());
         }
     }
 }

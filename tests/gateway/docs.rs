@@ -9,7 +9,10 @@ use wiregate::config::model::dns::Dns;
 use wiregate::config::model::listener::{
     Alpn, ClientCertificates, Listener, ProxyProtocol, Tls, TlsVersion,
 };
-use wiregate::config::model::upstream::{Health, Retry, Timeouts, WeightedEndpoint};
+use wiregate::config::model::upstream::balance::{ErrorRate, Slow};
+use wiregate::config::model::upstream::{
+    Health, Outliers, Retry, Sticky, Timeouts, WeightedEndpoint,
+};
 use wiregate::config::model::{Http2, Limits};
 
 use super::fences::{Fence, fences};
@@ -209,6 +212,10 @@ fn defaults() -> BTreeMap<String, String> {
     let mut add = |key: &str, value: &dyn std::fmt::Display| {
         all.insert(key.to_owned(), value.to_string());
     };
+    fn decoded<T: serde::de::DeserializeOwned>(text: &str) -> T {
+        let value = wiregate::value::read(&"<default>".into(), text).unwrap();
+        wiregate::value::decode(&value).unwrap()
+    }
     fn optional<T: std::fmt::Display>(value: Option<T>) -> String {
         value.map_or("none".to_owned(), |value| value.to_string())
     }
@@ -283,23 +290,78 @@ fn defaults() -> BTreeMap<String, String> {
     add("dns.max_ttl", &max_ttl);
 
     let endpoint = serde_json::json!({ "address": "127.0.0.1:9001" });
-    let WeightedEndpoint { address: _, weight } = serde_json::from_value(endpoint).unwrap();
+    let WeightedEndpoint {
+        address: _,
+        weight,
+        priority,
+        zone,
+    } = serde_json::from_value(endpoint).unwrap();
     add("endpoints[].weight", &weight);
+    add("endpoints[].priority", &priority);
+    add("endpoints[].zone", &optional(zone.map(|zone| zone.value)));
 
-    let file = "<health>".into();
-    let health = wiregate::value::read(&file, "http: /health").unwrap();
+    let text = "cookie: a\nsecret: 0123456789abcdef\n";
+    let Sticky {
+        cookie: _,
+        secret: _,
+        max_age,
+        path,
+    } = decoded(text);
+    add("sticky.max_age", &optional(max_age));
+    add("sticky.path", &path.value);
+
+    let text = "error_rate: { above: 50% }\nslow: { times: 3 }\n";
+    let Outliers {
+        consecutive_errors,
+        error_rate,
+        slow,
+        statuses,
+        every,
+        eject_for,
+        longest,
+        at_most,
+    } = decoded(text);
+    add("outliers.consecutive_errors", &optional(consecutive_errors));
+    let ErrorRate {
+        above: _,
+        min_requests,
+    } = error_rate.unwrap();
+    add("outliers.error_rate.min_requests", &min_requests);
+    let Slow {
+        times: _,
+        min_requests,
+    } = slow.unwrap();
+    add("outliers.slow.min_requests", &min_requests);
+    add("outliers.statuses", &statuses);
+    add("outliers.every", &every);
+    add("outliers.eject_for", &eject_for);
+    add("outliers.longest", &longest);
+    add("outliers.at_most", &at_most);
+
     let Health {
         http: _,
+        tcp: _,
+        grpc: _,
         host,
         expect,
+        body: _,
         every,
+        every_unhealthy,
+        jitter,
         timeout,
+        start,
         healthy_after,
         unhealthy_after,
-    } = wiregate::value::decode(&health).unwrap();
+    } = decoded("http: /health");
     add("health.host", &optional(host.map(|host| host.value)));
-    add("health.expect", &optional(expect));
+    add(
+        "health.expect",
+        &optional(expect.map(|expect| expect.value)),
+    );
     add("health.every", &every);
+    add("health.every_unhealthy", &optional(every_unhealthy));
+    add("health.jitter", &jitter);
+    add("health.start", &start);
     add("health.timeout", &timeout);
     add("health.healthy_after", &healthy_after);
     add("health.unhealthy_after", &unhealthy_after);

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
+mod balance;
 mod bodies;
 mod configuration;
 mod docs;
@@ -13,16 +14,19 @@ mod filters;
 mod generated;
 mod hardening;
 mod harness;
+mod health;
 mod http1;
 mod http2;
 mod links;
 mod listeners;
 mod nginx;
 mod observe;
+mod peers;
 mod process;
 mod protocols;
 mod readme;
 mod reload;
 mod routing;
+mod sticky;
 mod targets;
 mod upstreams;

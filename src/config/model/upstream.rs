@@ -1,23 +1,27 @@
 //! What a configuration file says about an upstream.
 
+pub mod balance;
 mod endpoints;
+pub mod health;
 mod tls;
 
 use std::num::NonZeroU32;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use wiregate_sdk::types::Period;
+use wiregate_sdk::types::{Percent, Period};
 use wiregate_sdk::value::At;
 
+pub use balance::{Balance, Outliers, Sticky};
 pub use endpoints::{Endpoint, EndpointOptions, FileEndpoint, WeightedEndpoint};
+pub use health::Health;
 pub use tls::{Tls, Verify};
 
 /// A named group of endpoints.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
-    /// The endpoints, 500 at most: addresses or names, `{ address, weight }`, `{ srv }` or
+    /// The endpoints, 500 at most: addresses or names, `{ address, weight, priority, zone }`, `{ srv }` or
     /// `{ file }`.
     pub endpoints: Vec<At<Endpoint>>,
     /// The protocol that the endpoints speak.
@@ -29,9 +33,24 @@ pub struct Upstream {
     /// How an endpoint is chosen.
     #[serde(default)]
     pub balance: Balance,
+    /// A cookie that leads a client back to the endpoint that served it.
+    #[serde(default)]
+    pub sticky: Option<Sticky>,
     /// How the gateway finds out which endpoints work; without it all count as healthy.
     #[serde(default)]
     pub health: Option<Health>,
+    /// Takes endpoints out, for a time, because of how they answer requests.
+    #[serde(default)]
+    pub outliers: Option<At<Outliers>>,
+    /// How long an endpoint that is new, or healthy again, takes from a tenth of its weight to
+    /// all of it; all at once when absent.
+    #[serde(default)]
+    pub slow_start: Option<Period>,
+    /// When a smaller share of the endpoints than this is healthy, health is not looked at and all
+    /// get requests: the few would drown. When absent, unhealthy endpoints never get any, and
+    /// without a healthy one the answer is 503.
+    #[serde(default)]
+    pub panic: Option<At<Percent>>,
     /// When and how often a request is tried again.
     #[serde(default)]
     pub retry: Retry,
@@ -54,49 +73,6 @@ pub enum Protocol {
     H2,
     /// Over TLS, HTTP/2 where the endpoint chooses it (ALPN), and HTTP/1.1 where it does not.
     Negotiate,
-}
-
-/// How an endpoint is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Balance {
-    /// One after the other, by weight, evenly spread.
-    #[default]
-    RoundRobin,
-}
-
-/// An active health check.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Health {
-    /// The path to GET.
-    pub http: At<String>,
-    /// The `Host` to send; the endpoint's address when absent.
-    #[serde(default)]
-    pub host: Option<At<String>>,
-    /// The status that means healthy; any 2xx when absent.
-    #[serde(default)]
-    pub expect: Option<u16>,
-    /// The time between two checks.
-    #[serde(default = "five_seconds")]
-    pub every: Period,
-    /// How long a check may take.
-    #[serde(default = "two_seconds")]
-    pub timeout: Period,
-    /// How many checks in a row must pass before an unhealthy endpoint gets requests again.
-    #[serde(default = "two")]
-    pub healthy_after: NonZeroU32,
-    /// How many checks in a row must fail before a healthy endpoint gets no more requests.
-    #[serde(default = "two")]
-    pub unhealthy_after: NonZeroU32,
-}
-
-fn five_seconds() -> Period {
-    Period::seconds(5)
-}
-
-fn two_seconds() -> Period {
-    Period::seconds(2)
 }
 
 fn two() -> NonZeroU32 {

@@ -209,6 +209,20 @@ impl UpstreamMetrics {
         gauge.set(i64::from(healthy));
     }
 
+    /// How many attempts are under way at an endpoint.
+    pub fn endpoint_in_flight(&self, endpoint: &str, count: u32) {
+        let labels = [("upstream", &*self.upstream), ("endpoint", endpoint)];
+        let family = &self.metrics.endpoint_in_flight;
+        self.metrics.series(family, &labels).set(i64::from(count));
+    }
+
+    /// An endpoint was taken out because of its answers.
+    pub fn ejected(&self, reason: &str) {
+        let labels = [("upstream", &*self.upstream), ("reason", reason)];
+        let family = &self.metrics.endpoint_ejections;
+        self.metrics.series(family, &labels).inc();
+    }
+
     /// From now on only these endpoints of it have series.
     pub fn keep_only(&self, endpoints: &[Arc<Endpoint>]) {
         let labels = endpoints.iter().map(|endpoint| endpoint.label.clone());

@@ -65,6 +65,8 @@ impl Metrics {
         prune(&self.upstream_in_flight, &present);
         prune(&self.upstream_refreshes, &present);
         prune(&self.endpoint_healthy, &present);
+        prune(&self.endpoint_in_flight, &present);
+        prune(&self.endpoint_ejections, &present);
         prune(&self.filter_runs, &present);
         prune(&self.filter_refusals, &present);
         prune(&self.filter_answers, &present);
@@ -86,6 +88,7 @@ impl Metrics {
         if let Some(known) = present.upstreams.get_mut(upstream) {
             *known = endpoints;
             prune(&self.endpoint_healthy, &present);
+            prune(&self.endpoint_in_flight, &present);
         }
     }
 

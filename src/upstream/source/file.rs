@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use wiregate_sdk::value::{At, Place, Problem, ShortOrFull, decode, read};
 
-use super::{Listed, MOST_ENDPOINTS, MOST_WEIGHT};
+use super::{Listed, MOST_ENDPOINTS, MOST_WEIGHT, Rank};
 use crate::config::model::upstream::FileEndpoint;
 use crate::config::read_regular;
 use crate::upstream::Reach;
@@ -127,10 +127,18 @@ fn parse(name: &Arc<str>, text: &str, reach: &Reach) -> Result<Vec<Listed>, Vec<
     for entry in entries {
         let mut say = |message: String| problems.push(Problem::new(entry.place.clone(), message));
         let one = match entry.value {
-            ShortOrFull::Short(target) => Listed { target, weight: 1 },
+            ShortOrFull::Short(target) => Listed {
+                target,
+                weight: 1,
+                rank: Rank::default(),
+            },
             ShortOrFull::Full(full) => Listed {
                 target: full.address,
                 weight: full.weight.get(),
+                rank: Rank {
+                    priority: full.priority,
+                    zone: full.zone.map(|zone| zone.value.into()),
+                },
             },
         };
         if let Err(message) = one.check(reach) {
@@ -159,7 +167,7 @@ impl Listed {
     /// # Errors
     /// Why not.
     pub fn check(&self, reach: &Reach) -> Result<(), String> {
-        let Self { target, weight } = self;
+        let Self { target, weight, .. } = self;
         if *weight > MOST_WEIGHT {
             return Err(format!(
                 "expected a weight from 1 to {MOST_WEIGHT}, found {weight}"

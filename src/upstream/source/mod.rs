@@ -11,7 +11,7 @@ pub use answers::{Answer, Answers, Hosts, Question, Service};
 pub use discovery::Discovery;
 pub use dns::{Dns, Failure};
 pub use file::EndpointFile;
-pub use roster::{Listed, Roster, Source};
+pub use roster::{Listed, Rank, Roster, Source};
 
 /// Endpoints of one upstream, at most.
 pub const MOST_ENDPOINTS: usize = 500;

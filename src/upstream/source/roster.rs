@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{Answers, EndpointFile, MOST_ENDPOINTS, MOST_WEIGHT, Question, Service};
-use crate::upstream::{Address, Endpoint, HostName, Reach, States, Target};
+use crate::upstream::{Address, Endpoint, HostName, Reach, Site, States, Target};
 
 /// One source of endpoints.
 pub enum Source {
     /// What the configuration lists.
     Listed(Listed),
-    /// SRV records of this name.
-    Service(HostName),
+    /// SRV records of this name; their priorities count from this rank's.
+    Service(HostName, Rank),
     /// A file that lists them.
     File(Arc<EndpointFile>),
 }
@@ -23,6 +23,17 @@ pub struct Listed {
     pub target: Target,
     /// Its share of the requests, against the others'.
     pub weight: u32,
+    /// Which others it comes before.
+    pub rank: Rank,
+}
+
+/// What decides whether an endpoint comes before others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rank {
+    /// Its group; the lowest comes first.
+    pub priority: u8,
+    /// Where it is.
+    pub zone: Option<Arc<str>>,
 }
 
 /// An endpoint that was found.
@@ -32,6 +43,7 @@ struct Found {
     weight: u32,
     /// The name that led to it.
     name: Option<HostName>,
+    rank: Rank,
 }
 
 /// The sources of an upstream, with all that its endpoints are made from.
@@ -40,6 +52,8 @@ pub struct Roster {
     pub sources: Vec<Source>,
     /// How the endpoints are reached.
     pub reach: Reach,
+    /// The zone that the gateway is in.
+    pub here: Option<Arc<str>>,
     /// The states that the endpoints had.
     pub states: Arc<States>,
     /// What DNS has said.
@@ -51,7 +65,7 @@ impl Roster {
     pub fn files(&self) -> impl Iterator<Item = &Arc<EndpointFile>> {
         self.sources.iter().filter_map(|source| match source {
             Source::File(file) => Some(file),
-            Source::Listed(_) | Source::Service(_) => None,
+            Source::Listed(_) | Source::Service(..) => None,
         })
     }
 
@@ -74,7 +88,7 @@ impl Roster {
             match source {
                 Source::Listed(listed) => host(listed),
                 Source::File(file) => file.listed().iter().for_each(&mut host),
-                Source::Service(name) => services.push(name.clone()),
+                Source::Service(name, _) => services.push(name.clone()),
             }
         }
         for name in services {
@@ -95,9 +109,12 @@ impl Roster {
         let beyond = found.len().saturating_sub(MOST_ENDPOINTS);
         found.truncate(MOST_ENDPOINTS);
         let endpoint = |found: Found| {
+            let site = self.site(found.rank);
             let same = |one: &&&Arc<Endpoint>| {
                 let name = self.reach.server_name(&found.address, found.name.as_ref());
-                one.weight == found.weight && name.is_ok_and(|name| name == one.peer.sni)
+                one.weight == found.weight
+                    && one.site == site
+                    && name.is_ok_and(|name| name == one.peer.sni)
             };
             if let Some(one) = present.get(&found.address).filter(same) {
                 return Some(Arc::clone(one));
@@ -105,14 +122,18 @@ impl Roster {
             // What is listed was checked, and a name makes no difference to that.
             let peer = self.reach.peer(&found.address, found.name.as_ref()).ok()?;
             let state = self.states.of(&found.address);
-            Some(Arc::new(Endpoint::new(
-                found.address,
-                found.weight,
-                peer,
-                state,
-            )))
+            let endpoint = Endpoint::new(found.address, found.weight, peer, state);
+            Some(Arc::new(endpoint.placed(site)))
         };
         (found.into_iter().filter_map(endpoint).collect(), beyond)
+    }
+
+    fn site(&self, rank: Rank) -> Site {
+        Site {
+            priority: rank.priority,
+            near: rank.zone.is_some() && rank.zone == self.here,
+            zone: rank.zone,
+        }
     }
 
     /// Each address once: the first one that leads there counts.
@@ -126,7 +147,7 @@ impl Roster {
                         self.resolve(listed, &mut all);
                     }
                 }
-                Source::Service(name) => self.offers(name, &mut all),
+                Source::Service(name, rank) => self.offers(name, rank, &mut all),
             }
         }
         let mut seen = HashSet::new();
@@ -135,12 +156,13 @@ impl Roster {
     }
 
     fn resolve(&self, listed: &Listed, all: &mut Vec<Found>) {
-        let weight = listed.weight;
+        let (weight, rank) = (listed.weight, &listed.rank);
         match &listed.target {
             Target::Address(address) => all.push(Found {
                 address: address.clone(),
                 weight,
                 name: None,
+                rank: rank.clone(),
             }),
             Target::Name(host, port) => {
                 let hosts = self.answers.hosts(host);
@@ -149,22 +171,26 @@ impl Roster {
                         address: address.into(),
                         weight,
                         name: Some(host.clone()),
+                        rank: rank.clone(),
                     })
                 }));
             }
         }
     }
 
-    /// The hosts of the best priority that has an address.
-    fn offers(&self, name: &HostName, all: &mut Vec<Found>) {
+    /// The hosts of all records. Their priorities become those that follow `base`.
+    fn offers(&self, name: &HostName, base: &Rank, all: &mut Vec<Found>) {
         let records = self.answers.services(name);
         let records = records.map_or_else(Vec::new, |records| records.found);
         let mut priorities: BTreeMap<u16, Vec<Service>> = BTreeMap::new();
         for record in records {
             priorities.entry(record.priority).or_default().push(record);
         }
-        for records in priorities.into_values() {
-            let before = all.len();
+        for (records, step) in priorities.into_values().zip(0u8..) {
+            let rank = Rank {
+                priority: base.priority.saturating_add(step),
+                zone: base.zone.clone(),
+            };
             let heaviest = records.iter().map(|record| record.weight).max();
             for record in records {
                 let hosts = self.answers.hosts(&record.host);
@@ -174,11 +200,9 @@ impl Roster {
                         address: address.into(),
                         weight,
                         name: Some(name.clone()),
+                        rank: rank.clone(),
                     })
                 }));
-            }
-            if all.len() > before {
-                return;
             }
         }
     }
@@ -212,6 +236,7 @@ mod tests {
         Roster {
             sources,
             reach: Reach::new("app", &config, None),
+            here: None,
             states: Arc::default(),
             answers: Arc::default(),
         }
@@ -219,7 +244,11 @@ mod tests {
 
     fn listed(target: &str, weight: u32) -> Source {
         let target = target.parse().unwrap();
-        Source::Listed(Listed { target, weight })
+        Source::Listed(Listed {
+            target,
+            weight,
+            rank: Rank::default(),
+        })
     }
 
     fn host(roster: &Roster, name: &str, addresses: &[&str]) {
@@ -251,7 +280,7 @@ mod tests {
     #[test]
     fn services_are_used_by_priority_and_weight() {
         let name: HostName = "_http._tcp.app".parse().unwrap();
-        let roster = roster(vec![Source::Service(name.clone())]);
+        let roster = roster(vec![Source::Service(name.clone(), Rank::default())]);
         let service = |priority, weight, port, host: &str| Service {
             priority,
             weight,
@@ -271,8 +300,16 @@ mod tests {
         assert_eq!(shown(&roster.endpoints(&[]).0), ["10.0.0.3:84*9"]);
         host(&roster, "a", &["10.0.0.1"]);
         host(&roster, "b", &["10.0.0.2"]);
-        let expected = ["10.0.0.1:81*100", "10.0.0.2:82*50", "10.0.0.2:83*1"];
-        assert_eq!(shown(&roster.endpoints(&[]).0), expected);
+        let (endpoints, _) = roster.endpoints(&[]);
+        let expected = [
+            "10.0.0.1:81*100",
+            "10.0.0.2:82*50",
+            "10.0.0.2:83*1",
+            "10.0.0.3:84*9",
+        ];
+        assert_eq!(shown(&endpoints), expected);
+        let priorities: Vec<u8> = endpoints.iter().map(|one| one.site.priority).collect();
+        assert_eq!(priorities, [0, 0, 0, 1]);
     }
 
     #[test]

@@ -18,11 +18,12 @@ pub struct EndpointOptions {
     /// An address and port, a name and port, or `unix:` and the path of a socket.
     #[serde(default)]
     pub address: Option<Target>,
-    /// The name of SRV records (RFC 2782), such as `_http._tcp.app.internal`. Ports and weights
-    /// come from the records. Only those of the best priority whose names resolve are used.
+    /// The name of SRV records (RFC 2782), such as `_http._tcp.app.internal`. Ports, weights
+    /// and priorities come from the records.
     #[serde(default)]
     pub srv: Option<HostName>,
-    /// A file with a list of endpoints in YAML, each an address or `{ address, weight }`;
+    /// A file with a list of endpoints in YAML, each an address or
+    /// `{ address, weight, priority, zone }`;
     /// relative to this file. It is read again when it changes. One that has become bad changes
     /// nothing: the endpoints that it had stay.
     #[serde(default)]
@@ -31,6 +32,13 @@ pub struct EndpointOptions {
     /// of a name has this weight.
     #[serde(default)]
     pub weight: Option<NonZeroU32>,
+    /// The group: those of the lowest number get the requests as long as enough of them are
+    /// healthy; 0 when absent. The priorities of SRV records count from here.
+    #[serde(default)]
+    pub priority: Option<u8>,
+    /// Where they are. Endpoints in the gateway's own `zone` are preferred.
+    #[serde(default)]
+    pub zone: Option<At<String>>,
 }
 
 /// An endpoint in a file of endpoints.
@@ -45,6 +53,13 @@ pub struct WeightedEndpoint {
     /// Its share of the requests, against the others'; 1 when absent, at most 100.
     #[serde(default = "one")]
     pub weight: NonZeroU32,
+    /// Its group: those of the lowest number get the requests as long as enough of them are
+    /// healthy; 0 when absent.
+    #[serde(default)]
+    pub priority: u8,
+    /// Where it is. Endpoints in the gateway's own `zone` are preferred.
+    #[serde(default)]
+    pub zone: Option<At<String>>,
 }
 
 fn one() -> NonZeroU32 {

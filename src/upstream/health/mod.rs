@@ -1,0 +1,323 @@
+//! Active health checks, over Pingora's connections.
+
+mod grpc;
+mod probe;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora_core::connectors::TransportConnector;
+use pingora_core::connectors::http::Connector;
+use pingora_load_balancing::Backend;
+use pingora_load_balancing::health_check::HealthCheck;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::{Address, Endpoint, Upstream};
+use crate::config::model::upstream as model;
+use crate::config::model::upstream::health::Start;
+use probe::Probe;
+
+/// The connections of all checks. There is one, kept across reloads: making it reads the system's
+/// certificates.
+pub struct Connections {
+    http: Connector,
+    /// For checks that only connect.
+    transport: TransportConnector,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            http: Connector::new(None),
+            transport: TransportConnector::new(None),
+        }
+    }
+}
+
+/// How an upstream's endpoints are checked.
+pub struct Check {
+    upstream: Arc<Upstream>,
+    config: model::Health,
+    connections: Arc<Connections>,
+}
+
+impl Check {
+    /// A check of an upstream's endpoints.
+    pub fn new(
+        upstream: Arc<Upstream>,
+        config: model::Health,
+        connections: Arc<Connections>,
+    ) -> Self {
+        Self {
+            upstream,
+            config,
+            connections,
+        }
+    }
+
+    /// Checks all endpoints until dropped, each in a rhythm of its own, which goes on when others
+    /// come or go.
+    pub async fn run(self) {
+        let this = Arc::new(self);
+        let mut changes = this.upstream.changes();
+        let mut tasks = JoinSet::new(); // dropping it ends them
+        let mut watched: HashMap<Address, AbortHandle> = HashMap::new();
+        loop {
+            changes.borrow_and_update();
+            let endpoints = this.upstream.members().endpoints.clone();
+            watched.retain(|address, task| {
+                let stays = endpoints
+                    .iter()
+                    .any(|endpoint| endpoint.address == *address);
+                if !stays {
+                    task.abort();
+                }
+                stays
+            });
+            for (position, endpoint) in endpoints.iter().enumerate() {
+                watched.entry(endpoint.address.clone()).or_insert_with(|| {
+                    let delay = this.first_delay(position, endpoints.len(), endpoint);
+                    tasks.spawn(this.clone().watch(endpoint.clone(), delay))
+                });
+            }
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() { return },
+                Some(_) = tasks.join_next() => {} // one that was ended
+            }
+        }
+    }
+
+    /// When an endpoint is checked first. What an earlier version of the configuration has checked
+    /// is due when it would have been; others are spread over the interval, so that they are not
+    /// all asked at once. One that waits for its first check gets it now.
+    fn first_delay(&self, position: usize, count: usize, endpoint: &Endpoint) -> Duration {
+        let every = self.interval(endpoint);
+        if let Some(since) = endpoint.state.since_check(self.upstream.clock.instant()) {
+            return every.saturating_sub(since);
+        }
+        if self.config.start == Start::Unhealthy {
+            return Duration::ZERO;
+        }
+        let share = u32::try_from(count).unwrap_or(u32::MAX).max(1);
+        every / share * u32::try_from(position).unwrap_or(0)
+    }
+
+    /// The time to an endpoint's next check.
+    fn interval(&self, endpoint: &Endpoint) -> Duration {
+        let every = match self.config.every_unhealthy {
+            Some(every) if !endpoint.is_healthy() => every,
+            _ => self.config.every,
+        };
+        let jitter = self.config.jitter.fraction();
+        every.mul_f64(1.0 + jitter * fastrand::f64().mul_add(2.0, -1.0))
+    }
+
+    async fn watch(self: Arc<Self>, endpoint: Arc<Endpoint>, delay: Duration) {
+        let probe = self.probe(&endpoint);
+        // Pingora's interface wants to name what is checked; the probe knows it already.
+        let target = Backend::new("127.0.0.1:0").expect("a socket address");
+        tokio::time::sleep(delay).await;
+        loop {
+            let checked = tokio::time::timeout(self.config.timeout.into(), probe.check(&target));
+            let passed = matches!(checked.await, Ok(Ok(())));
+            self.settle(&endpoint, self.verdict(&probe, &endpoint, passed));
+            tokio::time::sleep(self.interval(&endpoint)).await;
+        }
+    }
+
+    /// What a check shows together with those before it; `None` where that is too little to tell.
+    fn verdict(&self, probe: &Probe, endpoint: &Endpoint, passed: bool) -> Option<bool> {
+        let now = self.upstream.clock.instant();
+        let in_a_row = endpoint.state.checked(passed, now) as usize;
+        let first = self.config.start == Start::Unhealthy && !endpoint.state.is_proven();
+        (first || in_a_row >= probe.health_threshold(passed)).then_some(passed)
+    }
+
+    /// Acts on what a check has shown; nothing where that is too little to tell yet.
+    fn settle(&self, endpoint: &Endpoint, verdict: Option<bool>) {
+        let now = self.upstream.clock.instant();
+        if let Some(healthy) = verdict
+            && endpoint.set_healthy(healthy, now)
+        {
+            let (upstream, address) = (&self.upstream.name, &endpoint.label);
+            if healthy {
+                // Why it was out before it was down matters no more.
+                endpoint.state.readmit(now);
+                tracing::info!(%upstream, %address, "endpoint is healthy");
+            } else {
+                tracing::warn!(%upstream, %address, "endpoint is unhealthy");
+            }
+        }
+        self.upstream.keep_up();
+    }
+
+    fn probe(&self, endpoint: &Endpoint) -> Probe {
+        Probe::new(&self.config, endpoint, self.connections.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::observe::metrics::{Metrics, UpstreamMetrics};
+    use crate::upstream::testing::config;
+    use crate::upstream::{Ask, Reach, State, States, Wish};
+
+    /// A check of an upstream with one endpoint, as a version of the configuration makes it.
+    fn check(options: &str, state: &Arc<State>) -> Check {
+        let config = config(&format!("health: {{ http: / {options} }}"));
+        let address: Address = "127.0.0.1:1".parse().unwrap();
+        let peer = Reach::new("app", &config, None)
+            .peer(&address, None)
+            .unwrap();
+        let endpoint = Endpoint::new(address, 1, peer, state.clone());
+        let metrics = UpstreamMetrics::new(Metrics::new(), "app".into());
+        let upstream = Upstream::new("app".into(), &config, vec![Arc::new(endpoint)], metrics);
+        let health = config.health.unwrap();
+        Check::new(Arc::new(upstream), health, Arc::default())
+    }
+
+    fn chooses(check: &Check) -> bool {
+        let (wish, now) = (Wish::default(), check.upstream.clock.instant());
+        check.upstream.choose(&Ask::new(&[], &wish, now)).is_some()
+    }
+
+    #[test]
+    fn a_retired_check_that_ends_late_strands_nobody() {
+        let state = Arc::default();
+        let (retired, live) = (check("", &state), check("", &state));
+        live.upstream.refresh();
+        let settle =
+            |check: &Check, verdict| check.settle(&check.upstream.members().endpoints[0], verdict);
+
+        settle(&retired, Some(false));
+        settle(&live, Some(false)); // no news for the state, but for this rotation
+        assert!(!chooses(&live));
+        settle(&retired, Some(true));
+        settle(&live, None); // one check is too little to tell, but enough to look
+        assert!(chooses(&live));
+    }
+
+    /// A listener, and how often it was connected to so far.
+    async fn counting() -> (Address, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = Address::Inet(listener.local_addr().unwrap());
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = count.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::Relaxed);
+                drop(stream);
+            }
+        });
+        (address, count)
+    }
+
+    async fn until(what: &str, so: impl Fn() -> bool) {
+        let waiting = async {
+            while !so() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let patience = Duration::from_secs(20);
+        tokio::time::timeout(patience, waiting).await.expect(what);
+    }
+
+    #[tokio::test]
+    async fn endpoints_are_checked_from_when_they_come_until_they_leave() {
+        let config = config("health: { tcp: true, every: 20ms }");
+        let reach = Reach::new("app", &config, None);
+        let ((a, asked_a), (b, asked_b)) = (counting().await, counting().await);
+        let endpoint = |address: &Address| {
+            let peer = reach.peer(address, None).unwrap();
+            Arc::new(Endpoint::new(address.clone(), 1, peer, Arc::default()))
+        };
+        let (a, b) = (endpoint(&a), endpoint(&b));
+        let metrics = UpstreamMetrics::new(Metrics::new(), "app".into());
+        let upstream = Arc::new(Upstream::new(
+            "app".into(),
+            &config,
+            vec![a.clone()],
+            metrics,
+        ));
+        let check = Check::new(upstream.clone(), config.health.unwrap(), Arc::default());
+        let checking = tokio::spawn(check.run());
+        let count = |of: &AtomicUsize| of.load(Ordering::Relaxed);
+        until("the first one is checked", || count(&asked_a) > 2).await;
+        assert_eq!(count(&asked_b), 0);
+
+        upstream.replace(vec![a, b.clone()]);
+        let before = count(&asked_a);
+        until("both are checked", || {
+            count(&asked_b) > 2 && count(&asked_a) > before + 2
+        })
+        .await;
+
+        upstream.replace(vec![b]);
+        let before = count(&asked_b);
+        until("it has noticed", || count(&asked_b) > before + 5).await;
+        let (left, stays) = (count(&asked_a), count(&asked_b));
+        until("the other one is checked", || count(&asked_b) > stays + 5).await;
+        assert!(count(&asked_a) <= left + 1, "one may have been under way");
+        checking.abort();
+    }
+
+    /// Checks that come out like this, each by another version of the configuration.
+    fn checks(options: &str, state: &Arc<State>, outcomes: &[bool]) -> Vec<bool> {
+        let each = outcomes.iter().map(|&passed| {
+            let check = check(options, state);
+            let endpoint = check.upstream.members().endpoints[0].clone();
+            let verdict = check.verdict(&check.probe(&endpoint), &endpoint, passed);
+            check.settle(&endpoint, verdict);
+            chooses(&check)
+        });
+        each.collect()
+    }
+
+    #[test]
+    fn rows_of_checks_go_on_over_reloads() {
+        let states = States::default();
+        let state = states.of(&"127.0.0.1:1".parse().unwrap());
+        let outcomes = [false, false, true, true, false, true, false, false];
+        let seen = checks("", &state, &outcomes);
+        assert_eq!(seen, [true, false, false, true, true, true, true, false]);
+    }
+
+    #[test]
+    fn one_check_proves_an_endpoint_that_nothing_is_known_of() {
+        let options = ", start: unhealthy";
+        for (outcomes, expected) in [
+            (&[true, false, false][..], &[true, true, false][..]),
+            (&[false, true, true], &[false, false, true]),
+        ] {
+            let states = States::new(false);
+            let state = states.of(&"127.0.0.1:1".parse().unwrap());
+            assert!(!chooses(&check(options, &state)));
+            assert_eq!(checks(options, &state, outcomes), expected);
+        }
+    }
+
+    #[test]
+    fn rhythms_are_spread_jittered_and_kept() {
+        let state: Arc<State> = Arc::default();
+        let check = check(", every: 10s, every_unhealthy: 1s, jitter: 10%", &state);
+        let endpoint = check.upstream.members().endpoints[0].clone();
+        let seconds = |delay: Duration| delay.as_secs_f64();
+        for _ in 0..100 {
+            let second_of_two = seconds(check.first_delay(1, 2, &endpoint));
+            assert!((4.5..=5.5).contains(&second_of_two), "{second_of_two}");
+            let every = seconds(check.interval(&endpoint));
+            assert!((9.0..=11.0).contains(&every), "{every}");
+        }
+        endpoint.state.checked(true, check.upstream.clock.instant());
+        let kept = seconds(check.first_delay(1, 2, &endpoint));
+        assert!((8.0..=11.0).contains(&kept), "{kept}");
+        endpoint.set_healthy(false, check.upstream.clock.instant());
+        assert!(seconds(check.interval(&endpoint)) < 1.2);
+    }
+}

@@ -1,0 +1,306 @@
+//! What is known of an endpoint, whatever the version of the configuration.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use super::Address;
+use super::latency::Latency;
+
+/// What is known of an endpoint; it outlives a reload, and a change of the weight. All workers
+/// write to it, none waits.
+#[derive(Debug)]
+pub struct State {
+    /// The moment that its times are counted from.
+    born: Instant,
+    healthy: AtomicBool,
+    /// Whether a check has decided about its health.
+    proven: AtomicBool,
+    /// Checks in a row that passed, or, below zero, that failed.
+    streak: AtomicI32,
+    /// When it was last checked, in milliseconds; 0 for never.
+    checked: AtomicU64,
+    in_flight: AtomicU32,
+    latency: Latency,
+    /// Until when it is out because of its answers, in milliseconds; 0 where it is not.
+    ejected_until: AtomicU64,
+    /// How often it was out lately.
+    ejections: AtomicU32,
+    /// When it became healthy, in milliseconds.
+    risen: AtomicU64,
+    errors_in_a_row: AtomicU32,
+    answers: AtomicU32,
+    errors: AtomicU32,
+    /// All times to an answer in the present interval, in microseconds.
+    waited: AtomicU64,
+}
+
+/// What happened in an interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Window {
+    /// How many attempts came to an end.
+    pub(super) answers: u32,
+    /// How many of them were errors.
+    pub(super) errors: u32,
+    /// All their times to an answer.
+    pub(super) waited: Duration,
+}
+
+impl Default for State {
+    /// Healthy until a check says otherwise.
+    fn default() -> Self {
+        Self::new(true)
+    }
+}
+
+impl State {
+    fn new(healthy: bool) -> Self {
+        Self {
+            born: Instant::now(),
+            healthy: AtomicBool::new(healthy),
+            proven: AtomicBool::default(),
+            streak: AtomicI32::default(),
+            checked: AtomicU64::default(),
+            in_flight: AtomicU32::default(),
+            latency: Latency::default(),
+            ejected_until: AtomicU64::default(),
+            ejections: AtomicU32::default(),
+            risen: AtomicU64::default(),
+            errors_in_a_row: AtomicU32::default(),
+            answers: AtomicU32::default(),
+            errors: AtomicU32::default(),
+            waited: AtomicU64::default(),
+        }
+    }
+
+    /// A moment in milliseconds since this state began, at least 1.
+    fn ms(&self, moment: Instant) -> u64 {
+        let since = moment.saturating_duration_since(self.born).as_millis();
+        u64::try_from(since).unwrap_or(u64::MAX).max(1)
+    }
+
+    pub(super) fn is_healthy(&self) -> bool {
+        self.healthy.load(Ordering::Relaxed)
+    }
+
+    /// Says whether requests may go there; returns whether that is news.
+    pub(super) fn set_healthy(&self, healthy: bool, now: Instant) -> bool {
+        self.proven.store(true, Ordering::Relaxed);
+        let news = self.healthy.swap(healthy, Ordering::Relaxed) != healthy;
+        if news && healthy {
+            self.risen.store(self.ms(now), Ordering::Relaxed);
+        }
+        news
+    }
+
+    /// Whether a check has decided about its health.
+    pub(super) fn is_proven(&self) -> bool {
+        self.proven.load(Ordering::Relaxed)
+    }
+
+    /// Counts a check. Returns how many in a row came out like this one, this one included.
+    pub(super) fn checked(&self, passed: bool, now: Instant) -> u32 {
+        self.checked.store(self.ms(now), Ordering::Relaxed);
+        let before = self.streak.load(Ordering::Relaxed);
+        let streak = match passed {
+            true => before.max(0).saturating_add(1),
+            false => before.min(0).saturating_sub(1),
+        };
+        self.streak.store(streak, Ordering::Relaxed);
+        streak.unsigned_abs()
+    }
+
+    /// How long ago it was last checked.
+    pub(super) fn since_check(&self, now: Instant) -> Option<Duration> {
+        match self.checked.load(Ordering::Relaxed) {
+            0 => None,
+            checked => Some(Duration::from_millis(self.ms(now).saturating_sub(checked))),
+        }
+    }
+
+    pub(super) fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn begin(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn end(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn observe(&self, now: Instant, waited: Duration) {
+        self.latency.observe(self.ms(now) as u32, waited);
+    }
+
+    /// The average time to an answer, in seconds.
+    pub(super) fn latency(&self, now: Instant) -> Option<f32> {
+        self.latency.at(self.ms(now) as u32)
+    }
+
+    /// Counts an attempt for the present interval; returns how many errors there are in a row.
+    pub(super) fn count(&self, error: bool, waited: Duration) -> u32 {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        let waited = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+        self.waited.fetch_add(waited, Ordering::Relaxed);
+        if error {
+            self.errors.fetch_add(1, Ordering::Relaxed);
+            return self
+                .errors_in_a_row
+                .fetch_add(1, Ordering::Relaxed)
+                .saturating_add(1);
+        }
+        if self.errors_in_a_row.load(Ordering::Relaxed) != 0 {
+            self.errors_in_a_row.store(0, Ordering::Relaxed);
+        }
+        0
+    }
+
+    pub(super) fn errors_in_a_row(&self) -> u32 {
+        self.errors_in_a_row.load(Ordering::Relaxed)
+    }
+
+    /// What happened since this was last asked.
+    pub(super) fn take_window(&self) -> Window {
+        Window {
+            answers: self.answers.swap(0, Ordering::Relaxed),
+            errors: self.errors.swap(0, Ordering::Relaxed),
+            waited: Duration::from_micros(self.waited.swap(0, Ordering::Relaxed)),
+        }
+    }
+
+    pub(super) fn is_ejected(&self) -> bool {
+        self.ejected_until.load(Ordering::Relaxed) != 0
+    }
+
+    /// How long it is still out; `None` where it is not.
+    pub(super) fn ejected_for(&self, now: Instant) -> Option<Duration> {
+        match self.ejected_until.load(Ordering::Relaxed) {
+            0 => None,
+            until => Some(Duration::from_millis(until.saturating_sub(self.ms(now)))),
+        }
+    }
+
+    /// How often it was out lately.
+    pub(super) fn ejections(&self) -> u32 {
+        self.ejections.load(Ordering::Relaxed)
+    }
+
+    /// Takes it out: for this long, times how often that has happened. Returns the time.
+    pub(super) fn eject(&self, now: Instant, once: Duration, longest: Duration) -> Duration {
+        let times = self.ejections.load(Ordering::Relaxed).saturating_add(1);
+        self.ejections.store(times, Ordering::Relaxed);
+        let time = once.saturating_mul(times).min(longest.max(once));
+        let until = self
+            .ms(now)
+            .saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        self.ejected_until.store(until, Ordering::Relaxed);
+        self.forget_errors();
+        time
+    }
+
+    /// Lets it in again, where it was out.
+    pub(super) fn readmit(&self, now: Instant) {
+        self.ejected_until.store(0, Ordering::Relaxed);
+        self.risen.store(self.ms(now), Ordering::Relaxed);
+        self.take_window();
+        self.forget_errors();
+    }
+
+    /// An interval has passed in which it was not taken out.
+    pub(super) fn behaved(&self) {
+        let times = self.ejections.load(Ordering::Relaxed);
+        self.ejections
+            .store(times.saturating_sub(1), Ordering::Relaxed);
+    }
+
+    pub(super) fn forget_errors(&self) {
+        self.errors_in_a_row.store(0, Ordering::Relaxed);
+    }
+
+    /// For how long it has been healthy.
+    pub(super) fn up_for(&self, now: Instant) -> Duration {
+        let risen = self.risen.load(Ordering::Relaxed);
+        Duration::from_millis(self.ms(now).saturating_sub(risen))
+    }
+}
+
+/// The states of one upstream's endpoints. It is kept across reloads; the state of an endpoint
+/// that nothing holds any more is forgotten.
+pub struct States {
+    states: Mutex<HashMap<Address, Weak<State>>>,
+    /// What an endpoint is until it is checked.
+    healthy: bool,
+}
+
+impl Default for States {
+    fn default() -> Self {
+        Self::new(true)
+    }
+}
+
+impl States {
+    /// States of endpoints that are healthy, or not, until a check says otherwise.
+    pub fn new(healthy: bool) -> Self {
+        Self {
+            states: Mutex::default(),
+            healthy,
+        }
+    }
+
+    /// The state of this endpoint, or a fresh one.
+    pub fn of(&self, address: &Address) -> Arc<State> {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(state) = states.get(address).and_then(Weak::upgrade) {
+            return state;
+        }
+        states.retain(|_, state| state.strong_count() > 0);
+        let state = Arc::new(State::new(self.healthy));
+        states.insert(address.clone(), Arc::downgrade(&state));
+        state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_out_grow_with_each_ejection_up_to_a_bound() {
+        let (state, now) = (State::default(), Instant::now());
+        let (once, longest) = (Duration::from_secs(30), Duration::from_secs(80));
+        let times: Vec<u64> = (0..4)
+            .map(|_| state.eject(now, once, longest).as_secs())
+            .collect();
+        assert_eq!(times, [30, 60, 80, 80]);
+        state.readmit(now);
+        assert!(!state.is_ejected());
+        (0..3).for_each(|_| state.behaved());
+        assert_eq!(state.eject(now, once, longest).as_secs(), 60);
+    }
+
+    #[test]
+    fn an_answer_ends_a_row_of_errors() {
+        let (state, time) = (State::default(), Duration::from_millis(2));
+        assert_eq!((state.count(true, time), state.count(true, time)), (1, 2));
+        assert_eq!((state.count(false, time), state.count(true, time)), (0, 1));
+        let window = Window {
+            answers: 4,
+            errors: 3,
+            waited: 4 * time,
+        };
+        assert_eq!(state.take_window(), window);
+        assert_eq!(state.take_window(), Window::default());
+    }
+
+    #[test]
+    fn checks_are_counted_in_rows() {
+        let (state, now) = (State::default(), Instant::now());
+        assert_eq!(state.since_check(now), None);
+        let rows = [true, true, false, false, false, true].map(|passed| state.checked(passed, now));
+        assert_eq!(rows, [1, 2, 1, 2, 3, 1]);
+        assert_eq!(state.since_check(now), Some(Duration::ZERO));
+    }
+}
