@@ -3,7 +3,9 @@
 //! This is the one way in: `check`, the start, a reload and the admin API all come through here.
 
 mod chain;
+mod resilience;
 mod snapshot;
+mod target;
 mod told;
 mod upstream;
 
@@ -15,14 +17,15 @@ use wiregate_sdk::build::{Kept, Task};
 use wiregate_sdk::value::{Node, Place, Problem, Value, decode_partly};
 use wiregate_sdk::{Chain, Clock, Registry};
 
-use crate::config::model::{AccessLog, Config, Limits, Listener, Route as RouteConfig};
+use crate::config::model::upstream::Timeouts;
+use crate::config::model::{AccessLog, Config, Forwarded, Limits, Listener, Route as RouteConfig};
 use crate::observe::metrics::{LinkMetrics, Metrics, RouteMetrics};
 use crate::router::{RouteSpec, Router};
 use crate::upstream::Upstream;
 
 use told::Told;
 
-pub use snapshot::{Listening, Route, Settings, Snapshot, UNROUTED};
+pub use snapshot::{Goal, Listening, Route, Settings, Snapshot, UNROUTED};
 
 /// What a compilation needs besides the configuration.
 pub struct Context<'a> {
@@ -78,7 +81,14 @@ fn assemble(
 
     let kept = cx.old.map_or_else(Kept::default, |old| old.kept.next());
     let mut tasks = Vec::new();
-    let upstreams = upstream::build(&config.upstreams, cx.metrics, &kept, &mut tasks, problems);
+    let upstreams = upstream::build(
+        &config.upstreams,
+        &config.timeouts,
+        cx.metrics,
+        &kept,
+        &mut tasks,
+        problems,
+    );
     let mut chains = chain::Builder::new(&config, cx, &kept, &mut tasks, told, problems);
     let global = chains.global(&config.all_routes.filters);
     let mut routes = Vec::with_capacity(config.routes.len());
@@ -88,9 +98,12 @@ fn assemble(
         let mut chain = Chain::default();
         chain.links.extend(global.iter().cloned());
         chains.extend(&mut chain, &route);
-        let upstream = chains.upstream_of(&route, &place, &chain, &upstreams);
+        let goal = chains.goal_of(&route, &place, &chain, &upstreams);
         let name: Arc<str> = route.name.value.as_str().into();
-        routes.push(finish_route(&name, chain, upstream, cx.metrics, &place));
+        let timeouts = route.timeouts.as_deref().copied().unwrap_or_default();
+        let mut built = finish_route(&name, chain, cx.metrics, &place);
+        (built.goal, built.timeouts) = (goal, timeouts);
+        routes.push(built);
         // Without all that it says, a route could seem to clash with others.
         if !told.covers(&place) {
             specs.push(spec(name, place, route));
@@ -105,6 +118,7 @@ fn assemble(
                 workers: config.workers,
                 admin: config.admin.map(|admin| admin.bind.value),
                 access_log: config.access_log,
+                forwarded: config.forwarded,
                 limits: config.limits,
             },
             listening(config.listeners),
@@ -196,7 +210,6 @@ fn check_listeners(
 fn finish_route(
     name: &Arc<str>,
     chain: Chain,
-    upstream: Option<Arc<Upstream>>,
     metrics: &Arc<Metrics>,
     place: &Place,
 ) -> Route {
@@ -209,7 +222,8 @@ fn finish_route(
         metrics: RouteMetrics::new(metrics.clone(), name.clone()),
         link_metrics: links,
         chain,
-        upstream,
+        goal: None,
+        timeouts: Timeouts::default(),
     }
 }
 

@@ -8,10 +8,10 @@ use pingora_http::RequestHeader;
 use wiregate_sdk::build::Kept;
 use wiregate_sdk::value::{At, Place, Problem};
 
-use super::{Tasks, Upstreams};
+use super::{Tasks, Upstreams, resilience};
 use crate::config::model::upstream as model;
 use crate::observe::metrics::{Metrics, UpstreamMetrics};
-use crate::upstream::{Address, Check, Connections, Endpoint, Reach, States, Upstream};
+use crate::upstream::{Address, Check, Connections, Endpoint, Reach, States, Upstream, Vitals};
 
 const MOST_ENDPOINTS: usize = 500;
 const MOST_WEIGHT: u32 = 100;
@@ -19,18 +19,31 @@ const MOST_WEIGHT: u32 = 100;
 /// Builds all upstreams, with the health that their endpoints had before.
 pub(super) fn build(
     configs: &IndexMap<String, At<model::Upstream>>,
+    timeouts: &model::Timeouts,
     metrics: &Arc<Metrics>,
     kept: &Kept,
     tasks: &mut Tasks,
     problems: &mut Vec<Problem>,
 ) -> Upstreams {
     let mut upstreams = HashMap::new();
+    resilience::check_fallbacks(configs, problems);
     for (name, config) in configs {
         check(name, config, problems);
+        resilience::check(config, problems);
         let name: Arc<str> = name.as_str().into();
         let endpoints = endpoints(&name, config, kept, problems);
         let metrics = UpstreamMetrics::new(metrics.clone(), name.clone());
-        let upstream = Arc::new(Upstream::new(name.clone(), config, endpoints, metrics));
+        let vitals = kept.get_or_insert(format!("vitals\u{0}{name}"), Vitals::default);
+        let times = config.timeouts.as_deref().copied().unwrap_or_default();
+        let upstream = Upstream::new(
+            name.clone(),
+            config,
+            times.or(*timeouts),
+            endpoints,
+            metrics,
+            &vitals,
+        );
+        let upstream = Arc::new(upstream);
         if let Some(health) = &config.health {
             let connections = kept.get_or_insert("health".to_owned(), Connections::default);
             let check = Check::new(upstream.clone(), health.clone(), connections);

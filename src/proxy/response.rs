@@ -8,7 +8,7 @@ use wiregate_sdk::views::Claim;
 use wiregate_sdk::{Chain, Origin, Response};
 
 use super::context::{Context, Traffic};
-use super::{heads, replay};
+use super::{forwarded, heads, replay};
 use crate::compile::Route;
 use crate::observe::access_log::{Entry, Target};
 
@@ -29,11 +29,11 @@ impl Context {
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
-        self.answered(status);
         self.end.origin = Origin::Upstream;
         if status != StatusCode::SWITCHING_PROTOCOLS {
             heads::lighten_response(head);
         }
+        forwarded::name_ourselves(head)?;
         if let Some(position) = self.route
             && !self.slots.is_empty()
         {

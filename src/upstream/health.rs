@@ -131,6 +131,7 @@ impl Check {
             (self.config.every.into(), self.config.timeout.into());
         let options = &mut peer.options;
         options.connection_timeout = Some(timeout);
+        options.total_connection_timeout = Some(timeout);
         options.read_timeout = Some(timeout);
         options.write_timeout = Some(timeout);
         // Longer than until the next check. Without it a connection would outlive its check for
@@ -190,7 +191,7 @@ impl HealthCheck for Probe {
 mod tests {
     use super::*;
     use crate::observe::metrics::{Metrics, UpstreamMetrics};
-    use crate::upstream::{Ask, Reach, State};
+    use crate::upstream::{Ask, Reach, State, Vitals};
     use wiregate_sdk::value::{decode, read};
 
     /// A check of an upstream with one endpoint, as a version of the configuration makes it.
@@ -202,7 +203,14 @@ mod tests {
         let peer = Reach::new(&config).peer(&address).unwrap();
         let endpoint = Endpoint::new(address, 1, peer, state.clone());
         let metrics = UpstreamMetrics::new(Metrics::new(), "app".into());
-        let upstream = Upstream::new("app".into(), &config, vec![Arc::new(endpoint)], metrics);
+        let upstream = Upstream::new(
+            "app".into(),
+            &config,
+            Default::default(),
+            vec![Arc::new(endpoint)],
+            metrics,
+            &Vitals::default(),
+        );
         let health = config.health.unwrap();
         Check::new(Arc::new(upstream), health, Arc::default())
     }

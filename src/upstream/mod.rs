@@ -1,24 +1,35 @@
 //! Endpoints: which one a request goes to, and how it is reached.
 
 mod address;
+mod breaker;
+mod cause;
 mod endpoint;
 mod health;
 mod members;
+mod queue;
 mod reach;
+mod retry;
 mod rotation;
+mod split;
+mod timeouts;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
 pub use address::Address;
+pub use breaker::{Breaker, Leave, Memory, Turn};
+pub use cause::Cause;
 pub use endpoint::{Chosen, Endpoint, State, States};
 pub use health::{Check, Connections};
 pub use members::Members;
+pub use queue::{Line, NoPlace, Place, Queue};
 pub use reach::Reach;
+pub use retry::{Budget, Ended, Live, Retry, Retrying};
 pub use rotation::Rotation;
+pub use split::Split;
+pub use timeouts::Timeouts;
 
 use crate::config::model::upstream as model;
 use crate::observe::metrics::UpstreamMetrics;
@@ -27,10 +38,17 @@ use crate::observe::metrics::UpstreamMetrics;
 pub struct Upstream {
     /// Its name.
     pub name: Arc<str>,
-    /// How many times a request is tried in all.
-    pub attempts: u32,
-    /// From the request head to the end of the response.
-    pub total: Option<Duration>,
+    /// How long each step may take.
+    pub timeouts: Timeouts,
+    /// What is tried again.
+    pub retry: Retry,
+    /// The requests under way, and the retries among them.
+    pub budget: Arc<Budget>,
+    /// When there are no requests for a while.
+    pub breaker: Option<Breaker>,
+    /// The name of the upstream that takes what this one cannot.
+    pub fallback: Option<Arc<str>>,
+    queue: Option<Queue>,
     /// What is counted about it.
     pub metrics: UpstreamMetrics,
     members: ArcSwap<Members>,
@@ -38,6 +56,14 @@ pub struct Upstream {
     changed: watch::Sender<()>,
     /// Held while `members` is replaced; never by a request.
     changing: Mutex<()>,
+}
+
+/// What an upstream remembers across reloads, beside the state of its endpoints.
+#[derive(Debug, Default)]
+pub struct Vitals {
+    budget: Arc<Budget>,
+    breaker: Arc<Memory>,
+    line: Arc<Line>,
 }
 
 /// What an endpoint is chosen for.
@@ -48,17 +74,26 @@ pub struct Ask<'a> {
 }
 
 impl Upstream {
-    /// Puts an upstream together from its configuration and its first endpoints.
+    /// Puts an upstream together from its configuration, the time-outs that hold for it, and its
+    /// first endpoints.
     pub fn new(
         name: Arc<str>,
         config: &model::Upstream,
+        timeouts: model::Timeouts,
         endpoints: Vec<Arc<Endpoint>>,
         metrics: UpstreamMetrics,
+        vitals: &Vitals,
     ) -> Self {
+        let breaker = config.breaker.as_ref();
+        let queue = config.in_flight.as_ref();
         Self {
             name,
-            attempts: config.retry.attempts.get(),
-            total: config.timeouts.total.map(Into::into),
+            timeouts: Timeouts::new(timeouts),
+            retry: Retry::new(&config.retry),
+            budget: vitals.budget.clone(),
+            breaker: breaker.map(|config| Breaker::new(config, vitals.breaker.clone())),
+            fallback: config.fallback.as_ref().map(|name| name.as_str().into()),
+            queue: queue.map(|config| Queue::new(config, vitals.line.clone())),
             metrics,
             members: ArcSwap::from_pointee(Members::new(endpoints.into())),
             changed: watch::Sender::default(),
@@ -112,6 +147,9 @@ impl Upstream {
     }
 
     fn show(&self) {
+        if let Some(breaker) = &self.breaker {
+            self.metrics.circuit_open(breaker.is_open());
+        }
         for endpoint in self.members().endpoints.iter() {
             self.metrics.healthy(&endpoint.label, endpoint.is_healthy());
         }

@@ -1,4 +1,4 @@
-//! How the endpoints of an upstream are reached: protocol and time-outs.
+//! How the endpoints of an upstream are reached: protocol, and what holds for each connection.
 
 use pingora_core::protocols::ALPN;
 use pingora_core::upstreams::peer::{HttpPeer, PeerOptions};
@@ -13,15 +13,11 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// As the configuration says. Every time-out is set: Pingora's defaults are none at all.
+    /// As the configuration says. The other time-outs are set for each attempt: Pingora's defaults
+    /// are none at all.
     pub fn new(config: &model::Upstream) -> Self {
-        let timeouts = &config.timeouts;
         let mut options = PeerOptions::new();
-        options.connection_timeout = Some(timeouts.connect.into());
-        options.total_connection_timeout = Some(timeouts.connect.into());
-        options.read_timeout = Some(timeouts.read.into());
-        options.write_timeout = Some(timeouts.write.into());
-        options.idle_timeout = Some(timeouts.idle.into());
+        options.idle_timeout = Some(config.keep_idle.into());
         if config.protocol == model::Protocol::H2c {
             options.alpn = ALPN::H2;
             options.set_http_version(2, 2);
