@@ -207,12 +207,7 @@ fn check_listeners(
     }
 }
 
-fn finish_route(
-    name: &Arc<str>,
-    chain: Chain,
-    metrics: &Arc<Metrics>,
-    place: &Place,
-) -> Route {
+fn finish_route(name: &Arc<str>, chain: Chain, metrics: &Arc<Metrics>, place: &Place) -> Route {
     let links = (chain.links.iter())
         .map(|link| LinkMetrics::new(metrics.clone(), name.clone(), &link.label))
         .collect();

@@ -18,7 +18,10 @@ pub(super) fn check(config: &model::Upstream, problems: &mut Vec<Problem>) {
     }
     let attempts = &config.retry.attempts;
     if attempts.get() > MOST_ATTEMPTS {
-        let message = format!("expected 1 to {MOST_ATTEMPTS} attempts, found {}", attempts.value);
+        let message = format!(
+            "expected 1 to {MOST_ATTEMPTS} attempts, found {}",
+            attempts.value
+        );
         problems.push(Problem::new(attempts.place.clone(), message));
     }
     if let Some(breaker) = &config.breaker
@@ -41,7 +44,10 @@ fn check_in_flight(config: &At<model::InFlight>, problems: &mut Vec<Problem>) {
         say(message, "write `most`, `per_endpoint`, or both");
     }
     if config.queue > MOST_WAITING {
-        let message = format!("expected a queue of at most {MOST_WAITING}, found {}", config.queue);
+        let message = format!(
+            "expected a queue of at most {MOST_WAITING}, found {}",
+            config.queue
+        );
         say(message, "requests that wait cost memory");
     }
 }
@@ -106,7 +112,13 @@ pub(super) fn check_fallbacks(
 }
 
 fn leads_back(start: &str, configs: &IndexMap<String, At<model::Upstream>>) -> bool {
-    let next = |name: &str| configs.get(name)?.fallback.as_ref().map(|name| name.as_str());
+    let next = |name: &str| {
+        configs
+            .get(name)?
+            .fallback
+            .as_ref()
+            .map(|name| name.as_str())
+    };
     let mut at = next(start);
     for _ in 0..configs.len() {
         match at {

@@ -88,7 +88,8 @@ impl Search<'_> {
         let values = &config.values;
         if values.is_empty() {
             let message = "`by_header` names no values".to_owned();
-            self.problems.push(Problem::new(values.place.clone(), message));
+            self.problems
+                .push(Problem::new(values.place.clone(), message));
         }
         let mut found = HashMap::new();
         for (value, name) in &values.value {

@@ -111,10 +111,10 @@ impl Context {
         let watched = session.is_body_done();
         let wait = async {
             match self.time_left()? {
-                Some(left) => tokio::time::timeout(left, wait).await.ok().map_or_else(
-                    || Err(self.out_of_time()),
-                    Ok,
-                ),
+                Some(left) => tokio::time::timeout(left, wait)
+                    .await
+                    .ok()
+                    .map_or_else(|| Err(self.out_of_time()), Ok),
                 None => Ok(wait.await),
             }
         };
@@ -243,7 +243,11 @@ impl Context {
     }
 
     /// No connection: nothing was sent.
-    pub(super) fn end_unconnected(&mut self, session: &Session, mut error: Box<Error>) -> Box<Error> {
+    pub(super) fn end_unconnected(
+        &mut self,
+        session: &Session,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
         error.as_up();
         self.failed(&error);
         let again = self.tries_again(session, Ended::Unsent) || self.fall_back();

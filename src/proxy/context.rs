@@ -14,10 +14,10 @@ use wiregate_sdk::views::Claim;
 use wiregate_sdk::{Client, Exchange, Origin, Outcome, Reply};
 
 use super::connection::{self, Peer};
+use super::first_byte::FirstByte;
 use super::replay::Slot;
 use super::{Shared, budget::Share};
 use crate::compile::{Route, Snapshot};
-use super::first_byte::FirstByte;
 use crate::upstream::{Endpoint, Leave, Live, Place, Retrying, Timeouts, Upstream};
 
 /// One exchange, from its first hook to its last.

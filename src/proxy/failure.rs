@@ -57,7 +57,10 @@ pub(super) fn upstream(error: &Error, begun: bool) -> Cause {
         E::InvalidHTTPHeader if too_large(error) => Cause::ResponseHeadSize,
         E::Custom(UNASKED_UPGRADE) => Cause::UpgradeFailed,
         // Pingora has nothing but connecting behind these.
-        E::ConnectError | E::ConnectProxyFailure | E::SocketError | E::BindError
+        E::ConnectError
+        | E::ConnectProxyFailure
+        | E::SocketError
+        | E::BindError
         | E::InternalError => Cause::ConnectionFailed,
         _ => Cause::ProtocolError,
     }
@@ -83,7 +86,10 @@ fn handshake(error: &Error) -> Cause {
 }
 
 fn context(error: &Error) -> &str {
-    error.context.as_ref().map_or("", |context| context.as_str())
+    error
+        .context
+        .as_ref()
+        .map_or("", |context| context.as_str())
 }
 
 /// Pingora tells only in words that a head had begun.
@@ -180,7 +186,11 @@ mod tests {
         ] {
             let failure = of(&Error::new(kind.clone()).into_up(), false);
             let status = StatusCode::from_u16(status).ok();
-            assert_eq!((failure.status, failure.reason), (status, reason), "{kind:?}");
+            assert_eq!(
+                (failure.status, failure.reason),
+                (status, reason),
+                "{kind:?}"
+            );
         }
     }
 

@@ -217,10 +217,7 @@ pub(super) fn client_address(trusted: &CidrSet, head: &RequestHeader) -> Option<
     last_untrusted(trusted, elements.into_iter().rev().map(forwarded_for))
 }
 
-fn last_untrusted(
-    trusted: &CidrSet,
-    hops: impl Iterator<Item = Option<IpAddr>>,
-) -> Option<IpAddr> {
+fn last_untrusted(trusted: &CidrSet, hops: impl Iterator<Item = Option<IpAddr>>) -> Option<IpAddr> {
     let mut found = None;
     for hop in hops.take(MOST_HOPS) {
         let Some(address) = hop else {
@@ -297,25 +294,59 @@ mod tests {
     }
 
     fn trusted() -> CidrSet {
-        ["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()]
-            .into_iter()
-            .collect()
+        [
+            "10.0.0.0/8".parse().unwrap(),
+            "2001:db8::/32".parse().unwrap(),
+        ]
+        .into_iter()
+        .collect()
     }
 
     #[test]
     fn the_client_is_the_last_one_that_is_not_trusted() {
         for (fields, expected) in [
-            (&[("x-forwarded-for", "1.1.1.1, 2.2.2.2, 10.0.0.1")][..], Some("2.2.2.2")),
-            (&[("x-forwarded-for", "10.0.0.2"), ("x-forwarded-for", "10.0.0.1")], Some("10.0.0.2")),
-            (&[("x-forwarded-for", "1.1.1.1, what, 10.0.0.1")], Some("10.0.0.1")),
-            (&[("forwarded", "for=1.1.1.1, for=\"[2001:db8::1]:99\";proto=https")], Some("1.1.1.1")),
-            (&[("forwarded", "for=3.3.3.3;by=\"a,b\", For=2.2.2.2:80")], Some("2.2.2.2")),
-            (&[("forwarded", "for=1.1.1.1, for=_hidden, for=10.1.1.1")], Some("10.1.1.1")),
-            (&[("x-forwarded-for", "4.4.4.4"), ("forwarded", "for=1.1.1.1")], Some("4.4.4.4")),
+            (
+                &[("x-forwarded-for", "1.1.1.1, 2.2.2.2, 10.0.0.1")][..],
+                Some("2.2.2.2"),
+            ),
+            (
+                &[
+                    ("x-forwarded-for", "10.0.0.2"),
+                    ("x-forwarded-for", "10.0.0.1"),
+                ],
+                Some("10.0.0.2"),
+            ),
+            (
+                &[("x-forwarded-for", "1.1.1.1, what, 10.0.0.1")],
+                Some("10.0.0.1"),
+            ),
+            (
+                &[(
+                    "forwarded",
+                    "for=1.1.1.1, for=\"[2001:db8::1]:99\";proto=https",
+                )],
+                Some("1.1.1.1"),
+            ),
+            (
+                &[("forwarded", "for=3.3.3.3;by=\"a,b\", For=2.2.2.2:80")],
+                Some("2.2.2.2"),
+            ),
+            (
+                &[("forwarded", "for=1.1.1.1, for=_hidden, for=10.1.1.1")],
+                Some("10.1.1.1"),
+            ),
+            (
+                &[("x-forwarded-for", "4.4.4.4"), ("forwarded", "for=1.1.1.1")],
+                Some("4.4.4.4"),
+            ),
             (&[], None),
         ] {
             let expected = expected.map(|text| text.parse().unwrap());
-            assert_eq!(client_address(&trusted(), &head(fields)), expected, "{fields:?}");
+            assert_eq!(
+                client_address(&trusted(), &head(fields)),
+                expected,
+                "{fields:?}"
+            );
         }
     }
 
@@ -338,8 +369,13 @@ mod tests {
         let ask = |method: &str, value: &str| {
             let mut head = head(&[("max-forwards", value)]);
             head.set_method(Method::from_bytes(method.as_bytes()).unwrap());
-            let answer = limit_hops(&mut head).err().map(|reply| reply.status.as_u16());
-            (answer, head.headers["max-forwards"].to_str().unwrap().to_owned())
+            let answer = limit_hops(&mut head)
+                .err()
+                .map(|reply| reply.status.as_u16());
+            (
+                answer,
+                head.headers["max-forwards"].to_str().unwrap().to_owned(),
+            )
         };
         assert_eq!(ask("OPTIONS", "3"), (None, "2".to_owned()));
         assert_eq!(ask("TRACE", "1"), (None, "0".to_owned()));

@@ -68,8 +68,8 @@ impl Context {
             self.end.status = Some(body::CLIENT_GONE);
             return 0;
         };
-        let reply =
-            reply.unwrap_or_else(|| Reply::problem(status, failure.reason).log(failure::detail(error)));
+        let reply = reply
+            .unwrap_or_else(|| Reply::problem(status, failure.reason).log(failure::detail(error)));
         let code = reply.status.as_u16();
         self.end.error = reply.reason();
         // Had the request been read to its end, the connection could go on after the reply.

@@ -289,7 +289,10 @@ mod tests {
             part = part.with(turn % 4 != 0);
         }
         let again = Part::unpack(part.pack());
-        assert_eq!((again.number, again.good, again.bad), (7, part.good, part.bad));
+        assert_eq!(
+            (again.number, again.good, again.bad),
+            (7, part.good, part.bad)
+        );
         let ratio = part.bad as f64 / (part.good + part.bad) as f64;
         assert!((0.2..0.3).contains(&ratio), "{ratio}");
     }

@@ -64,7 +64,10 @@ pub struct Place {
 impl Place {
     /// The endpoint.
     pub fn endpoint(&self) -> &Arc<Endpoint> {
-        self.chosen.as_ref().expect("there until dropped").endpoint()
+        self.chosen
+            .as_ref()
+            .expect("there until dropped")
+            .endpoint()
     }
 }
 
@@ -105,12 +108,12 @@ impl Queue {
     }
 
     fn join(&self) -> Result<Waiting<'_>, NoPlace> {
-        let joined = self
-            .line
-            .waiting
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |waiting| {
-                (waiting < self.waiting).then_some(waiting + 1)
-            });
+        let joined =
+            self.line
+                .waiting
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |waiting| {
+                    (waiting < self.waiting).then_some(waiting + 1)
+                });
         match joined {
             Ok(_) => Ok(Waiting(&self.line)),
             Err(_) => Err(NoPlace::Full),

@@ -72,11 +72,12 @@ impl Retry {
     pub fn spend(&self, budget: &Arc<Budget>) -> Option<Retrying> {
         let live = budget.live.load(Ordering::Relaxed);
         let most = self.share.of(live.into()).max(ALWAYS);
-        let spent = budget
-            .retrying
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |retrying| {
-                (u64::from(retrying) < most).then_some(retrying + 1)
-            });
+        let spent =
+            budget
+                .retrying
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |retrying| {
+                    (u64::from(retrying) < most).then_some(retrying + 1)
+                });
         spent.is_ok().then(|| Retrying(budget.clone()))
     }
 }

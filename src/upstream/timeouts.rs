@@ -151,7 +151,7 @@ mod tests {
             tls: Some(Period::seconds(2)),
             ..model::Timeouts::default()
         });
-        let mut peer = HttpPeer::new(([127, 0, 0, 1], 1), true, "a".to_owned());
+        let mut peer = HttpPeer::new(("127.0.0.1", 1), true, "a".to_owned());
         times.bound(&mut peer, None);
         let options = &peer.options;
         assert_eq!(options.connection_timeout, Some(Duration::from_secs(2)));
@@ -160,7 +160,7 @@ mod tests {
             Some(Duration::from_secs(3))
         );
         assert!(options.custom_l4.is_some());
-        let mut peer = HttpPeer::new(([127, 0, 0, 1], 1), false, String::new());
+        let mut peer = HttpPeer::new(("127.0.0.1", 1), false, String::new());
         times.bound(&mut peer, Some(Duration::from_millis(10)));
         let options = &peer.options;
         assert_eq!(options.connection_timeout, Some(Duration::from_millis(10)));
