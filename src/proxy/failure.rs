@@ -1,7 +1,5 @@
 //! What Pingora's errors mean: a status, and one word.
 
-use std::error::Error as _;
-
 use http::StatusCode;
 use pingora_error::{Error, ErrorSource, ErrorType};
 
@@ -70,19 +68,16 @@ pub(super) fn upstream(error: &Error, begun: bool) -> Cause {
 pub(super) const UNASKED_UPGRADE: &str = "unasked upgrade";
 
 fn handshake(error: &Error) -> Cause {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let told = cause.downcast_ref::<rustls::Error>().or_else(|| {
-            let inner = cause.downcast_ref::<std::io::Error>()?.get_ref()?;
-            inner.downcast_ref::<rustls::Error>()
-        });
-        match told {
-            Some(rustls::Error::InvalidCertificate(_)) => return Cause::TlsCertificateError,
-            Some(rustls::Error::AlertReceived(_)) => return Cause::TlsAlertReceived,
-            _ => source = cause.source(),
-        }
+    let root = error.root_cause();
+    let told = root.downcast_ref::<rustls::Error>().or_else(|| {
+        let inner = root.downcast_ref::<std::io::Error>()?.get_ref()?;
+        inner.downcast_ref::<rustls::Error>()
+    });
+    match told {
+        Some(rustls::Error::InvalidCertificate(_)) => Cause::TlsCertificateError,
+        Some(rustls::Error::AlertReceived(_)) => Cause::TlsAlertReceived,
+        _ => Cause::TlsProtocolError,
     }
-    Cause::TlsProtocolError
 }
 
 fn context(error: &Error) -> &str {
@@ -121,10 +116,13 @@ fn downstream(error: &Error) -> Failure {
             status: Some(StatusCode::REQUEST_TIMEOUT),
             reason: "body_timeout",
         },
-        E::WriteError | E::ReadError | E::ConnectionClosed | E::WriteTimedout => Failure {
-            status: None,
-            reason: "client_gone",
-        },
+        // Over HTTP/2 it has reset the stream, or closed the connection below it.
+        E::WriteError | E::ReadError | E::ConnectionClosed | E::WriteTimedout | E::H2Error => {
+            Failure {
+                status: None,
+                reason: "client_gone",
+            }
+        }
         _ => Failure {
             status: Some(StatusCode::BAD_REQUEST),
             reason: "http_request_error",

@@ -66,7 +66,7 @@ fn each_fault_has_its_status_and_one_word_everywhere() {
         ("closes", says(""), 502, "connection_terminated"),
         (
             "never answers",
-            serve(|_, mut stream| drop(origin::drain(&mut stream))),
+            serve(|_, mut stream| assert!(origin::drain(&mut stream) > 0)),
             504,
             "http_response_timeout",
         ),
@@ -121,8 +121,9 @@ fn each_fault_has_its_status_and_one_word_everywhere() {
     ];
     let well = echo();
     for (what, address, status, word) in faults {
-        let options = ", timeouts: { first_byte: 300ms }";
-        let gateway = gateway(address, options, well.addresses()[0]);
+        let first_byte = if status == 504 { "300ms" } else { "20s" };
+        let options = format!(", timeouts: {{ first_byte: {first_byte} }}");
+        let gateway = gateway(address, &options, well.addresses()[0]);
         let warm = curl(&[&gateway.url("/well")]);
         assert_eq!(warm.status, 200);
         let descriptors = gateway.descriptors();
@@ -219,7 +220,8 @@ fn a_body_that_stalls_is_cut_after_the_idle_time() {
     let gateway = gateway(stalls, options, nobody());
     for client in ["--http1.1", H2] {
         let code = exit_code(&[client, &gateway.url("/")]);
-        assert!([18, 56, 92].contains(&code), "{client}: {code}");
+        // 52: what had come was not worth a packet yet.
+        assert!([18, 52, 56, 92].contains(&code), "{client}: {code}");
     }
     let lines = gateway.access_log(2);
     for line in lines {
