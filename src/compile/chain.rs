@@ -257,6 +257,10 @@ impl<'a> Builder<'a> {
                 let help = "name one, or end its filters with one that answers, such as `respond`";
                 self.say(place, message, Some(help.to_owned()));
             }
+            if let Some(timeouts) = &route.timeouts {
+                let message = "these time-outs bound nothing: the route has no upstream";
+                self.say(&timeouts.place, message.to_owned(), None);
+            }
             return None;
         };
         let goal = target::build(target, upstreams, self.told, self.problems);

@@ -15,6 +15,9 @@ const MOST_WAITING: u32 = 100_000;
 pub(super) fn check(config: &model::Upstream, problems: &mut Vec<Problem>) {
     if let Some(timeouts) = &config.timeouts {
         check_times(timeouts, problems);
+        if config.protocol == model::Protocol::H2c {
+            check_http2(timeouts, problems);
+        }
     }
     let attempts = &config.retry.attempts;
     if attempts.get() > MOST_ATTEMPTS {
@@ -60,6 +63,19 @@ fn check_times(timeouts: &At<model::Timeouts>, problems: &mut Vec<Problem>) {
         let message = format!("`idle` ({idle}) is shorter than `first_byte` ({first_byte})");
         let problem = Problem::new(timeouts.place.clone(), message);
         problems.push(problem.help("write an `idle` that is at least as long"));
+    }
+}
+
+/// Over HTTP/2 a connection carries other requests, and is not shut down for the sake of one.
+fn check_http2(timeouts: &At<model::Timeouts>, problems: &mut Vec<Problem>) {
+    let idle = timeouts.idle.or(model::Timeouts::BUILT_IN.idle);
+    if let (Some(first_byte), Some(idle)) = (timeouts.first_byte, idle)
+        && first_byte < idle
+    {
+        let message = format!("over HTTP/2 the head of a response is awaited for `idle` ({idle})");
+        let problem = Problem::new(timeouts.place.clone(), message);
+        let help = format!("leave `first_byte` out, or write `idle: {first_byte}` as well");
+        problems.push(problem.help(help));
     }
 }
 

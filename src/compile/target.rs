@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use http::HeaderName;
 use wiregate_sdk::value::{At, Place, Problem, did_you_mean};
 
 use super::{Goal, Told, Upstreams};
 use crate::config::model;
-use crate::upstream::{Split, Upstream};
+use crate::upstream::{ByValue, Split, Upstream};
 
 const MOST_WEIGHT: u32 = 1_000_000;
 
@@ -84,7 +85,7 @@ impl Search<'_> {
         })
     }
 
-    fn by_header(&mut self, config: &model::ByHeader) -> ByHeader {
+    fn by_header(&mut self, config: &model::ByHeader) -> (HeaderName, ByValue) {
         let values = &config.values;
         if values.is_empty() {
             let message = "`by_header` names no values".to_owned();
@@ -100,5 +101,3 @@ impl Search<'_> {
         (config.name.get().clone(), found)
     }
 }
-
-type ByHeader = (http::HeaderName, HashMap<Box<[u8]>, Arc<Upstream>>);

@@ -253,10 +253,10 @@ fn client(peer: &Peer, head: &pingora_http::RequestHeader) -> Client {
         scheme: "http",
     };
     if peer.trusted {
-        if let Some(address) = super::forwarded::client_address(&peer.listening.trusted, head) {
+        if let Some(address) = super::trusted::client_address(&peer.listening.trusted, head) {
             client.address = address;
         }
-        if let Some(scheme) = super::forwarded::scheme(head) {
+        if let Some(scheme) = super::trusted::scheme(head) {
             client.scheme = scheme;
         }
     }

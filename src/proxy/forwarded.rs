@@ -8,38 +8,20 @@ use http::{Method, StatusCode, Version};
 use pingora_error::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
 use wiregate_sdk::Reply;
-use wiregate_sdk::types::CidrSet;
 
 use super::context::Context;
 use crate::config::model::Forwarded;
 
 // Static text costs Pingora's header maps one allocation less than a `HeaderName`.
-const FORWARDED_FOR: &str = "x-forwarded-for";
-const FORWARDED_PROTO: &str = "x-forwarded-proto";
+pub(super) const FORWARDED_FOR: &str = "x-forwarded-for";
+pub(super) const FORWARDED_PROTO: &str = "x-forwarded-proto";
 const FORWARDED_HOST: &str = "x-forwarded-host";
-const FORWARDED: &str = "forwarded";
+pub(super) const FORWARDED: &str = "forwarded";
 const VIA: &str = "via";
-/// Proxies that a request may have come through, at most; those before are not looked at.
-const MOST_HOPS: usize = 32;
 /// A request that has come through so many gateways of this name goes round in circles.
 const MOST_ROUNDS: usize = 8;
 /// The methods that `Allow` names where the gateway answers OPTIONS itself.
 const ALLOW: &str = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
-
-/// Takes out what only a trusted proxy may say about where a request comes from. It is done before
-/// a filter sees it.
-pub(super) fn distrust(head: &mut RequestHeader) {
-    let names: Vec<HeaderName> = (head.headers.keys())
-        .filter(|name| {
-            let name = name.as_str();
-            name.starts_with("x-forwarded-") || name == FORWARDED || name == "x-real-ip"
-        })
-        .cloned()
-        .collect();
-    for name in names {
-        head.remove_header(&name);
-    }
-}
 
 /// Answers or counts down a TRACE or OPTIONS that may only go so far (RFC 9110, 7.6.2), and stops
 /// a request that goes round in circles.
@@ -199,169 +181,16 @@ pub(super) fn asked_host(head: &RequestHeader) -> Option<HeaderValue> {
     HeaderValue::from_str(head.uri.authority()?.as_str()).ok()
 }
 
-/// The client's address as trusted proxies tell it: the last one in `X-Forwarded-For`, or in
-/// `Forwarded` where there is no such field, that is not a trusted proxy itself.
-pub(super) fn client_address(trusted: &CidrSet, head: &RequestHeader) -> Option<IpAddr> {
-    let fields = |name: &str| -> Vec<String> {
-        (head.headers.get_all(name).iter())
-            .filter_map(|value| value.to_str().ok().map(str::to_owned))
-            .collect()
-    };
-    let told = fields(FORWARDED_FOR);
-    if !told.is_empty() {
-        let hops = told.iter().rev().flat_map(|field| field.rsplit(','));
-        return last_untrusted(trusted, hops.map(|hop| hop.trim().parse().ok()));
-    }
-    let told = fields(FORWARDED);
-    let elements: Vec<&str> = told.iter().flat_map(|field| split(field, ',')).collect();
-    last_untrusted(trusted, elements.into_iter().rev().map(forwarded_for))
-}
-
-fn last_untrusted(trusted: &CidrSet, hops: impl Iterator<Item = Option<IpAddr>>) -> Option<IpAddr> {
-    let mut found = None;
-    for hop in hops.take(MOST_HOPS) {
-        let Some(address) = hop else {
-            return found; // whoever wrote this is not to be believed further
-        };
-        found = Some(address);
-        if !trusted.contains(address) {
-            return found;
-        }
-    }
-    found
-}
-
-/// The address in the `for` parameter of an element, without its port (RFC 7239, 6).
-fn forwarded_for(element: &str) -> Option<IpAddr> {
-    let node = parameter(element, "for")?;
-    let node = match node.strip_prefix('[') {
-        Some(rest) => rest.split_once(']')?.0,
-        None => node.split(':').next()?,
-    };
-    node.parse().ok()
-}
-
-fn parameter<'a>(element: &'a str, name: &str) -> Option<&'a str> {
-    split(element, ';').into_iter().find_map(|pair| {
-        let (key, value) = pair.trim().split_once('=')?;
-        key.eq_ignore_ascii_case(name)
-            .then(|| value.trim_matches('"'))
-    })
-}
-
-/// The parts between separators that do not stand in quotes.
-fn split(text: &str, separator: char) -> Vec<&str> {
-    let (mut quoted, mut escaped) = (false, false);
-    text.split(move |c: char| {
-        let here = c == separator && !quoted;
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            _ => {}
-        }
-        here
-    })
-    .collect()
-}
-
-/// The scheme that a trusted proxy tells.
-pub(super) fn scheme(head: &RequestHeader) -> Option<&'static str> {
-    let told = match head.headers.get(FORWARDED_PROTO) {
-        Some(value) => value.to_str().ok()?,
-        None => {
-            let value = head.headers.get(FORWARDED)?.to_str().ok()?;
-            parameter(split(value, ',').first()?, "proto")?
-        }
-    };
-    match told {
-        "https" => Some("https"),
-        "http" => Some("http"),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn head(fields: &[(&'static str, &str)]) -> RequestHeader {
+    pub(in crate::proxy) fn head(fields: &[(&'static str, &str)]) -> RequestHeader {
         let mut head = RequestHeader::build("GET", b"/", None).unwrap();
         for (name, value) in fields {
             head.append_header(*name, *value).unwrap();
         }
         head
-    }
-
-    fn trusted() -> CidrSet {
-        [
-            "10.0.0.0/8".parse().unwrap(),
-            "2001:db8::/32".parse().unwrap(),
-        ]
-        .into_iter()
-        .collect()
-    }
-
-    #[test]
-    fn the_client_is_the_last_one_that_is_not_trusted() {
-        for (fields, expected) in [
-            (
-                &[("x-forwarded-for", "1.1.1.1, 2.2.2.2, 10.0.0.1")][..],
-                Some("2.2.2.2"),
-            ),
-            (
-                &[
-                    ("x-forwarded-for", "10.0.0.2"),
-                    ("x-forwarded-for", "10.0.0.1"),
-                ],
-                Some("10.0.0.2"),
-            ),
-            (
-                &[("x-forwarded-for", "1.1.1.1, what, 10.0.0.1")],
-                Some("10.0.0.1"),
-            ),
-            (
-                &[(
-                    "forwarded",
-                    "for=1.1.1.1, for=\"[2001:db8::1]:99\";proto=https",
-                )],
-                Some("1.1.1.1"),
-            ),
-            (
-                &[("forwarded", "for=3.3.3.3;by=\"a,b\", For=2.2.2.2:80")],
-                Some("2.2.2.2"),
-            ),
-            (
-                &[("forwarded", "for=1.1.1.1, for=_hidden, for=10.1.1.1")],
-                Some("10.1.1.1"),
-            ),
-            (
-                &[("x-forwarded-for", "4.4.4.4"), ("forwarded", "for=1.1.1.1")],
-                Some("4.4.4.4"),
-            ),
-            (&[], None),
-        ] {
-            let expected = expected.map(|text| text.parse().unwrap());
-            assert_eq!(
-                client_address(&trusted(), &head(fields)),
-                expected,
-                "{fields:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_a_client_says_of_its_way_is_taken_out() {
-        let mut head = head(&[
-            ("x-forwarded-for", "1.1.1.1"),
-            ("x-forwarded-prefix", "/a"),
-            ("x-real-ip", "1.1.1.1"),
-            ("forwarded", "for=1.1.1.1"),
-            ("x-own", "1"),
-        ]);
-        distrust(&mut head);
-        assert_eq!(head.headers.len(), 1);
-        assert_eq!(head.headers["x-own"], "1");
     }
 
     #[test]
@@ -391,7 +220,7 @@ mod tests {
     fn a_request_that_goes_round_is_stopped() {
         let mut round = head(&[("via", "1.1 wiregate, 1.1 other"), ("via", "2 wiregate")]);
         assert!(limit_hops(&mut round).is_ok());
-        let mut round = head(&[("via", &vec!["1.1 wiregate"; 9].join(", "))]);
+        let mut round = head(&[("via", &["1.1 wiregate"; 9].join(", "))]);
         assert_eq!(limit_hops(&mut round).unwrap_err().status.as_u16(), 502);
     }
 

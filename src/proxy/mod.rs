@@ -6,6 +6,7 @@ mod budget;
 mod connection;
 mod context;
 mod conversation;
+mod ending;
 mod failure;
 mod first_byte;
 mod forward;
@@ -19,6 +20,7 @@ mod replay;
 mod request;
 mod responder;
 mod response;
+mod trusted;
 
 use std::os::fd::RawFd;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use wiregate_sdk::{Chunk, Facts, Headers, Reply, Request};
 
 use super::context::Context;
 use super::inbound::Client;
-use super::{forwarded, heads, replay};
+use super::{forwarded, heads, replay, trusted};
 use crate::compile::Goal;
 use crate::router::Refusal;
 
@@ -60,7 +60,7 @@ impl Context {
     fn find_route(&mut self, session: &mut Session) -> Result<(), Reply> {
         heads::settle_connection(session.req_header_mut())?;
         if !self.peer.trusted {
-            forwarded::distrust(session.req_header_mut());
+            trusted::distrust(session.req_header_mut());
         }
         let head = session.req_header();
         if head.method == Method::CONNECT {

@@ -28,7 +28,7 @@ pub use queue::{Line, NoPlace, Place, Queue};
 pub use reach::Reach;
 pub use retry::{Budget, Ended, Live, Retry, Retrying};
 pub use rotation::Rotation;
-pub use split::Split;
+pub use split::{ByValue, Split};
 pub use timeouts::Timeouts;
 
 use crate::config::model::upstream as model;

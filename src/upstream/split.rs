@@ -15,8 +15,11 @@ pub struct Split {
     /// What keeps requests with the same text at the same upstream.
     pub by: Option<Expression>,
     /// A request field, and the upstreams that its values stand for.
-    pub by_header: Option<(HeaderName, HashMap<Box<[u8]>, Arc<Upstream>>)>,
+    pub by_header: Option<(HeaderName, ByValue)>,
 }
+
+/// Values of a field, each with its upstream.
+pub type ByValue = HashMap<Box<[u8]>, Arc<Upstream>>;
 
 impl Split {
     /// The upstream for a request.

@@ -114,7 +114,7 @@ fn each_fault_has_its_status_and_one_word_everywhere() {
         ),
         (
             "too many fields",
-            says(respond(&vec!["x-a: 1"; 300].join("\r\n"))),
+            says(respond(&["x-a: 1"; 300].join("\r\n"))),
             502,
             "http_response_header_section_size",
         ),

@@ -138,6 +138,19 @@ fn times_that_contradict_each_other_are_refused() {
         said.contains("shorter than the `first_byte` of upstream `app`"),
         "{said}"
     );
+    let h2c = upstream(
+        "app",
+        &[super::nobody()],
+        ", protocol: h2c, timeouts: { first_byte: 5s }",
+    );
+    let said = problems(&config(&h2c, ""));
+    assert!(
+        said.contains("over HTTP/2 the head of a response is awaited for `idle`"),
+        "{said}"
+    );
+    let said =
+        problems("routes: [{ name: all, filters: [{ respond: 204 }], timeouts: { idle: 1s } }]\n");
+    assert!(said.contains("the route has no upstream"), "{said}");
     let said = problems(&config(&upstreams("{ read: 30s }"), ""));
     assert!(said.contains("unknown"), "{said}");
 }
