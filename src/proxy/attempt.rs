@@ -35,7 +35,8 @@ impl Context {
     /// A 503 where there is no endpoint, a 504 where no time is left.
     pub(super) async fn begin_attempt(&mut self, session: &mut Session) -> Result<Box<HttpPeer>> {
         if let Some(pause) = self.attempts.pause.take() {
-            self.patiently(session, tokio::time::sleep(pause)).await?;
+            // What few requests need is boxed apart, which keeps this future small.
+            Box::pin(self.patiently(session, tokio::time::sleep(pause))).await?;
         }
         loop {
             self.time_left()?;
@@ -81,9 +82,8 @@ impl Context {
         let ask = Ask { tried: &tried };
         let mut place = Ok(upstream.place(&ask));
         if matches!(place, Ok(Err(NoPlace::Full))) {
-            place = self
-                .patiently(session, Box::pin(upstream.place_in_turn(&ask)))
-                .await;
+            let turn = upstream.place_in_turn(&ask);
+            place = Box::pin(self.patiently(session, turn)).await;
         }
         self.attempts.tried = tried;
         Ok(match place? {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use super::super::harness::{Gateway, curl, echoes};
+use super::super::harness::{Gateway, curl, echoes, wiregate};
 use super::{problems, upstream};
 
 fn config(addresses: &[SocketAddr], split: &str) -> String {
@@ -69,6 +69,25 @@ fn a_canary_without_weight_is_reached_by_header_only() {
         served(&gateway, &["-H", "x-canary: yes"], 3),
         HashMap::from([(canary, 3)])
     );
+}
+
+#[test]
+fn explain_tells_all_upstreams_of_a_split() {
+    let origin = echoes(2);
+    let split = "{ split: { app: 90, canary: 10 } }";
+    let gateway = Gateway::start(&config(origin.addresses(), split));
+    let file = gateway.file("wiregate.yaml");
+    let output = wiregate(&["explain", "--config", file.to_str().unwrap(), "GET", "/"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    for expected in [
+        "upstream app",
+        "upstream canary",
+        &origin.addresses()[1].to_string(),
+    ] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
 }
 
 #[test]
