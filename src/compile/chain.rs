@@ -1,15 +1,13 @@
 //! Chains out of the filters that a route lists.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use indexmap::IndexMap;
 use wiregate_sdk::build::Kept;
 use wiregate_sdk::value::{Node, Place, Problem, Raw, Value, did_you_mean};
 use wiregate_sdk::{Build, Chain, Link};
 
-use super::{Config, Context, RouteConfig, Tasks, Told, Upstreams};
-use crate::upstream::Upstream;
+use super::{Config, Context, Goal, RouteConfig, Tasks, Told, Upstreams, resilience, target};
 
 /// Builds filters, each named one once, and puts them into chains.
 pub(super) struct Builder<'a> {
@@ -244,14 +242,14 @@ impl<'a> Builder<'a> {
     }
 
     /// Where a route's requests go. A route that does not always answer must say so.
-    pub(super) fn upstream_of(
+    pub(super) fn goal_of(
         &mut self,
         route: &RouteConfig,
         place: &Place,
         chain: &Chain,
         upstreams: &Upstreams,
-    ) -> Option<Arc<Upstream>> {
-        let Some(name) = &route.upstream else {
+    ) -> Option<Goal> {
+        let Some(target) = &route.upstream else {
             let complete = chain.links.iter().any(|link| self.answers(link));
             let failed = route.filters.len() > chain.links.len();
             if !complete && !failed {
@@ -259,20 +257,17 @@ impl<'a> Builder<'a> {
                 let help = "name one, or end its filters with one that answers, such as `respond`";
                 self.say(place, message, Some(help.to_owned()));
             }
+            if let Some(timeouts) = &route.timeouts {
+                let message = "these time-outs bound nothing: the route has no upstream";
+                self.say(&timeouts.place, message.to_owned(), None);
+            }
             return None;
         };
-        let found = upstreams.get(name.value.as_str()).cloned();
-        if found.is_none() && !self.told.hides("upstreams", &name.value) {
-            let known = upstreams.keys().map(|name| &**name);
-            let help =
-                did_you_mean(&name.value, known).map(|near| format!("did you mean `{near}`?"));
-            self.say(
-                &name.place,
-                format!("unknown upstream `{}`", name.value),
-                help,
-            );
+        let goal = target::build(target, upstreams, self.told, self.problems);
+        if let (Some(goal), Some(timeouts)) = (&goal, &route.timeouts) {
+            resilience::check_route(timeouts, goal, self.problems);
         }
-        found
+        goal
     }
 
     fn answers(&self, link: &Link) -> bool {

@@ -5,7 +5,9 @@
 mod chain;
 mod endpoints;
 mod listener;
+mod resilience;
 mod snapshot;
+mod target;
 mod tls;
 mod told;
 mod upstream;
@@ -21,16 +23,16 @@ use wiregate_sdk::types::Size;
 use wiregate_sdk::value::{Node, Place, Problem, Value, decode_partly};
 use wiregate_sdk::{Chain, Clock, Registry};
 
-use crate::config::model::{AccessLog, Config, Limits, Route as RouteConfig};
+use crate::config::model::upstream::Timeouts;
+use crate::config::model::{AccessLog, Config, Forwarded, Limits, Route as RouteConfig};
 use crate::observe::metrics::{LinkMetrics, Metrics, RouteMetrics};
 use crate::router::{RouteSpec, Router};
 use crate::upstream::Upstream;
 
 use told::Told;
 
+pub use snapshot::{Goal, Listening, Route, Settings, Snapshot, UNROUTED};
 pub use tls::files;
-
-pub use snapshot::{Listening, Route, Settings, Snapshot, UNROUTED};
 
 /// What a compilation needs besides the configuration.
 pub struct Context<'a> {
@@ -113,9 +115,12 @@ fn assemble(
             on_panic: Some(on_panic.clone()),
         };
         chains.extend(&mut chain, &route);
-        let upstream = chains.upstream_of(&route, &place, &chain, &upstreams);
+        let goal = chains.goal_of(&route, &place, &chain, &upstreams);
         let name: Arc<str> = route.name.value.as_str().into();
-        routes.push(finish_route(&name, chain, upstream, cx.metrics, &place));
+        let timeouts = route.timeouts.as_deref().copied().unwrap_or_default();
+        let mut built = finish_route(&name, chain, cx.metrics, &place);
+        (built.goal, built.timeouts) = (goal, timeouts);
+        routes.push(built);
         // Without all that it says, a route could seem to clash with others.
         if !told.covers(&place) {
             specs.push(spec(name, place, route));
@@ -130,6 +135,7 @@ fn assemble(
                 workers: config.workers,
                 admin: config.admin.map(|admin| admin.bind.value),
                 access_log: config.access_log,
+                forwarded: config.forwarded,
                 limits: config.limits,
             },
             listeners,
@@ -205,13 +211,7 @@ fn check_names(source: &Value, problems: &mut Vec<Problem>) {
     }
 }
 
-fn finish_route(
-    name: &Arc<str>,
-    chain: Chain,
-    upstream: Option<Arc<Upstream>>,
-    metrics: &Arc<Metrics>,
-    place: &Place,
-) -> Route {
+fn finish_route(name: &Arc<str>, chain: Chain, metrics: &Arc<Metrics>, place: &Place) -> Route {
     let links = (chain.links.iter())
         .map(|link| LinkMetrics::new(metrics.clone(), name.clone(), &link.label))
         .collect();
@@ -221,7 +221,8 @@ fn finish_route(
         metrics: RouteMetrics::new(metrics.clone(), name.clone()),
         link_metrics: links,
         chain,
-        upstream,
+        goal: None,
+        timeouts: Timeouts::default(),
     }
 }
 

@@ -8,13 +8,13 @@ use wiregate_sdk::Chain;
 use wiregate_sdk::build::Kept;
 use wiregate_sdk::types::CidrSet;
 
-use super::{AccessLog, Context, Limits, Tasks, Upstreams};
+use super::{AccessLog, Context, Forwarded, Limits, Tasks, Timeouts, Upstreams};
 use crate::config::model::Bind;
 use crate::listen::ProxyProtocol;
 use crate::listen::tls::Tls;
 use crate::observe::metrics::{LinkMetrics, RouteMetrics};
 use crate::router::Router;
-use crate::upstream::Upstream;
+use crate::upstream::{Split, Upstream};
 
 /// What stands for the route of requests that no route takes.
 pub const UNROUTED: &str = "-";
@@ -52,6 +52,8 @@ pub struct Settings {
     pub admin: Option<String>,
     /// Where a line for each request goes.
     pub access_log: AccessLog,
+    /// Which fields tell an upstream who asked.
+    pub forwarded: Forwarded,
     /// Bounds.
     pub limits: Limits,
 }
@@ -65,11 +67,31 @@ pub struct Route {
     /// Its filters.
     pub chain: Chain,
     /// Where its requests go, unless a filter answers or says otherwise.
-    pub upstream: Option<Arc<Upstream>>,
+    pub goal: Option<Goal>,
+    /// How long each step may take, where it says so itself.
+    pub timeouts: Timeouts,
     /// What is counted about it.
     pub metrics: RouteMetrics,
     /// What is counted about its filters.
     pub link_metrics: Vec<LinkMetrics>,
+}
+
+/// Where a route's requests go.
+pub enum Goal {
+    /// To one upstream.
+    One(Arc<Upstream>),
+    /// To several, in shares.
+    Split(Split),
+}
+
+impl Goal {
+    /// All upstreams that requests may go to, but for fallbacks.
+    pub fn upstreams(&self) -> Vec<&Arc<Upstream>> {
+        match self {
+            Self::One(upstream) => vec![upstream],
+            Self::Split(split) => split.parts.iter().map(|(upstream, _)| upstream).collect(),
+        }
+    }
 }
 
 /// A listener, ready to run.

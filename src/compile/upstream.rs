@@ -9,13 +9,14 @@ use std::sync::Arc;
 use wiregate_sdk::build::Kept;
 use wiregate_sdk::value::{At, Problem};
 
-use super::{Context, Tasks, Upstreams, endpoints};
+use super::{Context, Tasks, Upstreams, endpoints, resilience};
 use crate::config::model::Config;
 use crate::config::model::upstream as model;
 use crate::config::model::upstream::health::Start;
 use crate::observe::metrics::UpstreamMetrics;
 use crate::upstream::{
-    Answers, Check, Connections, Discovery, Dns, Interval, Reach, Roster, States, Upstream, keep,
+    Answers, Check, Connections, Discovery, Dns, Interval, Reach, Roster, States, Upstream, Vitals,
+    keep,
 };
 
 /// Builds upstreams.
@@ -32,15 +33,31 @@ pub(super) struct Builder<'a> {
     pub(super) problems: &'a mut Vec<Problem>,
 }
 
+/// What all upstreams have in common.
+struct Common {
+    dns: Arc<Dns>,
+    /// The zone that the gateway is in.
+    here: Option<Arc<str>>,
+    /// The time-outs where an upstream has none of its own.
+    timeouts: model::Timeouts,
+}
+
 impl Builder<'_> {
     /// Builds all upstreams, with the health that their endpoints had before.
     pub(super) fn all(&mut self, config: &Config) -> Upstreams {
         let dns = endpoints::dns(config, self.problems);
         let dns = Arc::new(Dns::new(dns));
+        resilience::check_fallbacks(&config.upstreams, self.problems);
+        let timeouts = config.timeouts;
         let here: Option<Arc<str>> = config.zone.as_ref().map(|zone| zone.as_str().into());
+        let common = Common {
+            dns,
+            here,
+            timeouts,
+        };
         let each = config.upstreams.iter().map(|(name, config)| {
             let name: Arc<str> = name.as_str().into();
-            (name.clone(), self.one(name, config, &dns, here.clone()))
+            (name.clone(), self.one(name, config, &common))
         });
         let all = each.collect();
         if !self.preparations.is_empty() {
@@ -54,17 +71,21 @@ impl Builder<'_> {
         &mut self,
         name: Arc<str>,
         config: &At<model::Upstream>,
-        dns: &Arc<Dns>,
-        here: Option<Arc<str>>,
+        common: &Common,
     ) -> Arc<Upstream> {
         check::check(config, self.problems);
-        let roster = self.roster(&name, config, here);
+        resilience::check(config, self.problems);
+        let roster = self.roster(&name, config, common.here.clone());
         let (first, _) = roster.endpoints(&[]);
         let metrics = UpstreamMetrics::new(self.cx.metrics.clone(), name.clone());
-        let upstream = Upstream::new(name.clone(), config, first, metrics);
+        let key = format!("vitals\u{0}{name}");
+        let vitals: Arc<Vitals> = self.kept.get_or_insert(key, Vitals::default);
+        let times = config.timeouts.as_deref().copied().unwrap_or_default();
+        let times = times.or(common.timeouts);
+        let upstream = Upstream::new(name.clone(), config, times, first, metrics, &vitals);
         let upstream = Arc::new(upstream.timed_by(self.cx.clock.clone()));
         if !roster.is_fixed() {
-            let discovery = Discovery::new(upstream.clone(), roster, dns.clone());
+            let discovery = Discovery::new(upstream.clone(), roster, common.dns.clone());
             self.preparations
                 .push(Box::pin(discovery.clone().prepare()));
             self.tasks.push(Box::pin(discovery.run()));

@@ -2,6 +2,7 @@
 
 pub mod dns;
 pub mod listener;
+mod split;
 pub mod upstream;
 
 use std::num::NonZeroUsize;
@@ -15,7 +16,9 @@ use wiregate_sdk::value::{At, Raw};
 pub use super::http2::Http2;
 use crate::router::{EncodedSlash, Match};
 use dns::Dns;
-use upstream::Upstream;
+use upstream::{Timeouts, Upstream};
+
+pub use split::{ByHeader, Split, Target};
 
 pub use listener::{
     Alpn, Bind, Certificate, ClientCertificates, Listener, Off, ProxyProtocol, Tls, TlsVersion,
@@ -45,6 +48,13 @@ pub struct Config {
     /// Bounds that hold for the whole gateway.
     #[serde(default)]
     pub limits: Limits,
+    /// How long each step towards an upstream may take, where neither the route nor the upstream
+    /// says so itself.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// Which fields tell an upstream who asked: `x_forwarded` (the default), `rfc7239`, or `both`.
+    #[serde(default)]
+    pub forwarded: Forwarded,
     /// What becomes of a request whose path holds an encoded slash or backslash.
     #[serde(default)]
     pub encoded_slash: EncodedSlash,
@@ -88,6 +98,20 @@ pub enum AccessLog {
     Off,
     /// This file; opened anew on SIGUSR1.
     File(String),
+}
+
+/// Which fields tell an upstream who asked. What a client sends in any of them, or in others of
+/// their kind such as `X-Real-IP`, is dropped, unless it is a trusted proxy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Forwarded {
+    /// `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`.
+    #[default]
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    Rfc7239,
+    /// All of them.
+    Both,
 }
 
 /// Bounds that hold for the whole gateway.
@@ -164,10 +188,13 @@ pub struct Route {
     #[serde(default)]
     #[schemars(with = "Vec<FilterUse>")]
     pub filters: Vec<Raw>,
-    /// The upstream that the request goes to. Only a route whose filters always answer needs
-    /// none.
+    /// The upstream that the request goes to, or a split between several. Only a route whose
+    /// filters always answer needs none.
     #[serde(default)]
-    pub upstream: Option<At<String>>,
+    pub upstream: Option<At<Target>>,
+    /// How long each step towards an upstream may take, where this route's requests are special.
+    #[serde(default)]
+    pub timeouts: Option<At<Timeouts>>,
 }
 
 /// A filter in a list, in the JSON Schema: the definition is made from the registry.

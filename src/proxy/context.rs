@@ -1,5 +1,6 @@
 //! What one exchange carries from its first hook to its last.
 
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,11 +14,12 @@ use wiregate_sdk::views::Claim;
 use wiregate_sdk::{Client, Exchange, Origin, Outcome, Reply};
 
 use super::connection::{self, Peer};
+use super::first_byte::FirstByte;
 use super::replay::Slot;
 use super::websocket::Patience;
 use super::{Shared, budget::Share};
 use crate::compile::{Route, Snapshot};
-use crate::upstream::{Chosen, Endpoint, Upstream};
+use crate::upstream::{Endpoint, Leave, Live, Place, Retrying, Timeouts, Upstream};
 
 /// One exchange, from its first hook to its last.
 pub struct Context {
@@ -66,12 +68,29 @@ pub(super) struct Attempts {
     pub(super) upstream: Option<Arc<Upstream>>,
     /// The endpoints tried, the present one last.
     pub(super) tried: SmallVec<[Arc<Endpoint>; 2]>,
+    /// How long each step may take.
+    pub(super) times: Timeouts,
     /// How many were made.
     pub(super) made: u32,
-    /// How many of them ran into a connection that the endpoint had closed.
+    /// How many of them at this upstream, and not at one that it is the fallback of.
+    pub(super) here: u32,
+    /// How many of those ran into a connection that the endpoint had closed.
     pub(super) stale: u32,
-    /// The endpoint of the one that is under way.
-    pub(super) open: Option<Chosen>,
+    /// The place of the one that is under way.
+    pub(super) open: Option<Place>,
+    /// The circuit breaker's leave for it, until it has been told how that went.
+    pub(super) leave: Option<Leave>,
+    /// Its connection, where it has one of its own.
+    pub(super) connection: Option<RawFd>,
+    /// Its connection, while the response is awaited for less than an idle time.
+    pub(super) first_byte: Option<FirstByte>,
+    /// The request's place among those under way at this upstream, and among those tried again.
+    pub(super) live: Option<Live>,
+    pub(super) retrying: Option<Retrying>,
+    /// How long to wait before the next one.
+    pub(super) pause: Option<Duration>,
+    /// Whether its response is dropped, so that there is another one.
+    pub(super) passed_over: bool,
     /// When it began, until its response has.
     pub(super) started: Option<Instant>,
     /// Whether a piece of the body has gone through a filter that reads or rewrites it.
@@ -122,7 +141,7 @@ impl Context {
             snapshot,
             peer,
             exchange,
-            asked_host: super::forward::asked_host(head),
+            asked_host: super::forwarded::asked_host(head),
             host,
             protocol: protocol(head.version),
             route: None,
@@ -151,7 +170,8 @@ impl Context {
     pub(super) fn finish(&mut self, session: &mut Session, error: Option<&Error>) {
         self.return_connection(session);
         if let (Some(error), None) = (error, self.end.error) {
-            self.end.error = Some(super::failure::of(error).reason);
+            let begun = super::responder::has_begun(session);
+            self.end.error = Some(super::failure::of(error, begun).reason);
         }
         self.end_attempt();
         let traffic = Traffic {
@@ -242,10 +262,10 @@ fn client(peer: &Peer, head: &pingora_http::RequestHeader) -> Client {
         tls: peer.secured.as_ref().map(|secured| secured.facts.clone()),
     };
     if peer.trusted {
-        if let Some(address) = super::forward::client_address(&peer.listening.trusted, head) {
+        if let Some(address) = super::trusted::client_address(&peer.listening.trusted, head) {
             client.address = address;
         }
-        if let Some(scheme) = super::forward::scheme(head) {
+        if let Some(scheme) = super::trusted::scheme(head) {
             client.scheme = scheme;
         }
     }

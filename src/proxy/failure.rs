@@ -1,12 +1,17 @@
-//! What Pingora's errors mean: a status, and one of the words of RFC 9209, 2.3.
+//! What Pingora's errors mean: a status, and one word.
 
 use std::io;
 
 use http::StatusCode;
 use pingora_error::{Error, ErrorSource, ErrorType};
 
+use crate::upstream::Cause;
+
 /// The error of an exchange that has taken as long as it may.
 pub(super) const DEADLINE: ErrorType = ErrorType::Custom("deadline");
+
+/// More of an error's text is not written to the log: it may show what an endpoint has sent.
+const SHOWN: usize = 300;
 
 /// What went wrong, in the terms of the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,67 +22,109 @@ pub(super) struct Failure {
     pub(super) reason: &'static str,
 }
 
-/// The meaning of an error.
-pub(super) fn of(error: &Error) -> Failure {
+/// The meaning of an error, before or after a response has `begun`.
+pub(super) fn of(error: &Error, begun: bool) -> Failure {
     match error.esource() {
         _ if *error.etype() == DEADLINE => Failure {
             status: Some(StatusCode::GATEWAY_TIMEOUT),
             reason: "http_response_timeout",
         },
         ErrorSource::Downstream => downstream(error),
-        ErrorSource::Upstream => upstream(error),
+        ErrorSource::Upstream => {
+            let cause = upstream(error, begun);
+            Failure {
+                status: Some(cause.status()),
+                reason: cause.word(),
+            }
+        }
         _ => internal(error),
     }
 }
 
-fn upstream(error: &Error) -> Failure {
+/// Why an attempt failed (RFC 9209, 2.3).
+pub(super) fn upstream(error: &Error, begun: bool) -> Cause {
     use ErrorType as E;
-    let (status, reason) = match error.etype() {
-        E::ConnectTimedout | E::TLSHandshakeTimedout => {
-            (StatusCode::GATEWAY_TIMEOUT, "connection_timeout")
+    match error.etype() {
+        E::ConnectTimedout | E::TLSHandshakeTimedout => Cause::ConnectionTimeout,
+        E::ConnectRefused => Cause::ConnectionRefused,
+        E::ConnectNoRoute => Cause::DestinationIpUnroutable,
+        E::InvalidCert | E::TLSHandshakeFailure | E::HandshakeError | E::TLSWantX509Lookup => {
+            handshake(error)
         }
-        E::ConnectRefused => (StatusCode::BAD_GATEWAY, "connection_refused"),
-        E::ConnectNoRoute => (StatusCode::BAD_GATEWAY, "destination_ip_unroutable"),
-        E::ConnectError | E::ConnectProxyFailure | E::SocketError | E::BindError => {
-            (StatusCode::BAD_GATEWAY, "destination_unavailable")
+        E::ReadError | E::WriteError if is_alert(error) => Cause::TlsAlertReceived,
+        E::ReadTimedout if begun => Cause::ConnectionReadTimeout,
+        E::ReadTimedout => Cause::ResponseTimeout,
+        E::WriteTimedout => Cause::ConnectionWriteTimeout,
+        E::ConnectionClosed | E::ReadError if begun || partly_read(error) => {
+            Cause::ResponseIncomplete
         }
-        E::TLSHandshakeFailure | E::InvalidCert | E::HandshakeError => {
-            (StatusCode::BAD_GATEWAY, tls(error))
-        }
-        E::ReadTimedout => (StatusCode::GATEWAY_TIMEOUT, "http_response_timeout"),
-        E::WriteTimedout => (StatusCode::GATEWAY_TIMEOUT, "connection_write_timeout"),
-        E::ReadError | E::WriteError if is_alert(error) => {
-            (StatusCode::BAD_GATEWAY, "tls_alert_received")
-        }
-        E::ConnectionClosed | E::ReadError | E::WriteError => {
-            (StatusCode::BAD_GATEWAY, "connection_terminated")
-        }
-        _ => (StatusCode::BAD_GATEWAY, "http_protocol_error"),
-    };
-    Failure {
-        status: Some(status),
-        reason,
+        E::ConnectionClosed | E::ReadError | E::WriteError => Cause::ConnectionTerminated,
+        E::H2Error if broken_off(error) => match begun {
+            true => Cause::ResponseIncomplete,
+            false => Cause::ConnectionTerminated,
+        },
+        E::InvalidHTTPHeader if too_large(error) => Cause::ResponseHeadSize,
+        E::Custom(UNASKED_UPGRADE) => Cause::UpgradeFailed,
+        // Pingora has nothing but connecting behind these.
+        E::ConnectError
+        | E::ConnectProxyFailure
+        | E::SocketError
+        | E::BindError
+        | E::InternalError => Cause::ConnectionFailed,
+        _ => Cause::ProtocolError,
     }
 }
 
+/// A 101 to a request that did not ask for an upgrade.
+pub(super) const UNASKED_UPGRADE: &str = "unasked upgrade";
+
 /// What was wrong with a handshake. Pingora hands down what rustls said of it, but as text.
-fn tls(error: &Error) -> &'static str {
+fn handshake(error: &Error) -> Cause {
     let said = error.to_string();
     if said.contains("invalid peer certificate") {
-        "tls_certificate_error"
+        Cause::TlsCertificateError
     } else if said.contains("received fatal alert") {
-        "tls_alert_received"
+        Cause::TlsAlertReceived
     } else {
-        "tls_protocol_error"
+        Cause::TlsProtocolError
     }
 }
 
 /// Whether an endpoint has ended a connection by an alert of TLS. Where it wants a certificate,
 /// TLS 1.3 shows that to the client only after the handshake.
 fn is_alert(error: &Error) -> bool {
-    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    let cause = error.root_cause().downcast_ref::<io::Error>();
     let cause = cause.and_then(|cause| cause.get_ref()?.downcast_ref::<rustls::Error>());
     matches!(cause, Some(rustls::Error::AlertReceived(_)))
+}
+
+fn context(error: &Error) -> &str {
+    error
+        .context
+        .as_ref()
+        .map_or("", |context| context.as_str())
+}
+
+/// Pingora tells only in words that a head had begun.
+fn partly_read(error: &Error) -> bool {
+    context(error)
+        .split_once("bytes already read: ")
+        .is_some_and(|(_, count)| !count.starts_with('0'))
+}
+
+/// The same for a head beyond 1 MiB or 256 fields.
+fn too_large(error: &Error) -> bool {
+    context(error).starts_with("Response header larger than")
+        || (error.root_cause())
+            .downcast_ref::<httparse::Error>()
+            .is_some_and(|error| *error == httparse::Error::TooManyHeaders)
+}
+
+/// Whether an endpoint has given up a stream, or the connection below it was lost.
+fn broken_off(error: &Error) -> bool {
+    (error.root_cause())
+        .downcast_ref::<h2::Error>()
+        .is_some_and(|error| error.is_io() || error.is_remote())
 }
 
 fn downstream(error: &Error) -> Failure {
@@ -91,10 +138,13 @@ fn downstream(error: &Error) -> Failure {
             status: Some(StatusCode::BAD_REQUEST),
             reason: "http_request_error",
         },
-        E::WriteError | E::ReadError | E::ConnectionClosed | E::WriteTimedout => Failure {
-            status: None,
-            reason: "client_gone",
-        },
+        // Over HTTP/2 it has reset the stream, or closed the connection below it.
+        E::WriteError | E::ReadError | E::ConnectionClosed | E::WriteTimedout | E::H2Error => {
+            Failure {
+                status: None,
+                reason: "client_gone",
+            }
+        }
         _ => Failure {
             status: Some(StatusCode::BAD_REQUEST),
             reason: "http_request_error",
@@ -116,5 +166,114 @@ fn internal(error: &Error) -> Failure {
     Failure {
         status: Some(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)),
         reason: "proxy_internal_error",
+    }
+}
+
+/// What an error has to say to the operator: its start, on one line.
+pub(super) fn detail(error: &Error) -> String {
+    let text = error.to_string();
+    let mut shown: String = text.chars().take(SHOWN).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pingora_error::ErrorType as E;
+
+    fn word(error: Box<Error>, begun: bool) -> &'static str {
+        of(&error.into_up(), begun).reason
+    }
+
+    #[test]
+    fn each_error_of_an_endpoint_has_its_word() {
+        for (kind, status, reason) in [
+            (E::ConnectTimedout, 504, "connection_timeout"),
+            (E::TLSHandshakeTimedout, 504, "connection_timeout"),
+            (E::ConnectRefused, 502, "connection_refused"),
+            (E::ConnectNoRoute, 502, "destination_ip_unroutable"),
+            (E::ConnectError, 502, "connection_failed"),
+            (E::BindError, 502, "connection_failed"),
+            (E::SocketError, 502, "connection_failed"),
+            (E::TLSHandshakeFailure, 502, "tls_protocol_error"),
+            (E::InvalidCert, 502, "tls_certificate_error"),
+            (E::ReadTimedout, 504, "http_response_timeout"),
+            (E::WriteTimedout, 504, "connection_write_timeout"),
+            (E::ConnectionClosed, 502, "connection_terminated"),
+            (E::ReadError, 502, "connection_terminated"),
+            (E::WriteError, 502, "connection_terminated"),
+            (E::InvalidHTTPHeader, 502, "http_protocol_error"),
+            (E::H1Error, 502, "http_protocol_error"),
+            (E::InvalidH2, 502, "http_protocol_error"),
+            (E::Custom(UNASKED_UPGRADE), 502, "http_upgrade_failed"),
+        ] {
+            let failure = of(&Error::new(kind.clone()).into_up(), false);
+            let status = StatusCode::from_u16(status).ok();
+            assert_eq!(
+                (failure.status, failure.reason),
+                (status, reason),
+                "{kind:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_breaks_off_in_the_middle_is_incomplete() {
+        for kind in [E::ConnectionClosed, E::ReadError] {
+            assert_eq!(word(Error::new(kind), true), "http_response_incomplete");
+        }
+        assert_eq!(
+            word(Error::new(E::ReadTimedout), true),
+            "connection_read_timeout"
+        );
+        let head = |read: &str| {
+            let text = format!("while reading response headers, bytes already read: {read}");
+            word(Error::explain(E::ConnectionClosed, text), false)
+        };
+        assert_eq!(head("0"), "connection_terminated");
+        assert_eq!(head("17"), "http_response_incomplete");
+    }
+
+    #[test]
+    fn handshakes_fail_for_reasons() {
+        let failed = |error: rustls::Error| {
+            let error = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+            word(
+                Error::because(E::TLSHandshakeFailure, "tls connect error", error),
+                false,
+            )
+        };
+        let certificate = rustls::CertificateError::Expired;
+        assert_eq!(
+            failed(rustls::Error::InvalidCertificate(certificate)),
+            "tls_certificate_error"
+        );
+        let alert = rustls::AlertDescription::HandshakeFailure;
+        assert_eq!(
+            failed(rustls::Error::AlertReceived(alert)),
+            "tls_alert_received"
+        );
+        assert_eq!(
+            failed(rustls::Error::HandshakeNotComplete),
+            "tls_protocol_error"
+        );
+    }
+
+    #[test]
+    fn a_head_that_is_too_large_is_told_apart() {
+        let error = Error::explain(E::InvalidHTTPHeader, "Response header larger than 1048576");
+        assert_eq!(word(error, false), "http_response_header_section_size");
+        let many = httparse::Error::TooManyHeaders;
+        let error = Error::because(E::InvalidHTTPHeader, "buf: …", many);
+        assert_eq!(word(error, false), "http_response_header_section_size");
+    }
+
+    #[test]
+    fn a_long_text_is_cut() {
+        let error = Error::explain(E::InvalidHTTPHeader, "é".repeat(100_000));
+        assert!(detail(&error).chars().count() <= SHOWN + 1);
     }
 }

@@ -1,12 +1,16 @@
 //! The only place that knows Pingora's callbacks: what each of them means for an exchange.
 
+mod attempt;
 mod body;
 mod budget;
 mod connection;
 mod context;
 mod conversation;
+mod ending;
 mod failure;
+mod first_byte;
 mod forward;
+mod forwarded;
 mod grpc;
 mod heads;
 mod http1;
@@ -17,8 +21,10 @@ mod replay;
 mod request;
 mod responder;
 mod response;
+mod trusted;
 mod websocket;
 
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,6 +33,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Version, header};
+use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, Result};
@@ -149,7 +156,7 @@ impl ProxyHttp for Engine {
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
-        here(ctx)?.begin_attempt(session)
+        here(ctx)?.begin_attempt(session).await
     }
 
     fn fail_to_connect(
@@ -163,6 +170,19 @@ impl ProxyHttp for Engine {
             Some(cx) => cx.end_unconnected(session, error),
             None => error,
         }
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        connection: RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        here(ctx)?.connected(connection);
+        Ok(())
     }
 
     async fn upstream_request_filter(
@@ -181,7 +201,21 @@ impl ProxyHttp for Engine {
         end: bool,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        here(ctx)?.request_body(session, body, end)
+        let cx = here(ctx)?;
+        cx.request_body(session, body, end)?;
+        if end {
+            cx.sent();
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        head: &mut ResponseHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        here(ctx)?.upstream_head(session, head)
     }
 
     async fn response_filter(

@@ -13,7 +13,8 @@ use wiregate_sdk::{Chunk, Facts, Headers, Reply, Request};
 
 use super::context::Context;
 use super::inbound::Client;
-use super::{grpc, heads, replay};
+use super::{forwarded, grpc, heads, replay, trusted};
+use crate::compile::Goal;
 use crate::router::Refusal;
 
 /// An id for a request: a UUIDv7 (RFC 9562, 5.7), so that ids sort by time. It names a request
@@ -46,6 +47,7 @@ impl Context {
         self.end.begun = true;
         found?;
         self.settle_deadline(session)?;
+        forwarded::limit_hops(session.req_header_mut())?;
         // What not every request needs is boxed apart, which keeps this future small.
         if self
             .route()
@@ -56,11 +58,14 @@ impl Context {
                 Box::pin(self.settle_body(session)).await?;
             }
         }
-        self.settle_upstream()
+        self.settle_upstream(session)
     }
 
     fn find_route(&mut self, session: &mut Session) -> Result<(), Reply> {
         heads::settle_connection(session.req_header_mut())?;
+        if !self.peer.trusted {
+            trusted::distrust(session.req_header_mut());
+        }
         let head = session.req_header();
         if head.method == Method::CONNECT {
             // There are no tunnels here (RFC 9110, 9.3.6). Bytes that were meant for one must not
@@ -203,20 +208,32 @@ impl Context {
         self.end.refused_by = Some(link).filter(|_| reply.reason().is_some());
     }
 
-    fn settle_upstream(&mut self) -> Result<(), Reply> {
+    fn settle_upstream(&mut self, session: &Session) -> Result<(), Reply> {
         let fault = |reason: &'static str, log: String| {
             Err(Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, reason).log(log))
         };
-        self.attempts.upstream = match &self.exchange.upstream {
+        let upstream = match &self.exchange.upstream {
             Some(name) => match self.snapshot.upstreams.get(name) {
-                Some(upstream) => Some(upstream.clone()),
+                Some(upstream) => upstream,
                 None => return fault("unknown_upstream", format!("a filter chose `{name}`")),
             },
-            None => self.route().and_then(|route| route.upstream.clone()),
+            None => match self.route().and_then(|route| route.goal.as_ref()) {
+                Some(Goal::One(upstream)) => upstream,
+                Some(Goal::Split(split)) => {
+                    let facts = Facts {
+                        request: session.req_header(),
+                        exchange: &self.exchange,
+                        response: None,
+                    };
+                    match split.choose(&facts) {
+                        Ok(upstream) => upstream,
+                        Err(why) => return fault("condition_failed", why),
+                    }
+                }
+                None => return fault("no_upstream", "no filter answered".to_owned()),
+            },
         };
-        if self.attempts.upstream.is_none() {
-            return fault("no_upstream", "no filter answered".to_owned());
-        }
+        self.head_for(upstream.clone());
         Ok(())
     }
 }

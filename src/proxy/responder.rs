@@ -16,6 +16,7 @@ use wiregate_sdk::{Abort, Chain, Chunk, Origin, Reply, Response};
 use super::context::Context;
 use super::request::expects_continue;
 use super::{body, failure, grpc};
+use crate::upstream::Cause;
 
 /// An unread body up to this size is read and forgotten, so that the connection can go on.
 const DRAINED: u64 = 64 * 1024;
@@ -67,9 +68,10 @@ impl Context {
 
     /// What went wrong gets its reply, unless a response has begun. Returns the status.
     pub(super) async fn fail(&mut self, session: &mut Session, error: &Error) -> u16 {
-        let failure = failure::of(error);
+        let begun = has_begun(session);
+        let failure = failure::of(error, begun);
         let reply = self.take_reply();
-        if has_begun(session) {
+        if begun {
             let reason = reply.as_ref().and_then(Reply::reason);
             let reason = self
                 .end
@@ -83,8 +85,8 @@ impl Context {
             self.end.status = Some(body::CLIENT_GONE);
             return 0;
         };
-        let reply =
-            reply.unwrap_or_else(|| Reply::problem(status, failure.reason).log(error.to_string()));
+        let reply = reply
+            .unwrap_or_else(|| Reply::problem(status, failure.reason).log(failure::detail(error)));
         let code = reply.status.as_u16();
         self.end.error = reply.reason();
         // Had the request been read to its end, the connection could go on after the reply.
@@ -116,6 +118,9 @@ impl Context {
                 let json = HeaderValue::from_static("application/problem+json");
                 head.insert_header(header::CONTENT_TYPE, json)?;
                 head.insert_header(header::CACHE_CONTROL, "no-store")?;
+                if let Some(cause) = Cause::of(problem.reason) {
+                    head.insert_header("proxy-status", cause.proxy_status())?;
+                }
                 self.problem(reply.status, problem)
             }
         };

@@ -5,10 +5,10 @@ use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use wiregate_sdk::views::Claim;
-use wiregate_sdk::{Chain, Origin, Reply, Response};
+use wiregate_sdk::{Chain, Origin, Response};
 
 use super::context::{Context, Traffic};
-use super::{heads, replay, websocket};
+use super::{forwarded, heads, replay};
 use crate::compile::Route;
 use crate::observe::access_log::{Entry, Target};
 
@@ -29,13 +29,6 @@ impl Context {
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
-        self.answered(status);
-        if status == StatusCode::SWITCHING_PROTOCOLS && !websocket::is_asked_for(session, head) {
-            return Err(self.fault(
-                Reply::problem(StatusCode::BAD_GATEWAY, "http_protocol_error")
-                    .log("the endpoint switches to a protocol that was not asked for"),
-            ));
-        }
         self.end.origin = Origin::Upstream;
         heads::settle_response(head);
         if status == StatusCode::SWITCHING_PROTOCOLS {
@@ -44,6 +37,7 @@ impl Context {
             heads::lighten_response(head);
         }
         self.give_ticket(session, head)?;
+        forwarded::name_ourselves(head)?;
         if let Some(position) = self.route
             && !self.slots.is_empty()
         {

@@ -2,20 +2,26 @@
 
 mod address;
 mod balance;
+mod breaker;
+mod cause;
 mod endpoint;
 mod health;
 mod latency;
 mod members;
 mod outliers;
 mod policy;
+mod queue;
 mod reach;
+mod retry;
 mod source;
+mod split;
 mod state;
 mod sticky;
 mod target;
 #[cfg(test)]
 mod testing;
 mod tiers;
+mod timeouts;
 mod tls;
 mod upkeep;
 
@@ -30,16 +36,22 @@ use wiregate_sdk::Clock;
 
 pub use address::Address;
 pub use balance::{Candidate, Picker};
+pub use breaker::{Breaker, Leave, Memory, Turn};
+pub use cause::Cause;
 pub use endpoint::{Chosen, Endpoint, Outcome, Site};
 pub use health::{Check, Connections};
 pub use members::Members;
 pub use policy::{Policy, Wish};
+pub use queue::{Line, NoPlace, Place, Queue};
 pub use reach::Reach;
+pub use retry::{Budget, Ended, Live, Retry, Retrying};
 pub use source::{
     Answer, Answers, Discovery, Dns, EndpointFile, Listed, MOST_ENDPOINTS, Rank, Roster, Source,
 };
+pub use split::{ByValue, Split};
 pub use state::{State, States};
 pub use target::{HostName, ServerName, Target};
+pub use timeouts::Timeouts;
 pub use tls::{Authorities, Identity, Tls};
 pub use upkeep::{Interval, keep};
 
@@ -55,10 +67,17 @@ pub struct Upstream {
     pub name: Arc<str>,
     /// Whether its endpoints have to speak HTTP/2.
     pub http2_only: bool,
-    /// How many times a request is tried in all.
-    pub attempts: u32,
-    /// From the request head to the end of the response.
-    pub total: Option<Duration>,
+    /// How long each step may take.
+    pub timeouts: Timeouts,
+    /// What is tried again.
+    pub retry: Retry,
+    /// The requests under way, and the retries among them.
+    pub budget: Arc<Budget>,
+    /// When there are no requests for a while.
+    pub breaker: Option<Breaker>,
+    /// The name of the upstream that takes what this one cannot.
+    pub fallback: Option<Arc<str>>,
+    queue: Option<Queue>,
     /// What is counted about it.
     pub metrics: UpstreamMetrics,
     /// The rules by which its endpoints get requests.
@@ -71,6 +90,14 @@ pub struct Upstream {
     alarm: Notify,
     /// Held while `members` is replaced; never by a request.
     changing: Mutex<()>,
+}
+
+/// What an upstream remembers across reloads, beside the state of its endpoints.
+#[derive(Debug, Default)]
+pub struct Vitals {
+    budget: Arc<Budget>,
+    breaker: Arc<Memory>,
+    line: Arc<Line>,
 }
 
 /// What an endpoint is chosen for.
@@ -91,20 +118,29 @@ impl<'a> Ask<'a> {
 }
 
 impl Upstream {
-    /// Puts an upstream together from its configuration and its first endpoints.
+    /// Puts an upstream together from its configuration, the time-outs that hold for it, and its
+    /// first endpoints.
     pub fn new(
         name: Arc<str>,
         config: &model::Upstream,
+        timeouts: model::Timeouts,
         endpoints: Vec<Arc<Endpoint>>,
         metrics: UpstreamMetrics,
+        vitals: &Vitals,
     ) -> Self {
         let (policy, clock) = (Policy::new(&name, config), Clock::default());
         let members = Members::new(&policy, endpoints.into(), clock.instant());
+        let breaker = config.breaker.as_ref();
+        let queue = config.in_flight.as_ref();
         Self {
             name,
             http2_only: config.protocol == model::Protocol::H2,
-            attempts: config.retry.attempts.get(),
-            total: config.timeouts.total.map(Into::into),
+            timeouts: Timeouts::new(timeouts),
+            retry: Retry::new(&config.retry),
+            budget: vitals.budget.clone(),
+            breaker: breaker.map(|config| Breaker::new(config, vitals.breaker.clone())),
+            fallback: config.fallback.as_ref().map(|name| name.as_str().into()),
+            queue: queue.map(|config| Queue::new(config, vitals.line.clone())),
             metrics,
             policy,
             clock,
@@ -177,13 +213,13 @@ impl Upstream {
         self.members.load()
     }
 
-    /// Why there is no endpoint to choose, in a word of RFC 9209, 2.3: what is listed is there
+    /// Why there is no endpoint to choose: what is listed is there
     /// always, so that an upstream without any has a name that was never resolved.
-    pub fn lack(&self) -> &'static str {
+    pub fn lack(&self) -> Cause {
         if self.members.load().endpoints.is_empty() {
-            "dns_error"
+            Cause::DnsError
         } else {
-            "destination_unavailable"
+            Cause::DestinationUnavailable
         }
     }
 
@@ -236,6 +272,9 @@ impl Upstream {
     }
 
     fn show(&self) {
+        if let Some(breaker) = &self.breaker {
+            self.metrics.circuit_open(breaker.is_open());
+        }
         for endpoint in self.members().endpoints.iter() {
             let available = self.policy.has(endpoint);
             self.metrics.healthy(&endpoint.label, available);

@@ -1,4 +1,4 @@
-//! How the endpoints of an upstream are reached: protocol, TLS and time-outs.
+//! How the endpoints of an upstream are reached: protocol, TLS, and what holds for each connection.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -21,16 +21,11 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// As the configuration of the upstream of this name says. Every time-out is set: Pingora's
-    /// defaults are none at all.
+    /// As the configuration of the upstream of this name says. The other time-outs are set
+    /// for each attempt: Pingora's defaults are none at all.
     pub fn new(upstream: &str, config: &model::Upstream, tls: Option<Tls>) -> Self {
-        let timeouts = &config.timeouts;
         let mut options = PeerOptions::new();
-        options.connection_timeout = Some(timeouts.connect.into());
-        options.total_connection_timeout = Some(timeouts.connect.into());
-        options.read_timeout = Some(timeouts.read.into());
-        options.write_timeout = Some(timeouts.write.into());
-        options.idle_timeout = Some(timeouts.idle.into());
+        options.idle_timeout = Some(config.keep_idle.into());
         options.alpn = match config.protocol {
             Protocol::Http1 => ALPN::H1,
             Protocol::H2c | Protocol::H2 => ALPN::H2,

@@ -31,5 +31,13 @@ pub(super) fn endpoints(count: u16) -> Vec<Arc<Endpoint>> {
 pub(super) fn upstream(options: &str, count: usize) -> Upstream {
     let metrics = UpstreamMetrics::new(Metrics::new(), "app".into());
     let endpoints = endpoints(u16::try_from(count).unwrap());
-    Upstream::new("app".into(), &config(options), endpoints, metrics)
+    let (timeouts, vitals) = (Default::default(), Default::default());
+    Upstream::new(
+        "app".into(),
+        &config(options),
+        timeouts,
+        endpoints,
+        metrics,
+        &vitals,
+    )
 }

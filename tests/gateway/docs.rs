@@ -11,7 +11,7 @@ use wiregate::config::model::listener::{
 };
 use wiregate::config::model::upstream::balance::{ErrorRate, Slow};
 use wiregate::config::model::upstream::{
-    Health, Outliers, Retry, Sticky, Timeouts, WeightedEndpoint,
+    Breaker, Cause, Health, InFlight, Outliers, Retry, Sticky, Timeouts, Upstream, WeightedEndpoint,
 };
 use wiregate::config::model::{Http2, Limits};
 
@@ -366,21 +366,60 @@ fn defaults() -> BTreeMap<String, String> {
     add("health.healthy_after", &healthy_after);
     add("health.unhealthy_after", &unhealthy_after);
 
-    let Retry { attempts } = Retry::default();
-    add("retry.attempts", &attempts);
+    let upstream = wiregate::value::read(&"<upstream>".into(), "endpoints: []").unwrap();
+    let upstream: Upstream = wiregate::value::decode(&upstream).unwrap();
+    add("keep_idle", &upstream.keep_idle);
+
+    let Retry {
+        attempts,
+        on,
+        unsafe_methods,
+        budget,
+        backoff,
+    } = Retry::default();
+    assert_eq!(on, [Cause::ConnectError]);
+    add("retry.attempts", &attempts.value);
+    add("retry.on", &"[connect_error]");
+    add("retry.unsafe_methods", &unsafe_methods);
+    add("retry.budget", &budget);
+    add("retry.backoff", &backoff);
 
     let Timeouts {
         connect,
-        read,
-        write,
-        total,
+        tls,
+        first_byte,
         idle,
-    } = Timeouts::default();
-    add("timeouts.connect", &connect);
-    add("timeouts.read", &read);
-    add("timeouts.write", &write);
+        total,
+    } = Timeouts::BUILT_IN;
+    add("timeouts.connect", &connect.unwrap());
+    add("timeouts.tls", &tls.unwrap());
+    add("timeouts.first_byte", &first_byte.unwrap());
+    add("timeouts.idle", &idle.unwrap());
     add("timeouts.total", &optional(total));
-    add("timeouts.idle", &idle);
+
+    let InFlight {
+        most,
+        per_endpoint,
+        queue,
+        wait,
+    } = InFlight::default();
+    add("in_flight.most", &optional(most));
+    add("in_flight.per_endpoint", &optional(per_endpoint));
+    add("in_flight.queue", &queue);
+    add("in_flight.wait", &wait);
+
+    let breaker = wiregate::value::read(&"<breaker>".into(), "errors: 50%").unwrap();
+    let Breaker {
+        errors: _,
+        of_at_least,
+        within,
+        open_for,
+        probes,
+    } = wiregate::value::decode(&breaker).unwrap();
+    add("breaker.of_at_least", &of_at_least);
+    add("breaker.within", &within);
+    add("breaker.open_for", &open_for);
+    add("breaker.probes", &probes);
     all
 }
 

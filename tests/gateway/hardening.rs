@@ -134,7 +134,11 @@ fn a_stale_connection_is_no_endless_number_of_attempts() {
             scope.spawn(|| assert_eq!(curl(&[&gateway.url("/warm")]).status, 200));
         }
     });
-    curl(&["-X", "PUT", &gateway.url("/")]);
+    let answer = curl(&["-X", "PUT", &gateway.url("/")]);
+    assert_eq!(
+        answer.status, 200,
+        "the last attempt gets a fresh connection"
+    );
     assert!(
         seen.load(Ordering::SeqCst) <= 3,
         "two stale connections, and the attempt itself"

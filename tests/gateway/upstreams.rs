@@ -141,7 +141,7 @@ fn answers_504_when_an_endpoint_is_silent_and_when_the_time_is_up() {
             origin.addresses()[0]
         )
     };
-    for timeouts in ["{ read: 200ms }", "{ total: 200ms }"] {
+    for timeouts in ["{ first_byte: 200ms }", "{ total: 200ms }"] {
         let gateway = Gateway::start(&route(&config(timeouts)));
         let answer = curl(&[&gateway.url("/?delay=5s")]);
         assert_eq!(answer.status, 504, "{timeouts}");

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use wiregate_sdk::{Facts, Registry, host_of};
 
 use super::asked::Asked;
-use crate::compile::{Route, Snapshot};
+use crate::compile::{Goal, Route, Snapshot};
 use crate::router::{Explanation, Win};
 use crate::upstream;
 
@@ -58,6 +58,9 @@ pub(super) struct Taken {
     pub(super) params: Map<String, Value>,
     pub(super) filters: Vec<Filter>,
     pub(super) upstream: Option<Upstream>,
+    /// Where its requests go, where that is decided for each of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) split: Vec<Upstream>,
 }
 
 /// A filter that would run.
@@ -183,7 +186,16 @@ impl Taken {
             path: win.path,
             params: params.map(|(name, value)| (name, value.into())).collect(),
             filters: filters.collect(),
-            upstream: route.upstream.as_deref().map(Upstream::new),
+            upstream: match &route.goal {
+                Some(Goal::One(upstream)) => Some(Upstream::new(upstream)),
+                _ => None,
+            },
+            split: match &route.goal {
+                Some(Goal::Split(split)) => (split.parts.iter())
+                    .map(|(upstream, _)| Upstream::new(upstream))
+                    .collect(),
+                _ => Vec::new(),
+            },
         }
     }
 }

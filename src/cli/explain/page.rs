@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
-use super::answer::{Answer, Endpoint, Refusal, Taken};
+use super::answer::{Answer, Endpoint, Refusal, Taken, Upstream};
 use crate::config::report::clean;
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -107,9 +107,12 @@ impl Page {
         if let Some(filter) = route.filters.iter().find(|filter| filter.answers) {
             return self.title(&format!("no upstream: {} answers", filter.label));
         }
-        let Some(upstream) = &route.upstream else {
-            return;
-        };
+        for upstream in route.upstream.iter().chain(&route.split) {
+            self.endpoints(upstream);
+        }
+    }
+
+    fn endpoints(&mut self, upstream: &Upstream) {
         self.title(&format!("upstream {}", upstream.name));
         let rows = upstream.endpoints.iter().map(|endpoint| {
             let Endpoint { address, weight } = endpoint;

@@ -1,11 +1,13 @@
 //! What a configuration file says about an upstream.
 
 pub mod balance;
+mod breaker;
 mod endpoints;
 pub mod health;
+mod in_flight;
+mod retry;
+mod timeouts;
 mod tls;
-
-use std::num::NonZeroU32;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -16,6 +18,11 @@ pub use balance::{Balance, Outliers, Sticky};
 pub use endpoints::{Endpoint, EndpointOptions, FileEndpoint, WeightedEndpoint};
 pub use health::Health;
 pub use tls::{Tls, Verify};
+
+pub use breaker::Breaker;
+pub use in_flight::InFlight;
+pub use retry::{Cause, Retry};
+pub use timeouts::Timeouts;
 
 /// A named group of endpoints.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -56,7 +63,24 @@ pub struct Upstream {
     pub retry: Retry,
     /// How long each step may take.
     #[serde(default)]
-    pub timeouts: Timeouts,
+    pub timeouts: Option<At<Timeouts>>,
+    /// How long an idle connection to an endpoint is kept, to be used again.
+    #[serde(default = "one_minute")]
+    pub keep_idle: Period,
+    /// How many requests go there at the same time; no bound when absent.
+    #[serde(default)]
+    pub in_flight: Option<At<InFlight>>,
+    /// When the upstream gets no requests for a while; never when absent.
+    #[serde(default)]
+    pub breaker: Option<Breaker>,
+    /// The upstream that takes the requests which this one cannot: because no endpoint is
+    /// healthy, the circuit is open, or no connection came about.
+    #[serde(default)]
+    pub fallback: Option<At<String>>,
+}
+
+fn one_minute() -> Period {
+    Period::seconds(60)
 }
 
 /// The protocol that endpoints speak. Each HTTP/2 connection carries up to 100 requests at a time,
@@ -73,52 +97,4 @@ pub enum Protocol {
     H2,
     /// Over TLS, HTTP/2 where the endpoint chooses it (ALPN), and HTTP/1.1 where it does not.
     Negotiate,
-}
-
-fn two() -> NonZeroU32 {
-    NonZeroU32::MIN.saturating_add(1)
-}
-
-/// When and how often a request is tried again.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Retry {
-    /// How many times a request is tried in all, each time at another endpoint while there is
-    /// one; 1 turns retries off. Only failures to connect are retried: nothing was sent yet.
-    pub attempts: NonZeroU32,
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Self { attempts: two() }
-    }
-}
-
-/// How long each step towards an upstream may take.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Timeouts {
-    /// To open a connection; 504 beyond.
-    pub connect: Period,
-    /// Between two reads of the response, the first one included; 504 beyond while no response
-    /// has begun.
-    pub read: Period,
-    /// For one write of the request.
-    pub write: Period,
-    /// From the request head to the end of the response; no bound when absent.
-    pub total: Option<Period>,
-    /// How long an idle connection to an endpoint is kept.
-    pub idle: Period,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Period::seconds(3),
-            read: Period::seconds(60),
-            write: Period::seconds(60),
-            total: None,
-            idle: Period::seconds(60),
-        }
-    }
 }

@@ -10,7 +10,7 @@ use prometheus::{Counter, Histogram, IntCounter, IntGauge};
 use wiregate_sdk::Reply;
 
 use super::Metrics;
-use crate::upstream::Endpoint;
+use crate::upstream::{Cause, Endpoint, Turn};
 
 /// The methods that have a label of their own; all else is `other`.
 const METHODS: [Method; 8] = [
@@ -139,6 +139,8 @@ pub struct UpstreamMetrics {
     upstream: Arc<str>,
     handles: OnceLock<(Histogram, IntGauge)>,
     requests: ByCode,
+    errors: [OnceLock<IntCounter>; Cause::ALL.len()],
+    waiting: OnceLock<IntGauge>,
 }
 
 impl UpstreamMetrics {
@@ -149,6 +151,8 @@ impl UpstreamMetrics {
             upstream,
             handles: OnceLock::new(),
             requests: ByCode::default(),
+            errors: Default::default(),
+            waiting: OnceLock::new(),
         }
     }
 
@@ -200,6 +204,51 @@ impl UpstreamMetrics {
             .metrics
             .series(&self.metrics.upstream_refreshes, &labels);
         counter.inc();
+    }
+
+    /// An attempt has failed, or a request has found no endpoint.
+    pub fn failed(&self, cause: Cause) {
+        let counter = self.errors[cause.index()].get_or_init(|| {
+            let labels = [("upstream", &*self.upstream), ("error", cause.word())];
+            self.metrics.series(&self.metrics.upstream_errors, &labels)
+        });
+        counter.inc();
+    }
+
+    /// An attempt is repeated, or is not because the budget for retries is used up.
+    pub fn retried(&self, made: bool) {
+        let outcome = if made { "made" } else { "no_budget" };
+        let labels = [("upstream", &*self.upstream), ("outcome", outcome)];
+        let family = &self.metrics.upstream_retries;
+        self.metrics.series(family, &labels).inc();
+    }
+
+    /// So many more requests wait for their turn.
+    pub fn waiting(&self, more: i64) {
+        let gauge = self.waiting.get_or_init(|| {
+            let labels = [("upstream", &*self.upstream)];
+            self.metrics.series(&self.metrics.upstream_waiting, &labels)
+        });
+        gauge.add(more);
+    }
+
+    /// The circuit breaker has opened or closed.
+    pub fn turned(&self, turn: Turn) {
+        let word = match turn {
+            Turn::Opened => "opened",
+            Turn::Closed => "closed",
+        };
+        let labels = [("upstream", &*self.upstream), ("turn", word)];
+        let family = &self.metrics.upstream_circuit_turns;
+        self.metrics.series(family, &labels).inc();
+        self.circuit_open(turn == Turn::Opened);
+    }
+
+    /// Whether the circuit breaker is open.
+    pub fn circuit_open(&self, open: bool) {
+        let labels = [("upstream", &*self.upstream)];
+        let gauge = self.metrics.series(&self.metrics.upstream_circuit, &labels);
+        gauge.set(i64::from(open));
     }
 
     /// Whether an endpoint gets requests.

@@ -64,6 +64,11 @@ impl Metrics {
         prune(&self.upstream_duration, &present);
         prune(&self.upstream_in_flight, &present);
         prune(&self.upstream_refreshes, &present);
+        prune(&self.upstream_errors, &present);
+        prune(&self.upstream_retries, &present);
+        prune(&self.upstream_waiting, &present);
+        prune(&self.upstream_circuit, &present);
+        prune(&self.upstream_circuit_turns, &present);
         prune(&self.endpoint_healthy, &present);
         prune(&self.endpoint_in_flight, &present);
         prune(&self.endpoint_ejections, &present);

@@ -177,7 +177,14 @@ mod tests {
             .unwrap();
         let endpoint = Endpoint::new(address, 1, peer, state.clone());
         let metrics = UpstreamMetrics::new(Metrics::new(), "app".into());
-        let upstream = Upstream::new("app".into(), &config, vec![Arc::new(endpoint)], metrics);
+        let upstream = Upstream::new(
+            "app".into(),
+            &config,
+            Default::default(),
+            vec![Arc::new(endpoint)],
+            metrics,
+            &Default::default(),
+        );
         let health = config.health.unwrap();
         Check::new(Arc::new(upstream), health, Arc::default())
     }
@@ -242,8 +249,10 @@ mod tests {
         let upstream = Arc::new(Upstream::new(
             "app".into(),
             &config,
+            Default::default(),
             vec![a.clone()],
             metrics,
+            &Default::default(),
         ));
         let check = Check::new(upstream.clone(), config.health.unwrap(), Arc::default());
         let checking = tokio::spawn(check.run());

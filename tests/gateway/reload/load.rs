@@ -27,7 +27,7 @@ fn version(n: usize, origins: &[SocketAddr]) -> String {
         _ => "[cors: { origins: \"https://a.example\" }, compress: {}, tag]".to_owned(),
     };
     let upstream = if n.is_multiple_of(2) { "app" } else { "other" };
-    let rest = "timeouts: { idle: 500ms }, health: { http: /health, every: 200ms, timeout: 500ms }";
+    let rest = "keep_idle: 500ms, health: { http: /health, every: 200ms, timeout: 500ms }";
     let mut text = format!(
         "upstreams:\n  app: {{ endpoints: [{endpoints}], {rest} }}\n  \
          other: {{ endpoints: [\"{a}\", \"{b}\"], {rest} }}\n  \

@@ -1,0 +1,147 @@
+//! What cannot be meant about time-outs, retries, bounds, circuit breakers and fallbacks.
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use wiregate_sdk::value::{At, Problem, did_you_mean};
+
+use super::Goal;
+use crate::config::model::upstream as model;
+
+const MOST_ATTEMPTS: u32 = 10;
+const MOST_WAITING: u32 = 100_000;
+
+/// Checks what one upstream says.
+pub(super) fn check(config: &model::Upstream, problems: &mut Vec<Problem>) {
+    if let Some(timeouts) = &config.timeouts {
+        check_times(timeouts, problems);
+        if config.protocol == model::Protocol::H2c {
+            check_http2(timeouts, problems);
+        }
+    }
+    let attempts = &config.retry.attempts;
+    if attempts.get() > MOST_ATTEMPTS {
+        let message = format!(
+            "expected 1 to {MOST_ATTEMPTS} attempts, found {}",
+            attempts.value
+        );
+        problems.push(Problem::new(attempts.place.clone(), message));
+    }
+    if let Some(breaker) = &config.breaker
+        && breaker.errors.millionths() == 0
+    {
+        let message = "expected more than `0%` of errors: the circuit would never be closed";
+        problems.push(Problem::new(breaker.errors.place.clone(), message));
+    }
+    if let Some(in_flight) = &config.in_flight {
+        check_in_flight(in_flight, problems);
+    }
+}
+
+fn check_in_flight(config: &At<model::InFlight>, problems: &mut Vec<Problem>) {
+    let mut say = |message: String, help: &str| {
+        problems.push(Problem::new(config.place.clone(), message).help(help));
+    };
+    if config.most.is_none() && config.per_endpoint.is_none() {
+        let message = "`in_flight` bounds nothing".to_owned();
+        say(message, "write `most`, `per_endpoint`, or both");
+    }
+    if config.queue > MOST_WAITING {
+        let message = format!(
+            "expected a queue of at most {MOST_WAITING}, found {}",
+            config.queue
+        );
+        say(message, "requests that wait cost memory");
+    }
+}
+
+/// One time-out of the connection guards both, so the longer one would hold for the shorter one.
+fn check_times(timeouts: &At<model::Timeouts>, problems: &mut Vec<Problem>) {
+    if let (Some(first_byte), Some(idle)) = (timeouts.first_byte, timeouts.idle)
+        && idle < first_byte
+    {
+        let message = format!("`idle` ({idle}) is shorter than `first_byte` ({first_byte})");
+        let problem = Problem::new(timeouts.place.clone(), message);
+        problems.push(problem.help("write an `idle` that is at least as long"));
+    }
+}
+
+/// Over HTTP/2 a connection carries other requests, and is not shut down for the sake of one.
+fn check_http2(timeouts: &At<model::Timeouts>, problems: &mut Vec<Problem>) {
+    let idle = timeouts.idle.or(model::Timeouts::BUILT_IN.idle);
+    if let (Some(first_byte), Some(idle)) = (timeouts.first_byte, idle)
+        && first_byte < idle
+    {
+        let message = format!("over HTTP/2 the head of a response is awaited for `idle` ({idle})");
+        let problem = Problem::new(timeouts.place.clone(), message);
+        let help = format!("leave `first_byte` out, or write `idle: {first_byte}` as well");
+        problems.push(problem.help(help));
+    }
+}
+
+/// Checks what a route says of time-outs, with what holds for its upstreams.
+pub(super) fn check_route(
+    timeouts: &At<model::Timeouts>,
+    goal: &Goal,
+    problems: &mut Vec<Problem>,
+) {
+    check_times(timeouts, problems);
+    let Some(idle) = timeouts.idle.map(Duration::from) else {
+        return;
+    };
+    if timeouts.first_byte.is_some() {
+        return;
+    }
+    for upstream in goal.upstreams() {
+        let first_byte = upstream.timeouts.first_byte;
+        if idle < first_byte {
+            let message = format!(
+                "`idle` ({idle:?}) is shorter than the `first_byte` of upstream `{}` ({first_byte:?})",
+                upstream.name
+            );
+            let problem = Problem::new(timeouts.place.clone(), message);
+            problems.push(problem.help("write a `first_byte` here that is not longer"));
+        }
+    }
+}
+
+/// A fallback must be there, and must not lead back.
+pub(super) fn check_fallbacks(
+    configs: &IndexMap<String, At<model::Upstream>>,
+    problems: &mut Vec<Problem>,
+) {
+    for (name, config) in configs {
+        let Some(fallback) = &config.fallback else {
+            continue;
+        };
+        if !configs.contains_key(fallback.as_str()) {
+            let message = format!("unknown upstream `{}`", fallback.value);
+            let mut problem = Problem::new(fallback.place.clone(), message);
+            problem.help = did_you_mean(fallback, configs.keys().map(String::as_str))
+                .map(|near| format!("did you mean `{near}`?"));
+            problems.push(problem);
+        } else if leads_back(name, configs) {
+            let message = format!("the fallbacks of upstream `{name}` lead back to it");
+            problems.push(Problem::new(fallback.place.clone(), message));
+        }
+    }
+}
+
+fn leads_back(start: &str, configs: &IndexMap<String, At<model::Upstream>>) -> bool {
+    let next = |name: &str| {
+        configs
+            .get(name)?
+            .fallback
+            .as_ref()
+            .map(|name| name.as_str())
+    };
+    let mut at = next(start);
+    for _ in 0..configs.len() {
+        match at {
+            Some(name) if name == start => return true,
+            Some(name) => at = next(name),
+            None => return false,
+        }
+    }
+    false
+}

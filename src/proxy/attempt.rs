@@ -1,0 +1,258 @@
+//! Attempts to get an answer: where, when and for how long.
+
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{StatusCode, header};
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_error::{Error, ErrorType, Result};
+use pingora_proxy::Session;
+use wiregate_sdk::{Facts, Reply};
+
+use super::context::Context;
+use super::first_byte::FirstByte;
+use crate::upstream::{Ask, Cause, Leave, NoPlace, Place, Upstream};
+
+/// Idle connections that an endpoint had closed, and that a request may run into, at most; then it
+/// gets a fresh one.
+pub(super) const MOST_STALE: u32 = 2;
+/// Marks connections that are not taken from the idle ones.
+const FRESH: u64 = 1 << 63;
+
+/// Why there is no attempt.
+struct Refused {
+    cause: Cause,
+    /// When it is worth asking again.
+    after: Option<Duration>,
+}
+
+impl Context {
+    /// Chooses an endpoint for an attempt: in its turn, and after a pause where it is not the
+    /// first.
+    ///
+    /// # Errors
+    /// A 503 where there is no endpoint, a 504 where no time is left, a 500 where the key that
+    /// endpoints are chosen by has no value.
+    pub(super) async fn begin_attempt(&mut self, session: &mut Session) -> Result<Box<HttpPeer>> {
+        if let Some(pause) = self.attempts.pause.take() {
+            // What few requests need is boxed apart, which keeps this future small.
+            Box::pin(self.patiently(session, tokio::time::sleep(pause))).await?;
+        }
+        loop {
+            self.time_left()?;
+            let Some(upstream) = self.attempts.upstream.clone() else {
+                return Err(self.fault(Reply::problem(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "no_upstream",
+                )));
+            };
+            match self.admit(session, &upstream).await? {
+                Ok((place, leave)) => {
+                    let left = self.time_left()?;
+                    let mut peer = self.start(&upstream, place, leave, left);
+                    self.settle_upgrade(session, &mut peer.options);
+                    return Ok(peer);
+                }
+                Err(refused) => {
+                    upstream.metrics.failed(refused.cause);
+                    let full = refused.cause == Cause::ConnectionLimitReached;
+                    if full || !self.fall_back() {
+                        return Err(self.refuse(&upstream, &refused));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks whether there may be an attempt, and waits for its turn.
+    async fn admit(
+        &mut self,
+        session: &mut Session,
+        upstream: &Upstream,
+    ) -> Result<Result<(Place, Option<Leave>), Refused>> {
+        let now = self.shared.clock.instant();
+        let leave = match upstream.breaker.as_ref().map(|breaker| breaker.ask(now)) {
+            Some(Err(after)) => {
+                return Ok(Err(Refused {
+                    cause: Cause::CircuitOpen,
+                    after: Some(after),
+                }));
+            }
+            leave => leave.and_then(Result::ok),
+        };
+        let facts = Facts {
+            request: session.req_header(),
+            exchange: &self.exchange,
+            response: None,
+        };
+        let wish = upstream.policy.wish(&facts).map_err(|why| {
+            let reply = Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "condition_failed");
+            self.fault(reply.log(format!("`hash.by` has no value: {why}")))
+        })?;
+        let tried = std::mem::take(&mut self.attempts.tried);
+        let ask = Ask::new(&tried, &wish, now);
+        let mut place = Ok(upstream.place(&ask));
+        if matches!(place, Ok(Err(NoPlace::Full))) {
+            let turn = upstream.place_in_turn(&ask);
+            place = Box::pin(self.patiently(session, turn)).await;
+        }
+        self.attempts.tried = tried;
+        Ok(match place? {
+            Ok(place) => Ok((place, leave)),
+            Err(NoPlace::Unhealthy) => Err(Refused {
+                cause: upstream.lack(),
+                after: None,
+            }),
+            Err(NoPlace::Full) => Err(Refused {
+                cause: Cause::ConnectionLimitReached,
+                after: Some(Duration::from_secs(1)),
+            }),
+        })
+    }
+
+    /// Waits for something, unless the time is up or the client leaves. Pingora does not look
+    /// after a client in this hook; a client that still has a body to send cannot be looked after.
+    async fn patiently<T>(
+        &mut self,
+        session: &mut Session,
+        wait: impl Future<Output = T>,
+    ) -> Result<T> {
+        let watched = session.is_body_done();
+        let wait = async {
+            match self.time_left()? {
+                Some(left) => tokio::time::timeout(left, wait)
+                    .await
+                    .ok()
+                    .map_or_else(|| Err(self.out_of_time()), Ok),
+                None => Ok(wait.await),
+            }
+        };
+        tokio::select! {
+            biased;
+            waited = wait => waited,
+            gone = session.downstream_session.read_body_or_idle(true), if watched => {
+                let gone = gone.err().unwrap_or_else(|| Error::new(ErrorType::ConnectionClosed));
+                Err(gone.into_down())
+            }
+        }
+    }
+
+    fn start(
+        &mut self,
+        upstream: &Upstream,
+        place: Place,
+        leave: Option<Leave>,
+        left: Option<Duration>,
+    ) -> Box<HttpPeer> {
+        let mut peer = Box::new(place.endpoint().peer.clone());
+        self.attempts.times.bound(&mut peer, left);
+        if self.attempts.stale >= MOST_STALE {
+            peer.group_key ^= FRESH;
+            peer.options.idle_timeout = Some(Duration::ZERO);
+        }
+        if self.attempts.live.is_none() {
+            self.attempts.live = Some(upstream.budget.enter());
+        }
+        self.attempts.tried.push(place.endpoint().clone());
+        self.attempts.made += 1;
+        self.attempts.here += 1;
+        self.attempts.started = Some(self.shared.clock.instant());
+        self.attempts.open = Some(place);
+        self.attempts.leave = leave;
+        upstream.metrics.begin();
+        peer
+    }
+
+    /// Goes on at the upstream's fallback, where it has one.
+    pub(super) fn fall_back(&mut self) -> bool {
+        let fallback = (self.attempts.upstream.as_ref())
+            .and_then(|upstream| upstream.fallback.as_ref())
+            .and_then(|name| self.snapshot.upstreams.get(name));
+        let Some(fallback) = fallback.cloned() else {
+            return false;
+        };
+        self.head_for(fallback);
+        true
+    }
+
+    /// The upstream whose endpoints are tried from now on.
+    pub(super) fn head_for(&mut self, upstream: Arc<Upstream>) {
+        self.attempts.times = match self.route() {
+            Some(route) => upstream.timeouts.with(&route.timeouts),
+            None => upstream.timeouts,
+        };
+        self.attempts.upstream = Some(upstream);
+        self.attempts.tried.clear();
+        (self.attempts.here, self.attempts.stale) = (0, 0);
+        (self.attempts.live, self.attempts.retrying) = (None, None);
+    }
+
+    fn refuse(&mut self, upstream: &Upstream, refused: &Refused) -> Box<Error> {
+        let cause = refused.cause;
+        let why = match cause {
+            Cause::CircuitOpen => "is not asked: too many attempts have failed",
+            Cause::ConnectionLimitReached => "has as many requests as it may have",
+            Cause::DnsError => "has no endpoint: its names were never resolved",
+            _ => "has no endpoint that is available",
+        };
+        let mut reply = Reply::problem(cause.status(), cause.word())
+            .log(format!("upstream `{}` {why}", upstream.name));
+        if let Some(after) = refused.after {
+            let seconds = after.as_secs_f64().ceil().max(1.0) as u64;
+            reply = reply.header(header::RETRY_AFTER, seconds.into());
+        }
+        self.fault(reply)
+    }
+
+    /// The time that the exchange may still take; `None` for any.
+    ///
+    /// # Errors
+    /// A 504 where none is left.
+    pub(super) fn time_left(&mut self) -> Result<Option<Duration>> {
+        let total = self.attempts.times.total;
+        let Some(total) = total.into_iter().chain(self.deadline).min() else {
+            return Ok(None);
+        };
+        let spent = self.shared.clock.instant() - self.exchange.now.instant;
+        match total.checked_sub(spent).filter(|left| !left.is_zero()) {
+            Some(left) => Ok(Some(left)),
+            None => Err(self.out_of_time()),
+        }
+    }
+
+    fn out_of_time(&mut self) -> Box<Error> {
+        let total = self.attempts.times.total;
+        let total = total.into_iter().chain(self.deadline).min();
+        let total = total.unwrap_or_default();
+        let cause = Cause::ResponseTimeout;
+        self.fault(
+            Reply::problem(cause.status(), cause.word())
+                .log(format!("the exchange may take {total:?}")),
+        )
+    }
+
+    /// An error that Pingora passes on, while the reply waits here.
+    pub(super) fn fault(&mut self, reply: Reply) -> Box<Error> {
+        let status = reply.status.as_u16();
+        self.reply = Some(reply);
+        Error::explain(ErrorType::HTTPStatus(status), "a reply is waiting")
+    }
+
+    /// There is a connection.
+    pub(super) fn connected(&mut self, connection: RawFd) {
+        self.attempts.connection = Some(connection);
+    }
+
+    /// The request has been sent to its end: the response is awaited from now on.
+    pub(super) fn sent(&mut self) {
+        let (times, unanswered) = (self.attempts.times, self.attempts.started.is_some());
+        // Where both times are the same Pingora's own will do.
+        if let Some(connection) = self.attempts.connection
+            && times.first_byte < times.idle
+            && unanswered
+        {
+            self.attempts.first_byte = Some(FirstByte::within(times.first_byte, connection));
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! How an attempt ends, and whether there is another one.
+
+use std::time::Duration;
+
+use http::{StatusCode, header};
+use pingora_error::{Error, ErrorSource, ErrorType, Result, RetryType};
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+
+use super::attempt::MOST_STALE;
+use super::context::Context;
+use super::responder::has_begun;
+use super::{failure, forwarded, websocket};
+use crate::upstream::{Ended, Outcome};
+
+impl Context {
+    /// No connection: nothing was sent.
+    pub(super) fn end_unconnected(
+        &mut self,
+        session: &Session,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        error.as_up();
+        self.failed(&error);
+        let again = self.tries_again(session, Ended::Unsent) || self.fall_back();
+        error.set_retry(again);
+        error
+    }
+
+    /// The exchange with an endpoint broke.
+    pub(super) fn end_broken(
+        &mut self,
+        session: &Session,
+        mut error: Box<Error>,
+        reused: bool,
+    ) -> Box<Error> {
+        if self.attempts.passed_over {
+            // Its status was to be tried again; that it was answered has been counted.
+            self.attempts.passed_over = false;
+            self.end_attempt();
+            error.set_retry(true);
+            return error;
+        }
+        let unanswered = self.attempts.started.is_some();
+        let late = self.attempts.first_byte.take();
+        if *error.esource() != ErrorSource::Upstream || self.reply.is_some() {
+            self.end_attempt();
+            error.set_retry(false);
+            return error;
+        }
+        if unanswered && late.is_some_and(|late| late.is_over()) {
+            error = Error::explain(ErrorType::ReadTimedout, "no response in time").into_up();
+        }
+        let kind = ending(&error);
+        error.set_retry(false);
+        if unanswered && reused && kind == Some(Ended::Reset) && self.ran_into_stale(session) {
+            error.set_retry(true);
+            return error;
+        }
+        self.failed(&error);
+        if unanswered && let Some(ended) = kind {
+            error.set_retry(self.tries_again(session, ended));
+        }
+        error
+    }
+
+    /// An endpoint may close an idle connection as a request leaves. That is nobody's fault: the
+    /// request is sent again where it may be repeated, at the same endpoint.
+    fn ran_into_stale(&mut self, session: &Session) -> bool {
+        if self.attempts.stale >= MOST_STALE
+            || !session.req_header().method.is_idempotent()
+            || !self.is_repeatable(session)
+        {
+            return false;
+        }
+        self.end_attempt();
+        self.attempts.stale += 1;
+        self.attempts.tried.pop();
+        true
+    }
+
+    /// Whether nothing of the request is lost for another attempt.
+    fn is_repeatable(&self, session: &Session) -> bool {
+        !session.as_ref().retry_buffer_truncated()
+            && !self.attempts.body_seen
+            && !has_begun(session)
+    }
+
+    /// Decides on another attempt; its pause and its share of the budget are taken then.
+    fn tries_again(&mut self, session: &Session, ended: Ended) -> bool {
+        let Some(upstream) = self.attempts.upstream.clone() else {
+            return false;
+        };
+        let retry = &upstream.retry;
+        let method = &session.req_header().method;
+        let harmless = ended == Ended::Unsent || method.is_idempotent() || retry.unsafe_methods;
+        let counted = self.attempts.here - self.attempts.stale;
+        if counted >= retry.attempts
+            || !retry.covers(ended)
+            || !harmless
+            || !self.is_repeatable(session)
+        {
+            return false;
+        }
+        if self.attempts.retrying.is_none() {
+            self.attempts.retrying = retry.spend(&upstream.budget);
+        }
+        let made = self.attempts.retrying.is_some();
+        upstream.metrics.retried(made);
+        if made {
+            self.attempts.pause = Some(retry.pause(counted)).filter(|pause| !pause.is_zero());
+        }
+        made
+    }
+
+    /// The head of a response has come from an endpoint; nothing of it was passed on.
+    ///
+    /// # Errors
+    /// It is none that may be passed on, or the request is tried again.
+    pub(super) fn upstream_head(
+        &mut self,
+        session: &Session,
+        head: &mut ResponseHeader,
+    ) -> Result<()> {
+        let status = head.status;
+        if status == StatusCode::SWITCHING_PROTOCOLS && !websocket::is_asked_for(session, head) {
+            let unasked = ErrorType::Custom(failure::UNASKED_UPGRADE);
+            return Err(Error::explain(unasked, "101 to a request for no upgrade").into_up());
+        }
+        if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(());
+        }
+        self.answered(status);
+        if self.tries_again(session, Ended::Status(status)) {
+            self.attempts.passed_over = true;
+            let again = ErrorType::CustomCode("status to retry", status.as_u16());
+            return Err(Error::new(again).into_up());
+        }
+        forwarded::settle_hop(head);
+        Ok(())
+    }
+
+    /// The head of a response has come.
+    fn answered(&mut self, status: StatusCode) {
+        self.attempts.first_byte = None;
+        let Some(upstream) = &self.attempts.upstream else {
+            return;
+        };
+        if let Some(started) = self.attempts.started.take() {
+            let now = self.shared.clock.instant();
+            let waited = now - started;
+            self.attempts.waited = Some(waited);
+            upstream.metrics.answered(status, waited);
+            if let Some(place) = &self.attempts.open {
+                upstream.report(place.endpoint(), Outcome::Answered(status), waited, now);
+            }
+        }
+        self.tell_breaker(!status.is_server_error());
+    }
+
+    /// An attempt has failed through no fault of the client's or the gateway's.
+    fn failed(&mut self, error: &Error) {
+        let unanswered = self.attempts.started.is_some();
+        let cause = failure::upstream(error, !unanswered);
+        if unanswered {
+            self.tell_breaker(false);
+        }
+        if let Some(upstream) = &self.attempts.upstream {
+            upstream.metrics.failed(cause);
+            if let Some(place) = &self.attempts.open {
+                let now = self.shared.clock.instant();
+                let started = self.attempts.started;
+                let waited = started.map_or(Duration::ZERO, |started| now - started);
+                upstream.report(place.endpoint(), Outcome::Failed, waited, now);
+            }
+        }
+        self.end_attempt();
+    }
+
+    /// Where the client is to come back to the endpoint that has answered, it gets a ticket.
+    pub(super) fn give_ticket(&self, session: &Session, head: &mut ResponseHeader) -> Result<()> {
+        let https = self.exchange.client.scheme == "https";
+        let (Some(upstream), Some(endpoint)) =
+            (&self.attempts.upstream, self.attempts.tried.last())
+        else {
+            return Ok(());
+        };
+        match upstream.ticket(endpoint, session.req_header(), https) {
+            Some(field) => head.append_header(header::SET_COOKIE, field).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn tell_breaker(&mut self, good: bool) {
+        let Some(leave) = self.attempts.leave.take() else {
+            return;
+        };
+        if let Some(upstream) = &self.attempts.upstream
+            && let Some(breaker) = &upstream.breaker
+            && let Some(turn) = breaker.tell(&leave, self.shared.clock.instant(), good)
+        {
+            upstream.metrics.turned(turn);
+            tracing::warn!(upstream = %upstream.name, "circuit breaker: {turn:?}");
+        }
+    }
+
+    /// Counts an attempt as over, with a response or without.
+    pub(super) fn end_attempt(&mut self) {
+        self.attempts.first_byte = None;
+        self.attempts.connection = None;
+        self.attempts.leave = None;
+        if self.attempts.open.take().is_none() {
+            return;
+        }
+        let unanswered = self.attempts.started.take();
+        if let Some(started) = unanswered {
+            self.attempts.waited = Some(self.shared.clock.instant() - started);
+        }
+        if let Some(upstream) = &self.attempts.upstream {
+            upstream.metrics.end(unanswered.is_none());
+        }
+    }
+}
+
+/// How an attempt ended, where it may be repeated at all.
+fn ending(error: &Error) -> Option<Ended> {
+    use ErrorType as E;
+    match error.etype() {
+        // Pingora takes a stream that the endpoint has refused unseen for one to be repeated
+        // (RFC 9113, 8.7); that it is broken HTTP/2 does not tell what was done before.
+        E::H2Error | E::H2Downgrade if error.retry == RetryType::Decided(true) => {
+            Some(Ended::Unsent)
+        }
+        E::ReadTimedout | E::WriteTimedout => Some(Ended::Timeout),
+        E::ConnectionClosed | E::ReadError | E::WriteError | E::H2Error => Some(Ended::Reset),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_never_looked_at_is_told_from_what_broke() {
+        let mut refused = Error::new(ErrorType::H2Error);
+        refused.retry = true.into();
+        assert_eq!(ending(&refused), Some(Ended::Unsent));
+        let mut broken = Error::new(ErrorType::InvalidH2);
+        broken.retry = true.into();
+        assert_eq!(ending(&broken), None);
+        let closed = Error::new(ErrorType::ConnectionClosed);
+        assert_eq!(ending(&closed), Some(Ended::Reset));
+        let late = Error::new(ErrorType::ReadTimedout);
+        assert_eq!(ending(&late), Some(Ended::Timeout));
+        let nonsense = Error::new(ErrorType::InvalidHTTPHeader);
+        assert_eq!(ending(&nonsense), None);
+    }
+}

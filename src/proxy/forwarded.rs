@@ -1,0 +1,244 @@
+//! Fields that tell about the way of a message: `X-Forwarded-*`, `Forwarded` (RFC 7239), `Via` and
+//! `Max-Forwards` (RFC 9110, 7.6), and those that are for one hop alone.
+
+use std::net::IpAddr;
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Method, StatusCode, Version};
+use pingora_error::Result;
+use pingora_http::{RequestHeader, ResponseHeader};
+use wiregate_sdk::Reply;
+
+use super::context::Context;
+use crate::config::model::Forwarded;
+
+// Static text costs Pingora's header maps one allocation less than a `HeaderName`.
+pub(super) const FORWARDED_FOR: &str = "x-forwarded-for";
+pub(super) const FORWARDED_PROTO: &str = "x-forwarded-proto";
+const FORWARDED_HOST: &str = "x-forwarded-host";
+pub(super) const FORWARDED: &str = "forwarded";
+const VIA: &str = "via";
+/// A request that has come through so many gateways of this name goes round in circles.
+const MOST_ROUNDS: usize = 8;
+/// The methods that `Allow` names where the gateway answers OPTIONS itself.
+const ALLOW: &str = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
+
+/// Answers or counts down a TRACE or OPTIONS that may only go so far (RFC 9110, 7.6.2), and stops
+/// a request that goes round in circles.
+///
+/// # Errors
+/// The gateway's answer.
+pub(super) fn limit_hops(head: &mut RequestHeader) -> Result<(), Reply> {
+    let rounds = (head.headers.get_all(header::VIA).iter())
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter(|hop| hop.trim_ascii_end().ends_with(b" wiregate"))
+        .count();
+    if rounds > MOST_ROUNDS {
+        return Err(
+            Reply::problem(StatusCode::BAD_GATEWAY, "proxy_loop_detected")
+                .detail(format!("the request came through {rounds} gateways")),
+        );
+    }
+    let limited = head.method == Method::OPTIONS || head.method == Method::TRACE;
+    let Some(value) = head.headers.get(header::MAX_FORWARDS).filter(|_| limited) else {
+        return Ok(());
+    };
+    let digits = value.to_str().unwrap_or("").trim();
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(
+            Reply::problem(StatusCode::BAD_REQUEST, "http_request_error")
+                .detail("`max-forwards` is no number"),
+        );
+    }
+    // What does not fit is more hops than there are.
+    let left = digits.parse().unwrap_or(u32::MAX);
+    if left == 0 {
+        return Err(own_answer(&head.method));
+    }
+    let _ = head.insert_header(header::MAX_FORWARDS, left - 1);
+    Ok(())
+}
+
+/// The gateway is the last to get this request.
+fn own_answer(method: &Method) -> Reply {
+    let allow = HeaderValue::from_static(ALLOW);
+    if method == Method::OPTIONS {
+        return Reply::new(StatusCode::NO_CONTENT).header(header::ALLOW, allow);
+    }
+    // To send a request back shows what proxies have put into it.
+    Reply::problem(StatusCode::METHOD_NOT_ALLOWED, "http_request_denied")
+        .detail("TRACE is not answered here")
+        .header(header::ALLOW, allow)
+}
+
+impl Context {
+    /// Tells an endpoint who asked, and through what: what a trusted proxy said is kept and added
+    /// to.
+    pub(super) fn forwarded(&self, head: &mut RequestHeader) -> Result<()> {
+        let which = self.snapshot.settings.forwarded;
+        if which != Forwarded::Rfc7239 {
+            self.x_forwarded(head)?;
+        }
+        if which != Forwarded::XForwarded {
+            let element = self.forwarded_element();
+            append(head, FORWARDED, &element)?;
+        }
+        let via = match self.protocol {
+            "HTTP/2" => "2 wiregate",
+            "HTTP/1.0" => "1.0 wiregate",
+            _ => "1.1 wiregate",
+        };
+        if head.headers.contains_key(header::VIA) {
+            return append(head, VIA, via.as_bytes());
+        }
+        head.insert_header(VIA, HeaderValue::from_static(via))
+    }
+
+    fn x_forwarded(&self, head: &mut RequestHeader) -> Result<()> {
+        let own = &self.peer.forwarded_for;
+        if head.headers.contains_key(FORWARDED_FOR) {
+            append(head, FORWARDED_FOR, own.as_bytes())?;
+        } else {
+            head.insert_header(FORWARDED_FOR, own.clone())?;
+        }
+        if !head.headers.contains_key(FORWARDED_PROTO) {
+            let scheme = HeaderValue::from_static(self.exchange.client.scheme);
+            head.insert_header(FORWARDED_PROTO, scheme)?;
+        }
+        if let Some(host) = &self.asked_host
+            && !head.headers.contains_key(FORWARDED_HOST)
+        {
+            head.insert_header(FORWARDED_HOST, host.clone())?;
+        }
+        Ok(())
+    }
+
+    fn forwarded_element(&self) -> Vec<u8> {
+        let mut element = match self.exchange.client.peer.to_canonical() {
+            IpAddr::V4(address) => format!("for={address}"),
+            IpAddr::V6(address) => format!("for=\"[{address}]\""),
+        }
+        .into_bytes();
+        if let Some(host) = &self.asked_host {
+            element.extend_from_slice(b";host=\"");
+            for byte in host.as_bytes() {
+                if matches!(byte, b'"' | b'\\') {
+                    element.push(b'\\');
+                }
+                element.push(*byte);
+            }
+            element.push(b'"');
+        }
+        element.extend_from_slice(b";proto=");
+        element.extend_from_slice(self.exchange.client.scheme.as_bytes());
+        element
+    }
+}
+
+/// Adds a member to a list that stands in one field or several.
+fn append(head: &mut RequestHeader, name: &'static str, member: &[u8]) -> Result<()> {
+    let mut list = Vec::new();
+    for value in head.headers.get_all(name) {
+        list.extend_from_slice(value.as_bytes());
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(member);
+    head.insert_header(name, list)
+}
+
+/// Says on a response that it came through here (RFC 9110, 7.6.3).
+pub(super) fn name_ourselves(head: &mut ResponseHeader) -> Result<()> {
+    let via = HeaderValue::from_static(match head.version {
+        Version::HTTP_2 => "2 wiregate",
+        Version::HTTP_10 => "1.0 wiregate",
+        _ => "1.1 wiregate",
+    });
+    head.append_header(VIA, via).map(drop)
+}
+
+/// Takes out of a response what was for the connection to the endpoint alone (RFC 9110, 7.6.1).
+pub(super) fn settle_hop(head: &mut ResponseHeader) {
+    let named: Vec<HeaderName> = (head.headers.get_all(header::CONNECTION).iter())
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|option| !option.eq_ignore_ascii_case(b"upgrade"))
+        .filter_map(|option| HeaderName::from_bytes(option).ok())
+        // What frames the body is Pingora's.
+        .filter(|name| name != header::CONTENT_LENGTH && name != header::TRANSFER_ENCODING)
+        .collect();
+    for name in named {
+        head.remove_header(&name);
+    }
+    head.remove_header("keep-alive");
+    head.remove_header("proxy-connection");
+}
+
+/// The host that the client asks for, with its port.
+pub(super) fn asked_host(head: &RequestHeader) -> Option<HeaderValue> {
+    if let Some(host) = head.headers.get(header::HOST) {
+        return Some(host.clone());
+    }
+    HeaderValue::from_str(head.uri.authority()?.as_str()).ok()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::proxy) fn head(fields: &[(&'static str, &str)]) -> RequestHeader {
+        let mut head = RequestHeader::build("GET", b"/", None).unwrap();
+        for (name, value) in fields {
+            head.append_header(*name, *value).unwrap();
+        }
+        head
+    }
+
+    #[test]
+    fn hops_are_counted_down_for_trace_and_options_only() {
+        let ask = |method: &str, value: &str| {
+            let mut head = head(&[("max-forwards", value)]);
+            head.set_method(Method::from_bytes(method.as_bytes()).unwrap());
+            let answer = limit_hops(&mut head)
+                .err()
+                .map(|reply| reply.status.as_u16());
+            (
+                answer,
+                head.headers["max-forwards"].to_str().unwrap().to_owned(),
+            )
+        };
+        assert_eq!(ask("OPTIONS", "3"), (None, "2".to_owned()));
+        assert_eq!(ask("TRACE", "1"), (None, "0".to_owned()));
+        assert_eq!(ask("OPTIONS", "0").0, Some(204));
+        assert_eq!(ask("TRACE", "0").0, Some(405));
+        assert_eq!(ask("OPTIONS", "-1").0, Some(400));
+        assert_eq!(ask("GET", "0"), (None, "0".to_owned()));
+        let many = ask("TRACE", "99999999999999999999");
+        assert_eq!(many, (None, (u32::MAX - 1).to_string()));
+    }
+
+    #[test]
+    fn a_request_that_goes_round_is_stopped() {
+        let mut round = head(&[("via", "1.1 wiregate, 1.1 other"), ("via", "2 wiregate")]);
+        assert!(limit_hops(&mut round).is_ok());
+        let mut round = head(&[("via", &["1.1 wiregate"; 9].join(", "))]);
+        assert_eq!(limit_hops(&mut round).unwrap_err().status.as_u16(), 502);
+    }
+
+    #[test]
+    fn what_is_for_the_endpoints_connection_stays_there() {
+        let mut head = ResponseHeader::build(200, None).unwrap();
+        for (name, value) in [
+            ("connection", "close, X-Hop, upgrade, content-length"),
+            ("x-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("content-length", "3"),
+            ("upgrade", "h2c"),
+        ] {
+            head.append_header(name, value).unwrap();
+        }
+        settle_hop(&mut head);
+        let mut left: Vec<&str> = head.headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["connection", "content-length", "upgrade"]);
+    }
+}

@@ -1,0 +1,299 @@
+//! A circuit breaker: while too many attempts fail, there are none but a few probes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::config::model::upstream as model;
+
+/// Attempts are counted in so many parts of the time that counts.
+const PARTS: u64 = 10;
+/// Where all probes are out, another request may ask again after this.
+const PROBING: Duration = Duration::from_secs(1);
+const CLOSED: u64 = 0;
+
+/// A circuit breaker.
+pub struct Breaker {
+    config: model::Breaker,
+    part: u64,
+    memory: Arc<Memory>,
+}
+
+/// What a circuit breaker remembers; it outlives a reload.
+#[derive(Debug)]
+pub struct Memory {
+    start: Instant,
+    /// [`CLOSED`], or the milliseconds after `start` from which on probes may pass.
+    open_until: AtomicU64,
+    probing: AtomicU32,
+    passed: AtomicU32,
+    /// For each part of the time: which part it is, and how many attempts were good and bad.
+    parts: [AtomicU64; PARTS as usize],
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            start: Instant::now(),
+            open_until: AtomicU64::new(CLOSED),
+            probing: AtomicU32::new(0),
+            passed: AtomicU32::new(0),
+            parts: Default::default(),
+        }
+    }
+}
+
+/// What became of the circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It was opened.
+    Opened,
+    /// It was closed.
+    Closed,
+}
+
+/// The leave to make an attempt; a probe where the circuit is half open.
+pub struct Leave(Option<Arc<Memory>>);
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        if let Some(memory) = &self.0 {
+            memory.probing.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+impl Breaker {
+    /// As the configuration says, with what it remembers.
+    pub fn new(config: &model::Breaker, memory: Arc<Memory>) -> Self {
+        let within: Duration = config.within.into();
+        Self {
+            config: config.clone(),
+            part: (millis(within) / PARTS).max(1),
+            memory,
+        }
+    }
+
+    /// Whether the circuit is not closed.
+    pub fn is_open(&self) -> bool {
+        self.memory.open_until.load(Ordering::Acquire) != CLOSED
+    }
+
+    /// Leave for an attempt.
+    ///
+    /// # Errors
+    /// The circuit is open: after this time it is worth asking again.
+    pub fn ask(&self, now: Instant) -> Result<Leave, Duration> {
+        let memory = &self.memory;
+        let until = memory.open_until.load(Ordering::Acquire);
+        if until == CLOSED {
+            return Ok(Leave(None));
+        }
+        let now = millis(now - memory.start);
+        if now < until {
+            return Err(Duration::from_millis(until - now));
+        }
+        let most = self.config.probes.get();
+        let probing = memory
+            .probing
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |probing| {
+                (probing < most).then_some(probing + 1)
+            });
+        match probing {
+            Ok(_) => Ok(Leave(Some(memory.clone()))),
+            Err(_) => Err(PROBING),
+        }
+    }
+
+    /// An attempt has ended well or badly.
+    pub fn tell(&self, leave: &Leave, now: Instant, good: bool) -> Option<Turn> {
+        let now = millis(now - self.memory.start);
+        match (&leave.0, good) {
+            (Some(_), true) => self.probed(),
+            (Some(_), false) => {
+                let until = self.memory.open_until.load(Ordering::Acquire);
+                // Probes that fail together open it once.
+                (until != CLOSED && until <= now).then(|| self.open(until, now))?
+            }
+            (None, _) => self.counted(now, good),
+        }
+    }
+
+    fn probed(&self) -> Option<Turn> {
+        let memory = &self.memory;
+        let passed = memory.passed.fetch_add(1, Ordering::AcqRel) + 1;
+        if passed < self.config.probes.get() {
+            return None;
+        }
+        memory.passed.store(0, Ordering::Release);
+        for part in &memory.parts {
+            part.store(0, Ordering::Relaxed);
+        }
+        let open = memory.open_until.swap(CLOSED, Ordering::AcqRel);
+        (open != CLOSED).then_some(Turn::Closed)
+    }
+
+    fn counted(&self, now: u64, good: bool) -> Option<Turn> {
+        let number = now / self.part + 1;
+        let slot = &self.memory.parts[(number % PARTS) as usize];
+        let add = |packed| Some(Part::unpack(packed).of(number).with(good).pack());
+        let _ = slot.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        if good || self.is_open() {
+            return None;
+        }
+        let (mut all, mut bad) = (0u64, 0u64);
+        for part in &self.memory.parts {
+            let part = Part::unpack(part.load(Ordering::Relaxed));
+            if part.number + PARTS > number {
+                all += part.good + part.bad;
+                bad += part.bad;
+            }
+        }
+        let enough = all >= self.config.of_at_least.get().into();
+        // bad / all >= errors, without a division
+        let too_many = bad * 1_000_000 >= all * u64::from(self.config.errors.millionths());
+        (enough && too_many).then(|| self.open(CLOSED, now))?
+    }
+
+    fn open(&self, before: u64, now: u64) -> Option<Turn> {
+        let until = now + millis(self.config.open_for.into()).max(1);
+        self.memory.passed.store(0, Ordering::Release);
+        let opened = self.memory.open_until.compare_exchange(
+            before,
+            until,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        opened.is_ok().then_some(Turn::Opened)
+    }
+}
+
+/// The attempts of one part of the time.
+#[derive(Clone, Copy)]
+struct Part {
+    number: u64,
+    good: u64,
+    bad: u64,
+}
+
+impl Part {
+    const MOST: u64 = 0xffff;
+    const NUMBERS: u64 = 0xffff_ffff;
+
+    fn unpack(packed: u64) -> Self {
+        Self {
+            number: packed >> 32,
+            good: packed >> 16 & Self::MOST,
+            bad: packed & Self::MOST,
+        }
+    }
+
+    fn pack(self) -> u64 {
+        (self.number & Self::NUMBERS) << 32 | self.good << 16 | self.bad
+    }
+
+    /// This part, or an empty one where it is of an earlier round.
+    fn of(self, number: u64) -> Self {
+        if self.number == number {
+            return self;
+        }
+        Self {
+            number,
+            good: 0,
+            bad: 0,
+        }
+    }
+
+    fn with(mut self, good: bool) -> Self {
+        if self.good == Self::MOST || self.bad == Self::MOST {
+            // What counts is their ratio.
+            (self.good, self.bad) = (self.good / 2, self.bad / 2);
+        }
+        self.good += u64::from(good);
+        self.bad += u64::from(!good);
+        self
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn breaker(text: &str) -> (Breaker, Instant) {
+        let value = wiregate_sdk::value::read(&"test".into(), text).unwrap();
+        let config = wiregate_sdk::value::decode(&value).unwrap();
+        let memory = Arc::new(Memory::default());
+        let start = memory.start;
+        (Breaker::new(&config, memory), start)
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn opens_at_the_share_probes_and_closes() {
+        let (breaker, start) = breaker("{ errors: 50%, of_at_least: 4, open_for: 5s }");
+        let attempt = |now, good| {
+            let leave = breaker.ask(now).ok().unwrap();
+            breaker.tell(&leave, now, good)
+        };
+        for good in [true, true, false] {
+            assert_eq!(attempt(start, good), None);
+        }
+        assert_eq!(attempt(start, false), Some(Turn::Opened));
+        assert_eq!(breaker.ask(start).err(), Some(5 * SECOND));
+        assert!(breaker.ask(start + 4 * SECOND).is_err());
+
+        let probe = breaker.ask(start + 5 * SECOND).ok().unwrap();
+        assert!(breaker.ask(start + 5 * SECOND).is_err(), "one probe only");
+        let turn = breaker.tell(&probe, start + 6 * SECOND, false);
+        assert_eq!(turn, Some(Turn::Opened));
+        drop(probe);
+        assert!(breaker.ask(start + 10 * SECOND).is_err());
+
+        assert_eq!(attempt(start + 11 * SECOND, true), Some(Turn::Closed));
+        assert_eq!(attempt(start + 11 * SECOND, false), None, "a clean sheet");
+    }
+
+    #[test]
+    fn forgets_what_is_long_ago() {
+        let (breaker, start) = breaker("{ errors: 50%, of_at_least: 2, within: 10s }");
+        let fail = |now| {
+            let leave = breaker.ask(now).ok().unwrap();
+            breaker.tell(&leave, now, false)
+        };
+        assert_eq!(fail(start), None);
+        assert_eq!(fail(start + 11 * SECOND), None);
+        assert_eq!(fail(start + 12 * SECOND), Some(Turn::Opened));
+    }
+
+    #[test]
+    fn a_probe_that_says_nothing_makes_room_for_another() {
+        let (breaker, start) = breaker("{ errors: 1%, of_at_least: 1, open_for: 1s }");
+        let leave = breaker.ask(start).ok().unwrap();
+        assert_eq!(breaker.tell(&leave, start, false), Some(Turn::Opened));
+        for _ in 0..3 {
+            let probe = breaker.ask(start + SECOND).ok().unwrap();
+            assert!(breaker.ask(start + SECOND).is_err());
+            drop(probe);
+        }
+    }
+
+    #[test]
+    fn counts_keep_their_ratio_where_they_grow_beyond_their_bounds() {
+        let mut part = Part::unpack(0).of(7);
+        for turn in 0..200_000u32 {
+            part = part.with(turn % 4 != 0);
+        }
+        let again = Part::unpack(part.pack());
+        assert_eq!(
+            (again.number, again.good, again.bad),
+            (7, part.good, part.bad)
+        );
+        let ratio = part.bad as f64 / (part.good + part.bad) as f64;
+        assert!((0.2..0.3).contains(&ratio), "{ratio}");
+    }
+}

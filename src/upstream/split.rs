@@ -1,0 +1,85 @@
+//! Several upstreams, each with its share of a route's requests.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::HeaderName;
+use wiregate_sdk::{Expression, Facts};
+
+use super::Upstream;
+
+/// Several upstreams, each with its share of the requests.
+pub struct Split {
+    /// The upstreams, each with the sum of the weights up to it.
+    pub parts: Vec<(Arc<Upstream>, u64)>,
+    /// What keeps requests with the same text at the same upstream.
+    pub by: Option<Expression>,
+    /// A request field, and the upstreams that its values stand for.
+    pub by_header: Option<(HeaderName, ByValue)>,
+}
+
+/// Values of a field, each with its upstream.
+pub type ByValue = HashMap<Box<[u8]>, Arc<Upstream>>;
+
+impl Split {
+    /// The upstream for a request.
+    ///
+    /// # Errors
+    /// The expression has no value.
+    pub fn choose(&self, facts: &Facts<'_>) -> Result<&Arc<Upstream>, String> {
+        if let Some((name, values)) = &self.by_header
+            && let Some(value) = facts.request.headers.get(name)
+            && let Some(upstream) = values.get(value.as_bytes())
+        {
+            return Ok(upstream);
+        }
+        let text = match &self.by {
+            Some(by) => by.text(facts)?,
+            None => "".into(),
+        };
+        let number = if text.is_empty() {
+            fastrand::u64(..)
+        } else {
+            spread(text.as_bytes())
+        };
+        Ok(self.at(number))
+    }
+
+    /// The upstream at a point between 0 and the largest number: where the last one's share
+    /// grows, nobody leaves it.
+    fn at(&self, number: u64) -> &Arc<Upstream> {
+        let total = self.parts.last().map_or(1, |(_, sum)| *sum);
+        let point = (u128::from(number) * u128::from(total)) >> 64;
+        let found = (self.parts.iter()).find(|(_, sum)| point < u128::from(*sum));
+        let (upstream, _) = found
+            .or(self.parts.last())
+            .expect("a split has a part with a weight");
+        upstream
+    }
+}
+
+/// The same number for the same bytes, in every process (FNV-1a, then MurmurHash3's finalizer).
+fn spread(bytes: &[u8]) -> u64 {
+    let mut hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ hash >> 33
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_spread_evenly_and_always_alike() {
+        assert_eq!(spread(b"alice"), spread(b"alice"));
+        let low = (0..10_000)
+            .filter(|n| spread(format!("user-{n}").as_bytes()) < u64::MAX / 10)
+            .count();
+        assert!((900..1100).contains(&low), "{low}");
+    }
+}

@@ -1,0 +1,87 @@
+//! Clients that leave in the middle.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::super::harness::{PATIENCE, curl, echo, until};
+use super::super::origin::{self, head, serve};
+use super::{H2, gateway, idle, nobody};
+
+#[test]
+fn a_client_that_leaves_takes_its_attempt_along() {
+    let open = Arc::new(AtomicUsize::new(0));
+    let count = open.clone();
+    let slow = serve(move |_, mut stream| {
+        let Some(head) = head(&mut stream) else {
+            return;
+        };
+        count.fetch_add(1, Ordering::SeqCst);
+        if head.starts_with("GET /body") {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhello");
+        }
+        origin::drain(&mut stream);
+        count.fetch_sub(1, Ordering::SeqCst);
+    });
+    let well = echo();
+    let gateway = gateway(slow, "", well.addresses()[0]);
+    assert_eq!(curl(&[&gateway.url("/well")]).status, 200);
+    let descriptors = gateway.descriptors();
+    for path in ["/head", "/body"] {
+        for client in ["--http1.1", H2] {
+            let mut clients: Vec<_> = (0..4)
+                .map(|_| {
+                    Command::new("curl")
+                        .args(["-s", "-o", "/dev/null", client, &gateway.url(path)])
+                        .stdout(Stdio::null())
+                        .spawn()
+                        .unwrap()
+                })
+                .collect();
+            until("all are there", || open.load(Ordering::SeqCst) == 4);
+            assert_eq!(curl(&[&gateway.url("/well")]).status, 200);
+            for client in &mut clients {
+                client.kill().unwrap();
+                client.wait().unwrap();
+            }
+            until("the attempts have ended", || {
+                open.load(Ordering::SeqCst) == 0
+            });
+            idle(&gateway);
+        }
+    }
+    until("descriptors are back", || {
+        gateway.descriptors() <= descriptors + 2
+    });
+    let lines = gateway.access_log(21);
+    let gone: Vec<_> = lines.iter().filter(|line| line["route"] == "all").collect();
+    assert_eq!(gone.len(), 16);
+    assert!(
+        gone.iter().all(|line| line["error"] == "client_gone"),
+        "{gone:?}"
+    );
+}
+
+#[test]
+fn a_client_that_leaves_in_the_middle_of_its_body_takes_its_attempt_along() {
+    let open = Arc::new(AtomicUsize::new(0));
+    let count = open.clone();
+    let reads = serve(move |_, mut stream| {
+        head(&mut stream);
+        count.fetch_add(1, Ordering::SeqCst);
+        origin::drain(&mut stream);
+        count.fetch_sub(1, Ordering::SeqCst);
+    });
+    let gateway = gateway(reads, "", nobody());
+    let mut client = TcpStream::connect(gateway.address()).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client
+        .write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nhello")
+        .unwrap();
+    until("the request is there", || open.load(Ordering::SeqCst) == 1);
+    drop(client);
+    until("the attempt has ended", || open.load(Ordering::SeqCst) == 0);
+    idle(&gateway);
+}

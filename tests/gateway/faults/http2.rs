@@ -1,0 +1,117 @@
+//! Endpoints that misbehave over HTTP/2.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use h2::Reason;
+use h2::server::SendResponse;
+
+use super::super::harness::{Gateway, curl};
+use super::{exit_code, gateway, idle, nobody};
+
+/// An origin that does this with each stream, the first of them being 0.
+fn origin(with: impl Fn(usize, SendResponse<Bytes>) + Send + Sync + 'static) -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (with, count) = (Arc::new(with), Arc::new(AtomicUsize::new(0)));
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                let (with, count) = (with.clone(), count.clone());
+                tokio::spawn(async move {
+                    let mut connection = h2::server::handshake(stream).await.unwrap();
+                    while let Some(Ok((_request, respond))) = connection.accept().await {
+                        with(count.fetch_add(1, Ordering::SeqCst), respond);
+                    }
+                });
+            }
+        });
+    });
+    address
+}
+
+fn start(address: SocketAddr) -> Gateway {
+    let options = ", protocol: h2c, timeouts: { first_byte: 1s, idle: 1s }";
+    gateway(address, options, nobody())
+}
+
+fn answer(respond: &mut SendResponse<Bytes>) {
+    let response = http::Response::builder().status(200).body(()).unwrap();
+    respond.send_response(response, true).unwrap();
+}
+
+#[test]
+fn a_stream_that_was_refused_unseen_is_sent_again_whatever_its_method() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let count = seen.clone();
+    let refuses = origin(move |number, mut respond| {
+        count.fetch_add(1, Ordering::SeqCst);
+        if number % 2 == 0 {
+            respond.send_reset(Reason::REFUSED_STREAM);
+        } else {
+            answer(&mut respond);
+        }
+    });
+    let gateway = start(refuses);
+    for (round, method) in ["POST", "GET", "PATCH"].into_iter().enumerate() {
+        let told = curl(&["-X", method, "-d", "a body", &gateway.url("/")]);
+        assert_eq!(told.status, 200, "{method}: {}", told.text());
+        assert_eq!(seen.load(Ordering::SeqCst), 2 * (round + 1));
+    }
+    idle(&gateway);
+}
+
+#[test]
+fn a_stream_that_is_reset_has_its_status_and_is_not_sent_again() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let count = seen.clone();
+    let resets = origin(move |_, mut respond| {
+        count.fetch_add(1, Ordering::SeqCst);
+        respond.send_reset(Reason::INTERNAL_ERROR);
+    });
+    let gateway = start(resets);
+    let told = curl(&["-d", "a body", &gateway.url("/")]);
+    assert_eq!(told.status, 502);
+    assert_eq!(told.json()["type"], "urn:wiregate:connection_terminated");
+    assert_eq!(seen.load(Ordering::SeqCst), 1);
+    idle(&gateway);
+}
+
+#[test]
+fn a_body_that_is_reset_is_never_taken_for_whole() {
+    let resets = origin(|_, mut respond| {
+        let response = http::Response::builder().status(200).body(()).unwrap();
+        let mut body = respond.send_response(response, false).unwrap();
+        body.send_data("hello".into(), false).unwrap();
+        tokio::spawn(async move {
+            // The data leaves before the reset does.
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            body.send_reset(Reason::INTERNAL_ERROR);
+        });
+    });
+    let gateway = start(resets);
+    for client in ["--http1.1", "--http2-prior-knowledge"] {
+        let code = exit_code(&[client, &gateway.url("/")]);
+        assert!([18, 52, 56, 92].contains(&code), "{client}: {code}");
+    }
+    idle(&gateway);
+}
+
+#[test]
+fn an_answer_that_does_not_come_is_a_504() {
+    let kept = std::sync::Mutex::new(Vec::new());
+    let silent = origin(move |_, respond| kept.lock().unwrap().push(respond));
+    let gateway = start(silent);
+    let told = curl(&[&gateway.url("/")]);
+    assert_eq!(told.status, 504);
+    assert_eq!(told.json()["type"], "urn:wiregate:http_response_timeout");
+    idle(&gateway);
+}

@@ -1,0 +1,187 @@
+//! What endpoints and clients are told about the way of a message.
+
+use std::net::SocketAddr;
+
+use super::harness::{Gateway, curl, raw};
+use super::origin::{Seen, empty};
+
+const H2: &str = "--http2-prior-knowledge";
+
+fn config(address: SocketAddr, more: &str) -> String {
+    format!(
+        "{more}\nupstreams: {{ app: {{ endpoints: [\"{address}\"] }} }}\n\
+         routes: [{{ name: all, upstream: app }}]\n"
+    )
+}
+
+fn values<'a>(lines: &'a [String], name: &str) -> Vec<&'a str> {
+    let fields = lines.iter().filter_map(|line| line.split_once(": "));
+    fields
+        .filter(|(field, _)| *field == name)
+        .map(|(_, value)| value)
+        .collect()
+}
+
+#[test]
+fn only_a_trusted_proxy_says_where_a_request_comes_from() {
+    let (seen, address) = Seen::by(|_| empty(200));
+    let sent = [
+        "x-forwarded-for: 10.1.1.1",
+        "x-forwarded-proto: https",
+        "x-forwarded-port: 1",
+        "x-forwarded-prefix: /a",
+        "x-real-ip: 10.1.1.1",
+        "forwarded: for=10.1.1.1",
+    ];
+    let ask = |gateway: &Gateway| {
+        let url = gateway.url("/");
+        let mut arguments = vec!["-H", "host: shop.example:81", url.as_str()];
+        sent.iter()
+            .for_each(|field| arguments.extend(["-H", *field]));
+        assert_eq!(curl(&arguments).status, 200);
+        seen.last()
+    };
+    let lines = ask(&Gateway::start(&config(address, "")));
+    assert_eq!(values(&lines, "x-forwarded-for"), ["127.0.0.1"]);
+    assert_eq!(values(&lines, "x-forwarded-proto"), ["http"]);
+    assert_eq!(values(&lines, "x-forwarded-host"), ["shop.example:81"]);
+    for gone in [
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "x-real-ip",
+        "forwarded",
+    ] {
+        assert!(values(&lines, gone).is_empty(), "{gone}: {lines:?}");
+    }
+    let trusting = "{ trusted_proxies: [127.0.0.1] }";
+    let lines = ask(&Gateway::start_with(&config(address, ""), trusting));
+    assert_eq!(values(&lines, "x-forwarded-for"), ["10.1.1.1, 127.0.0.1"]);
+    assert_eq!(values(&lines, "x-forwarded-proto"), ["https"]);
+    assert_eq!(values(&lines, "x-forwarded-port"), ["1"]);
+    assert_eq!(values(&lines, "x-real-ip"), ["10.1.1.1"]);
+    assert_eq!(values(&lines, "forwarded"), ["for=10.1.1.1"]);
+}
+
+#[test]
+fn forwarded_says_it_in_one_field() {
+    let (seen, address) = Seen::by(|_| empty(200));
+    let ours = "for=127.0.0.1;host=\"shop.example:81\";proto=http";
+    let ask = |gateway: &Gateway| {
+        let url = gateway.url("/");
+        let theirs = "forwarded: for=\"[2001:db8::7]:80\";proto=https";
+        curl(&["-H", "host: shop.example:81", "-H", theirs, &url]);
+        seen.last()
+    };
+    let lines = ask(&Gateway::start(&config(address, "forwarded: rfc7239")));
+    assert_eq!(values(&lines, "forwarded"), [ours]);
+    assert!(values(&lines, "x-forwarded-for").is_empty());
+
+    let trusting = "{ trusted_proxies: [127.0.0.1] }";
+    let gateway = Gateway::start_with(&config(address, "forwarded: both"), trusting);
+    let lines = ask(&gateway);
+    let both =
+        "for=\"[2001:db8::7]:80\";proto=https, for=127.0.0.1;host=\"shop.example:81\";proto=https";
+    assert_eq!(values(&lines, "forwarded"), [both]);
+    assert_eq!(values(&lines, "x-forwarded-proto"), ["https"]);
+    assert_eq!(gateway.access_log(1)[0]["client"], "2001:db8::7");
+}
+
+#[test]
+fn via_is_added_both_ways() {
+    let (seen, address) = Seen::by(|head| {
+        let via = if head.contains("/more") {
+            "via: 1.0 cache\r\n"
+        } else {
+            ""
+        };
+        format!("HTTP/1.1 200 OK\r\n{via}content-length: 0\r\n\r\n")
+    });
+    let gateway = Gateway::start(&config(address, ""));
+    let answer = curl(&[&gateway.url("/")]);
+    assert_eq!(answer.header("via"), "1.1 wiregate");
+    assert_eq!(values(&seen.last(), "via"), ["1.1 wiregate"]);
+
+    let answer = curl(&[H2, "-H", "via: 1.1 edge", &gateway.url("/more")]);
+    assert_eq!(answer.header("via"), "1.0 cache, 1.1 wiregate");
+    assert_eq!(values(&seen.last(), "via"), ["1.1 edge, 2 wiregate"]);
+
+    let answer = raw(gateway.address(), b"GET / HTTP/1.0\r\nhost: a\r\n\r\n");
+    assert!(answer.contains("1.1 wiregate"), "{answer}");
+    assert_eq!(values(&seen.last(), "via"), ["1.0 wiregate"]);
+}
+
+#[test]
+fn a_request_that_goes_round_is_stopped() {
+    let (_, address) = Seen::by(|_| empty(200));
+    let gateway = Gateway::start(&config(address, ""));
+    let to_itself = config(gateway.address(), "");
+    gateway.reload(&to_itself);
+    let answer = curl(&[&gateway.url("/")]);
+    assert_eq!(answer.status, 502);
+    assert_eq!(answer.json()["type"], "urn:wiregate:proxy_loop_detected");
+}
+
+#[test]
+fn max_forwards_is_counted_down_and_answered_at_its_end() {
+    let (seen, address) = Seen::by(|_| empty(200));
+    let gateway = Gateway::start(&config(address, ""));
+    let ask = |method: &str, forwards: &str| {
+        let field = format!("max-forwards: {forwards}");
+        for client in ["--http1.1", H2] {
+            let before = seen.count();
+            let answer = curl(&[client, "-X", method, "-H", &field, &gateway.url("/")]);
+            let went_on = seen.count() - before;
+            if client == H2 {
+                return (answer, went_on);
+            }
+        }
+        unreachable!()
+    };
+    for method in ["OPTIONS", "TRACE"] {
+        let (answer, went_on) = ask(method, "3");
+        assert_eq!((answer.status, went_on), (200, 1), "{method}");
+        assert_eq!(values(&seen.last(), "max-forwards"), ["2"], "{method}");
+    }
+    let (answer, went_on) = ask("OPTIONS", "0");
+    assert_eq!((answer.status, went_on), (204, 0));
+    assert!(answer.header("allow").contains("GET"), "{answer:?}");
+    let (answer, went_on) = ask("TRACE", "0");
+    assert_eq!((answer.status, went_on), (405, 0));
+    assert!(!answer.header("allow").contains("TRACE"), "{answer:?}");
+    let (answer, went_on) = ask("OPTIONS", "many");
+    assert_eq!((answer.status, went_on), (400, 0));
+    let (answer, went_on) = ask("GET", "0");
+    assert_eq!((answer.status, went_on), (200, 1));
+}
+
+#[test]
+fn fields_for_one_hop_stay_on_it() {
+    let (seen, address) = Seen::by(|_| {
+        "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: keep-alive, x-hop\r\n\
+         keep-alive: timeout=5\r\nproxy-connection: keep-alive\r\nx-hop: 1\r\nx-end: 1\r\n\r\n"
+            .to_owned()
+    });
+    let gateway = Gateway::start(&config(address, ""));
+    let request = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close, x-hop\r\nkeep-alive: 5\r\n\
+                   proxy-connection: keep-alive\r\nte: trailers\r\nx-hop: 1\r\nx-end: 1\r\n\
+                   upgrade: h2c\r\nhttp2-settings: AA\r\nproxy-authorization: Basic YTpi\r\n\r\n";
+    let answer = raw(gateway.address(), request.as_bytes()).to_ascii_lowercase();
+    let lines = seen.last();
+    for gone in [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "x-hop",
+        "upgrade",
+        "http2-settings",
+        "proxy-authorization",
+    ] {
+        assert!(values(&lines, gone).is_empty(), "{gone}: {lines:?}");
+    }
+    assert_eq!(values(&lines, "x-end"), ["1"]);
+    assert!(answer.contains("x-end: 1"), "{answer}");
+    for gone in ["x-hop", "timeout=5", "proxy-connection"] {
+        assert!(!answer.contains(gone), "{gone}: {answer}");
+    }
+}

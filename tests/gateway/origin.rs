@@ -1,0 +1,96 @@
+//! Origins that are written by hand, where each byte matters.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// A whole response with this status and no body.
+pub fn empty(status: u16) -> String {
+    format!("HTTP/1.1 {status} Said\r\ncontent-length: 0\r\n\r\n")
+}
+
+/// A server that does this with each connection, on a thread of its own. Connections are counted
+/// from 0.
+pub fn serve(with: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let with = Arc::new(with);
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let (stream, with) = (stream.unwrap(), with.clone());
+            std::thread::spawn(move || with(number, stream));
+        }
+    });
+    address
+}
+
+/// A server that answers each request of each connection with what this makes of its head.
+pub fn answers(with: impl Fn(&str) -> String + Send + Sync + 'static) -> SocketAddr {
+    serve(move |_, mut stream| {
+        while let Some(head) = head(&mut stream) {
+            if stream.write_all(with(&head).as_bytes()).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// Heads that were read, in their order.
+#[derive(Clone, Default)]
+pub struct Seen(Arc<Mutex<Vec<String>>>);
+
+impl Seen {
+    /// A server that remembers the heads of requests, and answers with what this makes of them.
+    pub fn by(with: impl Fn(&str) -> String + Send + Sync + 'static) -> (Self, SocketAddr) {
+        let seen = Self::default();
+        let copy = seen.clone();
+        let address = answers(move |head| {
+            copy.0.lock().unwrap().push(head.to_owned());
+            with(head)
+        });
+        (seen, address)
+    }
+
+    /// How many requests have come.
+    pub fn count(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    /// The fields of the last request: lines in lower case.
+    pub fn last(&self) -> Vec<String> {
+        let heads = self.0.lock().unwrap();
+        let lines = heads.last().expect("a request has come").lines();
+        lines.map(str::to_ascii_lowercase).collect()
+    }
+}
+
+/// The next head on a connection, with its empty line; nothing where there is none.
+pub fn head(stream: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut byte) {
+            Ok(1) => head.push(byte[0]),
+            _ => return None,
+        }
+    }
+    Some(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// Reads until the other side closes; the number of bytes.
+pub fn drain(stream: &mut TcpStream) -> usize {
+    let mut buffer = [0; 16 * 1024];
+    let mut total = 0;
+    while let Ok(read @ 1..) = stream.read(&mut buffer) {
+        total += read;
+    }
+    total
+}
+
+/// Closes a connection with a reset.
+pub fn reset(stream: TcpStream) {
+    let socket = socket2::SockRef::from(&stream);
+    socket.set_linger(Some(Duration::ZERO)).unwrap();
+    drop(stream);
+}

@@ -1,0 +1,156 @@
+//! Time-outs for each step: a route's over its upstream's over those of the file.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use super::super::harness::{Gateway, PATIENCE, curl, echo, raw};
+use super::super::origin::{self, empty, head, serve};
+use super::{config, problems, upstream};
+
+const SLOW: &str = "urn:wiregate:http_response_timeout";
+
+#[test]
+fn a_route_rules_over_its_upstream_and_that_over_the_file() {
+    let origin = echo();
+    let address = origin.addresses();
+    let gateway = Gateway::start(&format!(
+        "timeouts: {{ first_byte: 200ms }}\nupstreams:\n{}{}routes:\n\
+         - {{ name: file, match: {{ path: /file }}, upstream: plain }}\n\
+         - {{ name: upstream, match: {{ path: /upstream }}, upstream: own }}\n\
+         - {{ name: route, match: {{ path: /route }}, upstream: own, timeouts: {{ first_byte: 250ms }} }}\n\
+         - {{ name: long, match: {{ path: /long }}, upstream: plain, timeouts: {{ first_byte: 20s }} }}\n",
+        upstream("plain", address, ""),
+        upstream("own", address, ", timeouts: { first_byte: 20s }"),
+    ));
+    for (path, status) in [
+        ("/file", 504),
+        ("/upstream", 200),
+        ("/route", 504),
+        ("/long", 200),
+    ] {
+        let start = Instant::now();
+        let answer = curl(&[&gateway.url(&format!("{path}?delay=800ms"))]);
+        assert_eq!(answer.status, status, "{path}");
+        if status == 504 {
+            assert_eq!(answer.json()["type"], SLOW);
+            assert!(start.elapsed() >= Duration::from_millis(200));
+        }
+    }
+}
+
+#[test]
+fn the_first_byte_has_a_time_of_its_own() {
+    let origin = echo();
+    let options = ", timeouts: { first_byte: 300ms, idle: 20s }, retry: { attempts: 1 }";
+    let gateway = Gateway::start(&config(&upstream("app", origin.addresses(), options), ""));
+    for client in ["--http1.1", "--http2-prior-knowledge"] {
+        let answer = curl(&[client, &gateway.url("/?delay=5s")]);
+        assert_eq!(
+            (answer.status, &*answer.json()["type"].to_string()),
+            (504, &*format!("\"{SLOW}\""))
+        );
+        // A silence in the body is another thing.
+        let answer = curl(&[client, &gateway.url("/?stream=3&every=700ms")]);
+        assert_eq!(answer.status, 200, "{client}");
+        assert!(!answer.text().is_empty());
+    }
+}
+
+#[test]
+fn the_first_byte_is_awaited_from_the_end_of_the_request_on() {
+    let origin = echo();
+    let options = ", timeouts: { first_byte: 500ms, idle: 20s }";
+    let gateway = Gateway::start(&config(&upstream("app", origin.addresses(), options), ""));
+    let mut stream = TcpStream::connect(gateway.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+        .write_all(b"POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 6\r\n\r\n")
+        .unwrap();
+    // The pauses are what is tested: an upload that takes longer than the time for the answer.
+    for piece in [b"ab", b"cd", b"ef"] {
+        std::thread::park_timeout(Duration::from_millis(400));
+        stream.write_all(piece).unwrap();
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn the_total_holds_for_all_attempts_and_waits() {
+    let silent = serve(|_, mut stream| assert!(origin::drain(&mut stream) > 0));
+    let options =
+        ", timeouts: { first_byte: 400ms, total: 600ms }, retry: { attempts: 5, on: [timeout] }";
+    let gateway = Gateway::start(&config(&upstream("app", &[silent], options), ""));
+    let start = Instant::now();
+    let answer = curl(&[&gateway.url("/")]);
+    assert_eq!(answer.status, 504);
+    let took = start.elapsed();
+    assert!(took >= Duration::from_millis(550), "{took:?}");
+    assert!(
+        took < Duration::from_millis(1900),
+        "five attempts would take 2s: {took:?}"
+    );
+}
+
+#[test]
+fn a_slow_endpoint_leaves_others_alone() {
+    let mixed = serve(|_, mut stream| {
+        while let Some(head) = head(&mut stream) {
+            if head.starts_with("GET /slow") {
+                origin::drain(&mut stream);
+                return;
+            }
+            let _ = stream.write_all(empty(200).as_bytes());
+        }
+    });
+    let options = ", timeouts: { first_byte: 300ms, idle: 10s }";
+    let gateway = Gateway::start(&config(&upstream("app", &[mixed], options), ""));
+    let slow: Vec<_> = (0..5).map(|_| super::later(&gateway, "/slow")).collect();
+    for _ in 0..10 {
+        assert_eq!(curl(&[&gateway.url("/")]).status, 200);
+    }
+    for slow in slow {
+        assert_eq!(slow.join().unwrap().status, 504);
+    }
+    let answer = raw(
+        gateway.address(),
+        b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+    );
+    assert!(answer.starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn times_that_contradict_each_other_are_refused() {
+    let upstreams =
+        |times: &str| upstream("app", &[super::nobody()], &format!(", timeouts: {times}"));
+    let said = problems(&config(&upstreams("{ first_byte: 30s, idle: 10s }"), ""));
+    assert!(
+        said.contains("`idle` (10s) is shorter than `first_byte` (30s)"),
+        "{said}"
+    );
+    let said = problems(&config(
+        &upstreams("{ first_byte: 30s }"),
+        ", timeouts: { idle: 10s }",
+    ));
+    assert!(
+        said.contains("shorter than the `first_byte` of upstream `app`"),
+        "{said}"
+    );
+    let h2c = upstream(
+        "app",
+        &[super::nobody()],
+        ", protocol: h2c, timeouts: { first_byte: 5s }",
+    );
+    let said = problems(&config(&h2c, ""));
+    assert!(
+        said.contains("over HTTP/2 the head of a response is awaited for `idle`"),
+        "{said}"
+    );
+    let said =
+        problems("routes: [{ name: all, filters: [{ respond: 204 }], timeouts: { idle: 1s } }]\n");
+    assert!(said.contains("the route has no upstream"), "{said}");
+    let said = problems(&config(&upstreams("{ read: 30s }"), ""));
+    assert!(said.contains("unknown"), "{said}");
+}
