@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use wiregate_sdk::types::{Period, Rate, Size};
 
 /// The least and the most that a flow-control window may hold (RFC 9113, 6.9).
@@ -13,7 +13,7 @@ const SEND_BUFFER: [u64; 2] = [16 << 10, 64 << 20];
 
 /// Bounds for each HTTP/2 connection. Beyond a rate the connection ends with GOAWAY
 /// `ENHANCE_YOUR_CALM`; the whole count may come at once.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Http2 {
     /// Streams that a client may have open at once (RFC 9113, 5.1.2); more are refused.

@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn every_bound_and_time_shows_its_default() {
         let schema = schema(&Registry::new());
-        for of in ["Limits", "Timeouts", "Retry"] {
+        for of in ["Limits", "Http2", "Retry"] {
             let options = schema["$defs"][of]["properties"].as_object().unwrap();
             for (name, option) in options {
                 assert!(option.get("default").is_some(), "{of}.{name}");
@@ -59,7 +59,7 @@ mod tests {
         }
         let default = |of: &str, name: &str| &schema["$defs"][of]["properties"][name]["default"];
         assert_eq!(default("Limits", "buffered_body"), "16MiB");
-        assert_eq!(default("Timeouts", "connect"), "3s");
+        assert_eq!(default("Retry", "backoff"), "25ms");
         assert_eq!(default("Health", "every"), "5s");
     }
 }

@@ -10,7 +10,7 @@ use pingora_proxy::Session;
 use super::attempt::MOST_STALE;
 use super::context::Context;
 use super::responder::has_begun;
-use super::{failure, forwarded, websocket};
+use super::{failure, websocket};
 use crate::upstream::{Ended, Outcome};
 
 impl Context {
@@ -136,7 +136,6 @@ impl Context {
             let again = ErrorType::CustomCode("status to retry", status.as_u16());
             return Err(Error::new(again).into_up());
         }
-        forwarded::settle_hop(head);
         Ok(())
     }
 

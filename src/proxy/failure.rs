@@ -48,9 +48,8 @@ pub(super) fn upstream(error: &Error, begun: bool) -> Cause {
         E::ConnectTimedout | E::TLSHandshakeTimedout => Cause::ConnectionTimeout,
         E::ConnectRefused => Cause::ConnectionRefused,
         E::ConnectNoRoute => Cause::DestinationIpUnroutable,
-        E::InvalidCert | E::TLSHandshakeFailure | E::HandshakeError | E::TLSWantX509Lookup => {
-            handshake(error)
-        }
+        E::InvalidCert => Cause::TlsCertificateError,
+        E::TLSHandshakeFailure | E::HandshakeError | E::TLSWantX509Lookup => handshake(error),
         E::ReadError | E::WriteError if is_alert(error) => Cause::TlsAlertReceived,
         E::ReadTimedout if begun => Cause::ConnectionReadTimeout,
         E::ReadTimedout => Cause::ResponseTimeout,

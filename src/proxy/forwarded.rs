@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{Method, StatusCode, Version};
 use pingora_error::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -156,23 +156,6 @@ pub(super) fn name_ourselves(head: &mut ResponseHeader) -> Result<()> {
     head.append_header(VIA, via).map(drop)
 }
 
-/// Takes out of a response what was for the connection to the endpoint alone (RFC 9110, 7.6.1).
-pub(super) fn settle_hop(head: &mut ResponseHeader) {
-    let named: Vec<HeaderName> = (head.headers.get_all(header::CONNECTION).iter())
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|option| !option.eq_ignore_ascii_case(b"upgrade"))
-        .filter_map(|option| HeaderName::from_bytes(option).ok())
-        // What frames the body is Pingora's.
-        .filter(|name| name != header::CONTENT_LENGTH && name != header::TRANSFER_ENCODING)
-        .collect();
-    for name in named {
-        head.remove_header(&name);
-    }
-    head.remove_header("keep-alive");
-    head.remove_header("proxy-connection");
-}
-
 /// The host that the client asks for, with its port.
 pub(super) fn asked_host(head: &RequestHeader) -> Option<HeaderValue> {
     if let Some(host) = head.headers.get(header::HOST) {
@@ -222,23 +205,5 @@ pub(super) mod tests {
         assert!(limit_hops(&mut round).is_ok());
         let mut round = head(&[("via", &["1.1 wiregate"; 9].join(", "))]);
         assert_eq!(limit_hops(&mut round).unwrap_err().status.as_u16(), 502);
-    }
-
-    #[test]
-    fn what_is_for_the_endpoints_connection_stays_there() {
-        let mut head = ResponseHeader::build(200, None).unwrap();
-        for (name, value) in [
-            ("connection", "close, X-Hop, upgrade, content-length"),
-            ("x-hop", "1"),
-            ("keep-alive", "timeout=5"),
-            ("content-length", "3"),
-            ("upgrade", "h2c"),
-        ] {
-            head.append_header(name, value).unwrap();
-        }
-        settle_hop(&mut head);
-        let mut left: Vec<&str> = head.headers.keys().map(HeaderName::as_str).collect();
-        left.sort_unstable();
-        assert_eq!(left, ["connection", "content-length", "upgrade"]);
     }
 }

@@ -111,6 +111,11 @@ impl State {
         streak.unsigned_abs()
     }
 
+    /// How long it has been known.
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.born)
+    }
+
     /// How long ago it was last checked.
     pub(super) fn since_check(&self, now: Instant) -> Option<Duration> {
         match self.checked.load(Ordering::Relaxed) {

@@ -156,6 +156,7 @@ impl Tickets {
 
 #[cfg(test)]
 mod tests {
+    use wiregate_sdk::testing::resolve;
     use wiregate_sdk::value::{decode, read};
 
     use super::*;
@@ -163,7 +164,8 @@ mod tests {
 
     fn sticky(upstream: &str, secret: &str) -> Sticky {
         let text = format!("cookie: at\nsecret: {secret}\nmax_age: 1h\n");
-        let value = read(&"test.yaml".into(), &text).unwrap();
+        let mut value = read(&"test.yaml".into(), &text).unwrap();
+        resolve(&mut value);
         Sticky::new(upstream, &decode(&value).unwrap())
     }
 
@@ -185,8 +187,8 @@ mod tests {
             .to_owned()
     }
 
-    const SECRET: &str = "0123456789abcdef";
-    const OTHER: &str = "fedcba9876543210";
+    const SECRET: &str = "\"${env:0123456789abcdef}\"";
+    const OTHER: &str = "\"${env:fedcba9876543210}\"";
 
     #[test]
     fn a_ticket_leads_back_and_a_foreign_one_nowhere() {

@@ -254,7 +254,7 @@ fn mistakes_are_told_with_their_places() {
             &["expected a whole percentage from `101%` to `1000%`, found `100%`"],
         ),
         (
-            "sticky: { cookie: 'a b', secret: short, path: x }",
+            "sticky: { cookie: 'a b', secret: '${env:SHORT}', path: x }",
             &[
                 "expected the name of a cookie, found `a b`",
                 "expected a secret of at least 16 bytes",
@@ -301,6 +301,7 @@ fn mistakes_are_told_with_their_places() {
         std::fs::write(&file, complete(folder.path(), &text, "{}")).unwrap();
         let output = wiregate(&["check", "--config"])
             .arg(&file)
+            .env("SHORT", "short")
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr);

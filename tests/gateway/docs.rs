@@ -213,7 +213,8 @@ fn defaults() -> BTreeMap<String, String> {
         all.insert(key.to_owned(), value.to_string());
     };
     fn decoded<T: serde::de::DeserializeOwned>(text: &str) -> T {
-        let value = wiregate::value::read(&"<default>".into(), text).unwrap();
+        let mut value = wiregate::value::read(&"<default>".into(), text).unwrap();
+        wiregate::testing::resolve(&mut value);
         wiregate::value::decode(&value).unwrap()
     }
     fn optional<T: std::fmt::Display>(value: Option<T>) -> String {
@@ -300,7 +301,7 @@ fn defaults() -> BTreeMap<String, String> {
     add("endpoints[].priority", &priority);
     add("endpoints[].zone", &optional(zone.map(|zone| zone.value)));
 
-    let text = "cookie: a\nsecret: 0123456789abcdef\n";
+    let text = "cookie: a\nsecret: \"${env:0123456789abcdef}\"\n";
     let Sticky {
         cookie: _,
         secret: _,

@@ -35,7 +35,7 @@ fn becomes(gateway: &Gateway, address: SocketAddr, available: bool) {
 fn no_client_sees_that_one_of_three_endpoints_is_killed_under_load() {
     let mut origins: Vec<_> = (0..3).map(|_| Process::start("127.0.0.1:0")).collect();
     let addresses: Vec<_> = origins.iter().map(|origin| origin.address).collect();
-    let options = "retry: { attempts: 3 }, outliers: { consecutive_errors: 3 }, \
+    let options = "retry: { attempts: 3, on: [connect_error, reset], budget: 100% }, outliers: { consecutive_errors: 3 }, \
                    health: { http: /health, every: 200ms, timeout: 1s }";
     let gateway = Gateway::start(&config(&addresses, options));
     let load = |requests: &str| {

@@ -7,7 +7,7 @@ use super::balance::{CHECKED, config, plain};
 use super::harness::{Gateway, echoes, until};
 use super::peers::{Client, set_health, state};
 
-const STICKY: &str = "sticky: { cookie: at, secret: 0123456789abcdef, max_age: 1h }";
+const STICKY: &str = "sticky: { cookie: at, secret: \"${env:KEY_OF_ANN}\", max_age: 1h }";
 
 #[test]
 fn a_client_comes_back_to_its_endpoint_over_reloads_until_that_is_gone() {
@@ -53,7 +53,10 @@ fn a_client_comes_back_to_its_endpoint_over_reloads_until_that_is_gone() {
 fn a_cookie_that_the_gateway_did_not_make_leads_nowhere() {
     let origin = echoes(2);
     let endpoints = plain(origin.addresses());
-    let foreign = Gateway::start(&config(&endpoints, &STICKY.replace("0123", "9876")));
+    let foreign = Gateway::start(&config(
+        &endpoints,
+        &STICKY.replace("KEY_OF_ANN", "KEY_OF_BOB"),
+    ));
     let cookie = {
         let got = Client::new(&foreign).get("/", &[]);
         got.header("set-cookie")

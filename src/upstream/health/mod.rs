@@ -89,18 +89,19 @@ impl Check {
     }
 
     /// When an endpoint is checked first. What an earlier version of the configuration has checked
-    /// is due when it would have been; others are spread over the interval, so that they are not
-    /// all asked at once. One that waits for its first check gets it now.
+    /// or known is due when it would have been; others are spread over the interval, so that they
+    /// are not all asked at once. One that waits for its first check gets it now.
     fn first_delay(&self, position: usize, count: usize, endpoint: &Endpoint) -> Duration {
-        let every = self.interval(endpoint);
-        if let Some(since) = endpoint.state.since_check(self.upstream.clock.instant()) {
+        let (every, now) = (self.interval(endpoint), self.upstream.clock.instant());
+        if let Some(since) = endpoint.state.since_check(now) {
             return every.saturating_sub(since);
         }
         if self.config.start == Start::Unhealthy {
             return Duration::ZERO;
         }
         let share = u32::try_from(count).unwrap_or(u32::MAX).max(1);
-        every / share * u32::try_from(position).unwrap_or(0)
+        let spread = every / share * u32::try_from(position).unwrap_or(0);
+        spread.saturating_sub(endpoint.state.age(now))
     }
 
     /// The time to an endpoint's next check.

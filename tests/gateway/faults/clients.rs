@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::super::harness::{PATIENCE, curl, echo, until};
+use super::super::harness::{Gateway, PATIENCE, curl, echo, until};
 use super::super::origin::{self, head, serve};
 use super::{H2, gateway, idle, nobody};
 
@@ -30,22 +30,11 @@ fn a_client_that_leaves_takes_its_attempt_along() {
     assert_eq!(curl(&[&gateway.url("/well")]).status, 200);
     let descriptors = gateway.descriptors();
     for path in ["/head", "/body"] {
-        for client in ["--http1.1", H2] {
-            let mut clients: Vec<_> = (0..4)
-                .map(|_| {
-                    Command::new("curl")
-                        .args(["-s", "-o", "/dev/null", client, &gateway.url(path)])
-                        .stdout(Stdio::null())
-                        .spawn()
-                        .unwrap()
-                })
-                .collect();
-            until("all are there", || open.load(Ordering::SeqCst) == 4);
-            assert_eq!(curl(&[&gateway.url("/well")]).status, 200);
-            for client in &mut clients {
-                client.kill().unwrap();
-                client.wait().unwrap();
-            }
+        for leave in [leave_http1, leave_http2] {
+            leave(&gateway, path, &|| {
+                until("all are there", || open.load(Ordering::SeqCst) == 4);
+                assert_eq!(curl(&[&gateway.url("/well")]).status, 200);
+            });
             until("the attempts have ended", || {
                 open.load(Ordering::SeqCst) == 0
             });
@@ -62,6 +51,42 @@ fn a_client_that_leaves_takes_its_attempt_along() {
         gone.iter().all(|line| line["error"] == "client_gone"),
         "{gone:?}"
     );
+}
+
+/// Four clients ask, and reset their connections. One that only ends its side may still read: it
+/// gets its answer.
+fn leave_http1(gateway: &Gateway, path: &str, once_there: &dyn Fn()) {
+    let ask = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let mut client = TcpStream::connect(gateway.address()).unwrap();
+            client.write_all(ask.as_bytes()).unwrap();
+            client
+        })
+        .collect();
+    once_there();
+    for client in clients {
+        let socket = socket2::SockRef::from(&client);
+        socket.set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    }
+}
+
+/// Four clients ask, and are killed.
+fn leave_http2(gateway: &Gateway, path: &str, once_there: &dyn Fn()) {
+    let mut clients: Vec<_> = (0..4)
+        .map(|_| {
+            Command::new("curl")
+                .args(["-s", "-o", "/dev/null", H2, &gateway.url(path)])
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    once_there();
+    for client in &mut clients {
+        client.kill().unwrap();
+        client.wait().unwrap();
+    }
 }
 
 #[test]

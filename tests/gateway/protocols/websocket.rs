@@ -37,7 +37,8 @@ fn tunnel(limits: &str) -> (Gateway, TcpStream, TcpStream) {
         stream.write_all(SWITCH.as_bytes()).unwrap();
         tell.send(stream).unwrap();
     });
-    let upstream = format!("{{ endpoints: [\"{address}\"], timeouts: {{ read: 1s }} }}");
+    let upstream =
+        format!("{{ endpoints: [\"{address}\"], timeouts: {{ first_byte: 1s, idle: 1s }} }}");
     let gateway = gateway(limits, &upstream);
     let mut client = send(gateway.address(), ASK);
     let head = read_head(&mut client);
@@ -176,7 +177,7 @@ fn an_unasked_101_is_a_502() {
     }
     let answer = crate::harness::curl(&["--http2-prior-knowledge", &gateway.url("/")]);
     assert_eq!(answer.status, 502);
-    assert_eq!(answer.json()["type"], "urn:wiregate:http_protocol_error");
+    assert_eq!(answer.json()["type"], "urn:wiregate:http_upgrade_failed");
 }
 
 #[test]
@@ -204,7 +205,8 @@ fn an_endpoint_that_does_not_answer_an_upgrade_is_a_504() {
         read_head(&mut stream);
         let _ = stream.read(&mut [0]);
     });
-    let upstream = format!("{{ endpoints: [\"{address}\"], timeouts: {{ read: 1s }} }}");
+    let upstream =
+        format!("{{ endpoints: [\"{address}\"], timeouts: {{ first_byte: 1s, idle: 1s }} }}");
     let gateway = gateway("{}", &upstream);
     let head = read_head(&mut send(gateway.address(), ASK));
     assert!(head.starts_with("HTTP/1.1 504 "), "{head}");

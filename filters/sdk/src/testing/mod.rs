@@ -155,7 +155,8 @@ pub fn exchange(head: &RequestHeader) -> Exchange {
     Exchange::new(id, Clock::default().now(), client, head)
 }
 
-fn resolve(value: &mut Value) {
+/// Resolves each reference `${env:NAME}` to `NAME`, as a probe's options are read.
+pub fn resolve(value: &mut Value) {
     match &mut value.node {
         Node::Null => {}
         Node::List(items) => items.iter_mut().for_each(resolve),

@@ -57,6 +57,13 @@ pub struct At<T> {
     pub value: T,
 }
 
+/// As its value: where it was written is not part of what it says.
+impl<T: serde::Serialize> serde::Serialize for At<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.value.serialize(serializer)
+    }
+}
+
 impl<T> At<T> {
     /// A value that was not read from a file.
     pub fn nowhere(value: T) -> Self {

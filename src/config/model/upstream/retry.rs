@@ -98,6 +98,17 @@ impl Visitor<'_> for CauseVisitor {
     }
 }
 
+impl serde::Serialize for Cause {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::ConnectError => serializer.serialize_str("connect_error"),
+            Self::Reset => serializer.serialize_str("reset"),
+            Self::Timeout => serializer.serialize_str("timeout"),
+            Self::Status(status) => serializer.serialize_u16(*status),
+        }
+    }
+}
+
 impl JsonSchema for Cause {
     fn schema_name() -> Cow<'static, str> {
         "RetryCause".into()
