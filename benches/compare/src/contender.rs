@@ -4,9 +4,10 @@ use std::fmt::Write;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use crate::nginx;
 use crate::process::{Probe, Process, free_address, pinned};
 use crate::scenario::Scenario;
 
@@ -108,8 +109,8 @@ impl Contender {
             Self::Bare => bare("../bare/bare", &[]),
             Self::BareTuned => bare("bare-tuned", &[]),
             Self::BareTunedNoSteal => bare("bare-tuned", &["--no-steal"]),
-            Self::Nginx => nginx(
-                &nginx_proxy(address, origin, scenario, stage),
+            Self::Nginx => nginx::command(
+                &nginx::proxy(address, origin, scenario, stage),
                 &name,
                 stage,
                 processors,
@@ -187,112 +188,11 @@ pub fn start_origin(
     let address = free_address()?;
     fs::write(stage.folder.join("mebibyte"), vec![b'm'; 1 << 20])?;
     let name = format!("{}-origin", scenario.name());
-    let servers = nginx_origin(address, scenario, stage);
-    let command = nginx(&servers, &name, stage, processors)?;
+    let servers = nginx::origin(address, scenario, stage);
+    let command = nginx::command(&servers, &name, stage, processors)?;
     let mut process = Process::start(&name, command, stage.folder)?;
     process.wait_ready(&Probe::of_origin(scenario, address))?;
     Ok((process, address))
-}
-
-fn nginx(
-    servers: &str,
-    name: &str,
-    stage: &Stage<'_>,
-    processors: Option<&str>,
-) -> io::Result<Command> {
-    let (prefix, file) = nginx_file(servers, &stage.folder.join(name))?;
-    let mut command = pinned(Path::new("nginx"), processors);
-    command.arg("-p").arg(prefix).arg("-c").arg(file);
-    command.args(["-e", "stderr"]);
-    Ok(command)
-}
-
-/// Writes a complete configuration around `servers`, with all of nginx's files in `prefix`.
-fn nginx_file(servers: &str, prefix: &Path) -> io::Result<(PathBuf, PathBuf)> {
-    fs::create_dir_all(prefix)?;
-    let file = prefix.join("nginx.conf");
-    let text = format!(
-        "daemon off;
-worker_processes 1;
-worker_rlimit_nofile {DESCRIPTORS};
-pid nginx.pid;
-error_log stderr;
-events {{ worker_connections {}; }}
-http {{
-    access_log off;
-    keepalive_requests 1000000000;
-    keepalive_timeout 1h;
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
-    {servers}
-}}
-",
-        DESCRIPTORS / 2
-    );
-    fs::write(&file, text)?;
-    Ok((prefix.to_owned(), file))
-}
-
-fn nginx_origin(listen: SocketAddr, scenario: Scenario, stage: &Stage<'_>) -> String {
-    let port = listen.port();
-    let http2 = if scenario.http2_upstream() {
-        " http2"
-    } else {
-        ""
-    };
-    let file = stage.folder.join("mebibyte");
-    format!(
-        "server {{
-        listen 127.0.0.1:{port}{http2};
-        listen 127.0.0.2:{port}{http2};
-        listen 127.0.0.3:{port}{http2};
-        default_type text/plain;
-        http2_max_requests 1000000000;
-        location / {{ return 200 \"hello, world\\n\"; }}
-        location = /p42/mebibyte {{ alias {}; }}
-    }}",
-        file.display()
-    )
-}
-
-fn nginx_proxy(
-    listen: SocketAddr,
-    origin: SocketAddr,
-    scenario: Scenario,
-    stage: &Stage<'_>,
-) -> String {
-    let mut words = String::new();
-    let mut certificate = String::new();
-    if scenario.tls() {
-        words += " ssl";
-        let folder = stage.folder.display();
-        certificate =
-            format!("ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem;");
-    }
-    if scenario.http2() {
-        words += " http2";
-    }
-    format!(
-        "upstream origin {{
-        server {origin};
-        keepalive 128;
-        keepalive_requests 1000000000;
-        keepalive_timeout 1h;
-    }}
-    server {{
-        listen {listen}{words};
-        {certificate}
-        http2_max_requests 1000000000;
-        location / {{
-            proxy_pass http://origin;
-            proxy_http_version 1.1;
-            proxy_set_header Connection \"\";
-        }}
-    }}"
-    )
 }
 
 /// The file with the two addresses of this run in place of the ones it names.
@@ -341,37 +241,6 @@ fn ten_thousand() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nginx_accepts_its_files() {
-        let folder = tempfile::tempdir().unwrap();
-        let stage = Stage {
-            binaries: folder.path(),
-            folder: folder.path(),
-        };
-        let [listen, origin] = ["127.0.0.1:1", "127.0.0.1:2"].map(|a| a.parse().unwrap());
-        // Not those in TLS: their certificate is made when they run.
-        let plain = Scenario::ALL.into_iter().filter(|scenario| !scenario.tls());
-        let servers = plain.flat_map(|scenario| {
-            [
-                nginx_origin(listen, scenario, &stage),
-                nginx_proxy(listen, origin, scenario, &stage),
-            ]
-        });
-        for servers in servers {
-            let (prefix, file) = nginx_file(&servers, folder.path()).unwrap();
-            let test = Command::new("nginx")
-                .args(["-t", "-e", "stderr", "-p"])
-                .arg(prefix)
-                .arg("-c")
-                .arg(file)
-                .output()
-                .unwrap();
-            // Checking does not listen, but it does bind unless the port is in use.
-            let said = String::from_utf8_lossy(&test.stderr);
-            assert!(said.contains("syntax is ok"), "{said}");
-        }
-    }
 
     #[test]
     fn wiregate_accepts_its_files() {

@@ -8,6 +8,7 @@ pub mod command;
 pub mod contender;
 pub mod idle;
 pub mod load;
+mod nginx;
 pub mod paced;
 pub mod process;
 pub mod report;
