@@ -96,9 +96,9 @@ pub(super) struct NearMiss {
 
 impl Answer {
     /// What the gateway would do with a request.
-    pub(super) fn find(snapshot: &Snapshot, registry: &Registry, asked: &Asked) -> Self {
+    pub(super) fn find(snapshot: &Snapshot, registry: &Registry, mut asked: Asked) -> Self {
         let head = &asked.head;
-        let host = host_of(head);
+        let host = host_of(head).into_owned();
         let target = head.uri.path_and_query();
         let mut answer = Self {
             request: Request {
@@ -114,14 +114,18 @@ impl Answer {
             omitted: 0,
         };
         let path = match snapshot.router.normalise(head.uri.path()) {
+            Ok(path) => Ok(path.into_owned()),
+            Err(refusal) => Err(refusal.to_string()),
+        };
+        let path = match path.and_then(|path| asked.normalise(&path).map(|()| path)) {
             Ok(path) => path,
-            Err(refusal) => {
-                answer.refusal = Some(Refusal::new(400, "invalid_path", refusal.to_string()));
+            Err(detail) => {
+                answer.refusal = Some(Refusal::new(400, "invalid_path", detail));
                 return answer;
             }
         };
         let facts = Facts {
-            request: head,
+            request: &asked.head,
             exchange: &asked.exchange,
             response: None,
         };
@@ -130,7 +134,7 @@ impl Answer {
             registry,
             snapshot.router.explain(&facts, &host, &path),
         );
-        answer.request.path = Some(path.into_owned());
+        answer.request.path = Some(path);
         answer
     }
 
