@@ -93,12 +93,14 @@ fn assemble(
             links: global.clone(),
             on_panic: Some(on_panic.clone()),
         };
-        chains.extend(&mut chain, &route);
+        // Without all that it says, a route could seem to lack parameters, or to clash with others.
+        let whole = !told.covers(&place);
+        let params = whole.then(|| route.matches.params());
+        chains.extend(&mut chain, &route, params.as_deref());
         let upstream = chains.upstream_of(&route, &place, &chain, &upstreams);
         let name: Arc<str> = route.name.value.as_str().into();
         routes.push(finish_route(&name, chain, upstream, cx.metrics, &place));
-        // Without all that it says, a route could seem to clash with others.
-        if !told.covers(&place) {
+        if whole {
             specs.push(spec(name, place, route));
         }
     }

@@ -9,7 +9,7 @@ use prometheus::IntCounter;
 use uuid::Uuid;
 use wiregate_sdk::chain::Stopped;
 use wiregate_sdk::host_of;
-use wiregate_sdk::{Chunk, Facts, Headers, Reply, Request};
+use wiregate_sdk::{Chunk, Headers, Reply, Request};
 
 use super::context::Context;
 use super::inbound::Client;
@@ -79,12 +79,8 @@ impl Context {
         self.settle_target(session)?;
         let head = session.req_header();
         let host = host_of(head);
-        let facts = Facts {
-            request: head,
-            exchange: &self.exchange,
-            response: None,
-        };
-        let found = self.snapshot.router.find(&facts, &host, head.uri.path());
+        let router = &self.snapshot.router;
+        let found = router.find(head, &mut self.exchange, &host, head.uri.path());
         let hit = found.map_err(|error| {
             Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "condition_failed")
                 .log(error.to_string())

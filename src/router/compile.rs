@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use http::HeaderValue;
-use wiregate_sdk::value::Problem;
+use wiregate_sdk::value::{Problem, did_you_mean};
 
 use super::condition::{Condition, Test};
 use super::host::HostPattern;
@@ -43,6 +43,7 @@ impl Router {
         let mut entries = Vec::with_capacity(routes.len());
         for (at, route) in routes.iter().enumerate() {
             problems.extend(impossible(route, slashes));
+            problems.extend(unknown_param(&route.matching));
             expand(at, route, &mut entries, problems);
         }
         Self {
@@ -105,6 +106,25 @@ fn one_or_any<'a, T>(written: Option<&'a OneOrMany<T>>, any: &'a T) -> &'a [T] {
 fn repeated<T>(values: &[T], identity: impl Fn(&T) -> String) -> Option<&T> {
     let mut seen = HashSet::new();
     values.iter().find(|value| !seen.insert(identity(value)))
+}
+
+/// A parameter that `when` asks for and no path of the route has: it would always be empty.
+fn unknown_param(matching: &Match) -> Option<Problem> {
+    let when = matching.when.as_ref()?;
+    let known = matching.params();
+    let name = when.params().find(|name| !known.contains(name))?;
+    let message = format!("no path of this route has the parameter {}", shown(name));
+    let problem = Problem::new(when.place.clone(), message);
+    Some(problem.help(param_help(name, &known)))
+}
+
+/// Which parameter may have been meant.
+pub fn param_help(name: &str, known: &[&str]) -> String {
+    match did_you_mean(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "a path has parameters where it is written `/a/{name}`".into(),
+        None => format!("the parameters are `{}`", known.join("`, `")),
+    }
 }
 
 /// Conditions that no request meets.

@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
+use pingora_http::RequestHeader;
 use serde::Serialize;
-use wiregate_sdk::Facts;
+use wiregate_sdk::Exchange;
 
 use super::Router;
 use super::host::trim;
+use super::matching::facts;
 use super::path::PathPattern;
 use super::specificity::Lack;
 use super::table::Entry;
@@ -59,8 +61,14 @@ const MOST: usize = 20;
 impl Router {
     /// Explains what [`Router::find`] does with a request. A route comes close where its path
     /// matches.
-    pub fn explain(&self, facts: &Facts<'_>, host: &str, path: &str) -> Explanation {
-        let (winner, error) = match self.winner(facts, host, path) {
+    pub fn explain(
+        &self,
+        head: &RequestHeader,
+        exchange: &mut Exchange,
+        host: &str,
+        path: &str,
+    ) -> Explanation {
+        let (winner, error) = match self.winner(head, exchange, host, path) {
             Ok(winner) => (winner, None),
             Err(error) => (None, Some(error.to_string())),
         };
@@ -84,10 +92,8 @@ impl Router {
         });
         // A route with several hosts and paths is told by the entry that it is tried with first.
         for &at in &matched {
-            miss(
-                entry(at).route,
-                self.lost(facts, entry(at), winner.map(entry)),
-            );
+            let why = self.lost(head, exchange, path, entry(at), winner.map(entry));
+            miss(entry(at).route, why);
         }
         for other in self.table.entries() {
             if !other.host.matches(trim(host)) && other.path.matches(path) {
@@ -121,9 +127,18 @@ impl Router {
     }
 
     /// Why an entry, whose host and path match, does not take the request.
-    fn lost(&self, facts: &Facts<'_>, entry: &Entry, winner: Option<&Entry>) -> String {
-        match (self.routes[entry.route].matching.unmet(facts), winner) {
-            (Ok(Some(unmet)), _) => unmet.explain(facts),
+    fn lost(
+        &self,
+        head: &RequestHeader,
+        exchange: &mut Exchange,
+        path: &str,
+        entry: &Entry,
+        winner: Option<&Entry>,
+    ) -> String {
+        let matching = &self.routes[entry.route].matching;
+        let unmet = matching.unmet(head, exchange, || entry.path.params(path));
+        match (unmet, winner) {
+            (Ok(Some(unmet)), _) => unmet.explain(&facts(head, exchange)),
             (Ok(None), Some(winner)) => less_specific(entry, winner, self),
             (Ok(None), None) => "the request is refused before it is this route's turn".into(),
             (Err(message), _) => format!("`when` has no value: {message}"),

@@ -5,15 +5,18 @@ use std::fmt;
 
 use http::header::COOKIE;
 use percent_encoding::percent_decode;
+use pingora_http::RequestHeader;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use wiregate_sdk::types::{Cidr, OneOrMany};
-use wiregate_sdk::{Condition as When, Facts};
+use wiregate_sdk::value::At;
+use wiregate_sdk::{Exchange, Facts};
 
 use super::condition::{Condition, Conditions, HeaderKey, Name};
 use super::host::HostPattern;
-use super::path::PathPattern;
+use super::path::{Params, PathPattern};
 use super::text::{MethodName, shown};
+use super::when::When;
 
 /// Which requests a route takes. Everything that is written must hold; of what is left out,
 /// anything will do. Of several routes that match, the most specific one takes the request.
@@ -39,8 +42,18 @@ pub struct Match {
     pub cookies: Conditions<Name>,
     /// Addresses and networks of clients.
     pub client: Option<OneOrMany<Cidr>>,
-    /// An expression that must be true. A request for which it cannot be evaluated is refused.
-    pub when: Option<When>,
+    /// An expression that must be true, over `request`, `client` and the `params` of the path. A
+    /// request for which it cannot be evaluated is refused.
+    pub when: Option<At<When>>,
+}
+
+/// What is known of a request for which no route has been chosen.
+pub(super) fn facts<'a>(request: &'a RequestHeader, exchange: &'a Exchange) -> Facts<'a> {
+    Facts {
+        request,
+        exchange,
+        response: None,
+    }
 }
 
 /// A named value of a request.
@@ -61,18 +74,34 @@ pub(super) enum Unmet<'a> {
 }
 
 impl Match {
-    /// The first condition, beside host and path, that a request does not meet.
+    /// The first condition, beside host and path, that a request does not meet. `params` are
+    /// those of the path; the exchange has them afterwards where `when` asked for them.
     ///
     /// # Errors
     /// Why `when` has no value.
-    pub(super) fn unmet(&self, facts: &Facts<'_>) -> Result<Option<Unmet<'_>>, String> {
-        if let Some(unmet) = self.unmet_before_when(facts) {
+    pub(super) fn unmet(
+        &self,
+        head: &RequestHeader,
+        exchange: &mut Exchange,
+        params: impl FnOnce() -> Params,
+    ) -> Result<Option<Unmet<'_>>, String> {
+        if let Some(unmet) = self.unmet_before_when(&facts(head, exchange)) {
             return Ok(Some(unmet));
         }
-        match &self.when {
-            Some(when) if !when.test(facts)? => Ok(Some(Unmet::When(when))),
-            _ => Ok(None),
+        let Some(when) = &self.when else {
+            return Ok(None);
+        };
+        if when.params().next().is_some() {
+            exchange.params = params();
         }
+        let holds = when.test(&facts(head, exchange))?;
+        Ok((!holds).then_some(Unmet::When(when)))
+    }
+
+    /// The names of the parameters that its paths have.
+    pub fn params(&self) -> Vec<&str> {
+        let paths = self.path.iter().flatten();
+        paths.flat_map(PathPattern::names).collect()
     }
 
     /// The same without `when`.

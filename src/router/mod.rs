@@ -20,15 +20,18 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod text;
+mod when;
 mod witness;
 
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use wiregate_sdk::Facts;
+use pingora_http::RequestHeader;
+use wiregate_sdk::Exchange;
 use wiregate_sdk::value::Place;
 
+pub use compile::param_help;
 pub use condition::{Condition, Conditions, HeaderKey, Name, Test};
 pub use explain::{Explanation, Miss, Win};
 pub use host::HostPattern;
@@ -38,6 +41,7 @@ pub use path::{Params, PathPattern, Segment};
 pub use regular::Regular;
 pub use specificity::Specificity;
 pub use text::MethodName;
+pub use when::When;
 
 use table::Table;
 
@@ -105,17 +109,19 @@ impl Router {
     }
 
     /// The route that takes a request. `host` is lower case and without a port, empty where the
-    /// request names none; `path` is normalised.
+    /// request names none; `path` is normalised. Of the exchange only the parameters change: they
+    /// are those of the route that is asked, and empty in the end.
     ///
     /// # Errors
     /// A `when` that had to be asked has no value.
     pub fn find(
         &self,
-        facts: &Facts<'_>,
+        head: &RequestHeader,
+        exchange: &mut Exchange,
         host: &str,
         path: &str,
     ) -> Result<Option<Hit>, MatchError> {
-        match self.winner(facts, host, path)? {
+        match self.winner(head, exchange, host, path)? {
             None => Ok(None),
             Some(at) => {
                 let entry = &self.table.entries()[at];
@@ -130,13 +136,16 @@ impl Router {
     /// The entry that takes a request.
     fn winner(
         &self,
-        facts: &Facts<'_>,
+        head: &RequestHeader,
+        exchange: &mut Exchange,
         host: &str,
         path: &str,
     ) -> Result<Option<usize>, MatchError> {
         let found = self.table.walk(host, path, |at| {
-            let route = &self.routes[self.table.entries()[at].route];
-            match route.matching.unmet(facts) {
+            let entry = &self.table.entries()[at];
+            let route = &self.routes[entry.route];
+            let unmet = (route.matching).unmet(head, exchange, || entry.path.params(path));
+            match unmet {
                 Ok(None) => ControlFlow::Break(Ok(at)),
                 Ok(Some(_)) => ControlFlow::Continue(()),
                 Err(message) => ControlFlow::Break(Err(MatchError {
@@ -145,6 +154,7 @@ impl Router {
                 })),
             }
         });
+        exchange.params = Params::new();
         found.break_value().transpose()
     }
 }

@@ -342,3 +342,26 @@ routes:
     let open = ask(&gateway, "http://x.test/y/../x", &[]);
     assert_eq!(open.json()["path"], "/x", "{}", open.text());
 }
+
+#[test]
+fn a_when_knows_the_parameters_of_its_own_path() {
+    let gateway = answering(
+        r#"
+  - { name: own, match: { path: "/a/{id}", when: "params.id.startsWith('x')" }, filters: [respond: "own ${params.id}"] }
+  - { name: other, match: { path: "/a/{name}/**", when: "params.name == 'y z'" }, filters: [respond: "other ${params.name}"] }
+  - { name: maybe, match: { path: ["/b/{id}", /b] }, filters: [respond: "${has(params.id) ? params.id : 'none'}"] }
+"#,
+    );
+    for (path, status, said) in [
+        ("/a/x1", 200, "own x1"),
+        ("/a/%781", 200, "own x1"),
+        ("/a/y%20z", 200, "other y z"),
+        ("/a/y%20z/more", 200, "other y z"),
+        ("/b/1", 200, "1"),
+        ("/b", 200, "none"),
+    ] {
+        let answer = ask(&gateway, &format!("http://x.test{path}"), &[]);
+        assert_eq!((answer.status, &*answer.text()), (status, said), "{path}");
+    }
+    assert_eq!(ask(&gateway, "http://x.test/a/1", &[]).status, 404);
+}

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use wiregate_sdk::{Facts, Registry, host_of};
+use wiregate_sdk::{Registry, host_of};
 
 use super::asked::Asked;
 use crate::compile::{Route, Snapshot};
@@ -124,16 +124,9 @@ impl Answer {
                 return answer;
             }
         };
-        let facts = Facts {
-            request: &asked.head,
-            exchange: &asked.exchange,
-            response: None,
-        };
-        answer.explain(
-            snapshot,
-            registry,
-            snapshot.router.explain(&facts, &host, &path),
-        );
+        let Asked { head, exchange } = &mut asked;
+        let found = snapshot.router.explain(head, exchange, &host, &path);
+        answer.explain(snapshot, registry, found);
         answer.request.path = Some(path);
         answer
     }

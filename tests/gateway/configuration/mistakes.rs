@@ -6,7 +6,7 @@ use super::{LISTENER, filters, with};
 type Mistake = (Vec<u8>, &'static [&'static str]);
 
 pub(super) fn mistakes() -> Vec<Mistake> {
-    vec![
+    let mut mistakes: Vec<Mistake> = vec![
         (
             with("routes: [{ name: all, upstream: [app] }]"),
             &["expected text, found a list", "w.yaml:4:33"],
@@ -245,6 +245,73 @@ pub(super) fn mistakes() -> Vec<Mistake> {
                 "expected a loopback address",
                 "asks nobody for a password",
                 "w.yaml:4:16",
+            ],
+        ),
+    ];
+    mistakes.extend(parameters());
+    mistakes
+}
+
+/// Facts that are not known where they are asked for.
+fn parameters() -> Vec<Mistake> {
+    vec![
+        (
+            with("routes: [{ name: all, upstream: app, match: { when: 'route == \"\"' } }]"),
+            &[
+                "`route` is not known before a route has been chosen",
+                "`request`, `client` and `params`",
+                "w.yaml:4:53",
+            ],
+        ),
+        (
+            with("routes: [{ name: all, upstream: app, match: { when: 'consumer != \"a\"' } }]"),
+            &["`identity.name` is not known before a route", "w.yaml:4:53"],
+        ),
+        (
+            with("routes: [{ name: all, upstream: app, match: { when: \"true\" } }]"),
+            &["found one that is the same for all", "w.yaml:4:53"],
+        ),
+        (
+            with(
+                "routes: [{ name: a, upstream: app, match: \
+                 { path: '/{id}', when: 'params.idd == \"1\"' } }]",
+            ),
+            &[
+                "no path of this route has the parameter `idd`",
+                "w.yaml:4:66",
+                "did you mean `id`?",
+            ],
+        ),
+        (
+            filters("rate_limit: { limit: 1/min, by: params.nope }"),
+            &[
+                "`rate_limit` asks for the parameter `nope`, which no path of this route has",
+                "w.yaml:4:48",
+                "a path has parameters where it is written `/a/{name}`",
+            ],
+        ),
+        (
+            with(
+                "filters: { by_tenant: { rate_limit: { limit: 1/min, by: params.tenant } } }\n\
+                 routes:\n  - { name: a, upstream: app, match: { path: '/a/{tenant}' }, \
+                 filters: [by_tenant] }\n  - { name: b, upstream: app, match: \
+                 { path: '/b/{tenent}' }, filters: [by_tenant] }",
+            ),
+            &[
+                "`by_tenant` asks for the parameter `tenant`",
+                "w.yaml:7:73",
+                "did you mean `tenent`?",
+                "1 problem in 1 file",
+            ],
+        ),
+        (
+            with(
+                "routes: [{ name: a, match: { path: '/{id}' }, \
+                 filters: [respond: 'hello ${params.idd}'] }]",
+            ),
+            &[
+                "`respond` asks for the parameter `idd`",
+                "did you mean `id`?",
             ],
         ),
     ]
