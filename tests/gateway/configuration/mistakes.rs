@@ -249,6 +249,7 @@ pub(super) fn mistakes() -> Vec<Mistake> {
         ),
     ];
     mistakes.extend(parameters());
+    mistakes.extend(bare_keys());
     mistakes
 }
 
@@ -315,4 +316,56 @@ fn parameters() -> Vec<Mistake> {
             ],
         ),
     ]
+}
+
+/// Keys with nothing behind them, which would open what they were to close.
+fn bare_keys() -> Vec<Mistake> {
+    let mut mistakes: Vec<Mistake> = vec![
+        (
+            filters("ip: { allow:, deny: 10.0.0.66 }"),
+            &["expected a value of `allow`, found nothing", "w.yaml:4:54"],
+        ),
+        (
+            with(
+                "routes:\n- name: a\n  upstream: app\n  filters:\n  - ip:\n      allow:\n      \
+                 # - 10.0.0.0/8\n      deny: 10.0.0.66",
+            ),
+            &["expected a value of `allow`, found nothing", "w.yaml:9:7"],
+        ),
+        (
+            filters("rate_limit: { limit: 1/min, by: }"),
+            &[
+                "expected a value of `by`, found nothing",
+                "remove the key, or write a value",
+            ],
+        ),
+        (
+            with("routes: [{ name: a, upstream: app, match: }]"),
+            &[
+                "expected a value of `match`, found nothing",
+                "`{}` for an empty one",
+            ],
+        ),
+        (
+            with("routes: [{ name: a, upstream: app }]\nlimits:"),
+            &["expected a value of `limits`, found nothing", "w.yaml:5:1"],
+        ),
+    ];
+    for (key, told) in [
+        ("host", "expected a value of `host`, found nothing"),
+        ("path", "expected a value of `path`, found nothing"),
+        ("methods", "expected a value of `methods`, found nothing"),
+        ("headers", "expected a value of `headers`, found nothing"),
+        ("query", "expected a value of `query`, found nothing"),
+        ("cookies", "expected a value of `cookies`, found nothing"),
+        ("client", "expected a value of `client`, found nothing"),
+        ("when", "expected a value of `when`, found nothing"),
+    ] {
+        let text = with(&format!(
+            "routes: [{{ name: a, upstream: app, match: {{ {key}: }} }}]"
+        ));
+        let told: &'static [&'static str] = Box::leak(Box::new([told, "w.yaml:4:45"]));
+        mistakes.push((text, told));
+    }
+    mistakes
 }
