@@ -34,6 +34,7 @@ fn spec(at: usize) -> RouteSpec {
         width: 1,
     };
     RouteSpec {
+        written: None,
         name: format!("route{at}").into(),
         matching: serde_json::from_str::<Match>(&matching).expect("a valid match"),
         priority: 0,

@@ -17,6 +17,7 @@ use super::host::HostPattern;
 use super::path::{Params, PathPattern};
 use super::text::{MethodName, shown};
 use super::when::When;
+use super::written::Written;
 
 /// Which requests a route takes. Everything that is written must hold; of what is left out,
 /// anything will do. Of several routes that match, the most specific one takes the request.
@@ -210,28 +211,34 @@ fn cookie<'a>(facts: &Facts<'a>, name: &Name) -> Option<&'a [u8]> {
 }
 
 impl Unmet<'_> {
-    /// Why a request does not meet it.
-    pub(super) fn explain(&self, facts: &Facts<'_>) -> String {
+    /// Why a request does not meet it. Shows references as they are written.
+    pub(super) fn explain(&self, facts: &Facts<'_>, written: Option<&Written>) -> String {
+        let part = |key| written.and_then(|written| written.part(key));
         match self {
             Self::Methods(methods) => {
-                format!(
-                    "method {} is not in [{}]",
-                    facts.request.method,
-                    listed(methods)
-                )
+                let methods = part("methods").unwrap_or_else(|| listed(methods));
+                format!("method {} is not in [{methods}]", facts.request.method)
             }
-            Self::Field(field, expected) => match field.value(facts) {
-                None => format!("{field} is absent, expected {expected}"),
-                Some(value) => {
-                    let value = shown(&String::from_utf8_lossy(&value));
-                    format!("{field} is {value}, expected {expected}")
+            Self::Field(field, expected) => {
+                let written = written.and_then(|written| written.condition(*field));
+                let expected = written.unwrap_or_else(|| expected.to_string());
+                match field.value(facts) {
+                    None => format!("{field} is absent, expected {expected}"),
+                    Some(value) => {
+                        let value = shown(&String::from_utf8_lossy(&value));
+                        format!("{field} is {value}, expected {expected}")
+                    }
                 }
-            },
+            }
             Self::Client(nets) => {
                 let address = facts.exchange.client.address;
-                format!("client address {address} is not in [{}]", listed(nets))
+                let nets = part("client").unwrap_or_else(|| listed(nets));
+                format!("client address {address} is not in [{nets}]")
             }
-            Self::When(when) => format!("`when` is false: {}", shown(when.source())),
+            Self::When(when) => {
+                let when = part("when").unwrap_or_else(|| shown(when.source()));
+                format!("`when` is false: {when}")
+            }
         }
     }
 }

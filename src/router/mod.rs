@@ -22,6 +22,7 @@ mod tests;
 mod text;
 mod when;
 mod witness;
+mod written;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -42,8 +43,10 @@ pub use regular::Regular;
 pub use specificity::Specificity;
 pub use text::MethodName;
 pub use when::When;
+pub use written::Written;
 
-use table::Table;
+use matching::Unmet;
+use table::{Entry, Table};
 
 /// One route, as far as choosing it goes.
 #[derive(Clone, Debug)]
@@ -57,6 +60,42 @@ pub struct RouteSpec {
     pub priority: i32,
     /// Where it was written.
     pub place: Place,
+    /// Its match as it was written, where references stand in it: messages show these instead of
+    /// what they resolved to.
+    pub written: Option<Written>,
+}
+
+impl RouteSpec {
+    /// The first condition, beside host and path, that a request does not meet.
+    fn unmet(
+        &self,
+        head: &RequestHeader,
+        exchange: &mut Exchange,
+        entry: &Entry,
+        path: &str,
+    ) -> Result<Option<Unmet<'_>>, String> {
+        let unmet = (self.matching).unmet(head, exchange, || entry.path.params(path));
+        unmet.map_err(|message| match self.written_part("when") {
+            Some(_) => "the expression cannot be evaluated".into(),
+            None => message,
+        })
+    }
+
+    fn written_part(&self, key: &str) -> Option<String> {
+        self.written.as_ref()?.part(key)
+    }
+
+    /// One of its hosts, fit to be shown.
+    fn host(&self, host: &HostPattern) -> String {
+        let written = self.written_part("host");
+        written.unwrap_or_else(|| format!("`{host}`"))
+    }
+
+    /// One of its paths, fit to be shown.
+    fn path(&self, path: &PathPattern) -> String {
+        let written = self.written_part("path");
+        written.unwrap_or_else(|| format!("`{path}`"))
+    }
 }
 
 /// All routes, ready to be looked up. Immutable.
@@ -144,8 +183,7 @@ impl Router {
         let found = self.table.walk(host, path, |at| {
             let entry = &self.table.entries()[at];
             let route = &self.routes[entry.route];
-            let unmet = (route.matching).unmet(head, exchange, || entry.path.params(path));
-            match unmet {
+            match route.unmet(head, exchange, entry, path) {
                 Ok(None) => ControlFlow::Break(Ok(at)),
                 Ok(Some(_)) => ControlFlow::Continue(()),
                 Err(message) => ControlFlow::Break(Err(MatchError {

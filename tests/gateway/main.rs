@@ -22,5 +22,6 @@ mod protocols;
 mod readme;
 mod reload;
 mod routing;
+mod secrets;
 mod targets;
 mod upstreams;

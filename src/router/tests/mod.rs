@@ -23,6 +23,7 @@ fn routes(lines: &[&str]) -> Vec<RouteSpec> {
             matching: serde_json::from_str(json).unwrap_or_else(|error| panic!("{line}: {error}")),
             priority: priority.trim().parse().unwrap_or(0),
             place: place(at + 1),
+            written: None,
         }
     };
     lines.iter().enumerate().map(parse).collect()

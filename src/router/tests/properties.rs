@@ -111,6 +111,7 @@ fn specs(matching: BoxedStrategy<Match>) -> impl Strategy<Value = Vec<RouteSpec>
             .into_iter()
             .enumerate()
             .map(|(at, (matching, priority))| RouteSpec {
+                written: None,
                 name: format!("r{at}").into(),
                 matching,
                 priority,
