@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub use budget::{MAX_BYTES, MAX_DEPTH, MAX_NODES};
 pub use decode::{decode, decode_partly};
 pub use error::did_you_mean;
-pub use magic::{At, ONE_OR_MANY, Raw, SECRET, ShortOrFull, TEMPLATE};
+pub use magic::{At, ONE_OR_MANY, Raw, SECRET, SHORT_OR_FULL, ShortOrFull, TEMPLATE};
 pub use scrub::{Secrets, scrub};
 pub use text::{Piece, pieces};
 pub use yaml::read;
