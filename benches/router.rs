@@ -5,7 +5,6 @@ use std::hint::black_box;
 use divan::Bencher;
 use pingora_http::RequestHeader;
 use wiregate::router::{EncodedSlash, Match, RouteSpec, Router, normalise};
-use wiregate_sdk::Facts;
 use wiregate_sdk::testing::exchange;
 use wiregate_sdk::value::Place;
 
@@ -35,6 +34,7 @@ fn spec(at: usize) -> RouteSpec {
         width: 1,
     };
     RouteSpec {
+        written: None,
         name: format!("route{at}").into(),
         matching: serde_json::from_str::<Match>(&matching).expect("a valid match"),
         priority: 0,
@@ -49,15 +49,14 @@ fn router(count: usize) -> Router {
 fn look_up(bencher: Bencher<'_, '_>, count: usize, kind: usize, host: &str, path: &str) {
     let router = router(count);
     let head = RequestHeader::build("GET", path.as_bytes(), None).expect("a valid head");
-    let exchange = exchange(&head);
-    let facts = Facts {
-        request: &head,
-        exchange: &exchange,
-        response: None,
-    };
-    let found = router.find(&facts, host, path).expect("no `when`");
+    let mut exchange = exchange(&head);
+    let found = router.find(&head, &mut exchange, host, path);
+    let found = found.expect("no `when`");
     assert_eq!(found.map(|hit| hit.route), (kind < count).then_some(kind));
-    bencher.bench(|| router.find(black_box(&facts), black_box(host), black_box(path)));
+    bencher.bench_local(|| {
+        let head = black_box(&head);
+        router.find(head, &mut exchange, black_box(host), black_box(path))
+    });
 }
 
 #[divan::bench(args = COUNTS)]

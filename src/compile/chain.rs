@@ -8,6 +8,7 @@ use wiregate_sdk::value::{Node, Place, Problem, Raw, Value, did_you_mean};
 use wiregate_sdk::{Build, Chain, Link};
 
 use super::{Config, Context, Goal, RouteConfig, Tasks, Told, Upstreams, resilience, target};
+use crate::router::param_help;
 
 /// Builds filters, each named one once, and puts them into chains.
 pub(super) struct Builder<'a> {
@@ -36,6 +37,14 @@ struct List<'v> {
     words: HashMap<&'v str, usize>,
     /// The filter after which none runs.
     answered: Option<String>,
+}
+
+/// Where the word of a filter stands.
+fn place_of(filter: &Value) -> &Place {
+    match &filter.node {
+        Node::Map(entries) if entries.len() == 1 => &entries[0].0.place,
+        _ => &filter.place,
+    }
 }
 
 impl<'v> List<'v> {
@@ -110,15 +119,39 @@ impl<'a> Builder<'a> {
         chain.links
     }
 
-    /// Adds a route's own filters to its chain.
-    pub(super) fn extend(&mut self, chain: &mut Chain, route: &RouteConfig) {
+    /// Adds a route's own filters to its chain. `params` are those of its paths, where these are
+    /// known.
+    pub(super) fn extend(
+        &mut self,
+        chain: &mut Chain,
+        route: &RouteConfig,
+        params: Option<&[&str]>,
+    ) {
         let answered = (chain.links.iter())
             .find(|link| self.answers(link))
             .map(|link| link.label.clone());
         let scope = format!("route\u{0}{}", route.name.value);
         let mut list = List::new(&route.name, scope, answered);
         for Raw(value) in &route.filters {
+            let before = chain.links.len();
             self.push(chain, value, &mut list);
+            if let (Some(params), Some(link)) = (params, chain.links.get(before)) {
+                self.check_params(link, params, place_of(value));
+            }
+        }
+    }
+
+    /// A parameter that no path of the route has would always be empty: all callers would share
+    /// what is counted by it.
+    fn check_params(&mut self, link: &Link, known: &[&str], place: &Place) {
+        for name in &link.params {
+            if !known.contains(&&**name) {
+                let message = format!(
+                    "`{}` asks for the parameter `{name}`, which no path of this route has",
+                    link.label
+                );
+                self.say(place, message, Some(param_help(name, known)));
+            }
         }
     }
 

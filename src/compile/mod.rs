@@ -20,13 +20,13 @@ use std::sync::Arc;
 use wiregate_sdk::build::{Kept, Task};
 use wiregate_sdk::chain::OnPanic;
 use wiregate_sdk::types::Size;
-use wiregate_sdk::value::{Node, Place, Problem, Value, decode_partly};
+use wiregate_sdk::value::{Node, Place, Problem, Secrets, Value, decode_partly};
 use wiregate_sdk::{Chain, Clock, Registry};
 
 use crate::config::model::upstream::Timeouts;
 use crate::config::model::{AccessLog, Config, Forwarded, Limits, Route as RouteConfig};
 use crate::observe::metrics::{LinkMetrics, Metrics, RouteMetrics};
-use crate::router::{RouteSpec, Router};
+use crate::router::{RouteSpec, Router, Written};
 use crate::upstream::Upstream;
 
 use told::Told;
@@ -65,12 +65,23 @@ pub fn compile(
     let (config, more) = decode_partly::<Config>(source);
     add(&mut all, more, source);
     let Some(config) = config else {
-        return Err(all);
+        return Err(hidden(all, source));
     };
     let mut problems = Vec::new();
     let snapshot = assemble(config, source, cx, &Told::new(source, &all), &mut problems);
     add(&mut all, problems, source);
-    snapshot.filter(|_| all.is_empty()).ok_or(all)
+    snapshot
+        .filter(|_| all.is_empty())
+        .ok_or_else(|| hidden(all, source))
+}
+
+/// The problems without what references resolved to, wherever one may have quoted it.
+fn hidden(mut problems: Vec<Problem>, source: &Value) -> Vec<Problem> {
+    let secrets = Secrets::of(source);
+    problems
+        .iter_mut()
+        .for_each(|problem| secrets.hide(problem));
+    problems
 }
 
 /// Adds problems, except for those that others have caused.
@@ -106,6 +117,7 @@ fn assemble(
     let global = chains.global(&config.all_routes.filters);
     let panics = cx.metrics.panics.clone();
     let on_panic: OnPanic = Arc::new(move || panics.inc());
+    let matches = matches(source);
     let mut routes = Vec::with_capacity(config.routes.len());
     let mut specs = Vec::with_capacity(config.routes.len());
     for route in config.routes {
@@ -114,16 +126,19 @@ fn assemble(
             links: global.clone(),
             on_panic: Some(on_panic.clone()),
         };
-        chains.extend(&mut chain, &route);
+        // Without all that it says, a route could seem to lack parameters, or to clash with others.
+        let whole = !told.covers(&place);
+        let params = whole.then(|| route.matches.params());
+        chains.extend(&mut chain, &route, params.as_deref());
         let goal = chains.goal_of(&route, &place, &chain, &upstreams);
         let name: Arc<str> = route.name.value.as_str().into();
         let timeouts = route.timeouts.as_deref().copied().unwrap_or_default();
         let mut built = finish_route(&name, chain, cx.metrics, &place);
         (built.goal, built.timeouts) = (goal, timeouts);
         routes.push(built);
-        // Without all that it says, a route could seem to clash with others.
-        if !told.covers(&place) {
-            specs.push(spec(name, place, route));
+        if whole {
+            let written = matches.get(&place).copied().and_then(Written::new);
+            specs.push(spec(name, place, route, written));
         }
     }
     drop(chains);
@@ -195,6 +210,19 @@ fn check_head(config: &Config, source: &Value, problems: &mut Vec<Problem>) {
     problems.push(Problem::new(place.clone(), message));
 }
 
+/// The match of each route, by the route's place.
+fn matches(source: &Value) -> HashMap<&Place, &Value> {
+    let Some(Node::List(routes)) = source.get("routes").map(|routes| &routes.node) else {
+        return HashMap::new();
+    };
+    let matching = routes
+        .iter()
+        .map(|route| (&route.place, route.get("match")));
+    matching
+        .filter_map(|(place, matching)| Some((place, matching?)))
+        .collect()
+}
+
 /// The name of a route is shown everywhere: nothing that may be a secret can be in it.
 fn check_names(source: &Value, problems: &mut Vec<Problem>) {
     let Some(Node::List(routes)) = source.get("routes").map(|routes| &routes.node) else {
@@ -226,10 +254,11 @@ fn finish_route(name: &Arc<str>, chain: Chain, metrics: &Arc<Metrics>, place: &P
     }
 }
 
-fn spec(name: Arc<str>, place: Place, route: RouteConfig) -> RouteSpec {
+fn spec(name: Arc<str>, place: Place, route: RouteConfig, written: Option<Written>) -> RouteSpec {
     RouteSpec {
         name,
         place,
+        written,
         matching: route.matches,
         priority: route.priority.unwrap_or(0),
     }

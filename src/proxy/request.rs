@@ -80,27 +80,17 @@ impl Context {
                     ),
             );
         }
-        let path = self
-            .snapshot
-            .router
-            .normalise(head.uri.path())
-            .map_err(|refusal| refused(&refusal))?;
-        let changed = match &path {
-            std::borrow::Cow::Borrowed(_) => None,
-            std::borrow::Cow::Owned(path) => Some(target(path, head.uri.query())?),
-        };
+        // What conditions see is what is matched and sent on, however it was written.
+        self.settle_target(session)?;
+        let head = session.req_header();
         let host = host_of(head);
         if !self.peer.may_ask_for(&host, &self.snapshot) {
-            drop((path, host));
+            drop(host);
             session.set_keepalive(None); // the next connection is for the right name
             return Err(misdirected());
         }
-        let facts = Facts {
-            request: head,
-            exchange: &self.exchange,
-            response: None,
-        };
-        let found = self.snapshot.router.find(&facts, &host, &path);
+        let router = &self.snapshot.router;
+        let found = router.find(head, &mut self.exchange, &host, head.uri.path());
         let hit = found.map_err(|error| {
             Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "condition_failed")
                 .log(error.to_string())
@@ -108,19 +98,30 @@ impl Context {
         let hit = hit.ok_or_else(|| {
             Reply::problem(StatusCode::NOT_FOUND, "no_route").detail("no route takes this request")
         })?;
-        drop((path, host));
-        if let Some(target) = changed {
-            // Over HTTP/2 the host may stand in the target alone, and must not go with it.
-            let host = self.asked_host.clone();
-            let head = session.req_header_mut();
-            if let Some(host) = host.filter(|_| !head.headers.contains_key(header::HOST)) {
-                Headers::from(&mut *head).set(&header::HOST, host);
-            }
-            head.set_uri(target);
-        }
+        drop(host);
         self.route = Some(hit.route);
         self.exchange.route = self.snapshot.routes[hit.route].name.clone();
         self.exchange.params = hit.params;
+        Ok(())
+    }
+
+    /// Puts the normalised path into the head; `exchange.target` keeps what was received.
+    fn settle_target(&self, session: &mut Session) -> Result<(), Reply> {
+        let head = session.req_header();
+        let path = (self.snapshot.router)
+            .normalise(head.uri.path())
+            .map_err(|refusal| refused(&refusal))?;
+        if path == head.uri.path() {
+            return Ok(());
+        }
+        let target = target(&path, head.uri.query())?;
+        // Over HTTP/2 the host may stand in the target alone, and must not go with it.
+        let host = self.asked_host.clone();
+        let head = session.req_header_mut();
+        if let Some(host) = host.filter(|_| !head.headers.contains_key(header::HOST)) {
+            Headers::from(&mut *head).set(&header::HOST, host);
+        }
+        head.set_uri(target);
         Ok(())
     }
 

@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use http::HeaderValue;
-use wiregate_sdk::value::Problem;
+use wiregate_sdk::value::{Problem, did_you_mean};
 
 use super::condition::{Condition, Test};
 use super::host::HostPattern;
-use super::matching::Match;
+use super::matching::{Field, Match};
 use super::overlap;
 use super::path::PathPattern;
 use super::specificity::Specificity;
@@ -43,6 +43,7 @@ impl Router {
         let mut entries = Vec::with_capacity(routes.len());
         for (at, route) in routes.iter().enumerate() {
             problems.extend(impossible(route, slashes));
+            problems.extend(unknown_param(&route.matching));
             expand(at, route, &mut entries, problems);
         }
         Self {
@@ -74,16 +75,16 @@ fn expand(at: usize, route: &RouteSpec, entries: &mut Vec<Entry>, problems: &mut
     let Match { host, path, .. } = &route.matching;
     let hosts = one_or_any(host.as_ref(), &HostPattern::Any);
     let paths = one_or_any(path.as_ref(), &PathPattern::Any);
-    let twice = |what: &str, text: &dyn std::fmt::Display| {
-        let message = format!("{what} `{text}` is written twice in route `{}`", route.name);
+    let twice = |what: &str, shown: String| {
+        let message = format!("{what} {shown} is written twice in route `{}`", route.name);
         Problem::new(route.place.clone(), message)
     };
     if let Some(host) = repeated(hosts, ToString::to_string) {
-        problems.push(twice("host", host));
+        problems.push(twice("host", route.host(host)));
         return;
     }
     if let Some(path) = repeated(paths, PathPattern::identity) {
-        problems.push(twice("path", path));
+        problems.push(twice("path", route.path(path)));
         return;
     }
     for host in hosts {
@@ -107,6 +108,25 @@ fn repeated<T>(values: &[T], identity: impl Fn(&T) -> String) -> Option<&T> {
     values.iter().find(|value| !seen.insert(identity(value)))
 }
 
+/// A parameter that `when` asks for and no path of the route has: it would always be empty.
+fn unknown_param(matching: &Match) -> Option<Problem> {
+    let when = matching.when.as_ref()?;
+    let known = matching.params();
+    let name = when.params().find(|name| !known.contains(name))?;
+    let message = format!("no path of this route has the parameter {}", shown(name));
+    let problem = Problem::new(when.place.clone(), message);
+    Some(problem.help(param_help(name, &known)))
+}
+
+/// Which parameter may have been meant.
+pub fn param_help(name: &str, known: &[&str]) -> String {
+    match did_you_mean(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "a path has parameters where it is written `/a/{name}`".into(),
+        None => format!("the parameters are `{}`", known.join("`, `")),
+    }
+}
+
 /// Conditions that no request meets.
 fn impossible(route: &RouteSpec, slashes: EncodedSlash) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -118,7 +138,8 @@ fn impossible(route: &RouteSpec, slashes: EncodedSlash) -> Vec<Problem> {
             let text = path.identity();
             if text.contains("%2F") || text.contains("%5C") {
                 report(format!(
-                    "path `{path}` can never match: paths with encoded slashes are refused"
+                    "path {} can never match: paths with encoded slashes are refused",
+                    route.path(path)
                 ));
             }
         }
@@ -134,10 +155,12 @@ fn impossible(route: &RouteSpec, slashes: EncodedSlash) -> Vec<Problem> {
             texts.push(start.trim_end());
         }
         if let Some(text) = texts.into_iter().find(|text| !is_header_value(text)) {
+            let written = route.written.as_ref();
+            let written = written.and_then(|written| written.condition(Field::Header(name)));
             report(format!(
                 "header `{name}` can never be {}: a value has no control characters, and no \
                  spaces at its ends",
-                shown(text)
+                written.unwrap_or_else(|| shown(text))
             ));
         }
     }

@@ -8,11 +8,12 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserializer, EnumAccess, Error, MapAccess, VariantAccess, Visitor};
 
 use super::regular::Regular;
 use super::text::{from_text, shown};
 use wiregate_sdk::types::OneOrMany;
+use wiregate_sdk::value::SHORT_OR_FULL;
 
 /// What a value must be. A text stands for itself; anything else is a map with one key.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,7 +96,7 @@ impl fmt::Display for Condition {
 
 impl<'de> Deserialize<'de> for Condition {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Written)
+        deserializer.deserialize_newtype_struct(SHORT_OR_FULL, Written)
     }
 }
 
@@ -106,6 +107,21 @@ impl<'de> Visitor<'de> for Written {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a text, or one of `regex`, `prefix`, `present`, `any_of`")
+    }
+
+    /// A configuration hands over a text as it was written, so that `010` and `1.10` stay what
+    /// they are.
+    fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Condition, A::Error> {
+        let (full, content) = data.variant::<bool>()?;
+        if full {
+            content.newtype_variant().map(Condition::Test)
+        } else {
+            content.newtype_variant().map(Condition::Exact)
+        }
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, value: D) -> Result<Condition, D::Error> {
+        value.deserialize_any(self)
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Condition, E> {
@@ -305,6 +321,24 @@ mod tests {
         let absent = condition(r#"{"present": false}"#);
         assert!(absent.holds(None) && !absent.holds(Some(b"")));
         assert!(!condition(r#"{"regex": ".*"}"#).holds(Some(b"\xff")));
+    }
+
+    #[test]
+    fn a_configuration_means_the_text_that_it_writes() {
+        let file = "w.yaml".into();
+        for text in ["0x10", "010", "1.10", "1e3", "True", "+5", "~x"] {
+            let value = wiregate_sdk::value::read(&file, text).unwrap();
+            let read: Condition = wiregate_sdk::value::decode(&value).unwrap();
+            assert_eq!(read, Condition::Exact(text.into()), "{text}");
+        }
+        let value = wiregate_sdk::value::read(&file, "{ prefix: 010 }").unwrap();
+        let read: Condition = wiregate_sdk::value::decode(&value).unwrap();
+        assert!(read.holds(Some(b"0101")));
+        for text in ["", "[a]", "{}", "{ prefixes: a }"] {
+            let value = wiregate_sdk::value::read(&file, text).unwrap();
+            let read = wiregate_sdk::value::decode::<Condition>(&value);
+            assert!(read.is_err(), "{text}");
+        }
     }
 
     #[test]

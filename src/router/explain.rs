@@ -3,14 +3,16 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
+use pingora_http::RequestHeader;
 use serde::Serialize;
-use wiregate_sdk::Facts;
+use wiregate_sdk::Exchange;
 
-use super::Router;
 use super::host::trim;
+use super::matching::facts;
 use super::path::PathPattern;
 use super::specificity::Lack;
 use super::table::Entry;
+use super::{RouteSpec, Router};
 
 /// Which route takes a request, and why the ones that come close do not.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -59,8 +61,14 @@ const MOST: usize = 20;
 impl Router {
     /// Explains what [`Router::find`] does with a request. A route comes close where its path
     /// matches.
-    pub fn explain(&self, facts: &Facts<'_>, host: &str, path: &str) -> Explanation {
-        let (winner, error) = match self.winner(facts, host, path) {
+    pub fn explain(
+        &self,
+        head: &RequestHeader,
+        exchange: &mut Exchange,
+        host: &str,
+        path: &str,
+    ) -> Explanation {
+        let (winner, error) = match self.winner(head, exchange, host, path) {
             Ok(winner) => (winner, None),
             Err(error) => (None, Some(error.to_string())),
         };
@@ -84,16 +92,15 @@ impl Router {
         });
         // A route with several hosts and paths is told by the entry that it is tried with first.
         for &at in &matched {
-            miss(
-                entry(at).route,
-                self.lost(facts, entry(at), winner.map(entry)),
-            );
+            let why = self.lost(head, exchange, path, entry(at), winner.map(entry));
+            miss(entry(at).route, why);
         }
         for other in self.table.entries() {
             if !other.host.matches(trim(host)) && other.path.matches(path) {
+                let expected = self.routes[other.route].host(&other.host);
                 miss(
                     other.route,
-                    format!("host `{}` is not `{}`", trim(host), other.host),
+                    format!("host `{}` is not {expected}", trim(host)),
                 );
             }
         }
@@ -109,11 +116,13 @@ impl Router {
 
     fn win(&self, entry: &Entry, path: &str) -> Win {
         let params = entry.path.params(path).into_iter();
+        let route = &self.routes[entry.route];
+        let written = |key| route.written_part(key);
         Win {
             route: entry.route,
-            name: self.routes[entry.route].name.to_string(),
-            host: entry.host.to_string(),
-            path: entry.path.to_string(),
+            name: route.name.to_string(),
+            host: written("host").unwrap_or_else(|| entry.host.to_string()),
+            path: written("path").unwrap_or_else(|| entry.path.to_string()),
             params: params
                 .map(|(name, value)| (name.to_string(), value))
                 .collect(),
@@ -121,9 +130,17 @@ impl Router {
     }
 
     /// Why an entry, whose host and path match, does not take the request.
-    fn lost(&self, facts: &Facts<'_>, entry: &Entry, winner: Option<&Entry>) -> String {
-        match (self.routes[entry.route].matching.unmet(facts), winner) {
-            (Ok(Some(unmet)), _) => unmet.explain(facts),
+    fn lost(
+        &self,
+        head: &RequestHeader,
+        exchange: &mut Exchange,
+        path: &str,
+        entry: &Entry,
+        winner: Option<&Entry>,
+    ) -> String {
+        let route = &self.routes[entry.route];
+        match (route.unmet(head, exchange, entry, path), winner) {
+            (Ok(Some(unmet)), _) => unmet.explain(&facts(head, exchange), route.written.as_ref()),
             (Ok(None), Some(winner)) => less_specific(entry, winner, self),
             (Ok(None), None) => "the request is refused before it is this route's turn".into(),
             (Err(message), _) => format!("`when` has no value: {message}"),
@@ -132,20 +149,21 @@ impl Router {
 }
 
 fn less_specific(entry: &Entry, winner: &Entry, router: &Router) -> String {
-    let matching = |entry: &Entry| &router.routes[entry.route].matching;
-    let (mine, theirs) = (matching(entry), matching(winner));
+    let route = |entry: &Entry| &router.routes[entry.route];
+    let (mine, theirs) = (&route(entry).matching, &route(winner).matching);
     let count = |what: &str, mine: usize, theirs: usize| {
         format!("less specific: {mine} conditions on {what} against {theirs}")
     };
     match entry.specificity.lacks(&winner.specificity) {
         Lack::Host => format!(
-            "less specific: host `{}` against `{}`",
-            entry.host, winner.host
+            "less specific: host {} against {}",
+            route(entry).host(&entry.host),
+            route(winner).host(&winner.host)
         ),
         Lack::Path => format!(
             "less specific: {} against {}",
-            kind(&entry.path),
-            kind(&winner.path)
+            kind(route(entry), &entry.path),
+            kind(route(winner), &winner.path)
         ),
         Lack::Methods => "less specific: no `methods`".into(),
         Lack::Headers => count("headers", mine.headers.len(), theirs.headers.len()),
@@ -161,12 +179,13 @@ fn less_specific(entry: &Entry, winner: &Entry, router: &Router) -> String {
     }
 }
 
-fn kind(path: &PathPattern) -> String {
+fn kind(route: &RouteSpec, path: &PathPattern) -> String {
+    let shown = route.path(path);
     match path {
         PathPattern::Any => "any path".into(),
-        PathPattern::Exact(_) => format!("exact path `{path}`"),
-        PathPattern::Segments { open: true, .. } => format!("path prefix `{path}`"),
-        PathPattern::Segments { .. } => format!("path with parameters `{path}`"),
-        PathPattern::Regex(_) => format!("path `{path}`"),
+        PathPattern::Exact(_) => format!("exact path {shown}"),
+        PathPattern::Segments { open: true, .. } => format!("path prefix {shown}"),
+        PathPattern::Segments { .. } => format!("path with parameters {shown}"),
+        PathPattern::Regex(_) => format!("path {shown}"),
     }
 }

@@ -5,15 +5,19 @@ use std::fmt;
 
 use http::header::COOKIE;
 use percent_encoding::percent_decode;
+use pingora_http::RequestHeader;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use wiregate_sdk::types::{Cidr, OneOrMany};
-use wiregate_sdk::{Condition as When, Facts};
+use wiregate_sdk::value::At;
+use wiregate_sdk::{Exchange, Facts};
 
 use super::condition::{Condition, Conditions, HeaderKey, Name};
 use super::host::HostPattern;
-use super::path::PathPattern;
+use super::path::{Params, PathPattern};
 use super::text::{MethodName, shown};
+use super::when::When;
+use super::written::Written;
 
 /// Which requests a route takes. Everything that is written must hold; of what is left out,
 /// anything will do. Of several routes that match, the most specific one takes the request.
@@ -39,8 +43,18 @@ pub struct Match {
     pub cookies: Conditions<Name>,
     /// Addresses and networks of clients.
     pub client: Option<OneOrMany<Cidr>>,
-    /// An expression that must be true. A request for which it cannot be evaluated is refused.
-    pub when: Option<When>,
+    /// An expression that must be true, over `request`, `client` and the `params` of the path. A
+    /// request for which it cannot be evaluated is refused.
+    pub when: Option<At<When>>,
+}
+
+/// What is known of a request for which no route has been chosen.
+pub(super) fn facts<'a>(request: &'a RequestHeader, exchange: &'a Exchange) -> Facts<'a> {
+    Facts {
+        request,
+        exchange,
+        response: None,
+    }
 }
 
 /// A named value of a request.
@@ -61,18 +75,34 @@ pub(super) enum Unmet<'a> {
 }
 
 impl Match {
-    /// The first condition, beside host and path, that a request does not meet.
+    /// The first condition, beside host and path, that a request does not meet. `params` are
+    /// those of the path; the exchange has them afterwards where `when` asked for them.
     ///
     /// # Errors
     /// Why `when` has no value.
-    pub(super) fn unmet(&self, facts: &Facts<'_>) -> Result<Option<Unmet<'_>>, String> {
-        if let Some(unmet) = self.unmet_before_when(facts) {
+    pub(super) fn unmet(
+        &self,
+        head: &RequestHeader,
+        exchange: &mut Exchange,
+        params: impl FnOnce() -> Params,
+    ) -> Result<Option<Unmet<'_>>, String> {
+        if let Some(unmet) = self.unmet_before_when(&facts(head, exchange)) {
             return Ok(Some(unmet));
         }
-        match &self.when {
-            Some(when) if !when.test(facts)? => Ok(Some(Unmet::When(when))),
-            _ => Ok(None),
+        let Some(when) = &self.when else {
+            return Ok(None);
+        };
+        if when.params().next().is_some() {
+            exchange.params = params();
         }
+        let holds = when.test(&facts(head, exchange))?;
+        Ok((!holds).then_some(Unmet::When(when)))
+    }
+
+    /// The names of the parameters that its paths have.
+    pub fn params(&self) -> Vec<&str> {
+        let paths = self.path.iter().flatten();
+        paths.flat_map(PathPattern::names).collect()
     }
 
     /// The same without `when`.
@@ -181,28 +211,34 @@ fn cookie<'a>(facts: &Facts<'a>, name: &Name) -> Option<&'a [u8]> {
 }
 
 impl Unmet<'_> {
-    /// Why a request does not meet it.
-    pub(super) fn explain(&self, facts: &Facts<'_>) -> String {
+    /// Why a request does not meet it. Shows references as they are written.
+    pub(super) fn explain(&self, facts: &Facts<'_>, written: Option<&Written>) -> String {
+        let part = |key| written.and_then(|written| written.part(key));
         match self {
             Self::Methods(methods) => {
-                format!(
-                    "method {} is not in [{}]",
-                    facts.request.method,
-                    listed(methods)
-                )
+                let methods = part("methods").unwrap_or_else(|| listed(methods));
+                format!("method {} is not in [{methods}]", facts.request.method)
             }
-            Self::Field(field, expected) => match field.value(facts) {
-                None => format!("{field} is absent, expected {expected}"),
-                Some(value) => {
-                    let value = shown(&String::from_utf8_lossy(&value));
-                    format!("{field} is {value}, expected {expected}")
+            Self::Field(field, expected) => {
+                let written = written.and_then(|written| written.condition(*field));
+                let expected = written.unwrap_or_else(|| expected.to_string());
+                match field.value(facts) {
+                    None => format!("{field} is absent, expected {expected}"),
+                    Some(value) => {
+                        let value = shown(&String::from_utf8_lossy(&value));
+                        format!("{field} is {value}, expected {expected}")
+                    }
                 }
-            },
+            }
             Self::Client(nets) => {
                 let address = facts.exchange.client.address;
-                format!("client address {address} is not in [{}]", listed(nets))
+                let nets = part("client").unwrap_or_else(|| listed(nets));
+                format!("client address {address} is not in [{nets}]")
             }
-            Self::When(when) => format!("`when` is false: {}", shown(when.source())),
+            Self::When(when) => {
+                let when = part("when").unwrap_or_else(|| shown(when.source()));
+                format!("`when` is false: {when}")
+            }
         }
     }
 }

@@ -20,15 +20,19 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod text;
+mod when;
 mod witness;
+mod written;
 
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use wiregate_sdk::Facts;
+use pingora_http::RequestHeader;
+use wiregate_sdk::Exchange;
 use wiregate_sdk::value::Place;
 
+pub use compile::param_help;
 pub use condition::{Condition, Conditions, HeaderKey, Name, Test};
 pub use explain::{Explanation, Miss, Win};
 pub use host::HostPattern;
@@ -38,8 +42,11 @@ pub use path::{Params, PathPattern, Segment};
 pub use regular::Regular;
 pub use specificity::Specificity;
 pub use text::MethodName;
+pub use when::When;
+pub use written::Written;
 
-use table::Table;
+use matching::Unmet;
+use table::{Entry, Table};
 
 /// One route, as far as choosing it goes.
 #[derive(Clone, Debug)]
@@ -53,6 +60,42 @@ pub struct RouteSpec {
     pub priority: i32,
     /// Where it was written.
     pub place: Place,
+    /// Its match as it was written, where references stand in it: messages show these instead of
+    /// what they resolved to.
+    pub written: Option<Written>,
+}
+
+impl RouteSpec {
+    /// The first condition, beside host and path, that a request does not meet.
+    fn unmet(
+        &self,
+        head: &RequestHeader,
+        exchange: &mut Exchange,
+        entry: &Entry,
+        path: &str,
+    ) -> Result<Option<Unmet<'_>>, String> {
+        let unmet = (self.matching).unmet(head, exchange, || entry.path.params(path));
+        unmet.map_err(|message| match self.written_part("when") {
+            Some(_) => "the expression cannot be evaluated".into(),
+            None => message,
+        })
+    }
+
+    fn written_part(&self, key: &str) -> Option<String> {
+        self.written.as_ref()?.part(key)
+    }
+
+    /// One of its hosts, fit to be shown.
+    fn host(&self, host: &HostPattern) -> String {
+        let written = self.written_part("host");
+        written.unwrap_or_else(|| format!("`{host}`"))
+    }
+
+    /// One of its paths, fit to be shown.
+    fn path(&self, path: &PathPattern) -> String {
+        let written = self.written_part("path");
+        written.unwrap_or_else(|| format!("`{path}`"))
+    }
 }
 
 /// All routes, ready to be looked up. Immutable.
@@ -105,17 +148,19 @@ impl Router {
     }
 
     /// The route that takes a request. `host` is lower case and without a port, empty where the
-    /// request names none; `path` is normalised.
+    /// request names none; `path` is normalised. Of the exchange only the parameters change: they
+    /// are those of the route that is asked, and empty in the end.
     ///
     /// # Errors
     /// A `when` that had to be asked has no value.
     pub fn find(
         &self,
-        facts: &Facts<'_>,
+        head: &RequestHeader,
+        exchange: &mut Exchange,
         host: &str,
         path: &str,
     ) -> Result<Option<Hit>, MatchError> {
-        match self.winner(facts, host, path)? {
+        match self.winner(head, exchange, host, path)? {
             None => Ok(None),
             Some(at) => {
                 let entry = &self.table.entries()[at];
@@ -130,13 +175,15 @@ impl Router {
     /// The entry that takes a request.
     fn winner(
         &self,
-        facts: &Facts<'_>,
+        head: &RequestHeader,
+        exchange: &mut Exchange,
         host: &str,
         path: &str,
     ) -> Result<Option<usize>, MatchError> {
         let found = self.table.walk(host, path, |at| {
-            let route = &self.routes[self.table.entries()[at].route];
-            match route.matching.unmet(facts) {
+            let entry = &self.table.entries()[at];
+            let route = &self.routes[entry.route];
+            match route.unmet(head, exchange, entry, path) {
                 Ok(None) => ControlFlow::Break(Ok(at)),
                 Ok(Some(_)) => ControlFlow::Continue(()),
                 Err(message) => ControlFlow::Break(Err(MatchError {
@@ -145,6 +192,7 @@ impl Router {
                 })),
             }
         });
+        exchange.params = Params::new();
         found.break_value().transpose()
     }
 }

@@ -173,15 +173,16 @@ impl<'a> Check<'a> {
         {
             1 => format!("route `{}`", lost.name),
             _ => format!(
-                "`{}` on host `{}` of route `{}`",
-                self.entry(loser).path,
-                self.entry(loser).host,
+                "{} on host {} of route `{}`",
+                lost.path(&self.entry(loser).path),
+                lost.host(&self.entry(loser).host),
                 lost.name
             ),
         };
         let message = format!(
-            "{what} can never match: route `{}` always wins over it, as for {witness}",
-            won.name
+            "{what} can never match: route `{}` always wins over it, as for {}",
+            won.name,
+            witness.told(won, lost)
         );
         Some(
             Problem::new(lost.place.clone(), message)
@@ -197,10 +198,13 @@ impl<'a> Check<'a> {
         let message = match Witness::new(pair(first), pair(second), FILLERS[0]) {
             Shared::Nothing => return None,
             Shared::Item(_) => match self.witness(first, second) {
-                Some(witness) if a.matching.when.is_some() => {
-                    format!("{names}, and both match {witness} where their `when` allow it")
+                Some(witness) => {
+                    let allowed = match a.matching.when {
+                        Some(_) => " where their `when` allow it",
+                        None => "",
+                    };
+                    format!("{names}, and both match {}{allowed}", witness.told(a, b))
                 }
-                Some(witness) => format!("{names}, and both match {witness}"),
                 None => return None,
             },
             Shared::Unknown => format!(

@@ -85,6 +85,21 @@ impl PathPattern {
         }
     }
 
+    /// The names of its parameters.
+    pub fn names(&self) -> Vec<&str> {
+        match self {
+            Self::Any | Self::Exact(_) => Vec::new(),
+            Self::Segments { segments, .. } => {
+                let names = segments.iter().filter_map(|segment| match segment {
+                    Segment::Parameter(name) => name.as_deref(),
+                    Segment::Literal(_) => None,
+                });
+                names.collect()
+            }
+            Self::Regex(regex) => regex.regex().capture_names().flatten().collect(),
+        }
+    }
+
     /// A text that patterns share where they match the same paths, as far as that is known:
     /// parameters lose their names.
     pub(super) fn identity(&self) -> String {

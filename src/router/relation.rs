@@ -2,7 +2,6 @@
 //! whether one holds the other.
 
 use ipnet::IpNet;
-use wiregate_sdk::Condition as When;
 
 use super::condition::{Condition, Test};
 use super::matching::Match;
@@ -142,7 +141,7 @@ pub(super) fn covers(wide: &Match, narrow: &Match) -> bool {
         && wide
             .when
             .as_ref()
-            .is_none_or(|wide| narrow.when.as_ref().map(When::source) == Some(wide.source()))
+            .is_none_or(|wide| narrow.when.as_ref().map(|it| it.source()) == Some(wide.source()))
 }
 
 /// Whether every value that meets one condition meets another.

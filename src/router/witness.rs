@@ -10,12 +10,12 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use pingora_http::RequestHeader;
 use wiregate_sdk::{Client, Clock, Exchange, Facts};
 
-use super::Router;
 use super::host::HostPattern;
 use super::matching::{Field, Match};
 use super::path::{PathPattern, Segment};
 use super::relation::{Shared, shared_client, shared_methods, shared_path, shared_value};
 use super::table::Entry;
+use super::{RouteSpec, Router};
 
 /// A request, as far as it decides on a route.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,6 +88,15 @@ impl Witness {
                 self.query.push_str(&pair);
             }
         }
+    }
+
+    /// The request as a message shows it. Where references stand in one of the matches, what it is
+    /// made of may be a secret.
+    pub(super) fn told(&self, a: &RouteSpec, b: &RouteSpec) -> String {
+        if a.written.is_some() || b.written.is_some() {
+            return "a request that is not shown, as references stand in their `match`".into();
+        }
+        self.to_string()
     }
 
     /// The head of the request; `None` where it cannot be sent.

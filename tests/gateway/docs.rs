@@ -102,7 +102,7 @@ fn routes_with(list: &str) -> String {
         if line.starts_with("- ") {
             let _ = writeln!(
                 routes,
-                "  - name: r{number}\n    match: {{ path: /r{number}/** }}\n    upstream: app\n    filters:"
+                "  - name: r{number}\n    match: {{ path: '/r{number}/{{id}}/**' }}\n    upstream: app\n    filters:"
             );
         }
         let _ = writeln!(routes, "      {line}");
@@ -127,13 +127,15 @@ fn with_what_is_missing(text: &str) -> String {
         whole.push_str("routes: [{ name: all, filters: [{ respond: 204 }] }]\n");
     }
     if !has("upstreams") {
-        whole.push_str("upstreams:\n");
         let mut named: Vec<_> = text
             .lines()
             .filter_map(|line| line.trim().strip_prefix("upstream: "))
             .collect();
         named.sort_unstable();
         named.dedup();
+        if !named.is_empty() {
+            whole.push_str("upstreams:\n");
+        }
         for name in named {
             let _ = writeln!(whole, "  {name}: {{ endpoints: [\"127.0.0.1:9001\"] }}");
         }

@@ -31,6 +31,7 @@ mod readme;
 mod reload;
 mod resilience;
 mod routing;
+mod secrets;
 mod sticky;
 mod targets;
 mod upstreams;

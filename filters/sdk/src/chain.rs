@@ -35,6 +35,8 @@ pub struct Link {
     pub name: &'static str,
     /// Where it is written: `file:line`.
     pub place: String,
+    /// The path parameters that its expressions ask for, without those that `has` is asked about.
+    pub params: Vec<Box<str>>,
     filter: Arc<dyn Erased>,
 }
 
@@ -70,6 +72,7 @@ impl Link {
             label,
             name: F::NAME,
             place,
+            params: Vec::new(),
             filter: Arc::new(filter),
         }
     }

@@ -1,5 +1,6 @@
 //! Expressions over the facts of an exchange (CEL).
 
+mod asked;
 mod check;
 mod evaluate;
 mod fact;
@@ -21,9 +22,11 @@ use serde::de::{Deserialize, Deserializer, Error};
 
 use crate::types::found;
 use crate::{Exchange, host_of};
+pub(crate) use asked::params_asked;
 use evaluate::Program;
 use fact::Fact;
 use kind::Kind;
+use values::Slot;
 
 /// What expressions and templates may ask about.
 #[derive(Clone, Copy)]
@@ -124,11 +127,26 @@ impl Expression {
     /// than 40 levels.
     pub fn parse(source: &str) -> Result<Self, String> {
         let (plan, kind) = parse::parse(source)?;
-        Ok(Self(Arc::new(Inner {
+        let expression = Self(Arc::new(Inner {
             source: source.into(),
             plan,
             kind,
-        })))
+        }));
+        asked::note(&expression);
+        Ok(expression)
+    }
+
+    fn facts(&self) -> impl Iterator<Item = &Fact> {
+        let (one, slots) = match &self.0.plan {
+            Plan::Literal(_) => (None, &[][..]),
+            Plan::Fact(fact) => (Some(fact), &[][..]),
+            Plan::Program(program) => (None, program.slots()),
+        };
+        let facts = slots.iter().filter_map(|slot| match slot {
+            Slot::Fact(fact) => Some(fact),
+            _ => None,
+        });
+        one.into_iter().chain(facts)
     }
 
     /// The expression as it was written.
@@ -249,6 +267,22 @@ impl Condition {
     /// The condition as it was written.
     pub fn source(&self) -> &str {
         self.0.source()
+    }
+
+    /// The path parameters that it names.
+    pub fn params(&self) -> impl Iterator<Item = &str> {
+        asked::params(&self.0).map(|(name, _)| name)
+    }
+
+    /// Whether it names no fact, and so is the same for every exchange.
+    pub fn is_constant(&self) -> bool {
+        self.0.facts().next().is_none()
+    }
+
+    /// A name in it that stands for nothing as long as no route has been chosen, parameters
+    /// aside.
+    pub fn needs_route(&self) -> Option<&'static str> {
+        self.0.facts().find_map(Fact::needs_route)
     }
 
     /// Whether it holds.

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use schemars::{Schema, SchemaGenerator};
 
+use crate::expression::params_asked;
 use crate::value::{Problem, Value, decode, scrub};
 use crate::{Build, Filter, Invalid, Link};
 
@@ -99,8 +100,13 @@ fn make<F: Filter>(
         let config = decode::<F::Config>(options)?;
         F::build(config, cx).map_err(|invalid| problems(&invalid, options))
     });
-    match catch_unwind(build) {
-        Ok(built) => built.map(|filter| Link::new(label, place, filter)),
+    let (built, params) = params_asked(|| catch_unwind(build));
+    match built {
+        Ok(built) => built.map(|filter| {
+            let mut link = Link::new(label, place, filter);
+            link.params = params;
+            link
+        }),
         Err(panic) => {
             let message = format!("the filter `{}` panicked: {}", F::NAME, words(&*panic));
             let message = scrub(message, options);

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use wiregate_sdk::{Facts, Registry, host_of};
+use wiregate_sdk::{Registry, host_of};
 
 use super::asked::Asked;
 use crate::compile::{Goal, Route, Snapshot};
@@ -99,9 +99,9 @@ pub(super) struct NearMiss {
 
 impl Answer {
     /// What the gateway would do with a request.
-    pub(super) fn find(snapshot: &Snapshot, registry: &Registry, asked: &Asked) -> Self {
+    pub(super) fn find(snapshot: &Snapshot, registry: &Registry, mut asked: Asked) -> Self {
         let head = &asked.head;
-        let host = host_of(head);
+        let host = host_of(head).into_owned();
         let target = head.uri.path_and_query();
         let mut answer = Self {
             request: Request {
@@ -117,23 +117,20 @@ impl Answer {
             omitted: 0,
         };
         let path = match snapshot.router.normalise(head.uri.path()) {
+            Ok(path) => Ok(path.into_owned()),
+            Err(refusal) => Err(refusal.to_string()),
+        };
+        let path = match path.and_then(|path| asked.normalise(&path).map(|()| path)) {
             Ok(path) => path,
-            Err(refusal) => {
-                answer.refusal = Some(Refusal::new(400, "invalid_path", refusal.to_string()));
+            Err(detail) => {
+                answer.refusal = Some(Refusal::new(400, "invalid_path", detail));
                 return answer;
             }
         };
-        let facts = Facts {
-            request: head,
-            exchange: &asked.exchange,
-            response: None,
-        };
-        answer.explain(
-            snapshot,
-            registry,
-            snapshot.router.explain(&facts, &host, &path),
-        );
-        answer.request.path = Some(path.into_owned());
+        let Asked { head, exchange } = &mut asked;
+        let found = snapshot.router.explain(head, exchange, &host, &path);
+        answer.explain(snapshot, registry, found);
+        answer.request.path = Some(path);
         answer
     }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use http::{HeaderName, HeaderValue, Method, header};
+use http::{HeaderName, HeaderValue, Method, Uri, header};
 use pingora_http::RequestHeader;
 use uuid::Uuid;
 use wiregate_sdk::{Client, Clock, Exchange};
@@ -51,6 +51,23 @@ impl Asked {
         let id = Uuid::nil().to_string().into();
         let exchange = Exchange::new(id, Clock::default().now(), client, &head);
         Ok(Self { head, exchange })
+    }
+
+    /// Puts the normalised path into the head, as the gateway does before it looks for a route.
+    ///
+    /// # Errors
+    /// That no request can have it.
+    pub(super) fn normalise(&mut self, path: &str) -> Result<(), String> {
+        if path == self.head.uri.path() {
+            return Ok(());
+        }
+        let target = match self.head.uri.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        };
+        let target = Uri::try_from(target).map_err(|_| "the path is not valid".to_owned())?;
+        self.head.set_uri(target);
+        Ok(())
     }
 }
 

@@ -7,9 +7,9 @@ mod properties;
 mod when;
 
 use pingora_http::RequestHeader;
+use wiregate_sdk::Exchange;
 use wiregate_sdk::testing::exchange;
 use wiregate_sdk::value::{Place, Problem};
-use wiregate_sdk::{Exchange, Facts};
 
 use super::*;
 
@@ -23,6 +23,7 @@ fn routes(lines: &[&str]) -> Vec<RouteSpec> {
             matching: serde_json::from_str(json).unwrap_or_else(|error| panic!("{line}: {error}")),
             priority: priority.trim().parse().unwrap_or(0),
             place: place(at + 1),
+            written: None,
         }
     };
     lines.iter().enumerate().map(parse).collect()
@@ -84,16 +85,15 @@ impl Sent {
         self
     }
 
-    fn facts(&self) -> Facts<'_> {
-        Facts {
-            request: &self.head,
-            exchange: &self.exchange,
-            response: None,
-        }
+    /// The exchange, for whoever looks for a route.
+    fn asked(&self) -> Exchange {
+        let mut asked = exchange(&self.head);
+        asked.client = self.exchange.client.clone();
+        asked
     }
 
     fn find(&self, router: &Router) -> Result<Option<Hit>, MatchError> {
-        router.find(&self.facts(), &self.host, &self.path)
+        router.find(&self.head, &mut self.asked(), &self.host, &self.path)
     }
 
     /// The name of the route that takes it; `-` where none does.
@@ -105,7 +105,7 @@ impl Sent {
     }
 
     fn explain(&self, router: &Router) -> Explanation {
-        router.explain(&self.facts(), &self.host, &self.path)
+        router.explain(&self.head, &mut self.asked(), &self.host, &self.path)
     }
 }
 

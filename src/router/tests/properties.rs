@@ -111,6 +111,7 @@ fn specs(matching: BoxedStrategy<Match>) -> impl Strategy<Value = Vec<RouteSpec>
             .into_iter()
             .enumerate()
             .map(|(at, (matching, priority))| RouteSpec {
+                written: None,
                 name: format!("r{at}").into(),
                 matching,
                 priority,
@@ -164,7 +165,13 @@ fn naive(routes: &[RouteSpec], sent: &Sent) -> Vec<(Specificity, usize, PathPatt
         for host in &hosts {
             for path in &paths {
                 let fits = host.matches(&sent.host) && path.matches(&sent.path);
-                if fits && route.matching.unmet(&sent.facts()).unwrap().is_none() {
+                if fits
+                    && route
+                        .matching
+                        .unmet(&sent.head, &mut sent.asked(), Params::new)
+                        .unwrap()
+                        .is_none()
+                {
                     let rank = Specificity::new(host, path, &route.matching, route.priority);
                     all.push((rank, at, path.clone()));
                 }

@@ -6,7 +6,7 @@ use super::{LISTENER, filters, with};
 type Mistake = (Vec<u8>, &'static [&'static str]);
 
 pub(super) fn mistakes() -> Vec<Mistake> {
-    vec![
+    let mut mistakes: Vec<Mistake> = vec![
         (
             with("routes: [{ name: all, upstream: [app] }]"),
             &["expected text, found a list", "w.yaml:4:33"],
@@ -247,5 +247,125 @@ pub(super) fn mistakes() -> Vec<Mistake> {
                 "w.yaml:4:16",
             ],
         ),
+    ];
+    mistakes.extend(parameters());
+    mistakes.extend(bare_keys());
+    mistakes
+}
+
+/// Facts that are not known where they are asked for.
+fn parameters() -> Vec<Mistake> {
+    vec![
+        (
+            with("routes: [{ name: all, upstream: app, match: { when: 'route == \"\"' } }]"),
+            &[
+                "`route` is not known before a route has been chosen",
+                "`request`, `client` and `params`",
+                "w.yaml:4:53",
+            ],
+        ),
+        (
+            with("routes: [{ name: all, upstream: app, match: { when: 'consumer != \"a\"' } }]"),
+            &["`identity.name` is not known before a route", "w.yaml:4:53"],
+        ),
+        (
+            with("routes: [{ name: all, upstream: app, match: { when: \"true\" } }]"),
+            &["found one that is the same for all", "w.yaml:4:53"],
+        ),
+        (
+            with(
+                "routes: [{ name: a, upstream: app, match: \
+                 { path: '/{id}', when: 'params.idd == \"1\"' } }]",
+            ),
+            &[
+                "no path of this route has the parameter `idd`",
+                "w.yaml:4:66",
+                "did you mean `id`?",
+            ],
+        ),
+        (
+            filters("rate_limit: { limit: 1/min, by: params.nope }"),
+            &[
+                "`rate_limit` asks for the parameter `nope`, which no path of this route has",
+                "w.yaml:4:48",
+                "a path has parameters where it is written `/a/{name}`",
+            ],
+        ),
+        (
+            with(
+                "filters: { by_tenant: { rate_limit: { limit: 1/min, by: params.tenant } } }\n\
+                 routes:\n  - { name: a, upstream: app, match: { path: '/a/{tenant}' }, \
+                 filters: [by_tenant] }\n  - { name: b, upstream: app, match: \
+                 { path: '/b/{tenent}' }, filters: [by_tenant] }",
+            ),
+            &[
+                "`by_tenant` asks for the parameter `tenant`",
+                "w.yaml:7:73",
+                "did you mean `tenent`?",
+                "1 problem in 1 file",
+            ],
+        ),
+        (
+            with(
+                "routes: [{ name: a, match: { path: '/{id}' }, \
+                 filters: [respond: 'hello ${params.idd}'] }]",
+            ),
+            &[
+                "`respond` asks for the parameter `idd`",
+                "did you mean `id`?",
+            ],
+        ),
     ]
+}
+
+/// Keys with nothing behind them, which would open what they were to close.
+fn bare_keys() -> Vec<Mistake> {
+    let mut mistakes: Vec<Mistake> = vec![
+        (
+            filters("ip: { allow:, deny: 10.0.0.66 }"),
+            &["expected a value of `allow`, found nothing", "w.yaml:4:54"],
+        ),
+        (
+            with(
+                "routes:\n- name: a\n  upstream: app\n  filters:\n  - ip:\n      allow:\n      \
+                 # - 10.0.0.0/8\n      deny: 10.0.0.66",
+            ),
+            &["expected a value of `allow`, found nothing", "w.yaml:9:7"],
+        ),
+        (
+            filters("rate_limit: { limit: 1/min, by: }"),
+            &[
+                "expected a value of `by`, found nothing",
+                "remove the key, or write a value",
+            ],
+        ),
+        (
+            with("routes: [{ name: a, upstream: app, match: }]"),
+            &[
+                "expected a value of `match`, found nothing",
+                "`{}` for an empty one",
+            ],
+        ),
+        (
+            with("routes: [{ name: a, upstream: app }]\nlimits:"),
+            &["expected a value of `limits`, found nothing", "w.yaml:5:1"],
+        ),
+    ];
+    for (key, told) in [
+        ("host", "expected a value of `host`, found nothing"),
+        ("path", "expected a value of `path`, found nothing"),
+        ("methods", "expected a value of `methods`, found nothing"),
+        ("headers", "expected a value of `headers`, found nothing"),
+        ("query", "expected a value of `query`, found nothing"),
+        ("cookies", "expected a value of `cookies`, found nothing"),
+        ("client", "expected a value of `client`, found nothing"),
+        ("when", "expected a value of `when`, found nothing"),
+    ] {
+        let text = with(&format!(
+            "routes: [{{ name: a, upstream: app, match: {{ {key}: }} }}]"
+        ));
+        let told: &'static [&'static str] = Box::leak(Box::new([told, "w.yaml:4:45"]));
+        mistakes.push((text, told));
+    }
+    mistakes
 }

@@ -23,6 +23,11 @@ impl Program {
         Self { root, slots }
     }
 
+    /// What its names stand for.
+    pub(super) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
     /// The value as text.
     ///
     /// # Errors

@@ -74,6 +74,21 @@ impl Fact {
         self.found_by_name() || certificate || other
     }
 
+    /// Its name, where it stands for nothing as long as no route has been chosen. A path
+    /// parameter belongs to a path, and is known with it.
+    pub(super) fn needs_route(&self) -> Option<&'static str> {
+        match self {
+            Self::Route => Some("route"),
+            Self::Name => Some("identity.name"),
+            Self::Groups => Some("identity.groups"),
+            Self::By => Some("identity.by"),
+            Self::Status => Some("response.status"),
+            Self::Header(Side::Response, _) => Some("response.headers"),
+            Self::Has(fact) | Self::Within(fact, _) => fact.needs_route(),
+            _ => None,
+        }
+    }
+
     fn found_by_name(&self) -> bool {
         matches!(
             self,

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, Expected, IntoDeserializer, Visitor};
 
-use super::error::{Error, Found, Reason, shown};
+use super::error::{Error, Found, Reason, cut, shown};
 use super::magic::{AT, Handed, ONE_OR_MANY, RAW, SECRET, SHORT_OR_FULL, TEMPLATE, hand};
 use super::resolve::{self, Plain};
 use super::text::NoText;
@@ -99,6 +99,18 @@ impl<'de, 'c> De<'de, 'c> {
         result
     }
 
+    /// Whether a key is written with nothing behind it. Most often what stood there was taken out,
+    /// or is a comment now. To take it for a key that is not there could open what it was to close.
+    fn is_bare_key(self) -> bool {
+        self.key.is_some() && !self.blank && self.value.node == Node::Null
+    }
+
+    fn bare_key(self, help: &str) -> Error {
+        let name = self.key.map_or("", |(key, _)| &key.name);
+        let message = format!("expected a value of `{}`, found nothing", cut(name));
+        Error::new(Reason::Helped(message, help.to_owned()))
+    }
+
     fn wrong(self, expected: &dyn Expected) -> Error {
         let found = match &self.value.node {
             Node::Scalar(_) if self.blank => format!("{} alone", shown(self.value)),
@@ -169,6 +181,9 @@ impl<'de, 'c> De<'de, 'c> {
         visitor: V,
         known: &'static [&'static str],
     ) -> Result<V::Value, Error> {
+        if self.is_bare_key() {
+            return Err(self.bare_key("remove the key, or write a value: `{}` for an empty one"));
+        }
         match Entries::new(self.value, self.node(), known, self.cx) {
             Some(entries) => visitor.visit_map(entries),
             None => Err(self.wrong(&visitor)),
@@ -264,6 +279,9 @@ impl<'de> Deserializer<'de> for De<'de, '_> {
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.node() {
+            Node::Null if self.is_bare_key() => {
+                Err(self.bare_key("remove the key, or write a value"))
+            }
             Node::Null => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }

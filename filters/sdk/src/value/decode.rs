@@ -18,7 +18,8 @@ const MAX_PROBLEMS: usize = 100;
 /// - A plain scalar is a number or a boolean where one is expected, and otherwise text as it was
 ///   written; a quoted one is always text, except that a single reference takes the type of what
 ///   it resolved to.
-/// - Nothing is a struct or a map without entries, and `None`, but no list and no text.
+/// - Nothing is a struct or a map without entries, and `None`, but no list and no text. Behind a
+///   key it is a problem: what was taken out, or made a comment, must not read as never written.
 /// - An enum is a name, or a map of one name to its options; a name alone has empty options.
 /// - A key that its target does not know is a problem, whether or not the target says so.
 ///

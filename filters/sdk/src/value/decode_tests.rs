@@ -135,6 +135,38 @@ fn nothing_is_none_and_an_empty_map_but_no_list() {
     );
 }
 
+/// A list whose items are comments now must not read as no list at all.
+#[test]
+fn a_key_with_nothing_behind_it_is_told() {
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only decoding counts")]
+    struct Options {
+        count: Option<u8>,
+        some: Option<Vec<u8>>,
+        #[serde(default)]
+        map: BTreeMap<String, u8>,
+        #[serde(default)]
+        cors: Cors,
+        at: Option<At<String>>,
+        one: Option<crate::types::OneOrMany<u8>>,
+        short: Option<ShortOrFull<u8, Cors>>,
+    }
+    for key in ["count", "some", "map", "cors", "at", "one", "short"] {
+        for nothing in ["", " ~", " null", "  # - 1"] {
+            let said = problems::<Options>(&format!("{key}:{nothing}\n"));
+            let start = format!("1:1 expected a value of `{key}`, found nothing (remove the key");
+            assert!(said.len() == 1 && said[0].starts_with(&start), "{said:?}");
+        }
+    }
+    ok::<Options>("{ map: {}, cors: {}, some: [] }");
+    let nested = problems::<BTreeMap<String, Cors>>("a: { age: }");
+    assert!(
+        nested[0].starts_with("1:6 expected a value of `age`"),
+        "{nested:?}"
+    );
+}
+
 #[test]
 fn enums_are_names_or_maps_of_one_name() {
     assert_eq!(ok::<By>("address"), By::Address);

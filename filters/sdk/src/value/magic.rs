@@ -26,7 +26,9 @@ pub const ONE_OR_MANY: &str = "$wiregate::OneOrMany";
 pub const SECRET: &str = "$wiregate::Secret";
 pub(super) const AT: &str = "$wiregate::At";
 pub(super) const RAW: &str = "$wiregate::Raw";
-pub(super) const SHORT_OR_FULL: &str = "$wiregate::ShortOrFull";
+/// The newtype name by which a target asks for what is written in short, or in full as a map. Its
+/// visitor gets `visit_enum` with `true` for a map, and the value as the variant's content.
+pub const SHORT_OR_FULL: &str = "$wiregate::ShortOrFull";
 
 thread_local! {
     // Serde can only carry its own kinds of values. What these targets ask for is laid down here

@@ -18,13 +18,13 @@ use std::sync::Arc;
 pub use budget::{MAX_BYTES, MAX_DEPTH, MAX_NODES};
 pub use decode::{decode, decode_partly};
 pub use error::did_you_mean;
-pub use magic::{At, ONE_OR_MANY, Raw, SECRET, ShortOrFull, TEMPLATE};
-pub use scrub::scrub;
+pub use magic::{At, ONE_OR_MANY, Raw, SECRET, SHORT_OR_FULL, ShortOrFull, TEMPLATE};
+pub use scrub::{Secrets, scrub};
 pub use text::{Piece, pieces};
 pub use yaml::read;
 
 /// A place in a configuration file. Lines and columns count from 1, columns in characters.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place {
     /// The file, as the user named it.
     pub file: Arc<str>,

@@ -1,7 +1,7 @@
 //! Keeps what references resolved to out of messages.
 
 use super::error::cut;
-use super::{Node, Scalar, Value};
+use super::{Node, Problem, Scalar, Value};
 
 /// From how many characters on a part of a secret is too much to show.
 const PART: usize = 6;
@@ -28,6 +28,35 @@ pub fn scrub(message: String, value: &Value) -> String {
             cut(scalar.source())
         ),
         None => shown,
+    }
+}
+
+/// All that references in a value resolved to, for messages that may be about any part of it.
+pub struct Secrets<'v>(Vec<(String, &'v Scalar)>);
+
+impl<'v> Secrets<'v> {
+    /// Those in a value. The shortest ones, such as a port, are not worth hiding everywhere: they
+    /// stand in ordinary words and numbers.
+    pub fn of(value: &'v Value) -> Self {
+        let mut secrets = Vec::new();
+        collect(value, &mut secrets);
+        secrets.retain(|(secret, _)| secret.chars().count() >= PART);
+        secrets.sort_by(|(a, _), (b, _)| (b.len(), b).cmp(&(a.len(), a)));
+        secrets.dedup_by(|(a, _), (b, _)| a == b);
+        Self(secrets)
+    }
+
+    /// Puts references back into all that a problem says.
+    pub fn hide(&self, problem: &mut Problem) {
+        let related = problem.related.iter_mut().map(|(_, why)| why);
+        let texts = [&mut problem.message].into_iter().chain(&mut problem.help);
+        for text in texts.chain(related) {
+            for (secret, scalar) in &self.0 {
+                if text.contains(secret) {
+                    *text = text.replace(secret, &cut(scalar.source()));
+                }
+            }
+        }
     }
 }
 
@@ -128,6 +157,22 @@ mod tests {
             let scrubbed = scrub(message.into(), &value);
             assert_eq!(scrubbed, "what `${env:T}` resolves to is not valid here");
         }
+    }
+
+    #[test]
+    fn a_problem_about_anything_shows_no_secret() {
+        let value = secret("tops3cret", "${env:T}", "tops3cret");
+        let place = value.place.clone();
+        let mut problem = Problem::new(place.clone(), "both match `x: tops3cret`")
+            .help("not tops3cret1")
+            .related(place, "tops3cret");
+        Secrets::of(&value).hide(&mut problem);
+        assert_eq!(problem.message, "both match `x: ${env:T}`");
+        assert_eq!(problem.help.as_deref(), Some("not ${env:T}1"));
+        assert_eq!(problem.related[0].1, "${env:T}");
+        let mut problem = Problem::new(problem.place, "expected version 1");
+        Secrets::of(&secret("1", "${env:T}", "1")).hide(&mut problem);
+        assert_eq!(problem.message, "expected version 1");
     }
 
     #[test]
