@@ -142,10 +142,6 @@ impl ProxyHttp for Engine {
         let cx = ctx.insert(Context::arrive(&self.shared, session));
         let patience = cx.snapshot.settings.limits.client_write.into();
         session.set_write_timeout(Some(patience));
-        if session.req_header().version < http::Version::HTTP_11 {
-            // Such a client knows no interim responses (RFC 9110, 15.2).
-            session.set_ignore_info_resp(true);
-        }
         match cx.enter(session).await {
             Ok(()) => Ok(false),
             Err(reply) => {

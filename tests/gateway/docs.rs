@@ -127,10 +127,12 @@ fn with_what_is_missing(text: &str) -> String {
         whole.push_str("routes: [{ name: all, filters: [{ respond: 204 }] }]\n");
     }
     if !has("upstreams") {
-        let mut named: Vec<_> = text
-            .lines()
-            .filter_map(|line| line.trim().strip_prefix("upstream: "))
-            .collect();
+        let lines = || text.lines().map(str::trim);
+        let whole_ones = lines().filter_map(|line| line.strip_prefix("upstream: "));
+        let split = lines().filter_map(|line| line.strip_prefix("split: {")?.strip_suffix('}'));
+        let shares = split.flat_map(|shares| shares.split(','));
+        let shared = shares.filter_map(|share| Some(share.split_once(':')?.0.trim()));
+        let mut named: Vec<_> = whole_ones.chain(shared).collect();
         named.sort_unstable();
         named.dedup();
         if !named.is_empty() {
