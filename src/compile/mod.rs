@@ -17,7 +17,9 @@ use wiregate_sdk::types::Size;
 use wiregate_sdk::value::{Node, Place, Problem, Value, decode_partly};
 use wiregate_sdk::{Chain, Clock, Registry};
 
-use crate::config::model::{AccessLog, Config, Limits, Listener, Route as RouteConfig};
+use crate::config::model::{
+    AccessLog, Config, Limits, Listener, Route as RouteConfig, UnderscoresInFields,
+};
 use crate::observe::metrics::{LinkMetrics, Metrics, RouteMetrics};
 use crate::router::{RouteSpec, Router};
 use crate::upstream::Upstream;
@@ -112,6 +114,7 @@ fn assemble(
                 admin: config.admin.map(|admin| admin.bind.value),
                 access_log: config.access_log,
                 limits: config.limits,
+                underscores_in_fields: config.underscores_in_fields,
             },
             listening(config.listeners),
             snapshot::Parts {

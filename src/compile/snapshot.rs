@@ -9,7 +9,7 @@ use wiregate_sdk::Chain;
 use wiregate_sdk::build::Kept;
 use wiregate_sdk::types::CidrSet;
 
-use super::{AccessLog, Context, Limits, Listener, Tasks, Upstreams};
+use super::{AccessLog, Context, Limits, Listener, Tasks, UnderscoresInFields, Upstreams};
 use crate::observe::metrics::{LinkMetrics, RouteMetrics};
 use crate::router::Router;
 use crate::upstream::Upstream;
@@ -51,6 +51,8 @@ pub struct Settings {
     pub access_log: AccessLog,
     /// Bounds.
     pub limits: Limits,
+    /// What becomes of fields whose name has an underscore.
+    pub underscores_in_fields: UnderscoresInFields,
 }
 
 /// A route, ready to run.

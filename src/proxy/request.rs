@@ -15,6 +15,7 @@ use wiregate_sdk::{Chunk, Facts, Headers, Reply};
 use super::context::Context;
 use super::inbound::Client;
 use super::{grpc, heads, replay};
+use crate::config::model::UnderscoresInFields;
 use crate::router::Refusal;
 
 /// An id for a request: a UUIDv7 (RFC 9562, 5.7), so that ids sort by time. It names a request
@@ -61,6 +62,9 @@ impl Context {
     }
 
     fn find_route(&mut self, session: &mut Session) -> Result<(), Reply> {
+        if self.snapshot.settings.underscores_in_fields == UnderscoresInFields::Drop {
+            heads::drop_underscores(session.req_header_mut());
+        }
         heads::settle_connection(session.req_header_mut())?;
         let head = session.req_header();
         if head.method == Method::CONNECT {
