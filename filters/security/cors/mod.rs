@@ -199,7 +199,8 @@ impl Filter for Cors {
         if let Origins::Listed { .. } = self.origins {
             headers.vary(&ORIGIN);
         }
-        let Some(allow_origin) = state.allow_origin.take() else {
+        // It may run again, where a filter before it panics over this response.
+        let Some(allow_origin) = state.allow_origin.clone() else {
             return;
         };
         headers.set(&ACCESS_CONTROL_ALLOW_ORIGIN, allow_origin);
