@@ -101,7 +101,8 @@ fn assemble(
         routes.push(finish_route(&name, chain, upstream, cx.metrics, &place));
         // Without all that it says, a route could seem to clash with others.
         if !told.covers(&place) {
-            specs.push(spec(name, place, route));
+            let preflights = preflights(&routes[routes.len() - 1].chain, cx);
+            specs.push(spec(name, place, route, preflights));
         }
     }
     drop(chains);
@@ -235,11 +236,18 @@ fn finish_route(
     }
 }
 
-fn spec(name: Arc<str>, place: Place, route: RouteConfig) -> RouteSpec {
+/// Whether one of its filters answers preflights.
+fn preflights(chain: &Chain, cx: &Context<'_>) -> bool {
+    let mut entries = (chain.links.iter()).filter_map(|link| cx.registry.get(link.name));
+    entries.any(|entry| entry.preflights)
+}
+
+fn spec(name: Arc<str>, place: Place, route: RouteConfig, preflights: bool) -> RouteSpec {
     RouteSpec {
         name,
         place,
         matching: route.matches,
+        preflights,
         priority: route.priority.unwrap_or(0),
     }
 }

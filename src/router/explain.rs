@@ -39,6 +39,9 @@ pub struct Win {
     pub path: String,
     /// What its path parameters stand for, decoded, in path order.
     pub params: Vec<(String, String)>,
+    /// The method that a preflight asks for, where that is why it was taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preflight: Option<String>,
 }
 
 /// A route that comes close.
@@ -100,14 +103,14 @@ impl Router {
         let omitted = misses.len().saturating_sub(MOST);
         misses.truncate(MOST);
         Explanation {
-            winner: winner.map(|at| self.win(entry(at), path)),
+            winner: winner.map(|at| self.win(entry(at), facts, path)),
             error,
             misses,
             omitted,
         }
     }
 
-    fn win(&self, entry: &Entry, path: &str) -> Win {
+    fn win(&self, entry: &Entry, facts: &Facts<'_>, path: &str) -> Win {
         let params = entry.path.params(path).into_iter();
         Win {
             route: entry.route,
@@ -117,12 +120,13 @@ impl Router {
             params: params
                 .map(|(name, value)| (name.to_string(), value))
                 .collect(),
+            preflight: (self.routes[entry.route].matching.preflight(facts)).map(str::to_owned),
         }
     }
 
     /// Why an entry, whose host and path match, does not take the request.
     fn lost(&self, facts: &Facts<'_>, entry: &Entry, winner: Option<&Entry>) -> String {
-        match (self.routes[entry.route].matching.unmet(facts), winner) {
+        match (self.routes[entry.route].unmet(facts), winner) {
             (Ok(Some(unmet)), _) => unmet.explain(facts),
             (Ok(None), Some(winner)) => less_specific(entry, winner, self),
             (Ok(None), None) => "the request is refused before it is this route's turn".into(),

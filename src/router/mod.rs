@@ -39,6 +39,7 @@ pub use regular::Regular;
 pub use specificity::Specificity;
 pub use text::MethodName;
 
+use matching::Unmet;
 use table::Table;
 
 /// One route, as far as choosing it goes.
@@ -48,6 +49,8 @@ pub struct RouteSpec {
     pub name: Arc<str>,
     /// The requests that it takes.
     pub matching: Match,
+    /// Whether a filter of it answers preflights: those that ask for one of its methods are its own.
+    pub preflights: bool,
     /// Decides between routes that are equally specific: the higher one wins. 0 where none is
     /// written.
     pub priority: i32,
@@ -89,6 +92,13 @@ impl fmt::Display for MatchError {
 }
 
 impl std::error::Error for MatchError {}
+
+impl RouteSpec {
+    /// The first condition, beside host and path, that a request does not meet.
+    fn unmet(&self, facts: &Facts<'_>) -> Result<Option<Unmet<'_>>, String> {
+        self.matching.unmet(facts, self.preflights)
+    }
+}
 
 impl Router {
     /// The normalised form of a path, as [`Router::find`] expects it.
@@ -136,7 +146,7 @@ impl Router {
     ) -> Result<Option<usize>, MatchError> {
         let found = self.table.walk(host, path, |at| {
             let route = &self.routes[self.table.entries()[at].route];
-            match route.matching.unmet(facts) {
+            match route.unmet(facts) {
                 Ok(None) => ControlFlow::Break(Ok(at)),
                 Ok(Some(_)) => ControlFlow::Continue(()),
                 Err(message) => ControlFlow::Break(Err(MatchError {

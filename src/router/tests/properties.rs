@@ -113,6 +113,7 @@ fn specs(matching: BoxedStrategy<Match>) -> impl Strategy<Value = Vec<RouteSpec>
             .map(|(at, (matching, priority))| RouteSpec {
                 name: format!("r{at}").into(),
                 matching,
+                preflights: false,
                 priority,
                 place: place(at + 1),
             });
@@ -164,7 +165,7 @@ fn naive(routes: &[RouteSpec], sent: &Sent) -> Vec<(Specificity, usize, PathPatt
         for host in &hosts {
             for path in &paths {
                 let fits = host.matches(&sent.host) && path.matches(&sent.path);
-                if fits && route.matching.unmet(&sent.facts()).unwrap().is_none() {
+                if fits && route.unmet(&sent.facts()).unwrap().is_none() {
                     let rank = Specificity::new(host, path, &route.matching, route.priority);
                     all.push((rank, at, path.clone()));
                 }
