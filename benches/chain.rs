@@ -1,16 +1,13 @@
 //! What the chain itself costs: ten filters that do nothing, all hooks, one exchange.
 
-use std::future::Future;
-use std::pin::Pin;
-
 use divan::{Bencher, black_box};
 use futures_util::FutureExt;
 use pingora_http::{RequestHeader, ResponseHeader};
-use wiregate::chain::Slots;
-use wiregate::views::Inbound;
+use wiregate::chain::{Entered, Slots};
+use wiregate::views::{Inbound, Read};
 use wiregate::{
     Build, Bytes, Chain, Deserialize, Filter, Flow, Invalid, JsonSchema, Link, Origin, Outcome,
-    Reply, Request, Response,
+    Request, Response,
 };
 
 fn main() {
@@ -48,11 +45,13 @@ impl Inbound for Inner {
         &mut self.0
     }
 
-    fn read_body(&mut self) -> Pin<Box<dyn Future<Output = Result<Bytes, Reply>> + Send + '_>> {
+    fn read_body<'a>(&'a mut self, _: &'a mut Entered<'_>) -> Read<'a, Bytes> {
         Box::pin(async { Ok(Bytes::new()) })
     }
 
-    fn replace_body(&mut self, _: Bytes) {}
+    fn replace_body<'a>(&'a mut self, _: Bytes, _: &'a mut Entered<'_>) -> Read<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// The request, response and done hooks of that many filters.
@@ -69,8 +68,8 @@ fn noop_filters(bencher: Bencher<'_, '_>, filters: usize) {
     let mut exchange = wiregate::testing::exchange(&request_head);
     bencher.bench_local(|| {
         let mut slots = Slots::new();
-        let mut request = Request::new(&mut exchange, &mut inbound);
-        let entered = chain.request(&mut request, &mut slots).now_or_never();
+        let entered = chain.request(&mut exchange, &mut inbound, &mut slots);
+        let entered = entered.now_or_never();
         assert!(matches!(entered, Some(Ok(()))));
         let origin = Origin::Upstream;
         let mut view = Response::new(&mut exchange, &request_head, &mut response_head, origin);

@@ -37,6 +37,7 @@ fn spec(at: usize) -> RouteSpec {
         written: None,
         name: format!("route{at}").into(),
         matching: serde_json::from_str::<Match>(&matching).expect("a valid match"),
+        preflights: false,
         priority: 0,
         place,
     }

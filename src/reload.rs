@@ -221,10 +221,10 @@ impl Reloader {
 
     fn change_log(&self, log: Option<AccessLog>) {
         let former = self.shared.access_log.swap(Arc::new(log));
-        self.shared.retire_log(&former);
+        let shared = self.shared.clone();
         std::thread::spawn(move || {
             if let Some(log) = &*former {
-                log.close(LOG_GRACE);
+                shared.retire_log(log, LOG_GRACE);
             }
         });
     }

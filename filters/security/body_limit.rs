@@ -16,8 +16,9 @@ use wiregate_sdk::{
 ///
 /// In the second case the beginning of the body may have left for the upstream, which sees the
 /// request cut short. Bytes count as they are when they reach this filter: as received, unless a
-/// filter before it rewrites the body. A filter behind it that reads the whole body at once is also
-/// bound by the gateway's own limit for that. A limit of 0 lets only requests without a body pass.
+/// filter before it changes the body; what filters behind it make of the body does not count. One
+/// behind it that reads the whole body at once is also bound by the gateway's own limit for that. A
+/// limit of 0 lets only requests without a body pass.
 ///
 /// ```yaml
 /// - body_limit: 1MiB

@@ -24,7 +24,9 @@ use wiregate_sdk::value::{Node, Place, Problem, Secrets, Value, decode_partly};
 use wiregate_sdk::{Chain, Clock, Registry};
 
 use crate::config::model::upstream::Timeouts;
-use crate::config::model::{AccessLog, Config, Forwarded, Limits, Route as RouteConfig};
+use crate::config::model::{
+    AccessLog, Config, Forwarded, Limits, Route as RouteConfig, UnderscoresInFields,
+};
 use crate::observe::metrics::{LinkMetrics, Metrics, RouteMetrics};
 use crate::router::{RouteSpec, Router, Written};
 use crate::upstream::Upstream;
@@ -138,7 +140,12 @@ fn assemble(
         routes.push(built);
         if whole {
             let written = matches.get(&place).copied().and_then(Written::new);
-            specs.push(spec(name, place, route, written));
+            let preflights = preflights(&routes[routes.len() - 1].chain, cx);
+            specs.push(RouteSpec {
+                written,
+                preflights,
+                ..spec(name, place, route)
+            });
         }
     }
     drop(chains);
@@ -152,6 +159,7 @@ fn assemble(
                 access_log: config.access_log,
                 forwarded: config.forwarded,
                 limits: config.limits,
+                underscores_in_fields: config.underscores_in_fields,
             },
             listeners,
             snapshot::Parts {
@@ -254,12 +262,19 @@ fn finish_route(name: &Arc<str>, chain: Chain, metrics: &Arc<Metrics>, place: &P
     }
 }
 
-fn spec(name: Arc<str>, place: Place, route: RouteConfig, written: Option<Written>) -> RouteSpec {
+/// Whether one of its filters answers preflights.
+fn preflights(chain: &Chain, cx: &Context<'_>) -> bool {
+    let mut entries = (chain.links.iter()).filter_map(|link| cx.registry.get(link.name));
+    entries.any(|entry| entry.preflights)
+}
+
+fn spec(name: Arc<str>, place: Place, route: RouteConfig) -> RouteSpec {
     RouteSpec {
         name,
         place,
-        written,
+        written: None,
         matching: route.matches,
+        preflights: false,
         priority: route.priority.unwrap_or(0),
     }
 }

@@ -8,7 +8,9 @@ use wiregate_sdk::Chain;
 use wiregate_sdk::build::Kept;
 use wiregate_sdk::types::CidrSet;
 
-use super::{AccessLog, Context, Forwarded, Limits, Tasks, Timeouts, Upstreams};
+use super::{
+    AccessLog, Context, Forwarded, Limits, Tasks, Timeouts, UnderscoresInFields, Upstreams,
+};
 use crate::config::model::Bind;
 use crate::listen::ProxyProtocol;
 use crate::listen::tls::Tls;
@@ -56,6 +58,8 @@ pub struct Settings {
     pub forwarded: Forwarded,
     /// Bounds.
     pub limits: Limits,
+    /// What becomes of fields whose name has an underscore.
+    pub underscores_in_fields: UnderscoresInFields,
 }
 
 /// A route, ready to run.

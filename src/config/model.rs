@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use wiregate_sdk::types::{OneOrMany, Period, Size};
 use wiregate_sdk::value::{At, Raw};
 
@@ -58,6 +58,9 @@ pub struct Config {
     /// What becomes of a request whose path holds an encoded slash or backslash.
     #[serde(default)]
     pub encoded_slash: EncodedSlash,
+    /// What becomes of the fields of a request whose name has an underscore.
+    #[serde(default)]
+    pub underscores_in_fields: UnderscoresInFields,
     /// The addresses that accept connections, by name.
     #[serde(default)]
     pub listeners: IndexMap<String, At<Listener>>,
@@ -112,6 +115,18 @@ pub enum Forwarded {
     Rfc7239,
     /// All of them.
     Both,
+}
+
+/// What becomes of the fields of a request whose name has an underscore. CGI, WSGI and PHP take
+/// `X_Request_Id` for the same as `X-Request-Id`: a client could say by it what only the gateway may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UnderscoresInFields {
+    /// They are taken out of the request before anything looks at it.
+    #[default]
+    Drop,
+    /// They stay, and are sent on.
+    Keep,
 }
 
 /// Bounds that hold for the whole gateway.

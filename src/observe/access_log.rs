@@ -15,7 +15,7 @@ mod writer;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +30,7 @@ use self::writer::Writer;
 pub const CAPACITY: usize = 8192;
 /// How long dropping an [`AccessLog`] that was not closed waits for what is still queued.
 const LAST_WAIT: Duration = Duration::from_secs(1);
+const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
 
 /// Where the lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +78,10 @@ impl AccessLog {
     /// As [`AccessLog::open`].
     pub fn with_capacity(output: Output, capacity: usize) -> io::Result<Self> {
         let file = output.open()?;
+        Self::start(output, file, capacity)
+    }
+
+    fn start(output: Output, file: File, capacity: usize) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let (queue, entries) = sync_channel(capacity);
         let (ending, ended) = sync_channel(0);
@@ -164,21 +169,30 @@ impl Shared {
     }
 }
 
+/// Opens a file, or a device such as `/dev/null`. A pipe without a reader would hold up whoever opens
+/// it, for ever: it is opened without waiting, and refused.
+fn open_file(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o640);
+    let file = options.custom_flags(NONBLOCK).open(path)?;
+    let kind = file.metadata()?.file_type();
+    if !kind.is_file() && !kind.is_char_device() {
+        let message = "expected a file, or a device such as `/dev/null`";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    Ok(file)
+}
+
 impl Output {
     fn open(&self) -> io::Result<File> {
-        use std::os::unix::fs::OpenOptionsExt;
         match self {
             // A descriptor of our own, without the standard library's buffer in between.
             Self::Stdout => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
-            Self::File(path) => OpenOptions::new()
-                .append(true)
-                .create(true)
-                .mode(0o640)
-                .open(path)
-                .map_err(|error| {
-                    let path = path.display();
-                    io::Error::new(error.kind(), format!("cannot open {path}: {error}"))
-                }),
+            Self::File(path) => open_file(path).map_err(|error| {
+                let path = path.display();
+                io::Error::new(error.kind(), format!("cannot open {path}: {error}"))
+            }),
         }
     }
 }

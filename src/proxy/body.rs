@@ -45,7 +45,7 @@ impl Context {
             return Ok(());
         };
         let chain = &self.snapshot.routes[position].chain;
-        let passed = chain.request_body(chunk, &mut self.slots);
+        let passed = chain.request_body(chunk, &mut self.slots, 0);
         passed.map_err(|Stopped { link, reply }| {
             self.stopped(link, &reply);
             self.fault(reply)

@@ -53,8 +53,8 @@ pub struct Context {
 pub(super) struct Body {
     /// The bytes to send on.
     pub(super) bytes: Option<Bytes>,
-    /// Whether the client's own body has been read to its end.
-    pub(super) read: bool,
+    /// How many links have had their way with them.
+    pub(super) passed: usize,
     pub(super) share: Option<Share>,
     /// Where the client's connection comes back to after its stand-in.
     pub(super) lent: Option<Slot>,

@@ -60,6 +60,18 @@ pub(super) fn settle_connection(head: &mut RequestHeader) -> Result<(), Reply> {
     Ok(())
 }
 
+/// Takes out the fields whose name has an underscore.
+pub(super) fn drop_underscores(head: &mut RequestHeader) {
+    let names = head.headers.keys();
+    let dropped: Vec<HeaderName> = names
+        .filter(|name| name.as_str().contains('_'))
+        .cloned()
+        .collect();
+    for name in &dropped {
+        head.remove_header(name);
+    }
+}
+
 /// A request with a body asks for no other protocol: it would be open where the body ends and the
 /// other protocol begins. A server may ignore `Upgrade` at any time (RFC 9110, 7.8).
 fn settle_upgrade(head: &mut RequestHeader) {

@@ -1,17 +1,17 @@
 //! The client's side of an exchange, as filters may use it.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{StatusCode, header};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
-use wiregate_sdk::Reply;
-use wiregate_sdk::views::Inbound;
+use wiregate_sdk::chain::{Entered, Stopped};
+use wiregate_sdk::views::{Inbound, Read};
+use wiregate_sdk::{Chunk, Headers, Reply};
 
 use super::Shared;
+use super::budget::Share;
 use super::context::Body;
 use super::request::expects_continue;
 use crate::config::model::Limits;
@@ -56,61 +56,78 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// Reads the client's body to its end and forgets it: a filter has put another in its place.
-    ///
-    /// # Errors
-    /// As for a body that is kept.
-    pub(super) async fn discard(&mut self) -> Result<(), Reply> {
-        self.whole(false).await.map(drop)
+    /// The body as the links entered so far leave it; nothing where it is not to be kept.
+    async fn settled(&mut self, keep: bool, entered: &mut Entered<'_>) -> Result<Bytes, Stopped> {
+        let bytes = match self.body.bytes.take() {
+            Some(data) => {
+                let mut chunk = Chunk { data, last: true };
+                entered.pass(&mut chunk, self.body.passed)?;
+                chunk.data
+            }
+            None => self.whole(keep, entered).await?,
+        };
+        self.body.passed = entered.count();
+        Ok(bytes)
     }
 
-    async fn whole(&mut self, keep: bool) -> Result<Bytes, Reply> {
+    /// Puts these bytes in the place of the client's own, which have been read.
+    fn keep(&mut self, bytes: Bytes) -> Result<(), Reply> {
+        self.charge(bytes.len())?;
+        if declared_length(self.session).is_some_and(|length| length != bytes.len() as u64) {
+            Headers::from(self.head_mut()).set(&header::CONTENT_LENGTH, bytes.len().into());
+        }
+        self.body.bytes = Some(bytes);
+        Ok(())
+    }
+
+    async fn whole(&mut self, keep: bool, entered: &mut Entered<'_>) -> Result<Bytes, Stopped> {
         let limit = self.limits.buffered_body.get();
         if declared_length(self.session).is_some_and(|length| length > limit) {
-            return Err(too_large(limit));
+            return Err(entered.stop(too_large(limit)));
         }
         if expects_continue(self.session) && !self.session.is_body_done() {
             let written = self.session.downstream_session.write_continue_response();
-            written.await.map_err(|_| gone())?;
+            written.await.map_err(|_| entered.stop(gone()))?;
         }
         let deadline: Duration = self.limits.body_deadline.into();
-        tokio::time::timeout(deadline, self.collect(limit, keep))
-            .await
-            .map_err(|_| slow(deadline))?
+        match tokio::time::timeout(deadline, self.collect(limit, keep, entered)).await {
+            Ok(collected) => collected,
+            Err(_) => Err(entered.stop(slow(deadline))),
+        }
     }
 
-    async fn collect(&mut self, limit: u64, keep: bool) -> Result<Bytes, Reply> {
+    /// Reads the client's body, piece by piece, through the links entered so far. The limit holds for
+    /// what comes and for what they make of it.
+    async fn collect(
+        &mut self,
+        limit: u64,
+        keep: bool,
+        entered: &mut Entered<'_>,
+    ) -> Result<Bytes, Stopped> {
         let mut share = self.shared.budget.share();
-        let mut total = 0;
+        let mut came = 0;
         let mut whole = BytesMut::new();
-        while let Some(piece) = self
-            .session
-            .read_request_body()
-            .await
-            .map_err(|error| broken(&error))?
-        {
-            total += piece.len();
-            if total as u64 > limit {
-                return Err(too_large(limit));
+        loop {
+            let read = self.session.read_request_body().await;
+            let piece = read.map_err(|error| entered.stop(broken(&error)))?;
+            let mut chunk = Chunk {
+                last: piece.is_none(),
+                data: piece.unwrap_or_default(),
+            };
+            came += chunk.data.len() as u64;
+            entered.pass(&mut chunk, 0)?;
+            if came > limit {
+                return Err(entered.stop(too_large(limit)));
             }
-            if !keep {
-                continue;
+            if keep {
+                let room = make_room(&mut whole, chunk.data.len(), &mut share, self.limits);
+                room.map_err(|reply| entered.stop(reply))?;
+                whole.extend_from_slice(&chunk.data);
             }
-            if total > whole.capacity() {
-                let ceiling = usize::try_from(limit).unwrap_or(usize::MAX);
-                let room = total
-                    .max(whole.capacity() * 2)
-                    .max(STEP)
-                    .min(ceiling.max(total));
-                let more = room - whole.capacity();
-                if !share.grow(more as u64, self.limits.body_memory.get()) {
-                    return Err(no_memory());
-                }
-                whole.reserve(room - whole.len());
+            if chunk.last {
+                break;
             }
-            whole.extend_from_slice(&piece);
         }
-        self.body.read = true;
         if keep {
             self.body.share = Some(share);
         }
@@ -127,20 +144,48 @@ impl Inbound for Client<'_> {
         self.session.req_header_mut()
     }
 
-    fn read_body(&mut self) -> Pin<Box<dyn Future<Output = Result<Bytes, Reply>> + Send + '_>> {
+    fn read_body<'a>(&'a mut self, entered: &'a mut Entered<'_>) -> Read<'a, Bytes> {
         Box::pin(async move {
-            if let Some(bytes) = &self.body.bytes {
-                return Ok(bytes.clone());
-            }
-            let bytes = self.whole(true).await?;
-            self.body.bytes = Some(bytes.clone());
+            let bytes = self.settled(true, entered).await?;
+            let kept = self.keep(bytes.clone());
+            kept.map_err(|reply| entered.stop(reply))?;
             Ok(bytes)
         })
     }
 
-    fn replace_body(&mut self, body: Bytes) {
-        self.body.bytes = Some(body);
+    fn replace_body<'a>(&'a mut self, body: Bytes, entered: &'a mut Entered<'_>) -> Read<'a, ()> {
+        Box::pin(async move {
+            self.settled(false, entered).await?;
+            self.keep(body).map_err(|reply| entered.stop(reply))
+        })
     }
+}
+
+/// Makes room for that many more bytes of a body, within its limit and the memory for all.
+fn make_room(
+    whole: &mut BytesMut,
+    more: usize,
+    share: &mut Share,
+    limits: &Limits,
+) -> Result<(), Reply> {
+    let limit = limits.buffered_body.get();
+    let total = whole.len() + more;
+    if total as u64 > limit {
+        return Err(too_large(limit));
+    }
+    if total > whole.capacity() {
+        let ceiling = usize::try_from(limit).unwrap_or(usize::MAX);
+        let room = total
+            .max(whole.capacity() * 2)
+            .max(STEP)
+            .min(ceiling.max(total));
+        let grown = (room - whole.capacity()) as u64;
+        if !share.grow(grown, limits.body_memory.get()) {
+            return Err(no_memory());
+        }
+        whole.reserve(room - whole.len());
+    }
+    Ok(())
 }
 
 fn declared_length(session: &Session) -> Option<u64> {

@@ -87,12 +87,12 @@ impl Shared {
         }
     }
 
-    /// Takes over the count of a log that another one has replaced.
-    pub fn retire_log(&self, log: &Option<AccessLog>) {
-        if let Some(log) = log {
-            self.formerly_dropped
-                .fetch_add(log.dropped(), Ordering::Relaxed);
-        }
+    /// Closes a log that another one has replaced, and takes over its count, with what it drops
+    /// while it is closed.
+    pub fn retire_log(&self, log: &AccessLog, grace: Duration) {
+        log.close(grace);
+        self.formerly_dropped
+            .fetch_add(log.dropped(), Ordering::Relaxed);
     }
 
     /// All metrics, in the Prometheus text format.

@@ -9,12 +9,14 @@ use prometheus::IntCounter;
 use uuid::Uuid;
 use wiregate_sdk::chain::Stopped;
 use wiregate_sdk::host_of;
-use wiregate_sdk::{Chunk, Facts, Headers, Reply, Request};
+use wiregate_sdk::views::Claim;
+use wiregate_sdk::{Chunk, Facts, Headers, Reply};
 
 use super::context::Context;
 use super::inbound::Client;
 use super::{forwarded, grpc, heads, replay, trusted};
 use crate::compile::Goal;
+use crate::config::model::UnderscoresInFields;
 use crate::router::Refusal;
 
 /// An id for a request: a UUIDv7 (RFC 9562, 5.7), so that ids sort by time. It names a request
@@ -55,13 +57,16 @@ impl Context {
         {
             Box::pin(self.run_chain(session)).await?;
             if self.body.bytes.is_some() {
-                Box::pin(self.settle_body(session)).await?;
+                self.settle_body(session)?;
             }
         }
         self.settle_upstream(session)
     }
 
     fn find_route(&mut self, session: &mut Session) -> Result<(), Reply> {
+        if self.snapshot.settings.underscores_in_fields == UnderscoresInFields::Drop {
+            heads::drop_underscores(session.req_header_mut());
+        }
         heads::settle_connection(session.req_header_mut())?;
         if !self.peer.trusted {
             trusted::distrust(session.req_header_mut());
@@ -137,17 +142,16 @@ impl Context {
             &self.shared,
             &snapshot.settings.limits,
         );
-        let mut request = Request::new(&mut self.exchange, &mut inbound);
         let mut before = clock.instant();
-        for (position, link) in route.chain.links.iter().enumerate() {
-            let flow = (route.chain)
-                .enter(link, &mut request, &mut self.slots)
+        for metrics in &route.link_metrics {
+            let entered = (route.chain)
+                .enter(&mut self.exchange, &mut inbound, &mut self.slots)
                 .await;
             let after = clock.instant();
-            route.link_metrics[position].ran(after - before);
+            metrics.ran(after - before);
             before = after;
-            if let Err(reply) = flow {
-                self.stopped(position, &reply);
+            if let Err(Stopped { link, reply }) = entered {
+                self.stopped(link, &reply);
                 return Err(reply);
             }
         }
@@ -155,25 +159,16 @@ impl Context {
         Ok(())
     }
 
-    /// A body that is in memory goes through the filters that wanted its pieces now, as one
-    /// piece, so that its length is known and a second attempt sends the same bytes.
-    async fn settle_body(&mut self, session: &mut Session) -> Result<(), Reply> {
-        if !self.body.read {
-            let mut client = Client::new(
-                session,
-                &mut self.body,
-                &self.shared,
-                &self.snapshot.settings.limits,
-            );
-            client.discard().await?;
-        }
+    /// A body that is in memory goes through those filters that wanted its pieces and have not seen
+    /// it yet, as one piece, so that its length is known and a second attempt sends the same bytes.
+    fn settle_body(&mut self, session: &mut Session) -> Result<(), Reply> {
         let mut chunk = Chunk {
             data: self.body.bytes.take().unwrap_or_default(),
             last: true,
         };
         if let Some(position) = self.route {
             let chain = &self.snapshot.routes[position].chain;
-            let passed = chain.request_body(&mut chunk, &mut self.slots);
+            let passed = chain.request_body(&mut chunk, &mut self.slots, self.body.passed);
             passed.map_err(|Stopped { link, reply }| {
                 self.stopped(link, &reply);
                 reply
@@ -183,6 +178,7 @@ impl Context {
         Client::new(session, &mut self.body, &self.shared, limits).charge(chunk.data.len())?;
         if chunk.data.is_empty() && session.is_upgrade_req() {
             self.body.bytes = None; // a tunnel needs no replay
+            self.request_claim = Claim::None;
             return Ok(());
         }
         self.body.bytes = Some(chunk.data.clone());

@@ -94,6 +94,9 @@ fn expand(at: usize, route: &RouteSpec, entries: &mut Vec<Entry>, problems: &mut
                 host: host.clone(),
                 path: path.clone(),
                 specificity: Specificity::new(host, path, &route.matching, route.priority),
+                names_options: route
+                    .matching
+                    .names(|method| method.0 == http::Method::OPTIONS),
             });
         }
     }

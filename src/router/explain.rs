@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use pingora_http::RequestHeader;
 use serde::Serialize;
-use wiregate_sdk::Exchange;
+use wiregate_sdk::{Exchange, Facts};
 
 use super::host::trim;
 use super::matching::facts;
@@ -41,6 +41,9 @@ pub struct Win {
     pub path: String,
     /// What its path parameters stand for, decoded, in path order.
     pub params: Vec<(String, String)>,
+    /// The method that a preflight asks for, where that is why it was taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preflight: Option<String>,
 }
 
 /// A route that comes close.
@@ -107,14 +110,14 @@ impl Router {
         let omitted = misses.len().saturating_sub(MOST);
         misses.truncate(MOST);
         Explanation {
-            winner: winner.map(|at| self.win(entry(at), path)),
+            winner: winner.map(|at| self.win(entry(at), &facts(head, exchange), path)),
             error,
             misses,
             omitted,
         }
     }
 
-    fn win(&self, entry: &Entry, path: &str) -> Win {
+    fn win(&self, entry: &Entry, facts: &Facts<'_>, path: &str) -> Win {
         let params = entry.path.params(path).into_iter();
         let route = &self.routes[entry.route];
         let written = |key| route.written_part(key);
@@ -126,6 +129,7 @@ impl Router {
             params: params
                 .map(|(name, value)| (name.to_string(), value))
                 .collect(),
+            preflight: (self.routes[entry.route].matching.preflight(facts)).map(str::to_owned),
         }
     }
 

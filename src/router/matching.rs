@@ -8,6 +8,7 @@ use percent_encoding::percent_decode;
 use pingora_http::RequestHeader;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use wiregate_sdk::preflight::asked_method;
 use wiregate_sdk::types::{Cidr, OneOrMany};
 use wiregate_sdk::value::At;
 use wiregate_sdk::{Exchange, Facts};
@@ -30,7 +31,8 @@ pub struct Match {
     /// The path, or several: `/a/b`, `/a/{id}`, `/a/*`, `/a/**` or `~ ^/regex$`. It is compared
     /// with the normalised path of the request.
     pub path: Option<OneOrMany<PathPattern>>,
-    /// The methods. `GET` does not stand for `HEAD`.
+    /// The methods. `GET` does not stand for `HEAD`. With a filter that answers preflights, such as
+    /// `cors`, a preflight that asks for one of them is taken as well.
     pub methods: Option<OneOrMany<MethodName>>,
     /// Headers by name: a text for exactly this value, or `{regex: ...}`, `{prefix: ...}`,
     /// `{any_of: [...]}`, `{present: true}`, `{present: false}`. Of a header that is sent more
@@ -68,15 +70,20 @@ pub(super) enum Field<'a> {
 /// The condition that a request does not meet.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Unmet<'a> {
-    Methods(&'a OneOrMany<MethodName>),
+    Methods {
+        methods: &'a OneOrMany<MethodName>,
+        /// Whether what a preflight asks for would have done.
+        preflights: bool,
+    },
     Field(Field<'a>, &'a Condition),
     Client(&'a OneOrMany<Cidr>),
     When(&'a When),
 }
 
 impl Match {
-    /// The first condition, beside host and path, that a request does not meet. `params` are
-    /// those of the path; the exchange has them afterwards where `when` asked for them.
+    /// The first condition, beside host and path, that a request does not meet; for the methods,
+    /// it may be that a preflight asks for one of them (`preflights`). `params` are those of the
+    /// path; the exchange has them afterwards where `when` asked for them.
     ///
     /// # Errors
     /// Why `when` has no value.
@@ -85,8 +92,9 @@ impl Match {
         head: &RequestHeader,
         exchange: &mut Exchange,
         params: impl FnOnce() -> Params,
+        preflights: bool,
     ) -> Result<Option<Unmet<'_>>, String> {
-        if let Some(unmet) = self.unmet_before_when(&facts(head, exchange)) {
+        if let Some(unmet) = self.unmet_before_when(&facts(head, exchange), preflights) {
             return Ok(Some(unmet));
         }
         let Some(when) = &self.when else {
@@ -106,13 +114,19 @@ impl Match {
     }
 
     /// The same without `when`.
-    pub(super) fn unmet_before_when(&self, facts: &Facts<'_>) -> Option<Unmet<'_>> {
+    pub(super) fn unmet_before_when(
+        &self,
+        facts: &Facts<'_>,
+        preflights: bool,
+    ) -> Option<Unmet<'_>> {
         if let Some(methods) = &self.methods
-            && !methods
-                .iter()
-                .any(|method| method.0 == facts.request.method)
+            && !self.names_method_of(facts)
+            && !(preflights && self.preflight(facts).is_some())
         {
-            return Some(Unmet::Methods(methods));
+            return Some(Unmet::Methods {
+                methods,
+                preflights,
+            });
         }
         for (field, condition) in self.fields() {
             if !condition.holds(field.value(facts).as_deref()) {
@@ -126,6 +140,22 @@ impl Match {
             }
             _ => None,
         }
+    }
+
+    fn names_method_of(&self, facts: &Facts<'_>) -> bool {
+        self.names(|method| method.0 == facts.request.method)
+    }
+
+    /// Whether one of the methods that are written is like that.
+    pub(super) fn names(&self, like: impl Fn(&MethodName) -> bool) -> bool {
+        self.methods.iter().flatten().any(like)
+    }
+
+    /// The method by which a request is in place that is none of the methods itself: a preflight
+    /// asks for it.
+    pub(super) fn preflight<'a>(&self, facts: &Facts<'a>) -> Option<&'a str> {
+        let asked = asked_method(facts.request)?.to_str().ok()?;
+        (!self.names_method_of(facts) && self.names(|method| method.0 == asked)).then_some(asked)
     }
 
     /// The conditions on headers, query parameters and cookies.
@@ -215,9 +245,20 @@ impl Unmet<'_> {
     pub(super) fn explain(&self, facts: &Facts<'_>, written: Option<&Written>) -> String {
         let part = |key| written.and_then(|written| written.part(key));
         match self {
-            Self::Methods(methods) => {
-                let methods = part("methods").unwrap_or_else(|| listed(methods));
-                format!("method {} is not in [{methods}]", facts.request.method)
+            Self::Methods {
+                methods,
+                preflights,
+            } => {
+                let method = &facts.request.method;
+                let listed = part("methods").unwrap_or_else(|| listed(methods));
+                let asked = asked_method(facts.request).filter(|_| *preflights);
+                match asked.and_then(|asked| asked.to_str().ok()) {
+                    Some(asked) => format!(
+                        "method {method} is not in [{listed}], nor is {}, which the preflight asks for",
+                        shown(asked)
+                    ),
+                    None => format!("method {method} is not in [{listed}]"),
+                }
             }
             Self::Field(field, expected) => {
                 let written = written.and_then(|written| written.condition(*field));

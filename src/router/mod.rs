@@ -55,6 +55,8 @@ pub struct RouteSpec {
     pub name: Arc<str>,
     /// The requests that it takes.
     pub matching: Match,
+    /// Whether a filter of it answers preflights: those that ask for one of its methods are its own.
+    pub preflights: bool,
     /// Decides between routes that are equally specific: the higher one wins. 0 where none is
     /// written.
     pub priority: i32,
@@ -74,7 +76,8 @@ impl RouteSpec {
         entry: &Entry,
         path: &str,
     ) -> Result<Option<Unmet<'_>>, String> {
-        let unmet = (self.matching).unmet(head, exchange, || entry.path.params(path));
+        let params = || entry.path.params(path);
+        let unmet = (self.matching).unmet(head, exchange, params, self.preflights);
         unmet.map_err(|message| match self.written_part("when") {
             Some(_) => "the expression cannot be evaluated".into(),
             None => message,

@@ -19,6 +19,8 @@ pub(super) struct Entry {
     pub host: HostPattern,
     pub path: PathPattern,
     pub specificity: Specificity,
+    /// Whether `OPTIONS` is one of the route's methods.
+    pub names_options: bool,
 }
 
 /// All entries, in the order in which they are tried: by specificity, then as written. Positions
@@ -53,7 +55,10 @@ struct Node {
 
 impl Table {
     pub(super) fn new(mut entries: Vec<Entry>) -> Self {
-        entries.sort_by(|a, b| b.specificity.cmp(&a.specificity));
+        // Of equals only a preflight can match two: it is for the one that names OPTIONS itself.
+        entries.sort_by(|a, b| {
+            (b.specificity.cmp(&a.specificity)).then(b.names_options.cmp(&a.names_options))
+        });
         let mut table = Self::default();
         for (at, entry) in entries.iter().enumerate() {
             let paths = match &entry.host {

@@ -144,7 +144,7 @@ impl Witness {
         let (mut winner, mut seen_first) = (None, false);
         let proven = router.table.walk(&self.host, &self.path, |at| {
             let matching = &router.routes[router.table.entries()[at].route].matching;
-            if matching.unmet_before_when(&facts).is_some() {
+            if matching.unmet_before_when(&facts, false).is_some() {
                 return ControlFlow::Continue(());
             }
             winner = winner.or(Some(at));

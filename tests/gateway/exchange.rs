@@ -106,6 +106,26 @@ fn a_panic_ends_one_request_and_nothing_else() {
 }
 
 #[test]
+fn a_reply_to_a_panic_over_a_response_can_be_read_by_pages() {
+    let origin = echo();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wiregate.yaml");
+    let text = format!(
+        "version: 1\nlisteners: {{ public: {{ bind: \"127.0.0.1:0\" }} }}\naccess_log: off\n{}\
+         routes:\n  - name: all\n    filters: [panics: response, cors: {{ origins: \"https://app.test\" }}]\n    upstream: app\n",
+        upstream(&origin)
+    );
+    std::fs::write(&file, text).unwrap();
+    let registry = wiregate::filters::all().add::<Panics>();
+    let gateway = Embedded::start(registry, file).expect("a good configuration");
+    let url = format!("http://{}/", gateway.address("public").unwrap());
+    let answer = curl(&["-H", "origin: https://app.test", &url]);
+    assert_eq!(answer.status, 500);
+    let allowed = answer.header("access-control-allow-origin");
+    assert_eq!(allowed, "https://app.test");
+}
+
+#[test]
 fn two_gateways_run_in_one_process() {
     let origin = echo();
     let folder = tempfile::tempdir().unwrap();

@@ -44,7 +44,7 @@ use super::challenge::{challenge, refusal};
 ///     keys:
 ///       - { name: alice, key: "${env:ORDERS_KEY_OF_ALICE}", groups: [readers] }
 ///       - name: ci
-///         sha256: 2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
+///         sha256: bbdf631a00750a8d62cd7ffb016df9f58cf2cc4e31928005978769ee0adbb74f
 /// ```
 ///
 /// ```yaml

@@ -11,7 +11,8 @@ use http::StatusCode;
 use smallvec::SmallVec;
 
 use crate::views::Claim;
-use crate::{Abort, Attempt, Chunk, Filter, Flow, Outcome, Reply, Request, Response};
+use crate::views::Inbound;
+use crate::{Abort, Attempt, Chunk, Exchange, Filter, Flow, Outcome, Reply, Request, Response};
 
 /// Is told of a panic.
 pub type OnPanic = Arc<dyn Fn() + Send + Sync>;
@@ -65,6 +66,35 @@ pub struct Stopped {
     pub reply: Reply,
 }
 
+/// The links that a request has entered, from the point of view of the one it is in now.
+pub struct Entered<'a> {
+    chain: &'a Chain,
+    slots: &'a mut [Slot],
+}
+
+impl Entered<'_> {
+    /// How many they are, which is the position of the link that the request is in.
+    pub fn count(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Passes a piece of the request body through those that claimed it, in order, from this one on.
+    ///
+    /// # Errors
+    /// The reply of the link that refused, and its position.
+    pub fn pass(&mut self, chunk: &mut Chunk, from: usize) -> Result<(), Stopped> {
+        self.chain.request_body(chunk, self.slots, from)
+    }
+
+    /// What the link that the request is in stops it with.
+    pub fn stop(&self, reply: Reply) -> Stopped {
+        Stopped {
+            link: self.count(),
+            reply,
+        }
+    }
+}
+
 impl Link {
     /// Puts a filter in its place.
     pub fn new<F: Filter>(label: String, place: String, filter: F) -> Self {
@@ -83,34 +113,54 @@ impl Chain {
     ///
     /// # Errors
     /// The reply, and the link that made it.
-    pub async fn request(&self, req: &mut Request<'_>, slots: &mut Slots) -> Result<(), Stopped> {
-        for (position, link) in self.links.iter().enumerate() {
-            if let Err(reply) = self.enter(link, req, slots).await {
-                return Err(Stopped {
-                    link: position,
-                    reply,
-                });
-            }
+    pub async fn request(
+        &self,
+        exchange: &mut Exchange,
+        inbound: &mut dyn Inbound,
+        slots: &mut Slots,
+    ) -> Result<(), Stopped> {
+        for _ in &self.links {
+            self.enter(exchange, inbound, slots).await?;
         }
         Ok(())
     }
 
-    /// Runs the request hook of one of the links; its slot is made on the way.
+    /// Runs the request hook of the next link; its slot is made on the way.
     ///
     /// # Errors
-    /// Its reply, or a 500, where the filter panicked.
-    pub async fn enter(&self, link: &Link, req: &mut Request<'_>, slots: &mut Slots) -> Flow {
-        let state = self.guard(link, || link.filter.state())?;
+    /// Its reply, or a 500, where the filter panicked. Where it read the body, the reply may be that
+    /// of a link before it.
+    pub async fn enter(
+        &self,
+        exchange: &mut Exchange,
+        inbound: &mut dyn Inbound,
+        slots: &mut Slots,
+    ) -> Result<(), Stopped> {
+        let position = slots.len();
+        let Some(link) = self.links.get(position) else {
+            return Ok(());
+        };
+        let state = self.guard(link, || link.filter.state());
+        let state = state.map_err(|reply| Stopped {
+            link: position,
+            reply,
+        })?;
         slots.push(Slot {
             state,
             request_claim: Claim::None,
             response_claim: Claim::None,
         });
-        let slot = slots.last_mut().expect("just pushed");
-        let hook = AssertUnwindSafe(link.filter.request(req, &mut *slot.state));
+        let (slot, before) = slots.split_last_mut().expect("just pushed");
+        let entered = Entered {
+            chain: self,
+            slots: before,
+        };
+        let mut request = Request::new(exchange, inbound, entered);
+        let hook = AssertUnwindSafe(link.filter.request(&mut request, &mut *slot.state));
         let flow = hook.catch_unwind().await;
-        slot.request_claim = req.take_claim();
-        flow.unwrap_or_else(|_| Err(self.panicked(link)))
+        let flow = flow.unwrap_or_else(|_| Err(self.panicked(link)));
+        slot.request_claim = request.settle(flow).await?;
+        Ok(())
     }
 
     /// Runs the hooks of the entered links before an attempt, in order.
@@ -139,12 +189,19 @@ impl Chain {
         Ok(())
     }
 
-    /// Passes a piece of the request body through the links that claimed it, in order.
+    /// Passes a piece of the request body through the links that claimed it, in order, from this
+    /// one on.
     ///
     /// # Errors
     /// The reply of the link that refused, and its position.
-    pub fn request_body(&self, chunk: &mut Chunk, slots: &mut Slots) -> Result<(), Stopped> {
-        for (position, (link, slot)) in self.links.iter().zip(slots).enumerate() {
+    pub fn request_body(
+        &self,
+        chunk: &mut Chunk,
+        slots: &mut [Slot],
+        from: usize,
+    ) -> Result<(), Stopped> {
+        let links = self.links.iter().zip(slots).enumerate();
+        for (position, (link, slot)) in links.skip(from) {
             if slot.request_claim != Claim::None {
                 self.guard(link, || link.filter.request_body(chunk, &mut *slot.state))
                     .and_then(|result| result)

@@ -16,6 +16,9 @@ pub trait Filter: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// Whether it answers every request that reaches it, so that a route needs no upstream.
     const ANSWERS: bool = false;
+    /// Whether it answers preflights (Fetch standard, 4.8): a route with such a filter takes those
+    /// that ask for one of its methods.
+    const PREFLIGHTS: bool = false;
     /// What the user writes under that word. Its doc comment is the reference page.
     type Config: DeserializeOwned + JsonSchema;
     /// What one request's hooks tell each other; `()` for nothing. Dropped when the exchange ends.

@@ -14,6 +14,7 @@ pub mod expression;
 pub mod filter;
 pub mod headers;
 pub mod host;
+pub mod preflight;
 pub mod registry;
 pub mod reply;
 pub mod template;

@@ -22,6 +22,8 @@ pub struct Entry {
     pub name: &'static str,
     /// Whether it answers every request that reaches it.
     pub answers: bool,
+    /// Whether it answers preflights.
+    pub preflights: bool,
     make: Make,
     schema: fn(&mut SchemaGenerator) -> Schema,
 }
@@ -43,6 +45,7 @@ impl Registry {
             Entry {
                 name: F::NAME,
                 answers: F::ANSWERS,
+                preflights: F::PREFLIGHTS,
                 make: make::<F>,
                 schema: |generator| generator.subschema_for::<F::Config>(),
             },

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use pingora_http::{RequestHeader, ResponseHeader};
 
+use crate::chain::{Entered, Stopped};
 use crate::{Exchange, Facts, Headers, Now, Reply};
 
 /// A request on its way in.
@@ -15,19 +16,28 @@ pub struct Request<'a> {
     /// What is known of the exchange.
     pub exchange: &'a mut Exchange,
     inbound: &'a mut dyn Inbound,
+    entered: Entered<'a>,
     claim: Claim,
+    replacement: Option<Bytes>,
+    /// What ends the request whatever the filter makes of it: its body is not whole.
+    broken: Option<Stopped>,
 }
 
+/// What comes of reading a body.
+pub type Read<'a, T> = Pin<Box<dyn Future<Output = Result<T, Stopped>> + Send + 'a>>;
+
 /// The connection that a request comes from. The gateway implements it, and the test harness.
+///
+/// A body that is read goes through the links entered so far, each of which sees it once.
 pub trait Inbound: Send {
     /// The request head.
     fn head(&self) -> &RequestHeader;
     /// The request head, to change.
     fn head_mut(&mut self) -> &mut RequestHeader;
     /// Reads the body to its end and keeps it, so that it is sent on, also on a retry.
-    fn read_body(&mut self) -> Pin<Box<dyn Future<Output = Result<Bytes, Reply>> + Send + '_>>;
-    /// Sends these bytes on in place of the body.
-    fn replace_body(&mut self, body: Bytes);
+    fn read_body<'a>(&'a mut self, entered: &'a mut Entered<'_>) -> Read<'a, Bytes>;
+    /// Reads the body to its end, forgets it, and sends these bytes on in its place.
+    fn replace_body<'a>(&'a mut self, body: Bytes, entered: &'a mut Entered<'_>) -> Read<'a, ()>;
 }
 
 /// What a link of the chain wants of a body.
@@ -43,12 +53,19 @@ pub enum Claim {
 }
 
 impl<'a> Request<'a> {
-    /// Puts the view together: for the gateway and for test harnesses.
-    pub fn new(exchange: &'a mut Exchange, inbound: &'a mut dyn Inbound) -> Self {
+    /// What one link sees, behind those already entered.
+    pub(crate) fn new(
+        exchange: &'a mut Exchange,
+        inbound: &'a mut dyn Inbound,
+        entered: Entered<'a>,
+    ) -> Self {
         Self {
             exchange,
             inbound,
+            entered,
             claim: Claim::None,
+            replacement: None,
+            broken: None,
         }
     }
 
@@ -121,18 +138,38 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The whole body, read to its end before an upstream is chosen.
+    /// The whole body, as the filters before this one leave it, read to its end before an upstream
+    /// is chosen.
     ///
     /// # Errors
     /// `Err` is the reply to end the request with: 413 beyond the configured size, 408 when the
-    /// client is too slow, 503 when the gateway's memory for bodies is used up.
+    /// client is too slow, 503 when the gateway's memory for bodies is used up, or what a filter
+    /// before this one says of the body. A request whose body could not be read, or whose reading
+    /// was given up, ends in any case.
     pub async fn body(&mut self) -> Result<Bytes, Reply> {
-        self.inbound.read_body().await
+        if let Some(broken) = &self.broken {
+            return Err(broken.reply.clone());
+        }
+        if let Some(own) = &self.replacement {
+            return Ok(own.clone());
+        }
+        self.broken = Some(self.entered.stop(given_up()));
+        match self.inbound.read_body(&mut self.entered).await {
+            Ok(body) => {
+                self.broken = None;
+                Ok(body)
+            }
+            Err(stopped) => {
+                let reply = stopped.reply.clone();
+                self.broken = Some(stopped);
+                Err(reply)
+            }
+        }
     }
 
     /// Sends these bytes on in place of the body; `content-length` follows.
     pub fn set_body(&mut self, body: impl Into<Bytes>) {
-        self.inbound.replace_body(body.into());
+        self.replacement = Some(body.into());
     }
 
     /// Asks for [`crate::Filter::request_body`] to be called with each piece, to read or rewrite.
@@ -146,10 +183,29 @@ impl<'a> Request<'a> {
         self.claim = self.claim.max(Claim::Watch);
     }
 
-    /// What the link just run claimed; asked once by the chain.
-    pub(crate) fn take_claim(&mut self) -> Claim {
-        std::mem::take(&mut self.claim)
+    /// The link has run, and this is what it says: what it did to the body is done, and what it
+    /// claimed is returned.
+    pub(crate) async fn settle(mut self, flow: Result<(), Reply>) -> Result<Claim, Stopped> {
+        match (flow, self.broken) {
+            (Err(reply), broken) => {
+                let link = broken.map_or(self.entered.count(), |broken| broken.link);
+                Err(Stopped { link, reply })
+            }
+            (Ok(()), Some(broken)) => Err(broken),
+            (Ok(()), None) => {
+                if let Some(body) = self.replacement {
+                    self.inbound.replace_body(body, &mut self.entered).await?;
+                }
+                Ok(self.claim)
+            }
+        }
     }
+}
+
+/// The reply to a request of whose body a filter has read a part, which nobody can send on.
+fn given_up() -> Reply {
+    Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "body_given_up")
+        .log("a filter began to read the body and gave up")
 }
 
 impl Claim {

@@ -10,6 +10,7 @@ use wiregate_sdk::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
     ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
+use wiregate_sdk::preflight::asked_method;
 use wiregate_sdk::types::{OneOrMany, Period};
 use wiregate_sdk::{
     Build, Deserialize, Filter, Flow, HeaderMap, HeaderName, HeaderValue, Invalid, JsonSchema,
@@ -46,9 +47,10 @@ const PREFLIGHT_VARY: HeaderValue = HeaderValue::from_static(
 ///
 /// Put it before the filters that authenticate. A preflight (`OPTIONS` with `Origin` and
 /// `Access-Control-Request-Method`) is answered here with a 204, without credentials and without
-/// an upstream. Every other request goes on, and its response gets the fields that the browser
-/// looks for, also where a later filter or the gateway itself made it: a page can read a 401 or
-/// 502. Fields of the protocol that the upstream sends itself are removed.
+/// an upstream. Where the route has `methods`, it takes the preflights that ask for one of them;
+/// `OPTIONS` need not be among them. Every other request goes on, and its response gets the fields
+/// that the browser looks for, also where a later filter or the gateway itself made it: a page can
+/// read a 401 or 502. Fields of the protocol that the upstream sends itself are removed.
 ///
 /// This is no access check: it is the browser that keeps pages out. A request from an origin that
 /// is not listed goes on and its response gets no fields; only a preflight from there is answered
@@ -129,6 +131,7 @@ pub struct State {
 
 impl Filter for Cors {
     const NAME: &'static str = "cors";
+    const PREFLIGHTS: bool = true;
     type Config = Config;
     type State = State;
 
@@ -171,9 +174,7 @@ impl Filter for Cors {
     async fn request(&self, req: &mut Request<'_>, state: &mut State) -> Flow {
         let asked = req.headers();
         state.allow_origin = self.origins.allow(asked);
-        state.preflight = req.method() == Method::OPTIONS
-            && asked.contains_key(ORIGIN)
-            && asked.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        state.preflight = asked_method(req.head()).is_some();
         if !state.preflight {
             return Ok(());
         }
@@ -199,7 +200,8 @@ impl Filter for Cors {
         if let Origins::Listed { .. } = self.origins {
             headers.vary(&ORIGIN);
         }
-        let Some(allow_origin) = state.allow_origin.take() else {
+        // It may run again, where a filter before it panics over this response.
+        let Some(allow_origin) = state.allow_origin.clone() else {
             return;
         };
         headers.set(&ACCESS_CONTROL_ALLOW_ORIGIN, allow_origin);

@@ -56,6 +56,9 @@ pub(super) struct Taken {
     pub(super) path: String,
     /// What the path's parameters stand for.
     pub(super) params: Map<String, Value>,
+    /// The method that a preflight asks for, where that is why the route takes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) preflight: Option<String>,
     pub(super) filters: Vec<Filter>,
     pub(super) upstream: Option<Upstream>,
     /// Where its requests go, where that is decided for each of them.
@@ -182,6 +185,7 @@ impl Taken {
             host: win.host,
             path: win.path,
             params: params.map(|(name, value)| (name, value.into())).collect(),
+            preflight: win.preflight,
             filters: filters.collect(),
             upstream: match &route.goal {
                 Some(Goal::One(upstream)) => Some(Upstream::new(upstream)),

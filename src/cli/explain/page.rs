@@ -77,6 +77,9 @@ impl Page {
             let value = value.as_str().unwrap_or_default();
             rows.push([format!("{{{name}}}"), value.to_owned()]);
         }
+        if let Some(method) = &route.preflight {
+            rows.push(["preflight".to_owned(), format!("asks for {method}")]);
+        }
         let rows = rows.into_iter();
         self.table(rows.map(|row| row.map(|cell| (Style::new(), cell)).into()));
     }

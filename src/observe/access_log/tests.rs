@@ -183,8 +183,9 @@ fn a_stalled_reader_fills_the_queue_and_drops_are_counted() {
         let path = path.clone();
         move || File::open(path).unwrap()
     });
+    let pipe = File::options().append(true).open(&path).unwrap();
     // A full queue is more than the pipe holds.
-    let log = AccessLog::with_capacity(Output::File(path), 1000).unwrap();
+    let log = AccessLog::start(Output::Stdout, pipe, 1000).unwrap();
     let mut read_end = read_end.join().unwrap();
     let mut offered = 0;
     wait_until("an entry is dropped", || {
@@ -216,4 +217,18 @@ fn a_full_disk_costs_entries_and_nothing_else() {
     }
     assert_eq!(log.written(), 0);
     assert!(log.close(LONG));
+}
+
+#[test]
+fn a_pipe_is_refused_at_once_and_a_device_will_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    // Nobody reads from it, then somebody does.
+    assert!(AccessLog::open(Output::File(pipe.clone())).is_err());
+    let _reader = File::options().read(true).write(true).open(&pipe).unwrap();
+    let refused = AccessLog::open(Output::File(pipe)).unwrap_err();
+    assert!(refused.to_string().contains("expected a file"), "{refused}");
+    assert!(AccessLog::open(Output::File("/dev/null".into())).is_ok());
 }

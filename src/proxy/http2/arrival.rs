@@ -1,16 +1,18 @@
 //! Which requests may be served: what Pingora checks of those that come to its own sessions.
 
-use http::{Method, Request, header};
+use http::{HeaderMap, HeaderValue, Method, Request, header};
 use pingora_core::protocols::http::authority::validate_request_authority;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
+use smallvec::SmallVec;
 
 /// A request that may be served, out of one that has come.
 ///
 /// # Errors
 /// What is wrong with it: it is malformed (RFC 9113, 8.1.1).
 pub(super) fn head_of(request: Request<()>) -> Result<RequestHeader> {
-    let (parts, ()) = request.into_parts();
+    let (mut parts, ()) = request.into_parts();
+    join_cookies(&mut parts.headers);
     let lengths = parts.headers.get_all(header::CONTENT_LENGTH).iter();
     if lengths.count() > 1 {
         return Error::e_explain(ErrorType::InvalidHTTPHeader, "more than one content-length");
@@ -30,4 +32,19 @@ pub(super) fn head_of(request: Request<()>) -> Result<RequestHeader> {
         validate_request_authority(&head)?;
     }
     Ok(head)
+}
+
+/// Puts cookies together that came in fields of their own, which HTTP/1.1 does not know and filters
+/// need not (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: SmallVec<[&[u8]; 8]> = (headers.get_all(header::COOKIE).iter())
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if crumbs.len() < 2 {
+        return;
+    }
+    let joined = crumbs.join(&b"; "[..]);
+    drop(crumbs);
+    let joined = HeaderValue::from_bytes(&joined).expect("it is made of valid values");
+    headers.insert(header::COOKIE, joined);
 }

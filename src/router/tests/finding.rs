@@ -177,3 +177,45 @@ fn ten_thousand_routes_are_told_apart() {
         assert_eq!(request.taken_by(&router), format!("r{at}"));
     }
 }
+
+fn preflight(url: &str, asks_for: &str) -> Sent {
+    Sent::new(&format!("OPTIONS {url}"))
+        .header("origin", "https://a.test")
+        .header("access-control-request-method", asks_for)
+}
+
+#[test]
+fn a_preflight_goes_where_the_request_will_go_that_it_asks_for() {
+    let router = router(&[
+        r#"get+: {"path": "/a", "methods": ["GET", "HEAD"]}"#,
+        r#"post+: {"path": "/a", "methods": ["POST"]}"#,
+        r#"delete: {"path": "/a", "methods": ["DELETE"]}"#,
+        r#"get-b+: {"path": "/b", "methods": ["GET"]}"#,
+        r#"options-b: {"path": "/b", "methods": ["OPTIONS", "PUT"]}"#,
+        r#"rest: {"path": "/**"}"#,
+    ]);
+    for (url, asks_for, name) in [
+        ("http://a/a", "GET", "get+"),
+        ("http://a/a", "HEAD", "get+"),
+        ("http://a/a", "POST", "post+"),
+        ("http://a/a", "post", "rest"),
+        ("http://a/a", "DELETE", "rest"), // nobody there answers preflights
+        ("http://a/a", "PUT", "rest"),
+        ("http://a/b", "GET", "options-b"), // it names the method of the request itself
+        ("http://a/c", "GET", "rest"),
+    ] {
+        let sent = preflight(url, asks_for);
+        assert_eq!(sent.taken_by(&router), name, "{asks_for} {url}");
+        let explained = sent.explain(&router).winner.unwrap();
+        assert_eq!(explained.name, name, "{asks_for} {url}");
+        let by_wish = name.ends_with('+').then(|| asks_for.to_owned());
+        assert_eq!(explained.preflight, by_wish, "{asks_for} {url}");
+    }
+    // An OPTIONS that is no preflight is like any other request.
+    takes(&router, "OPTIONS http://a/a", "rest");
+    let reasons = preflight("http://a/a", "PUT").explain(&router).misses;
+    assert_eq!(
+        reasons[0].reason,
+        "method OPTIONS is not in [GET, HEAD], nor is `PUT`, which the preflight asks for"
+    );
+}

@@ -13,7 +13,8 @@ use wiregate_sdk::value::{Place, Problem};
 
 use super::*;
 
-/// Routes from lines of `name: {match as JSON}`, where a priority may stand before the match.
+/// Routes from lines of `name: {match as JSON}`, where a priority may stand before the match. A name
+/// that ends with `+` is that of a route that answers preflights.
 fn routes(lines: &[&str]) -> Vec<RouteSpec> {
     let parse = |(at, line): (usize, &&str)| {
         let (name, rest) = line.split_once(": ").unwrap();
@@ -21,6 +22,7 @@ fn routes(lines: &[&str]) -> Vec<RouteSpec> {
         RouteSpec {
             name: name.into(),
             matching: serde_json::from_str(json).unwrap_or_else(|error| panic!("{line}: {error}")),
+            preflights: name.ends_with('+'),
             priority: priority.trim().parse().unwrap_or(0),
             place: place(at + 1),
             written: None,

@@ -114,6 +114,7 @@ fn specs(matching: BoxedStrategy<Match>) -> impl Strategy<Value = Vec<RouteSpec>
                 written: None,
                 name: format!("r{at}").into(),
                 matching,
+                preflights: false,
                 priority,
                 place: place(at + 1),
             });
@@ -168,7 +169,7 @@ fn naive(routes: &[RouteSpec], sent: &Sent) -> Vec<(Specificity, usize, PathPatt
                 if fits
                     && route
                         .matching
-                        .unmet(&sent.head, &mut sent.asked(), Params::new)
+                        .unmet(&sent.head, &mut sent.asked(), Params::new, route.preflights)
                         .unwrap()
                         .is_none()
                 {

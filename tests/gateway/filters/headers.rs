@@ -205,3 +205,43 @@ routes:
     let forged = gateway.ask("/trusted", &["-H", "x-correlation-id: a b"]);
     assert_ne!(saw(&forged, "x-correlation-id"), "a b");
 }
+
+#[test]
+fn fields_with_an_underscore_are_dropped_unless_they_are_wanted() {
+    for (setting, kept) in [("", false), ("underscores_in_fields: keep\n", true)] {
+        let routes = "routes: [{ name: all, upstream: app }]";
+        let (gateway, _origin) = forwarding(&format!("{setting}{routes}"));
+        for version in ["--http1.1", "--http2-prior-knowledge"] {
+            let fields = ["-H", "X_Request_Id: forged", "-H", "x-own: 1"];
+            let answer = gateway.ask("/", &[&[version][..], &fields].concat());
+            let expected = if kept {
+                "forged".into()
+            } else {
+                serde_json::Value::Null
+            };
+            assert_eq!(
+                saw(&answer, "x_request_id"),
+                expected,
+                "{version} {setting}"
+            );
+            assert_eq!(saw(&answer, "x-own"), "1", "{version} {setting}");
+        }
+    }
+}
+
+#[test]
+fn cookies_that_came_one_by_one_over_http2_are_one_field() {
+    let (gateway, _origin) =
+        filtering("headers: { request: { set: { x-cookies: \"${request.headers.cookie}\" } } }");
+    let cookies = [
+        "-H",
+        "cookie: a=1",
+        "-H",
+        "cookie: b=2",
+        "-H",
+        "cookie: c=3",
+    ];
+    let answer = gateway.ask("/", &[&["--http2-prior-knowledge"][..], &cookies].concat());
+    assert_eq!(saw(&answer, "cookie"), "a=1; b=2; c=3");
+    assert_eq!(saw(&answer, "x-cookies"), "a=1; b=2; c=3");
+}

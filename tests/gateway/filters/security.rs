@@ -1,7 +1,7 @@
 //! The family that keeps out: cors, ip, body_limit.
 
 use super::{curl, curl_with, filtering, forwarding, raw, reason, saw};
-use crate::harness::{Gateway, echo, upstream};
+use crate::harness::{Gateway, echo, upstream, wiregate};
 
 const PAGE: [&str; 2] = ["-H", "origin: https://app.test"];
 
@@ -62,6 +62,40 @@ fn cors_answers_preflights_and_lets_pages_read_refusals() {
     gateway.counts("answers", "all", "cors", 2.0);
     gateway.counts("refusals", "all", "cors", 1.0);
     gateway.counts("refusals", "all", "api_key", 3.0);
+}
+
+#[test]
+fn cors_answers_the_preflights_for_the_methods_of_its_route() {
+    let (gateway, _origin) = forwarding(
+        r#"routes:
+  - name: orders
+    match: { path: /orders/**, methods: [GET, POST] }
+    filters: [cors: { origins: "https://app.test", methods: [GET, POST] }]
+    upstream: app
+  - { name: rest, filters: [respond: rest] }"#,
+    );
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        for (wish, status, origin) in [
+            ("GET", 204, "https://app.test"),
+            ("POST", 204, "https://app.test"),
+            ("DELETE", 200, ""),
+        ] {
+            let wish = format!("access-control-request-method: {wish}");
+            let options = [version, "-X", "OPTIONS", "-H", &wish];
+            let answer = gateway.ask("/orders/1", &[&options[..], &PAGE].concat());
+            let allowed = answer.header("access-control-allow-origin");
+            assert_eq!((answer.status, allowed), (status, origin), "{wish}");
+        }
+    }
+    let config = gateway.file("wiregate.yaml");
+    let explained = wiregate(&["explain", "--config", config.to_str().unwrap()])
+        .args(["OPTIONS", "/orders/1", "-H", "origin: https://app.test"])
+        .args(["-H", "access-control-request-method: POST"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(explained.stdout).unwrap();
+    assert!(said.contains("taken by route orders"), "{said}");
+    assert!(said.contains("preflight  asks for POST"), "{said}");
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! One request through a filter.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -11,12 +9,11 @@ use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::exchange;
 use super::seen::Seen;
-use crate::chain::{Slots, Stopped};
+use crate::chain::{Entered, Slots, Stopped};
 use crate::reply::ReplyBody;
-use crate::views::{Claim, Inbound};
+use crate::views::{Claim, Inbound, Read};
 use crate::{
-    Abort, Attempt, Chain, Chunk, Exchange, Identity, Now, Origin, Outcome, Reply, Request,
-    Response,
+    Abort, Attempt, Chain, Chunk, Exchange, Identity, Now, Origin, Outcome, Reply, Response,
 };
 
 /// A request that is about to be sent through a filter, and the response that waits behind it.
@@ -188,14 +185,16 @@ impl Call {
             head: &mut self.head,
             pieces: &self.body,
             body: None,
+            passed: 0,
         };
-        let mut request = Request::new(&mut self.exchange, &mut inbound);
-        let entered = chain.request(&mut request, &mut slots).await;
-        let replaced = inbound.body;
+        let entered = chain
+            .request(&mut self.exchange, &mut inbound, &mut slots)
+            .await;
+        let (whole, passed) = (inbound.body, inbound.passed);
         let mut sent = Bytes::new();
         let stopped = match entered {
             Err(stopped) => Some(stopped),
-            Ok(()) => match pass_request_body(&chain, &mut slots, replaced, &self.body) {
+            Ok(()) => match pass_request_body(&chain, &mut slots, passed, whole, &self.body) {
                 Ok(body) => {
                     sent = body;
                     None
@@ -272,14 +271,15 @@ impl Call {
 fn pass_request_body(
     chain: &Chain,
     slots: &mut Slots,
-    replaced: Option<Bytes>,
+    passed: usize,
+    whole: Option<Bytes>,
     pieces: &[Bytes],
 ) -> Result<Bytes, Stopped> {
-    let whole = replaced.map(|body| vec![body]);
+    let whole = whole.map(|body| vec![body]);
     let pieces = whole.as_deref().unwrap_or(pieces);
     let mut sent = BytesMut::new();
     for_each_piece(pieces, |chunk| {
-        chain.request_body(chunk, slots)?;
+        chain.request_body(chunk, slots, passed)?;
         sent.extend_from_slice(&chunk.data);
         Ok(())
     })?;
@@ -348,6 +348,29 @@ struct Inner<'a> {
     head: &'a mut RequestHeader,
     pieces: &'a [Bytes],
     body: Option<Bytes>,
+    /// How many links have had their way with it.
+    passed: usize,
+}
+
+impl Inner<'_> {
+    fn settled(&mut self, entered: &mut Entered<'_>) -> Result<Bytes, Stopped> {
+        let whole = self.body.take().map(|body| vec![body]);
+        let mut read = BytesMut::new();
+        for_each_piece(whole.as_deref().unwrap_or(self.pieces), |chunk| {
+            entered.pass(chunk, self.passed)?;
+            read.extend_from_slice(&chunk.data);
+            Ok(())
+        })?;
+        self.passed = entered.count();
+        Ok(read.freeze())
+    }
+
+    fn keep(&mut self, body: Bytes) {
+        if self.head.headers.contains_key(CONTENT_LENGTH) {
+            (self.head.insert_header(CONTENT_LENGTH, body.len())).expect("a valid field");
+        }
+        self.body = Some(body);
+    }
 }
 
 impl Inbound for Inner<'_> {
@@ -359,13 +382,19 @@ impl Inbound for Inner<'_> {
         self.head
     }
 
-    fn read_body(&mut self) -> Pin<Box<dyn Future<Output = Result<Bytes, Reply>> + Send + '_>> {
-        let body = self.body.get_or_insert_with(|| self.pieces.concat().into());
-        let body = body.clone();
-        Box::pin(async move { Ok(body) })
+    fn read_body<'a>(&'a mut self, entered: &'a mut Entered<'_>) -> Read<'a, Bytes> {
+        Box::pin(async move {
+            let body = self.settled(entered)?;
+            self.keep(body.clone());
+            Ok(body)
+        })
     }
 
-    fn replace_body(&mut self, body: Bytes) {
-        self.body = Some(body);
+    fn replace_body<'a>(&'a mut self, body: Bytes, entered: &'a mut Entered<'_>) -> Read<'a, ()> {
+        Box::pin(async move {
+            self.settled(entered)?;
+            self.keep(body);
+            Ok(())
+        })
     }
 }

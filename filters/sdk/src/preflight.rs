@@ -1,0 +1,44 @@
+//! Preflights: what browsers ask before a page may use another origin.
+
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
+use http::{HeaderValue, Method};
+use pingora_http::RequestHeader;
+
+/// The method that a preflight asks for: an `OPTIONS` with `Origin` and
+/// `Access-Control-Request-Method` (Fetch standard, 4.8). Nothing for every other request.
+pub fn asked_method(head: &RequestHeader) -> Option<&HeaderValue> {
+    if head.method != Method::OPTIONS || !head.headers.contains_key(ORIGIN) {
+        return None;
+    }
+    head.headers.get(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_of_it_makes_a_preflight() {
+        for (method, origin, wish, asked) in [
+            ("OPTIONS", "origin", "access-control-request-method", true),
+            ("GET", "origin", "access-control-request-method", false),
+            (
+                "OPTIONS",
+                "x-origin",
+                "access-control-request-method",
+                false,
+            ),
+            ("OPTIONS", "origin", "access-control-request-headers", false),
+        ] {
+            let mut head = RequestHeader::build(method, b"/", None).unwrap();
+            head.insert_header(origin, "https://a.test").unwrap();
+            head.insert_header(wish, "PUT").unwrap();
+            let found = asked_method(&head).map(HeaderValue::as_bytes);
+            assert_eq!(
+                found,
+                asked.then_some(&b"PUT"[..]),
+                "{method} {origin} {wish}"
+            );
+        }
+    }
+}
