@@ -10,12 +10,17 @@ use http::{Request, Response, StatusCode, request, response};
 use pingora_http::{RequestHeader, ResponseHeader};
 use wiregate_sdk::Reply;
 
-const KEEP_ALIVE: &str = "keep-alive";
-const PROXY_CONNECTION: &str = "proxy-connection";
-/// The fields that the gateway adds to a request: `x-forwarded-*`, and one more.
-const ADDED_TO_REQUEST: usize = 4;
-/// The fields that the gateway adds to a response: id, date, connection, and one more.
-const ADDED_TO_RESPONSE: usize = 4;
+/// What a response has for its own connection alone; `Connection` is the first.
+static HOP_BY_HOP: [HeaderName; 4] = [
+    header::CONNECTION,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+/// The fields that the gateway adds to a request: `x-forwarded-*`, `via`, and one more.
+const ADDED_TO_REQUEST: usize = 5;
+/// The fields that the gateway adds to a response: id, date, connection, `via`, and one more.
+const ADDED_TO_RESPONSE: usize = 5;
 
 /// Takes out the fields that `Connection` names: they are for this hop alone (RFC 9110, 7.6.1).
 /// It is done before a filter runs, so that a client cannot have a filter's own field taken out on
@@ -89,6 +94,27 @@ pub(super) fn settle_response(head: &mut ResponseHeader) {
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         return;
     }
+    // One look at the names is cheaper than a search for each of these, which few responses have.
+    let mut present = [false; HOP_BY_HOP.len()];
+    for name in head.headers.keys() {
+        if let Some(at) = HOP_BY_HOP.iter().position(|hop| hop == name) {
+            present[at] = true;
+        }
+    }
+    if present[0] {
+        drop_named(head);
+    }
+    for (name, _) in HOP_BY_HOP
+        .iter()
+        .zip(present)
+        .filter(|(_, present)| *present)
+    {
+        head.remove_header(name);
+    }
+}
+
+/// Takes out the fields that a response's `Connection` names.
+fn drop_named(head: &mut ResponseHeader) {
     let values = head.headers.get_all(header::CONNECTION).iter();
     let named: Vec<HeaderName> = values
         .filter(|value| value != &"keep-alive" && value != &"close") // what nearly all say
@@ -99,11 +125,6 @@ pub(super) fn settle_response(head: &mut ResponseHeader) {
     for name in &named {
         head.remove_header(name);
     }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION] {
-        head.remove_header(name);
-    }
-    head.remove_header(&header::CONNECTION);
-    head.remove_header(&header::UPGRADE);
 }
 
 fn drop_nominated(head: &mut RequestHeader, option: &[u8]) -> Result<(), Reply> {
