@@ -26,9 +26,9 @@ fn settles(gateway: &Gateway, endpoints: &[SocketAddr]) {
     until("nothing is in flight", || {
         let of = |endpoint: &SocketAddr| {
             let labels = format!("{{endpoint=\"{endpoint}\",upstream=\"app\"}}");
-            gateway.metric(&format!("wiregate_upstream_endpoint_in_flight{labels}"))
+            gateway.metric(&format!("wiregate_endpoint_requests_in_flight{labels}"))
         };
-        let upstream = gateway.metric("wiregate_upstream_in_flight{upstream=\"app\"}");
+        let upstream = gateway.metric("wiregate_upstream_requests_in_flight{upstream=\"app\"}");
         upstream == 0.0 && endpoints.iter().all(|endpoint| of(endpoint) == 0.0)
     });
 }
@@ -189,17 +189,23 @@ fn bodies(protocol: &str) {
             assert_eq!(asked["x-a"], "b");
             assert!(asked["te"].is_null(), "{asked}");
             assert!(!answer.header("x-request-id").is_empty());
-            assert_eq!(ask(version, "status=204", &[]).status, 204);
-            let unchanged = ask(version, "status=304", &[]);
-            assert_eq!((unchanged.status, unchanged.body.len()), (304, 0));
             let only_head = ask(version, "x=1", &["-I"]);
-            assert_eq!((only_head.status, only_head.body.len()), (200, 0));
+            assert_eq!(only_head.status, 200);
+            assert_ne!(
+                only_head.header("content-length"),
+                "0",
+                "there would be a body"
+            );
         }
     }
     assert!(start.elapsed() < LONG, "{:?}", start.elapsed());
     assert!(hedges(&gateway, "won") >= 4.0);
     // Which bytes there are does not depend on who wins.
     for version in ["--http1.1", "--http2-prior-knowledge"] {
+        for status in [204, 304] {
+            let answer = curl(&[version, &gateway.url(&format!("/status/{status}"))]);
+            assert_eq!((answer.status, answer.body.len()), (status, 0));
+        }
         for (path, length) in [("/bytes/3000000", 3_000_000), ("/bytes/0", 0)] {
             let answer = curl(&[version, &gateway.url(path)]);
             assert_eq!((answer.status, answer.body.len()), (200, length));
@@ -226,23 +232,19 @@ fn responses_are_whole_over_http2() {
 }
 
 #[test]
-fn filters_see_the_winners_response_and_a_body_in_memory_is_sent_to_both() {
+fn filters_see_what_is_sent_and_the_winners_response() {
     let echo = echoes(2);
     let both = echo.addresses();
     let slow = both[0].port();
-    let route = ", filters: [{ buffer: {} }, { headers: { request: { set: { x-set: \"1\" } }, \
-                 response: { set: { x-seen: \"1\" } } } }, { compress: { min_size: 1B } }]";
+    let route = ", filters: [{ headers: { request: { set: { x-set: \"1\" } }, \
+                 response: { set: { x-seen: \"1\" } } } }, { compress: { min_size: 8 } }]";
     let gateway = Gateway::start(&config(&upstream("app", both, AFTER), route));
     for _ in 0..4 {
         let url = gateway.url(&format!("/?delay=8s&at={slow}"));
-        let answer = curl_with(
-            &["--compressed", "-X", "PUT", "--data-binary", "@-", &url],
-            b"a body",
-        );
+        let answer = curl(&["--compressed", &url]);
         assert_eq!(answer.status, 200);
         assert_eq!(answer.header("x-seen"), "1");
-        assert_eq!(answer.header("content-encoding"), "gzip");
-        assert_eq!(answer.json()["body"], "a body");
+        assert_ne!(answer.header("content-encoding"), "");
         assert_eq!(answer.json()["headers"]["x-set"], "1");
     }
     assert!(hedges(&gateway, "won") >= 1.0);

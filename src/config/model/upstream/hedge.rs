@@ -91,7 +91,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Hedge, Vec<wiregate_sdk::value::Problem>> {
         let value = wiregate_sdk::value::read(&"test".into(), text).unwrap();
-        wiregate_sdk::value::decode(&value).map_err(|problem| vec![problem.into()])
+        wiregate_sdk::value::decode(&value)
     }
 
     #[test]
