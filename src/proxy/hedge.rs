@@ -10,6 +10,7 @@ mod request;
 mod response;
 mod source;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use pingora_core::protocols::http::HttpTask;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
-use tokio::time::sleep;
+use tokio::time::{Sleep, sleep};
 use wiregate_sdk::Facts;
 use wiregate_sdk::views::Claim;
 
@@ -122,25 +123,7 @@ impl Context {
         let watched = session.is_body_done();
         let mut late = std::pin::pin!(sleep(race.after.unwrap_or_default()));
         loop {
-            let event = {
-                let (front, back) = (&mut race.front.doing, &mut race.back);
-                let other = async {
-                    match back {
-                        Some((leg, _)) => leg.doing.as_mut().await,
-                        None => std::future::pending().await,
-                    }
-                };
-                tokio::select! {
-                    biased;
-                    step = front.as_mut() => Event::Front(step),
-                    step = other => Event::Back(step),
-                    gone = session.downstream_session.read_body_or_idle(true), if watched => {
-                        let closed = || Error::new(ErrorType::ConnectionClosed);
-                        Event::Gone(gone.err().unwrap_or_else(closed).into_down())
-                    }
-                    () = late.as_mut(), if race.after.is_some() => Event::Late,
-                }
-            };
+            let event = race.event(session, watched, late.as_mut()).await;
             let step = match event {
                 Event::Late => {
                     race.after = None;
@@ -282,6 +265,34 @@ impl Context {
             && let Some(upstream) = &self.attempts.upstream
         {
             upstream.metrics.hedged(outcome);
+        }
+    }
+}
+
+impl Race {
+    /// What happens next.
+    async fn event(
+        &mut self,
+        session: &mut Session,
+        watched: bool,
+        late: Pin<&mut Sleep>,
+    ) -> Event {
+        let (front, back) = (&mut self.front.doing, &mut self.back);
+        let other = async {
+            match back {
+                Some((leg, _)) => leg.doing.as_mut().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            step = front.as_mut() => Event::Front(step),
+            step = other => Event::Back(step),
+            gone = session.downstream_session.read_body_or_idle(true), if watched => {
+                let closed = || Error::new(ErrorType::ConnectionClosed);
+                Event::Gone(gone.err().unwrap_or_else(closed).into_down())
+            }
+            () = late, if self.after.is_some() => Event::Late,
         }
     }
 }

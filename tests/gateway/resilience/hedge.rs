@@ -115,7 +115,7 @@ fn the_share_of_live_requests_bounds_it() {
     let made = hedges(&gateway, "won") + hedges(&gateway, "lost");
     let refused = hedges(&gateway, "no_budget");
     assert_eq!(made + refused, 20.0, "all of them are slow");
-    assert!(made >= 1.0 && made < 10.0, "{made}");
+    assert!((1.0..10.0).contains(&made), "{made}");
     assert_eq!((first.count() + second.count()) as f64, 20.0 + made);
 }
 
