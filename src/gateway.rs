@@ -251,7 +251,7 @@ impl Workers {
             threads: Vec::with_capacity(count),
         };
         for (number, accepting) in accepting.into_iter().enumerate() {
-            let mut proxy = http_proxy(&conf, Engine::new(shared.clone()));
+            let mut proxy = http_proxy(&conf, Engine::new(shared.clone(), &conf));
             let mut options = HttpServerOptions::default();
             // CONNECT is refused by us, so that it gets a reply like all others.
             options.allow_connect_method_proxying = true;

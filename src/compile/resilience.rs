@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use wiregate_sdk::types::Percent;
 use wiregate_sdk::value::{At, Problem, did_you_mean};
 
 use super::Goal;
@@ -10,6 +11,9 @@ use crate::config::model::upstream as model;
 
 const MOST_ATTEMPTS: u32 = 10;
 const MOST_WAITING: u32 = 100_000;
+const MOST_HEDGED: Percent = Percent::new(50);
+const SOONEST: Duration = Duration::from_millis(1);
+const LATEST: Duration = Duration::from_secs(60);
 
 /// Checks what one upstream says.
 pub(super) fn check(config: &model::Upstream, problems: &mut Vec<Problem>) {
@@ -33,8 +37,42 @@ pub(super) fn check(config: &model::Upstream, problems: &mut Vec<Problem>) {
         let message = "expected more than `0%` of errors: the circuit would never be closed";
         problems.push(Problem::new(breaker.errors.place.clone(), message));
     }
+    if let Some(hedge) = &config.hedge {
+        check_hedge(hedge, config, problems);
+    }
     if let Some(in_flight) = &config.in_flight {
         check_in_flight(in_flight, problems);
+    }
+}
+
+fn check_hedge(hedge: &model::Hedge, config: &model::Upstream, problems: &mut Vec<Problem>) {
+    let share = &hedge.at_most;
+    if share.millionths() == 0 || share.value > MOST_HEDGED {
+        let message = format!(
+            "expected a share above `0%`, `{MOST_HEDGED}` at most, found `{}`",
+            share.value
+        );
+        let problem = Problem::new(share.place.clone(), message);
+        problems.push(problem.help("leave `hedge` out where nothing is to be hedged"));
+    }
+    let model::After::Time(after) = hedge.after.value else {
+        return;
+    };
+    let time = Duration::from(after);
+    if !(SOONEST..=LATEST).contains(&time) {
+        let message = format!("expected a time from `1ms` to `60s`, found `{after}`");
+        problems.push(Problem::new(hedge.after.place.clone(), message));
+        return;
+    }
+    let timeouts = config.timeouts.as_deref();
+    if let Some(first_byte) = timeouts.and_then(|timeouts| timeouts.first_byte)
+        && first_byte <= after
+    {
+        let message = format!(
+            "nothing would be hedged: an attempt has failed after `first_byte` ({first_byte})"
+        );
+        let problem = Problem::new(hedge.after.place.clone(), message);
+        problems.push(problem.help("write an `after` that is shorter"));
     }
 }
 

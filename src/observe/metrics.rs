@@ -33,6 +33,7 @@ pub struct Metrics {
     upstream_refreshes: IntCounterVec,
     upstream_errors: IntCounterVec,
     upstream_retries: IntCounterVec,
+    upstream_hedges: IntCounterVec,
     upstream_waiting: IntGaugeVec,
     upstream_circuit: IntGaugeVec,
     upstream_circuit_turns: IntCounterVec,
@@ -121,6 +122,12 @@ impl Metrics {
                 r,
                 "upstream_retries_total",
                 "Attempts that were to be repeated: made, or given up because the budget was used up.",
+                &["upstream", "outcome"],
+            ),
+            upstream_hedges: counters(
+                r,
+                "upstream_hedges_total",
+                "Requests whose first endpoint was slow, by what came of a second one: won, lost, failed, abandoned, or none because of no_budget or no_endpoint.",
                 &["upstream", "outcome"],
             ),
             upstream_waiting: gauges(

@@ -158,7 +158,7 @@ impl Context {
     }
 
     /// An attempt has failed through no fault of the client's or the gateway's.
-    fn failed(&mut self, error: &Error) {
+    pub(super) fn failed(&mut self, error: &Error) {
         let unanswered = self.attempts.started.is_some();
         let cause = failure::upstream(error, !unanswered);
         if unanswered {

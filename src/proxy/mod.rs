@@ -13,6 +13,7 @@ mod forward;
 mod forwarded;
 mod grpc;
 mod heads;
+mod hedge;
 mod http1;
 mod http2;
 mod inbound;
@@ -25,16 +26,19 @@ mod trusted;
 mod websocket;
 
 use std::os::fd::RawFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Version, header};
+use pingora_core::connectors::ConnectorOptions;
+use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::ServerSession;
+use pingora_core::server::configuration::ServerConf;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -116,12 +120,20 @@ impl Shared {
 /// The gateway, as Pingora sees it.
 pub struct Engine {
     shared: Arc<Shared>,
+    /// How connections to endpoints are made for hedged requests.
+    options: ConnectorOptions,
+    /// Made with its first use: it reads the system's certificates.
+    connector: OnceLock<Arc<Connector>>,
 }
 
 impl Engine {
-    /// An engine around the shared parts.
-    pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    /// An engine around the shared parts, for a worker with this configuration.
+    pub fn new(shared: Arc<Shared>, conf: &ServerConf) -> Self {
+        Self {
+            shared,
+            options: ConnectorOptions::from_server_conf(conf),
+            connector: OnceLock::new(),
+        }
     }
 }
 
@@ -149,6 +161,16 @@ impl ProxyHttp for Engine {
                 Ok(true)
             }
         }
+    }
+
+    async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        let cx = here(ctx)?;
+        if !cx.may_be_hedged(session) {
+            return Ok(true);
+        }
+        let make = || Arc::new(Connector::new(Some(self.options.clone())));
+        let connector = self.connector.get_or_init(make);
+        Box::pin(cx.race(session, connector)).await
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {

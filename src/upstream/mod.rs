@@ -6,10 +6,12 @@ mod breaker;
 mod cause;
 mod endpoint;
 mod health;
+mod hedge;
 mod latency;
 mod members;
 mod outliers;
 mod policy;
+mod quantiles;
 mod queue;
 mod reach;
 mod retry;
@@ -40,6 +42,7 @@ pub use breaker::{Breaker, Leave, Memory, Turn};
 pub use cause::Cause;
 pub use endpoint::{Chosen, Endpoint, Outcome, Site};
 pub use health::{Check, Connections};
+pub use hedge::{Hedge, Hedged, Hedging};
 pub use members::Members;
 pub use policy::{Policy, Wish};
 pub use queue::{Line, NoPlace, Place, Queue};
@@ -54,6 +57,8 @@ pub use target::{HostName, ServerName, Target};
 pub use timeouts::Timeouts;
 pub use tls::{Authorities, Identity, Tls};
 pub use upkeep::{Interval, keep};
+
+use quantiles::Quantiles;
 
 use crate::config::model::upstream as model;
 use crate::observe::metrics::UpstreamMetrics;
@@ -71,7 +76,9 @@ pub struct Upstream {
     pub timeouts: Timeouts,
     /// What is tried again.
     pub retry: Retry,
-    /// The requests under way, and the retries among them.
+    /// When a request goes to a second endpoint because the first one is slow.
+    pub hedge: Option<Hedge>,
+    /// The requests under way, and the retries and hedges among them.
     pub budget: Arc<Budget>,
     /// When there are no requests for a while.
     pub breaker: Option<Breaker>,
@@ -98,6 +105,7 @@ pub struct Vitals {
     budget: Arc<Budget>,
     breaker: Arc<Memory>,
     line: Arc<Line>,
+    times: Arc<Quantiles>,
 }
 
 /// What an endpoint is chosen for.
@@ -131,12 +139,13 @@ impl Upstream {
         let (policy, clock) = (Policy::new(&name, config), Clock::default());
         let members = Members::new(&policy, endpoints.into(), clock.instant());
         let breaker = config.breaker.as_ref();
-        let queue = config.in_flight.as_ref();
+        let (queue, hedge) = (config.in_flight.as_ref(), config.hedge.as_ref());
         Self {
             name,
             http2_only: config.protocol == model::Protocol::H2,
             timeouts: Timeouts::new(timeouts),
             retry: Retry::new(&config.retry),
+            hedge: hedge.map(|config| Hedge::new(config, vitals.times.clone())),
             budget: vitals.budget.clone(),
             breaker: breaker.map(|config| Breaker::new(config, vitals.breaker.clone())),
             fallback: config.fallback.as_ref().map(|name| name.as_str().into()),
@@ -182,6 +191,12 @@ impl Upstream {
         if (outliers.consecutive_errors).is_some_and(|most| in_a_row >= most.get()) {
             self.alarm.notify_one();
         }
+    }
+
+    /// An attempt was given up after this time, because another endpoint was faster: that it is
+    /// slow is known, though not how slow.
+    pub fn outpaced(&self, endpoint: &Endpoint, waited: Duration, now: Instant) {
+        endpoint.state.observe(now, waited);
     }
 
     /// The field that gives the client the ticket of this endpoint, unless it has it already.

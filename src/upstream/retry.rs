@@ -82,11 +82,13 @@ impl Retry {
     }
 }
 
-/// The requests of one upstream that are under way, by all workers, and the retries among them.
+/// The requests of one upstream that are under way, by all workers, and the retries and hedges
+/// among them.
 #[derive(Debug, Default)]
 pub struct Budget {
-    live: AtomicU32,
+    pub(super) live: AtomicU32,
     retrying: AtomicU32,
+    pub(super) hedging: AtomicU32,
 }
 
 impl Budget {

@@ -242,3 +242,25 @@ fn gives_a_body_to_a_request_that_had_none() {
         assert_eq!(answer.json()["headers"]["content-length"], "9", "{version}");
     }
 }
+
+#[test]
+fn a_slow_endpoint_and_a_second_one_get_the_same_body() {
+    let echo = super::harness::echoes(2);
+    let both = echo.addresses();
+    let slow = both[0].port();
+    let upstreams = format!(
+        "{{ endpoints: [\"{}\", \"{}\"], hedge: {{ after: 60ms, at_most: 50% }} }}",
+        both[0], both[1]
+    );
+    let gateway = start(&upstreams, "shout: { upper: true }", "{}");
+    let begun = std::time::Instant::now();
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        for _ in 0..2 {
+            let url = gateway.url(&format!("/?delay=8s&at={slow}"));
+            let answer = gateway.post(&[version, "-X", "PUT", &url], b"quiet");
+            assert_eq!(answer.status, 200);
+            assert_eq!(answer.json()["body"], "QUIET");
+        }
+    }
+    assert!(begun.elapsed() < std::time::Duration::from_secs(8));
+}

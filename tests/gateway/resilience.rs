@@ -1,6 +1,7 @@
 //! What the gateway does when upstreams are slow, failing or full.
 
 mod breaker;
+mod hedge;
 mod queue;
 mod retries;
 mod split;

@@ -4,6 +4,7 @@ pub mod balance;
 mod breaker;
 mod endpoints;
 pub mod health;
+mod hedge;
 mod in_flight;
 mod retry;
 mod timeouts;
@@ -17,6 +18,7 @@ use wiregate_sdk::value::At;
 pub use balance::{Balance, Outliers, Sticky};
 pub use endpoints::{Endpoint, EndpointOptions, FileEndpoint, WeightedEndpoint};
 pub use health::Health;
+pub use hedge::{After, Hedge};
 pub use tls::{Tls, Verify};
 
 pub use breaker::Breaker;
@@ -61,6 +63,9 @@ pub struct Upstream {
     /// When and how often a request is tried again.
     #[serde(default)]
     pub retry: Retry,
+    /// When a request goes to a second endpoint because the first one is slow; never when absent.
+    #[serde(default)]
+    pub hedge: Option<Hedge>,
     /// How long each step may take.
     #[serde(default)]
     pub timeouts: Option<At<Timeouts>>,

@@ -10,7 +10,7 @@ use prometheus::{Counter, Histogram, IntCounter, IntGauge};
 use wiregate_sdk::Reply;
 
 use super::Metrics;
-use crate::upstream::{Cause, Endpoint, Turn};
+use crate::upstream::{Cause, Endpoint, Hedged, Turn};
 
 /// The methods that have a label of their own; all else is `other`.
 const METHODS: [Method; 8] = [
@@ -220,6 +220,21 @@ impl UpstreamMetrics {
         let outcome = if made { "made" } else { "no_budget" };
         let labels = [("upstream", &*self.upstream), ("outcome", outcome)];
         let family = &self.metrics.upstream_retries;
+        self.metrics.series(family, &labels).inc();
+    }
+
+    /// What came of a second endpoint for a request whose first one was slow.
+    pub fn hedged(&self, outcome: Hedged) {
+        let outcome = match outcome {
+            Hedged::Won => "won",
+            Hedged::Lost => "lost",
+            Hedged::Failed => "failed",
+            Hedged::Abandoned => "abandoned",
+            Hedged::NoBudget => "no_budget",
+            Hedged::NoEndpoint => "no_endpoint",
+        };
+        let labels = [("upstream", &*self.upstream), ("outcome", outcome)];
+        let family = &self.metrics.upstream_hedges;
         self.metrics.series(family, &labels).inc();
     }
 

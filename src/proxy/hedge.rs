@@ -1,0 +1,317 @@
+//! Hedged requests: a race of two endpoints for the head of a response.
+//!
+//! Pingora holds one session with an endpoint at a time. So the first attempt of a request that may
+//! be hedged is made here, with sessions from a connector of our own, and the winner's response
+//! goes through the same code as those that come by way of Pingora. A request that is to be tried
+//! again after that is Pingora's again.
+
+mod leg;
+mod request;
+mod response;
+mod source;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, header};
+use pingora_core::connectors::http::Connector;
+use pingora_core::protocols::http::HttpTask;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_error::{Error, ErrorType, Result};
+use pingora_proxy::Session;
+use tokio::time::{Sleep, sleep};
+use wiregate_sdk::Facts;
+use wiregate_sdk::views::Claim;
+
+use super::context::Context;
+use crate::upstream::{Ask, Hedged, Hedging};
+use leg::{Aside, Leg, Lost, Step, ask};
+use source::Source;
+
+/// A body that is larger than this is not sent twice at a time.
+const LARGEST_BODY: usize = 64 * 1024;
+
+/// The race for a response.
+struct Race {
+    connector: Arc<Connector>,
+    body: Bytes,
+    /// The attempt that the context tells of.
+    front: Leg,
+    /// The other one.
+    back: Option<(Leg, Aside)>,
+    /// Whether the one in front is the second one.
+    turned: bool,
+    /// How long the first endpoint has, while there is no second one.
+    after: Option<Duration>,
+    hedging: Option<Hedging>,
+}
+
+/// What happens in a race.
+enum Event {
+    Front(Result<Step, Lost>),
+    Back(Result<Step, Lost>),
+    Late,
+    Gone(Box<Error>),
+}
+
+impl Context {
+    /// Whether this request may be under way at two endpoints.
+    pub(super) fn may_be_hedged(&self, session: &mut Session) -> bool {
+        let hedges = (self.attempts.upstream.as_ref()).is_some_and(|u| u.hedge.is_some());
+        if !hedges || !session.req_header().method.is_idempotent() {
+            return false;
+        }
+        let harmless = match &self.body.bytes {
+            Some(bytes) => bytes.len() <= LARGEST_BODY,
+            None => {
+                self.request_claim == Claim::None
+                    && session.as_mut().is_body_empty()
+                    && !session.req_header().headers.contains_key(header::EXPECT)
+            }
+        };
+        let head = session.req_header();
+        harmless
+            && head.method != Method::CONNECT
+            && !head.headers.contains_key(header::UPGRADE)
+            && head.raw_path_is_utf8()
+            && head.raw_path().starts_with(b"/")
+    }
+
+    /// Makes the first attempt, and a second one beside it where it takes long. Returns whether
+    /// there is to be another attempt, as after any other one.
+    ///
+    /// # Errors
+    /// What went wrong, where it is not tried again.
+    pub(super) async fn race(
+        &mut self,
+        session: &mut Session,
+        connector: &Arc<Connector>,
+    ) -> Result<bool> {
+        let peer = self.begin_attempt(session).await?;
+        let hedge = (self.attempts.upstream.as_ref()).and_then(|u| u.hedge.as_ref());
+        let mut race = Race {
+            connector: connector.clone(),
+            body: self.body.bytes.clone().unwrap_or_default(),
+            front: open(connector, peer, self.attempts.made),
+            back: None,
+            turned: false,
+            after: hedge.and_then(|hedge| hedge.after()),
+            hedging: None,
+        };
+        let won = self.run(session, &mut race).await;
+        drop(race);
+        let (mut source, head) = match won {
+            Ok(won) => won,
+            Err(error) => return again(error),
+        };
+        let reused = source.reused;
+        match self.pass_on(session, &mut source, head).await {
+            Ok(()) => {
+                source.put_back().await;
+                Ok(false)
+            }
+            Err(error) => {
+                drop(source);
+                again(self.end_broken(session, error, reused))
+            }
+        }
+    }
+
+    async fn run(&mut self, session: &mut Session, race: &mut Race) -> Result<(Source, HttpTask)> {
+        let watched = session.is_body_done();
+        let mut late = std::pin::pin!(sleep(race.after.unwrap_or_default()));
+        loop {
+            let event = race.event(session, watched, late.as_mut()).await;
+            let step = match event {
+                Event::Late => {
+                    race.after = None;
+                    self.hedge(session, race);
+                    continue;
+                }
+                Event::Gone(error) => {
+                    self.tell_hedge(race, Hedged::Abandoned);
+                    return Err(self.end_broken(session, error, false));
+                }
+                Event::Front(step) => step,
+                Event::Back(step) => {
+                    self.turn(race);
+                    step
+                }
+            };
+            match step {
+                Ok(Step::Open(source)) => self.send(session, race, source)?,
+                Ok(Step::Head(source, head)) => {
+                    self.win(race);
+                    return Ok((source, head));
+                }
+                Err(lost) => self.lose(session, race, lost)?,
+            }
+        }
+    }
+
+    /// Asks a second endpoint, where that may be and there is one.
+    fn hedge(&mut self, session: &Session, race: &mut Race) {
+        let Some(upstream) = self.attempts.upstream.clone() else {
+            return;
+        };
+        let Some(hedge) = &upstream.hedge else {
+            return;
+        };
+        let Some(hedging) = hedge.spend(&upstream.budget) else {
+            return upstream.metrics.hedged(Hedged::NoBudget);
+        };
+        let now = self.shared.clock.instant();
+        let facts = Facts {
+            request: session.req_header(),
+            exchange: &self.exchange,
+            response: None,
+        };
+        let leave = upstream.breaker.as_ref().map(|breaker| breaker.ask(now));
+        let (Ok(leave), Ok(wish)) = (leave.transpose(), upstream.policy.wish(&facts)) else {
+            return upstream.metrics.hedged(Hedged::NoEndpoint);
+        };
+        let place = upstream.place(&Ask::new(&self.attempts.tried, &wish, now));
+        let tried = &self.attempts.tried;
+        // Where there is no other endpoint, one that was tried is chosen again.
+        let other = place.ok().filter(|place| {
+            let chosen = &place.endpoint().address;
+            tried.iter().all(|tried| tried.address != *chosen)
+        });
+        let (Some(place), Ok(left)) = (other, self.time_left()) else {
+            return upstream.metrics.hedged(Hedged::NoEndpoint);
+        };
+        let mut peer = Box::new(place.endpoint().peer.clone());
+        self.attempts.times.bound(&mut peer, left);
+        self.attempts.made += 1;
+        let leg = open(&race.connector, peer, self.attempts.made);
+        race.hedging = Some(hedging);
+        let last = self.attempts.tried.len().saturating_sub(1);
+        let endpoint = place.endpoint().clone();
+        self.attempts.tried.insert(last, endpoint);
+        race.back = Some((leg, Aside::new(upstream, place, leave, now)));
+    }
+
+    /// Puts the other attempt in front.
+    fn turn(&mut self, race: &mut Race) {
+        if let Some((leg, aside)) = &mut race.back {
+            std::mem::swap(leg, &mut race.front);
+            self.change_places(aside);
+            race.turned = !race.turned;
+        }
+    }
+
+    /// The attempt in front has a connection.
+    fn send(&mut self, session: &Session, race: &mut Race, source: Source) -> Result<()> {
+        let made = std::mem::replace(&mut self.attempts.made, race.front.number);
+        let head = self.head_for_endpoint(session, source.is_http2(), source.is_tls());
+        self.attempts.made = made;
+        let head = match head {
+            Ok(head) => head,
+            Err(error) => {
+                self.tell_hedge(race, Hedged::Abandoned);
+                return Err(self.end_broken(session, error, source.reused));
+            }
+        };
+        let patience = self.attempts.times.first_byte;
+        race.front.doing = Box::pin(ask(source, head, race.body.clone(), patience));
+        Ok(())
+    }
+
+    /// The attempt in front has the head of a response.
+    fn win(&mut self, race: &mut Race) {
+        let now = self.shared.clock.instant();
+        let mut waited = self.attempts.started.map(|started| now - started);
+        if race.turned {
+            let first = race.back.as_ref().map(|(_, aside)| aside.is_outpaced(now));
+            waited = first;
+        }
+        let upstream = self.attempts.upstream.as_ref();
+        if let (Some(waited), Some(hedge)) = (waited, upstream.and_then(|u| u.hedge.as_ref())) {
+            hedge.observe(waited);
+        }
+        let outcome = if race.turned {
+            Hedged::Won
+        } else {
+            Hedged::Lost
+        };
+        self.tell_hedge(race, outcome);
+    }
+
+    /// The attempt in front has failed: the other one goes on alone, or there is none.
+    fn lose(&mut self, session: &Session, race: &mut Race, lost: Lost) -> Result<()> {
+        race.after = None;
+        if race.turned {
+            self.tell_hedge(race, Hedged::Failed);
+        }
+        if race.back.is_some() {
+            self.turn(race);
+            let (_, mut failed) = race.back.take().expect("just seen");
+            self.change_places(&mut failed);
+            self.failed(&lost.error);
+            self.change_places(&mut failed);
+            return Ok(());
+        }
+        Err(match lost.connection {
+            None => self.end_unconnected(session, lost.error),
+            Some(reused) => self.end_broken(session, lost.error, reused),
+        })
+    }
+
+    /// Counts what came of a second endpoint, where there was one. Once.
+    fn tell_hedge(&self, race: &mut Race, outcome: Hedged) {
+        if race.hedging.take().is_some()
+            && let Some(upstream) = &self.attempts.upstream
+        {
+            upstream.metrics.hedged(outcome);
+        }
+    }
+}
+
+impl Race {
+    /// What happens next.
+    async fn event(
+        &mut self,
+        session: &mut Session,
+        watched: bool,
+        late: Pin<&mut Sleep>,
+    ) -> Event {
+        let (front, back) = (&mut self.front.doing, &mut self.back);
+        let other = async {
+            match back {
+                Some((leg, _)) => leg.doing.as_mut().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            step = front.as_mut() => Event::Front(step),
+            step = other => Event::Back(step),
+            gone = session.downstream_session.read_body_or_idle(true), if watched => {
+                let closed = || Error::new(ErrorType::ConnectionClosed);
+                Event::Gone(gone.err().unwrap_or_else(closed).into_down())
+            }
+            () = late, if self.after.is_some() => Event::Late,
+        }
+    }
+}
+
+fn open(connector: &Arc<Connector>, peer: Box<HttpPeer>, number: u32) -> Leg {
+    let opening = Source::open(connector.clone(), peer);
+    let doing = async {
+        let opened = opening.await;
+        opened.map(Step::Open).map_err(|error| Lost {
+            error: error.into_up(),
+            connection: None,
+        })
+    };
+    Leg {
+        doing: Box::pin(doing),
+        number,
+    }
+}
+
+fn again(error: Box<Error>) -> Result<bool> {
+    if error.retry() { Ok(true) } else { Err(error) }
+}

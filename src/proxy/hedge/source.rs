@@ -1,0 +1,155 @@
+//! A response on its way from an endpoint: a connection over HTTP/1.1, or a stream over HTTP/2.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{Method, StatusCode, header};
+use pingora_core::connectors::http::Connector;
+use pingora_core::protocols::http::HttpTask;
+use pingora_core::protocols::http::client::HttpSession;
+use pingora_core::protocols::http::v2::client::Http2Session;
+use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use pingora_error::{Error, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+
+/// A request at an endpoint, and its response. Dropped before its end, the connection is closed, or
+/// the stream reset.
+pub(super) struct Source {
+    /// There until dropped or put back.
+    session: Option<HttpSession>,
+    stage: Stage,
+    connector: Arc<Connector>,
+    peer: Box<HttpPeer>,
+    /// Whether the connection had been used before.
+    pub(super) reused: bool,
+}
+
+/// What comes next over HTTP/2.
+#[derive(Clone, Copy)]
+enum Stage {
+    Head,
+    Body,
+    Trailers,
+    Done,
+}
+
+const THERE: &str = "there until it is put back";
+
+impl Source {
+    /// Opens a connection, or takes an idle one.
+    pub(super) async fn open(connector: Arc<Connector>, peer: Box<HttpPeer>) -> Result<Self> {
+        let (mut session, reused) = connector.get_http_session(&*peer).await?;
+        session.set_read_timeout(peer.options.read_timeout);
+        session.set_write_timeout(peer.options.write_timeout);
+        Ok(Self {
+            session: Some(session),
+            stage: Stage::Head,
+            connector,
+            peer,
+            reused,
+        })
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
+        matches!(self.session, Some(HttpSession::H2(_)))
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        self.peer.is_tls()
+    }
+
+    /// Sends the request.
+    pub(super) async fn send(&mut self, head: Box<RequestHeader>, body: Bytes) -> Result<()> {
+        let session = self.session.as_mut().expect(THERE);
+        if let HttpSession::H2(stream) = session {
+            stream.write_request_header(head, body.is_empty())?;
+        } else {
+            session.write_request_header(head).await?;
+        }
+        if !body.is_empty() {
+            session.write_request_body(body, true).await?;
+        }
+        session.finish_request_body().await
+    }
+
+    /// The next part of the response. It may be asked for again when this is dropped half-way.
+    pub(super) async fn next(&mut self) -> Result<HttpTask> {
+        match self.session.as_mut().expect(THERE) {
+            HttpSession::H1(connection) => connection.read_response_task().await,
+            HttpSession::H2(stream) => next_of(stream, &mut self.stage).await,
+            HttpSession::Custom(()) => {
+                Error::e_explain(ErrorType::InternalError, "no such protocol was asked for")
+            }
+        }
+    }
+
+    /// The response has been read to its end: the connection can be used again.
+    pub(super) async fn put_back(mut self) {
+        if let Some(session) = self.session.take() {
+            let idle = self.peer.idle_timeout();
+            self.connector
+                .release_http_session(session, &*self.peer, idle)
+                .await;
+        }
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        // Pingora has to be told that a stream is gone, so that the connection below it is kept. It
+        // never waits for that.
+        if let Some(session @ HttpSession::H2(_)) = self.session.take() {
+            let idle = self.peer.idle_timeout();
+            let _ = self
+                .connector
+                .release_http_session(session, &*self.peer, idle)
+                .now_or_never();
+        }
+    }
+}
+
+async fn next_of(stream: &mut Http2Session, stage: &mut Stage) -> Result<HttpTask> {
+    if let Stage::Head = *stage {
+        stream.read_response_header().await?;
+        *stage = Stage::Body;
+        let head = Box::new(stream.response_header().expect("just read").clone());
+        let end = stream.check_response_end_or_error()?;
+        if end {
+            refuse_missing_body(stream, &head)?;
+        }
+        return Ok(HttpTask::Header(head, end));
+    }
+    while let Stage::Body = *stage {
+        let Some(data) = stream.read_response_body().await? else {
+            *stage = Stage::Trailers;
+            break;
+        };
+        let end = stream.check_response_end_or_error()?;
+        // An empty piece would be taken for the end of a chunked body.
+        if end || !data.is_empty() {
+            return Ok(HttpTask::Body(Some(data), end));
+        }
+    }
+    if let Stage::Trailers = *stage {
+        let trailers = stream.read_trailers().await?;
+        *stage = Stage::Done;
+        if let Some(trailers) = trailers {
+            return Ok(HttpTask::Trailer(Some(Box::new(trailers))));
+        }
+    }
+    Ok(HttpTask::Done)
+}
+
+/// `h2` does not see that a body is missing where the head ends the stream (RFC 9113, 8.1.1).
+fn refuse_missing_body(stream: &Http2Session, head: &ResponseHeader) -> Result<()> {
+    let asked_for_head = (stream.request_header()).is_some_and(|head| head.method == Method::HEAD);
+    let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status);
+    let length = head.headers.get(header::CONTENT_LENGTH);
+    let announced = length.is_some_and(|length| length.as_bytes().iter().any(|b| *b != b'0'));
+    if announced && !asked_for_head && !bodiless {
+        let what = "non-zero content-length on EOS headers frame";
+        return Error::e_explain(ErrorType::H2Error, what);
+    }
+    Ok(())
+}
