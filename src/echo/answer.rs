@@ -27,12 +27,25 @@ static BLOCK: [u8; 64 << 10] = [b'w'; 64 << 10];
 type Body = BoxBody<Bytes, io::Error>;
 type Pieces = Box<dyn Iterator<Item = Bytes> + Send + Sync>;
 
-/// Answers one request.
+/// Answers one request. What answers HEAD has no body; hyper sees to that over HTTP/1.1 only.
 ///
 /// # Errors
 /// Where the connection (HTTP/1.1) or the stream (HTTP/2) is to end without an answer: because
 /// the request asks for that, or because its body broke off.
 pub(super) async fn answer(
+    request: Request<Incoming>,
+    door: Arc<Door>,
+    reset: Arc<AtomicBool>,
+) -> io::Result<Response<Body>> {
+    let bodiless = request.method() == Method::HEAD && request.version() == Version::HTTP_2;
+    let response = whole(request, door, reset).await?;
+    Ok(match bodiless {
+        true => response.map(|_| full(Bytes::new())),
+        false => response,
+    })
+}
+
+async fn whole(
     request: Request<Incoming>,
     door: Arc<Door>,
     reset: Arc<AtomicBool>,
