@@ -13,7 +13,7 @@ use wiregate_sdk::{Chunk, Facts, Headers, Reply, Request};
 
 use super::context::Context;
 use super::inbound::Client;
-use super::{forwarded, grpc, heads, replay, trusted};
+use super::{forwarded, grpc, heads, replay};
 use crate::compile::Goal;
 use crate::router::Refusal;
 
@@ -62,10 +62,8 @@ impl Context {
     }
 
     fn find_route(&mut self, session: &mut Session) -> Result<(), Reply> {
+        self.settle_client(session)?;
         heads::settle_connection(session.req_header_mut())?;
-        if !self.peer.trusted {
-            trusted::distrust(session.req_header_mut());
-        }
         let head = session.req_header();
         if head.method == Method::CONNECT {
             // There are no tunnels here (RFC 9110, 9.3.6). Bytes that were meant for one must not
