@@ -25,7 +25,7 @@ pub struct Listener {
     /// Proxies in front of this listener whose `X-Forwarded-*` and `Forwarded` fields are believed.
     /// The client is the last address in `X-Forwarded-For` that is not in here, or in `Forwarded`
     /// where there is no such field. Where a word up to there is no address (`unknown`, a name,
-    /// or nothing at all), and where more than 32 proxies stand before it, the request is refused
+    /// or nothing at all), and where it came through more than 32 proxies, the request is refused
     /// with a 400, reason `forwarded_for_invalid`. A client on a Unix socket counts as `127.0.0.1`.
     #[serde(default)]
     pub trusted_proxies: Vec<Cidr>,

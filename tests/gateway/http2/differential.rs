@@ -39,12 +39,13 @@ const HOSTS: [(&str, bool); 21] = [
     ("", false),
 ];
 
-const PATHS: [(&str, Option<&str>); 14] = [
+const PATHS: [(&str, Option<&str>); 15] = [
     ("/case", Some("/case")),
     ("/case?x=/y", Some("/case?x=/y")),
     ("/case?", Some("/case?")),
     ("/case#y", Some("/case")), // cut off before anything reads it
     ("/case?x#y", Some("/case?x")),
+    ("#y", Some("/")),
     ("case", None),
     ("*", None),
     ("?x", None),
