@@ -125,7 +125,7 @@ impl Context {
         let snapshot = shared.live.load_full();
         let exchange = Exchange {
             id: super::request::new_id(now.wall),
-            client: client(&peer, head),
+            client: client(&peer),
             method: head.method.clone(),
             target: head.uri.clone(),
             route: Arc::clone(&peer.no_route),
@@ -248,9 +248,9 @@ fn protocol(version: Version) -> &'static str {
     }
 }
 
-/// Who sent the request: the peer, or what a trusted proxy says about it.
-fn client(peer: &Peer, head: &pingora_http::RequestHeader) -> Client {
-    let mut client = Client {
+/// Who sent the request, as long as no trusted proxy has told more.
+fn client(peer: &Peer) -> Client {
+    Client {
         address: peer.address.ip(),
         peer: peer.address.ip(),
         port: peer.address.port(),
@@ -260,14 +260,5 @@ fn client(peer: &Peer, head: &pingora_http::RequestHeader) -> Client {
             "http"
         },
         tls: peer.secured.as_ref().map(|secured| secured.facts.clone()),
-    };
-    if peer.trusted {
-        if let Some(address) = super::trusted::client_address(&peer.listening.trusted, head) {
-            client.address = address;
-        }
-        if let Some(scheme) = super::trusted::scheme(head) {
-            client.scheme = scheme;
-        }
     }
-    client
 }

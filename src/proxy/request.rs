@@ -14,7 +14,7 @@ use wiregate_sdk::{Chunk, Facts, Headers, Reply};
 
 use super::context::Context;
 use super::inbound::Client;
-use super::{forwarded, grpc, heads, replay, trusted};
+use super::{forwarded, grpc, heads, replay};
 use crate::compile::Goal;
 use crate::config::model::UnderscoresInFields;
 use crate::router::Refusal;
@@ -67,10 +67,8 @@ impl Context {
         if self.snapshot.settings.underscores_in_fields == UnderscoresInFields::Drop {
             heads::drop_underscores(session.req_header_mut());
         }
+        self.settle_client(session)?;
         heads::settle_connection(session.req_header_mut())?;
-        if !self.peer.trusted {
-            trusted::distrust(session.req_header_mut());
-        }
         let head = session.req_header();
         if head.method == Method::CONNECT {
             // There are no tunnels here (RFC 9110, 9.3.6). Bytes that were meant for one must not

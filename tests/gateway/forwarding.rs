@@ -87,6 +87,61 @@ fn forwarded_says_it_in_one_field() {
 }
 
 #[test]
+fn the_scheme_is_the_one_told_along_with_the_address() {
+    let gateway = Gateway::start_with(
+        "routes: [{ name: all, filters: [respond: \"${client.address} ${request.scheme}\"] }]\n",
+        "{ trusted_proxies: [127.0.0.0/8, 10.0.0.0/8] }",
+    );
+    for (fields, told) in [
+        (&["x-forwarded-proto: https"][..], "127.0.0.1 https"),
+        (&["x-forwarded-proto: https, http"], "127.0.0.1 http"),
+        (
+            &[
+                "x-forwarded-for: 192.0.2.1",
+                "x-forwarded-proto: https, http",
+            ],
+            "192.0.2.1 http",
+        ),
+        (
+            &[
+                "x-forwarded-for: 192.0.2.1, 10.0.0.1",
+                "x-forwarded-proto: http, https, http",
+            ],
+            "192.0.2.1 https",
+        ),
+        (
+            &[
+                "x-forwarded-for: 192.0.2.1, 10.0.0.1",
+                "x-forwarded-proto: https",
+            ],
+            "192.0.2.1 https",
+        ),
+        (
+            &["forwarded: for=10.9.9.9;proto=https, for=192.0.2.1;proto=http, for=10.0.0.1"],
+            "192.0.2.1 http",
+        ),
+        (
+            &["forwarded: for=192.0.2.1;proto=https, for=10.0.0.1;proto=http"],
+            "192.0.2.1 https",
+        ),
+        (
+            &["forwarded: for=192.0.2.1", "x-forwarded-proto: https"],
+            "192.0.2.1 http",
+        ),
+    ] {
+        let url = gateway.url("/");
+        let mut arguments = vec![url.as_str()];
+        fields
+            .iter()
+            .for_each(|field| arguments.extend(["-H", *field]));
+        for version in ["--http1.1", H2] {
+            let answer = curl(&[&arguments[..], &[version]].concat());
+            assert_eq!(answer.text(), told, "{version} {fields:?}");
+        }
+    }
+}
+
+#[test]
 fn via_is_added_both_ways() {
     let (seen, address) = Seen::by(|head| {
         let via = if head.contains("/more") {

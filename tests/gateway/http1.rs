@@ -4,7 +4,7 @@ mod bodies;
 mod differential;
 mod heads;
 mod many;
-mod origin;
+pub mod origin;
 mod responses;
 mod time;
 
@@ -15,7 +15,7 @@ use super::harness::{Gateway, PATIENCE};
 use origin::Origin;
 
 /// A gateway with one worker that sends everything to an origin, with these further settings.
-fn gateway(origin: &Origin, rest: &str) -> Gateway {
+pub fn gateway(origin: &Origin, rest: &str) -> Gateway {
     Gateway::start(&format!(
         "workers: 1\nupstreams: {{ app: {{ endpoints: [\"{}\"] }} }}\n\
          routes: [{{ name: all, upstream: app }}]\n{rest}",

@@ -1,5 +1,6 @@
 //! HTTP/2 clients: those that ask too much, and that others do not feel it.
 
+mod differential;
 pub mod wire;
 
 use std::process::Command;

@@ -7,6 +7,7 @@ mod pki;
 mod proxy_protocol;
 mod reloading;
 mod tls;
+mod websocket;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -22,8 +22,11 @@ pub struct Listener {
     /// `unix:/run/wiregate/http.sock`, for its owner and group. `[::]` is IPv6 alone. With port
     /// 0 the system chooses one.
     pub bind: At<Bind>,
-    /// Proxies in front of this listener whose `X-Forwarded-*` fields are believed. A client on a
-    /// Unix socket counts as `127.0.0.1`.
+    /// Proxies in front of this listener whose `X-Forwarded-*` and `Forwarded` fields are believed.
+    /// The client is the last address in `X-Forwarded-For` that is not in here, or in `Forwarded`
+    /// where there is no such field. Where a word up to there is no address (`unknown`, a name,
+    /// or nothing at all), and where it came through more than 32 proxies, the request is refused
+    /// with a 400, reason `forwarded_for_invalid`. A client on a Unix socket counts as `127.0.0.1`.
     #[serde(default)]
     pub trusted_proxies: Vec<Cidr>,
     /// The load balancer in front sends a PROXY protocol header, of version 1 or 2, on each

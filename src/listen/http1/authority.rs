@@ -5,7 +5,7 @@
 ///
 /// RFC 3986 would allow more in a name (`a,b`, `a%2fb`); no such name exists, and servers disagree
 /// on what they mean.
-pub(super) fn is_valid(authority: &[u8]) -> bool {
+pub fn is_valid(authority: &[u8]) -> bool {
     split(authority).is_some()
 }
 

@@ -162,9 +162,11 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Whether a field has this name. With `_` for `-` it is another one, which some servers take for
-/// the same.
-fn is_named(name: &str, wanted: &str) -> Result<bool, Refused> {
+/// Whether a field has this name.
+///
+/// # Errors
+/// With `_` for `-` it is another one, which some servers take for the same.
+pub fn is_named(name: &str, wanted: &str) -> Result<bool, Refused> {
     if name.eq_ignore_ascii_case(wanted) {
         return Ok(true);
     }
@@ -179,7 +181,10 @@ fn is_named(name: &str, wanted: &str) -> Result<bool, Refused> {
 }
 
 /// A body's length: digits, without leading zeros, which some servers take for octal.
-fn length(value: &[u8]) -> Result<u64, Refused> {
+///
+/// # Errors
+/// It is no such number.
+pub fn length(value: &[u8]) -> Result<u64, Refused> {
     let digits =
         value.iter().all(u8::is_ascii_digit) && (value.len() == 1 || value.first() != Some(&b'0'));
     std::str::from_utf8(value)

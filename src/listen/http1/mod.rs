@@ -4,7 +4,7 @@
 //! behind it (further requests, the end of its side) waits here until the response has left.
 //! Between two requests there is no session, and next to no memory is held.
 
-mod authority;
+pub mod authority;
 mod chunked;
 mod head;
 mod message;
@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
 use super::stream::Connection;
 use chunked::Chunks;
-pub use head::MOST_FIELDS;
+pub use head::{MOST_FIELDS, is_named, length};
 pub use message::{Lent, Message};
 pub use refused::Refused;
 

@@ -1,10 +1,13 @@
-//! Which requests may be served: what Pingora checks of those that come to its own sessions.
+//! Which requests may be served over HTTP/2: by the rules that hold for HTTP/1.1 as well, since an
+//! endpoint that speaks it gets them all.
 
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use pingora_core::protocols::http::authority::validate_request_authority;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
 use smallvec::SmallVec;
+
+use crate::listen::http1::{Refused, authority, is_named, length};
 
 /// A request that may be served, out of one that has come.
 ///
@@ -13,25 +16,62 @@ use smallvec::SmallVec;
 pub(super) fn head_of(request: Request<()>) -> Result<RequestHeader> {
     let (mut parts, ()) = request.into_parts();
     join_cookies(&mut parts.headers);
-    let lengths = parts.headers.get_all(header::CONTENT_LENGTH).iter();
-    if lengths.count() > 1 {
+    let head = RequestHeader::from(parts);
+    check_framing(&head)?;
+    check_target(&head)?;
+    Ok(head)
+}
+
+/// HTTP/2 frames bodies itself; what fields say of them must be true wherever it is read.
+fn check_framing(head: &RequestHeader) -> Result<()> {
+    for name in head.headers.keys() {
+        // Nearly all fields are told apart by their length.
+        let framing = match name.as_str().len() {
+            14 => is_named(name.as_str(), "content-length"),
+            17 => is_named(name.as_str(), "transfer-encoding"),
+            _ => Ok(false),
+        };
+        framing.map_err(malformed)?;
+    }
+    let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).iter();
+    let (first, second) = (lengths.next(), lengths.next());
+    if second.is_some() {
         return Error::e_explain(ErrorType::InvalidHTTPHeader, "more than one content-length");
     }
-    let head = RequestHeader::from(parts);
+    first.map_or(Ok(()), |value| {
+        length(value.as_bytes()).map(drop).map_err(malformed)
+    })
+}
+
+/// Checks the path and the host (RFC 9113, 8.3.1). A fragment is not seen here: `h2` cuts it off.
+fn check_target(head: &RequestHeader) -> Result<()> {
     let path = head.raw_path();
     if path.iter().any(|byte| *byte <= b' ' || *byte == 0x7f) {
         return Error::e_explain(ErrorType::InvalidHTTPHeader, "the path has control bytes");
     }
-    if head.uri.authority().is_none() && !head.headers.contains_key(header::HOST) {
+    let named = head.uri.authority().map(|named| named.as_str().as_bytes());
+    let host = (head.headers.get(header::HOST)).map(|host| host.as_bytes());
+    let Some(named) = named.or(host) else {
         return Error::e_explain(ErrorType::InvalidHTTPHeader, "no authority");
+    };
+    if !authority::is_valid(named) {
+        return Error::e_explain(
+            ErrorType::InvalidHTTPHeader,
+            "the authority is a name or an address, and a port",
+        );
     }
-    if head.method != Method::CONNECT {
-        if !path.starts_with(b"/") && path != b"*" {
-            return Error::e_explain(ErrorType::InvalidHTTPHeader, "the path is no path");
-        }
-        validate_request_authority(&head)?;
+    if head.method == Method::CONNECT {
+        return Ok(());
     }
-    Ok(head)
+    let whole_server = path == b"*" && head.method == Method::OPTIONS;
+    if !path.starts_with(b"/") && !whole_server {
+        return Error::e_explain(ErrorType::InvalidHTTPHeader, "the path is no path");
+    }
+    validate_request_authority(head)
+}
+
+fn malformed(refused: Refused) -> Box<Error> {
+    Error::explain(ErrorType::InvalidHTTPHeader, refused.detail.into_owned())
 }
 
 /// Puts cookies together that came in fields of their own, which HTTP/1.1 does not know and filters

@@ -129,6 +129,77 @@ fn ip_goes_by_the_address_that_trusted_proxies_tell() {
 }
 
 #[test]
+fn no_client_is_taken_for_a_proxy_in_front_of_it() {
+    let origin = echo();
+    let gateway = Gateway::start_with(
+        &format!(
+            "{}routes: [{{ name: all, filters: [ip: {{ allow: [127.0.0.0/8, 10.0.0.0/8] }}], \
+             upstream: app }}]\n",
+            upstream(&origin)
+        ),
+        "{ trusted_proxies: [127.0.0.0/8, 10.0.0.0/8] }",
+    );
+    let denied = (403, "ip_denied");
+    let invalid = (400, "forwarded_for_invalid");
+    let far = ["10.0.0.1"; 33].join(",");
+    let far = format!("x-forwarded-for: 203.0.113.9,{far}");
+    for (fields, expected) in [
+        (&b"x-forwarded-for: 203.0.113.9"[..], denied),
+        (b"x-forwarded-for: 203.0.113.9:5555", denied),
+        (b"x-forwarded-for: \xe9, 203.0.113.9", denied),
+        (
+            b"x-forwarded-for: \xe9, 203.0.113.9\r\nforwarded: for=10.6.6.6",
+            denied,
+        ),
+        (
+            b"x-forwarded-for: \xe9\r\nx-forwarded-for: 203.0.113.9",
+            denied,
+        ),
+        (b"x-forwarded-for: [2001:db8::1]:99", denied),
+        (b"x-forwarded-for: 203.0.113.9,", denied),
+        (b"forwarded: for=\", for=203.0.113.9", denied),
+        (
+            b"x-forwarded-for: 203.0.113.9\r\nconnection: x-forwarded-for",
+            denied,
+        ),
+        (b"x-forwarded-for: \xe9\r\nforwarded: for=10.6.6.6", invalid),
+        (b"x-forwarded-for:\r\nforwarded: for=10.6.6.6", invalid),
+        (b"x-forwarded-for: 10.0.0.2, unknown, 10.0.0.1", invalid),
+        (b"forwarded: for=unknown", invalid),
+        (b"forwarded: for=10.6.6.6, proto=https", invalid),
+        (far.as_bytes(), invalid),
+    ] {
+        let head = [
+            b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n",
+            fields,
+            b"\r\n\r\n",
+        ];
+        let answer = raw(gateway.address(), &head.concat());
+        let (status, reason) = expected;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} "))
+                && answer.contains(&format!("urn:wiregate:{reason}\"")),
+            "{}: {answer}",
+            fields.escape_ascii()
+        );
+    }
+    let refused = 15;
+    assert_eq!(gateway.access_log(refused).len(), refused);
+    for (lines, (field, client)) in (refused + 1..).zip([
+        (
+            "x-forwarded-for: 203.0.113.9, 10.0.0.2:80, ,",
+            "203.0.113.9",
+        ),
+        ("x-forwarded-for: 10.0.0.2:80", "10.0.0.2"),
+        ("forwarded: for=\"10.0.0.3:80\";proto=https", "10.0.0.3"),
+    ]) {
+        gateway.ask("/", &["-H", field]);
+        let line = gateway.access_log(lines).pop().unwrap();
+        assert_eq!(line["client"], client, "{field}");
+    }
+}
+
+#[test]
 fn body_limit_refuses_by_length_and_while_the_body_comes() {
     let (gateway, _origin) = filtering("body_limit: 64KiB");
     let fits = vec![b'x'; 64 << 10];

@@ -107,7 +107,7 @@ fn a_connection_for_one_name_is_no_way_to_another() {
 }
 
 /// A connection of HTTP/1.1 over TLS that stays open.
-fn open(gateway: &Gateway, name: &str) -> StreamOwned<ClientConnection, TcpStream> {
+pub fn open(gateway: &Gateway, name: &str) -> StreamOwned<ClientConnection, TcpStream> {
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_file(gateway.file("ca.pem")).unwrap())

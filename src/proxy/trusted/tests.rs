@@ -1,0 +1,204 @@
+use http::HeaderValue;
+
+use super::*;
+
+/// The fields, and the address and the scheme that they tell.
+type Case<'a> = (&'a [(&'static str, &'a [u8])], &'a str, &'a str);
+
+const FOR: &str = "x-forwarded-for";
+const PROTO: &str = "x-forwarded-proto";
+
+fn head(fields: &[(&'static str, &[u8])]) -> RequestHeader {
+    let mut head = RequestHeader::build("GET", b"/", None).unwrap();
+    for (name, value) in fields {
+        let value = HeaderValue::from_bytes(value).unwrap();
+        head.append_header(*name, value).unwrap();
+    }
+    head
+}
+
+fn told_by(fields: &[(&'static str, &[u8])]) -> Result<Told, Unclear> {
+    let trusted = ["10.0.0.0/8", "127.0.0.0/8", "2001:db8::/32"];
+    let trusted = trusted.map(|cidr| cidr.parse().unwrap());
+    told(&trusted.into_iter().collect(), &head(fields))
+}
+
+fn check(cases: &[Case<'_>]) {
+    for (fields, address, scheme) in cases {
+        let told = told_by(fields).unwrap_or_else(|why| panic!("{why:?}: {fields:?}"));
+        let expected = (!address.is_empty()).then(|| address.parse().unwrap());
+        assert_eq!(told.address, expected, "{fields:?}");
+        assert_eq!(told.scheme.unwrap_or(""), *scheme, "{fields:?}");
+    }
+}
+
+#[test]
+fn the_client_is_the_last_one_that_is_not_trusted() {
+    check(&[
+        (&[], "", ""),
+        (&[(FOR, b"1.1.1.1, 2.2.2.2, 10.0.0.1")], "2.2.2.2", ""),
+        (&[(FOR, b"10.0.0.2"), (FOR, b"10.0.0.1")], "10.0.0.2", ""),
+        (&[(FOR, b"2.2.2.2"), (FOR, b"10.0.0.1")], "2.2.2.2", ""),
+        (&[(FOR, b"203.0.113.9:5555")], "203.0.113.9", ""),
+        (&[(FOR, b"\xe9, 203.0.113.9")], "203.0.113.9", ""),
+        (&[(FOR, b"\xe9"), (FOR, b"203.0.113.9")], "203.0.113.9", ""),
+        (&[(FOR, b"what, 203.0.113.9,10.0.0.1")], "203.0.113.9", ""),
+        (&[(FOR, b"[2001:db9::1]:99")], "2001:db9::1", ""),
+        (&[(FOR, b"[2001:db9::1]")], "2001:db9::1", ""),
+        (
+            &[(FOR, b"2001:db9::1, [2001:db8::1]:99")],
+            "2001:db9::1",
+            "",
+        ),
+        (&[(FOR, b"203.0.113.9,"), (FOR, b" , ,")], "203.0.113.9", ""),
+        (&[(FOR, b"203.0.113.9, ::ffff:10.0.0.1")], "203.0.113.9", ""),
+        (&[(FOR, b"::ffff:203.0.113.9")], "203.0.113.9", ""),
+        (
+            &[(FOR, b"4.4.4.4"), ("forwarded", b"for=1.1.1.1;proto=https")],
+            "4.4.4.4",
+            "",
+        ),
+    ]);
+}
+
+#[test]
+fn forwarded_is_read_from_its_end() {
+    let forwarded = |value: &'static [u8], address: &str, scheme: &str| {
+        check(&[(&[("forwarded", value)], address, scheme)]);
+    };
+    forwarded(
+        b"for=1.1.1.1, for=\"[2001:db8::1]:99\";proto=https",
+        "1.1.1.1",
+        "",
+    );
+    forwarded(
+        b"proto=https;for=1.1.1.1, for=\"10.0.0.1:_x\";proto=http",
+        "1.1.1.1",
+        "https",
+    );
+    forwarded(
+        b"for=3.3.3.3;by=\"a,b\", For=2.2.2.2:80;;PROTO=\"HTTPS\"",
+        "2.2.2.2",
+        "https",
+    );
+    forwarded(
+        b"for=3.3.3.3;proto=https, host=\"a\\\",for=1.1.1.1,\\\\\";for=2.2.2.2",
+        "2.2.2.2",
+        "",
+    );
+    // What a client wrote in front, an open quote included, cannot take in what follows.
+    for before in ["\"", "for=\"", "for=10.0.0.1;by=\"\\", "\\", "=;=", "for"] {
+        for ours in [
+            "for=2.2.2.2;host=\"a\"",
+            "for=\"2.2.2.2\"",
+            "host=\"\\\"\";for=2.2.2.2",
+        ] {
+            let value = format!("{before}, {ours}");
+            check(&[(&[("forwarded", value.as_bytes())], "2.2.2.2", "")]);
+        }
+    }
+}
+
+#[test]
+fn the_scheme_stands_where_the_address_does() {
+    check(&[
+        (&[(PROTO, b"https")], "", "https"),
+        (&[(PROTO, b"https, http")], "", "http"),
+        (&[(PROTO, b"wss")], "", ""),
+        (
+            &[(FOR, b"1.1.1.1"), (PROTO, b"http, HTTPS")],
+            "1.1.1.1",
+            "https",
+        ),
+        (
+            &[
+                (FOR, b"1.1.1.1, 10.0.0.1"),
+                (PROTO, b"http, https"),
+                (PROTO, b"http"),
+            ],
+            "1.1.1.1",
+            "https",
+        ),
+        (
+            &[(FOR, b"1.1.1.1, 10.0.0.1, 10.0.0.2"), (PROTO, b"https")],
+            "1.1.1.1",
+            "https",
+        ),
+        (
+            &[("forwarded", b"for=1.1.1.1"), (PROTO, b"https")],
+            "1.1.1.1",
+            "",
+        ),
+    ]);
+}
+
+#[test]
+fn a_hop_that_cannot_be_read_is_never_another_address() {
+    for list in [
+        &b""[..],
+        b",",
+        b"unknown",
+        b"_hidden",
+        b"\xe9",
+        b"203.0.113.9, what, 10.0.0.1",
+        b"203.0.113.9, \xe9",
+        b"203.0.113.9:",
+        b"203.0.113.9:65536",
+        b"203.0.113.9:+1",
+        b"203.0.113.9:_",
+        b"203.0.113.9 10.0.0.1",
+        b"203.0.113.09",
+        b"[203.0.113.9]",
+        b"[2001:db9::1",
+        b"[2001:db9::1]99",
+        b"[2001:db9::1]:",
+        b"fe80::1%eth0",
+        b"\"203.0.113.9\"",
+    ] {
+        let other: (&str, &[u8]) = ("forwarded", b"for=10.6.6.6");
+        let told = told_by(&[(FOR, list), other]);
+        assert_eq!(told, Err(Unclear::Hop(FOR)), "{}", list.escape_ascii());
+    }
+    for list in [
+        &b""[..],
+        b"for=unknown",
+        b"for=_hidden",
+        b"for=1.1.1.1, for=_hidden, for=10.1.1.1",
+        b"for=10.6.6.6, proto=https",
+        b"for=10.6.6.6, for",
+        b"for=10.6.6.6;for=203.0.113.9",
+        b"for=203.0.113.9;proto=http;proto=https",
+        b"for=\"203.0.113.9",
+        b"for=20\"3.0.113.9",
+        b"for=\xe9",
+        b"for =10.6.6.6",
+        b"for=",
+    ] {
+        let told = told_by(&[("forwarded", list)]);
+        let expected = Err(Unclear::Hop("forwarded"));
+        assert_eq!(told, expected, "{}", list.escape_ascii());
+    }
+}
+
+#[test]
+fn more_trusted_proxies_than_are_looked_at_tell_nothing() {
+    let list = |hops: usize| format!("203.0.113.9, {}", vec!["10.0.0.1"; hops].join(","));
+    let told = told_by(&[(FOR, list(31).as_bytes())]).unwrap();
+    assert_eq!(told.address, "203.0.113.9".parse().ok());
+    let told = told_by(&[(FOR, list(32).as_bytes())]);
+    assert_eq!(told, Err(Unclear::Many));
+}
+
+#[test]
+fn what_a_client_says_of_its_way_is_taken_out() {
+    let mut head = head(&[
+        ("x-forwarded-for", b"1.1.1.1"),
+        ("x-forwarded-prefix", b"/a"),
+        ("x-real-ip", b"1.1.1.1"),
+        ("forwarded", b"for=1.1.1.1"),
+        ("x-own", b"1"),
+    ]);
+    distrust(&mut head);
+    assert_eq!(head.headers.len(), 1);
+    assert_eq!(head.headers["x-own"], "1");
+}
