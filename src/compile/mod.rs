@@ -55,7 +55,8 @@ pub type Files = RefCell<BTreeSet<PathBuf>>;
 /// `found` is what is known to be wrong so far.
 ///
 /// # Errors
-/// Every problem, each with its place.
+/// Every problem, each with its place, in the order of the file; after the first hundred only how
+/// many more there are.
 pub fn compile(
     source: &Value,
     found: Vec<Problem>,
@@ -75,8 +76,10 @@ pub fn compile(
         .ok_or_else(|| hidden(all, source))
 }
 
-/// The problems without what references resolved to, wherever one may have quoted it.
-fn hidden(mut problems: Vec<Problem>, source: &Value) -> Vec<Problem> {
+/// The problems that are told, without what references resolved to, wherever one may have quoted
+/// it.
+fn hidden(problems: Vec<Problem>, source: &Value) -> Vec<Problem> {
+    let mut problems = told::first(problems);
     let secrets = Secrets::of(source);
     problems
         .iter_mut()
@@ -88,8 +91,7 @@ fn hidden(mut problems: Vec<Problem>, source: &Value) -> Vec<Problem> {
 fn add(all: &mut Vec<Problem>, mut more: Vec<Problem>, source: &Value) {
     let told = Told::new(source, all);
     more.retain(|problem| !told.covers(&problem.place));
-    more.iter_mut()
-        .for_each(|problem| told::keep_secrets(problem, source));
+    told::keep_secrets(&mut more, source);
     all.append(&mut more);
 }
 
