@@ -1,7 +1,8 @@
 //! The admin listener: metrics, probes, the running configuration, and reloads.
 //!
 //! It answers on a loopback address or a Unix socket only, and never to a web page: requests
-//! with an `Origin`, or for a host that is not this machine, are refused.
+//! with an `Origin` are refused, and on an address those for a host that is not this machine. No
+//! browser opens a Unix socket, and what a client calls the host there means nothing.
 
 mod socket;
 mod upstreams;
@@ -32,8 +33,8 @@ impl Admin {
         Arc::new(Self { shared, reloader })
     }
 
-    async fn respond(&self, head: &pingora_http::RequestHeader) -> Answer {
-        if let Some(refusal) = refuse_web_pages(head) {
+    async fn respond(&self, head: &pingora_http::RequestHeader, over: Over) -> Answer {
+        if let Some(refusal) = refuse_web_pages(head, over) {
             return refusal;
         }
         let (path, query) = (head.uri.path(), head.uri.query().unwrap_or(""));
@@ -131,14 +132,24 @@ impl Admin {
     }
 }
 
+/// What a connection to the admin API came over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    Tcp,
+    Unix,
+}
+
 /// A browser on this machine must not be led here by a page from elsewhere.
-fn refuse_web_pages(head: &pingora_http::RequestHeader) -> Option<Answer> {
+fn refuse_web_pages(head: &pingora_http::RequestHeader, over: Over) -> Option<Answer> {
     let host = wiregate_sdk::host_of(head);
     let ip = host
         .trim_start_matches('[')
         .trim_end_matches(']')
         .parse::<std::net::IpAddr>();
-    let local = host.is_empty() || host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback());
+    let local = over == Over::Unix
+        || host.is_empty()
+        || host == "localhost"
+        || ip.is_ok_and(|ip| ip.is_loopback());
     let refused = !local || head.headers.contains_key(header::ORIGIN);
     refused.then(|| {
         text(
@@ -175,4 +186,37 @@ fn typed(status: StatusCode, kind: &'static str, body: String) -> Answer {
         http::HeaderValue::from_static("no-store"),
     );
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{HOST, ORIGIN};
+    use pingora_http::RequestHeader;
+
+    use super::*;
+
+    fn refused(name: http::HeaderName, value: &str, over: Over) -> bool {
+        let mut head = RequestHeader::build(Method::GET, b"/config", None).unwrap();
+        head.insert_header(name, value).unwrap();
+        refuse_web_pages(&head, over).is_some()
+    }
+
+    #[test]
+    fn on_an_address_only_hosts_that_are_this_machine_are_answered() {
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "192.0.2.1",
+            "wiregate",
+        ] {
+            assert!(refused(HOST, host, Over::Tcp), "{host}");
+            assert!(!refused(HOST, host, Over::Unix), "{host}");
+        }
+        for host in ["localhost:9901", "127.0.0.1:9901", "[::1]:9901"] {
+            assert!(!refused(HOST, host, Over::Tcp), "{host}");
+        }
+        for over in [Over::Tcp, Over::Unix] {
+            assert!(refused(ORIGIN, "http://localhost", over), "{over:?}");
+        }
+    }
 }

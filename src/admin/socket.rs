@@ -14,7 +14,7 @@ use pingora_core::protocols::l4::stream::Stream;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 
-use super::{Admin, Answer};
+use super::{Admin, Answer, Over};
 use crate::proxy::Connection;
 
 /// Connections beyond this many wait until another ends.
@@ -132,10 +132,10 @@ pub async fn serve(socket: Socket, admin: Arc<Admin>) {
         let place = place.expect("nobody closes the semaphore");
         match listener.accept().await {
             Ok(stream) => {
-                let admin = admin.clone();
+                let (admin, over) = (admin.clone(), listener.over());
                 tokio::spawn(async move {
                     let _place = place;
-                    converse(stream, &admin).await;
+                    converse(stream, over, &admin).await;
                 });
             }
             // Too many open files, or a client that has gone already: neither lasts.
@@ -167,6 +167,13 @@ impl Listener {
         })
     }
 
+    fn over(&self) -> Over {
+        match self {
+            Self::Tcp(_) => Over::Tcp,
+            Self::Unix(..) => Over::Unix,
+        }
+    }
+
     async fn accept(&self) -> io::Result<Box<dyn IO>> {
         Ok(match self {
             Self::Tcp(listener) => {
@@ -189,7 +196,7 @@ impl Drop for Unlink {
 
 /// One request and its answer. The connection ends with it: whoever asks a few times a minute
 /// gains nothing from one that stays, and would hold a place meanwhile.
-async fn converse(stream: Box<dyn IO>, admin: &Admin) {
+async fn converse(stream: Box<dyn IO>, over: Over, admin: &Admin) {
     let mut session = ServerSession::new_http1(stream);
     let asked = tokio::time::timeout(PATIENCE, session.read_request()).await;
     if !matches!(asked, Ok(Ok(true))) {
@@ -197,7 +204,7 @@ async fn converse(stream: Box<dyn IO>, admin: &Admin) {
     }
     session.set_keepalive(None);
     // However long a reload takes, it is the gateway's time and not the client's.
-    let answer = admin.respond(session.req_header()).await;
+    let answer = admin.respond(session.req_header(), over).await;
     let answered = tokio::time::timeout(PATIENCE, send(session, answer)).await;
     if !matches!(answered, Ok(Ok(()))) {
         tracing::debug!("a client of the admin API did not take its answer");

@@ -19,6 +19,8 @@ pub(super) struct Builder<'a> {
     problems: &'a mut Vec<Problem>,
     /// The named filters; `None` where one could not be built, which has been said.
     named: HashMap<String, Option<(Link, bool)>>,
+    /// What helps against an unknown word: there may be thousands of the same.
+    helped: HashMap<String, String>,
 }
 
 /// A filter as it is written: its word and its options.
@@ -84,6 +86,7 @@ impl<'a> Builder<'a> {
             told,
             problems,
             named: HashMap::new(),
+            helped: HashMap::new(),
         };
         builder.name_all(&config.filters);
         builder
@@ -211,16 +214,9 @@ impl<'a> Builder<'a> {
             if self.told.hides("filters", written.word) {
                 return None;
             }
-            let known = self.cx.registry.names().map(str::to_owned);
-            let known: Vec<String> = known.chain(self.named.keys().cloned()).collect();
-            let help = did_you_mean(written.word, known.iter().map(String::as_str))
-                .map(|near| format!("did you mean `{near}`?"))
-                .or_else(|| Some(format!("the filters are: {}", known.join(", "))));
-            self.say(
-                written.place,
-                format!("unknown filter `{}`", written.word),
-                help,
-            );
+            let help = self.help_with(written.word);
+            let message = format!("unknown filter `{}`", written.word);
+            self.say(written.place, message, Some(help));
             return None;
         };
         let nothing = Value {
@@ -241,6 +237,22 @@ impl<'a> Builder<'a> {
                 None
             }
         }
+    }
+
+    /// Which filter may have been meant, or which ones there are.
+    fn help_with(&mut self, word: &str) -> String {
+        if let Some(help) = self.helped.get(word) {
+            return help.clone();
+        }
+        let built_in = self.cx.registry.names().map(|name| -> &str { name });
+        let named = self.named.keys().map(String::as_str);
+        let known: Vec<&str> = built_in.chain(named).collect();
+        let help = match did_you_mean(word, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the filters are: {}", known.join(", ")),
+        };
+        self.helped.insert(word.to_owned(), help.clone());
+        help
     }
 
     /// `name`, or `name: options`.

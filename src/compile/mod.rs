@@ -57,7 +57,8 @@ pub type Files = RefCell<BTreeSet<PathBuf>>;
 /// `found` is what is known to be wrong so far.
 ///
 /// # Errors
-/// Every problem, each with its place.
+/// Every problem, each with its place, in the order of the file; after the first hundred only how
+/// many more there are.
 pub fn compile(
     source: &Value,
     found: Vec<Problem>,
@@ -77,8 +78,10 @@ pub fn compile(
         .ok_or_else(|| hidden(all, source))
 }
 
-/// The problems without what references resolved to, wherever one may have quoted it.
-fn hidden(mut problems: Vec<Problem>, source: &Value) -> Vec<Problem> {
+/// The problems that are told, without what references resolved to, wherever one may have quoted
+/// it.
+fn hidden(problems: Vec<Problem>, source: &Value) -> Vec<Problem> {
+    let mut problems = told::first(problems);
     let secrets = Secrets::of(source);
     problems
         .iter_mut()
@@ -90,8 +93,7 @@ fn hidden(mut problems: Vec<Problem>, source: &Value) -> Vec<Problem> {
 fn add(all: &mut Vec<Problem>, mut more: Vec<Problem>, source: &Value) {
     let told = Told::new(source, all);
     more.retain(|problem| !told.covers(&problem.place));
-    more.iter_mut()
-        .for_each(|problem| told::keep_secrets(problem, source));
+    told::keep_secrets(&mut more, source);
     all.append(&mut more);
 }
 
@@ -204,6 +206,7 @@ fn check_document(config: &Config, source: &Value, problems: &mut Vec<Problem>) 
     }
     check_names(source, problems);
     check_head(config, source, problems);
+    check_bodies(&config.limits, source, problems);
 }
 
 /// A head fits what reads it behind the limit, and is large enough for what clients send.
@@ -212,10 +215,39 @@ fn check_head(config: &Config, source: &Value, problems: &mut Vec<Problem>) {
     if (Size::kib(1)..=Size::mib(1)).contains(&head) {
         return;
     }
-    let value = source.get("limits").and_then(|limits| limits.get("head"));
-    let place = value.map_or(&source.place, |value| &value.place);
+    let place = limit_place(source, "head").unwrap_or(&source.place);
     let message = format!("expected 1KiB to 1MiB, found {head}");
     problems.push(Problem::new(place.clone(), message));
+}
+
+/// One body that a filter may ask for fits into the memory for all of them.
+fn check_bodies(limits: &Limits, source: &Value, problems: &mut Vec<Problem>) {
+    let (one, all) = (limits.buffered_body, limits.body_memory);
+    if one <= all {
+        return;
+    }
+    let places = ["buffered_body", "body_memory"].map(|name| limit_place(source, name));
+    let related = match places {
+        [Some(_), Some(all)] => Some(all),
+        _ => None, // one of them is written, and told about
+    };
+    let place = places.into_iter().flatten().next();
+    let message = format!(
+        "a body of {one} (`buffered_body`) does not fit into the memory for all of them, {all} \
+         (`body_memory`)"
+    );
+    let mut problem = Problem::new(place.unwrap_or(&source.place).clone(), message)
+        .help("raise `body_memory`, or lower `buffered_body`");
+    if let Some(place) = related {
+        problem = problem.related(place.clone(), "the memory for all bodies");
+    }
+    problems.push(problem);
+}
+
+/// Where a limit is written.
+fn limit_place<'v>(source: &'v Value, name: &str) -> Option<&'v Place> {
+    let value = source.get("limits")?.get(name)?;
+    Some(&value.place)
 }
 
 /// The match of each route, by the route's place.

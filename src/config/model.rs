@@ -135,7 +135,7 @@ pub enum UnderscoresInFields {
 pub struct Limits {
     /// The largest request body that a filter may ask for as a whole; 413 beyond.
     pub buffered_body: Size,
-    /// The memory for all such bodies together; 503 while it is used up.
+    /// The memory for all such bodies together, at least `buffered_body`; 503 while it is used up.
     pub body_memory: Size,
     /// How long a client may take over a body that a filter waits for; 408 beyond.
     pub body_deadline: Period,

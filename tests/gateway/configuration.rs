@@ -238,3 +238,23 @@ fn a_problem_in_an_included_file_names_that_file() {
         assert!(said.contains(expected), "{expected} in {said}");
     }
 }
+
+#[test]
+fn thousands_of_mistakes_are_told_soon_and_not_one_by_one() {
+    let mut text = format!("{LISTENER}routes:\n");
+    for n in 0..5000 {
+        let line = format!("  - {{ name: r{n}, match: {{ path: /p{n} }}, filters: [nope: 1] }}\n");
+        text.push_str(&line);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("w.yaml"), &text).unwrap();
+    let begun = std::time::Instant::now();
+    let (said, code) = check(folder.path());
+    let took = begun.elapsed();
+    assert!(took.as_secs() < 20, "{took:?}");
+    assert_eq!(code, Some(78));
+    assert_eq!(said.matches("unknown filter `nope`").count(), 100);
+    // They are told in the order of the file: the routes begin on its fourth line.
+    let more = "error: and 4900 more problems, from here on\n   --> w.yaml:104:";
+    assert!(said.contains(more), "{said}");
+}

@@ -20,6 +20,19 @@ pub(super) fn mistakes() -> Vec<Mistake> {
             &["expected 1KiB to 1MiB, found 2MiB", "w.yaml:4:17"],
         ),
         (
+            with("limits: { buffered_body: 1GiB, body_memory: 1KiB }"),
+            &[
+                "a body of 1GiB (`buffered_body`) does not fit into the memory for all of them",
+                "w.yaml:4:26",
+                "::: w.yaml:4:45",
+                "raise `body_memory`",
+            ],
+        ),
+        (
+            with("limits: { buffered_body: 257MiB }"),
+            &["257MiB", "256MiB (`body_memory`)", "w.yaml:4:26"],
+        ),
+        (
             with("limits: { http2: { stream_window: 1KiB } }"),
             &["expected a size from 65535", "found 1KiB", "w.yaml:4:35"],
         ),

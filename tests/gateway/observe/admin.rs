@@ -38,20 +38,11 @@ fn the_admin_api_does_not_answer_web_pages() {
         let url = "http://localhost/config";
         curl(&["--unix-socket", &socket, "-H", header, url]).status
     };
-    for refused in [
-        "origin: http://localhost",
-        "origin: null",
-        "host: evil.example",
-        "host: localhost.evil.example",
-        "host: 192.0.2.1",
-    ] {
+    for refused in ["origin: http://localhost", "origin: null"] {
         assert_eq!(ask(refused), 403, "{refused}");
     }
-    for good in [
-        "host: localhost:9901",
-        "host: 127.0.0.1:9901",
-        "host: [::1]:9901",
-    ] {
+    // No browser comes over a Unix socket, and the host is whatever a client calls it there.
+    for good in ["host: localhost", "host: wiregate", "host: a.example:1"] {
         assert_eq!(ask(good), 200, "{good}");
     }
     let url = "http://localhost/reload";
