@@ -108,12 +108,29 @@ pub struct Ask<'a> {
     pub wish: &'a Wish,
     /// The present moment.
     pub now: Instant,
+    /// An endpoint with so many attempts under way is full.
+    room: u32,
 }
 
 impl<'a> Ask<'a> {
     /// Puts the parts together.
     pub fn new(tried: &'a [Arc<Endpoint>], wish: &'a Wish, now: Instant) -> Self {
-        Self { tried, wish, now }
+        Self {
+            tried,
+            wish,
+            now,
+            room: u32::MAX,
+        }
+    }
+
+    /// Whether an endpoint takes one more attempt.
+    fn fits(&self, endpoint: &Endpoint) -> bool {
+        endpoint.in_flight() < self.room
+    }
+
+    /// Whether an endpoint may be chosen: it takes one more, and was not tried.
+    fn allows(&self, endpoint: &Endpoint) -> bool {
+        self.fits(endpoint) && !(self.tried.iter()).any(|other| other.address == endpoint.address)
     }
 }
 
@@ -158,8 +175,11 @@ impl Upstream {
         self
     }
 
-    /// The endpoint for the next attempt; `None` when no endpoint is available.
-    pub fn choose(&self, ask: &Ask<'_>) -> Option<Chosen> {
+    /// The endpoint for the next attempt.
+    ///
+    /// # Errors
+    /// No endpoint is available, or those that are have no room.
+    pub fn choose(&self, ask: &Ask<'_>) -> Result<Chosen, NoPlace> {
         let members = self.members.load();
         members.next(ask).cloned().map(Chosen::new)
     }
