@@ -93,6 +93,8 @@ pub(super) struct Attempts {
     pub(super) passed_over: bool,
     /// When it began, until its response has.
     pub(super) started: Option<Instant>,
+    /// Since when the client's next piece of the body is awaited; `None` once all has come.
+    pub(super) upload: Option<Instant>,
     /// Whether a piece of the body has gone through a filter that reads or rewrites it.
     pub(super) body_seen: bool,
     /// From the start of the last attempt to the head of its response.

@@ -48,6 +48,13 @@ impl Context {
             error.set_retry(false);
             return error;
         }
+        if unanswered && self.is_stalled(&error) {
+            self.end_attempt();
+            let mut error =
+                Error::explain(ErrorType::ReadTimedout, "no request body in time").into_down();
+            error.set_retry(false);
+            return error;
+        }
         if unanswered && late.is_some_and(|late| late.is_over()) {
             error = Error::explain(ErrorType::ReadTimedout, "no response in time").into_up();
         }
@@ -62,6 +69,13 @@ impl Context {
             error.set_retry(self.tries_again(session, ended));
         }
         error
+    }
+
+    /// Whether an endpoint is silent because it waits for the rest of a body that the client does
+    /// not send. That is nothing against the endpoint: else a few such clients could have it taken
+    /// out for all.
+    fn is_stalled(&self, error: &Error) -> bool {
+        *error.etype() == ErrorType::ReadTimedout && self.attempts.upload.is_some()
     }
 
     /// An endpoint may close an idle connection as a request leaves. That is nobody's fault: the

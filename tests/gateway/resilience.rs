@@ -1,6 +1,7 @@
 //! What the gateway does when upstreams are slow, failing or full.
 
 mod breaker;
+mod clients;
 mod queue;
 mod retries;
 mod split;
