@@ -255,6 +255,18 @@ impl Context {
         self.attempts.upload = (!whole).then(|| self.shared.clock.instant());
     }
 
+    /// A piece of the body has come. The time that the client has taken for it is not the
+    /// endpoint's.
+    pub(super) fn came(&mut self) {
+        if let (Some(started), Some(since)) =
+            (&mut self.attempts.started, &mut self.attempts.upload)
+        {
+            let now = self.shared.clock.instant();
+            *started += now - *since;
+            *since = now;
+        }
+    }
+
     /// The request has been sent to its end: the response is awaited from now on.
     pub(super) fn sent(&mut self) {
         self.attempts.upload = None;

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use super::super::harness::{Gateway, PATIENCE, curl, echo};
 use super::{config, upstream};
@@ -79,4 +80,49 @@ fn an_upload_that_stalls_is_the_clients() {
     let answer = curl(&["-d", "whole", &gateway.url("/?delay=5s")]);
     assert_eq!(answer.json()["type"], "urn:wiregate:http_response_timeout");
     assert_eq!(gateway.metric(OPEN), 1.0);
+}
+
+#[test]
+fn the_time_of_a_slow_upload_is_not_the_endpoints() {
+    let origin = echo();
+    let gateway = Gateway::start(&config(&upstream("app", origin.addresses(), ""), ""));
+    let mut stream = upload(gateway.address());
+    // The pauses are what is tested.
+    for piece in [b"abcde", b"fghij"] {
+        std::thread::park_timeout(Duration::from_millis(700));
+        stream.write_all(piece).unwrap();
+    }
+    let answer = rest(stream);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let line = &gateway.access_log(1)[0];
+    let millis = |key: &str| line[key].as_f64().unwrap();
+    assert!(millis("duration_ms") >= 1300.0, "{line}");
+    assert!(millis("upstream_ms") < 600.0, "{line}");
+}
+
+#[test]
+fn the_total_bounds_an_upload_that_trickles() {
+    let origin = echo();
+    let options = format!(", timeouts: {{ total: 1s }}, {FRAIL}");
+    let gateway = Gateway::start(&config(&upstream("app", origin.addresses(), &options), ""));
+    let mut stream = TcpStream::connect(gateway.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = "POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 1000\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let start = Instant::now();
+    let mut trickle = stream.try_clone().unwrap();
+    let client = std::thread::spawn(move || {
+        while start.elapsed() < PATIENCE && trickle.write_all(b"x").is_ok() {
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+    });
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    let took = start.elapsed();
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 504");
+    assert!(took >= Duration::from_millis(900), "{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    drop(stream);
+    client.join().unwrap();
+    assert_eq!(gateway.metric(OPEN), 0.0);
 }
