@@ -94,6 +94,8 @@ pub(super) struct Attempts {
     /// When it began, until its response has; later by the time that the client takes for its
     /// body.
     pub(super) started: Option<Instant>,
+    /// The status of its response, until that is over.
+    pub(super) answered: Option<StatusCode>,
     /// Since when the client's next piece of the body is awaited; `None` once all has come.
     pub(super) upload: Option<Instant>,
     /// Whether a piece of the body has gone through a filter that reads or rewrites it.

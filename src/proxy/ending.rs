@@ -48,10 +48,12 @@ impl Context {
             error.set_retry(false);
             return error;
         }
-        if unanswered && self.is_stalled(&error) {
+        if self.is_stalled(&error) {
             self.end_attempt();
-            let mut error =
-                Error::explain(ErrorType::ReadTimedout, "no request body in time").into_down();
+            if unanswered {
+                let why = "no request body in time";
+                error = Error::explain(ErrorType::ReadTimedout, why).into_down();
+            }
             error.set_retry(false);
             return error;
         }
@@ -166,6 +168,7 @@ impl Context {
             upstream.metrics.answered(status, waited);
             if let Some(place) = &self.attempts.open {
                 upstream.report(place.endpoint(), Outcome::Answered(status), waited, now);
+                self.attempts.answered = Some(status);
             }
         }
         self.tell_breaker(!status.is_server_error());
@@ -184,7 +187,9 @@ impl Context {
                 let now = self.shared.clock.instant();
                 let started = self.attempts.started;
                 let waited = started.map_or(Duration::ZERO, |started| now - started);
-                upstream.report(place.endpoint(), Outcome::Failed, waited, now);
+                let outcome =
+                    (self.attempts.answered.take()).map_or(Outcome::Failed, Outcome::Broke);
+                upstream.report(place.endpoint(), outcome, waited, now);
             }
         }
         self.end_attempt();
@@ -222,15 +227,20 @@ impl Context {
         self.attempts.first_byte = None;
         self.attempts.connection = None;
         self.attempts.leave = None;
-        if self.attempts.open.take().is_none() {
+        self.attempts.upload = None;
+        let answered = self.attempts.answered.take();
+        let Some(place) = self.attempts.open.take() else {
             return;
-        }
+        };
         let unanswered = self.attempts.started.take();
         if let Some(started) = unanswered {
             self.attempts.waited = Some(self.shared.clock.instant() - started);
         }
         if let Some(upstream) = &self.attempts.upstream {
             upstream.metrics.end(unanswered.is_none());
+            if let Some(status) = answered {
+                upstream.ended(place.endpoint(), status);
+            }
         }
     }
 }

@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use pingora_http::RequestHeader;
 use tokio::sync::{Notify, watch};
 use wiregate_sdk::Clock;
@@ -186,21 +186,33 @@ impl Upstream {
 
     /// An attempt came out like this, after this time.
     pub fn report(&self, endpoint: &Endpoint, outcome: Outcome, waited: Duration, now: Instant) {
-        let (error, slow) = match outcome {
-            Outcome::Answered(status) => (
-                (self.policy.outliers.as_ref()).is_some_and(|o| o.statuses.contain(status)),
-                waited,
-            ),
+        let state = &endpoint.state;
+        match outcome {
+            Outcome::Answered(_) => state.observe(now, waited),
             // A refusal is fast, and must not look attractive.
-            Outcome::Failed => (true, waited.max(FAILED)),
-        };
-        endpoint.state.observe(now, slow);
+            Outcome::Failed | Outcome::Broke(_) => state.observe(now, waited.max(FAILED)),
+        }
         let Some(outliers) = &self.policy.outliers else {
             return;
         };
-        let in_a_row = endpoint.state.count(error, waited);
+        let counts = |status| outliers.statuses.contain(status);
+        let in_a_row = match outcome {
+            Outcome::Answered(status) => state.count(counts(status), waited),
+            Outcome::Failed => state.count(true, waited),
+            // It is one attempt, and at most one error.
+            Outcome::Broke(status) if counts(status) => return,
+            Outcome::Broke(_) => state.correct(),
+        };
         if (outliers.consecutive_errors).is_some_and(|most| in_a_row >= most.get()) {
             self.alarm.notify_one();
+        }
+    }
+
+    /// The exchange is over that had a head with this status, and did not break at the endpoint.
+    pub fn ended(&self, endpoint: &Endpoint, status: StatusCode) {
+        let outliers = self.policy.outliers.as_ref();
+        if outliers.is_some_and(|outliers| !outliers.statuses.contain(status)) {
+            endpoint.state.forget_errors();
         }
     }
 

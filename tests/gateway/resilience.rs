@@ -2,6 +2,7 @@
 
 mod breaker;
 mod clients;
+mod outliers;
 mod queue;
 mod retries;
 mod split;
