@@ -62,11 +62,16 @@ impl Context {
         }
         let kind = ending(&error);
         error.set_retry(false);
-        if unanswered && reused && kind == Some(Ended::Reset) && self.ran_into_stale(session) {
-            error.set_retry(true);
-            return error;
+        if unanswered && reused && kind == Some(Ended::Reset) {
+            if self.ran_into_stale(session) {
+                error.set_retry(true);
+                return error;
+            }
+            // What cannot be sent again fails, but through nobody's fault.
+            self.end_attempt();
+        } else {
+            self.failed(&error);
         }
-        self.failed(&error);
         if unanswered && let Some(ended) = kind {
             error.set_retry(self.tries_again(session, ended));
         }
@@ -104,7 +109,7 @@ impl Context {
 
     /// Decides on another attempt; its pause and its share of the budget are taken then.
     fn tries_again(&mut self, session: &Session, ended: Ended) -> bool {
-        let Some(upstream) = self.attempts.upstream.clone() else {
+        let Some(upstream) = &self.attempts.upstream else {
             return false;
         };
         let retry = &upstream.retry;
