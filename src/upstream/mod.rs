@@ -67,6 +67,8 @@ pub struct Upstream {
     pub name: Arc<str>,
     /// Whether its endpoints have to speak HTTP/2.
     pub http2_only: bool,
+    /// Whether they may speak it.
+    pub http2: bool,
     /// How long each step may take.
     pub timeouts: Timeouts,
     /// What is tried again.
@@ -152,6 +154,7 @@ impl Upstream {
         Self {
             name,
             http2_only: config.protocol == model::Protocol::H2,
+            http2: config.protocol != model::Protocol::Http1,
             timeouts: Timeouts::new(timeouts),
             retry: Retry::new(&config.retry),
             budget: vitals.budget.clone(),
