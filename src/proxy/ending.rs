@@ -43,6 +43,11 @@ impl Context {
         }
         let unanswered = self.attempts.started.is_some();
         let late = self.attempts.first_byte.take();
+        if *error.etype() == failure::LATE_UPGRADE {
+            // It comes from the client's stand-in, but is a time-out for a read from the endpoint.
+            self.attempts.upload = None;
+            error = Error::explain(ErrorType::ReadTimedout, "no answer to an upgrade").into_up();
+        }
         if *error.esource() != ErrorSource::Upstream || self.reply.is_some() {
             self.end_attempt();
             error.set_retry(false);
