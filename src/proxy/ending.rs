@@ -207,13 +207,11 @@ impl Context {
 
     /// Where the client is to come back to the endpoint that has answered, it gets a ticket.
     pub(super) fn give_ticket(&self, session: &Session, head: &mut ResponseHeader) -> Result<()> {
-        let https = self.exchange.client.scheme == "https";
-        let (Some(upstream), Some(endpoint)) =
-            (&self.attempts.upstream, self.attempts.tried.last())
-        else {
+        let Some(upstream) = &self.attempts.upstream else {
             return Ok(());
         };
-        match upstream.ticket(endpoint, session.req_header(), https) {
+        let https = self.exchange.client.scheme == "https";
+        match upstream.ticket(&self.attempts.tried, session.req_header(), https) {
             Some(field) => head.append_header(header::SET_COOKIE, field).map(drop),
             None => Ok(()),
         }

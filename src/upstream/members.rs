@@ -89,6 +89,14 @@ impl Members {
         })
     }
 
+    /// Whether a client stays with this endpoint: it has answered, or was available and not tried.
+    pub(super) fn keeps(&self, position: usize, tried: &[Arc<Endpoint>]) -> bool {
+        let address = &self.endpoints[position].address;
+        let is_it = |other: &Arc<Endpoint>| other.address == *address;
+        let answered = tried.last().is_some_and(is_it);
+        answered || ((self.available[position] || self.panics) && !tried.iter().any(is_it))
+    }
+
     fn of_ticket(&self, ask: &Ask<'_>) -> Option<&Arc<Endpoint>> {
         let position = self.tickets.position(ask.wish.ticket.as_ref()?)?;
         let endpoint = &self.endpoints[position];

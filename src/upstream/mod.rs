@@ -219,21 +219,25 @@ impl Upstream {
         }
     }
 
-    /// The field that gives the client the ticket of this endpoint, unless it has it already.
+    /// The field that gives the client the ticket of the endpoint that was tried last. Nothing
+    /// where it has that already, or one of an endpoint that only had no room: it comes back there.
     pub fn ticket(
         &self,
-        endpoint: &Endpoint,
+        tried: &[Arc<Endpoint>],
         asked: &RequestHeader,
         https: bool,
     ) -> Option<HeaderValue> {
         let sticky = self.policy.sticky.as_ref()?;
         let members = self.members.load();
-        let is_it = |other: &Arc<Endpoint>| other.address == endpoint.address;
-        let position = members.endpoints.iter().position(is_it)?;
+        let endpoint = tried.last()?;
         let brought = sticky.ticket(asked);
         let known = brought.and_then(|ticket| members.tickets.position(&ticket));
-        let field = members.tickets.field(position, https);
-        field.filter(|_| known != Some(position)).cloned()
+        if known.is_some_and(|known| members.keeps(known, tried)) {
+            return None;
+        }
+        let is_it = |other: &Arc<Endpoint>| other.address == endpoint.address;
+        let position = members.endpoints.iter().position(is_it)?;
+        members.tickets.field(position, https).cloned()
     }
 
     /// Takes what is between the client and the gateway out of what an endpoint gets.
