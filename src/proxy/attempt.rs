@@ -4,7 +4,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{StatusCode, header};
+use http::{StatusCode, Version, header};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
@@ -12,13 +12,12 @@ use wiregate_sdk::{Facts, Reply};
 
 use super::context::Context;
 use super::first_byte::FirstByte;
+use super::http2::BODY_SILENCE;
 use crate::upstream::{Ask, Cause, Leave, NoPlace, Place, Upstream};
 
 /// Idle connections that an endpoint had closed, and that a request may run into, at most; then it
 /// gets a fresh one.
 pub(super) const MOST_STALE: u32 = 2;
-/// Marks connections that are not taken from the idle ones.
-const FRESH: u64 = 1 << 63;
 
 /// Why there is no attempt.
 struct Refused {
@@ -35,6 +34,10 @@ impl Context {
     /// A 503 where there is no endpoint, a 504 where no time is left, a 500 where the key that
     /// endpoints are chosen by has no value.
     pub(super) async fn begin_attempt(&mut self, session: &mut Session) -> Result<Box<HttpPeer>> {
+        if session.req_header().version == Version::HTTP_2 {
+            let patience = self.attempts.times.idle.max(BODY_SILENCE);
+            session.set_read_timeout(Some(patience));
+        }
         if let Some(pause) = self.attempts.pause.take() {
             // What few requests need is boxed apart, which keeps this future small.
             Box::pin(self.patiently(session, tokio::time::sleep(pause))).await?;
@@ -148,7 +151,8 @@ impl Context {
         let mut peer = Box::new(place.endpoint().peer.clone());
         self.attempts.times.bound(&mut peer, left);
         if self.attempts.stale >= MOST_STALE {
-            peer.group_key ^= FRESH;
+            // No connection in the pool has this key, nor will another attempt ask for it.
+            peer.group_key = fastrand::u64(..);
             peer.options.idle_timeout = Some(Duration::ZERO);
         }
         if self.attempts.live.is_none() {
@@ -244,8 +248,27 @@ impl Context {
         self.attempts.connection = Some(connection);
     }
 
+    /// The head of the request is about to leave: what is left of its body is the client's to send.
+    pub(super) fn await_upload(&mut self, session: &mut Session) {
+        let whole = session.is_body_done();
+        self.attempts.upload = (!whole).then(|| self.shared.clock.instant());
+    }
+
+    /// A piece of the body has come. The time that the client has taken for it is not the
+    /// endpoint's.
+    pub(super) fn came(&mut self) {
+        if let (Some(started), Some(since)) =
+            (&mut self.attempts.started, &mut self.attempts.upload)
+        {
+            let now = self.shared.clock.instant();
+            *started += now - *since;
+            *since = now;
+        }
+    }
+
     /// The request has been sent to its end: the response is awaited from now on.
     pub(super) fn sent(&mut self) {
+        self.attempts.upload = None;
         let (times, unanswered) = (self.attempts.times, self.attempts.started.is_some());
         // Where both times are the same Pingora's own will do.
         if let Some(connection) = self.attempts.connection

@@ -14,13 +14,17 @@ impl Context {
     /// A piece of the request body is about to be sent on.
     ///
     /// # Errors
-    /// What a filter replied to it.
+    /// What a filter replied to it, or a 504 where no time is left.
     pub(super) fn request_body(
         &mut self,
         session: &Session,
         body: &mut Option<Bytes>,
         end: bool,
     ) -> Result<()> {
+        if !session.was_upgraded() {
+            self.came();
+            self.time_left()?;
+        }
         let streamed = self.request_claim != Claim::None
             && self.body.bytes.is_none()
             && !session.was_upgraded();

@@ -91,11 +91,17 @@ pub(super) struct Attempts {
     pub(super) pause: Option<Duration>,
     /// Whether its response is dropped, so that there is another one.
     pub(super) passed_over: bool,
-    /// When it began, until its response has.
+    /// When it began, until its response has; later by the time that the client takes for its
+    /// body.
     pub(super) started: Option<Instant>,
+    /// The status of its response, until that is over.
+    pub(super) answered: Option<StatusCode>,
+    /// Since when the client's next piece of the body is awaited; `None` once all has come.
+    pub(super) upload: Option<Instant>,
     /// Whether a piece of the body has gone through a filter that reads or rewrites it.
     pub(super) body_seen: bool,
-    /// From the start of the last attempt to the head of its response.
+    /// From the start of the last attempt to the head of its response, without the time that the
+    /// client has taken for its body.
     pub(super) waited: Option<Duration>,
 }
 

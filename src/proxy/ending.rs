@@ -43,8 +43,22 @@ impl Context {
         }
         let unanswered = self.attempts.started.is_some();
         let late = self.attempts.first_byte.take();
+        if *error.etype() == failure::LATE_UPGRADE {
+            // It comes from the client's stand-in, but is a time-out for a read from the endpoint.
+            self.attempts.upload = None;
+            error = Error::explain(ErrorType::ReadTimedout, "no answer to an upgrade").into_up();
+        }
         if *error.esource() != ErrorSource::Upstream || self.reply.is_some() {
             self.end_attempt();
+            error.set_retry(false);
+            return error;
+        }
+        if self.is_stalled(&error) {
+            self.end_attempt();
+            if unanswered {
+                let why = "no request body in time";
+                error = Error::explain(ErrorType::ReadTimedout, why).into_down();
+            }
             error.set_retry(false);
             return error;
         }
@@ -53,15 +67,27 @@ impl Context {
         }
         let kind = ending(&error);
         error.set_retry(false);
-        if unanswered && reused && kind == Some(Ended::Reset) && self.ran_into_stale(session) {
-            error.set_retry(true);
-            return error;
+        if unanswered && reused && kind == Some(Ended::Reset) {
+            if self.ran_into_stale(session) {
+                error.set_retry(true);
+                return error;
+            }
+            // What cannot be sent again fails, but through nobody's fault.
+            self.end_attempt();
+        } else {
+            self.failed(&error);
         }
-        self.failed(&error);
         if unanswered && let Some(ended) = kind {
             error.set_retry(self.tries_again(session, ended));
         }
         error
+    }
+
+    /// Whether an endpoint is silent because it waits for the rest of a body that the client does
+    /// not send. That is nothing against the endpoint: else a few such clients could have it taken
+    /// out for all.
+    fn is_stalled(&self, error: &Error) -> bool {
+        *error.etype() == ErrorType::ReadTimedout && self.attempts.upload.is_some()
     }
 
     /// An endpoint may close an idle connection as a request leaves. That is nobody's fault: the
@@ -88,7 +114,7 @@ impl Context {
 
     /// Decides on another attempt; its pause and its share of the budget are taken then.
     fn tries_again(&mut self, session: &Session, ended: Ended) -> bool {
-        let Some(upstream) = self.attempts.upstream.clone() else {
+        let Some(upstream) = &self.attempts.upstream else {
             return false;
         };
         let retry = &upstream.retry;
@@ -152,6 +178,7 @@ impl Context {
             upstream.metrics.answered(status, waited);
             if let Some(place) = &self.attempts.open {
                 upstream.report(place.endpoint(), Outcome::Answered(status), waited, now);
+                self.attempts.answered = Some(status);
             }
         }
         self.tell_breaker(!status.is_server_error());
@@ -170,7 +197,9 @@ impl Context {
                 let now = self.shared.clock.instant();
                 let started = self.attempts.started;
                 let waited = started.map_or(Duration::ZERO, |started| now - started);
-                upstream.report(place.endpoint(), Outcome::Failed, waited, now);
+                let outcome =
+                    (self.attempts.answered.take()).map_or(Outcome::Failed, Outcome::Broke);
+                upstream.report(place.endpoint(), outcome, waited, now);
             }
         }
         self.end_attempt();
@@ -178,13 +207,11 @@ impl Context {
 
     /// Where the client is to come back to the endpoint that has answered, it gets a ticket.
     pub(super) fn give_ticket(&self, session: &Session, head: &mut ResponseHeader) -> Result<()> {
-        let https = self.exchange.client.scheme == "https";
-        let (Some(upstream), Some(endpoint)) =
-            (&self.attempts.upstream, self.attempts.tried.last())
-        else {
+        let Some(upstream) = &self.attempts.upstream else {
             return Ok(());
         };
-        match upstream.ticket(endpoint, session.req_header(), https) {
+        let https = self.exchange.client.scheme == "https";
+        match upstream.ticket(&self.attempts.tried, session.req_header(), https) {
             Some(field) => head.append_header(header::SET_COOKIE, field).map(drop),
             None => Ok(()),
         }
@@ -208,15 +235,20 @@ impl Context {
         self.attempts.first_byte = None;
         self.attempts.connection = None;
         self.attempts.leave = None;
-        if self.attempts.open.take().is_none() {
+        self.attempts.upload = None;
+        let answered = self.attempts.answered.take();
+        let Some(place) = self.attempts.open.take() else {
             return;
-        }
+        };
         let unanswered = self.attempts.started.take();
         if let Some(started) = unanswered {
             self.attempts.waited = Some(self.shared.clock.instant() - started);
         }
         if let Some(upstream) = &self.attempts.upstream {
             upstream.metrics.end(unanswered.is_none());
+            if let Some(status) = answered {
+                upstream.ended(place.endpoint(), status);
+            }
         }
     }
 }

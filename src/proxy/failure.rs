@@ -10,6 +10,9 @@ use crate::upstream::Cause;
 /// The error of an exchange that has taken as long as it may.
 pub(super) const DEADLINE: ErrorType = ErrorType::Custom("deadline");
 
+/// An endpoint that takes too long to answer a request for a WebSocket.
+pub(super) const LATE_UPGRADE: ErrorType = ErrorType::Custom("late upgrade");
+
 /// More of an error's text is not written to the log: it may show what an endpoint has sent.
 const SHOWN: usize = 300;
 

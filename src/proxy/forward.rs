@@ -1,11 +1,11 @@
 //! The head that an endpoint gets.
 
-use http::{StatusCode, Version, header};
-use pingora_error::Result;
+use http::{Version, header};
+use pingora_error::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
+use wiregate_sdk::Attempt;
 use wiregate_sdk::views::Claim;
-use wiregate_sdk::{Attempt, Reply};
 
 use super::context::Context;
 use super::grpc;
@@ -26,15 +26,12 @@ impl Context {
             // Pingora takes it out as a field for one hop; a gRPC server wants to see it.
             head.insert_header(header::TE, "trailers")?;
         }
-        let (Some(position), Some(upstream)) = (self.route, self.attempts.upstream.clone()) else {
+        let (Some(position), Some(upstream)) = (self.route, &self.attempts.upstream) else {
             return Ok(());
         };
         if upstream.http2_only && head.version != Version::HTTP_2 {
-            let reply = Reply::problem(StatusCode::BAD_GATEWAY, "tls_protocol_error").log(format!(
-                "an endpoint of `{}` does not choose HTTP/2",
-                upstream.name
-            ));
-            return Err(self.fault(reply));
+            let why = format!("an endpoint of `{}` does not choose HTTP/2", upstream.name);
+            return Err(Error::explain(ErrorType::TLSHandshakeFailure, why).into_up());
         }
         upstream.hide_ticket(head);
         if self.slots.is_empty() {

@@ -30,6 +30,8 @@ use crate::config::http2::Http2 as Limits;
 use crate::listen::http2::{Excess, Metered};
 use arrival::head_of;
 use session::Session;
+
+pub(super) use session::BODY_SILENCE;
 use streams::Streams;
 
 /// Malformed requests that a connection survives: each is reset alone.

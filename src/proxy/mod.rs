@@ -209,7 +209,9 @@ impl ProxyHttp for Engine {
         head: &mut RequestHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        here(ctx)?.forward(session, head)
+        let cx = here(ctx)?;
+        cx.await_upload(session);
+        cx.forward(session, head)
     }
 
     async fn request_body_filter(

@@ -25,7 +25,7 @@ use pingora_proxy::Session;
 use tokio::time::{Instant, Sleep};
 
 use super::context::Context;
-use super::failure::DEADLINE;
+use super::failure::LATE_UPGRADE;
 use super::replay;
 use frames::Frames;
 
@@ -67,7 +67,9 @@ impl Context {
             self.body.upgrade = Some(patience);
         }
         if let Some(patience) = &self.body.upgrade {
-            patience.set(options.read_timeout.take());
+            let first_byte = self.attempts.times.first_byte;
+            let left = options.read_timeout.take();
+            patience.set(Some(left.map_or(first_byte, |left| left.min(first_byte))));
         }
     }
 }
@@ -157,7 +159,7 @@ impl Tunnel {
     /// What the client sends next.
     ///
     /// # Errors
-    /// The client is gone, or the endpoint takes too long.
+    /// The client is gone, or the endpoint takes too long ([`LATE_UPGRADE`]).
     pub(super) async fn read(
         &mut self,
         session: &mut ServerSession,
@@ -173,7 +175,7 @@ impl Tunnel {
                         biased;
                         read = session.read_body_or_idle(true) => return read,
                         () = self.silence(patience) => {
-                            return Error::e_explain(DEADLINE, "no answer to an upgrade");
+                            return Error::e_explain(LATE_UPGRADE, "no answer to an upgrade");
                         }
                     }
                 }

@@ -39,8 +39,10 @@ pub struct Site {
 pub enum Outcome {
     /// The head of a response came.
     Answered(StatusCode),
-    /// No connection, or one that broke or was silent for too long.
+    /// No connection, or one that broke or was silent for too long before the head of a response.
     Failed,
+    /// The exchange broke at the endpoint after this head, which has been reported.
+    Broke(StatusCode),
 }
 
 impl Endpoint {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::sticky::Tickets;
 use super::tiers::Tiers;
-use super::{Ask, Endpoint, Policy};
+use super::{Ask, Endpoint, NoPlace, Policy};
 
 /// A new endpoint starts with this share of its weight, in percent.
 const FIRST_PERCENT: u32 = 10;
@@ -77,17 +77,30 @@ impl Members {
     }
 
     /// The endpoint of the client's ticket where that is available, or the one whose turn it is:
-    /// one that was not tried, or one that was when there is no other. `None` when no endpoint is
-    /// available.
-    pub fn next(&self, ask: &Ask<'_>) -> Option<&Arc<Endpoint>> {
-        self.of_ticket(ask).or_else(|| self.tiers.pick(ask))
+    /// one that was not tried, or one that was when there is no other.
+    ///
+    /// # Errors
+    /// No endpoint is available, or those that are have no room.
+    pub fn next(&self, ask: &Ask<'_>) -> Result<&Arc<Endpoint>, NoPlace> {
+        let found = self.of_ticket(ask).or_else(|| self.tiers.pick(ask));
+        found.ok_or(match self.tiers.is_empty() {
+            true => NoPlace::Unhealthy,
+            false => NoPlace::Full,
+        })
+    }
+
+    /// Whether a client stays with this endpoint: it has answered, or was available and not tried.
+    pub(super) fn keeps(&self, position: usize, tried: &[Arc<Endpoint>]) -> bool {
+        let address = &self.endpoints[position].address;
+        let is_it = |other: &Arc<Endpoint>| other.address == *address;
+        let answered = tried.last().is_some_and(is_it);
+        answered || ((self.available[position] || self.panics) && !tried.iter().any(is_it))
     }
 
     fn of_ticket(&self, ask: &Ask<'_>) -> Option<&Arc<Endpoint>> {
         let position = self.tickets.position(ask.wish.ticket.as_ref()?)?;
         let endpoint = &self.endpoints[position];
-        let tried = (ask.tried.iter()).any(|other| other.address == endpoint.address);
-        let good = (self.available[position] || self.panics) && !tried;
+        let good = (self.available[position] || self.panics) && ask.allows(endpoint);
         good.then_some(endpoint)
     }
 }

@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use pingora_http::RequestHeader;
 use tokio::sync::{Notify, watch};
 use wiregate_sdk::Clock;
@@ -72,6 +72,8 @@ pub struct Upstream {
     pub name: Arc<str>,
     /// Whether its endpoints have to speak HTTP/2.
     pub http2_only: bool,
+    /// Whether they may speak it.
+    pub http2: bool,
     /// How long each step may take.
     pub timeouts: Timeouts,
     /// What is tried again.
@@ -116,12 +118,29 @@ pub struct Ask<'a> {
     pub wish: &'a Wish,
     /// The present moment.
     pub now: Instant,
+    /// An endpoint with so many attempts under way is full.
+    room: u32,
 }
 
 impl<'a> Ask<'a> {
     /// Puts the parts together.
     pub fn new(tried: &'a [Arc<Endpoint>], wish: &'a Wish, now: Instant) -> Self {
-        Self { tried, wish, now }
+        Self {
+            tried,
+            wish,
+            now,
+            room: u32::MAX,
+        }
+    }
+
+    /// Whether an endpoint takes one more attempt.
+    fn fits(&self, endpoint: &Endpoint) -> bool {
+        endpoint.in_flight() < self.room
+    }
+
+    /// Whether an endpoint may be chosen: it takes one more, and was not tried.
+    fn allows(&self, endpoint: &Endpoint) -> bool {
+        self.fits(endpoint) && !(self.tried.iter()).any(|other| other.address == endpoint.address)
     }
 }
 
@@ -143,6 +162,7 @@ impl Upstream {
         Self {
             name,
             http2_only: config.protocol == model::Protocol::H2,
+            http2: config.protocol != model::Protocol::Http1,
             timeouts: Timeouts::new(timeouts),
             retry: Retry::new(&config.retry),
             hedge: hedge.map(|config| Hedge::new(config, vitals.times.clone())),
@@ -167,27 +187,34 @@ impl Upstream {
         self
     }
 
-    /// The endpoint for the next attempt; `None` when no endpoint is available.
-    pub fn choose(&self, ask: &Ask<'_>) -> Option<Chosen> {
+    /// The endpoint for the next attempt.
+    ///
+    /// # Errors
+    /// No endpoint is available, or those that are have no room.
+    pub fn choose(&self, ask: &Ask<'_>) -> Result<Chosen, NoPlace> {
         let members = self.members.load();
         members.next(ask).cloned().map(Chosen::new)
     }
 
     /// An attempt came out like this, after this time.
     pub fn report(&self, endpoint: &Endpoint, outcome: Outcome, waited: Duration, now: Instant) {
-        let (error, slow) = match outcome {
-            Outcome::Answered(status) => (
-                (self.policy.outliers.as_ref()).is_some_and(|o| o.statuses.contain(status)),
-                waited,
-            ),
+        let state = &endpoint.state;
+        match outcome {
+            Outcome::Answered(_) => state.observe(now, waited),
             // A refusal is fast, and must not look attractive.
-            Outcome::Failed => (true, waited.max(FAILED)),
-        };
-        endpoint.state.observe(now, slow);
+            Outcome::Failed | Outcome::Broke(_) => state.observe(now, waited.max(FAILED)),
+        }
         let Some(outliers) = &self.policy.outliers else {
             return;
         };
-        let in_a_row = endpoint.state.count(error, waited);
+        let counts = |status| outliers.statuses.contain(status);
+        let in_a_row = match outcome {
+            Outcome::Answered(status) => state.count(counts(status), waited),
+            Outcome::Failed => state.count(true, waited),
+            // It is one attempt, and at most one error.
+            Outcome::Broke(status) if counts(status) => return,
+            Outcome::Broke(_) => state.correct(),
+        };
         if (outliers.consecutive_errors).is_some_and(|most| in_a_row >= most.get()) {
             self.alarm.notify_one();
         }
@@ -199,21 +226,33 @@ impl Upstream {
         endpoint.state.observe(now, waited);
     }
 
-    /// The field that gives the client the ticket of this endpoint, unless it has it already.
+    /// The exchange is over that had a head with this status, and did not break at the endpoint.
+    pub fn ended(&self, endpoint: &Endpoint, status: StatusCode) {
+        let outliers = self.policy.outliers.as_ref();
+        if outliers.is_some_and(|outliers| !outliers.statuses.contain(status)) {
+            endpoint.state.forget_errors();
+        }
+    }
+
+    /// The field that gives the client the ticket of the endpoint that was tried last. Nothing
+    /// where it has that already, or one of an endpoint that only had no room: it comes back there.
     pub fn ticket(
         &self,
-        endpoint: &Endpoint,
+        tried: &[Arc<Endpoint>],
         asked: &RequestHeader,
         https: bool,
     ) -> Option<HeaderValue> {
         let sticky = self.policy.sticky.as_ref()?;
         let members = self.members.load();
-        let is_it = |other: &Arc<Endpoint>| other.address == endpoint.address;
-        let position = members.endpoints.iter().position(is_it)?;
+        let endpoint = tried.last()?;
         let brought = sticky.ticket(asked);
         let known = brought.and_then(|ticket| members.tickets.position(&ticket));
-        let field = members.tickets.field(position, https);
-        field.filter(|_| known != Some(position)).cloned()
+        if known.is_some_and(|known| members.keeps(known, tried)) {
+            return None;
+        }
+        let is_it = |other: &Arc<Endpoint>| other.address == endpoint.address;
+        let position = members.endpoints.iter().position(is_it)?;
+        members.tickets.field(position, https).cloned()
     }
 
     /// Takes what is between the client and the gateway out of what an endpoint gets.

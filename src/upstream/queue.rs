@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use smallvec::SmallVec;
 use tokio::sync::{Notify, Semaphore};
 
 use super::{Ask, Chosen, Endpoint, Upstream};
@@ -13,6 +12,8 @@ use crate::config::model::upstream as model;
 /// Two workers that reach for the last place of an endpoint at once may both miss it. The first of
 /// the line looks again after this, though nobody has told it to.
 const GLANCE: Duration = Duration::from_millis(20);
+/// How often a place is reached for that another worker takes at that moment.
+const REACHES: usize = 4;
 
 /// Why there is no place for an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,22 +134,21 @@ impl Queue {
             chosen: None,
             line: Some(line.clone()),
         };
-        let mut full: SmallVec<[Arc<Endpoint>; 4]> = SmallVec::new();
-        for _ in 0..=upstream.members().endpoints.len() {
-            let chosen = if full.is_empty() {
-                upstream.choose(ask)
-            } else {
-                let tried: SmallVec<[_; 4]> = ask.tried.iter().chain(&full).cloned().collect();
-                upstream.choose(&Ask::new(&tried, ask.wish, ask.now))
+        let ask = Ask {
+            room: self.per_endpoint,
+            ..*ask
+        };
+        for _ in 0..REACHES {
+            let chosen = match upstream.choose(&ask) {
+                Ok(chosen) => chosen,
+                Err(NoPlace::Unhealthy) => return Err(NoPlace::Unhealthy),
+                Err(NoPlace::Full) => break,
             };
-            let chosen = chosen.ok_or(NoPlace::Unhealthy)?;
-            let endpoint = chosen.endpoint();
             // The attempt itself is counted already.
-            if endpoint.in_flight() <= self.per_endpoint {
+            if chosen.endpoint().in_flight() <= self.per_endpoint {
                 place.chosen = Some(chosen);
                 return Ok(place);
             }
-            full.push(endpoint.clone());
         }
         // Only the one at the head of the line would take this for a place that has become free.
         place.line = None;
@@ -183,11 +183,8 @@ impl Upstream {
     pub fn place(&self, ask: &Ask<'_>) -> Result<Place, NoPlace> {
         match &self.queue {
             None => {
-                let chosen = self.choose(ask).ok_or(NoPlace::Unhealthy)?;
-                Ok(Place {
-                    chosen: Some(chosen),
-                    line: None,
-                })
+                let chosen = Some(self.choose(ask)?);
+                Ok(Place { chosen, line: None })
             }
             // Whoever comes goes to the end of the line.
             Some(queue) if queue.waiting() > 0 => Err(NoPlace::Full),
@@ -217,5 +214,51 @@ struct Told<'a>(&'a Upstream);
 impl Drop for Told<'_> {
     fn drop(&mut self) {
         self.0.metrics.waiting(-1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::upstream::Wish;
+    use crate::upstream::testing::upstream;
+
+    #[test]
+    fn many_full_endpoints_are_seen_to_be_full_at_a_glance() {
+        for balance in ["least_requests", "round_robin", "random", "peak_ewma"] {
+            let options = format!("balance: {balance}\nin_flight: {{ per_endpoint: 1 }}");
+            let upstream = upstream(&options, 500);
+            let (wish, now) = (Wish::default(), Instant::now());
+            let ask = Ask::new(&[], &wish, now);
+            let mut places: Vec<Place> = (0..500).map(|_| upstream.place(&ask).unwrap()).collect();
+            let endpoints = upstream.members().endpoints.clone();
+            assert!(endpoints.iter().all(|endpoint| endpoint.in_flight() == 1));
+            let start = Instant::now();
+            for _ in 0..20 {
+                assert_eq!(upstream.place(&ask).err(), Some(NoPlace::Full));
+            }
+            // A list of those that are full made it more than ten seconds.
+            assert!(start.elapsed() < Duration::from_secs(2), "{balance}");
+
+            let freed = places.swap_remove(123).endpoint().label.clone();
+            let place = upstream.place(&ask).unwrap();
+            assert_eq!(place.endpoint().label, freed, "{balance}");
+        }
+    }
+
+    #[test]
+    fn one_that_was_tried_is_taken_again_where_the_others_are_full() {
+        let upstream = upstream("in_flight: { per_endpoint: 1 }", 2);
+        let (wish, now) = (Wish::default(), Instant::now());
+        let first = upstream.place(&Ask::new(&[], &wish, now)).unwrap();
+        let tried = [first.endpoint().clone()];
+        let second = upstream.place(&Ask::new(&tried, &wish, now)).unwrap();
+        assert_ne!(second.endpoint().label, tried[0].label);
+        drop(first);
+        let again = upstream.place(&Ask::new(&tried, &wish, now)).unwrap();
+        assert_eq!(again.endpoint().label, tried[0].label);
+        assert!(upstream.place(&Ask::new(&tried, &wish, now)).is_err());
     }
 }

@@ -145,22 +145,20 @@ impl State {
         self.latency.at(self.ms(now) as u32)
     }
 
-    /// Counts an attempt for the present interval; returns how many errors there are in a row.
+    /// Counts an attempt for the present interval; returns how many errors there are in a row, or
+    /// 0 where it is none. A row ends only when a good answer has been received to its end.
     pub(super) fn count(&self, error: bool, waited: Duration) -> u32 {
         self.answers.fetch_add(1, Ordering::Relaxed);
         let waited = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
         self.waited.fetch_add(waited, Ordering::Relaxed);
-        if error {
-            self.errors.fetch_add(1, Ordering::Relaxed);
-            return self
-                .errors_in_a_row
-                .fetch_add(1, Ordering::Relaxed)
-                .saturating_add(1);
-        }
-        if self.errors_in_a_row.load(Ordering::Relaxed) != 0 {
-            self.errors_in_a_row.store(0, Ordering::Relaxed);
-        }
-        0
+        if error { self.correct() } else { 0 }
+    }
+
+    /// Makes an error of an attempt that has been counted; returns how many there are in a row.
+    pub(super) fn correct(&self) -> u32 {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+        let before = self.errors_in_a_row.fetch_add(1, Ordering::Relaxed);
+        before.saturating_add(1)
     }
 
     pub(super) fn errors_in_a_row(&self) -> u32 {
@@ -221,8 +219,11 @@ impl State {
             .store(times.saturating_sub(1), Ordering::Relaxed);
     }
 
+    /// Ends a row of errors.
     pub(super) fn forget_errors(&self) {
-        self.errors_in_a_row.store(0, Ordering::Relaxed);
+        if self.errors_in_a_row.load(Ordering::Relaxed) != 0 {
+            self.errors_in_a_row.store(0, Ordering::Relaxed);
+        }
     }
 
     /// For how long it has been healthy.
@@ -287,14 +288,18 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_ends_a_row_of_errors() {
+    fn a_good_answer_ends_a_row_of_errors_when_it_has_come_to_its_end() {
         let (state, time) = (State::default(), Duration::from_millis(2));
         assert_eq!((state.count(true, time), state.count(true, time)), (1, 2));
-        assert_eq!((state.count(false, time), state.count(true, time)), (0, 1));
+        // It breaks off.
+        assert_eq!((state.count(false, time), state.correct()), (0, 3));
+        assert_eq!(state.count(false, time), 0);
+        state.forget_errors();
+        assert_eq!(state.count(true, time), 1);
         let window = Window {
-            answers: 4,
-            errors: 3,
-            waited: 4 * time,
+            answers: 5,
+            errors: 4,
+            waited: 5 * time,
         };
         assert_eq!(state.take_window(), window);
         assert_eq!(state.take_window(), Window::default());

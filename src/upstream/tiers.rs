@@ -59,13 +59,23 @@ impl Tiers {
         Self(tiers.collect())
     }
 
-    /// One that was not tried, of the tier that takes this request, or else of the first one that
-    /// has any. One that was tried, where there is no other.
+    /// Whether no endpoint is available.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// One with room that was not tried, of the tier that takes this request, or else of the first
+    /// one that has any. One that was tried, where there is no other.
     pub fn pick(&self, ask: &Ask<'_>) -> Option<&Arc<Endpoint>> {
         let home = self.home(ask)?;
-        home.pick(ask)
-            .or_else(|| self.0.iter().find_map(|tier| tier.picker.pick(ask)))
-            .or_else(|| home.pick(&Ask { tried: &[], ..*ask }))
+        let any = |ask: &Ask<'_>| {
+            home.pick(ask)
+                .or_else(|| self.0.iter().find_map(|tier| tier.picker.pick(ask)))
+        };
+        any(ask).or_else(|| match ask.tried {
+            [] => None,
+            _ => any(&Ask { tried: &[], ..*ask }),
+        })
     }
 
     /// The tier that takes a request: by its key where it has one, so that a key stays.

@@ -175,8 +175,10 @@ mod tests {
     fn answer(upstream: &Upstream, position: usize, times: u32, waited: Duration) {
         let endpoint = upstream.members().endpoints[position].clone();
         for _ in 0..times {
-            let outcome = Outcome::Answered(http::StatusCode::OK);
+            let status = http::StatusCode::OK;
+            let outcome = Outcome::Answered(status);
             upstream.report(&endpoint, outcome, waited, upstream.clock.instant());
+            upstream.ended(&endpoint, status);
         }
     }
 

@@ -1,7 +1,9 @@
 //! What the gateway does when upstreams are slow, failing or full.
 
 mod breaker;
+mod clients;
 mod hedge;
+mod outliers;
 mod queue;
 mod retries;
 mod split;

@@ -105,3 +105,25 @@ fn a_client_of_an_unhealthy_endpoint_gets_another_one() {
     assert_ne!(moved.by(), first.by());
     assert!(moved.header("set-cookie").starts_with("at="));
 }
+
+#[test]
+fn a_client_whose_endpoint_is_full_for_a_moment_keeps_it() {
+    let origin = echoes(2);
+    let options = format!("{STICKY}, in_flight: {{ per_endpoint: 1 }}");
+    let gateway = Gateway::start(&config(&plain(origin.addresses()), &options));
+    let mut client = Client::new(&gateway);
+    let first = client.get("/", &[]);
+    let cookie = first.header("set-cookie").split(';').next().unwrap();
+    let cookie = format!("cookie: {cookie}");
+    let home: SocketAddr = first.by().parse().unwrap();
+
+    let (mut busy, copy) = (Client::new(&gateway), cookie.clone());
+    let slow = std::thread::spawn(move || busy.get("/?delay=3s", &[&copy]).by());
+    until("it is full", || state(&gateway, home)["in_flight"] == 1);
+    let elsewhere = client.get("/", &[&cookie]);
+    assert_ne!(elsewhere.by(), first.by());
+    assert_eq!(elsewhere.header("set-cookie"), "");
+    assert_eq!(slow.join().unwrap(), first.by());
+    until("it has room", || state(&gateway, home)["in_flight"] == 0);
+    assert_eq!(client.get("/", &[&cookie]).by(), first.by());
+}

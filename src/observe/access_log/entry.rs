@@ -45,7 +45,8 @@ pub struct Entry {
     /// From the request head to the end of the exchange; `duration_ms` in the line.
     #[serde(rename = "duration_ms", serialize_with = "milliseconds")]
     pub duration: Duration,
-    /// From the choice of an endpoint to the end of its response; `upstream_ms` in the line.
+    /// From the choice of an endpoint to the head of its response, without the time that the
+    /// client has taken for its body; `upstream_ms` in the line.
     #[serde(
         rename = "upstream_ms",
         serialize_with = "some_milliseconds",

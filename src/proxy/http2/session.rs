@@ -24,6 +24,10 @@ use tokio::time::Sleep;
 
 use crate::proxy::grpc;
 
+/// A request body may be silent for this long at least: as long as over HTTP/1.1, where that is
+/// Pingora's own time.
+pub(in crate::proxy) const BODY_SILENCE: Duration = Duration::from_secs(60);
+
 /// What may stand in no HTTP/2 response (RFC 9113, 8.2.2).
 const FOR_ONE_HOP: [HeaderName; 5] = [
     header::TRANSFER_ENCODING,
@@ -48,6 +52,7 @@ pub(super) struct Session {
     sent: usize,
     kept: Option<FixedBuffer>,
     digest: Arc<Digest>,
+    read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
     drain_timeout: Option<Duration>,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -75,6 +80,7 @@ impl Session {
             sent: 0,
             kept: None,
             digest,
+            read_timeout: Some(BODY_SILENCE),
             write_timeout: None,
             drain_timeout: None,
             deadline,
@@ -82,8 +88,15 @@ impl Session {
     }
 
     async fn read(&mut self) -> Result<Option<Bytes>> {
-        let data = (self.body.data().await.transpose())
-            .or_err(ErrorType::ReadError, "the request body breaks off")?;
+        let data = match self.read_timeout.filter(|_| self.written.is_none()) {
+            Some(limit) => tokio::time::timeout(limit, self.body.data())
+                .await
+                .or_err(ErrorType::ReadTimedout, "the request body is silent")?,
+            // Now the time-outs towards the endpoint hold: a stream may be silent in this direction.
+            None => self.body.data().await,
+        };
+        let data =
+            (data.transpose()).or_err(ErrorType::ReadError, "the request body breaks off")?;
         let Some(data) = data else {
             self.body_ended = true;
             return Ok(None);
@@ -197,5 +210,54 @@ impl Session {
             HttpTask::Done => Ok(true),
             HttpTask::Failed(error) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pingora_core::protocols::http::custom::server::Session as _;
+
+    use super::*;
+
+    /// A session over a connection in memory, its client having sent the head of a request and
+    /// two bytes of its body.
+    async fn begun(between: impl AsyncFnOnce(Session)) {
+        let (client, server) = tokio::io::duplex(64 * 1024);
+        let client = async {
+            let (mut client, connection) = h2::client::handshake(client).await.unwrap();
+            let request = http::Request::post("http://a/").body(()).unwrap();
+            let (_answer, mut body) = client.send_request(request, false).unwrap();
+            body.send_data(Bytes::from_static(b"ab"), false).unwrap();
+            let _ = connection.await;
+        };
+        let server = async {
+            let mut connection = h2::server::handshake(server).await.unwrap();
+            let (request, respond) = connection.accept().await.unwrap().unwrap();
+            let (parts, body) = request.into_parts();
+            let session = Session::new(parts.into(), body, respond, Arc::default());
+            tokio::select! {
+                () = between(session) => {}
+                _ = connection.accept() => panic!("the connection has ended"),
+            }
+        };
+        tokio::select! {
+            () = client => panic!("the client has left"),
+            () = server => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_may_be_silent_for_a_bounded_time() {
+        begun(async |mut session: Session| {
+            assert_eq!(session.get_read_timeout(), Some(Duration::from_secs(60)));
+            session.set_read_timeout(Some(Duration::from_millis(30)));
+            let piece = session.read_body_bytes().await.unwrap();
+            assert_eq!(piece.as_deref(), Some(&b"ab"[..]));
+            let late = session.read_body_bytes().await.unwrap_err();
+            assert_eq!(*late.etype(), ErrorType::ReadTimedout);
+            let late = session.read_body_or_idle(false).await.unwrap_err();
+            assert_eq!(*late.etype(), ErrorType::ReadTimedout);
+        })
+        .await;
     }
 }

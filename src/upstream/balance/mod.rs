@@ -62,28 +62,34 @@ impl Picker {
         }
     }
 
-    /// One that was not tried yet; `None` when all were.
+    /// One that has room and was not tried yet; `None` when there is none.
     pub fn pick(&self, ask: &Ask<'_>) -> Option<&Arc<Endpoint>> {
         let all = &*self.candidates;
-        let open = |position: usize| {
-            let endpoint = &all[position].endpoint;
-            !(ask.tried.iter()).any(|other| other.address == endpoint.address)
-        };
-        let first = ask.tried.is_empty();
-        let position = match &self.way {
-            Way::RoundRobin(way) if first => way.next(),
+        let open = |position: usize| ask.allows(&all[position].endpoint);
+        // Nearly always the first one that comes to hand will do, and all need not be looked at.
+        let first = ask.tried.is_empty().then(|| self.first(ask)).flatten();
+        let position = first.filter(|&position| ask.fits(&all[position].endpoint));
+        let position = position.or_else(|| match &self.way {
             Way::RoundRobin(way) => way.next_of(open),
-            Way::Random(way) if first => way.sample(),
             Way::Random(way) => way.sample_of(open),
-            Way::LeastRequests(way) if first => way.pick(all),
             Way::LeastRequests(way) => way.pick_of(all, open),
-            Way::PeakEwma(way) if first => way.pick(all, ask.now),
             Way::PeakEwma(way) => way.pick_of(all, ask.now, open),
             Way::Hash(way) => {
                 let key = ask.wish.key.unwrap_or_else(|| fastrand::u64(..));
                 way.pick(all, key, open)
             }
-        };
+        });
         position.map(|position| &all[position].endpoint)
+    }
+
+    /// One of all, whether it has room or not, where that is found without a look at each.
+    fn first(&self, ask: &Ask<'_>) -> Option<usize> {
+        match &self.way {
+            Way::RoundRobin(way) => way.next(),
+            Way::Random(way) => way.sample(),
+            Way::LeastRequests(way) => way.pick(&self.candidates),
+            Way::PeakEwma(way) => way.pick(&self.candidates, ask.now),
+            Way::Hash(_) => None,
+        }
     }
 }

@@ -148,6 +148,30 @@ fn times_that_contradict_each_other_are_refused() {
         said.contains("over HTTP/2 the head of a response is awaited for `idle`"),
         "{said}"
     );
+    // Wherever HTTP/2 may be spoken, and wherever the times are written.
+    let over =
+        |tls: &str, times: &str| upstream("app", &[super::nobody()], &format!(", {tls}{times}"));
+    let (h2, negotiate) = (
+        "protocol: h2, tls: { server_name: a }",
+        "protocol: negotiate, tls: { server_name: a }",
+    );
+    let short = ", timeouts: { first_byte: 5s }";
+    for configuration in [
+        config(&over(h2, short), ""),
+        config(&over(negotiate, short), ""),
+        config(&over("protocol: h2c", ""), short),
+        config(&over(negotiate, ", timeouts: { idle: 2m }"), ""),
+        format!(
+            "timeouts: {{ first_byte: 5s }}\n{}",
+            config(&over("protocol: h2c", ""), "")
+        ),
+    ] {
+        let said = problems(&configuration);
+        assert!(
+            said.contains("is awaited for `idle`"),
+            "{configuration}: {said}"
+        );
+    }
     let said =
         problems("routes: [{ name: all, filters: [{ respond: 204 }], timeouts: { idle: 1s } }]\n");
     assert!(said.contains("the route has no upstream"), "{said}");

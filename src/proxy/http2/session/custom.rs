@@ -104,10 +104,13 @@ impl CustomSession for Session {
         read
     }
 
-    fn set_read_timeout(&mut self, _timeout: Option<Duration>) {}
+    /// How long the request body may be silent while there is no response.
+    fn set_read_timeout(&mut self, timeout: Option<Duration>) {
+        self.read_timeout = timeout;
+    }
 
     fn get_read_timeout(&self) -> Option<Duration> {
-        None
+        self.read_timeout
     }
 
     fn set_write_timeout(&mut self, timeout: Option<Duration>) {

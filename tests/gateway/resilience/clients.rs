@@ -1,0 +1,130 @@
+//! What clients do to an exchange is not charged to its endpoint.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use super::super::harness::{Gateway, PATIENCE, curl, echo};
+use super::{config, upstream};
+
+const OPEN: &str = "wiregate_upstream_circuit_open{upstream=\"app\"}";
+/// One failure opens the circuit.
+const FRAIL: &str = "breaker: { errors: 1%, of_at_least: 1, open_for: 1h }, \
+                     retry: { attempts: 3, on: [timeout, reset], unsafe_methods: true }";
+
+/// A connection with the start of an upload of ten bytes on it.
+fn upload(gateway: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(gateway).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = "POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 10\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    stream
+}
+
+fn rest(mut stream: TcpStream) -> String {
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// The answer to an upload over HTTP/2 that never ends.
+fn stalled_over_http2(gateway: SocketAddr) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(gateway).await.unwrap();
+        let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let request = http::Request::post("http://a/").body(()).unwrap();
+        let (answer, mut body) = client.send_request(request, false).unwrap();
+        body.send_data("ab".into(), false).unwrap();
+        let answer = tokio::time::timeout(PATIENCE, answer)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(answer.status(), 408);
+        let mut answer = answer.into_body();
+        let mut text = Vec::new();
+        while let Some(Ok(piece)) = answer.data().await {
+            text.extend_from_slice(&piece);
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    })
+}
+
+#[test]
+fn an_upload_that_stalls_is_the_clients() {
+    let origin = echo();
+    let options = format!(", timeouts: {{ first_byte: 300ms, idle: 300ms }}, {FRAIL}");
+    let gateway = Gateway::start(&config(&upstream("app", origin.addresses(), &options), ""));
+    for sent in ["", "ab"] {
+        let mut stream = upload(gateway.address());
+        stream.write_all(sent.as_bytes()).unwrap();
+        let answer = rest(stream);
+        assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+        assert!(answer.contains("urn:wiregate:body_timeout"), "{answer}");
+    }
+    let answer = stalled_over_http2(gateway.address());
+    assert!(answer.contains("urn:wiregate:body_timeout"), "{answer}");
+
+    assert_eq!(gateway.metric(OPEN), 0.0);
+    assert_eq!(curl(&[&gateway.url("/")]).status, 200);
+    for line in &gateway.access_log(4)[..3] {
+        assert_eq!(
+            (&line["attempts"], &line["status"]),
+            (&1.into(), &408.into()),
+            "{line}"
+        );
+    }
+    // An endpoint that has all of the body and is silent is one that fails.
+    assert_ne!(
+        curl(&["-d", "whole", &gateway.url("/?delay=5s")]).status,
+        200
+    );
+    assert_eq!(gateway.metric(OPEN), 1.0);
+}
+
+#[test]
+fn the_time_of_a_slow_upload_is_not_the_endpoints() {
+    let origin = echo();
+    let gateway = Gateway::start(&config(&upstream("app", origin.addresses(), ""), ""));
+    let mut stream = upload(gateway.address());
+    // The pauses are what is tested.
+    for piece in [b"abcde", b"fghij"] {
+        std::thread::park_timeout(Duration::from_millis(700));
+        stream.write_all(piece).unwrap();
+    }
+    let answer = rest(stream);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let line = &gateway.access_log(1)[0];
+    let millis = |key: &str| line[key].as_f64().unwrap();
+    assert!(millis("duration_ms") >= 1300.0, "{line}");
+    assert!(millis("upstream_ms") < 600.0, "{line}");
+}
+
+#[test]
+fn the_total_bounds_an_upload_that_trickles() {
+    let origin = echo();
+    let options = format!(", timeouts: {{ total: 1s }}, {FRAIL}");
+    let gateway = Gateway::start(&config(&upstream("app", origin.addresses(), &options), ""));
+    let mut stream = TcpStream::connect(gateway.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = "POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 1000\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let start = Instant::now();
+    let mut trickle = stream.try_clone().unwrap();
+    let client = std::thread::spawn(move || {
+        while start.elapsed() < PATIENCE && trickle.write_all(b"x").is_ok() {
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+    });
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    let took = start.elapsed();
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 504");
+    assert!(took >= Duration::from_millis(900), "{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    drop(stream);
+    client.join().unwrap();
+    assert_eq!(gateway.metric(OPEN), 0.0);
+}
