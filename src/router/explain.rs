@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use pingora_http::RequestHeader;
 use serde::Serialize;
-use wiregate_sdk::{Exchange, Facts};
+use wiregate_sdk::{Exchange, Facts, path_key};
 
 use super::host::trim;
 use super::matching::facts;
@@ -71,6 +71,7 @@ impl Router {
         host: &str,
         path: &str,
     ) -> Explanation {
+        let path = &*path_key(path);
         let (winner, error) = match self.winner(head, exchange, host, path) {
             Ok(winner) => (winner, None),
             Err(error) => (None, Some(error.to_string())),
@@ -187,7 +188,7 @@ fn kind(route: &RouteSpec, path: &PathPattern) -> String {
     let shown = route.path(path);
     match path {
         PathPattern::Any => "any path".into(),
-        PathPattern::Exact(_) => format!("exact path {shown}"),
+        PathPattern::Exact { .. } => format!("exact path {shown}"),
         PathPattern::Segments { open: true, .. } => format!("path prefix {shown}"),
         PathPattern::Segments { .. } => format!("path with parameters {shown}"),
         PathPattern::Regex(_) => format!("path {shown}"),

@@ -29,7 +29,8 @@ pub struct Match {
     /// (at any depth, without the domain itself). Case and port do not count.
     pub host: Option<OneOrMany<HostPattern>>,
     /// The path, or several: `/a/b`, `/a/{id}`, `/a/*`, `/a/**` or `~ ^/regex$`. It is compared
-    /// with the normalised path of the request.
+    /// with the normalised path of the request, in which ``!$&'()*+,;=:@`` and their escapes are
+    /// the same.
     pub path: Option<OneOrMany<PathPattern>>,
     /// The methods. `GET` does not stand for `HEAD`. With a filter that answers preflights, such as
     /// `cors`, a preflight that asks for one of them is taken as well.

@@ -29,8 +29,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use pingora_http::RequestHeader;
-use wiregate_sdk::Exchange;
 use wiregate_sdk::value::Place;
+use wiregate_sdk::{Exchange, path_key};
 
 pub use compile::param_help;
 pub use condition::{Condition, Conditions, HeaderKey, Name, Test};
@@ -163,6 +163,7 @@ impl Router {
         host: &str,
         path: &str,
     ) -> Result<Option<Hit>, MatchError> {
+        let path = &*path_key(path);
         match self.winner(head, exchange, host, path)? {
             None => Ok(None),
             Some(at) => {
@@ -175,7 +176,7 @@ impl Router {
         }
     }
 
-    /// The entry that takes a request.
+    /// The entry that takes a request. `path` is a key.
     fn winner(
         &self,
         head: &RequestHeader,

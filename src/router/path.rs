@@ -7,18 +7,26 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 
+use wiregate_sdk::path_key;
+
 use super::normalise::{EncodedSlash, normalise};
 use super::regular::Regular;
 use super::text::{from_text, shown};
 
-/// Which paths a route answers for. Patterns are compared with normalised paths.
+/// Which paths a route answers for. Patterns are compared with the keys of normalised paths
+/// ([`path_key`]).
 #[derive(Clone, Debug, PartialEq)]
 pub enum PathPattern {
     /// Every path, and `*` (the target of `OPTIONS *`). Not written: it is what an absent `path`
     /// means.
     Any,
     /// One path.
-    Exact(Box<str>),
+    Exact {
+        /// Its key.
+        key: Box<str>,
+        /// As it was written.
+        text: Box<str>,
+    },
     /// Segments with parameters in them, or everything at and below them.
     Segments {
         /// The segments, from the left.
@@ -35,7 +43,7 @@ pub enum PathPattern {
 /// One segment of a pattern.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Segment {
-    /// Exactly this text, in its normalised form.
+    /// Exactly this text: the key of a normalised segment.
     Literal(Box<str>),
     /// One segment that is not empty; captured where it has a name.
     Parameter(Option<Arc<str>>),
@@ -45,11 +53,11 @@ pub enum Segment {
 pub type Params = Vec<(Arc<str>, String)>;
 
 impl PathPattern {
-    /// Whether a normalised path fits.
+    /// Whether the key of a path fits.
     pub fn matches(&self, path: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::Exact(text) => path == &**text,
+            Self::Exact { key, .. } => path == &**key,
             Self::Regex(regex) => regex.is_match(path),
             Self::Segments { segments, open, .. } => {
                 let mut found = path
@@ -71,7 +79,7 @@ impl PathPattern {
     /// The parameters in a path that fits. A value that is no UTF-8 when decoded stays encoded.
     pub fn params(&self, path: &str) -> Params {
         match self {
-            Self::Any | Self::Exact(_) => Params::new(),
+            Self::Any | Self::Exact { .. } => Params::new(),
             Self::Segments { segments, .. } => path
                 .split('/')
                 .skip(1)
@@ -88,7 +96,7 @@ impl PathPattern {
     /// The names of its parameters.
     pub fn names(&self) -> Vec<&str> {
         match self {
-            Self::Any | Self::Exact(_) => Vec::new(),
+            Self::Any | Self::Exact { .. } => Vec::new(),
             Self::Segments { segments, .. } => {
                 let names = segments.iter().filter_map(|segment| match segment {
                     Segment::Parameter(name) => name.as_deref(),
@@ -108,16 +116,22 @@ impl PathPattern {
                 let mut text = String::new();
                 for segment in segments {
                     text.push('/');
-                    text.push_str(match segment {
-                        Segment::Literal(literal) => literal,
-                        Segment::Parameter(_) => "*",
-                    });
+                    match segment {
+                        Segment::Literal(literal) => text.push_str(&no_parameter(literal)),
+                        Segment::Parameter(_) => text.push('*'),
+                    }
                 }
                 text + if *open { "/**" } else { "" }
             }
+            Self::Exact { key, .. } => no_parameter(key),
             other => other.to_string(),
         }
     }
+}
+
+/// The key of a path or segment, in which `*` is an ordinary character.
+fn no_parameter(key: &str) -> String {
+    key.replace('*', "%2A")
 }
 
 fn decoded(text: &str) -> String {
@@ -163,7 +177,15 @@ impl FromStr for PathPattern {
         must_be_normal(&segments, open).map_err(|why| wrong(&why))?;
         let literal = |segment| matches!(segment, &Segment::Literal(_));
         if !open && segments.iter().all(literal) {
-            return Ok(Self::Exact(text.into()));
+            return Ok(Self::Exact {
+                key: path_key(text).into(),
+                text: text.into(),
+            });
+        }
+        for segment in &mut segments {
+            if let Segment::Literal(text) = segment {
+                *text = path_key(text).into();
+            }
         }
         Ok(Self::Segments {
             segments: segments.into(),
@@ -270,14 +292,27 @@ fn regular(source: &str) -> Result<PathPattern, String> {
     {
         return Err(wrong("request paths are normalised before matching"));
     }
+    if let Some((escape, plain)) = never_there(source) {
+        return Err(wrong(&format!(
+            "paths are compared with `{plain}` in place of `{escape}`"
+        )));
+    }
     Ok(PathPattern::Regex(regex))
+}
+
+/// An escape that the key of no path has, and what stands there instead.
+fn never_there(regex: &str) -> Option<(&str, Cow<'_, str>)> {
+    let escapes = regex.match_indices('%');
+    let escapes = escapes.filter_map(|(at, _)| regex.get(at..at + 3));
+    let mut keys = escapes.map(|escape| (escape, path_key(escape)));
+    keys.find(|(escape, key)| key != escape)
 }
 
 impl fmt::Display for PathPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Any => f.write_str("any path"),
-            Self::Exact(text) | Self::Segments { text, .. } => f.write_str(text),
+            Self::Exact { text, .. } | Self::Segments { text, .. } => f.write_str(text),
             Self::Regex(regex) => write!(f, "~ {regex}"),
         }
     }
@@ -300,7 +335,7 @@ mod tests {
 
     #[test]
     fn each_kind_matches_its_paths() {
-        let table: [(&str, &[&str], &[&str]); 10] = [
+        let table: [(&str, &[&str], &[&str]); 12] = [
             ("/", &["/"], &["/a", "*"]),
             ("/a/b", &["/a/b"], &["/a/b/", "/a", "/a/b/c", "/A/b"]),
             ("/a/", &["/a/"], &["/a"]),
@@ -313,6 +348,8 @@ mod tests {
             ("/{x}/", &["/a/"], &["/a", "//", "/a/b"]),
             ("/a/**", &["/a", "/a/", "/a/b/c"], &["/ab", "/"]),
             ("/a/{id}/**", &["/a/1", "/a/1/", "/a/1/b"], &["/a", "/a/"]),
+            ("/a/%2A", &["/a/*"], &["/a/%2A", "/a/b"]),
+            ("/%3A%40/{x}", &["/:@/1"], &["/%3A%40/1"]),
             ("/**", &["/", "/a/b", "*"], &[]),
             (
                 "~ ^/v[0-9]+/x$",
@@ -387,6 +424,11 @@ mod tests {
             ("~ (", "unclosed group"),
             ("~ ^a/b", "paths begin with `/`"),
             ("~ /a//b", "normalised before matching"),
+            (
+                "~ /(a|b)/%40x",
+                "paths are compared with `@` in place of `%40`",
+            ),
+            ("~ /a%2a", "paths are compared with `*` in place of `%2a`"),
         ] {
             let error = text.parse::<PathPattern>().unwrap_err();
             assert!(error.contains(why), "{text}: {error}");

@@ -127,7 +127,7 @@ impl PathRank {
         match path {
             PathPattern::Any => Self::Any,
             PathPattern::Regex(_) => Self::Regex,
-            PathPattern::Exact(_) => Self::Exact,
+            PathPattern::Exact { .. } => Self::Exact,
             PathPattern::Segments { segments, open, .. } => {
                 let shape = segments.iter().map(|segment| match segment {
                     Segment::Literal(_) => SegmentRank::Literal,

@@ -76,7 +76,7 @@ impl Table {
         &self.entries
     }
 
-    /// Shows every entry that host and path match to `visit`, in order, until it breaks.
+    /// Shows every entry that host and path, which is a key, match to `visit`, in order, until it breaks.
     pub(super) fn walk<B>(
         &self,
         host: &str,
@@ -127,7 +127,7 @@ impl Paths {
         match path {
             PathPattern::Any => self.any.push(at),
             PathPattern::Regex(_) => self.regex.push(at),
-            PathPattern::Exact(text) => self.exact.entry(text.clone()).or_default().push(at),
+            PathPattern::Exact { key, .. } => self.exact.entry(key.clone()).or_default().push(at),
             PathPattern::Segments { segments, open, .. } => {
                 let node = self.node(segments);
                 let list = if *open {

@@ -56,6 +56,9 @@ impl FromStr for MethodName {
     fn from_str(text: &str) -> Result<Self, String> {
         let upper = text.to_ascii_uppercase();
         match http::Method::from_bytes(text.as_bytes()) {
+            Ok(http::Method::CONNECT) => {
+                Err("no request comes here with `CONNECT`: it is answered with 405".into())
+            }
             Ok(method) if text == upper => Ok(Self(method)),
             Ok(_) => Err(format!(
                 "expected a method in upper case, found {}; did you mean `{upper}`?",
@@ -100,6 +103,8 @@ mod tests {
             "get".parse::<MethodName>().unwrap_err(),
             "expected a method in upper case, found `get`; did you mean `GET`?"
         );
+        let refused = "CONNECT".parse::<MethodName>().unwrap_err();
+        assert!(refused.starts_with("no request comes here"), "{refused}");
         assert_eq!(
             "GET POST".parse::<MethodName>().unwrap_err(),
             "expected a method such as `GET`, found `GET POST`"

@@ -8,7 +8,7 @@ use http::header::{COOKIE, HOST};
 use http::{HeaderName, HeaderValue, Method};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use pingora_http::RequestHeader;
-use wiregate_sdk::{Client, Clock, Exchange, Facts};
+use wiregate_sdk::{Client, Clock, Exchange, Facts, path_key};
 
 use super::host::HostPattern;
 use super::matching::{Field, Match};
@@ -131,7 +131,7 @@ impl Witness {
     /// Whether both entries match this request by the router's own look-up, `first` before
     /// `second`, `when` aside.
     pub(super) fn proves(&self, router: &Router, first: usize, second: usize) -> Option<Proof> {
-        if router.normalise(&self.path).ok()? != self.path {
+        if router.normalise(&self.path).ok()? != self.path || path_key(&self.path) != self.path {
             return None;
         }
         let head = self.head()?;
@@ -185,7 +185,7 @@ fn path(a: &PathPattern, b: &PathPattern, filler: &str) -> Shared<String> {
         (PathPattern::Regex(_), PathPattern::Regex(_)) => shared_path(a, b),
         (_, PathPattern::Regex(_)) => shared_path(b, b),
         (_, PathPattern::Any) => Shared::Item(format!("/{filler}")),
-        (_, PathPattern::Exact(text)) => Shared::Item(text.to_string()),
+        (_, PathPattern::Exact { key, .. }) => Shared::Item(key.to_string()),
         (_, PathPattern::Segments { segments, open, .. }) => {
             let literals = segments.iter().map(|segment| match segment {
                 Segment::Literal(text) => text,

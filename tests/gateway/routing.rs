@@ -365,3 +365,72 @@ fn a_when_knows_the_parameters_of_its_own_path() {
     }
     assert_eq!(ask(&gateway, "http://x.test/a/1", &[]).status, 404);
 }
+
+#[test]
+fn escaping_what_need_not_be_escaped_leads_around_no_rule() {
+    let origin = echo();
+    let gateway = Gateway::start(&format!(
+        "{}routes:
+  - {{ name: exact, match: {{ path: '/exact:x' }}, filters: [respond: exact] }}
+  - {{ name: below, match: {{ path: '/at@x/**' }}, filters: [respond: below] }}
+  - {{ name: escaped, match: {{ path: '/esc%3Bx/{{id}}' }}, filters: [respond: '${{params.id}}'] }}
+  - {{ name: star, match: {{ path: '/star/%2A' }}, filters: [respond: star] }}
+  - {{ name: regex, match: {{ path: '~ /re/[(]x[)]' }}, filters: [respond: regex] }}
+  - {{ name: written, match: {{ path: '/t/**' }}, filters: [respond: '${{request.path}}'] }}
+  - {{ name: when, match: {{ when: 'request.path.startsWith(\"/w=x\")' }}, filters: [respond: when] }}
+  - {{ name: rest, upstream: app }}
+",
+        upstream(&origin)
+    ));
+    for version in VERSIONS {
+        for (path, body) in [
+            ("/exact:x", "exact"),
+            ("/exact%3ax", "exact"),
+            ("/at@x/1", "below"),
+            ("/at%40x/1", "below"),
+            ("/%61t%40x", "below"),
+            ("/esc;x/a%3Bb%20c", "a;b c"),
+            ("/esc%3bx/1", "1"),
+            ("/star/*", "star"),
+            ("/star/%2A", "star"),
+            ("/re/(x)", "regex"),
+            ("/re/%28x%29", "regex"),
+            ("/w=x", "when"),
+            ("/w%3Dx/1", "when"),
+            ("/t/%3D", "/t/%3D"),
+        ] {
+            let answer = ask(&gateway, &format!("http://a.test{path}"), &["-g", version]);
+            assert_eq!(answer.text(), body, "{path} {version}");
+        }
+        // What is sent on stays as it was received.
+        for path in ["/other%40x/%3A", "/other@x/:", "/star/a%2A"] {
+            let answer = ask(&gateway, &format!("http://a.test{path}"), &["-g", version]);
+            assert_eq!(answer.json()["path"], path, "{version}");
+        }
+    }
+    let config = gateway.file("wiregate.yaml");
+    let command = ["explain", "--config", config.to_str().unwrap(), "GET"];
+    for (path, route) in [("/at%40x/1", "below"), ("/w%3dx", "when")] {
+        let output = wiregate(&[&command[..], &[path]].concat())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        let taken = format!("taken by route {route} ");
+        assert!(said.contains(&taken), "{path}: {said}");
+    }
+    let same = check(
+        "  - { name: a, match: { path: /a@b }, filters: [respond: a] }
+  - { name: b, match: { path: /a%40b }, filters: [respond: b] }
+",
+    );
+    let said = String::from_utf8_lossy(&same.stderr);
+    assert!(said.contains("`a` and `b` are equally specific"), "{said}");
+    let different = check(
+        "  - { name: a, match: { path: /a/%2A }, filters: [respond: a] }
+  - { name: b, match: { path: '/a/*' }, filters: [respond: b] }
+  - { name: c, match: { path: '/a/%2A/*' }, filters: [respond: a] }
+  - { name: d, match: { path: '/a/*/*' }, filters: [respond: b] }
+",
+    );
+    assert!(different.status.success(), "{different:?}");
+}

@@ -58,7 +58,7 @@ impl<'a> Facts<'a> {
 /// |---|---|
 /// | `request.method`, `.scheme`, `.id` | text |
 /// | `request.host` | text: lower case, without port |
-/// | `request.path` | text: normalised, percent-encoded, as the chain has left it |
+/// | `request.path` | text: normalised, percent-encoded, as the chain has left it; in a condition, its key ([`path_key`](crate::path_key)) |
 /// | `request.target` | text: path and query as received |
 /// | `request.query["name"]` | text: the first value, decoded, with `+` for a space |
 /// | `request.headers["name"]` | text: the first value; the name in any case |
@@ -118,6 +118,20 @@ enum Plan {
     Program(Program),
 }
 
+impl Plan {
+    /// Takes paths in the form that is compared.
+    fn compare_keys(&mut self) {
+        let Self::Program(program) = self else {
+            return; // a path alone is no condition
+        };
+        for slot in program.slots_mut() {
+            if let Slot::Fact(fact @ Fact::Path) = slot {
+                *fact = Fact::PathKey;
+            }
+        }
+    }
+}
+
 impl Expression {
     /// Compiles an expression.
     ///
@@ -127,13 +141,17 @@ impl Expression {
     /// than 40 levels.
     pub fn parse(source: &str) -> Result<Self, String> {
         let (plan, kind) = parse::parse(source)?;
+        Ok(Self::new(source, plan, kind))
+    }
+
+    fn new(source: &str, plan: Plan, kind: Kind) -> Self {
         let expression = Self(Arc::new(Inner {
             source: source.into(),
             plan,
             kind,
         }));
         asked::note(&expression);
-        Ok(expression)
+        expression
     }
 
     fn facts(&self) -> impl Iterator<Item = &Fact> {
@@ -249,7 +267,9 @@ impl JsonSchema for Expression {
     }
 }
 
-/// An expression that is true or false, for a `when:`. Otherwise as [`Expression`].
+/// An expression that is true or false, for a `when:`. Otherwise as [`Expression`], but that
+/// `request.path` is the path's key ([`path_key`](crate::path_key)): what a condition says of `@` it
+/// says of `%40`.
 #[derive(Clone, Debug)]
 pub struct Condition(Expression);
 
@@ -259,7 +279,9 @@ impl Condition {
     /// # Errors
     /// What is wrong with it, in one sentence.
     pub fn parse(source: &str) -> Result<Self, String> {
-        let expression = Expression::parse(source)?;
+        let (mut plan, kind) = parse::parse(source)?;
+        plan.compare_keys();
+        let expression = Expression::new(source, plan, kind);
         expression.check_condition()?;
         Ok(Self(expression))
     }

@@ -29,6 +29,10 @@ pub(super) fn mistakes() -> Vec<Mistake> {
             ],
         ),
         (
+            with("routes: [{ name: all, upstream: app, match: { methods: [GET, CONNECT] } }]"),
+            &["no request comes here with `CONNECT`", "w.yaml:4:62"],
+        ),
+        (
             with("limits: { buffered_body: 257MiB }"),
             &["257MiB", "256MiB (`body_memory`)", "w.yaml:4:26"],
         ),

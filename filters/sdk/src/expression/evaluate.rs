@@ -28,6 +28,11 @@ impl Program {
         &self.slots
     }
 
+    /// The same, to be exchanged.
+    pub(super) fn slots_mut(&mut self) -> &mut [Slot] {
+        &mut self.slots
+    }
+
     /// The value as text.
     ///
     /// # Errors

@@ -20,6 +20,8 @@ use crate::{Certificate, Exchange, Identity};
 pub(super) enum Fact {
     Method,
     Path,
+    /// The path as conditions compare it.
+    PathKey,
     Query(Box<str>),
     Host,
     Scheme,
@@ -104,6 +106,7 @@ impl Fact {
         match self {
             Self::Method => request.method.as_str().into(),
             Self::Path => request.uri.path().into(),
+            Self::PathKey => crate::path_key(request.uri.path()),
             Self::Host => facts.host(),
             Self::Scheme => exchange.client.scheme.into(),
             Self::Id => (&*exchange.id).into(),
