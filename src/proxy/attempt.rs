@@ -2,7 +2,7 @@
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{StatusCode, Version, header};
 use pingora_core::upstreams::peer::HttpPeer;
@@ -18,6 +18,14 @@ use crate::upstream::{Ask, Cause, Leave, NoPlace, Place, Upstream};
 /// Idle connections that an endpoint had closed, and that a request may run into, at most; then it
 /// gets a fresh one.
 pub(super) const MOST_STALE: u32 = 2;
+
+/// What an attempt begins with.
+struct Admitted {
+    place: Place,
+    leave: Option<Leave>,
+    /// The moment of that.
+    now: Instant,
+}
 
 /// Why there is no attempt.
 struct Refused {
@@ -51,9 +59,9 @@ impl Context {
                 )));
             };
             match self.admit(session, &upstream).await? {
-                Ok((place, leave)) => {
+                Ok(admitted) => {
                     let left = self.time_left()?;
-                    let mut peer = self.start(&upstream, place, leave, left);
+                    let mut peer = self.start(&upstream, admitted, left);
                     self.settle_upgrade(session, &mut peer.options);
                     return Ok(peer);
                 }
@@ -73,8 +81,8 @@ impl Context {
         &mut self,
         session: &mut Session,
         upstream: &Upstream,
-    ) -> Result<Result<(Place, Option<Leave>), Refused>> {
-        let now = self.shared.clock.instant();
+    ) -> Result<Result<Admitted, Refused>> {
+        let mut now = self.shared.clock.instant();
         let leave = match upstream.breaker.as_ref().map(|breaker| breaker.ask(now)) {
             Some(Err(after)) => {
                 return Ok(Err(Refused {
@@ -99,10 +107,11 @@ impl Context {
         if matches!(place, Ok(Err(NoPlace::Full))) {
             let turn = upstream.place_in_turn(&ask);
             place = Box::pin(self.patiently(session, turn)).await;
+            now = self.shared.clock.instant();
         }
         self.attempts.tried = tried;
         Ok(match place? {
-            Ok(place) => Ok((place, leave)),
+            Ok(place) => Ok(Admitted { place, leave, now }),
             Err(NoPlace::Unhealthy) => Err(Refused {
                 cause: upstream.lack(),
                 after: None,
@@ -144,8 +153,7 @@ impl Context {
     fn start(
         &mut self,
         upstream: &Upstream,
-        place: Place,
-        leave: Option<Leave>,
+        Admitted { place, leave, now }: Admitted,
         left: Option<Duration>,
     ) -> Box<HttpPeer> {
         let mut peer = Box::new(place.endpoint().peer.clone());
@@ -161,7 +169,7 @@ impl Context {
         self.attempts.tried.push(place.endpoint().clone());
         self.attempts.made += 1;
         self.attempts.here += 1;
-        self.attempts.started = Some(self.shared.clock.instant());
+        self.attempts.started = Some(now);
         self.attempts.open = Some(place);
         self.attempts.leave = leave;
         upstream.metrics.begin();

@@ -160,7 +160,6 @@ fn times_that_contradict_each_other_are_refused() {
         config(&over(h2, short), ""),
         config(&over(negotiate, short), ""),
         config(&over("protocol: h2c", ""), short),
-        config(&over(negotiate, ", timeouts: { idle: 2m }"), ""),
         format!(
             "timeouts: {{ first_byte: 5s }}\n{}",
             config(&over("protocol: h2c", ""), "")
