@@ -272,19 +272,19 @@ fn what_filters_make_of_a_body_is_bounded() {
         ),
         (
             "stutter: {}, saw: x-one",
-            "{ body_memory: 100KiB }",
+            "{ buffered_body: 100KiB, body_memory: 100KiB }",
             60_000,
-            "body_memory_exhausted",
+            "body_too_large",
         ),
         (
             "saw: x-one, stutter: {}, saw: x-two",
-            "{ body_memory: 100KiB }",
+            "{ buffered_body: 100KiB, body_memory: 100KiB }",
             60_000,
             "body_memory_exhausted",
         ),
         (
             "put: tiny",
-            "{ body_memory: 1B }",
+            "{ buffered_body: 1B, body_memory: 1B }",
             0,
             "body_memory_exhausted",
         ),

@@ -9,7 +9,8 @@ use wiregate::config::model::listener::{
 };
 use wiregate::config::model::upstream::balance::{ErrorRate, Slow};
 use wiregate::config::model::upstream::{
-    Breaker, Cause, Health, InFlight, Outliers, Retry, Sticky, Timeouts, Upstream, WeightedEndpoint,
+    Breaker, Cause, Health, Hedge, InFlight, Outliers, Retry, Sticky, Timeouts, Upstream,
+    WeightedEndpoint,
 };
 use wiregate::config::model::{Http2, Limits};
 
@@ -221,6 +222,9 @@ fn defaults() -> BTreeMap<String, String> {
     add("timeouts.first_byte", &first_byte.unwrap());
     add("timeouts.idle", &idle.unwrap());
     add("timeouts.total", &optional(total));
+
+    let Hedge { after: _, at_most } = decoded("after: 50ms");
+    add("hedge.at_most", &at_most.value);
 
     let InFlight {
         most,
