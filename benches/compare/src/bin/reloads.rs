@@ -115,7 +115,8 @@ fn reloading(
     folder: &Path,
     load: impl FnOnce() -> io::Result<Latency>,
 ) -> Result<(Latency, usize)> {
-    let log = folder.join(format!("{}.log", Contender::TenThousand.name()));
+    let name = format!("{}-{}", SCENARIO.name(), Contender::TenThousand.name());
+    let log = folder.join(format!("{name}.log"));
     let live = || fs::read_to_string(&log).map(|log| log.matches("configuration is live").count());
     let before = live()?;
     let over = AtomicBool::new(false);
