@@ -61,6 +61,7 @@ impl Keys {
                 name: key.name.as_str().into(),
                 groups: key.groups.as_slice().into(),
                 by: "api_key",
+                ..Identity::default()
             };
             for (place, digest) in key.digests(&place) {
                 match digest {

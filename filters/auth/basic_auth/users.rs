@@ -163,6 +163,7 @@ impl Users {
                     name,
                     groups: groups.into(),
                     by: "basic_auth",
+                    ..Identity::default()
                 },
                 fingerprint: password.fingerprint(),
                 password,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{Method, Uri};
 use pingora_http::RequestHeader;
+use serde_json::{Map, Value};
 
 use crate::Now;
 
@@ -73,12 +74,29 @@ pub struct Certificate {
 /// A caller whose credentials were verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// The caller's name: a consumer, a user name, a token's subject.
+    /// The caller's name: a consumer's, a user's, or a token's subject.
     pub name: Arc<str>,
-    /// The groups, roles or scopes that the caller holds.
+    /// The groups or roles that the caller belongs to.
     pub groups: Arc<[Box<str>]>,
+    /// What the credentials allow (RFC 6749, 3.3), where they say so.
+    pub scopes: Arc<[Box<str>]>,
+    /// What a token says of the caller, member by member.
+    pub claims: Option<Arc<Map<String, Value>>>,
+    /// The configured caller that this is, where there is one.
+    pub consumer: Option<Arc<Consumer>>,
     /// The filter that established it, e.g. `api_key`.
     pub by: &'static str,
+}
+
+/// A caller that the configuration knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Consumer {
+    /// Its name, which no other consumer has.
+    pub name: Arc<str>,
+    /// The groups that it belongs to.
+    pub groups: Arc<[Box<str>]>,
+    /// The plan that says how much it may ask for.
+    pub plan: Option<Arc<str>>,
 }
 
 impl Exchange {

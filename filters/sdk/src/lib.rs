@@ -28,7 +28,7 @@ pub use body::{Abort, Chunk};
 pub use build::{Build, Invalid};
 pub use chain::{Chain, Link, Slot};
 pub use clock::{Clock, Now};
-pub use exchange::{Certificate, Client, Exchange, Identity, Tls};
+pub use exchange::{Certificate, Client, Consumer, Exchange, Identity, Tls};
 pub use expression::{Condition, Expression, Facts};
 pub use filter::{Filter, Flow};
 pub use headers::Headers;

@@ -72,6 +72,7 @@ pub(crate) fn full() -> Given {
         name: "alice".into(),
         groups: Arc::from(["admin".into(), "dev".into()]),
         by: "jwt",
+        ..Identity::default()
     });
     let mut response = ResponseHeader::build(404, None).unwrap();
     response.insert_header("x-cache", "hit").unwrap();
