@@ -1,5 +1,6 @@
 //! What `wiregate check` says of ugly files, and that `run` and the admin API say the same.
 
+mod credentials;
 mod mistakes;
 
 use std::fmt::Write;
