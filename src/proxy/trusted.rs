@@ -39,18 +39,23 @@ impl Context {
     }
 }
 
-/// Takes out what only a trusted proxy may say about where a request comes from.
+/// Takes out what only a trusted proxy may say about where a request comes from, with what CGI, WSGI
+/// and PHP take for the same: `x_forwarded_for`, where fields with underscores are kept.
 fn distrust(head: &mut RequestHeader) {
     let names: Vec<HeaderName> = (head.headers.keys())
-        .filter(|name| {
-            let name = name.as_str();
-            name.starts_with("x-forwarded-") || name == FORWARDED || name == "x-real-ip"
-        })
+        .filter(|name| tells_where_from(name.as_str()))
         .cloned()
         .collect();
     for name in names {
         head.remove_header(&name);
     }
+}
+
+fn tells_where_from(name: &str) -> bool {
+    if name.contains('_') {
+        return tells_where_from(&name.replace('_', "-"));
+    }
+    name.starts_with("x-forwarded-") || name == FORWARDED || name == "x-real-ip"
 }
 
 /// What trusted proxies say, as far as they say it.

@@ -63,6 +63,38 @@ fn only_a_trusted_proxy_says_where_a_request_comes_from() {
 }
 
 #[test]
+fn twins_with_underscores_are_believed_of_trusted_proxies_only() {
+    let (seen, address) = Seen::by(|_| empty(200));
+    let sent = [
+        "x_forwarded_for: 10.1.1.1",
+        "X_Forwarded-Proto: https",
+        "x_real_ip: 10.1.1.1",
+        "x_own: 1",
+    ];
+    let ask = |gateway: &Gateway, version: &str| {
+        let url = gateway.url("/");
+        let mut arguments = vec![version, url.as_str()];
+        sent.iter()
+            .for_each(|field| arguments.extend(["-H", *field]));
+        assert_eq!(curl(&arguments).status, 200);
+        seen.last()
+    };
+    let keep = config(address, "underscores_in_fields: keep");
+    let gateway = Gateway::start(&keep);
+    for version in ["--http1.1", H2] {
+        let lines = ask(&gateway, version);
+        for gone in ["x_forwarded_for", "x_forwarded-proto", "x_real_ip"] {
+            assert!(values(&lines, gone).is_empty(), "{gone}: {lines:?}");
+        }
+        assert_eq!(values(&lines, "x_own"), ["1"]);
+    }
+    let gateway = Gateway::start_with(&keep, "{ trusted_proxies: [127.0.0.1] }");
+    let lines = ask(&gateway, "--http1.1");
+    assert_eq!(values(&lines, "x_forwarded_for"), ["10.1.1.1"]);
+    assert_eq!(values(&lines, "x_forwarded-proto"), ["https"]);
+}
+
+#[test]
 fn forwarded_says_it_in_one_field() {
     let (seen, address) = Seen::by(|_| empty(200));
     let ours = "for=127.0.0.1;host=\"shop.example:81\";proto=http";

@@ -196,9 +196,14 @@ fn what_a_client_says_of_its_way_is_taken_out() {
         ("x-forwarded-prefix", b"/a"),
         ("x-real-ip", b"1.1.1.1"),
         ("forwarded", b"for=1.1.1.1"),
+        ("x_forwarded_for", b"1.1.1.1"),
+        ("x-forwarded_proto", b"https"),
+        ("x_real_ip", b"1.1.1.1"),
         ("x-own", b"1"),
+        ("x_own", b"1"),
     ]);
     distrust(&mut head);
-    assert_eq!(head.headers.len(), 1);
+    assert_eq!(head.headers.len(), 2);
     assert_eq!(head.headers["x-own"], "1");
+    assert_eq!(head.headers["x_own"], "1");
 }
