@@ -78,7 +78,7 @@ pub(super) struct Attempts {
     pub(super) stale: u32,
     /// The place of the one that is under way.
     pub(super) open: Option<Place>,
-    /// The circuit breaker's leave for it, until it has been told how that went.
+    /// The circuit breaker's leave for it, until that has been told of a failure.
     pub(super) leave: Option<Leave>,
     /// Its connection, where it has one of its own.
     pub(super) connection: Option<RawFd>,

@@ -188,8 +188,9 @@ impl Context {
     pub(super) fn failed(&mut self, error: &Error) {
         let unanswered = self.attempts.started.is_some();
         let cause = failure::upstream(error, !unanswered);
-        if unanswered {
-            self.tell_breaker(false);
+        match unanswered {
+            true => self.tell_breaker(false),
+            false => self.tell_breaker_of_break(),
         }
         if let Some(upstream) = &self.attempts.upstream {
             upstream.metrics.failed(cause);
@@ -217,16 +218,27 @@ impl Context {
         }
     }
 
+    /// An answer has come, or none will.
     fn tell_breaker(&mut self, good: bool) {
-        let Some(leave) = self.attempts.leave.take() else {
-            return;
-        };
         if let Some(upstream) = &self.attempts.upstream
             && let Some(breaker) = &upstream.breaker
-            && let Some(turn) = breaker.tell(&leave, self.shared.clock.instant(), good)
+            && let Some(leave) = &mut self.attempts.leave
         {
-            upstream.metrics.turned(turn);
-            tracing::warn!(upstream = %upstream.name, "circuit breaker: {turn:?}");
+            let turn = breaker.tell(leave, self.shared.clock.instant(), good);
+            upstream.circuit_turned(turn);
+        }
+        if !good {
+            self.attempts.leave = None; // it cannot become worse
+        }
+    }
+
+    /// The answer breaks off in its middle.
+    fn tell_breaker_of_break(&mut self) {
+        if let Some(upstream) = &self.attempts.upstream
+            && let Some(breaker) = &upstream.breaker
+            && let Some(leave) = self.attempts.leave.take()
+        {
+            upstream.circuit_turned(breaker.broke(leave, self.shared.clock.instant()));
         }
     }
 

@@ -52,12 +52,23 @@ pub enum Turn {
     Closed,
 }
 
-/// The leave to make an attempt; a probe where the circuit is half open.
-pub struct Leave(Option<Arc<Memory>>);
+/// The leave to make an attempt. Dropped, it makes room for another probe where it was one.
+pub struct Leave(State);
+
+enum State {
+    /// An attempt like any other.
+    Plain,
+    /// A probe that has not been answered yet.
+    Probe(Arc<Memory>),
+    /// It was counted as good, in this part of the time.
+    Good { part: u64 },
+    /// A probe that was answered well, at this time.
+    Passed { at: u64 },
+}
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        if let Some(memory) = &self.0 {
+        if let State::Probe(memory) = &self.0 {
             memory.probing.fetch_sub(1, Ordering::AcqRel);
         }
     }
@@ -87,7 +98,7 @@ impl Breaker {
         let memory = &self.memory;
         let until = memory.open_until.load(Ordering::Acquire);
         if until == CLOSED {
-            return Ok(Leave(None));
+            return Ok(Leave(State::Plain));
         }
         let now = millis(now - memory.start);
         if now < until {
@@ -100,23 +111,52 @@ impl Breaker {
                 (probing < most).then_some(probing + 1)
             });
         match probing {
-            Ok(_) => Ok(Leave(Some(memory.clone()))),
+            Ok(_) => Ok(Leave(State::Probe(memory.clone()))),
             Err(_) => Err(PROBING),
         }
     }
 
-    /// An attempt has ended well or badly.
-    pub fn tell(&self, leave: &Leave, now: Instant, good: bool) -> Option<Turn> {
+    /// An attempt was answered, or has failed before that. One that was answered well may still
+    /// [break](Self::broke).
+    pub fn tell(&self, leave: &mut Leave, now: Instant, good: bool) -> Option<Turn> {
         let now = millis(now - self.memory.start);
-        match (&leave.0, good) {
-            (Some(_), true) => self.probed(),
-            (Some(_), false) => {
-                let until = self.memory.open_until.load(Ordering::Acquire);
-                // Probes that fail together open it once.
-                (until != CLOSED && until <= now).then(|| self.open(until, now))?
-            }
-            (None, _) => self.counted(now, good),
+        let next = match (&leave.0, good) {
+            (State::Probe(_), true) => State::Passed { at: now },
+            (_, true) => State::Good {
+                part: self.part_of(now),
+            },
+            (_, false) => State::Plain,
+        };
+        // What is left of it makes room for another probe.
+        let before = Leave(std::mem::replace(&mut leave.0, next));
+        match (&before.0, good) {
+            (State::Probe(_), true) => self.probed(),
+            (State::Probe(_), false) => self.reopen(now),
+            (_, good) => self.counted(now, good),
         }
+    }
+
+    /// An attempt that was answered well has broken in the middle of its response: it counts as one
+    /// that failed, and no longer as one that went well. A probe that breaks opens the circuit
+    /// again, unless that comes later than probes are apart.
+    pub fn broke(&self, leave: Leave, now: Instant) -> Option<Turn> {
+        let now = millis(now - self.memory.start);
+        match leave.0 {
+            State::Passed { at } if now.saturating_sub(at) < self.open_for() => {
+                self.reopen(now).or_else(|| self.open(CLOSED, now))
+            }
+            State::Good { part } => {
+                self.take_back(part);
+                self.counted(now, false)
+            }
+            _ => self.counted(now, false),
+        }
+    }
+
+    /// Opens the circuit again where it is half open. Probes that fail together open it once.
+    fn reopen(&self, now: u64) -> Option<Turn> {
+        let until = self.memory.open_until.load(Ordering::Acquire);
+        (until != CLOSED && until <= now).then(|| self.open(until, now))?
     }
 
     fn probed(&self) -> Option<Turn> {
@@ -133,8 +173,27 @@ impl Breaker {
         (open != CLOSED).then_some(Turn::Closed)
     }
 
+    fn part_of(&self, now: u64) -> u64 {
+        now / self.part + 1
+    }
+
+    fn open_for(&self) -> u64 {
+        millis(self.config.open_for.into()).max(1)
+    }
+
+    /// An attempt that was counted as good in this part of the time was not.
+    fn take_back(&self, number: u64) {
+        let slot = &self.memory.parts[(number % PARTS) as usize];
+        let take = |packed| {
+            let mut part = Part::unpack(packed);
+            part.good = part.good.checked_sub(1)?;
+            (part.number == number).then(|| part.pack())
+        };
+        let _ = slot.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+    }
+
     fn counted(&self, now: u64, good: bool) -> Option<Turn> {
-        let number = now / self.part + 1;
+        let number = self.part_of(now);
         let slot = &self.memory.parts[(number % PARTS) as usize];
         let add = |packed| Some(Part::unpack(packed).of(number).with(good).pack());
         let _ = slot.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
@@ -156,7 +215,7 @@ impl Breaker {
     }
 
     fn open(&self, before: u64, now: u64) -> Option<Turn> {
-        let until = now + millis(self.config.open_for.into()).max(1);
+        let until = now + self.open_for();
         self.memory.passed.store(0, Ordering::Release);
         let opened = self.memory.open_until.compare_exchange(
             before,
@@ -237,8 +296,8 @@ mod tests {
     fn opens_at_the_share_probes_and_closes() {
         let (breaker, start) = breaker("{ errors: 50%, of_at_least: 4, open_for: 5s }");
         let attempt = |now, good| {
-            let leave = breaker.ask(now).ok().unwrap();
-            breaker.tell(&leave, now, good)
+            let mut leave = breaker.ask(now).ok().unwrap();
+            breaker.tell(&mut leave, now, good)
         };
         for good in [true, true, false] {
             assert_eq!(attempt(start, good), None);
@@ -247,9 +306,9 @@ mod tests {
         assert_eq!(breaker.ask(start).err(), Some(5 * SECOND));
         assert!(breaker.ask(start + 4 * SECOND).is_err());
 
-        let probe = breaker.ask(start + 5 * SECOND).ok().unwrap();
+        let mut probe = breaker.ask(start + 5 * SECOND).ok().unwrap();
         assert!(breaker.ask(start + 5 * SECOND).is_err(), "one probe only");
-        let turn = breaker.tell(&probe, start + 6 * SECOND, false);
+        let turn = breaker.tell(&mut probe, start + 6 * SECOND, false);
         assert_eq!(turn, Some(Turn::Opened));
         drop(probe);
         assert!(breaker.ask(start + 10 * SECOND).is_err());
@@ -262,8 +321,8 @@ mod tests {
     fn forgets_what_is_long_ago() {
         let (breaker, start) = breaker("{ errors: 50%, of_at_least: 2, within: 10s }");
         let fail = |now| {
-            let leave = breaker.ask(now).ok().unwrap();
-            breaker.tell(&leave, now, false)
+            let mut leave = breaker.ask(now).ok().unwrap();
+            breaker.tell(&mut leave, now, false)
         };
         assert_eq!(fail(start), None);
         assert_eq!(fail(start + 11 * SECOND), None);
@@ -273,13 +332,59 @@ mod tests {
     #[test]
     fn a_probe_that_says_nothing_makes_room_for_another() {
         let (breaker, start) = breaker("{ errors: 1%, of_at_least: 1, open_for: 1s }");
-        let leave = breaker.ask(start).ok().unwrap();
-        assert_eq!(breaker.tell(&leave, start, false), Some(Turn::Opened));
+        let mut leave = breaker.ask(start).ok().unwrap();
+        assert_eq!(breaker.tell(&mut leave, start, false), Some(Turn::Opened));
         for _ in 0..3 {
             let probe = breaker.ask(start + SECOND).ok().unwrap();
             assert!(breaker.ask(start + SECOND).is_err());
             drop(probe);
         }
+    }
+
+    /// An answer that was good until it broke.
+    fn breaks(breaker: &Breaker, now: Instant) -> Option<Turn> {
+        let mut leave = breaker.ask(now).ok().unwrap();
+        assert_eq!(breaker.tell(&mut leave, now, true), None);
+        breaker.broke(leave, now)
+    }
+
+    #[test]
+    fn what_breaks_after_a_good_answer_counts_once_and_as_bad() {
+        let (breaker, start) = breaker("{ errors: 75%, of_at_least: 4 }");
+        let mut good = breaker.ask(start).ok().unwrap();
+        assert_eq!(breaker.tell(&mut good, start, true), None);
+        drop(good); // it has ended well
+        assert_eq!(breaks(&breaker, start), None);
+        assert_eq!(breaks(&breaker, start), None);
+        // Three of four, and not of seven.
+        assert_eq!(breaks(&breaker, start), Some(Turn::Opened));
+    }
+
+    #[test]
+    fn a_probe_that_breaks_opens_the_circuit_again() {
+        let (breaker, start) = breaker("{ errors: 50%, of_at_least: 9, open_for: 5s }");
+        for _ in 0..9 {
+            breaks(&breaker, start);
+        }
+        assert!(breaker.is_open());
+        let probe = |now, broken: Duration| {
+            let mut probe = breaker.ask(now).ok().unwrap();
+            assert_eq!(breaker.tell(&mut probe, now, true), Some(Turn::Closed));
+            breaker.broke(probe, now + broken)
+        };
+        assert_eq!(probe(start + 5 * SECOND, SECOND), Some(Turn::Opened));
+        assert!(breaker.ask(start + 10 * SECOND).is_err());
+        // A long while later it is one that breaks among others.
+        assert_eq!(probe(start + 11 * SECOND, 5 * SECOND), None);
+        assert!(!breaker.is_open());
+    }
+
+    #[test]
+    fn a_probe_that_breaks_while_others_are_awaited_opens_it_too() {
+        let (breaker, start) = breaker("{ errors: 50%, of_at_least: 1, open_for: 5s, probes: 2 }");
+        assert_eq!(breaks(&breaker, start), Some(Turn::Opened));
+        assert_eq!(breaks(&breaker, start + 5 * SECOND), Some(Turn::Opened));
+        assert!(breaker.ask(start + 6 * SECOND).is_err());
     }
 
     #[test]

@@ -226,6 +226,14 @@ impl Upstream {
         endpoint.state.observe(now, waited);
     }
 
+    /// Something may have become of the circuit.
+    pub fn circuit_turned(&self, turn: Option<Turn>) {
+        if let Some(turn) = turn {
+            self.metrics.turned(turn);
+            tracing::warn!(upstream = %self.name, "circuit breaker: {turn:?}");
+        }
+    }
+
     /// The exchange is over that had a head with this status, and did not break at the endpoint.
     pub fn ended(&self, endpoint: &Endpoint, status: StatusCode) {
         let outliers = self.policy.outliers.as_ref();

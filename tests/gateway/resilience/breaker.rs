@@ -1,10 +1,12 @@
 //! Circuit breakers: an upstream that fails is left alone for a while.
 
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
-use super::super::harness::{Gateway, curl, until};
-use super::super::origin::{Seen, empty};
+use super::super::harness::{Gateway, PATIENCE, curl, until};
+use super::super::origin::{Seen, drain, empty, head, reset, serve};
 use super::{config, upstream};
 
 const OPEN: &str = "wiregate_upstream_circuit_open{upstream=\"app\"}";
@@ -68,4 +70,79 @@ fn the_fallback_takes_over_while_it_is_open() {
     let statuses: Vec<u16> = (0..6).map(|_| curl(&[&gateway.url("/")]).status).collect();
     assert_eq!(statuses, [500, 500, 200, 200, 200, 200]);
     assert_eq!(spare.count(), 4);
+}
+
+/// An origin whose answers break in their body this way: the connection is cut, a chunk breaks the
+/// rules, or nothing comes any more. As long as it is not told to be whole.
+fn breaking(how: &'static str, whole: &Arc<AtomicBool>) -> SocketAddr {
+    let whole = whole.clone();
+    serve(move |_, mut stream| {
+        while head(&mut stream).is_some() {
+            let framing = match how {
+                "chunk" => "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\nnonsense\r\n",
+                _ => "content-length: 9\r\n\r\nabc",
+            };
+            let broken = format!("HTTP/1.1 200 OK\r\n{framing}");
+            if whole.load(Ordering::SeqCst) {
+                let _ = stream.write_all(empty(200).as_bytes());
+                continue;
+            }
+            let _ = stream.write_all(broken.as_bytes());
+            if how == "silence" {
+                drain(&mut stream);
+            }
+            return;
+        }
+    })
+}
+
+#[test]
+fn an_answer_that_breaks_in_its_body_counts_as_a_failure() {
+    for how in ["cut", "chunk", "silence"] {
+        let whole = Arc::default();
+        let options = ", breaker: { errors: 60%, of_at_least: 4, open_for: 2s }, \
+                       timeouts: { first_byte: 300ms, idle: 300ms }";
+        let app = upstream("app", &[breaking(how, &whole)], options);
+        let gateway = Gateway::start(&config(&app, ""));
+        let ask = || curl(&[&gateway.url("/")]).status;
+        for _ in 0..4 {
+            assert_eq!(gateway.metric(OPEN), 0.0, "{how}");
+            // The head is good: curl says so, whatever comes after it.
+            assert_eq!(ask(), 200, "{how}");
+        }
+        until("the circuit is open", || gateway.metric(OPEN) == 1.0);
+        assert_eq!(ask(), 503, "{how}");
+        // A probe that breaks as well opens it again, at once.
+        until("a probe has passed", || ask() == 200);
+        until("the circuit is open again", || gateway.metric(OPEN) == 1.0);
+        assert_eq!(ask(), 503, "{how}");
+        whole.store(true, Ordering::SeqCst);
+        until("the circuit is closed", || ask() == 200);
+        for _ in 0..5 {
+            assert_eq!(ask(), 200, "{how}");
+        }
+        assert_eq!(gateway.metric(OPEN), 0.0, "{how}");
+    }
+}
+
+#[test]
+fn a_client_that_leaves_in_the_body_is_no_failure() {
+    let endless = serve(|_, mut stream| {
+        while head(&mut stream).is_some() {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc");
+            drain(&mut stream);
+        }
+    });
+    let options = ", breaker: { errors: 1%, of_at_least: 1, open_for: 1h }";
+    let gateway = Gateway::start(&config(&upstream("app", &[endless], options), ""));
+    let mut client = TcpStream::connect(gateway.address()).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client
+        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        .unwrap();
+    head(&mut client).expect("the head has come");
+    reset(client);
+    let left = "wiregate_upstream_requests_in_flight{upstream=\"app\"}";
+    until("the endpoint is let go", || gateway.metric(left) == 0.0);
+    assert_eq!(gateway.metric(OPEN), 0.0);
 }
