@@ -9,6 +9,7 @@ mod socket;
 pub mod stream;
 pub mod tls;
 mod transport;
+pub mod until;
 
 use std::io;
 use std::net::SocketAddr;

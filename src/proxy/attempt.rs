@@ -194,6 +194,11 @@ impl Context {
             Some(route) => upstream.timeouts.with(&route.timeouts),
             None => upstream.timeouts,
         };
+        let over = self.may_take().and_then(|total| {
+            let arrived = tokio::time::Instant::from_std(self.exchange.now.instant);
+            arrived.checked_add(total)
+        });
+        self.until.set(over);
         self.attempts.upstream = Some(upstream);
         self.attempts.tried.clear();
         (self.attempts.here, self.attempts.stale) = (0, 0);
@@ -217,13 +222,18 @@ impl Context {
         self.fault(reply)
     }
 
+    /// The time that the exchange may take in all; `None` for any.
+    fn may_take(&self) -> Option<Duration> {
+        let total = self.attempts.times.total;
+        total.into_iter().chain(self.deadline).min()
+    }
+
     /// The time that the exchange may still take; `None` for any.
     ///
     /// # Errors
     /// A 504 where none is left.
     pub(super) fn time_left(&mut self) -> Result<Option<Duration>> {
-        let total = self.attempts.times.total;
-        let Some(total) = total.into_iter().chain(self.deadline).min() else {
+        let Some(total) = self.may_take() else {
             return Ok(None);
         };
         let spent = self.shared.clock.instant() - self.exchange.now.instant;
@@ -233,10 +243,15 @@ impl Context {
         }
     }
 
+    /// Whether the exchange has taken as long as the configuration says, be it shorter or longer
+    /// than its client's own deadline.
+    pub(super) fn has_taken_total(&self) -> bool {
+        let spent = self.shared.clock.instant() - self.exchange.now.instant;
+        (self.attempts.times.total).is_some_and(|total| spent >= total)
+    }
+
     fn out_of_time(&mut self) -> Box<Error> {
-        let total = self.attempts.times.total;
-        let total = total.into_iter().chain(self.deadline).min();
-        let total = total.unwrap_or_default();
+        let total = self.may_take().unwrap_or_default();
         let cause = Cause::ResponseTimeout;
         self.fault(
             Reply::problem(cause.status(), cause.word())

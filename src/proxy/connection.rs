@@ -11,6 +11,7 @@ use pingora_core::server::ShutdownWatch;
 use crate::compile::{Listening, Snapshot};
 use crate::listen::http1::Lent;
 use crate::listen::tls::Secured;
+use crate::listen::until::Until;
 
 /// What is known of a connection, worked out once.
 pub struct Peer {
@@ -78,12 +79,19 @@ impl Peer {
     }
 }
 
-tokio::task_local! {
-    /// The peer of the conversation that runs here.
-    pub(super) static PEER: Arc<Peer>;
+/// What an exchange knows of where it runs.
+pub(super) struct Here {
+    pub(super) peer: Arc<Peer>,
+    /// When it must be over.
+    pub(super) until: Arc<Until>,
 }
 
-/// The peer of the exchange that runs here.
-pub(super) fn current() -> Arc<Peer> {
-    PEER.with(Arc::clone)
+tokio::task_local! {
+    /// What the exchange that runs here knows of that.
+    pub(super) static HERE: Here;
+}
+
+/// The peer of the exchange that runs here, and where it tells when it must be over.
+pub(super) fn current() -> (Arc<Peer>, Arc<Until>) {
+    HERE.with(|here| (here.peer.clone(), here.until.clone()))
 }

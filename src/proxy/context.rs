@@ -19,6 +19,7 @@ use super::replay::Slot;
 use super::websocket::Patience;
 use super::{Shared, budget::Share};
 use crate::compile::{Route, Snapshot};
+use crate::listen::until::Until;
 use crate::upstream::{Endpoint, Leave, Live, Place, Retrying, Timeouts, Upstream};
 
 /// One exchange, from its first hook to its last.
@@ -26,6 +27,8 @@ pub struct Context {
     pub(super) shared: Arc<Shared>,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) peer: Arc<Peer>,
+    /// When the exchange must be over, told to whoever waits for its client.
+    pub(super) until: Arc<Until>,
     pub(super) exchange: Exchange,
     /// The host that the client asked for, with its port.
     pub(super) asked_host: Option<HeaderValue>,
@@ -125,7 +128,7 @@ pub(super) struct End {
 impl Context {
     /// A request has arrived.
     pub(super) fn arrive(shared: &Arc<Shared>, session: &Session) -> Box<Self> {
-        let peer = connection::current();
+        let (peer, until) = connection::current();
         let head = session.req_header();
         let now = shared.clock.now();
         let snapshot = shared.live.load_full();
@@ -146,6 +149,7 @@ impl Context {
             shared: shared.clone(),
             snapshot,
             peer,
+            until,
             exchange,
             asked_host: super::forwarded::asked_host(head),
             host,

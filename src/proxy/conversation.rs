@@ -8,7 +8,7 @@ use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 use tokio::time::Instant;
 
-use super::connection::{PEER, Peer};
+use super::connection::{HERE, Here, Peer};
 use super::{Engine, Shared};
 use crate::listen::stream::Connection;
 
@@ -39,7 +39,11 @@ impl Conversation {
         if http2 {
             self.http2(connection, shutdown).await;
         } else {
-            PEER.scope(self.peer.clone(), self.http1(connection, begun, shutdown))
+            let here = Here {
+                peer: self.peer.clone(),
+                until: self.peer.lent.until.clone(),
+            };
+            HERE.scope(here, self.http1(connection, begun, shutdown))
                 .await;
         }
     }

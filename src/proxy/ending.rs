@@ -48,6 +48,14 @@ impl Context {
             self.attempts.upload = None;
             error = Error::explain(ErrorType::ReadTimedout, "no answer to an upgrade").into_up();
         }
+        if failure::is_over(&error)
+            && unanswered
+            && self.attempts.upload.is_none()
+            && self.has_taken_total()
+        {
+            // It is noticed while the client is awaited, but the endpoint has all that it waits for.
+            error = Error::explain(ErrorType::ReadTimedout, "no response in time").into_up();
+        }
         if *error.esource() != ErrorSource::Upstream || self.reply.is_some() {
             self.end_attempt();
             error.set_retry(false);
@@ -55,7 +63,8 @@ impl Context {
         }
         if self.is_stalled(&error) {
             self.end_attempt();
-            if unanswered {
+            // Where all of the time is over, the reply says so.
+            if unanswered && self.time_left().is_ok() {
                 let why = "no request body in time";
                 error = Error::explain(ErrorType::ReadTimedout, why).into_down();
             }

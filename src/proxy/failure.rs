@@ -5,10 +5,8 @@ use std::io;
 use http::StatusCode;
 use pingora_error::{Error, ErrorSource, ErrorType};
 
+use crate::listen::until::Over;
 use crate::upstream::Cause;
-
-/// The error of an exchange that has taken as long as it may.
-pub(super) const DEADLINE: ErrorType = ErrorType::Custom("deadline");
 
 /// An endpoint that takes too long to answer a request for a WebSocket.
 pub(super) const LATE_UPGRADE: ErrorType = ErrorType::Custom("late upgrade");
@@ -28,7 +26,7 @@ pub(super) struct Failure {
 /// The meaning of an error, before or after a response has `begun`.
 pub(super) fn of(error: &Error, begun: bool) -> Failure {
     match error.esource() {
-        _ if *error.etype() == DEADLINE => Failure {
+        _ if is_over(error) => Failure {
             status: Some(StatusCode::GATEWAY_TIMEOUT),
             reason: "http_response_timeout",
         },
@@ -152,6 +150,15 @@ fn downstream(error: &Error) -> Failure {
             reason: "http_request_error",
         },
     }
+}
+
+/// Whether the exchange has taken as long as it may.
+pub(super) fn is_over(error: &Error) -> bool {
+    let cause = error.root_cause();
+    let inner = cause
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
+    cause.is::<Over>() || inner.is_some_and(|inner| inner.is::<Over>())
 }
 
 /// Whether the client's bytes came, but break the rules of a body.

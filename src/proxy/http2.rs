@@ -24,7 +24,7 @@ use pingora_proxy::HttpProxy;
 use tokio::time::Instant;
 
 use super::Engine;
-use super::connection::PEER;
+use super::connection::{HERE, Here};
 use super::conversation::Conversation;
 use crate::config::http2::Http2 as Limits;
 use crate::listen::http2::{Excess, Metered};
@@ -147,9 +147,13 @@ impl Conversation {
             }
         };
         let session = Session::new(head, body, respond, open.digest.clone());
+        let here = Here {
+            peer: self.peer.clone(),
+            until: session.until.clone(),
+        };
         let session = ServerSession::new_custom(Box::new(session));
         let (this, held, shutdown) = (self.clone(), open.streams.hold(), shutdown.clone());
-        tokio::spawn(PEER.scope(self.peer.clone(), async move {
+        tokio::spawn(HERE.scope(here, async move {
             let _held = held;
             exchange(&this.proxy, session, &shutdown).await;
         }));

@@ -109,7 +109,7 @@ fn a_client_of_an_unhealthy_endpoint_gets_another_one() {
 #[test]
 fn a_client_whose_endpoint_is_full_for_a_moment_keeps_it() {
     let origin = echoes(2);
-    let options = format!("{STICKY}, in_flight: {{ per_endpoint: 1 }}");
+    let options = format!("{STICKY}, in_flight: {{ per_endpoint: 1, queue: 10 }}");
     let gateway = Gateway::start(&config(&plain(origin.addresses()), &options));
     let mut client = Client::new(&gateway);
     let first = client.get("/", &[]);

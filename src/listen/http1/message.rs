@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::Gate;
 use crate::listen::stream::Connection;
+use crate::listen::until::{Over, Timer, Until};
 
 /// What a connection and the messages that it lends to Pingora have in common.
 #[derive(Debug, Default)]
@@ -24,6 +25,8 @@ pub struct Lent {
     /// The gate, once Pingora has let go of the message.
     gate: Mutex<Option<Box<Gate>>>,
     tunnel: AtomicBool,
+    /// When the exchange that the present message begins must be over.
+    pub until: Arc<Until>,
 }
 
 impl Lent {
@@ -52,13 +55,18 @@ pub struct Message {
     /// There until it is dropped.
     gate: Option<Box<Gate>>,
     lent: Arc<Lent>,
+    timer: Timer,
 }
 
 impl Message {
     /// The message whose head has just arrived at a gate.
     pub fn new(gate: Box<Gate>, lent: Arc<Lent>) -> Self {
-        let gate = Some(gate);
-        Self { gate, lent }
+        lent.until.set(None);
+        Self {
+            gate: Some(gate),
+            lent,
+            timer: Timer::default(),
+        }
     }
 
     fn gate(&mut self) -> &mut Gate {
@@ -96,7 +104,12 @@ impl AsyncRead for Message {
         if tunnel && gate.is_between() {
             return gate.poll_tunnel(cx, buf);
         }
-        gate.poll_pass(cx, buf)
+        let passed = gate.poll_pass(cx, buf);
+        let Self { lent, timer, .. } = &mut *self;
+        if passed.is_pending() && timer.poll(&lent.until, cx).is_ready() {
+            return Poll::Ready(Err(io::Error::other(Over)));
+        }
+        passed
     }
 }
 

@@ -5,7 +5,6 @@
 
 mod custom;
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +19,9 @@ use pingora_core::protocols::http::date::get_cached_date;
 use pingora_core::protocols::http::v2::write_body;
 use pingora_error::{Error, ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use tokio::time::Sleep;
+use tokio::time::Instant;
 
+use crate::listen::until::{Timer, Until};
 use crate::proxy::grpc;
 
 /// A request body may be silent for this long at least: as long as over HTTP/1.1, where that is
@@ -55,7 +55,9 @@ pub(super) struct Session {
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
     drain_timeout: Option<Duration>,
-    deadline: Option<Pin<Box<Sleep>>>,
+    /// When the exchange must be over.
+    pub(super) until: Arc<Until>,
+    timer: Timer,
 }
 
 impl Session {
@@ -66,8 +68,10 @@ impl Session {
         respond: SendResponse<Bytes>,
         digest: Arc<Digest>,
     ) -> Self {
-        let deadline = (grpc::deadline(&head.headers).and_then(Result::ok))
-            .map(|deadline| Box::pin(tokio::time::sleep(deadline)));
+        let until = Until::default();
+        // A call's deadline holds before anything else is known of it.
+        let deadline = grpc::deadline(&head.headers).and_then(Result::ok);
+        until.set(deadline.and_then(|deadline| Instant::now().checked_add(deadline)));
         Self {
             head,
             body,
@@ -83,7 +87,8 @@ impl Session {
             read_timeout: Some(BODY_SILENCE),
             write_timeout: None,
             drain_timeout: None,
-            deadline,
+            until: Arc::new(until),
+            timer: Timer::default(),
         }
     }
 

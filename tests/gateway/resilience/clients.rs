@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::super::harness::{Gateway, PATIENCE, curl, echo};
+use super::super::origin::{drain, head, serve};
 use super::{config, upstream};
 
 const OPEN: &str = "wiregate_upstream_circuit_open{upstream=\"app\"}";
@@ -127,4 +128,70 @@ fn the_total_bounds_an_upload_that_trickles() {
     drop(stream);
     client.join().unwrap();
     assert_eq!(gateway.metric(OPEN), 0.0);
+}
+
+/// Long enough that twice the time could not be taken for it on a busy machine.
+const TOTAL: Duration = Duration::from_secs(4);
+const LATE: Duration = Duration::from_secs(3);
+
+fn is_the_total(took: Duration) -> bool {
+    // What came late would give another four seconds.
+    TOTAL.mul_f32(0.9) < took && took < TOTAL + LATE.mul_f32(0.6)
+}
+
+#[test]
+fn the_total_bounds_an_upload_that_stops_late() {
+    let asks = ["http1", "h2c"].map(|protocol| {
+        std::thread::spawn(move || {
+            let origin = echo();
+            let options = format!(", protocol: {protocol}, timeouts: {{ total: 4s }}, {FRAIL}");
+            let gateway =
+                Gateway::start(&config(&upstream("app", origin.addresses(), &options), ""));
+            let start = Instant::now();
+            let mut stream = upload(gateway.address());
+            std::thread::park_timeout(LATE);
+            stream.write_all(b"ab").unwrap();
+            let answer = rest(stream);
+            let took = start.elapsed();
+            assert!(answer.starts_with("HTTP/1.1 504"), "{protocol}: {answer}");
+            assert!(answer.contains("urn:wiregate:http_response_timeout"));
+            assert!(is_the_total(took), "{protocol}: {took:?}");
+            assert_eq!(gateway.metric(OPEN), 0.0, "it is the client's");
+        })
+    });
+    asks.into_iter().for_each(|ask| ask.join().unwrap());
+}
+
+#[test]
+fn the_total_bounds_a_response_that_stops_late() {
+    let late = serve(|_, mut stream| {
+        head(&mut stream);
+        std::thread::park_timeout(LATE);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc");
+        drain(&mut stream);
+    });
+    let app = upstream("app", &[late], ", timeouts: { total: 4s }");
+    let gateway = Gateway::start(&config(&app, ""));
+    let asks = ["--http1.1", "--http2-prior-knowledge"].map(|version| {
+        let url = gateway.url("/");
+        std::thread::spawn(move || {
+            let start = Instant::now();
+            let answer = curl(&[version, &url]);
+            let took = start.elapsed();
+            assert_eq!((answer.status, &*answer.body), (200, &b"abc"[..]));
+            assert!(is_the_total(took), "{version}: {took:?}");
+        })
+    });
+    asks.into_iter().for_each(|ask| ask.join().unwrap());
+}
+
+#[test]
+fn an_endpoint_that_is_silent_for_the_total_has_failed() {
+    let silent = serve(|_, mut stream| assert!(drain(&mut stream) > 0));
+    let options = format!(", timeouts: {{ total: 500ms }}, {FRAIL}");
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let gateway = Gateway::start(&config(&upstream("app", &[silent], &options), ""));
+        assert_eq!(curl(&[version, &gateway.url("/")]).status, 504);
+        assert_eq!(gateway.metric(OPEN), 1.0, "{version}");
+    }
 }

@@ -19,7 +19,7 @@ use pingora_error::{Error, ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::Session;
-use crate::proxy::failure::DEADLINE;
+use crate::listen::until::Over;
 
 /// How much of a request body is kept for a second attempt.
 const KEPT: usize = 64 * 1024;
@@ -80,15 +80,10 @@ impl CustomSession for Session {
     }
 
     /// The next piece of the body; after the last one it waits until the client is gone, or until
-    /// the deadline of the call has come.
+    /// the exchange must be over.
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
-        let mut deadline = self.deadline.take();
-        let over = async {
-            match &mut deadline {
-                Some(deadline) => deadline.as_mut().await,
-                None => std::future::pending().await,
-            }
-        };
+        let (mut timer, until) = (std::mem::take(&mut self.timer), self.until.clone());
+        let over = std::future::poll_fn(|cx| timer.poll(&until, cx));
         let next = async {
             if no_body_expected || self.is_body_done() {
                 return Err(self.given_up().await);
@@ -98,9 +93,9 @@ impl CustomSession for Session {
         let read = tokio::select! {
             biased;
             read = next => read,
-            () = over => Error::e_explain(DEADLINE, "the deadline of the call has passed"),
+            () = over => Error::e_because(ErrorType::ReadError, "while the client is awaited", Over),
         };
-        self.deadline = deadline;
+        self.timer = timer;
         read
     }
 
