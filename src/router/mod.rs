@@ -15,6 +15,7 @@ mod overlap;
 mod path;
 mod regular;
 mod relation;
+mod rivals;
 mod specificity;
 mod table;
 #[cfg(test)]

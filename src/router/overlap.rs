@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use wiregate_sdk::value::Problem;
 
-use super::matching::{Field, Match};
+use super::matching::Match;
 use super::path::PathPattern;
 use super::relation::{Shared, covers, covers_path};
+use super::rivals::{Asked, Rivals};
 use super::table::Entry;
 use super::witness::{FILLERS, Proof, Witness};
 use super::{RouteSpec, Router};
@@ -17,10 +18,23 @@ const MOST: usize = 100;
 /// Entries with the same host and path, by their position in the order.
 type Group = Vec<usize>;
 
-/// Adds the problems that routes have with each other. Only entries with the same host pattern
+/// Adds the problems that routes have with each other.
+pub(super) fn check(router: &Router, problems: &mut Vec<Problem>) {
+    check_among(
+        router,
+        |entries| Rivals::of(entries.iter().copied()),
+        problems,
+    );
+}
+
+/// The same, each with those that may be its rivals. Only entries with the same host pattern
 /// and either the same path pattern or a regular expression can have any: where two patterns of
 /// different shape overlap, one of them is more specific, and leaves something to the other.
-pub(super) fn check(router: &Router, problems: &mut Vec<Problem>) {
+pub(super) fn check_among<'a>(
+    router: &'a Router,
+    rivals: impl Fn(&[Asked<'a>]) -> Rivals<'a>,
+    problems: &mut Vec<Problem>,
+) {
     let mut groups: BTreeMap<(String, String), Group> = BTreeMap::new();
     for (at, entry) in router.table.entries().iter().enumerate() {
         let path = match &entry.path {
@@ -44,17 +58,28 @@ pub(super) fn check(router: &Router, problems: &mut Vec<Problem>) {
                 .ties(&check.entry(*b).specificity)
         };
         let runs: Vec<_> = group.chunk_by(ties).collect();
-        for run in runs {
-            check.run(run);
+        // One alone has no rivals.
+        for run in runs.into_iter().filter(|run| run.len() > 1) {
+            check.run(run, rivals(&check.asked(run)));
         }
     }
+    let mut wide = Wide {
+        groups: &groups,
+        filed: HashMap::new(),
+    };
     for ((host, path), group) in &groups {
         for &narrow in group {
-            check.below_prefix(&groups, host, path, narrow);
+            check.below_prefix(&mut wide, &rivals, host, path, narrow);
         }
     }
     check.found.sort_by_key(|(place, _)| *place);
     problems.extend(check.found.into_iter().map(|(_, problem)| problem));
+}
+
+/// Entries that take all below a prefix, filed when they are asked for.
+struct Wide<'g, 'a> {
+    groups: &'g BTreeMap<(String, String), Group>,
+    filed: HashMap<(String, String), Rivals<'a>>,
 }
 
 struct Check<'a> {
@@ -76,19 +101,28 @@ impl<'a> Check<'a> {
         &self.route(at).matching
     }
 
+    fn asks(&self, at: usize) -> Asked<'a> {
+        Asked {
+            path: &self.entry(at).path,
+            matching: self.matching(at),
+        }
+    }
+
+    fn asked(&self, entries: &[usize]) -> Vec<Asked<'a>> {
+        entries.iter().map(|at| self.asks(*at)).collect()
+    }
+
     /// Looks at entries that only their priorities tell apart: each one with those before it, up
     /// to the first that it has a problem with.
-    fn run(&mut self, run: &[usize]) {
-        let mut rivals = Rivals::new(run.iter().map(|at| self.matching(*at)));
+    fn run(&mut self, run: &[usize], mut rivals: Rivals<'a>) {
         for &later in run {
             if self.found.len() >= MOST {
                 return;
             }
-            let texts = rivals.texts(self.matching(later));
-            let problem = rivals
-                .among(texts)
-                .find_map(|earlier| self.pair(earlier, later));
-            rivals.push(texts, later);
+            let earlier = rivals.beside(self.asks(later));
+            let problem = (earlier.iter()).find_map(|earlier| self.pair(*earlier, later));
+            drop(earlier);
+            rivals.push(self.asks(later), later);
             self.found
                 .extend(problem.map(|problem| (self.entry(later).route, problem)));
         }
@@ -118,24 +152,33 @@ impl<'a> Check<'a> {
     /// A regular expression, or any path, below a prefix that takes all of it.
     fn below_prefix(
         &mut self,
-        groups: &BTreeMap<(String, String), Group>,
+        wide: &mut Wide<'_, 'a>,
+        rivals: impl Fn(&[Asked<'a>]) -> Rivals<'a>,
         host: &str,
         path: &str,
         narrow: usize,
     ) {
+        if self.found.len() >= MOST {
+            return;
+        }
         let prefixes: Vec<String> = match &self.entry(narrow).path {
             PathPattern::Any => vec!["/**".into()],
             PathPattern::Regex(regex) if path == "~" => prefixes(regex.start()),
             _ => return,
         };
         let problem = prefixes.into_iter().find_map(|prefix| {
-            let wide = groups.get(&(host.to_owned(), prefix))?;
-            wide.iter().find_map(|&wide| self.below(wide, narrow))
+            let key = (host.to_owned(), prefix);
+            let group = wide.groups.get(&key)?;
+            let filed = wide.filed.entry(key).or_insert_with(|| {
+                let mut filed = rivals(&self.asked(group));
+                group.iter().for_each(|at| filed.push(self.asks(*at), *at));
+                filed
+            });
+            let mut above = filed.above(self.asks(narrow)).into_iter();
+            above.find_map(|wide| self.below(wide, narrow))
         });
-        if self.found.len() < MOST {
-            self.found
-                .extend(problem.map(|problem| (self.entry(narrow).route, problem)));
-        }
+        self.found
+            .extend(problem.map(|problem| (self.entry(narrow).route, problem)));
     }
 
     fn below(&self, wide: usize, narrow: usize) -> Option<Problem> {
@@ -246,60 +289,4 @@ fn prefixes(start: &str) -> Vec<String> {
         .collect();
     prefixes.push("/**".into());
     prefixes
-}
-
-/// The entries of a run so far, by the texts that they ask for in one field: those that ask for
-/// different texts can have nothing in common, and need not be compared.
-struct Rivals<'a> {
-    field: Option<Field<'a>>,
-    by_text: HashMap<&'a str, Vec<usize>>,
-    without: Vec<usize>,
-    all: Vec<usize>,
-}
-
-type Texts<'a> = Option<&'a [Box<str>]>;
-
-impl<'a> Rivals<'a> {
-    /// Chooses the field in which most of the matches ask for certain texts.
-    fn new(run: impl Iterator<Item = &'a Match>) -> Self {
-        let mut counts: HashMap<Field<'a>, usize> = HashMap::new();
-        let fields = run.flat_map(Match::fields);
-        for (field, _) in fields.filter(|(_, condition)| condition.texts().is_some()) {
-            *counts.entry(field).or_default() += 1;
-        }
-        let field = counts.into_iter().max_by_key(|(_, count)| *count);
-        Self {
-            field: field.map(|(field, _)| field),
-            by_text: HashMap::new(),
-            without: Vec::new(),
-            all: Vec::new(),
-        }
-    }
-
-    fn texts(&self, matching: &'a Match) -> Texts<'a> {
-        matching.field(self.field?)?.texts()
-    }
-
-    fn among(&self, texts: Texts<'a>) -> impl Iterator<Item = usize> {
-        let asked = texts.into_iter().flatten();
-        let same = asked.filter_map(|text| self.by_text.get(&**text)).flatten();
-        let others = if texts.is_some() {
-            &self.without
-        } else {
-            &self.all
-        };
-        same.chain(others).copied()
-    }
-
-    fn push(&mut self, texts: Texts<'a>, at: usize) {
-        self.all.push(at);
-        match texts {
-            None => self.without.push(at),
-            Some(texts) => {
-                for text in texts {
-                    self.by_text.entry(text).or_default().push(at);
-                }
-            }
-        }
-    }
 }

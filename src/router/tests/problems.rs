@@ -246,6 +246,38 @@ fn thousands_of_equal_routes_are_told_in_brief() {
     assert_eq!(told.len(), 100);
 }
 
+/// With thousands of routes on one path, each of which only one condition tells from the others.
+#[test]
+fn thousands_of_routes_on_one_path_are_compared_in_no_time() {
+    for (number, kind) in [
+        (8_000, r#""headers": {"t": {"prefix": "t@-"}}"#),
+        (
+            8_000,
+            r#""headers": {"e": "prod", "t": {"any_of": ["t@", "u@"]}}"#,
+        ),
+        (2_000, r#""headers": {"t": {"regex": "t@-[0-9]+"}}"#),
+        (8_000, r#""client": "10.#.0/24""#),
+    ] {
+        let line = |at: u32| {
+            let net = format!("{}.{}", at / 250, at % 250);
+            let matching = kind.replace('@', &at.to_string()).replace('#', &net);
+            format!(r#"r{at}: {{"path": "/same", {matching}}}"#)
+        };
+        let lines: Vec<String> = (0..number).map(line).collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let routes = routes(&lines);
+        let start = std::time::Instant::now();
+        assert!(Router::compile(routes, EncodedSlash::Refuse).is_ok());
+        // All pairs took a minute and more.
+        let took = start.elapsed();
+        assert!(
+            took < std::time::Duration::from_secs(10),
+            "{kind}: {took:?}"
+        );
+        eprintln!("{number} with {kind}: {took:?}");
+    }
+}
+
 #[test]
 fn a_match_reads_strictly() {
     let wrong = |json: &str| serde_json::from_str::<Match>(json).unwrap_err().to_string();

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
+use crate::router::rivals::Rivals;
 
 const HOSTS: [&str; 6] = ["", "a.b.c", "b.c", "x.a.b.c", "c", "d"];
 const PATHS: [&str; 12] = [
@@ -102,6 +103,70 @@ fn matching(
                 .filter_map(|(key, value)| Some((key.to_owned(), value?)));
             serde_json::from_value(serde_json::Value::Object(written.collect())).unwrap()
         })
+}
+
+/// Matches of the same host and path, or of a regular expression below it, that a value or a
+/// network may tell apart.
+fn nested() -> BoxedStrategy<Match> {
+    let condition = select(vec![
+        serde_json::json!("a"),
+        serde_json::json!("ab"),
+        serde_json::json!("abc"),
+        serde_json::json!({"any_of": ["b", "abc"]}),
+        serde_json::json!({"prefix": "a"}),
+        serde_json::json!({"prefix": "ab"}),
+        serde_json::json!({"prefix": "b"}),
+        serde_json::json!({"regex": "ab[0-9]"}),
+        serde_json::json!({"regex": "[ab]+"}),
+        serde_json::json!({"present": true}),
+        serde_json::json!({"present": false}),
+    ]);
+    let net = select(vec![
+        serde_json::json!("10.0.0.0/8"),
+        serde_json::json!("10.1.0.0/16"),
+        serde_json::json!(["10.1.2.0/24", "11.0.0.0/8"]),
+        serde_json::json!("::/0"),
+        serde_json::json!("2001:db8::/32"),
+        serde_json::json!("0.0.0.0/0"),
+    ]);
+    let path = select(vec![
+        "",
+        "/**",
+        "/a/**",
+        "~ /a/[0-9]+",
+        "~ /a/b.*",
+        "~ /b.*",
+    ]);
+    let name = || select(vec!["k", "k", "l"]);
+    let some = |strategy| prop::option::weighted(0.6, strategy);
+    let header = some((name(), condition.clone()).boxed());
+    let query = some((name(), condition).boxed());
+    (path, header, query, prop::option::weighted(0.4, net))
+        .prop_map(|(path, header, query, client)| {
+            let mut written = serde_json::Map::new();
+            if !path.is_empty() {
+                written.insert("path".into(), path.into());
+            }
+            for (key, value) in [("headers", header), ("query", query)] {
+                if let Some((name, condition)) = value {
+                    written.insert(key.into(), serde_json::json!({ name: condition }));
+                }
+            }
+            written.extend(client.map(|client| ("client".to_owned(), client)));
+            serde_json::from_value(serde_json::Value::Object(written)).unwrap()
+        })
+        .boxed()
+}
+
+/// Problems as they are told, in their order.
+fn told(problems: &[Problem]) -> Vec<String> {
+    let related = |problem: &Problem| -> Vec<u32> {
+        (problem.related.iter())
+            .map(|(place, _)| place.line)
+            .collect()
+    };
+    let line = |it: &Problem| format!("{}: {} {:?}", it.place.line, it.message, related(it));
+    problems.iter().map(line).collect()
 }
 
 fn specs(matching: BoxedStrategy<Match>) -> impl Strategy<Value = Vec<RouteSpec>> {
@@ -209,6 +274,18 @@ proptest! {
             told.dedup();
             prop_assert_eq!(told.len(), count);
         }
+    }
+
+    /// What is left out of the comparison would have found nothing.
+    #[test]
+    fn comparing_rivals_tells_what_comparing_all_tells(
+        routes in prop_oneof![specs(nested()), specs(alike())],
+    ) {
+        let router = Router::build(routes, EncodedSlash::Refuse, &mut Vec::new());
+        let (mut found, mut expected) = (Vec::new(), Vec::new());
+        overlap::check(&router, &mut found);
+        overlap::check_among(&router, |_| Rivals::plain(), &mut expected);
+        prop_assert_eq!(told(&found), told(&expected));
     }
 
     /// Where a configuration is accepted, the order always decides; and what is called
