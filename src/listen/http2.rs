@@ -4,10 +4,11 @@
 mod fields;
 mod frames;
 mod meter;
+mod seen;
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 pub use meter::Excess;
+pub use seen::Seen;
 
 use crate::config::http2::Http2;
 use meter::Meter;
@@ -31,7 +33,7 @@ const LINGER_BYTES: usize = 1 << 20;
 pub struct Metered<S> {
     stream: S,
     meter: Meter,
-    excess: Arc<OnceLock<Excess>>,
+    seen: Arc<Seen>,
     linger: Option<Linger>,
 }
 
@@ -41,16 +43,16 @@ struct Linger {
 }
 
 impl<S> Metered<S> {
-    /// Meters a connection that has not been read from; what is found out is told in the cell.
-    pub fn new(stream: S, limits: &Http2) -> (Self, Arc<OnceLock<Excess>>) {
-        let excess = Arc::default();
+    /// Meters a connection that has not been read from, and tells what is seen.
+    pub fn new(stream: S, limits: &Http2) -> (Self, Arc<Seen>) {
+        let seen = Arc::default();
         let this = Self {
             stream,
             meter: Meter::new(limits, PREFACE),
-            excess: Arc::clone(&excess),
+            seen: Arc::clone(&seen),
             linger: None,
         };
-        (this, excess)
+        (this, seen)
     }
 }
 
@@ -61,16 +63,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.excess.get().is_some() {
-            // Nothing more is worked on; whoever polls the connection looks at the cell.
+        if this.seen.excess().is_some() {
+            // Nothing more is worked on; whoever polls the connection looks for it.
             return Poll::Pending;
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
         let new = &buf.filled()[before..];
-        if let Err(excess) = this.meter.received(new, Instant::now) {
-            // The cell is empty: it was looked at above.
-            let _ = this.excess.set(excess);
+        let received = this.meter.received(new, Instant::now);
+        let received = received.and_then(|()| this.seen.tell(this.meter.take_fragments()));
+        if let Err(excess) = received {
+            this.seen.end(excess);
             buf.set_filled(before);
             cx.waker().wake_by_ref();
             return Poll::Pending;

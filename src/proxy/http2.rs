@@ -8,7 +8,7 @@ mod session;
 mod streams;
 
 use std::pin::{Pin, pin};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use super::Engine;
 use super::connection::{HERE, Here};
 use super::conversation::Conversation;
 use crate::config::http2::Http2 as Limits;
-use crate::listen::http2::{Excess, Metered};
+use crate::listen::http2::{Excess, Metered, Seen};
 use arrival::head_of;
 use session::Session;
 
@@ -66,7 +66,7 @@ impl Conversation {
         });
         let snapshot = self.shared.live.load_full();
         let limits = &snapshot.settings.limits.http2;
-        let (metered, excess) = Metered::new(connection, limits);
+        let (metered, seen) = Metered::new(connection, limits);
         let handshake = builder(limits).handshake(metered);
         drop(snapshot);
         let Ok(Ok(connection)) = tokio::time::timeout(self.peer.idle, handshake).await else {
@@ -74,7 +74,7 @@ impl Conversation {
         };
         let mut open = Open {
             connection,
-            excess,
+            seen,
             digest,
             streams: Arc::default(),
             malformed: 0,
@@ -136,7 +136,8 @@ impl Conversation {
         shutdown: &ShutdownWatch,
     ) -> Result<(), Reason> {
         let (parts, body) = request.into_parts();
-        let head = match head_of(Request::from_parts(parts, ())) {
+        let fragment = open.seen.has_fragment(respond.stream_id().into());
+        let head = match head_of(Request::from_parts(parts, ()), fragment) {
             Ok(head) => head,
             Err(error) => {
                 tracing::debug!(%error, "a malformed request is reset");
@@ -185,7 +186,7 @@ async fn exchange(proxy: &Arc<HttpProxy<Engine>>, session: ServerSession, stop: 
 /// An open connection.
 struct Open<C> {
     connection: Http2<Metered<C>, Bytes>,
-    excess: Arc<OnceLock<Excess>>,
+    seen: Arc<Seen>,
     digest: Arc<Digest>,
     streams: Arc<Streams>,
     malformed: u32,
@@ -198,8 +199,8 @@ impl<C: IO> Open<C> {
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         let accepted = pin!(self.connection.accept()).poll(cx);
-        if let Some(excess) = self.excess.get() {
-            return Poll::Ready(Next::Excess(*excess));
+        if let Some(excess) = self.seen.excess() {
+            return Poll::Ready(Next::Excess(excess));
         }
         accepted.map(|accepted| match accepted {
             Some(Ok((request, respond))) => Next::Request(request, respond),

@@ -211,8 +211,10 @@ fn a_malformed_request_is_reset_alone() {
     let other_host = [get("/"), field("host", "other")].concat();
     let connection = [get("/"), field("connection", "close")].concat();
     let late_pseudo = [get("/"), field("x-a", "1"), vec![0x82]].concat();
+    let fragment = get("/a#b");
     let mut stream = 1;
     for block in [
+        fragment,
         no_path,
         two_lengths.concat(),
         other_host,

@@ -1,7 +1,8 @@
-//! Whether trailers hold pseudo-header fields (RFC 9113, 8.1), which `h2` drops without a word.
+//! Whether trailers hold pseudo-header fields (RFC 9113, 8.1), which `h2` drops without a word, and
+//! whether a path has a fragment, which it cuts off.
 //!
-//! That takes the names of fields alone. Of HPACK (RFC 7541) it follows what names depend on: the
-//! dynamic table, of which it keeps the lengths, and for each entry whether it is a pseudo-header.
+//! Of HPACK (RFC 7541) this follows what that depends on: the dynamic table, of which it keeps the
+//! lengths, and for each entry whether it is a pseudo-header, and a path with a fragment.
 
 use std::collections::VecDeque;
 
@@ -31,6 +32,10 @@ const CODES: [(u32, u32); 21] = [
 ];
 /// The code of `:`, of seven bits.
 const COLON: u8 = 0x5c;
+/// `:path` in that code, with the ones that pad it.
+const PATH: [u8; 4] = [0xb9, 0x58, 0xd3, 0x3f];
+/// The code of `#`, of twelve bits.
+const HASH: u32 = 0xffa;
 /// What an entry takes beside its name and value (RFC 7541, 4.1).
 const OVERHEAD: usize = 32;
 /// The size of the dynamic table (RFC 9113, 6.5.2): the gateway asks for no other.
@@ -43,13 +48,31 @@ const KEPT: usize = 4096;
 #[derive(Clone, Copy, Debug)]
 struct Name {
     pseudo: bool,
+    path: bool,
     length: usize,
 }
 
 #[derive(Debug)]
 struct Entry {
     name: Name,
+    fragment: bool,
     size: usize,
+}
+
+/// What there is in a list of fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct List {
+    pseudo: bool,
+    fragment: bool,
+}
+
+/// What is wrong with a list of fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wrong {
+    /// Trailers have pseudo-header fields.
+    PseudoTrailers,
+    /// The path of the request that opens this stream has a fragment.
+    Fragment(u32),
 }
 
 /// Follows the lists of fields of a connection.
@@ -83,8 +106,8 @@ impl Default for Table {
 }
 
 impl Fields {
-    /// A frame begins; `known` where its stream does already. Returns whether all is well.
-    pub fn begin(&mut self, head: Head, known: bool) -> bool {
+    /// A frame begins; `known` where its stream does already. Returns what is wrong.
+    pub fn begin(&mut self, head: Head, known: bool) -> Option<Wrong> {
         let part = matches!(head.kind, kind::HEADERS | kind::CONTINUATION);
         self.frame = Some(head).filter(|head| part && head.length <= LARGEST);
         if head.kind == kind::HEADERS {
@@ -92,35 +115,38 @@ impl Fields {
             self.block.clear();
         }
         self.start = self.block.len();
-        head.length > 0 || self.end()
-    }
-
-    /// Some bytes of the frame; `last` with the last of them. Returns whether all is well.
-    pub fn more(&mut self, bytes: &[u8], last: bool) -> bool {
-        if self.frame.is_none() {
-            return true;
+        match head.length {
+            0 => self.end(),
+            _ => None,
         }
-        self.block.extend_from_slice(bytes);
-        !last || self.end()
     }
 
-    fn end(&mut self) -> bool {
-        let Some(head) = self.frame.take() else {
-            return true;
-        };
+    /// Some bytes of the frame; `last` with the last of them. Returns what is wrong.
+    pub fn more(&mut self, bytes: &[u8], last: bool) -> Option<Wrong> {
+        self.frame?;
+        self.block.extend_from_slice(bytes);
+        if last { self.end() } else { None }
+    }
+
+    fn end(&mut self) -> Option<Wrong> {
+        let head = self.frame.take()?;
         if head.kind == kind::HEADERS {
             self.strip(head);
         }
         if !head.has(flag::END_HEADERS) {
-            return true;
+            return None;
         }
         // What is no HPACK ends the connection in `h2`.
-        let pseudo = self.table.read(&self.block).unwrap_or(false);
+        let list = self.table.read(&self.block).unwrap_or_default();
         self.block.clear();
         if self.block.capacity() > KEPT {
             self.block = Vec::new();
         }
-        !(self.trailers && pseudo)
+        match (self.trailers, list) {
+            (true, List { pseudo: true, .. }) => Some(Wrong::PseudoTrailers),
+            (false, List { fragment: true, .. }) => Some(Wrong::Fragment(head.stream)),
+            _ => None,
+        }
     }
 
     /// Takes away what a HEADERS frame has around its fields (RFC 9113, 6.2).
@@ -138,66 +164,84 @@ impl Fields {
 }
 
 impl Table {
-    /// Reads a list of fields; returns whether there is a pseudo-header among them.
-    fn read(&mut self, mut bytes: &[u8]) -> Option<bool> {
-        let mut pseudo = false;
+    /// Reads a list of fields.
+    fn read(&mut self, mut bytes: &[u8]) -> Option<List> {
+        let mut list = List::default();
         while let Some(first) = bytes.first() {
-            match first {
-                0x80.. => {
-                    let index = number(&mut bytes, 7)?;
-                    pseudo |= self.name(index)?.pseudo;
-                }
+            let (name, fragment) = match first {
+                0x80.. => self.indexed(number(&mut bytes, 7)?)?,
                 0x40..0x80 => {
-                    let (name, length) = self.literal(&mut bytes, 6)?;
-                    pseudo |= name.pseudo;
-                    self.insert(name, name.length + length + OVERHEAD);
+                    let (name, value) = self.literal(&mut bytes, 6)?;
+                    self.insert(name, &value);
+                    (name, value.hash)
                 }
                 0x20..0x40 => {
                     self.most = number(&mut bytes, 5)?.min(TABLE);
                     self.evict(0);
+                    continue;
                 }
-                _ => pseudo |= self.literal(&mut bytes, 4)?.0.pseudo,
-            }
+                _ => {
+                    let (name, value) = self.literal(&mut bytes, 4)?;
+                    (name, value.hash)
+                }
+            };
+            list.pseudo |= name.pseudo;
+            list.fragment |= name.path && fragment;
         }
-        Some(pseudo)
+        Some(list)
     }
 
-    /// The name of a field, and the length of its value (RFC 7541, 6.2).
-    fn literal(&self, bytes: &mut &[u8], bits: u32) -> Option<(Name, usize)> {
+    /// The name of a field, and its value (RFC 7541, 6.2).
+    fn literal(&self, bytes: &mut &[u8], bits: u32) -> Option<(Name, Text)> {
         let name = match number(bytes, bits)? {
             0 => {
                 let (huffman, text) = string(bytes)?;
                 let first = text.first().copied().unwrap_or_default();
+                let (pseudo, path) = match huffman {
+                    true => (first >> 1 == COLON, text == PATH),
+                    false => (first == b':', text == b":path"),
+                };
                 Name {
-                    pseudo: if huffman {
-                        first >> 1 == COLON
-                    } else {
-                        first == b':'
-                    },
-                    length: length(huffman, text),
+                    pseudo,
+                    path,
+                    length: Text::of(huffman, text).length,
                 }
             }
-            index => self.name(index)?,
+            index => self.indexed(index)?.0,
         };
         let (huffman, value) = string(bytes)?;
-        Some((name, length(huffman, value)))
+        Some((name, Text::of(huffman, value)))
     }
 
-    fn name(&self, index: usize) -> Option<Name> {
+    /// The name that an index stands for, and whether a fragment is in its value.
+    fn indexed(&self, index: usize) -> Option<(Name, bool)> {
         match STATIC.get(index.checked_sub(1)?) {
-            Some(name) => Some(Name {
-                pseudo: name.starts_with(':'),
-                length: name.len(),
-            }),
-            None => Some(self.entries.get(index - 1 - STATIC.len())?.name),
+            Some(name) => {
+                let name = Name {
+                    pseudo: name.starts_with(':'),
+                    path: *name == ":path",
+                    length: name.len(),
+                };
+                Some((name, false))
+            }
+            None => {
+                let entry = self.entries.get(index - 1 - STATIC.len())?;
+                Some((entry.name, entry.fragment))
+            }
         }
     }
 
-    fn insert(&mut self, name: Name, size: usize) {
+    fn insert(&mut self, name: Name, value: &Text) {
+        let size = name.length + value.length + OVERHEAD;
         self.evict(size);
         if size <= self.most {
             self.used += size;
-            self.entries.push_front(Entry { name, size });
+            let fragment = name.path && value.hash;
+            self.entries.push_front(Entry {
+                name,
+                fragment,
+                size,
+            });
         }
     }
 
@@ -241,25 +285,37 @@ fn string<'a>(bytes: &mut &'a [u8]) -> Option<(bool, &'a [u8])> {
     Some((huffman, text))
 }
 
-/// How long a string is.
-fn length(huffman: bool, text: &[u8]) -> usize {
-    if !huffman {
-        return text.len();
-    }
-    let (mut symbols, mut at) = (0, 0);
-    let bits = text.len() * 8;
-    loop {
-        // The next bits, and ones after the last: no code is shorter than what pads.
-        let mut window = u64::MAX;
-        for n in 0..5 {
-            let byte = text.get(at / 8 + n).copied().unwrap_or(0xff);
-            window = (window << 8) | u64::from(byte);
+/// What matters of a string.
+struct Text {
+    length: usize,
+    /// Whether a `#` is in it.
+    hash: bool,
+}
+
+impl Text {
+    fn of(huffman: bool, text: &[u8]) -> Self {
+        if !huffman {
+            return Self {
+                length: text.len(),
+                hash: text.contains(&b'#'),
+            };
         }
-        let next = (window << (24 + at % 8) >> 32) as u32;
-        let Some(code) = code_length(next).filter(|code| at + code <= bits) else {
-            return symbols;
-        };
-        (symbols, at) = (symbols + 1, at + code);
+        let (mut length, mut hash, mut at) = (0, false, 0);
+        let bits = text.len() * 8;
+        loop {
+            // The next bits, and ones after the last: no code is shorter than what pads.
+            let mut window = u64::MAX;
+            for n in 0..5 {
+                let byte = text.get(at / 8 + n).copied().unwrap_or(0xff);
+                window = (window << 8) | u64::from(byte);
+            }
+            let next = (window << (24 + at % 8) >> 32) as u32;
+            let Some(code) = code_length(next).filter(|code| at + code <= bits) else {
+                return Self { length, hash };
+            };
+            hash |= code == 12 && next >> 20 == HASH;
+            (length, at) = (length + 1, at + code);
+        }
     }
 }
 

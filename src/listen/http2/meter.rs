@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use h2::Reason;
 use wiregate_sdk::types::Rate;
 
-use super::fields::Fields;
+use super::fields::{Fields, Wrong};
 use super::frames::{Frames, Head, Part, flag, kind};
 use crate::config::http2::Http2;
 
@@ -30,6 +30,8 @@ pub enum Excess {
     UnknownFrames,
     /// Trailers with pseudo-header fields.
     PseudoTrailers,
+    /// Requests whose path has a fragment, before one of them was looked at.
+    Fragments,
 }
 
 impl Excess {
@@ -45,6 +47,7 @@ impl Excess {
             Self::Resets => "resets",
             Self::UnknownFrames => "unknown_frames",
             Self::PseudoTrailers => "pseudo_trailers",
+            Self::Fragments => "fragments",
         }
     }
 
@@ -115,6 +118,8 @@ pub(super) struct Meter {
     /// The last stream that the client has opened.
     last_stream: u32,
     fields: Fields,
+    /// The streams whose path has a fragment, since they were last taken from here.
+    fragments: Vec<u32>,
 }
 
 impl Meter {
@@ -136,6 +141,7 @@ impl Meter {
             continuations: 0,
             last_stream: 0,
             fields: Fields::default(),
+            fragments: Vec::new(),
         }
     }
 
@@ -150,7 +156,7 @@ impl Meter {
             if result.is_err() {
                 return;
             }
-            let well = match part {
+            let wrong = match part {
                 Part::Head(head) => {
                     let known = head.stream <= self.last_stream;
                     result = self.count(head, &now);
@@ -158,12 +164,19 @@ impl Meter {
                 }
                 Part::Payload(bytes, last) => self.fields.more(bytes, last),
             };
-            if !well {
-                result = Err(Excess::PseudoTrailers);
+            match wrong {
+                Some(Wrong::PseudoTrailers) => result = Err(Excess::PseudoTrailers),
+                Some(Wrong::Fragment(stream)) => self.fragments.push(stream),
+                None => {}
             }
         });
         self.received = frames;
         result
+    }
+
+    /// The streams that were opened, since this was last asked for, with a fragment in their path.
+    pub fn take_fragments(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.fragments)
     }
 
     /// The client was sent these bytes.

@@ -9,11 +9,15 @@ use smallvec::SmallVec;
 
 use crate::listen::http1::{Refused, authority, is_named, length};
 
-/// A request that may be served, out of one that has come.
+/// A request that may be served, out of one that has come; its path had a `fragment`, which `h2`
+/// has cut off, or had none.
 ///
 /// # Errors
 /// What is wrong with it: it is malformed (RFC 9113, 8.1.1).
-pub(super) fn head_of(request: Request<()>) -> Result<RequestHeader> {
+pub(super) fn head_of(request: Request<()>, fragment: bool) -> Result<RequestHeader> {
+    if fragment {
+        return Error::e_explain(ErrorType::InvalidHTTPHeader, "the path has a fragment");
+    }
     let (mut parts, ()) = request.into_parts();
     join_cookies(&mut parts.headers);
     let head = RequestHeader::from(parts);
@@ -43,7 +47,7 @@ fn check_framing(head: &RequestHeader) -> Result<()> {
     })
 }
 
-/// Checks the path and the host (RFC 9113, 8.3.1). A fragment is not seen here: `h2` cuts it off.
+/// Checks the path and the host (RFC 9113, 8.3.1).
 fn check_target(head: &RequestHeader) -> Result<()> {
     let path = head.raw_path();
     if path.iter().any(|byte| *byte <= b' ' || *byte == 0x7f) {

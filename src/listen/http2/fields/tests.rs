@@ -10,18 +10,23 @@ const REQUESTS: [&[u8]; 3] = [
       \x5b\xb8\xe8\xb4\xbf",
 ];
 
+const PSEUDO: List = List {
+    pseudo: true,
+    fragment: false,
+};
+
 #[test]
 fn keeps_the_table_of_the_rfcs_examples() {
     let mut table = Table::default();
     for (request, (entries, used)) in REQUESTS.iter().zip([(1, 57), (2, 110), (3, 164)]) {
-        assert_eq!(table.read(request), Some(true));
+        assert_eq!(table.read(request), Some(PSEUDO));
         assert_eq!((table.entries.len(), table.used), (entries, used));
     }
     let names: Vec<_> = (table.entries.iter())
         .map(|entry| (entry.name.pseudo, entry.name.length))
         .collect();
     assert_eq!(names, [(false, 10), (false, 13), (true, 10)]);
-    assert_eq!(table.read(b"\x20"), Some(false));
+    assert_eq!(table.read(b"\x20"), Some(List::default()));
     assert_eq!((table.entries.len(), table.used), (0, 0));
 }
 
@@ -35,9 +40,12 @@ fn evicts_as_the_rfcs_examples_do() {
     let first = b"\x48\x82\x64\x02\x58\x85\xae\xc3\x77\x1a\x4b\x61\x96\xd0\x7a\xbe\x94\x10\
         \x54\xd4\x44\xa8\x20\x05\x95\x04\x0b\x81\x66\xe0\x82\xa6\x2d\x1b\xff\x6e\x91\x9d\
         \x29\xad\x17\x18\x63\xc7\x8f\x0b\x97\xc8\xe9\xae\x82\xae\x43\xd3";
-    assert_eq!(table.read(first), Some(true));
+    assert_eq!(table.read(first), Some(PSEUDO));
     assert_eq!((table.entries.len(), table.used), (4, 222));
-    assert_eq!(table.read(b"\x48\x83\x64\x0e\xff\xc1\xc0\xbf"), Some(true));
+    assert_eq!(
+        table.read(b"\x48\x83\x64\x0e\xff\xc1\xc0\xbf"),
+        Some(PSEUDO)
+    );
     assert_eq!((table.entries.len(), table.used), (4, 222));
 }
 
@@ -56,7 +64,7 @@ fn knows_a_pseudo_header_however_it_is_written() {
         b"\x00\x84\xb9\x58\xd3\x3f\x01/", // in full, by Huffman's code
     ];
     for block in pseudo {
-        assert_eq!(table().read(block), Some(true), "{block:?}");
+        assert_eq!(table().read(block), Some(PSEUDO), "{block:?}");
     }
     for block in [
         &b"\x00\x03x-a\x01:"[..],
@@ -64,7 +72,7 @@ fn knows_a_pseudo_header_however_it_is_written() {
         b"\x40\x03x-a\x011\xbe",
         b"",
     ] {
-        assert_eq!(table().read(block), Some(false), "{block:?}");
+        assert_eq!(table().read(block), Some(List::default()), "{block:?}");
     }
     for broken in [
         &b"\x80"[..],
@@ -74,5 +82,38 @@ fn knows_a_pseudo_header_however_it_is_written() {
         b"\xc5",
     ] {
         assert_eq!(table().read(broken), None, "{broken:?}");
+    }
+}
+
+#[test]
+fn sees_a_fragment_however_it_is_written() {
+    let fragment = |block: &[u8]| {
+        let mut table = Table::default();
+        // In the dynamic table: `/#` for the path, and `#` for a field.
+        table.read(b"\x44\x02/#").unwrap();
+        table.read(b"\x40\x01a\x01#").unwrap();
+        table.read(block).unwrap().fragment
+    };
+    let blocks: [&[u8]; 7] = [
+        b"\x04\x04/a#b",
+        b"\x05\x01#",
+        b"\x14\x02/#",                     // never to be indexed
+        b"\x00\x05:path\x02/#",            // its name in full
+        b"\x00\x84\xb9\x58\xd3\x3f\x02/#", // the same by Huffman's code
+        b"\x04\x83\x63\xfe\xbf", // its value by Huffman's code: 011000 111111111010 111111
+        b"\xbf",                 // of the dynamic table
+    ];
+    for block in blocks {
+        assert!(fragment(block), "{block:x?}");
+    }
+    let blocks: [&[u8]; 5] = [
+        b"\x84",
+        b"\xbe",
+        b"\x04\x04/a%b",
+        b"\x00\x01b\x01#",
+        b"\x01\x03a#b", // the authority has no fragment, but is wrong
+    ];
+    for block in blocks {
+        assert!(!fragment(block), "{block:x?}");
     }
 }
