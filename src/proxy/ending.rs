@@ -76,20 +76,26 @@ impl Context {
         }
         let kind = ending(&error);
         error.set_retry(false);
-        if unanswered && reused && kind == Some(Ended::Reset) {
-            if self.ran_into_stale(session) {
-                error.set_retry(true);
-                return error;
-            }
-            // What cannot be sent again fails, but through nobody's fault.
-            self.end_attempt();
-        } else {
-            self.failed(&error);
+        let stale = unanswered && reused && kind == Some(Ended::Reset);
+        if stale && self.ran_into_stale(session) {
+            error.set_retry(true);
+            return error;
         }
+        self.charge(&error, reused);
         if unanswered && let Some(ended) = kind {
             error.set_retry(self.tries_again(session, ended));
         }
         error
+    }
+
+    /// An attempt has failed. What cannot be sent again over another connection than an idle one
+    /// that the endpoint had closed fails through nobody's fault.
+    pub(super) fn charge(&mut self, error: &Error, reused: bool) {
+        let stale = reused && ending(error) == Some(Ended::Reset);
+        match stale && self.attempts.started.is_some() {
+            true => self.end_attempt(),
+            false => self.failed(error),
+        }
     }
 
     /// Whether an endpoint is silent because it waits for the rest of a body that the client does

@@ -26,7 +26,7 @@ use wiregate_sdk::Facts;
 use wiregate_sdk::views::Claim;
 
 use super::context::Context;
-use crate::upstream::{Ask, Hedged, Hedging};
+use crate::upstream::{Ask, Breaker, Hedged, Hedging};
 use leg::{Aside, Leg, Lost, Step, ask};
 use source::Source;
 
@@ -159,6 +159,10 @@ impl Context {
         let Some(hedge) = &upstream.hedge else {
             return;
         };
+        if upstream.breaker.as_ref().is_some_and(Breaker::is_open) {
+            // What may be tried now is a probe, and another request's.
+            return upstream.metrics.hedged(Hedged::NoEndpoint);
+        }
         let Some(hedging) = hedge.spend(&upstream.budget) else {
             return upstream.metrics.hedged(Hedged::NoBudget);
         };
@@ -249,7 +253,7 @@ impl Context {
             self.turn(race);
             let (_, mut failed) = race.back.take().expect("just seen");
             self.change_places(&mut failed);
-            self.failed(&lost.error);
+            self.charge(&lost.error, lost.connection == Some(true));
             self.change_places(&mut failed);
             return Ok(());
         }

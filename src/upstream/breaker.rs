@@ -130,7 +130,7 @@ impl Breaker {
         // What is left of it makes room for another probe.
         let before = Leave(std::mem::replace(&mut leave.0, next));
         match (&before.0, good) {
-            (State::Probe(_), true) => self.probed(),
+            (State::Probe(_), true) => self.probed(now),
             (State::Probe(_), false) => self.reopen(now),
             (_, good) => self.counted(now, good),
         }
@@ -159,8 +159,13 @@ impl Breaker {
         (until != CLOSED && until <= now).then(|| self.open(until, now))?
     }
 
-    fn probed(&self) -> Option<Turn> {
+    /// A probe has passed, unless another one has opened the circuit again meanwhile.
+    fn probed(&self, now: u64) -> Option<Turn> {
         let memory = &self.memory;
+        let until = memory.open_until.load(Ordering::Acquire);
+        if until == CLOSED || until > now {
+            return None;
+        }
         let passed = memory.passed.fetch_add(1, Ordering::AcqRel) + 1;
         if passed < self.config.probes.get() {
             return None;
@@ -385,6 +390,23 @@ mod tests {
         assert_eq!(breaks(&breaker, start), Some(Turn::Opened));
         assert_eq!(breaks(&breaker, start + 5 * SECOND), Some(Turn::Opened));
         assert!(breaker.ask(start + 6 * SECOND).is_err());
+    }
+
+    #[test]
+    fn a_probe_that_passes_too_late_counts_for_no_later_ones() {
+        let (breaker, start) = breaker("{ errors: 1%, of_at_least: 1, open_for: 5s, probes: 2 }");
+        assert_eq!(breaks(&breaker, start), Some(Turn::Opened));
+        let probe = || breaker.ask(start + 5 * SECOND).ok().unwrap();
+        let (mut bad, mut late) = (probe(), probe());
+        let turn = breaker.tell(&mut bad, start + 6 * SECOND, false);
+        assert_eq!(turn, Some(Turn::Opened));
+        assert_eq!(breaker.tell(&mut late, start + 7 * SECOND, true), None);
+        drop((bad, late));
+        let pass = || {
+            let mut probe = breaker.ask(start + 12 * SECOND).ok().unwrap();
+            breaker.tell(&mut probe, start + 12 * SECOND, true)
+        };
+        assert_eq!((pass(), pass()), (None, Some(Turn::Closed)));
     }
 
     #[test]

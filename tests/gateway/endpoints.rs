@@ -2,7 +2,7 @@
 
 mod dns_server;
 mod files;
-mod https_server;
+pub mod https_server;
 mod names;
 mod pools;
 mod sockets;

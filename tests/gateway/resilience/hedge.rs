@@ -1,5 +1,8 @@
 //! Requests that go to a second endpoint because the first one is slow.
 
+mod bounds;
+mod protocols;
+
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
