@@ -105,9 +105,16 @@ impl AsyncRead for Message {
             return gate.poll_tunnel(cx, buf);
         }
         let passed = gate.poll_pass(cx, buf);
-        let Self { lent, timer, .. } = &mut *self;
-        if passed.is_pending() && timer.poll(&lent.until, cx).is_ready() {
-            return Poll::Ready(Err(io::Error::other(Over)));
+        if passed.is_pending() {
+            // Who waits for the client has nothing to write for now: what was gathered leaves,
+            // such as the head of a response whose body takes its time.
+            if let Poll::Ready(Err(gone)) = self.writer().poll_flush(cx) {
+                return Poll::Ready(Err(gone));
+            }
+            let Self { lent, timer, .. } = &mut *self;
+            if timer.poll(&lent.until, cx).is_ready() {
+                return Poll::Ready(Err(io::Error::other(Over)));
+            }
         }
         passed
     }

@@ -1,9 +1,9 @@
 //! Responses on their way to an HTTP/1 client.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use super::{Origin, ask, connect, gateway, read_answer, read_head, status};
-use crate::harness::Gateway;
+use crate::harness::{Gateway, PATIENCE};
 
 #[test]
 fn what_was_for_the_hop_stops_here() {
@@ -31,6 +31,35 @@ fn what_was_for_the_hop_stops_here() {
             assert!(answer.contains(kept), "{kept} {answer}");
         }
         assert!(answer.ends_with("ok"), "{answer}");
+    }
+}
+
+#[test]
+fn a_head_and_what_there_is_of_a_body_do_not_wait_for_the_rest() {
+    let (seen, waits) = std::sync::mpsc::channel();
+    let waits = std::sync::Mutex::new(waits);
+    let origin = Origin::answering(move |_, stream| {
+        let waits = waits.lock().unwrap();
+        for piece in ["HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n", "abc", "def"] {
+            stream.write_all(piece.as_bytes()).unwrap();
+            // The next piece is only sent when the client has this one.
+            waits.recv_timeout(PATIENCE).unwrap();
+        }
+        true
+    });
+    let gateway = gateway(&origin, "");
+    let mut stream = connect(&gateway);
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        .unwrap();
+    let head = read_head(&mut stream).to_lowercase();
+    assert!(head.contains("content-length: 6"), "{head}");
+    seen.send(()).unwrap();
+    for piece in ["abc", "def"] {
+        let mut read = [0; 3];
+        stream.read_exact(&mut read).unwrap();
+        assert_eq!(read, piece.as_bytes());
+        seen.send(()).unwrap();
     }
 }
 
