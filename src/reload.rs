@@ -65,7 +65,6 @@ pub fn load(
     let Some(value) = read.value else {
         return Err(Refused { sources, problems });
     };
-    sources.watch.extend(compile::files(&value));
     let files = compile::Files::default();
     let cx = compile::Context {
         registry,

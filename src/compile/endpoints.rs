@@ -1,13 +1,12 @@
 //! Where an upstream's endpoints come from, out of its configuration.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use wiregate_sdk::value::{At, Place, Problem, ShortOrFull};
 
-use super::Files;
+use super::files::{Files, beside};
 use crate::config::model::Config;
 use crate::config::model::dns::Dns;
 use crate::config::model::upstream::{Endpoint, EndpointOptions, Upstream};
@@ -158,10 +157,4 @@ fn full(
         }
         _ => Err(say("expected exactly one of `address`, `srv` and `file`")),
     }
-}
-
-/// A path, relative to the file that it is written in.
-pub(super) fn beside(path: &At<String>) -> PathBuf {
-    let folder = Path::new(&*path.place.file).parent();
-    folder.unwrap_or(Path::new("")).join(&path.value)
 }

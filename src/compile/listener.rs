@@ -1,13 +1,15 @@
 //! Listeners out of their configuration.
 
+mod tls;
+
 use std::collections::HashMap;
 
 use indexmap::IndexMap;
 use wiregate_sdk::build::Kept;
 use wiregate_sdk::value::{At, Place, Problem};
 
+use super::Files;
 use super::snapshot::Listening;
-use super::tls;
 use crate::config::model::{Bind, Listener};
 use crate::listen::ProxyProtocol;
 
@@ -17,6 +19,7 @@ type Listeners = IndexMap<String, At<Listener>>;
 pub(super) fn build(
     configs: &Listeners,
     kept: &Kept,
+    files: &Files,
     problems: &mut Vec<Problem>,
 ) -> Vec<Listening> {
     check_addresses(configs, problems);
@@ -25,7 +28,7 @@ pub(super) fn build(
         .filter_map(|(position, (name, config))| {
             check_clients(config, problems);
             let tls = match &config.tls {
-                Some(tls) => Some(tls::build(name, tls, kept, problems)?),
+                Some(tls) => Some(tls::build(name, tls, kept, files, problems)?),
                 None => None,
             };
             Some(Listening {

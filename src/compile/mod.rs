@@ -4,17 +4,15 @@
 
 mod chain;
 mod endpoints;
+mod files;
 mod listener;
 mod resilience;
 mod snapshot;
 mod target;
-mod tls;
 mod told;
 mod upstream;
 
-use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use wiregate_sdk::build::{Kept, Task};
@@ -33,8 +31,8 @@ use crate::upstream::Upstream;
 
 use told::Told;
 
+pub use files::Files;
 pub use snapshot::{Goal, Listening, Route, Settings, Snapshot, UNROUTED};
-pub use tls::files;
 
 /// What a compilation needs besides the configuration.
 pub struct Context<'a> {
@@ -49,9 +47,6 @@ pub struct Context<'a> {
     /// The files that the configuration names and that are read: a change of them matters.
     pub files: &'a Files,
 }
-
-/// Files that were read, or looked for in vain.
-pub type Files = RefCell<BTreeSet<PathBuf>>;
 
 /// Builds everything that a configuration says, or says everything that is wrong with it.
 /// `found` is what is known to be wrong so far.
@@ -107,7 +102,7 @@ fn assemble(
     check_document(&config, source, problems);
 
     let kept = cx.old.map_or_else(Kept::default, |old| old.kept.next());
-    let listeners = listener::build(&config.listeners, &kept, problems);
+    let listeners = listener::build(&config.listeners, &kept, cx.files, problems);
     let (mut tasks, mut preparations) = (Vec::new(), Vec::new());
     let upstreams = upstream::Builder {
         cx,

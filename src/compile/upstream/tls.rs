@@ -2,14 +2,9 @@
 
 use wiregate_sdk::value::{At, Place, Problem};
 
-use crate::compile::Files;
-use crate::compile::endpoints::beside;
+use crate::compile::files::{self, Files};
 use crate::config::model::upstream::{self as model, Protocol, Upstream, Verify};
-use crate::config::read_regular;
 use crate::upstream::{Authorities, Identity, Tls};
-
-/// A file of certificates or a key, at most: the authorities of a whole system fit.
-const MOST_BYTES: usize = 4 << 20;
 
 /// Reads what the configuration names; without `tls` there is none.
 pub(super) fn build(
@@ -92,18 +87,8 @@ impl Reader<'_> {
     }
 
     fn file(&mut self, path: &At<String>) -> Option<Vec<u8>> {
-        let at = beside(path);
-        self.files.borrow_mut().insert(at.clone());
-        match read_regular(&at, MOST_BYTES) {
-            Ok(bytes) => Some(bytes),
-            Err(why) => {
-                self.say(
-                    &path.place,
-                    format!("cannot read `{}`: {why}", at.display()),
-                );
-                None
-            }
-        }
+        let read = files::read(path, self.files);
+        read.map_err(|problem| self.problems.push(problem)).ok()
     }
 
     fn good<T>(&mut self, read: Option<Result<T, String>>, path: &At<String>) -> Option<T> {

@@ -1,7 +1,5 @@
 //! TLS of listeners out of its configuration: reads certificates, keys and authorities.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -14,64 +12,29 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 use wiregate_sdk::build::Kept;
-use wiregate_sdk::value::{At, Node, Place, Problem, ShortOrFull, Value};
+use wiregate_sdk::value::{At, Place, Problem, ShortOrFull};
 
+use crate::compile::files::{self, Files};
 use crate::config::model::{self, Alpn, ClientCertificates, TlsVersion};
-use crate::config::read::read_regular;
 use crate::listen::tls::{Entry, Names, Policy, Tls};
 
 mod leaf;
 
 use leaf::Leaf;
 
-/// The largest file of certificates that is read, in bytes.
-const LARGEST: usize = 4 << 20;
-
-/// The files that a configuration names for TLS, readable or not.
-pub fn files(source: &Value) -> BTreeSet<PathBuf> {
-    let mut files = BTreeSet::new();
-    let Some(Node::Map(listeners)) = source.get("listeners").map(|value| &value.node) else {
-        return files;
-    };
-    let mut add = |value: Option<&Value>, key: &str| {
-        let value = value.and_then(|value| value.get(key));
-        if let Some((value, text)) = value.and_then(|value| Some((value, value.text()?))) {
-            files.insert(beside(&value.place, text));
-        }
-    };
-    for tls in listeners.iter().filter_map(|(_, value)| value.get("tls")) {
-        add(tls.get("client_certificates"), "ca");
-        let certificates = tls.get("certificates");
-        let entries = match certificates.map(|value| &value.node) {
-            Some(Node::List(entries)) => entries.as_slice(),
-            _ => certificates.map_or(&[][..], std::slice::from_ref),
-        };
-        for entry in entries {
-            add(Some(entry), "certificate");
-            add(Some(entry), "key");
-            add(entry.get("client_certificates"), "ca");
-        }
-    }
-    files
-}
-
-/// A path as it is meant where it is written: relative to that file.
-fn beside(place: &Place, written: &str) -> PathBuf {
-    let folder = Path::new(&*place.file).parent();
-    folder.unwrap_or(Path::new("")).join(written)
-}
-
 /// Builds the TLS of a listener; nothing where that is not possible.
 pub(super) fn build(
     listener: &str,
     config: &model::Tls,
     kept: &Kept,
+    files: &Files,
     problems: &mut Vec<Problem>,
 ) -> Option<Tls> {
     let builder = Builder {
         listener,
         config,
         kept,
+        files,
         provider: Arc::new(provider::default_provider()),
     };
     let before = problems.len();
@@ -108,6 +71,7 @@ struct Builder<'a> {
     listener: &'a str,
     config: &'a model::Tls,
     kept: &'a Kept,
+    files: &'a Files,
     provider: Arc<CryptoProvider>,
 }
 
@@ -118,14 +82,16 @@ impl Builder<'_> {
         position: usize,
         config: &At<model::Certificate>,
     ) -> Result<(Entry, Vec<String>), Problems> {
-        let chain = certificates(&config.certificate);
-        let key = key(&config.key);
+        let chain = certificates(&config.certificate, self.files);
+        let key = key(&config.key, self.files);
         let clients = match &config.client_certificates {
             None => self.config.client_certificates.as_ref(),
             Some(ShortOrFull::Short(model::Off::Off)) => None,
             Some(ShortOrFull::Full(own)) => Some(own),
         };
-        let clients = clients.map(Clients::read).transpose();
+        let clients = clients
+            .map(|clients| Clients::read(clients, self.files))
+            .transpose();
         let (chain, key, clients) = all(chain, key, clients)?;
         let leaf = Leaf::parse(&chain[0])
             .map_err(|why| vec![self.unreadable(&config.certificate, &why)])?;
@@ -290,10 +256,10 @@ struct Clients {
 }
 
 impl Clients {
-    fn read(config: &ClientCertificates) -> Result<Self, Problem> {
+    fn read(config: &ClientCertificates, files: &Files) -> Result<Self, Problem> {
         let mut digest = Context::new(&SHA256);
         let mut roots = RootCertStore::empty();
-        for certificate in certificates(&config.ca)? {
+        for certificate in certificates(&config.ca, files)? {
             digest.update(&certificate);
             roots.add(certificate).map_err(|error| {
                 let message = format!("cannot use an authority in `{}`: {error}", config.ca.value);
@@ -325,16 +291,9 @@ impl Clients {
     }
 }
 
-fn read(path: &At<String>) -> Result<Vec<u8>, Problem> {
-    read_regular(&beside(&path.place, path), LARGEST).map_err(|why| {
-        let message = format!("cannot read `{}`: {why}", path.value);
-        Problem::new(path.place.clone(), message)
-    })
-}
-
 /// The certificates in a file, at least one.
-fn certificates(path: &At<String>) -> Result<Vec<CertificateDer<'static>>, Problem> {
-    let bytes = read(path)?;
+fn certificates(path: &At<String>, files: &Files) -> Result<Vec<CertificateDer<'static>>, Problem> {
+    let bytes = files::read(path, files)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     let why = match found {
         Ok(found) if !found.is_empty() => return Ok(found),
@@ -346,8 +305,8 @@ fn certificates(path: &At<String>) -> Result<Vec<CertificateDer<'static>>, Probl
 }
 
 /// The private key in a file.
-fn key(path: &At<String>) -> Result<PrivateKeyDer<'static>, Problem> {
-    let bytes = read(path)?;
+fn key(path: &At<String>, files: &Files) -> Result<PrivateKeyDer<'static>, Problem> {
+    let bytes = files::read(path, files)?;
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
         let why = match error {
             pem::Error::NoItemsFound => "expected a private key in PEM, found none".to_owned(),
