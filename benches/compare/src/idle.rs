@@ -2,14 +2,30 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 use serde::Serialize;
 
 use crate::process::Process;
+use crate::scenario::Scenario;
 
 /// How many connections are opened.
 pub const CONNECTIONS: u32 = 5000;
+/// The host that is asked for.
+const HOST: &str = "h57.example.com";
+
+// Of HTTP/2 (RFC 9113, 6).
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const ACK: u8 = 1;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
 
 /// What one contender holds for each connection, in bytes of resident memory.
 #[derive(Debug, Serialize)]
@@ -21,48 +37,137 @@ pub struct Held {
     pub half_head: u64,
 }
 
-/// Opens connections to `address` and looks at the memory of what serves them.
-///
-/// # Errors
-/// A connection that is refused, or closed before its answer.
-pub fn measure(
-    name: String,
-    process: &Process,
-    address: SocketAddr,
-    path: &str,
-) -> io::Result<Held> {
-    let whole = format!("GET {path} HTTP/1.1\r\nHost: h57.example.com\r\n\r\n");
-    let half = &whole[..whole.len() - 20];
-    let kept = grown(process, || {
-        let mut connection = connect(address)?;
-        connection.write_all(whole.as_bytes())?;
-        let mut answer = [0; 4096];
-        let read = connection.read(&mut answer)?;
-        match answer[..read].starts_with(b"HTTP/1.1 200") {
-            true => Ok(connection),
-            false => Err(io::Error::other("expected a 200")),
-        }
-    })?;
-    let half_head = grown(process, || {
-        let mut connection = connect(address)?;
-        connection.write_all(half.as_bytes())?;
-        Ok(connection)
-    })?;
-    Ok(Held {
-        name,
-        kept,
-        half_head,
-    })
+/// Opens connections, and asks on them.
+pub struct Client {
+    scenario: Scenario,
+    tls: Arc<ClientConfig>,
 }
 
-fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let connection = TcpStream::connect(address)?;
-    connection.set_read_timeout(Some(Duration::from_secs(5)))?;
-    Ok(connection)
+/// A connection, in TLS or not.
+trait Stream: Read + Write {}
+
+impl<T: Read + Write> Stream for T {}
+
+impl Client {
+    /// A client for what a scenario speaks. It believes every certificate: it talks to itself.
+    ///
+    /// # Errors
+    /// A configuration that `rustls` does not take.
+    pub fn new(scenario: Scenario) -> io::Result<Self> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let believing = Arc::new(Believing(provider.clone()));
+        let mut tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .dangerous()
+            .with_custom_certificate_verifier(believing)
+            .with_no_client_auth();
+        tls.alpn_protocols = match scenario.http2() {
+            true => vec![b"h2".to_vec()],
+            false => vec![b"http/1.1".to_vec()],
+        };
+        let tls = Arc::new(tls);
+        Ok(Self { scenario, tls })
+    }
+
+    /// Opens connections to `address` and looks at the memory of what serves them.
+    ///
+    /// # Errors
+    /// A connection that is refused, or closed before its answer.
+    pub fn measure(
+        &self,
+        name: String,
+        process: &Process,
+        address: SocketAddr,
+    ) -> io::Result<Held> {
+        let kept = grown(process, || {
+            let mut connection = self.connect(address)?;
+            connection.write_all(&self.request(true))?;
+            self.read_answer(&mut *connection)?;
+            Ok(connection)
+        })?;
+        let half_head = grown(process, || {
+            let mut connection = self.connect(address)?;
+            connection.write_all(&self.request(false))?;
+            connection.flush()?;
+            Ok(connection)
+        })?;
+        Ok(Held {
+            name,
+            kept,
+            half_head,
+        })
+    }
+
+    fn connect(&self, address: SocketAddr) -> io::Result<Box<dyn Stream>> {
+        let connection = TcpStream::connect(address)?;
+        connection.set_read_timeout(Some(Duration::from_secs(5)))?;
+        if !self.scenario.tls() {
+            return Ok(Box::new(connection));
+        }
+        let name = ServerName::try_from(HOST).map_err(io::Error::other)?;
+        let tls = ClientConnection::new(self.tls.clone(), name).map_err(io::Error::other)?;
+        Ok(Box::new(StreamOwned::new(tls, connection)))
+    }
+
+    /// A request, or what is sent of it with half a head.
+    fn request(&self, whole: bool) -> Vec<u8> {
+        let path = self.scenario.path();
+        if !self.scenario.http2() {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+            let end = request.len() - if whole { 0 } else { 20 };
+            return request.as_bytes()[..end].to_vec();
+        }
+        let mut fields = vec![0x82, 0x86]; // GET, http (RFC 7541, appendix A)
+        for (name, value) in [(0x04, path), (0x01, HOST)] {
+            fields.extend([name, u8::try_from(value.len()).expect("a short text")]);
+            fields.extend(value.as_bytes());
+        }
+        let flags = if whole { END_HEADERS | END_STREAM } else { 0 };
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        bytes.extend(frame(SETTINGS, 0, 0, b""));
+        bytes.extend(frame(SETTINGS, ACK, 0, b""));
+        bytes.extend(frame(HEADERS, flags, 1, &fields));
+        bytes
+    }
+
+    fn read_answer(&self, connection: &mut dyn Stream) -> io::Result<()> {
+        let bad = || io::Error::other("expected a 200");
+        if !self.scenario.http2() {
+            let mut answer = [0; 4096];
+            let read = connection.read(&mut answer)?;
+            let good = answer[..read].starts_with(b"HTTP/1.1 200");
+            return good.then_some(()).ok_or_else(bad);
+        }
+        loop {
+            let mut head = [0; 9];
+            connection.read_exact(&mut head)?;
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; length as usize];
+            connection.read_exact(&mut payload)?;
+            // 200 has a number in HPACK; the size of the table may be told before it.
+            if head[3] == HEADERS && !payload.iter().take(4).any(|byte| *byte == 0x88) {
+                return Err(bad());
+            }
+            if matches!(head[3], HEADERS | DATA) && head[4] & END_STREAM != 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// A frame (RFC 9113, 4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a short frame");
+    let mut frame = length.to_be_bytes()[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
 }
 
 /// By how much memory grows with each connection that is opened like this.
-fn grown(process: &Process, open: impl Fn() -> io::Result<TcpStream>) -> io::Result<u64> {
+fn grown(process: &Process, open: impl Fn() -> io::Result<Box<dyn Stream>>) -> io::Result<u64> {
     let before = process.resident_bytes()?;
     let connections = (0..CONNECTIONS)
         .map(|_| open())
@@ -74,10 +179,51 @@ fn grown(process: &Process, open: impl Fn() -> io::Result<TcpStream>) -> io::Res
     Ok(after.saturating_sub(before) / u64::from(CONNECTIONS))
 }
 
+/// Believes every certificate.
+#[derive(Debug)]
+struct Believing(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Believing {
+    fn verify_server_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _others: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
 /// The table that is printed.
-pub fn table(rows: &[Held]) -> String {
+pub fn table(scenario: &str, rows: &[Held]) -> String {
     let mut text = format!(
-        "idle: resident bytes for each of {CONNECTIONS} connections\n\n{:<22}{:>12}{:>12}\n",
+        "{scenario}: resident bytes for each of {CONNECTIONS} connections\n\n{:<22}{:>12}{:>12}\n",
         "contender", "kept", "half a head"
     );
     for row in rows {

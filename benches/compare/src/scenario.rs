@@ -21,10 +21,16 @@ pub enum Scenario {
     Balance,
     /// What connections hold that do nothing.
     Idle,
+    /// The same over HTTP/2.
+    IdleHttp2,
+    /// The same in TLS.
+    IdleTls,
+    /// The same over HTTP/2 in TLS.
+    IdleTlsHttp2,
 }
 
 impl Scenario {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Http1,
         Self::Http2,
         Self::Tls,
@@ -33,6 +39,9 @@ impl Scenario {
         Self::Mebibyte,
         Self::Balance,
         Self::Idle,
+        Self::IdleHttp2,
+        Self::IdleTls,
+        Self::IdleTlsHttp2,
     ];
 
     /// The name in the report and on the command line.
@@ -46,17 +55,31 @@ impl Scenario {
             Self::Mebibyte => "mebibyte",
             Self::Balance => "balance",
             Self::Idle => "idle",
+            Self::IdleHttp2 => "idle-http2",
+            Self::IdleTls => "idle-tls",
+            Self::IdleTlsHttp2 => "idle-tls-http2",
         }
     }
 
     /// Whether clients speak TLS.
     pub fn tls(self) -> bool {
-        matches!(self, Self::Tls | Self::TlsHttp2)
+        use Scenario as S;
+        matches!(self, S::Tls | S::TlsHttp2 | S::IdleTls | S::IdleTlsHttp2)
     }
 
     /// Whether clients speak HTTP/2.
     pub fn http2(self) -> bool {
-        matches!(self, Self::Http2 | Self::TlsHttp2)
+        use Scenario as S;
+        matches!(
+            self,
+            S::Http2 | S::TlsHttp2 | S::IdleHttp2 | S::IdleTlsHttp2
+        )
+    }
+
+    /// Whether connections are held, and not loaded.
+    pub fn is_idle(self) -> bool {
+        use Scenario as S;
+        matches!(self, S::Idle | S::IdleHttp2 | S::IdleTls | S::IdleTlsHttp2)
     }
 
     /// Whether the origin is spoken to in HTTP/2.

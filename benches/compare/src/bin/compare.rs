@@ -102,8 +102,8 @@ fn run(options: &Options) -> Result<()> {
     let pinning = Pinning::detect();
     let mut reports = Vec::new();
     for scenario in &options.scenarios {
-        let (text, report) = match scenario {
-            Scenario::Idle => hold(options, &stage, pinning.as_ref())?,
+        let (text, report) = match *scenario {
+            idle if idle.is_idle() => hold(idle, options, &stage, pinning.as_ref())?,
             _ => compare(*scenario, options, &stage, pinning.as_ref())?,
         };
         io::stdout().write_all(format!("{text}\n").as_bytes())?;
@@ -201,19 +201,21 @@ fn compare(
 }
 
 fn hold(
+    scenario: Scenario,
     options: &Options,
     stage: &Stage<'_>,
     pinning: Option<&Pinning>,
 ) -> Result<(String, Value)> {
-    let (_origin, running) = start(Scenario::Idle, options, stage, pinning)?;
-    let path = Scenario::Idle.path();
+    let (_origin, running) = start(scenario, options, stage, pinning)?;
+    let client = idle::Client::new(scenario)?;
     let rows = running
         .iter()
-        .map(|one| idle::measure(one.contender.name(), &one.process, one.address, path))
+        .map(|one| client.measure(one.contender.name(), &one.process, one.address))
         .collect::<io::Result<Vec<_>>>()?;
+    let scenario = scenario.name();
     Ok((
-        idle::table(&rows),
-        json!({ "scenario": "idle", "held": rows }),
+        idle::table(scenario, &rows),
+        json!({ "scenario": scenario, "held": rows }),
     ))
 }
 
