@@ -18,6 +18,7 @@ mod http1;
 mod http2;
 mod inbound;
 mod malformed;
+mod messages;
 mod replay;
 mod request;
 mod responder;

@@ -11,17 +11,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::Stream;
 use http::HeaderMap;
 use pingora_core::protocols::Digest;
-use pingora_core::protocols::http::custom::CustomMessageWrite;
 use pingora_core::protocols::http::custom::server::Session as CustomSession;
 use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_core::protocols::l4::socket::SocketAddr;
-use pingora_error::{Error, ErrorType, Result};
+use pingora_error::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
+use super::messages::no_messages;
 use super::websocket::Tunnel;
 
 /// Where a lent session comes back to.
@@ -264,26 +263,7 @@ impl CustomSession for StandIn {
         Ok(())
     }
 
-    fn take_custom_message_reader(
-        &mut self,
-    ) -> Option<Box<dyn Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>> {
-        None
-    }
-
-    fn restore_custom_message_reader(
-        &mut self,
-        _reader: Box<dyn Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>,
-    ) -> Result<()> {
-        Error::e_explain(ErrorType::InternalError, "there are no custom messages")
-    }
-
-    fn take_custom_message_writer(&mut self) -> Option<Box<dyn CustomMessageWrite>> {
-        None
-    }
-
-    fn restore_custom_message_writer(&mut self, _w: Box<dyn CustomMessageWrite>) -> Result<()> {
-        Error::e_explain(ErrorType::InternalError, "there are no custom messages")
-    }
+    no_messages!();
 }
 
 impl StandIn {

@@ -1,12 +1,15 @@
 //! Endpoints that misbehave over HTTP/2.
 
+use std::io::Read;
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use h2::Reason;
 use h2::server::SendResponse;
+use tokio::sync::Notify;
 
 use super::super::harness::{Gateway, curl};
 use super::{exit_code, gateway, idle, nobody};
@@ -87,20 +90,32 @@ fn a_stream_that_is_reset_has_its_status_and_is_not_sent_again() {
 
 #[test]
 fn a_body_that_is_reset_is_never_taken_for_whole() {
-    let resets = origin(|_, mut respond| {
+    let read = Arc::new(Notify::new());
+    let told = read.clone();
+    let resets = origin(move |_, mut respond| {
         let response = http::Response::builder().status(200).body(()).unwrap();
         let mut body = respond.send_response(response, false).unwrap();
         body.send_data("hello".into(), false).unwrap();
+        let told = told.clone();
         tokio::spawn(async move {
-            // The data leaves before the reset does.
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            told.notified().await;
             body.send_reset(Reason::INTERNAL_ERROR);
         });
     });
     let gateway = start(resets);
     for client in ["--http1.1", "--http2-prior-knowledge"] {
-        let code = exit_code(&[client, &gateway.url("/")]);
-        assert!([18, 52, 56, 92].contains(&code), "{client}: {code}");
+        let mut curl = Command::new("curl")
+            .args(["-sN", "--max-time", "20", client, &gateway.url("/")])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut begun = [0; 5];
+        let mut body = curl.stdout.take().unwrap();
+        body.read_exact(&mut begun).unwrap();
+        assert_eq!(&begun, b"hello", "{client}");
+        read.notify_one();
+        let code = curl.wait().unwrap().code().unwrap();
+        assert!([18, 56, 92].contains(&code), "{client}: {code}");
     }
     idle(&gateway);
 }

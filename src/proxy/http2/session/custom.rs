@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::Stream;
 use h2::Reason;
 use http::{HeaderMap, header};
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::HttpTask;
 use pingora_core::protocols::http::body_buffer::FixedBuffer;
-use pingora_core::protocols::http::custom::CustomMessageWrite;
 use pingora_core::protocols::http::custom::server::Session as CustomSession;
 use pingora_core::protocols::http::v1::client::http_req_header_to_wire;
 use pingora_core::protocols::l4::socket::SocketAddr;
@@ -20,6 +18,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::Session;
 use crate::listen::until::Over;
+use crate::proxy::messages::no_messages;
 
 /// How much of a request body is kept for a second attempt.
 const KEPT: usize = 64 * 1024;
@@ -199,24 +198,5 @@ impl CustomSession for Session {
         Ok(())
     }
 
-    fn take_custom_message_reader(
-        &mut self,
-    ) -> Option<Box<dyn Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>> {
-        None
-    }
-
-    fn restore_custom_message_reader(
-        &mut self,
-        _reader: Box<dyn Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>,
-    ) -> Result<()> {
-        Error::e_explain(ErrorType::InternalError, "there are no custom messages")
-    }
-
-    fn take_custom_message_writer(&mut self) -> Option<Box<dyn CustomMessageWrite>> {
-        None
-    }
-
-    fn restore_custom_message_writer(&mut self, _w: Box<dyn CustomMessageWrite>) -> Result<()> {
-        Error::e_explain(ErrorType::InternalError, "there are no custom messages")
-    }
+    no_messages!();
 }
