@@ -274,7 +274,6 @@ fn thousands_of_routes_on_one_path_are_compared_in_no_time() {
             took < std::time::Duration::from_secs(10),
             "{kind}: {took:?}"
         );
-        eprintln!("{number} with {kind}: {took:?}");
     }
 }
 

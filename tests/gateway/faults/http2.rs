@@ -12,7 +12,7 @@ use h2::server::SendResponse;
 use tokio::sync::Notify;
 
 use super::super::harness::{Gateway, curl};
-use super::{exit_code, gateway, idle, nobody};
+use super::{gateway, idle, nobody};
 
 /// An origin that does this with each stream, the first of them being 0.
 fn origin(with: impl Fn(usize, SendResponse<Bytes>) + Send + Sync + 'static) -> SocketAddr {
