@@ -1,7 +1,6 @@
 //! A client connection: what is known of it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use http::HeaderValue;
 use pingora_core::server::ShutdownWatch;
 
 use crate::compile::{Listening, Snapshot};
-use crate::listen::http1::Lent;
+use super::http1::Lent;
 use crate::listen::tls::Secured;
 
 /// What is known of a connection, worked out once.
@@ -28,9 +27,8 @@ pub struct Peer {
     pub no_route: Arc<str>,
     /// How long it may idle.
     pub idle: Duration,
-    /// What it has in common with the messages that Pingora gets (HTTP/1.1).
+    /// What it has in common with the exchanges over it (HTTP/1.1).
     pub(super) lent: Arc<Lent>,
-    goes_on: AtomicBool,
     /// Tells when the gateway is to stop, once the conversation has begun.
     pub(super) stop: OnceLock<ShutdownWatch>,
 }
@@ -53,15 +51,8 @@ impl Peer {
             no_route: "".into(),
             idle,
             lent: Arc::default(),
-            goes_on: AtomicBool::new(false),
             stop: OnceLock::new(),
         }
-    }
-
-    /// Goes on with the connection although Pingora gives it up: the request was read to its end,
-    /// and its reply is whole.
-    pub(super) fn goes_on(&self) {
-        self.goes_on.store(true, Ordering::Relaxed);
     }
 
     /// Whether a request for a host may come over this connection, by the configuration that it is
@@ -71,12 +62,7 @@ impl Peer {
             return true;
         };
         (self.secured.as_ref()).is_some_and(|secured| tls.admits(host, secured.policy.as_ref()))
-    }
-
-    pub(super) fn take_goes_on(&self) -> bool {
-        self.goes_on.swap(false, Ordering::Relaxed)
-    }
-}
+    }}
 
 tokio::task_local! {
     /// The peer of the conversation that runs here.

@@ -6,7 +6,7 @@
 //! spelling, others in lower case.
 
 use http::header::{self, HeaderName, HeaderValue};
-use http::{Request, Response, StatusCode, request, response};
+use http::{Response, StatusCode, response};
 use pingora_http::{RequestHeader, ResponseHeader};
 use wiregate_sdk::Reply;
 
@@ -17,8 +17,6 @@ static HOP_BY_HOP: [HeaderName; 4] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
 ];
-/// The fields that the gateway adds to a request: `x-forwarded-*`, `via`, and one more.
-const ADDED_TO_REQUEST: usize = 5;
 /// The fields that the gateway adds to a response: id, date, connection, `via`, and one more.
 const ADDED_TO_RESPONSE: usize = 5;
 
@@ -146,17 +144,6 @@ fn drop_nominated(head: &mut RequestHeader, option: &[u8]) -> Result<(), Reply> 
     Ok(())
 }
 
-/// Lightens a request head that goes in origin form. Other forms keep what the URI cannot hold.
-pub(super) fn lighten_request(head: &mut RequestHeader) {
-    if !head.has_case() || !head.raw_path().starts_with(b"/") {
-        return;
-    }
-    let empty = RequestHeader::from(Request::new(()).into_parts().0);
-    let mut parts = request::Parts::from(std::mem::replace(head, empty));
-    parts.headers.reserve(ADDED_TO_REQUEST);
-    *head = parts.into();
-}
-
 /// Lightens a response head that says nothing of its own beside its status.
 pub(super) fn lighten_response(head: &mut ResponseHeader) {
     if !head.has_case() || head.get_reason_phrase() != head.status.canonical_reason() {
@@ -171,23 +158,6 @@ pub(super) fn lighten_response(head: &mut ResponseHeader) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_lightened_request_says_the_same() {
-        let mut head = RequestHeader::build("POST", b"/a?b=c", None).unwrap();
-        head.insert_header("X-Own", "1").unwrap();
-        head.append_header("X-Own", "2").unwrap();
-        head.set_version(http::Version::HTTP_11);
-        lighten_request(&mut head);
-        assert!(!head.has_case());
-        assert_eq!(head.raw_path(), b"/a?b=c");
-        assert_eq!(
-            (head.method.as_str(), head.version),
-            ("POST", http::Version::HTTP_11)
-        );
-        let values: Vec<_> = head.headers.get_all("x-own").iter().collect();
-        assert_eq!(values, ["1", "2"]);
-    }
 
     #[test]
     fn fields_for_this_hop_are_taken_out() {
@@ -252,15 +222,6 @@ mod tests {
             head.insert_header(field, value).unwrap();
             assert!(settle_connection(&mut head).is_ok());
             assert_eq!(head.headers.contains_key("upgrade"), kept, "{field}");
-        }
-    }
-
-    #[test]
-    fn a_target_that_is_no_path_is_kept() {
-        for target in ["http://example.com/a", "*"] {
-            let mut head = RequestHeader::build("OPTIONS", target.as_bytes(), None).unwrap();
-            lighten_request(&mut head);
-            assert_eq!(head.raw_path(), target.as_bytes());
         }
     }
 

@@ -1,24 +1,36 @@
 //! A conversation over HTTP/1.1: one request after another.
 
+mod answer;
+mod lent;
+mod session;
+
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::{
+    Digest, GetProxyDigest, GetSocketDigest, GetTimingDigest, Ssl,
+};
 use pingora_core::server::ShutdownWatch;
+use pingora_http::RequestHeader;
 use tokio::time::{Instant, Sleep};
 
 use super::conversation::Conversation;
 use super::malformed;
-use crate::listen::http1::{Gate, Message, Refused};
+use crate::listen::http1::{Gate, Refused};
 use crate::listen::stream::Connection;
+use session::Session;
+
+pub(super) use lent::Lent;
 
 /// What a connection brings next.
 enum Next {
     /// A head that may go on.
-    Head,
+    Head(RequestHeader),
     /// What gets a last reply.
     Refused(Refused),
     /// Nothing any more.
@@ -26,7 +38,7 @@ enum Next {
 }
 
 impl Conversation {
-    /// One request after another, each of which Pingora sees by itself. `begun` is when the first
+    /// One request after another. `begun` is when the first
     /// byte came.
     pub(super) async fn http1(
         &self,
@@ -34,6 +46,12 @@ impl Conversation {
         begun: Option<Instant>,
         shutdown: &ShutdownWatch,
     ) {
+        let digest = Arc::new(Digest {
+            ssl_digest: connection.get_ssl_digest(),
+            timing_digest: connection.get_timing_digest(),
+            proxy_digest: connection.get_proxy_digest(),
+            socket_digest: connection.get_socket_digest(),
+        });
         let mut gate = Box::new(Gate::new(connection));
         let mut patience = Patience {
             begun,
@@ -43,25 +61,24 @@ impl Conversation {
             shutdown,
         };
         loop {
-            match self.next(&mut gate, &mut patience).await {
-                Next::Head => {}
+            let head = match self.next(&mut gate, &mut patience).await {
+                Next::Head(head) => head,
                 Next::Nothing => return,
                 Next::Refused(refused) => {
                     malformed::answer(&self.shared, &self.peer, &mut gate, &refused).await;
                     return gate.close().await;
                 }
-            }
-            let message = Message::new(gate, self.peer.lent.clone());
-            let mut session = ServerSession::new_http1(Box::new(message));
-            session.set_keepalive(Some(0)); // without end: the time is kept here
-            let kept = self.proxy.process_new_http(session, shutdown).await;
-            let goes_on = kept.is_some() | self.peer.take_goes_on();
-            drop(kept);
+            };
+            let goes_on = !*shutdown.borrow();
+            let lent = self.peer.lent.clone();
+            let session = Session::new(head, gate, lent, digest.clone(), goes_on);
+            let session = ServerSession::new_custom(Box::new(session));
+            self.proxy.process_new_http(session, shutdown).await;
             let Some(back) = self.peer.lent.take_back() else {
                 return;
             };
-            gate = back;
-            if !goes_on || !gate.is_between() || self.peer.lent.is_tunnel() {
+            gate = back.gate;
+            if !back.goes_on || !gate.is_between() {
                 return gate.close().await;
             }
         }
@@ -80,7 +97,7 @@ impl Conversation {
         poll_fn(|cx| {
             if let Poll::Ready(arrived) = gate.poll_head(cx, limit) {
                 return Poll::Ready(match arrived {
-                    Some(Ok(())) => Next::Head,
+                    Some(Ok(head)) => Next::Head(head),
                     Some(Err(refused)) => Next::Refused(refused),
                     None => Next::Nothing,
                 });

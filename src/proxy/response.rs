@@ -31,9 +31,7 @@ impl Context {
         }
         self.end.origin = Origin::Upstream;
         heads::settle_response(head);
-        if status == StatusCode::SWITCHING_PROTOCOLS {
-            self.peer.lent.becomes_tunnel();
-        } else {
+        if status != StatusCode::SWITCHING_PROTOCOLS {
             heads::lighten_response(head);
         }
         self.give_ticket(session, head)?;
@@ -57,9 +55,6 @@ impl Context {
             // Such a client knows no chunks: without a length, the body ends with the connection
             // (RFC 9112, 6.3).
             head.remove_header(&header::TRANSFER_ENCODING);
-            if !head.headers.contains_key(header::CONTENT_LENGTH) && !self.is_bodiless(head) {
-                session.set_keepalive(None);
-            }
         }
         self.identify(head)?;
         self.end.status = Some(head.status);
