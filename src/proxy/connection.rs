@@ -7,8 +7,8 @@ use std::time::Duration;
 use http::HeaderValue;
 use pingora_core::server::ShutdownWatch;
 
-use crate::compile::{Listening, Snapshot};
 use super::http1::Lent;
+use crate::compile::{Listening, Snapshot};
 use crate::listen::tls::Secured;
 
 /// What is known of a connection, worked out once.
@@ -62,7 +62,8 @@ impl Peer {
             return true;
         };
         (self.secured.as_ref()).is_some_and(|secured| tls.admits(host, secured.policy.as_ref()))
-    }}
+    }
+}
 
 tokio::task_local! {
     /// The peer of the conversation that runs here.

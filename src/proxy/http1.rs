@@ -12,9 +12,7 @@ use std::time::Duration;
 
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::protocols::{
-    Digest, GetProxyDigest, GetSocketDigest, GetTimingDigest, Ssl,
-};
+use pingora_core::protocols::{Digest, GetProxyDigest, GetSocketDigest, GetTimingDigest, Ssl};
 use pingora_core::server::ShutdownWatch;
 use pingora_http::RequestHeader;
 use tokio::time::{Instant, Sleep};
@@ -26,16 +24,6 @@ use crate::listen::stream::Connection;
 use session::Session;
 
 pub(super) use lent::Lent;
-
-/// What a connection brings next.
-enum Next {
-    /// A head that may go on.
-    Head(RequestHeader),
-    /// What gets a last reply.
-    Refused(Refused),
-    /// Nothing any more.
-    Nothing,
-}
 
 impl Conversation {
     /// One request after another. `begun` is when the first
@@ -62,9 +50,9 @@ impl Conversation {
         };
         loop {
             let head = match self.next(&mut gate, &mut patience).await {
-                Next::Head(head) => head,
-                Next::Nothing => return,
-                Next::Refused(refused) => {
+                Some(Ok(head)) => head,
+                None => return,
+                Some(Err(refused)) => {
                     malformed::answer(&self.shared, &self.peer, &mut gate, &refused).await;
                     return gate.close().await;
                 }
@@ -84,9 +72,13 @@ impl Conversation {
         }
     }
 
-    /// Waits for the next head: as long as the connection may idle while nothing comes, and as long
+    /// Waits for the next head, or for what gets a last reply instead: as long as the connection may idle while nothing comes, and as long
     /// as a head may take once some of it has.
-    async fn next(&self, gate: &mut Gate, patience: &mut Patience<'_, impl Future>) -> Next {
+    async fn next(
+        &self,
+        gate: &mut Gate,
+        patience: &mut Patience<'_, impl Future>,
+    ) -> Option<Result<RequestHeader, Refused>> {
         let (limit, deadline) = {
             let live = self.shared.live.load();
             let limits = &live.settings.limits;
@@ -96,11 +88,7 @@ impl Conversation {
         let idle_until = Instant::now() + self.peer.idle;
         poll_fn(|cx| {
             if let Poll::Ready(arrived) = gate.poll_head(cx, limit) {
-                return Poll::Ready(match arrived {
-                    Some(Ok(head)) => Next::Head(head),
-                    Some(Err(refused)) => Next::Refused(refused),
-                    None => Next::Nothing,
-                });
+                return Poll::Ready(arrived);
             }
             if begun.is_none() && gate.has_begun() {
                 begun = Some(Instant::now());
@@ -108,10 +96,10 @@ impl Conversation {
             match begun {
                 Some(begun) => {
                     let over = patience.until(begun + deadline, cx);
-                    over.map(|()| Next::Refused(Refused::late()))
+                    over.map(|()| Some(Err(Refused::late())))
                 }
-                None if patience.is_stopped(cx) => Poll::Ready(Next::Nothing),
-                None => patience.until(idle_until, cx).map(|()| Next::Nothing),
+                None if patience.is_stopped(cx) => Poll::Ready(None),
+                None => patience.until(idle_until, cx).map(|()| None),
             }
         })
         .await

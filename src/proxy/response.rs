@@ -8,7 +8,7 @@ use wiregate_sdk::views::Claim;
 use wiregate_sdk::{Chain, Origin, Response};
 
 use super::context::{Context, Traffic};
-use super::{forwarded, heads, replay};
+use super::{heads, replay};
 use crate::compile::Route;
 use crate::observe::access_log::{Entry, Target};
 
@@ -31,11 +31,7 @@ impl Context {
         }
         self.end.origin = Origin::Upstream;
         heads::settle_response(head);
-        if status != StatusCode::SWITCHING_PROTOCOLS {
-            heads::lighten_response(head);
-        }
         self.give_ticket(session, head)?;
-        forwarded::name_ourselves(head)?;
         if let Some(position) = self.route
             && !self.slots.is_empty()
         {

@@ -42,7 +42,7 @@ pub(super) struct Session {
     room: BytesMut,
     framing: Framing,
     written: Option<Box<ResponseHeader>>,
-    /// Whether the protocol was switched, and has not ended in this direction.
+    /// Where the protocol was switched: whether the client may still send.
     tunnel: Option<bool>,
     received: usize,
     sent: usize,
@@ -190,6 +190,7 @@ impl Session {
     async fn end(&mut self) -> Result<()> {
         let gate = self.gate.as_deref_mut().expect("there until dropped");
         let whole = self.framing.end(gate.connection.gathered());
+        self.tunnel = self.tunnel.map(|_| false); // a tunnel ends with either of its ends
         self.flush().await?;
         if !whole && self.written.is_some() {
             return Error::e_explain(

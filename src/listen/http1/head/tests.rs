@@ -161,7 +161,10 @@ fn framings() {
         parse(&with("content-length: 0").into()).unwrap().body,
         Body::Done
     ));
-    assert!(matches!(parse(&with("a: b").into()).unwrap().body, Body::Done));
+    assert!(matches!(
+        parse(&with("a: b").into()).unwrap().body,
+        Body::Done
+    ));
     for good in ["transfer-encoding: chunked", "Transfer-Encoding:  CHUNKED "] {
         assert!(
             matches!(parse(&with(good).into()).unwrap().body, Body::Chunked(_)),
