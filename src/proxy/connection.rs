@@ -28,7 +28,7 @@ pub struct Peer {
     /// How long it may idle.
     pub idle: Duration,
     /// What it has in common with the exchanges over it (HTTP/1.1).
-    pub(super) lent: Arc<Lent>,
+    pub(super) lent: Lent,
     /// Tells when the gateway is to stop, once the conversation has begun.
     pub(super) stop: OnceLock<ShutdownWatch>,
 }
@@ -50,9 +50,15 @@ impl Peer {
             secured,
             no_route: "".into(),
             idle,
-            lent: Arc::default(),
+            lent: Lent::default(),
             stop: OnceLock::new(),
         }
+    }
+
+    /// Whether the connection ends with the response that is due.
+    pub(super) fn is_closing(&self) -> bool {
+        let stopping = (self.stop.get()).is_some_and(|stop| stop.has_changed().unwrap_or(true));
+        stopping || self.lent.is_closing()
     }
 
     /// Whether a request for a host may come over this connection, by the configuration that it is

@@ -57,9 +57,7 @@ impl Conversation {
                     return gate.close().await;
                 }
             };
-            let goes_on = !*shutdown.borrow();
-            let lent = self.peer.lent.clone();
-            let session = Session::new(head, gate, lent, digest.clone(), goes_on);
+            let session = Session::new(head, gate, self.peer.clone(), digest.clone());
             let session = ServerSession::new_custom(Box::new(session));
             self.proxy.process_new_http(session, shutdown).await;
             let Some(back) = self.peer.lent.take_back() else {

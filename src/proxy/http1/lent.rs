@@ -27,7 +27,7 @@ impl Lent {
         self.closing.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn is_closing(&self) -> bool {
+    pub(in crate::proxy) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Relaxed)
     }
 

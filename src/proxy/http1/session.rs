@@ -24,9 +24,10 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use tokio::io::AsyncWriteExt;
 
 use super::answer::{self, Framing};
-use super::lent::{Back, Lent};
+use super::lent::Back;
 use crate::listen::http1::Gate;
 use crate::listen::stream::Connection;
+use crate::proxy::connection::Peer;
 
 /// A request body may be silent for this long.
 const BODY_SILENCE: Duration = Duration::from_secs(60);
@@ -36,7 +37,7 @@ pub(super) struct Session {
     head: RequestHeader,
     /// There until it is dropped.
     gate: Option<Box<Gate>>,
-    lent: Arc<Lent>,
+    peer: Arc<Peer>,
     /// Whether the connection may go on after the response, as far as is known.
     goes_on: bool,
     room: BytesMut,
@@ -57,26 +58,24 @@ impl Drop for Session {
     fn drop(&mut self) {
         if let Some(gate) = self.gate.take() {
             let goes_on = self.goes_on && self.framing == Framing::Whole;
-            self.lent.give_back(Back { gate, goes_on });
+            self.peer.lent.give_back(Back { gate, goes_on });
         }
     }
 }
 
 impl Session {
-    /// The exchange that a request begins, which a gate has let through. `goes_on` is whether the
-    /// gateway would have another one after it.
+    /// The exchange that a request begins, which a gate has let through.
     pub(super) fn new(
         head: RequestHeader,
         gate: Box<Gate>,
-        lent: Arc<Lent>,
+        peer: Arc<Peer>,
         digest: Arc<Digest>,
-        goes_on: bool,
     ) -> Self {
         Self {
-            goes_on: goes_on && answer::wants_more(&head),
+            goes_on: answer::wants_more(&head),
             head,
             gate: Some(gate),
-            lent,
+            peer,
             room: BytesMut::new(),
             framing: Framing::Awaited,
             written: None,
@@ -163,7 +162,7 @@ impl Session {
             }
             // What follows a request that was not read is never taken for the next one.
             self.goes_on &=
-                self.framing != Framing::Rest && self.is_read() && !self.lent.is_closing();
+                self.framing != Framing::Rest && self.is_read() && !self.peer.is_closing();
         }
         let goes_on = self.goes_on;
         answer::put_head(&head, old, goes_on, self.connection().gathered());
