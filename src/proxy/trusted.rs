@@ -55,7 +55,7 @@ fn tells_where_from(name: &str) -> bool {
     if name.contains('_') {
         return tells_where_from(&name.replace('_', "-"));
     }
-    name.starts_with("x-forwarded-") || name == FORWARDED || name == "x-real-ip"
+    name.starts_with("x-forwarded-") || name == FORWARDED.as_str() || name == "x-real-ip"
 }
 
 /// What trusted proxies say, as far as they say it.
@@ -87,17 +87,17 @@ impl Unclear {
 /// there is no such field, the last one in `Forwarded`. The scheme is the one that was told along
 /// with it.
 fn told(trusted: &CidrSet, head: &RequestHeader) -> Result<Told, Unclear> {
-    if head.headers.contains_key(FORWARDED_FOR) {
-        let hops = members(head, FORWARDED_FOR).map(Hop::of_address);
+    if head.headers.contains_key(&FORWARDED_FOR) {
+        let hops = members(head, &FORWARDED_FOR).map(Hop::of_address);
         let (place, hop) = last_untrusted(trusted, hops, "x-forwarded-for")?;
         return Ok(Told {
             address: Some(hop.address),
             scheme: scheme(head, place),
         });
     }
-    if head.headers.contains_key(FORWARDED) {
-        let hops = members(head, FORWARDED).map(Hop::of_element);
-        let (_, hop) = last_untrusted(trusted, hops, FORWARDED)?;
+    if head.headers.contains_key(&FORWARDED) {
+        let hops = members(head, &FORWARDED).map(Hop::of_element);
+        let (_, hop) = last_untrusted(trusted, hops, "forwarded")?;
         return Ok(Told {
             address: Some(hop.address),
             scheme: hop.scheme,
@@ -134,7 +134,7 @@ fn last_untrusted(
 /// The scheme in `X-Forwarded-Proto` with this place from the end. Where there are fewer, not each
 /// proxy added its own, and it is the first.
 fn scheme(head: &RequestHeader, place: usize) -> Option<&'static str> {
-    members(head, FORWARDED_PROTO)
+    members(head, &FORWARDED_PROTO)
         .take(place + 1)
         .last()
         .and_then(hops::scheme)

@@ -43,9 +43,9 @@ const PATHS: [(&str, Option<&str>); 15] = [
     ("/case", Some("/case")),
     ("/case?x=/y", Some("/case?x=/y")),
     ("/case?", Some("/case?")),
-    ("/case#y", Some("/case")), // cut off before anything reads it
-    ("/case?x#y", Some("/case?x")),
-    ("#y", Some("/")),
+    ("/case#y", None),
+    ("/case?x#y", None),
+    ("#y", None),
     ("case", None),
     ("*", None),
     ("?x", None),
