@@ -22,7 +22,8 @@ fn a_probe_is_not_hedged() {
         })
     };
     let ((first, at_first), (second, at_second)) = (origin(), origin());
-    let options = format!("{AFTER}, breaker: {{ of_at_least: 4, open_for: 1s, probes: 2 }}");
+    let options =
+        format!("{AFTER}, breaker: {{ errors: 50%, of_at_least: 4, open_for: 1s, probes: 2 }}");
     let app = upstream("app", &[at_first, at_second], &options);
     let gateway = Gateway::start(&config(&app, ""));
     for _ in 0..4 {

@@ -62,7 +62,7 @@ fn over_tls(protocol: &str, alpn: &str, version: &str) {
 
 #[test]
 fn over_tls_with_http1() {
-    over_tls("http1", "http1", "1.1 wiregate");
+    over_tls("http1", "http/1.1", "1.1 wiregate");
 }
 
 #[test]
@@ -72,15 +72,15 @@ fn over_tls_with_http2() {
 
 #[test]
 fn over_tls_with_what_endpoints_choose() {
-    over_tls("negotiate", "h2, http1", "2 wiregate");
-    over_tls("negotiate", "http1", "1.1 wiregate");
+    over_tls("negotiate", "h2, http/1.1", "2 wiregate");
+    over_tls("negotiate", "http/1.1", "1.1 wiregate");
 }
 
 #[test]
 fn an_endpoint_that_never_ends_its_handshake_is_overtaken() {
     let echo = echoes(1);
     let authority = Authority::new("ours");
-    let good = with_tls(&authority, echo.addresses()[0], "h2, http1");
+    let good = with_tls(&authority, echo.addresses()[0], "h2, http/1.1");
     let mute = serve(|_, mut stream| assert!(super::drain(&mut stream) > 0));
     let ca = good.file("ca.pem");
     std::fs::write(&ca, authority.pem()).unwrap();
