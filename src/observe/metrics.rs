@@ -43,6 +43,7 @@ pub struct Metrics {
     filter_runs: IntCounterVec,
     filter_refusals: IntCounterVec,
     filter_answers: IntCounterVec,
+    filter_observed: IntCounterVec,
     filter_seconds: CounterVec,
     connections: IntGaugeVec,
     http2_ended: IntCounterVec,
@@ -182,6 +183,12 @@ impl Metrics {
                 r,
                 "filter_answers_total",
                 "Requests that a filter answered: a redirect, a preflight, a fixed response.",
+                &["route", "filter"],
+            ),
+            filter_observed: counters(
+                r,
+                "filter_observed_total",
+                "Requests that a filter with `mode: observe` would have ended.",
                 &["route", "filter"],
             ),
             filter_seconds: register(

@@ -209,6 +209,9 @@ impl Context {
                 bytes_received: traffic.received,
             };
             route.chain.done(&outcome, &mut self.slots);
+            for (link, _) in route.chain.observed(&self.slots) {
+                route.link_metrics[link].observed();
+            }
         }
         if self.end.begun {
             self.metrics()

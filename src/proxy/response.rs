@@ -117,6 +117,7 @@ impl Context {
         let endpoint = (self.attempts.tried.last()).map(|endpoint| endpoint.label.clone());
         let refused_by = (self.end.refused_by)
             .and_then(|link| Some(route?.chain.links.get(link)?.label.as_str().into()));
+        let observed = route.map_or_else(Vec::new, |route| self.observed_at(route));
         let target = self.exchange.target.path_and_query();
         log.write(Entry {
             time: self.exchange.now.wall,
@@ -137,8 +138,16 @@ impl Context {
             attempts: self.attempts.made,
             identity: (self.exchange.identity.as_ref()).map(|identity| identity.name.clone()),
             refused_by,
+            observed,
             error: self.end.error,
             detail: self.end.detail.as_deref().map(Into::into),
         });
+    }
+
+    /// The filters that are only looked at and would have ended the exchange, and why.
+    fn observed_at(&self, route: &Route) -> Vec<(Box<str>, &'static str)> {
+        let observed = route.chain.observed(&self.slots);
+        let label = |link: usize| route.chain.links[link].label.as_str().into();
+        observed.map(|(link, why)| (label(link), why)).collect()
     }
 }

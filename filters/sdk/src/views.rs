@@ -200,6 +200,18 @@ impl<'a> Request<'a> {
             }
         }
     }
+
+    /// A link that is only looked at has run: what it did to the body is dropped, and it sees at
+    /// most the pieces that come.
+    ///
+    /// # Errors
+    /// Its body is not whole, which nobody can undo.
+    pub(crate) fn settle_copy(self) -> Result<Claim, Stopped> {
+        match self.broken {
+            Some(broken) => Err(broken),
+            None => Ok(self.claim.at_most_watch()),
+        }
+    }
 }
 
 /// The reply to a request of whose body a filter has read a part, which nobody can send on.
@@ -211,6 +223,14 @@ fn given_up() -> Reply {
 impl Claim {
     fn max(self, other: Self) -> Self {
         if self == Self::Rewrite { self } else { other }
+    }
+
+    /// The same for whoever may not change anything.
+    pub(crate) fn at_most_watch(self) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::Watch | Self::Rewrite => Self::Watch,
+        }
     }
 }
 
@@ -334,6 +354,11 @@ impl<'a> Response<'a> {
     /// it is.
     pub fn watch_body(&mut self) {
         self.claim = self.claim.max(Claim::Watch);
+    }
+
+    /// The same response with another head.
+    pub(crate) fn copy<'c>(&'c mut self, head: &'c mut ResponseHeader) -> Response<'c> {
+        Response::new(self.exchange, self.request, head, self.origin)
     }
 
     /// What the link just run claimed; asked once by the chain.

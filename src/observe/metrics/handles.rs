@@ -91,6 +91,7 @@ struct LinkHandles {
     runs: IntCounter,
     refusals: IntCounter,
     answers: IntCounter,
+    observed: IntCounter,
     seconds: Counter,
 }
 
@@ -112,6 +113,7 @@ impl LinkMetrics {
             runs: metrics.series(&metrics.filter_runs, &labels),
             refusals: metrics.series(&metrics.filter_refusals, &labels),
             answers: metrics.series(&metrics.filter_answers, &labels),
+            observed: metrics.series(&metrics.filter_observed, &labels),
             seconds: metrics.series(&metrics.filter_seconds, &labels),
         })
     }
@@ -121,6 +123,11 @@ impl LinkMetrics {
         let handles = self.handles();
         handles.runs.inc();
         handles.seconds.inc_by(duration.as_secs_f64());
+    }
+
+    /// The filter is only looked at, and would have ended the request.
+    pub fn observed(&self) {
+        self.handles().observed.inc();
     }
 
     /// The filter has ended the request: it has refused it with a problem, or answered it.

@@ -18,6 +18,8 @@ pub struct Seen {
     pub response: ResponseHeader,
     /// The response body that left; of problems only those bytes that a filter made.
     pub response_body: Bytes,
+    /// Why the filter would have ended the exchange, where it is only looked at.
+    pub observed: Option<&'static str>,
     /// Why the response was cut short, where it was.
     pub aborted: Option<&'static str>,
     /// What was known of the exchange at its end.
