@@ -94,7 +94,7 @@ impl Shared {
 }
 
 /// What the script is told of limits.
-fn arguments(limits: &Limits) -> Vec<String> {
+pub(super) fn arguments(limits: &Limits) -> Vec<String> {
     let each = limits.each.iter().flat_map(|limit| {
         let numbers = [u64::from(limit.burst), limit.per, limit.step, limit.count()];
         let word = limit.algorithm.word().to_owned();
