@@ -72,7 +72,9 @@ impl Redis {
 
     /// Three nodes that share the slots.
     pub fn cluster() -> [Self; 3] {
-        let nodes = [(); 3].map(|()| Self::with(&["--cluster-enabled", "yes"]));
+        let alone = ["--cluster-require-full-coverage", "no"];
+        let options = [&["--cluster-enabled", "yes"], &alone[..]].concat();
+        let nodes = [(); 3].map(|()| Self::with(&options));
         let mut create = Command::new("redis-cli");
         create.args(["--cluster-yes", "--cluster", "create"]);
         for node in &nodes {

@@ -92,7 +92,8 @@ use shared::{OnStoreError, Shared};
 /// unreachable; then `on_store_error` holds. So it does while the store refuses to write, because it is
 /// full or a replica. A request that timed out may have been counted. When the store is back, its
 /// counts hold again. It must not evict keys (`maxmemory-policy noeviction`): what it forgets is
-/// granted a second time. So is what a replica had not seen yet when it became the master.
+/// granted a second time. So is what a replica had not seen yet when it became the master. Its user
+/// needs the commands `EVALSHA`, `EVAL`, `GET`, `SET`, `TIME` and `PING`.
 ///
 /// ```yaml
 /// - rate_limit: 100/min

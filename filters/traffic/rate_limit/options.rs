@@ -51,10 +51,11 @@ pub struct Options {
     /// Which header fields tell a client where it stands.
     #[serde(default)]
     pub(super) headers: Headers,
-    /// How many clients this gateway remembers, 1 to 10000000.
-    #[serde(default = "keys")]
-    #[schemars(range(min = 1, max = 10_000_000))]
-    pub(super) keys: usize,
+    /// How many clients this gateway remembers, 1 to 10000000; not with a `store`, unless gateways
+    /// count for themselves while it is unreachable.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 10_000_000), extend("default" = KEYS))]
+    pub(super) keys: Option<usize>,
     /// Where counts are kept that several gateways share; in this gateway's memory when absent.
     #[serde(default)]
     pub(super) store: Option<Store>,
@@ -84,10 +85,6 @@ pub enum Store {
     Redis(ShortOrFull<String, Redis>),
 }
 
-fn keys() -> usize {
-    KEYS
-}
-
 /// Limits for everybody, or for each plan.
 pub(super) struct Plans {
     /// Those of callers without a plan in front.
@@ -113,14 +110,19 @@ impl Options {
             ipv6_prefix: None,
             cost: None,
             headers: Headers::default(),
-            keys: KEYS,
+            keys: None,
             store: None,
             on_store_error: None,
         }
     }
 
     pub(super) fn keys(&self) -> Result<usize, Invalid> {
-        match self.keys {
+        let local = matches!(self.on_store_error, Some(OnStoreError::Local { .. }));
+        if self.keys.is_some() && self.store.is_some() && !local {
+            let message = "expected without a `store`, or with `on_store_error: local`";
+            return Err(Invalid::at("keys", message));
+        }
+        match self.keys.unwrap_or(KEYS) {
             keys @ 1..=MOST_KEYS => Ok(keys),
             other => Err(Invalid::at(
                 "keys",

@@ -5,13 +5,13 @@
 //! are known to be unreachable it does not wait at all.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::servers::{Line, Servers};
 
@@ -22,6 +22,8 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// After so many calls in a row without an answer, the connection is given up: it may lead nowhere.
 const MOST_MISSED: u32 = 3;
+/// How often trouble is told, in milliseconds, as long as there is any.
+const TELL_EVERY: u64 = 10_000;
 
 /// The servers, and the connection to them.
 pub(super) struct Remote {
@@ -33,8 +35,11 @@ pub(super) struct Remote {
     down: AtomicBool,
     /// An attempt to connect has ended.
     dialled: Notify,
-    /// Calls in a row that had no answer in time.
+    /// Calls in a row that had no answer.
     missed: AtomicU32,
+    start: Instant,
+    /// From when on trouble may be told again, in milliseconds since the start.
+    tell_from: AtomicU64,
 }
 
 /// Why there is no answer.
@@ -62,6 +67,8 @@ impl Remote {
             down: AtomicBool::new(false),
             dialled: Notify::new(),
             missed: AtomicU32::new(0),
+            start: Instant::now(),
+            tell_from: AtomicU64::new(0),
         }
     }
 
@@ -79,7 +86,10 @@ impl Remote {
     ) -> Result<T, Outage> {
         let answer = timeout(deadline, self.ask(script, key, arguments)).await;
         answer.unwrap_or_else(|_| {
-            self.miss();
+            match self.line.load_full() {
+                None => self.is_down("no connection in time"),
+                Some(line) => self.miss(&line),
+            }
             Err("no answer in time".to_owned())
         })
     }
@@ -100,11 +110,13 @@ impl Remote {
         if answer.as_ref().is_err_and(is_unknown_script) {
             answer = line.query(&call("EVAL", script.source)).await;
         }
-        match &answer {
-            Err(error) if breaks(error) => self.lose(&line),
+        match (&answer, &*line) {
+            (Err(error), Line::One(_)) if breaks(error) => self.lose(&line),
+            // One of its nodes may be gone; its other connections are good, and it mends itself.
+            (Err(error), Line::Cluster(_)) if breaks(error) => self.miss(&line),
             _ => self.missed.store(0, Relaxed),
         }
-        answer.map_err(|error| error.to_string())
+        answer.map_err(|error| self.trouble(error.to_string()))
     }
 
     /// The connection, once there is one; an error at once where the servers are known to be
@@ -123,16 +135,27 @@ impl Remote {
         }
     }
 
-    /// A call has had no answer in time.
-    fn miss(self: &Arc<Self>) {
-        match self.line.load_full() {
-            None => self.is_down("no connection in time"),
-            Some(line) => {
-                if self.missed.fetch_add(1, Relaxed) + 1 >= MOST_MISSED {
-                    self.lose(&line);
-                }
-            }
+    /// A call has had no answer over this connection.
+    fn miss(self: &Arc<Self>, line: &Arc<Line>) {
+        self.trouble("no answer".to_owned());
+        if self.missed.fetch_add(1, Relaxed) + 1 >= MOST_MISSED {
+            self.lose(line);
         }
+    }
+
+    /// Tells the operator from time to time that calls fail although there is a connection.
+    fn trouble(&self, why: Outage) -> Outage {
+        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let from = self.tell_from.load(Relaxed);
+        let next = now.saturating_add(TELL_EVERY);
+        let first = || {
+            self.tell_from
+                .compare_exchange(from, next, Relaxed, Relaxed)
+        };
+        if now >= from && first().is_ok() {
+            tracing::warn!(servers = %self.servers, "redis does not do what it is asked: {why}");
+        }
+        why
     }
 
     /// Gives up a connection, unless that has been done, and makes another one.

@@ -17,6 +17,8 @@ use wiregate_sdk::{Deserialize, Invalid, JsonSchema};
 
 /// How long one node may take to be connected to.
 const CONNECT: Duration = Duration::from_millis(500);
+/// A request that waits longer helps nobody.
+const LONGEST_DEADLINE: Period = Period::seconds(10);
 /// How often a cluster is asked again: another node has the key by now.
 const REDIRECTIONS: u32 = 2;
 
@@ -44,7 +46,7 @@ pub struct Redis {
     /// The password of the sentinels: a reference.
     #[serde(default)]
     pub(super) sentinel_password: Option<Secret>,
-    /// How long a request waits for the store.
+    /// How long a request waits for the store, 10 s at most.
     #[serde(default = "deadline")]
     pub(super) deadline: Period,
     /// What all keys begin with. Gateways with the same prefix and the same configuration count
@@ -169,6 +171,13 @@ impl Servers {
         }
         if options.username.is_some() && options.password.is_none() {
             refuse("username", "expected a `password` as well");
+        }
+        if options.deadline > LONGEST_DEADLINE {
+            let message = format!(
+                "expected at most {LONGEST_DEADLINE}, found `{}`",
+                options.deadline
+            );
+            refuse("deadline", &message);
         }
         invalid.into_result()?;
         Ok(Self {

@@ -368,6 +368,14 @@ fn refuses_options_out_of_bounds() {
             "1:51: expected an address such as",
         ),
         (
+            "{ limit: 1/s, keys: 5, store: { redis: 'redis://a' } }",
+            "1:21: expected without a `store`, or with `on_store_error: local`",
+        ),
+        (
+            "{ limit: 1/s, store: { redis: { at: 'redis://a', deadline: 11s } } }",
+            "1:60: expected at most 10s, found `11s`",
+        ),
+        (
             "{ limit: 1/s, headers: all }",
             "1:24: unknown value `all`, expected one of `draft`",
         ),

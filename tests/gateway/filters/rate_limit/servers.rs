@@ -50,7 +50,7 @@ fn a_sentinel_knows_the_master_also_after_that_has_gone() {
 
 #[test]
 fn keys_are_spread_over_a_cluster_and_each_is_counted_once() {
-    let nodes = Redis::cluster();
+    let mut nodes = Redis::cluster();
     let [a, b, _] = &nodes;
     let store = format!("at: [\"{}\", \"{}\"], kind: cluster", a.url(), b.url());
     let gateway = limited(&store, "request.path");
@@ -61,4 +61,12 @@ fn keys_are_spread_over_a_cluster_and_each_is_counted_once() {
     let kept = |node: &Redis| node.cli(&["dbsize"]).trim().parse::<usize>().unwrap();
     assert_eq!(nodes.iter().map(kept).sum::<usize>(), paths.len());
     assert!(nodes.iter().filter(|node| kept(node) > 0).count() > 1);
+    // Where a node is gone, only its own keys cannot be counted.
+    let lost = kept(&nodes[2]);
+    nodes[2].kill();
+    let statuses = || paths.iter().map(|path| gateway.ask(path, &[]).status);
+    until("the others are served", || {
+        let lacking = statuses().filter(|status| *status == 503).count();
+        lacking == lost && statuses().filter(|status| *status == 429).count() == 12 - lost
+    });
 }
