@@ -57,6 +57,25 @@ impl Redis {
         )
     }
 
+    /// A server that speaks only TLS, with this certificate.
+    pub fn tls(certificate: &Path, key: &Path) -> Self {
+        let port = free_port();
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        let (certificate, key) = (text(certificate), text(key));
+        let arguments = [
+            ["--port", "0", "--tls-port", &port.to_string()],
+            ["--bind", "127.0.0.1", "--tls-auth-clients", "no"],
+            [
+                "--tls-cert-file",
+                &certificate,
+                "--tls-ca-cert-file",
+                &certificate,
+            ],
+            ["--tls-key-file", &key, "--save", ""],
+        ];
+        Self::run(port, arguments.as_flattened(), tempfile::tempdir().unwrap())
+    }
+
     /// A sentinel that looks after this master, which it calls `limits`.
     pub fn sentinel_of(master: &Self) -> Self {
         let folder = tempfile::tempdir().unwrap();

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::servers::{Line, Servers};
@@ -192,11 +194,14 @@ impl Remote {
         });
     }
 
-    async fn dial_once(&self) -> bool {
-        let connected = timeout(DIAL, self.servers.connect()).await;
-        let connected = match connected {
-            Ok(connected) => connected.map_err(|error| error.to_string()),
-            Err(_) => Err("no connection in time".to_owned()),
+    async fn dial_once(self: &Arc<Self>) -> bool {
+        let (this, runtime) = (self.clone(), Handle::current());
+        // The authorities for TLS are read from files, which would hold up the worker.
+        let dial = move || runtime.block_on(timeout(DIAL, this.servers.connect()));
+        let connected = match spawn_blocking(dial).await {
+            Ok(Ok(connected)) => connected.map_err(|error| error.to_string()),
+            Ok(Err(_)) => Err("no connection in time".to_owned()),
+            Err(panic) => Err(panic.to_string()),
         };
         let good = match connected {
             Ok(line) => {

@@ -85,13 +85,14 @@ pub struct LinkMetrics {
     route: Arc<str>,
     filter: Arc<str>,
     handles: OnceLock<LinkHandles>,
+    /// Few filters are only looked at: the others have no series for it.
+    observed: OnceLock<IntCounter>,
 }
 
 struct LinkHandles {
     runs: IntCounter,
     refusals: IntCounter,
     answers: IntCounter,
-    observed: IntCounter,
     seconds: Counter,
 }
 
@@ -103,6 +104,7 @@ impl LinkMetrics {
             route,
             filter: filter.into(),
             handles: OnceLock::new(),
+            observed: OnceLock::new(),
         }
     }
 
@@ -113,7 +115,6 @@ impl LinkMetrics {
             runs: metrics.series(&metrics.filter_runs, &labels),
             refusals: metrics.series(&metrics.filter_refusals, &labels),
             answers: metrics.series(&metrics.filter_answers, &labels),
-            observed: metrics.series(&metrics.filter_observed, &labels),
             seconds: metrics.series(&metrics.filter_seconds, &labels),
         })
     }
@@ -127,7 +128,10 @@ impl LinkMetrics {
 
     /// The filter is only looked at, and would have ended the request.
     pub fn observed(&self) {
-        self.handles().observed.inc();
+        let (metrics, filter) = (&self.metrics, &*self.filter);
+        let labels = [("route", &*self.route), ("filter", filter)];
+        let series = || metrics.series(&metrics.filter_observed, &labels);
+        self.observed.get_or_init(series).inc();
     }
 
     /// The filter has ended the request: it has refused it with a problem, or answered it.

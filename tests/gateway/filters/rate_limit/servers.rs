@@ -1,14 +1,20 @@
 //! Other things than one open server.
 
+use std::path::Path;
+
 use super::passing;
-use crate::harness::{Gateway, KEY_OF_ANN, until};
+use crate::harness::{Gateway, KEY_OF_ANN, complete, until};
 use crate::redis::Redis;
 
 fn limited(store: &str, by: &str) -> Gateway {
-    Gateway::start(&format!(
+    Gateway::start(&configuration(store, by))
+}
+
+fn configuration(store: &str, by: &str) -> String {
+    format!(
         "routes: [{{ name: all, filters: [{{ rate_limit: {{ limit: 5/365d, by: {by}, \
          store: {{ redis: {{ {store}, deadline: 10s }} }} }} }}, respond: ok] }}]"
-    ))
+    )
 }
 
 #[test]
@@ -21,6 +27,36 @@ fn a_password_is_a_reference() {
     assert_eq!(without.ask("/", &[]).status, 503);
     let log = gateway.log() + &without.log();
     assert!(!log.contains(KEY_OF_ANN), "{log}");
+}
+
+#[test]
+fn a_server_with_tls_must_be_the_one_that_it_says() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (
+        folder.path().join("cert.pem"),
+        folder.path().join("key.pem"),
+    );
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let redis = Redis::tls(&certificate, &key);
+    let start = |trusted: &Path| {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("wiregate.yaml");
+        let store = format!("at: \"rediss://localhost:{}\"", redis.port);
+        let text = complete(folder.path(), &configuration(&store, "route"), "{}");
+        std::fs::write(&file, text).unwrap();
+        Gateway::start_as(folder, &file, |command| {
+            command
+                .env("SSL_CERT_FILE", trusted)
+                .env_remove("SSL_CERT_DIR");
+        })
+    };
+    assert_eq!(passing(&start(&certificate), "/", 8), 5);
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let untrusted = folder.path().join("other.pem");
+    std::fs::write(&untrusted, other.cert.pem()).unwrap();
+    assert_eq!(start(&untrusted).ask("/", &[]).status, 503);
 }
 
 #[test]
