@@ -96,23 +96,28 @@ impl Limit {
             Algorithm::SlidingWindow => per.div_ceil(SLOTS),
             _ => per.div_ceil(count),
         };
-        let longest = nanos(LONGEST) / (1_000_000_000 / ticks);
-        let fills = match algorithm {
-            Algorithm::Gcra => step.checked_mul(u64::from(burst.get())),
-            _ => per.checked_mul(u64::from(burst.get()).div_ceil(count)),
+        let limit = Self {
+            rate,
+            algorithm,
+            burst: burst.get(),
+            per,
+            step,
         };
-        match fills {
-            Some(fills) if fills <= longest => Ok(Self {
-                rate,
-                algorithm,
-                burst: burst.get(),
-                per,
-                step,
-            }),
-            _ => Err((
-                "burst",
-                format!("expected a burst that `{rate}` fills within {LONGEST}, found `{burst}`"),
-            )),
+        let longest = nanos(LONGEST) / (1_000_000_000 / ticks);
+        if limit.fills().is_none_or(|fills| fills > longest) {
+            let message =
+                format!("expected a burst that `{rate}` fills within {LONGEST}, found `{burst}`");
+            return Err(("burst", message));
+        }
+        Ok(limit)
+    }
+
+    /// Ticks after which all of the burst is there again; `None` where they cannot be counted.
+    fn fills(&self) -> Option<u64> {
+        let burst = u64::from(self.burst);
+        match self.algorithm {
+            Algorithm::Gcra => self.step.checked_mul(burst),
+            _ => self.per.checked_mul(burst.div_ceil(self.count())),
         }
     }
 

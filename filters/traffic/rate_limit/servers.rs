@@ -132,6 +132,40 @@ impl Redis {
     }
 }
 
+impl Redis {
+    /// What of the options does not go together, or is out of bounds.
+    fn contradictions(&self, place: &str) -> Invalid {
+        let mut invalid = Invalid::default();
+        let mut refuse = |refused: bool, option: &str, message: &str| {
+            if refused {
+                invalid.and(Invalid::at(format!("{place}.{option}"), message));
+            }
+        };
+        let sentinel = self.kind == Kind::Sentinel;
+        let (several, no_master) = (self.at.len() > 1, self.master.is_none());
+        let message = "expected a `master` with `kind: sentinel`";
+        refuse(sentinel && no_master, "kind", message);
+        let message = "expected with `kind: sentinel` only";
+        refuse(!sentinel && !no_master, "master", message);
+        let password = self.sentinel_password.is_some();
+        refuse(!sentinel && password, "sentinel_password", message);
+        let message = "expected one address, or `kind: cluster` or `sentinel`";
+        refuse(self.kind == Kind::Single && several, "at", message);
+        let message = "expected a `password` as well";
+        refuse(
+            self.username.is_some() && self.password.is_none(),
+            "username",
+            message,
+        );
+        let message = format!(
+            "expected at most {LONGEST_DEADLINE}, found `{}`",
+            self.deadline
+        );
+        refuse(self.deadline > LONGEST_DEADLINE, "deadline", &message);
+        invalid
+    }
+}
+
 impl Servers {
     /// Servers as they are written. Nothing is asked of them.
     ///
@@ -150,35 +184,7 @@ impl Servers {
                 Err(message) => invalid.and(Invalid::at(place, message)),
             }
         }
-        let mut refuse = |option: &str, message: &str| {
-            invalid.and(Invalid::at(format!("{place}.{option}"), message));
-        };
-        match (options.kind, &options.master) {
-            (Kind::Sentinel, None) => refuse("kind", "expected a `master` with `kind: sentinel`"),
-            (Kind::Single | Kind::Cluster, Some(_)) => {
-                refuse("master", "expected with `kind: sentinel` only");
-            }
-            _ => {}
-        }
-        if options.kind == Kind::Single && options.at.len() > 1 {
-            refuse(
-                "at",
-                "expected one address, or `kind: cluster` or `sentinel`",
-            );
-        }
-        if options.kind != Kind::Sentinel && options.sentinel_password.is_some() {
-            refuse("sentinel_password", "expected with `kind: sentinel` only");
-        }
-        if options.username.is_some() && options.password.is_none() {
-            refuse("username", "expected a `password` as well");
-        }
-        if options.deadline > LONGEST_DEADLINE {
-            let message = format!(
-                "expected at most {LONGEST_DEADLINE}, found `{}`",
-                options.deadline
-            );
-            refuse("deadline", &message);
-        }
+        invalid.and(options.contradictions(place));
         invalid.into_result()?;
         Ok(Self {
             at,

@@ -111,7 +111,7 @@ fn explain_tells_which_filters_are_only_observed() {
         .expect(&said);
     assert!(line.contains("only observed"), "{said}");
     assert_eq!(said.matches("only observed").count(), 1, "{said}");
-    let said: serde_json::Value = serde_json::from_str(&explain(&["--json"])).unwrap();
+    let said: serde_json::Value = serde_json::from_str(&explain(&["--format", "json"])).unwrap();
     let modes = [0, 1, 2].map(|at| said["route"]["filters"][at]["mode"].as_str().unwrap());
     assert_eq!(modes, ["observe", "enforce", "enforce"]);
 }
