@@ -305,9 +305,7 @@ impl Counts {
         let otherwise = match options.on_store_error.unwrap_or_default() {
             OnStoreError::Deny => Otherwise::Deny,
             OnStoreError::Allow => Otherwise::Allow,
-            OnStoreError::Local { .. } => {
-                Otherwise::Local(keep_local(cx, plans.shares(), keys, by))
-            }
+            OnStoreError::Local(_) => Otherwise::Local(keep_local(cx, plans.shares(), keys, by)),
         };
         let prefix = format!("{}:rate_limit:{}", redis.prefix, cx.label);
         let identity = format!("{} {}", cx.scope(), by.name());

@@ -30,6 +30,7 @@ pub struct Options {
     pub(super) limit: ShortOrFull<OneOrMany<Rate>, ByPlan>,
     /// How the limit is kept.
     #[serde(default)]
+    #[schemars(extend("default" = "gcra"))]
     pub(super) algorithm: Algorithm,
     /// How many requests may come at once, with one limit that is kept by `gcra` or `token_bucket`;
     /// the limit's own count when absent.
@@ -50,6 +51,7 @@ pub struct Options {
     pub(super) cost: Option<Expression>,
     /// Which header fields tell a client where it stands.
     #[serde(default)]
+    #[schemars(extend("default" = "draft"))]
     pub(super) headers: Headers,
     /// How many clients this gateway remembers, 1 to 10000000; not with a `store`, unless gateways
     /// count for themselves while it is unreachable.
@@ -117,7 +119,7 @@ impl Options {
     }
 
     pub(super) fn keys(&self) -> Result<usize, Invalid> {
-        let local = matches!(self.on_store_error, Some(OnStoreError::Local { .. }));
+        let local = matches!(self.on_store_error, Some(OnStoreError::Local(_)));
         if self.keys.is_some() && self.store.is_some() && !local {
             let message = "expected without a `store`, or with `on_store_error: local`";
             return Err(Invalid::at("keys", message));
@@ -159,8 +161,8 @@ impl Options {
         };
         let limits = self.limits(rates, place, ticks, None)?;
         let share = match self.on_store_error {
-            Some(OnStoreError::Local { gateways }) => {
-                Some(self.limits(rates, place, local::TICKS, Some(gateways))?)
+            Some(OnStoreError::Local(share)) => {
+                Some(self.limits(rates, place, local::TICKS, Some(share.gateways))?)
             }
             _ => None,
         };

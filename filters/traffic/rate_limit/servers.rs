@@ -33,6 +33,7 @@ pub struct Redis {
     pub(super) at: OneOrMany<String>,
     /// What is at these addresses.
     #[serde(default)]
+    #[schemars(extend("default" = "single"))]
     pub(super) kind: Kind,
     /// The name under which sentinels know the master.
     #[serde(default)]

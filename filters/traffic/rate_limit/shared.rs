@@ -1,5 +1,6 @@
 //! Counts that several gateways share, and what holds while they cannot be reached.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,11 +24,16 @@ pub enum OnStoreError {
     /// Requests pass, uncounted.
     Allow,
     /// Each gateway counts for itself, against its share of the limits.
-    Local {
-        /// Among how many gateways the limits are divided; rounded down.
-        #[schemars(range(min = 1))]
-        gateways: std::num::NonZeroU32,
-    },
+    Local(Share),
+}
+
+/// What one gateway may let pass by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(crate = "wiregate_sdk::serde", deny_unknown_fields)]
+#[schemars(crate = "wiregate_sdk::schemars")]
+pub struct Share {
+    /// Among how many gateways the limits are divided; rounded down.
+    pub(super) gateways: NonZeroU32,
 }
 
 /// Counts in a store.
