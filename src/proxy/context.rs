@@ -212,6 +212,9 @@ impl Context {
             for (link, _) in route.chain.observed(&self.slots) {
                 route.link_metrics[link].observed();
             }
+            for (link, _) in route.chain.degraded(&self.slots) {
+                route.link_metrics[link].degraded();
+            }
         }
         if self.end.begun {
             self.metrics()

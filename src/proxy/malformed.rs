@@ -77,6 +77,7 @@ fn tell(shared: &Shared, peer: &Peer, refused: &Refused, id: Box<str>) {
         identity: None,
         refused_by: None,
         observed: Vec::new(),
+        degraded: Vec::new(),
         error: Some(refused.reason),
         detail: Some(Cow::into_owned(refused.detail.clone()).into()),
     });

@@ -117,7 +117,10 @@ impl Context {
         let endpoint = (self.attempts.tried.last()).map(|endpoint| endpoint.label.clone());
         let refused_by = (self.end.refused_by)
             .and_then(|link| Some(route?.chain.links.get(link)?.label.as_str().into()));
-        let observed = route.map_or_else(Vec::new, |route| self.observed_at(route));
+        let labels = |those: Vec<(usize, &'static str)>| label(route, &those);
+        let chain = route.map(|route| &route.chain);
+        let observed = chain.map(|chain| chain.observed(&self.slots).collect());
+        let degraded = chain.map(|chain| chain.degraded(&self.slots).collect());
         let target = self.exchange.target.path_and_query();
         log.write(Entry {
             time: self.exchange.now.wall,
@@ -138,16 +141,19 @@ impl Context {
             attempts: self.attempts.made,
             identity: (self.exchange.identity.as_ref()).map(|identity| identity.name.clone()),
             refused_by,
-            observed,
+            observed: observed.map_or_else(Vec::new, labels),
+            degraded: degraded.map_or_else(Vec::new, labels),
             error: self.end.error,
             detail: self.end.detail.as_deref().map(Into::into),
         });
     }
+}
 
-    /// The filters that are only looked at and would have ended the exchange, and why.
-    fn observed_at(&self, route: &Route) -> Vec<(Box<str>, &'static str)> {
-        let observed = route.chain.observed(&self.slots);
-        let label = |link: usize| route.chain.links[link].label.as_str().into();
-        observed.map(|(link, why)| (label(link), why)).collect()
-    }
+/// Links with the word that there is to say about each, by their labels.
+fn label(route: Option<&Route>, links: &[(usize, &'static str)]) -> Vec<(Box<str>, &'static str)> {
+    let label = |link: usize| Some(route?.chain.links.get(link)?.label.as_str().into());
+    let links = links.iter();
+    links
+        .filter_map(|(link, word)| Some((label(*link)?, *word)))
+        .collect()
 }

@@ -63,6 +63,8 @@ pub struct Slot {
     response_claim: Claim,
     /// Why the exchange would have ended here, of a link that is only looked at.
     observed: Option<&'static str>,
+    /// What the link had to do without.
+    degraded: Option<&'static str>,
 }
 
 /// One exchange's way through a chain: a slot for each link that it has entered.
@@ -162,6 +164,7 @@ impl Chain {
             request_claim: Claim::None,
             response_claim: Claim::None,
             observed: None,
+            degraded: None,
         });
         let (slot, before) = slots.split_last_mut().expect("just pushed");
         let entered = Entered {
@@ -176,6 +179,7 @@ impl Chain {
         let hook = AssertUnwindSafe(link.filter.request(&mut request, &mut *slot.state));
         let flow = hook.catch_unwind().await;
         let flow = flow.unwrap_or_else(|_| Err(self.panicked(link)));
+        slot.degraded = request.degraded;
         slot.request_claim = request.settle(flow).await?;
         Ok(())
     }

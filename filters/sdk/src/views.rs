@@ -21,6 +21,8 @@ pub struct Request<'a> {
     replacement: Option<Bytes>,
     /// What ends the request whatever the filter makes of it: its body is not whole.
     broken: Option<Stopped>,
+    /// What the filter had to do without.
+    pub(crate) degraded: Option<&'static str>,
 }
 
 /// What comes of reading a body.
@@ -66,6 +68,7 @@ impl<'a> Request<'a> {
             claim: Claim::None,
             replacement: None,
             broken: None,
+            degraded: None,
         }
     }
 
@@ -170,6 +173,13 @@ impl<'a> Request<'a> {
     /// Sends these bytes on in place of the body; `content-length` follows.
     pub fn set_body(&mut self, body: impl Into<Bytes>) {
         self.replacement = Some(body.into());
+    }
+
+    /// Says that something was not there that the filter needs, such as a store, and that the
+    /// request goes on all the same, as its options have it. That is counted and logged; `why` is one
+    /// word for it.
+    pub fn degraded(&mut self, why: &'static str) {
+        self.degraded = Some(why);
     }
 
     /// Asks for [`crate::Filter::request_body`] to be called with each piece, to read or rewrite.

@@ -2,6 +2,7 @@
 
 mod algorithm;
 mod by;
+mod counts;
 mod fields;
 mod limits;
 mod local;
@@ -13,10 +14,6 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
-use std::net::IpAddr;
-use std::sync::Arc;
-
 use wiregate_sdk::types::{OneOrMany, Rate};
 use wiregate_sdk::value::ShortOrFull;
 use wiregate_sdk::{
@@ -25,14 +22,11 @@ use wiregate_sdk::{
 };
 
 use by::{By, client};
+use counts::{Counts, Key, UNREACHABLE};
 use fields::name_of;
 use limits::Verdict;
-use local::Local;
 pub use options::Options;
-use options::{Plans, Set, Store};
-use remote::{Outage, Remote};
-use servers::{Redis, Servers};
-use shared::{OnStoreError, Shared};
+use options::{Plans, Set};
 
 /// Lets so many requests of each client pass in a time, and refuses the others.
 ///
@@ -90,10 +84,11 @@ use shared::{OnStoreError, Shared};
 ///
 /// A request waits for the store no longer than `deadline`, and not at all while it is known to be
 /// unreachable; then `on_store_error` holds. So it does while the store refuses to write, because it is
-/// full or a replica. A request that timed out may have been counted. When the store is back, its
-/// counts hold again. It must not evict keys (`maxmemory-policy noeviction`): what it forgets is
-/// granted a second time. So is what a replica had not seen yet when it became the master. Its user
-/// needs the commands `EVALSHA`, `EVAL`, `GET`, `SET`, `TIME` and `PING`.
+/// full or a replica. What passes because of it is counted (`wiregate_filter_degraded_total`) and marked
+/// in the access log (`degraded`). A request that timed out may have been counted in the store. When that
+/// is back, its counts hold again. It must not evict keys (`maxmemory-policy noeviction`): what it
+/// forgets is granted a second time. So is what a replica had not seen yet when it became the master.
+/// Its user needs the commands `EVALSHA`, `EVAL`, `GET`, `SET`, `TIME` and `PING`.
 ///
 /// ```yaml
 /// - rate_limit: 100/min
@@ -143,30 +138,9 @@ pub struct RateLimit {
     label: Box<str>,
 }
 
-/// Who counts.
-enum Counts {
-    /// This gateway for itself.
-    Local(Arc<Local>),
-    /// Several gateways together.
-    Shared(Shared, Otherwise),
-}
-
-/// What holds while the store does not answer.
-enum Otherwise {
-    Deny,
-    Allow,
-    Local(Arc<Local>),
-}
-
 /// Where a request stands, for the response, and with the limits of which plan.
 #[derive(Default)]
 pub struct State(Option<(usize, Verdict)>);
-
-/// Whose request it is.
-enum Key<'a> {
-    Address(IpAddr),
-    Text(Cow<'a, str>),
-}
 
 impl Filter for RateLimit {
     const NAME: &'static str = "rate_limit";
@@ -207,10 +181,14 @@ impl Filter for RateLimit {
                     Box::pin(shared.check(&set.limits, position, &key.text(), cost)).await;
                 match verdict {
                     Ok(verdict) => verdict,
-                    Err(why) => match otherwise.decide(set, position, &key, cost, &why)? {
-                        Some(verdict) => verdict,
-                        None => return Ok(()),
-                    },
+                    Err(why) => {
+                        let verdict = otherwise.decide(set, position, &key, cost, &why)?;
+                        req.degraded(UNREACHABLE);
+                        match verdict {
+                            Some(verdict) => verdict,
+                            None => return Ok(()),
+                        }
+                    }
                 }
             }
         };
@@ -279,108 +257,7 @@ impl RateLimit {
     }
 }
 
-impl Counts {
-    fn new(options: &Options, plans: &Plans, by: &By, cx: &mut Build<'_>) -> Result<Self, Invalid> {
-        let keys = options.keys()?;
-        let Some(Store::Redis(store)) = &options.store else {
-            if options.on_store_error.is_some() {
-                return Err(Invalid::at(
-                    "on_store_error",
-                    "expected with a `store` only",
-                ));
-            }
-            let local = keep_local(cx, plans.limits(), keys, by);
-            return Ok(Self::Local(local));
-        };
-        let short;
-        let (redis, place) = match store {
-            ShortOrFull::Short(address) => {
-                short = Redis::at(address.clone());
-                (&short, "store.redis")
-            }
-            ShortOrFull::Full(full) => (full, "store.redis"),
-        };
-        let servers = Servers::new(redis, place)?;
-        let remote = cx.share(redis.identity(), || Remote::new(servers));
-        let otherwise = match options.on_store_error.unwrap_or_default() {
-            OnStoreError::Deny => Otherwise::Deny,
-            OnStoreError::Allow => Otherwise::Allow,
-            OnStoreError::Local(_) => Otherwise::Local(keep_local(cx, plans.shares(), keys, by)),
-        };
-        let prefix = format!("{}:rate_limit:{}", redis.prefix, cx.label);
-        let identity = format!("{} {}", cx.scope(), by.name());
-        let deadline = redis.deadline.get();
-        let shared = Shared::new(remote, deadline, prefix, &identity, plans.limits());
-        Ok(Self::Shared(shared, otherwise))
-    }
-}
-
-fn keep_local<'l>(
-    cx: &mut Build<'_>,
-    limits: impl Iterator<Item = &'l limits::Limits> + Clone,
-    keys: usize,
-    by: &By,
-) -> Arc<Local> {
-    let names: String = limits.clone().map(|limits| format!("{limits} ")).collect();
-    let clock = cx.clock;
-    cx.keep(format!("{names}{keys}/{}", by.name()), || {
-        Local::new(limits, keys, clock)
-    })
-}
-
-impl Otherwise {
-    /// What holds for a request about which the store says nothing.
-    ///
-    /// # Errors
-    /// The reply to it.
-    fn decide(
-        &self,
-        set: &Set,
-        position: usize,
-        key: &Key<'_>,
-        cost: u32,
-        why: &Outage,
-    ) -> Result<Option<Verdict>, Reply> {
-        match (self, &set.share) {
-            (Self::Allow, _) => Ok(None),
-            (Self::Local(local), Some(share)) => Ok(Some(local.decide(share, position, key, cost))),
-            (Self::Local(_) | Self::Deny, _) => Err(unreachable(why)),
-        }
-    }
-}
-
-impl Local {
-    fn decide(
-        &self,
-        limits: &limits::Limits,
-        position: usize,
-        key: &Key<'_>,
-        cost: u32,
-    ) -> Verdict {
-        match key {
-            Key::Address(address) => self.check(limits, position, address, cost),
-            Key::Text(text) => self.check(limits, position, &**text, cost),
-        }
-    }
-}
-
-impl Key<'_> {
-    fn text(&self) -> Cow<'_, str> {
-        match self {
-            Self::Address(address) => address.to_string().into(),
-            Self::Text(text) => Cow::Borrowed(text),
-        }
-    }
-}
-
 fn undecided(option: &str, why: &str) -> Reply {
     Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "condition_failed")
         .log(format!("`{option}` has no value: {why}"))
-}
-
-fn unreachable(why: &Outage) -> Reply {
-    Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "store_unreachable")
-        .header(header::RETRY_AFTER, HeaderValue::from_static("1"))
-        .detail("requests cannot be counted at the moment")
-        .log(format!("the store: {why}"))
 }

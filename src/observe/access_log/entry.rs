@@ -65,6 +65,10 @@ pub struct Entry {
     /// the word for why.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "pairs")]
     pub observed: Vec<(Box<str>, &'static str)>,
+    /// The labels of filters that had to do without something, such as a store, and went on all the
+    /// same, each with the word for what.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "pairs")]
+    pub degraded: Vec<(Box<str>, &'static str)>,
     /// Why the exchange failed: a word of a fixed set, the same in logs, metrics and replies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<&'static str>,

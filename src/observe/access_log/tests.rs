@@ -32,6 +32,7 @@ pub(super) fn entry(target: &str) -> Entry {
         identity: None,
         refused_by: None,
         observed: Vec::new(),
+        degraded: Vec::new(),
         error: None,
         detail: None,
     }
@@ -72,6 +73,7 @@ fn a_line_says_what_is_known_and_nothing_else() {
         identity: Some("kim".into()),
         refused_by: Some("rate_limit".into()),
         observed: vec![("ip".into(), "address_denied")],
+        degraded: vec![("quota".into(), "store_unreachable")],
         error: Some("connection_refused"),
         detail: Some("why".into()),
         ..entry("/")
@@ -95,6 +97,7 @@ fn a_line_says_what_is_known_and_nothing_else() {
         ("identity", json!("kim")),
         ("refused_by", json!("rate_limit")),
         ("observed", json!({ "ip": "address_denied" })),
+        ("degraded", json!({ "quota": "store_unreachable" })),
         ("error", json!("connection_refused")),
         ("detail", json!("why")),
     ] {

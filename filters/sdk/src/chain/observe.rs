@@ -47,6 +47,15 @@ impl Chain {
         slots.filter_map(|(position, slot)| Some((position, slot.observed?)))
     }
 
+    /// Which of the entered links had to do without something, and the word for what.
+    pub fn degraded<'a>(
+        &self,
+        slots: &'a Slots,
+    ) -> impl Iterator<Item = (usize, &'static str)> + 'a {
+        let slots = slots.iter().enumerate();
+        slots.filter_map(|(position, slot)| Some((position, slot.degraded?)))
+    }
+
     /// Runs the request hook of an observed link.
     ///
     /// # Errors
@@ -67,6 +76,7 @@ impl Chain {
         let mut request = Request::new(exchange, &mut copied, entered);
         let hook = AssertUnwindSafe(link.filter.request(&mut request, &mut *slot.state));
         let flow = hook.catch_unwind().await;
+        slot.degraded = request.degraded;
         let claim = request.settle_copy()?;
         match flow.unwrap_or_else(|_| Err(self.panicked(link))) {
             Ok(()) => slot.request_claim = claim,

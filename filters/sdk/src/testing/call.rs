@@ -263,6 +263,7 @@ impl Call {
         };
         chain.done(&outcome, &mut slots);
         let observed = chain.observed(&slots).map(|(_, why)| why).next();
+        let degraded = chain.degraded(&slots).map(|(_, why)| why).next();
         Seen {
             reply,
             request: self.head,
@@ -270,6 +271,7 @@ impl Call {
             response: self.response,
             response_body,
             observed,
+            degraded,
             aborted,
             exchange: self.exchange,
         }

@@ -199,3 +199,38 @@ async fn a_clock_of_the_store_that_was_set_back_locks_nobody_out() {
         let () = server.ask("FLUSHALL");
     }
 }
+
+#[tokio::test]
+async fn whoever_goes_on_without_the_store_says_so() {
+    let server = Server::start();
+    let port = server.port;
+    drop(server);
+    let filter = |otherwise: &str| {
+        probe::<RateLimit>(&format!(
+            "{{ limit: 4/h, store: {{ redis: 'redis://127.0.0.1:{port}' }}, on_store_error: {otherwise} }}"
+        ))
+    };
+    let seen = get(&filter("deny")).await;
+    assert_eq!(
+        (seen.status(), seen.reason()),
+        (503, Some("store_unreachable"))
+    );
+    assert_eq!(seen.degraded, None);
+    let seen = get(&filter("allow")).await;
+    assert_eq!((seen.status(), seen.header("ratelimit")), (200, None));
+    assert_eq!(seen.degraded, Some("store_unreachable"));
+    let local = filter("{ local: { gateways: 2 } }");
+    for expected in [200, 200, 429] {
+        let seen = get(&local).await;
+        assert_eq!(
+            (seen.status(), seen.degraded),
+            (expected, Some("store_unreachable"))
+        );
+    }
+    // The fields tell of the limit that all gateways keep together.
+    let seen = get(&local).await;
+    assert_eq!(
+        seen.header("ratelimit-policy"),
+        Some("\"rate_limit\";q=4;w=3600")
+    );
+}

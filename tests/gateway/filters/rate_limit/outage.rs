@@ -36,6 +36,11 @@ fn does_without(gateway: &Gateway, left: usize) {
     assert_eq!(answer.header("ratelimit"), "");
     assert_eq!(statuses(gateway.address(), "/allow", 20), [200; 20]);
     assert_eq!(passing(gateway, "/local", 20), left);
+    for (route, least) in [("allow", 20.0), ("local", 20.0), ("deny", 0.0)] {
+        let labels = format!("{{filter=\"rate_limit\",route=\"{route}\"}}");
+        let metric = format!("wiregate_filter_degraded_total{labels}");
+        until("that is counted", || gateway.metric(&metric) >= least);
+    }
 }
 
 fn comes_back(gateway: &Gateway) {
@@ -73,6 +78,10 @@ fn a_store_that_was_killed_is_done_without_and_used_when_it_is_back() {
         .find(|line| line["error"] == "store_unreachable")
         .unwrap();
     assert_eq!(refused["refused_by"], "rate_limit");
+    let mut passed = line
+        .iter()
+        .filter(|line| line["route"] == "allow" && line["status"] == 200);
+    assert!(passed.any(|line| line["degraded"]["rate_limit"] == "store_unreachable"));
 }
 
 #[test]
