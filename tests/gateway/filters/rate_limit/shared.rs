@@ -95,11 +95,11 @@ fn what_one_limit_refuses_is_taken_from_none_in_the_store_as_well() {
 fn a_named_filter_counts_for_its_routes_in_all_gateways_over_one_connection() {
     let redis = Redis::start();
     let configuration = format!(
-        "filters: {{ quota: {{ rate_limit: {{ limit: 4/365d, store: {{ redis: \"{url}\" }} }} }} }}\n\
+        "filters: {{ quota: {{ rate_limit: {{ limit: 4/365d, store: {{ redis: {{ at: \"{url}\", deadline: 10s }} }} }} }} }}\n\
          routes:\n\
          - {{ name: a, match: {{ path: /a }}, filters: [quota, respond: ok] }}\n\
          - {{ name: b, match: {{ path: /b }}, filters: [quota, respond: ok] }}\n\
-         - {{ name: c, match: {{ path: /c }}, filters: [{{ rate_limit: {{ limit: 4/365d, store: {{ redis: \"{url}\" }} }} }}, respond: ok] }}\n",
+         - {{ name: c, match: {{ path: /c }}, filters: [{{ rate_limit: {{ limit: 4/365d, store: {{ redis: {{ at: \"{url}\", deadline: 10s }} }} }} }}, respond: ok] }}\n",
         url = redis.url()
     );
     let gateways = [(); 2].map(|()| Gateway::start(&configuration));
