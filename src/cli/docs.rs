@@ -10,7 +10,7 @@ use wiregate_sdk::Registry;
 
 use self::page::Page;
 use super::Outcome;
-use crate::config::schema::generator;
+use crate::config::schema::{generator, options};
 
 /// Write the reference page of each filter, and a list of them, into a folder.
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,7 @@ pub(super) fn run(registry: &Registry, arguments: &Arguments) -> Outcome {
     let mut list = String::from("# Filters\n\nGenerated from the code by `wiregate docs`.\n\n");
     for entry in registry.entries() {
         let mut generator = generator();
-        let schema = entry.schema(&mut generator).to_value();
+        let schema = options(entry, &mut generator);
         let definitions = Value::Object(generator.take_definitions(true));
         let page = Page::new(&schema, &definitions);
         let _ = writeln!(list, "- [`{0}`]({0}.md): {1}", entry.name, page.summary());

@@ -19,7 +19,7 @@ use wiregate_sdk::build::{Kept, Task};
 use wiregate_sdk::chain::OnPanic;
 use wiregate_sdk::types::Size;
 use wiregate_sdk::value::{Node, Place, Problem, Secrets, Value, decode_partly};
-use wiregate_sdk::{Chain, Clock, Registry};
+use wiregate_sdk::{Chain, Clock, Mode, Registry};
 
 use crate::config::model::upstream::Timeouts;
 use crate::config::model::{
@@ -291,7 +291,8 @@ fn finish_route(name: &Arc<str>, chain: Chain, metrics: &Arc<Metrics>, place: &P
 
 /// Whether one of its filters answers preflights.
 fn preflights(chain: &Chain, cx: &Context<'_>) -> bool {
-    let mut entries = (chain.links.iter()).filter_map(|link| cx.registry.get(link.name));
+    let acting = (chain.links.iter()).filter(|link| link.mode == Mode::Enforce);
+    let mut entries = acting.filter_map(|link| cx.registry.get(link.name));
     entries.any(|entry| entry.preflights)
 }
 

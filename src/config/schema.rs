@@ -3,7 +3,9 @@
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
-use wiregate_sdk::Registry;
+use wiregate_sdk::mode::MODE;
+use wiregate_sdk::registry::Entry;
+use wiregate_sdk::{Mode, Registry};
 
 use super::model::{Config, FilterUse};
 
@@ -18,7 +20,7 @@ pub fn schema(registry: &Registry) -> Value {
         "description": "The name of a filter that has no options, or of one under `filters:`.",
     })];
     for entry in registry.entries() {
-        let options = entry.schema(&mut generator);
+        let options = options(entry, &mut generator);
         alternatives.push(json!({
             "type": "object",
             "properties": { entry.name: options },
@@ -37,6 +39,40 @@ pub fn schema(registry: &Registry) -> Value {
         .expect("definitions are an object")
         .insert(FilterUse::DEFINITION.to_owned(), filter);
     Value::Object(std::mem::take(root))
+}
+
+/// The schema of a filter's options: its own, and `mode` where they are written as a map.
+pub fn options(entry: &Entry, generator: &mut SchemaGenerator) -> Value {
+    let mut options = entry.schema(generator).to_value();
+    if !entry.answers {
+        let mode = generator.subschema_for::<Mode>().to_value();
+        add_mode(&mut options, &mode, generator.definitions_mut());
+    }
+    options
+}
+
+fn add_mode(schema: &mut Value, mode: &Value, definitions: &mut Map<String, Value>) {
+    let named = schema.get("$ref").and_then(Value::as_str);
+    if let Some(name) = named.and_then(|name| name.strip_prefix("#/$defs/")) {
+        // Taken out, so that it may itself refer to others.
+        if let Some(mut named) = definitions.get_mut(name).map(Value::take) {
+            add_mode(&mut named, mode, definitions);
+            definitions[name] = named;
+        }
+        return;
+    }
+    if let Some(own) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        let mut mode = mode.clone();
+        mode["description"] = json!("Whether the filter acts, or is only looked at.");
+        mode["default"] = json!(Mode::default());
+        own.insert(MODE.to_owned(), mode);
+    }
+    for several in ["anyOf", "oneOf"] {
+        let several = schema.get_mut(several).and_then(Value::as_array_mut);
+        for one in several.into_iter().flatten() {
+            add_mode(one, mode, definitions);
+        }
+    }
 }
 
 /// A generator of the dialect that editors know.

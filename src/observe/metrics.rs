@@ -43,6 +43,8 @@ pub struct Metrics {
     filter_runs: IntCounterVec,
     filter_refusals: IntCounterVec,
     filter_answers: IntCounterVec,
+    filter_observed: IntCounterVec,
+    filter_degraded: IntCounterVec,
     filter_seconds: CounterVec,
     connections: IntGaugeVec,
     http2_ended: IntCounterVec,
@@ -182,6 +184,18 @@ impl Metrics {
                 r,
                 "filter_answers_total",
                 "Requests that a filter answered: a redirect, a preflight, a fixed response.",
+                &["route", "filter"],
+            ),
+            filter_observed: counters(
+                r,
+                "filter_observed_total",
+                "Requests that a filter with `mode: observe` would have ended.",
+                &["route", "filter"],
+            ),
+            filter_degraded: counters(
+                r,
+                "filter_degraded_total",
+                "Requests that a filter let go on although something was not there that it needs, such as a store.",
                 &["route", "filter"],
             ),
             filter_seconds: register(

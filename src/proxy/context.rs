@@ -207,6 +207,12 @@ impl Context {
                 bytes_received: traffic.received,
             };
             route.chain.done(&outcome, &mut self.slots);
+            for (link, _) in route.chain.observed(&self.slots) {
+                route.link_metrics[link].observed();
+            }
+            for (link, _) in route.chain.degraded(&self.slots) {
+                route.link_metrics[link].degraded();
+            }
         }
         if self.end.begun {
             self.metrics()

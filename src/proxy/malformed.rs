@@ -76,6 +76,8 @@ fn tell(shared: &Shared, peer: &Peer, refused: &Refused, id: Box<str>) {
         attempts: 0,
         identity: None,
         refused_by: None,
+        observed: Vec::new(),
+        degraded: Vec::new(),
         error: Some(refused.reason),
         detail: Some(Cow::into_owned(refused.detail.clone()).into()),
     });

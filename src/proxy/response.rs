@@ -108,6 +108,10 @@ impl Context {
         let endpoint = (self.attempts.tried.last()).map(|endpoint| endpoint.label.clone());
         let refused_by = (self.end.refused_by)
             .and_then(|link| Some(route?.chain.links.get(link)?.label.as_str().into()));
+        let labels = |those: Vec<(usize, &'static str)>| label(route, &those);
+        let chain = route.map(|route| &route.chain);
+        let observed = chain.map(|chain| chain.observed(&self.slots).collect());
+        let degraded = chain.map(|chain| chain.degraded(&self.slots).collect());
         let target = self.exchange.target.path_and_query();
         log.write(Entry {
             time: self.exchange.now.wall,
@@ -128,8 +132,19 @@ impl Context {
             attempts: self.attempts.made,
             identity: (self.exchange.identity.as_ref()).map(|identity| identity.name.clone()),
             refused_by,
+            observed: observed.map_or_else(Vec::new, labels),
+            degraded: degraded.map_or_else(Vec::new, labels),
             error: self.end.error,
             detail: self.end.detail.as_deref().map(Into::into),
         });
     }
+}
+
+/// Links with the word that there is to say about each, by their labels.
+fn label(route: Option<&Route>, links: &[(usize, &'static str)]) -> Vec<(Box<str>, &'static str)> {
+    let label = |link: usize| Some(route?.chain.links.get(link)?.label.as_str().into());
+    let links = links.iter();
+    links
+        .filter_map(|(link, word)| Some((label(*link)?, *word)))
+        .collect()
 }

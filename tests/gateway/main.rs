@@ -28,6 +28,7 @@ mod peers;
 mod process;
 mod protocols;
 mod readme;
+mod redis;
 mod reload;
 mod resilience;
 mod routing;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 ///
 /// Replace `data` to rewrite it; leave it empty to hold the piece back. Whatever a filter held
 /// back must leave with the piece that is `last`, which may itself arrive empty.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Chunk {
     /// The bytes of this piece.
     pub data: Bytes,

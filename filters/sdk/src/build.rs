@@ -108,6 +108,22 @@ impl<'a> Build<'a> {
             .get_or_insert(format!("{}\u{0}{key}", self.scope), make)
     }
 
+    /// A value that all filters share which ask for this type under this key, and that outlives
+    /// reloads: a connection, for instance. `key` must tell it from all others of its type.
+    pub fn share<T: Send + Sync + 'static>(
+        &mut self,
+        key: impl fmt::Display,
+        make: impl FnOnce() -> T,
+    ) -> Arc<T> {
+        self.kept.get_or_insert(format!("shared\u{0}{key}"), make)
+    }
+
+    /// Tells this link from all others, the same before and after a reload, and in another gateway
+    /// with the same configuration.
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
+
     /// Starts this when the configuration goes live, and stops it with the configuration.
     pub fn background(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.push(Box::pin(task));

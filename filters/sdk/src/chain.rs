@@ -1,5 +1,7 @@
 //! The filters of one route in execution order, and how an exchange runs through them.
 
+mod observe;
+
 use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +14,12 @@ use smallvec::SmallVec;
 
 use crate::views::Claim;
 use crate::views::Inbound;
-use crate::{Abort, Attempt, Chunk, Exchange, Filter, Flow, Outcome, Reply, Request, Response};
+use crate::{
+    Abort, Attempt, Chunk, Exchange, Filter, Flow, Mode, Outcome, Reply, Request, Response,
+};
+
+/// The word for a filter that panicked.
+const PANICKED: &str = "filter_panicked";
 
 /// Is told of a panic.
 pub type OnPanic = Arc<dyn Fn() + Send + Sync>;
@@ -38,6 +45,8 @@ pub struct Link {
     pub place: String,
     /// The path parameters that its expressions ask for, without those that `has` is asked about.
     pub params: Vec<Box<str>>,
+    /// Whether it acts, or is only looked at.
+    pub mode: Mode,
     filter: Arc<dyn Erased>,
 }
 
@@ -52,6 +61,10 @@ pub struct Slot {
     state: Box<dyn Any + Send + Sync>,
     request_claim: Claim,
     response_claim: Claim,
+    /// Why the exchange would have ended here, of a link that is only looked at.
+    observed: Option<&'static str>,
+    /// What the link had to do without.
+    degraded: Option<&'static str>,
 }
 
 /// One exchange's way through a chain: a slot for each link that it has entered.
@@ -103,6 +116,7 @@ impl Link {
             name: F::NAME,
             place,
             params: Vec::new(),
+            mode: Mode::Enforce,
             filter: Arc::new(filter),
         }
     }
@@ -149,16 +163,23 @@ impl Chain {
             state,
             request_claim: Claim::None,
             response_claim: Claim::None,
+            observed: None,
+            degraded: None,
         });
         let (slot, before) = slots.split_last_mut().expect("just pushed");
         let entered = Entered {
             chain: self,
             slots: before,
         };
+        if link.mode == Mode::Observe {
+            let observed = self.observe_request(link, slot, exchange, inbound, entered);
+            return Box::pin(observed).await;
+        }
         let mut request = Request::new(exchange, inbound, entered);
         let hook = AssertUnwindSafe(link.filter.request(&mut request, &mut *slot.state));
         let flow = hook.catch_unwind().await;
         let flow = flow.unwrap_or_else(|_| Err(self.panicked(link)));
+        slot.degraded = request.degraded;
         slot.request_claim = request.settle(flow).await?;
         Ok(())
     }
@@ -169,6 +190,10 @@ impl Chain {
     /// A 500, where a filter panicked.
     pub fn upstream(&self, attempt: &mut Attempt<'_>, slots: &mut Slots) -> Flow {
         for (link, slot) in self.links.iter().zip(slots) {
+            if link.mode == Mode::Observe {
+                self.observe_upstream(link, slot, attempt);
+                continue;
+            }
             self.guard(link, || link.filter.upstream(attempt, &mut *slot.state))?;
         }
         Ok(())
@@ -181,6 +206,10 @@ impl Chain {
     /// A 500, where a filter panicked.
     pub fn response(&self, res: &mut Response<'_>, slots: &mut Slots, lenient: bool) -> Flow {
         for (link, slot) in self.links.iter().zip(slots).rev() {
+            if link.mode == Mode::Observe {
+                self.observe_response(link, slot, res);
+                continue;
+            }
             match self.guard(link, || link.filter.response(res, &mut *slot.state)) {
                 Err(reply) if !lenient => return Err(reply),
                 _ => slot.response_claim = res.take_claim(),
@@ -202,7 +231,12 @@ impl Chain {
     ) -> Result<(), Stopped> {
         let links = self.links.iter().zip(slots).enumerate();
         for (position, (link, slot)) in links.skip(from) {
-            if slot.request_claim != Claim::None {
+            if slot.request_claim == Claim::None {
+                continue;
+            }
+            if link.mode == Mode::Observe {
+                self.observe_request_body(link, slot, chunk);
+            } else {
                 self.guard(link, || link.filter.request_body(chunk, &mut *slot.state))
                     .and_then(|result| result)
                     .map_err(|reply| Stopped {
@@ -220,11 +254,14 @@ impl Chain {
     /// Why the exchange must be cut.
     pub fn response_body(&self, chunk: &mut Chunk, slots: &mut Slots) -> Result<(), Abort> {
         for (link, slot) in self.links.iter().zip(slots).rev() {
-            if slot.response_claim != Claim::None {
+            if slot.response_claim == Claim::None {
+                continue;
+            }
+            if link.mode == Mode::Observe {
+                self.observe_response_body(link, slot, chunk);
+            } else {
                 self.guard(link, || link.filter.response_body(chunk, &mut *slot.state))
-                    .map_err(|_| Abort {
-                        reason: "filter_panicked",
-                    })??;
+                    .map_err(|_| Abort { reason: PANICKED })??;
             }
         }
         Ok(())
@@ -247,7 +284,7 @@ impl Chain {
         if let Some(tell) = &self.on_panic {
             tell();
         }
-        Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "filter_panicked")
+        Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, PANICKED)
             .log(format!("filter {} panicked", link.label))
     }
 

@@ -21,6 +21,8 @@ pub struct Clock(Option<Arc<Manual>>);
 struct Manual {
     start: Now,
     elapsed_ns: AtomicU64,
+    /// How far the wall clock was set back.
+    back_ns: AtomicU64,
 }
 
 impl Clock {
@@ -29,6 +31,7 @@ impl Clock {
         Self(Some(Arc::new(Manual {
             start: Self(None).now(),
             elapsed_ns: AtomicU64::new(0),
+            back_ns: AtomicU64::new(0),
         })))
     }
 
@@ -41,9 +44,10 @@ impl Clock {
             },
             Some(manual) => {
                 let elapsed = Duration::from_nanos(manual.elapsed_ns.load(Ordering::Acquire));
+                let back = Duration::from_nanos(manual.back_ns.load(Ordering::Acquire));
                 Now {
                     instant: manual.start.instant + elapsed,
-                    wall: manual.start.wall + elapsed,
+                    wall: manual.start.wall + elapsed - back,
                 }
             }
         }
@@ -62,6 +66,15 @@ impl Clock {
         if let Some(manual) = &self.0 {
             let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
             manual.elapsed_ns.fetch_add(by, Ordering::AcqRel);
+        }
+    }
+
+    /// Sets the wall clock of a manual clock back, as an operator may. A system clock is not ours to
+    /// set: nothing happens.
+    pub fn set_wall_back(&self, by: Duration) {
+        if let Some(manual) = &self.0 {
+            let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+            manual.back_ns.fetch_add(by, Ordering::AcqRel);
         }
     }
 }

@@ -213,6 +213,32 @@ impl Expression {
         }
     }
 
+    /// Whether it can be used as a whole number.
+    ///
+    /// # Errors
+    /// What it is instead.
+    pub fn check_number(&self) -> Result<(), String> {
+        match self.0.kind {
+            Kind::Int | Kind::Uint | Kind::Any => Ok(()),
+            kind => Err(format!(
+                "expected a whole number, found {kind}: {}",
+                found(self.source())
+            )),
+        }
+    }
+
+    /// The value as a whole number.
+    ///
+    /// # Errors
+    /// Why it has no value, or that its value is no whole number.
+    pub fn number(&self, facts: &Facts<'_>) -> Result<i64, String> {
+        match &self.0.plan {
+            Plan::Program(program) => program.number(facts),
+            Plan::Fact(fact) => evaluate::number_of(fact.value(facts).as_ref()),
+            Plan::Literal(_) => Err("expected a whole number, found text".to_owned()),
+        }
+    }
+
     /// The value as text. What is missing is empty; the elements of a list are joined by commas;
     /// a time is written as RFC 3339 has it, in UTC.
     ///

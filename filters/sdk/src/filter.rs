@@ -19,7 +19,8 @@ pub trait Filter: Sized + Send + Sync + 'static {
     /// Whether it answers preflights (Fetch standard, 4.8): a route with such a filter takes those
     /// that ask for one of its methods.
     const PREFLIGHTS: bool = false;
-    /// What the user writes under that word. Its doc comment is the reference page.
+    /// What the user writes under that word. Its doc comment is the reference page. An option
+    /// `mode` ([`crate::Mode`]) is there without being asked for, and never seen here.
     type Config: DeserializeOwned + JsonSchema;
     /// What one request's hooks tell each other; `()` for nothing. Dropped when the exchange ends.
     type State: Default + Send + Sync + 'static;

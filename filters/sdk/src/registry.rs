@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use schemars::{Schema, SchemaGenerator};
 
 use crate::expression::params_asked;
+use crate::mode::{MODE, Mode};
 use crate::value::{Problem, Value, decode, scrub};
 use crate::{Build, Filter, Invalid, Link};
 
@@ -71,7 +72,7 @@ impl Registry {
 }
 
 impl Entry {
-    /// Builds the filter from its options.
+    /// Builds the filter from its options, among which every filter has its `mode`.
     ///
     /// # Errors
     /// Every problem with the options, each with its place; a panic of the filter's is one.
@@ -82,7 +83,17 @@ impl Entry {
         place: String,
         cx: &mut Build<'_>,
     ) -> Result<Link, Vec<Problem>> {
-        (self.make)(options, label, place, cx)
+        let (mode, own) = Mode::take(options)?;
+        if mode == Mode::Observe && self.answers {
+            let message = format!(
+                "`{}` answers every request, so that there is nothing to observe",
+                self.name
+            );
+            return Err(vec![Problem::new(options.at(MODE).place.clone(), message)]);
+        }
+        let mut link = (self.make)(&own, label, place, cx)?;
+        link.mode = mode;
+        Ok(link)
     }
 
     /// The JSON Schema of the filter's options. Its description is the reference page.

@@ -21,6 +21,8 @@ pub struct Request<'a> {
     replacement: Option<Bytes>,
     /// What ends the request whatever the filter makes of it: its body is not whole.
     broken: Option<Stopped>,
+    /// What the filter had to do without.
+    pub(crate) degraded: Option<&'static str>,
 }
 
 /// What comes of reading a body.
@@ -66,6 +68,7 @@ impl<'a> Request<'a> {
             claim: Claim::None,
             replacement: None,
             broken: None,
+            degraded: None,
         }
     }
 
@@ -172,6 +175,13 @@ impl<'a> Request<'a> {
         self.replacement = Some(body.into());
     }
 
+    /// Says that something was not there that the filter needs, such as a store, and that the
+    /// request goes on all the same, as its options have it. That is counted and logged; `why` is one
+    /// word for it.
+    pub fn degraded(&mut self, why: &'static str) {
+        self.degraded = Some(why);
+    }
+
     /// Asks for [`crate::Filter::request_body`] to be called with each piece, to read or rewrite.
     pub fn stream_body(&mut self) {
         self.claim = Claim::Rewrite;
@@ -200,6 +210,18 @@ impl<'a> Request<'a> {
             }
         }
     }
+
+    /// A link that is only looked at has run: what it did to the body is dropped, and it sees at
+    /// most the pieces that come.
+    ///
+    /// # Errors
+    /// Its body is not whole, which nobody can undo.
+    pub(crate) fn settle_copy(self) -> Result<Claim, Stopped> {
+        match self.broken {
+            Some(broken) => Err(broken),
+            None => Ok(self.claim.at_most_watch()),
+        }
+    }
 }
 
 /// The reply to a request of whose body a filter has read a part, which nobody can send on.
@@ -211,6 +233,14 @@ fn given_up() -> Reply {
 impl Claim {
     fn max(self, other: Self) -> Self {
         if self == Self::Rewrite { self } else { other }
+    }
+
+    /// The same for whoever may not change anything.
+    pub(crate) fn at_most_watch(self) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::Watch | Self::Rewrite => Self::Watch,
+        }
     }
 }
 
@@ -334,6 +364,11 @@ impl<'a> Response<'a> {
     /// it is.
     pub fn watch_body(&mut self) {
         self.claim = self.claim.max(Claim::Watch);
+    }
+
+    /// The same response with another head.
+    pub(crate) fn copy<'c>(&'c mut self, head: &'c mut ResponseHeader) -> Response<'c> {
+        Response::new(self.exchange, self.request, head, self.origin)
     }
 
     /// What the link just run claimed; asked once by the chain.

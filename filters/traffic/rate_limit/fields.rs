@@ -1,11 +1,9 @@
 //! The header fields that tell a client where it stands.
 
-use std::num::NonZeroU32;
-
-use wiregate_sdk::types::Rate;
 use wiregate_sdk::{Deserialize, HeaderName, HeaderValue, Invalid, JsonSchema, Response};
 
-use super::limiter::Standing;
+use super::algorithm::Limit;
+use super::limits::{Limits, Standing, Verdict};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const CURRENT: HeaderName = HeaderName::from_static("ratelimit");
@@ -29,81 +27,117 @@ pub enum Headers {
     None,
 }
 
-/// The fields of one limit, as far as they are known beforehand.
+/// The fields of limits that hold at once, as far as they are known beforehand.
 pub(super) struct Fields {
     draft: Option<Draft>,
-    legacy: Option<HeaderValue>,
+    /// The burst of each limit.
+    legacy: Option<Vec<HeaderValue>>,
 }
 
 struct Draft {
-    policy: HeaderValue,
-    /// `"name";r=`
-    prefix: Box<str>,
+    policies: HeaderValue,
+    /// `"name";r=` of each limit.
+    prefixes: Vec<Box<str>>,
 }
 
 impl Fields {
-    pub(super) fn new(
-        headers: Headers,
-        label: &str,
-        limit: Rate,
-        burst: NonZeroU32,
-    ) -> Result<Self, Invalid> {
+    pub(super) fn new(headers: Headers, label: &str, limits: &Limits) -> Result<Self, Invalid> {
         let draft = matches!(headers, Headers::Draft | Headers::Both);
         let legacy = matches!(headers, Headers::Legacy | Headers::Both);
+        let bursts = limits.each.iter().map(|limit| limit.burst.into());
         Ok(Self {
-            draft: draft.then(|| Draft::new(label, limit, burst)).transpose()?,
-            legacy: legacy.then(|| burst.get().into()),
+            draft: draft.then(|| Draft::new(label, limits)).transpose()?,
+            legacy: legacy.then(|| bursts.collect()),
         })
     }
 
-    pub(super) fn write(&self, standing: &Standing, res: &mut Response<'_>) {
+    pub(super) fn write(&self, verdict: &Verdict, res: &mut Response<'_>) {
         if let Some(draft) = &self.draft {
-            let current = format!("{}{};t={}", draft.prefix, standing.remaining, standing.next);
-            let current = HeaderValue::try_from(current).expect("visible ASCII");
             // Lists: those of other limits, and of the upstream's own, stay.
-            res.headers_mut().add(&POLICY, draft.policy.clone());
+            res.headers_mut().add(&POLICY, draft.policies.clone());
+            let current = draft.current(&verdict.standings);
             res.headers_mut().add(&CURRENT, current);
         }
-        if let Some(limit) = &self.legacy {
-            let stricter = res
-                .header(&REMAINING)
-                .and_then(|text| text.parse::<u32>().ok())
-                .is_some_and(|remaining| remaining < standing.remaining);
-            if !stricter {
-                let mut headers = res.headers_mut();
-                headers.set(&LIMIT, limit.clone());
-                headers.set(&REMAINING, standing.remaining.into());
-                headers.set(&RESET, standing.whole.into());
+        if let Some(bursts) = &self.legacy {
+            let standings = bursts.iter().zip(&verdict.standings);
+            let strictest = standings.min_by_key(|(_, standing)| standing.remaining);
+            if let Some((burst, standing)) = strictest {
+                write_legacy(burst, standing, res);
             }
         }
     }
 }
 
-impl Draft {
-    fn new(label: &str, limit: Rate, burst: NonZeroU32) -> Result<Self, Invalid> {
-        let name = string(label).ok_or_else(|| {
-            Invalid::new(format!(
-                "expected a name of printable ASCII characters, as it is sent to clients, found `{label}`"
-            ))
-        })?;
-        let (quota, window) = whole_seconds(limit);
-        let burst = if burst == limit.count {
-            String::new()
-        } else {
-            format!(";wiregate-burst={burst}")
-        };
-        let policy = format!("{name};q={quota};w={window}{burst}");
-        Ok(Self {
-            policy: HeaderValue::try_from(policy).expect("printable ASCII"),
-            prefix: format!("{name};r=").into(),
-        })
+fn write_legacy(burst: &HeaderValue, standing: &Standing, res: &mut Response<'_>) {
+    let stricter = res
+        .header(&REMAINING)
+        .and_then(|text| text.parse::<u32>().ok())
+        .is_some_and(|remaining| remaining < standing.remaining);
+    if !stricter {
+        let mut headers = res.headers_mut();
+        headers.set(&LIMIT, burst.clone());
+        headers.set(&REMAINING, standing.remaining.into());
+        headers.set(&RESET, standing.whole.into());
     }
 }
 
+impl Draft {
+    fn new(label: &str, limits: &Limits) -> Result<Self, Invalid> {
+        let mut policies = Vec::new();
+        let mut prefixes = Vec::new();
+        for limit in &limits.each {
+            let name = string(&name_of(limit, label, limits)).ok_or_else(|| {
+                Invalid::new(format!(
+                    "expected a name of printable ASCII characters, as it is sent to clients, found `{label}`"
+                ))
+            })?;
+            policies.push(policy(&name, limit));
+            prefixes.push(format!("{name};r=").into());
+        }
+        let policies = policies.join(", ");
+        Ok(Self {
+            policies: HeaderValue::try_from(policies).expect("printable ASCII"),
+            prefixes,
+        })
+    }
+
+    fn current(&self, standings: &[Standing]) -> HeaderValue {
+        let mut text = String::with_capacity(48 * standings.len());
+        for (prefix, standing) in self.prefixes.iter().zip(standings) {
+            if !text.is_empty() {
+                text.push_str(", ");
+            }
+            text.push_str(prefix);
+            push_number(&mut text, u64::from(standing.remaining));
+            text.push_str(";t=");
+            push_number(&mut text, standing.next);
+        }
+        HeaderValue::try_from(text).expect("visible ASCII")
+    }
+}
+
+/// The name of a limit's policy: the filter's, and the limit where there are several.
+pub(super) fn name_of(limit: &Limit, label: &str, limits: &Limits) -> String {
+    match limits.each.len() {
+        1 => label.to_owned(),
+        _ => format!("{label} {}", limit.rate),
+    }
+}
+
+fn policy(name: &str, limit: &Limit) -> String {
+    let (quota, window) = whole_seconds(limit);
+    let burst = match u64::from(limit.burst) == limit.count() {
+        true => String::new(),
+        false => format!(";wiregate-burst={}", limit.burst),
+    };
+    format!("{name};q={quota};w={window}{burst}")
+}
+
 /// The same rate per whole seconds, which are all that the draft has; rounded down.
-fn whole_seconds(limit: Rate) -> (u128, u64) {
-    let seconds = limit.per.as_millis().div_ceil(1_000);
-    let quota = u128::from(limit.count.get()) * seconds * 1_000 / limit.per.as_millis();
+fn whole_seconds(limit: &Limit) -> (u128, u64) {
+    let per = limit.rate.per.as_millis();
+    let seconds = per.div_ceil(1_000);
+    let quota = u128::from(limit.count()) * seconds * 1_000 / per;
     (quota, u64::try_from(seconds).expect("a period has bounds"))
 }
 
@@ -113,9 +147,19 @@ fn string(text: &str) -> Option<String> {
     printable.then(|| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
 }
 
+/// Every response has one or more of them, and `format!` takes several times as long.
+fn push_number(text: &mut String, number: u64) {
+    if number >= 10 {
+        push_number(text, number / 10);
+    }
+    text.push(char::from(
+        b'0' + u8::try_from(number % 10).expect("a digit"),
+    ));
+}
+
 #[cfg(test)]
 impl Fields {
     pub(super) fn policy(&self) -> Option<&HeaderValue> {
-        self.draft.as_ref().map(|draft| &draft.policy)
+        self.draft.as_ref().map(|draft| &draft.policies)
     }
 }

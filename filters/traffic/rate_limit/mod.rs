@@ -1,49 +1,61 @@
 //! `rate_limit`: lets so many requests pass in a time.
 
+mod algorithm;
+mod by;
+mod counts;
 mod fields;
-mod limiter;
-#[cfg(test)]
-mod limiter_tests;
-mod store;
+mod limits;
+mod local;
+mod options;
+mod remote;
+mod servers;
+mod shared;
+mod table;
 #[cfg(test)]
 mod tests;
 
-use std::net::{IpAddr, Ipv6Addr};
-use std::num::NonZeroU32;
-use std::sync::Arc;
-
-use wiregate_sdk::types::Rate;
+use wiregate_sdk::types::{OneOrMany, Rate};
 use wiregate_sdk::value::ShortOrFull;
 use wiregate_sdk::{
     Build, Deserialize, Expression, Filter, Flow, HeaderValue, Invalid, JsonSchema, Reply, Request,
     Response, StatusCode, header,
 };
 
-use fields::Fields;
-pub use fields::Headers;
-use limiter::{Limiter, Pace, Standing};
+use by::{By, client};
+use counts::{Counts, Key, UNREACHABLE};
+use fields::name_of;
+use limits::Verdict;
+pub use options::Options;
+use options::{Plans, Set};
 
 /// Lets so many requests of each client pass in a time, and refuses the others.
 ///
 /// A client that was quiet may send `burst` requests at once, and gets one more each time that the
-/// limit grants one: with `100/min` a hundred at once, and then one every 0.6 s (GCRA, a leaky
-/// bucket). So in any stretch of time no more pass than the limit grants in it, and `burst` on top:
-/// up to 200 in the first minute after a quiet one, 110 with `burst: 10`. Refused requests are not
-/// counted; all others are, whatever becomes of them.
+/// limit grants one: with `100/min` a hundred at once, and then one every 0.6 s. Other
+/// [algorithms](#algorithm) fill a bucket at intervals, or count in windows. Refused requests are
+/// not counted; all others are, whatever becomes of them.
+///
+/// Of several limits, such as `[10/s, 1000/h]`, all must let a request pass, and one that any of them
+/// refuses is taken from none. That does not hold for two `rate_limit` filters, where the first one has
+/// counted what the second one refuses: limits that belong together stand in one filter.
 ///
 /// `by` says whose requests are counted together. Whoever it is empty for shares one limit: with
 /// `by: consumer` all callers without a name, with `by: request.headers["x-tenant"]` all requests
-/// without that field. `by: '"all"'` is one limit for everybody. A filter that is named once and
-/// used by several routes counts for all of them together. Each gateway process counts for itself.
-/// Counts outlive reloads as long as `limit`, `burst`, `by`, `ipv6_prefix` and `keys` stay.
+/// without that field. `by: '"all"'` is one limit for everybody, and `by: route` one for each route
+/// that uses the filter. A filter that is named once and used by several routes counts for all of them
+/// together. Counts outlive reloads as long as `limit`, `algorithm`, `burst`, `by`, `ipv6_prefix`,
+/// `keys` and `store` stay.
 ///
 /// | what happens | what the client gets |
 /// |---|---|
 /// | the limit is used up | 429 with `Retry-After` in seconds, reason `rate_limited` |
-/// | `by` has no value, as after a division by zero | 500, reason `condition_failed` |
+/// | the request costs more than the limit ever grants | 429 without `Retry-After`, reason `rate_limited` |
+/// | `by` or `cost` has no value, as after a division by zero | 500, reason `condition_failed` |
+/// | the store does not answer in time, and `on_store_error` is `deny` | 503 with `Retry-After: 1`, reason `store_unreachable` |
 ///
-/// Unless `headers` says otherwise, every response tells where the client stands, after
-/// draft-ietf-httpapi-ratelimit-headers-10. The policy's name is the filter's:
+/// **Header fields.** Unless `headers` says otherwise, every response tells where the client stands,
+/// after draft-ietf-httpapi-ratelimit-headers-10. The policy's name is the filter's, followed by the
+/// limit where there are several:
 ///
 /// ```text
 /// RateLimit-Policy: "rate_limit";q=100;w=60
@@ -54,12 +66,29 @@ use limiter::{Limiter, Pace, Standing};
 /// `burst` is not the limit's own count, `wiregate-burst` tells it. The older fields are the
 /// burst (`X-RateLimit-Limit`), how many more right now (`-Remaining`), and in how many seconds the
 /// whole burst is there again (`-Reset`); of several limits they tell the one with the fewest left.
+/// Where `cost` is not 1, all of them count costs.
 ///
-/// Memory is bounded: a client that has all of its burst again is forgotten, and no other one.
-/// Clients are kept in parts of 896 at most. While the part that a new one falls to is full, it
-/// shares the limit of a single client with all others that find no room there; parts do not fill
-/// evenly, so this may begin when there are eight tenths of `keys`. A client takes about 20 bytes, 40
-/// at most, however long the text of its key is: 100000 of them are 2 to 4 MB.
+/// **Memory** is bounded: a client of whose limits nothing is used is forgotten, and no other one.
+/// Clients are kept in parts of 896 at most, each of which is made when it is needed. While the part
+/// that a new client falls to is full, it shares the limit of a single client with all others that find
+/// no room there; parts do not fill evenly, so this may begin when there are eight tenths of `keys`. A
+/// client takes about 30 bytes with one limit, 60 at most, however long the text of its key is:
+/// 100000 of them are 3 to 6 MB. Each further limit takes 8 to 16 more, one with `token_bucket` or
+/// `fixed_window` twice that, and one with `sliding_window` 136 to 272.
+///
+/// **Several gateways** count together with a `store`: a request then takes one round trip to it, in
+/// which all limits are decided upon at once. What counts together is what has the same name in the
+/// configuration (a named filter), or the same place in a route of the same name. The store sees a
+/// digest of the key, never the key itself. Time is the store's; where it is set back, nothing is
+/// forgotten, and nobody waits longer than the limits say from then on.
+///
+/// A request waits for the store no longer than `deadline`, and not at all while it is known to be
+/// unreachable; then `on_store_error` holds. So it does while the store refuses to write, because it is
+/// full or a replica. What passes because of it is counted (`wiregate_filter_degraded_total`) and marked
+/// in the access log (`degraded`). A request that timed out may have been counted in the store. When that
+/// is back, its counts hold again. It must not evict keys (`maxmemory-policy noeviction`): what it
+/// forgets is granted a second time. So is what a replica had not seen yet when it became the master.
+/// Its user needs the commands `EVALSHA`, `EVAL`, `GET`, `SET`, `TIME` and `PING`.
 ///
 /// ```yaml
 /// - rate_limit: 100/min
@@ -67,72 +96,51 @@ use limiter::{Limiter, Pace, Standing};
 ///
 /// ```yaml
 /// - rate_limit:
-///     limit: 20/s
-///     burst: 50
+///     limit: [20/s, 1000/h, 20000/day]
 ///     by: request.headers["x-api-key"]
+///     cost: 'request.method == "GET" ? 1 : 5'
 ///     headers: both
+/// ```
+///
+/// ```yaml
+/// - rate_limit:
+///     limit:
+///       plans: { free: 100/h, pro: [50/s, 10000/h] }
+///       otherwise: 10/h
+///     by: consumer
+///     algorithm: sliding_window
+///     store: { redis: "redis://10.0.0.5:6379" }
+///     on_store_error: { local: { gateways: 3 } }
+/// ```
+///
+/// ```yaml
+/// - rate_limit:
+///     limit: 1000/h
+///     store:
+///       redis:
+///         at: ["redis://10.0.0.5:26379", "redis://10.0.0.6:26379"]
+///         kind: sentinel
+///         master: limits
+///         password: ${env:REDIS_PASSWORD}
+///         deadline: 20ms
 /// ```
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(crate = "wiregate_sdk::serde", transparent)]
 #[schemars(crate = "wiregate_sdk::schemars")]
-pub struct Config(ShortOrFull<Rate, Options>);
-
-/// The options of `rate_limit`, written out.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(crate = "wiregate_sdk::serde", deny_unknown_fields)]
-#[schemars(crate = "wiregate_sdk::schemars")]
-pub struct Options {
-    /// How many requests in what time; at most a million per second.
-    limit: Rate,
-    /// How many requests may come at once; the limit's own count when absent.
-    #[serde(default)]
-    burst: Option<NonZeroU32>,
-    /// Whose requests are counted together.
-    #[serde(default)]
-    #[schemars(extend("default" = ADDRESS))]
-    by: Option<Expression>,
-    /// With `by: client.address`, how many leading bits of an IPv6 address make one client: one
-    /// commonly has a whole network of 64.
-    #[serde(default)]
-    #[schemars(range(min = 1, max = 128), extend("default" = IPV6_PREFIX))]
-    ipv6_prefix: Option<u8>,
-    /// Which header fields tell a client where it stands.
-    #[serde(default)]
-    headers: Headers,
-    /// How many clients are remembered, 1 to 10000000.
-    #[serde(default = "keys")]
-    #[schemars(range(min = 1, max = 10_000_000))]
-    keys: usize,
-}
-
-fn keys() -> usize {
-    KEYS
-}
-
-const ADDRESS: &str = "client.address";
-const IPV6_PREFIX: u8 = 64;
-const KEYS: usize = 100_000;
-const MOST_KEYS: usize = 10_000_000;
+pub struct Config(ShortOrFull<OneOrMany<Rate>, Options>);
 
 /// The running form of `rate_limit`.
 pub struct RateLimit {
-    limiter: Arc<Limiter>,
+    plans: Plans,
     by: By,
-    fields: Fields,
-    limit: Rate,
+    cost: Option<Expression>,
+    counts: Counts,
     label: Box<str>,
 }
 
-/// Whose requests are counted together.
-enum By {
-    /// Those of one address, or of an IPv6 network: the bits of its mask.
-    Address(u128),
-    Text(Expression),
-}
-
-/// Where a request stands, for the response.
+/// Where a request stands, for the response, and with the limits of which plan.
 #[derive(Default)]
-pub struct State(Option<Standing>);
+pub struct State(Option<(usize, Verdict)>);
 
 impl Filter for RateLimit {
     const NAME: &'static str = "rate_limit";
@@ -140,126 +148,116 @@ impl Filter for RateLimit {
     type State = State;
 
     fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
-        let options = match config.0 {
+        let mut options = match config.0 {
             ShortOrFull::Short(limit) => Options::new(limit),
             ShortOrFull::Full(options) => options,
         };
-        let keys = options.keys()?;
-        let limit = options.limit;
-        let burst = options.burst.unwrap_or(limit.count);
-        let pace = Pace::new(limit, burst).map_err(|(path, why)| Invalid::at(path, why))?;
-        let fields = Fields::new(options.headers, cx.label, limit, burst)?;
-        let by = By::new(options.by, options.ipv6_prefix)?;
-        let clock = cx.clock;
-        let kept = format!("{limit}/{burst}/{keys}/{}", by.name());
+        let plans = options.plans(cx.label)?;
+        let by = By::new(options.by.take(), options.ipv6_prefix)?;
+        let cost = options.cost.take();
+        if let Some(cost) = &cost {
+            cost.check_number()
+                .map_err(|why| Invalid::at("cost", why))?;
+        }
         Ok(Self {
-            limiter: cx.keep(kept, || Limiter::new(pace, keys, clock)),
+            counts: Counts::new(&options, &plans, &by, cx)?,
+            plans,
             by,
-            fields,
-            limit,
+            cost,
             label: cx.label.into(),
         })
     }
 
     async fn request(&self, req: &mut Request<'_>, state: &mut State) -> Flow {
-        let standing = match &self.by {
-            By::Address(mask) => self
-                .limiter
-                .check(&client(req.exchange.client.address, *mask)),
-            By::Text(expression) => match expression.text(&req.facts()) {
-                Ok(key) => self.limiter.check(&*key),
-                Err(why) => return Err(undecided(&why)),
-            },
+        let position = self.plans.of(req.exchange);
+        let set = &self.plans.sets[position];
+        let cost = self.cost(req)?;
+        let key = self.key(req)?;
+        let verdict = match &self.counts {
+            Counts::Local(local) => local.decide(&set.limits, position, &key, cost),
+            Counts::Shared(shared, otherwise) => {
+                // Boxed, which keeps the future of those that count for themselves small.
+                let verdict =
+                    Box::pin(shared.check(&set.limits, position, &key.text(), cost)).await;
+                match verdict {
+                    Ok(verdict) => verdict,
+                    Err(why) => {
+                        let verdict = otherwise.decide(set, position, &key, cost, &why)?;
+                        req.degraded(UNREACHABLE);
+                        match verdict {
+                            Some(verdict) => verdict,
+                            None => return Ok(()),
+                        }
+                    }
+                }
+            }
         };
-        state.0 = Some(standing);
-        if standing.admitted {
+        let admitted = verdict.admitted;
+        let (_, verdict) = state.0.insert((position, verdict));
+        if admitted {
             return Ok(());
         }
-        Err(self.refuse(&standing))
+        Err(self.refuse(set, verdict))
     }
 
     fn response(&self, res: &mut Response<'_>, state: &mut State) {
-        if let Some(standing) = &state.0 {
-            self.fields.write(standing, res);
+        if let Some((position, verdict)) = &state.0 {
+            self.plans.sets[*position].fields.write(verdict, res);
         }
     }
 }
 
 impl RateLimit {
-    fn refuse(&self, standing: &Standing) -> Reply {
-        let wait = standing.next.max(1);
-        Reply::problem(StatusCode::TOO_MANY_REQUESTS, "rate_limited")
-            .header(header::RETRY_AFTER, HeaderValue::from(wait))
-            .detail(format!(
-                "the limit of {} is used up, try again in {wait} s",
-                self.limit
-            ))
-            .member("violated-policies", vec![&*self.label])
+    fn key<'r>(&'r self, req: &'r Request<'_>) -> Result<Key<'r>, Reply> {
+        match &self.by {
+            By::Address(mask) => Ok(Key::Address(client(req.exchange.client.address, *mask))),
+            By::Text(expression) => match expression.text(&req.facts()) {
+                Ok(text) => Ok(Key::Text(text)),
+                Err(why) => Err(undecided("by", &why)),
+            },
+        }
+    }
+
+    fn cost(&self, req: &Request<'_>) -> Result<u32, Reply> {
+        let Some(cost) = &self.cost else {
+            return Ok(1);
+        };
+        let cost = cost.number(&req.facts()).and_then(|number| {
+            u32::try_from(number).map_err(|_| "expected a number from 0 to 4294967295".to_owned())
+        });
+        cost.map_err(|why| undecided("cost", &why))
+    }
+
+    fn refuse(&self, set: &Set, verdict: &Verdict) -> Reply {
+        let each = set.limits.each.iter().zip(&verdict.standings);
+        let refusing: Vec<_> = each.filter(|(_, standing)| standing.refuses).collect();
+        let rates: Vec<_> = (refusing.iter())
+            .map(|(limit, _)| limit.rate.to_string())
+            .collect();
+        let rates = rates.join(" and ");
+        let names: Vec<_> = (refusing.iter())
+            .map(|(limit, _)| name_of(limit, &self.label, &set.limits))
+            .collect();
+        let reply = Reply::problem(StatusCode::TOO_MANY_REQUESTS, "rate_limited")
+            .member("violated-policies", names);
+        let waits: Option<Vec<u64>> = refusing.iter().map(|(_, it)| it.wait).collect();
+        match waits.and_then(|waits| waits.into_iter().max()) {
+            Some(wait) => {
+                let wait = wait.max(1);
+                reply
+                    .header(header::RETRY_AFTER, HeaderValue::from(wait))
+                    .detail(format!(
+                        "the limit of {rates} is used up, try again in {wait} s"
+                    ))
+            }
+            None => reply.detail(format!(
+                "the request costs more than the limit of {rates} grants"
+            )),
+        }
     }
 }
 
-fn undecided(why: &str) -> Reply {
+fn undecided(option: &str, why: &str) -> Reply {
     Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "condition_failed")
-        .log(format!("`by` has no value: {why}"))
-}
-
-impl Options {
-    fn new(limit: Rate) -> Self {
-        Self {
-            limit,
-            burst: None,
-            by: None,
-            ipv6_prefix: None,
-            headers: Headers::default(),
-            keys: KEYS,
-        }
-    }
-
-    fn keys(&self) -> Result<usize, Invalid> {
-        match self.keys {
-            keys @ 1..=MOST_KEYS => Ok(keys),
-            other => Err(Invalid::at(
-                "keys",
-                format!("expected 1 to {MOST_KEYS}, found `{other}`"),
-            )),
-        }
-    }
-}
-
-impl By {
-    fn new(by: Option<Expression>, ipv6_prefix: Option<u8>) -> Result<Self, Invalid> {
-        match (by, ipv6_prefix) {
-            (Some(by), None) if by.source().trim() != ADDRESS => match by.check_text() {
-                Ok(()) => Ok(Self::Text(by)),
-                Err(why) => Err(Invalid::at("by", why)),
-            },
-            (Some(by), Some(_)) if by.source().trim() != ADDRESS => Err(Invalid::at(
-                "ipv6_prefix",
-                format!("expected with `by: {ADDRESS}` only"),
-            )),
-            (_, prefix) => match prefix.unwrap_or(IPV6_PREFIX) {
-                prefix @ 1..=128 => Ok(Self::Address(u128::MAX << (128 - prefix))),
-                other => Err(Invalid::at(
-                    "ipv6_prefix",
-                    format!("expected 1 to 128, found `{other}`"),
-                )),
-            },
-        }
-    }
-
-    /// Tells it from others, before and after a reload.
-    fn name(&self) -> String {
-        match self {
-            Self::Address(mask) => format!("{ADDRESS}/{}", mask.leading_ones()),
-            Self::Text(expression) => expression.source().to_owned(),
-        }
-    }
-}
-
-/// The client that an address belongs to.
-fn client(address: IpAddr, mask: u128) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & mask)),
-        v4 @ IpAddr::V4(_) => v4,
-    }
+        .log(format!("`{option}` has no value: {why}"))
 }

@@ -1,8 +1,16 @@
+mod algorithms;
+mod local;
+mod parity;
+mod plans;
+mod redis;
+
 use std::time::Duration;
 
 use sfv::{List, ListEntry, Parser};
 use wiregate_sdk::testing::{Probe, Seen, probe, refusal};
 
+use super::algorithm::Algorithm;
+use super::fields::{Fields, Headers};
 use super::*;
 
 async fn get(filter: &Probe) -> Seen {
@@ -216,8 +224,8 @@ async fn a_policy_has_whole_seconds_and_tells_another_burst() {
 
 #[test]
 fn a_policy_is_named_by_the_filter() {
-    let limit = "1/s".parse().unwrap();
-    let fields = |label: &str| Fields::new(Headers::Draft, label, limit, NonZeroU32::MIN);
+    let limits = algorithms::limits(Algorithm::Gcra, &["1/s"], None, local::TICKS);
+    let fields = |label: &str| Fields::new(Headers::Draft, label, &limits);
     let policy = |label: &str| {
         let fields = fields(label).ok().unwrap();
         fields.policy().unwrap().to_str().unwrap().to_owned()
@@ -225,7 +233,7 @@ fn a_policy_is_named_by_the_filter() {
     assert_eq!(items(&policy("a \"b\" \\c"))[0].0, "a \"b\" \\c");
     let invalid = fields("größe").err().unwrap();
     assert!(invalid.to_string().contains("printable ASCII"));
-    assert!(Fields::new(Headers::Legacy, "größe", limit, NonZeroU32::MIN).is_ok());
+    assert!(Fields::new(Headers::Legacy, "größe", &limits).is_ok());
 }
 
 #[tokio::test]
@@ -301,6 +309,71 @@ fn refuses_options_out_of_bounds() {
         (
             "{ limit: 1/s, by: clint.address }",
             "did you mean `client.address`",
+        ),
+        (
+            "{ limit: [1/s, 2/s, 1/s] }",
+            "1:21: expected limits that differ, found `1/s` twice",
+        ),
+        (
+            "{ limit: [1/s,2/s,3/s,4/s,5/s,6/s,7/s,8/s,9/s] }",
+            "1:10: expected at most 8 limits, found 9",
+        ),
+        (
+            "{ limit: [1/s, 2/s], burst: 3 }",
+            "1:29: expected with a single limit only",
+        ),
+        (
+            "{ limit: 1/s, burst: 3, algorithm: fixed_window }",
+            "1:22: expected with `gcra` and `token_bucket` only",
+        ),
+        (
+            "{ limit: { plans: { a: [1/s, 2000000/s] }, otherwise: 1/s } }",
+            "1:30: expected at most 1000000 requests per second",
+        ),
+        ("{ limit: { plans: { a: 1/s } } }", "missing `otherwise`"),
+        (
+            "{ limit: 1/s, cost: request.path }",
+            "1:21: expected a whole number, found text: `request.path`",
+        ),
+        (
+            "{ limit: 1/s, on_store_error: allow }",
+            "1:31: expected with a `store` only",
+        ),
+        (
+            "{ limit: 5/s, store: { redis: 'redis://a' }, on_store_error: { local: { gateways: 6 } } }",
+            "1:10: expected something for each of 6 gateways, found `5/s`",
+        ),
+        (
+            "{ limit: 1/s, store: { redis: 'redis://:pw@a' } }",
+            "1:31: expected an address without a user and a password",
+        ),
+        (
+            "{ limit: 1/s, store: { redis: 'http://a' } }",
+            "1:31: expected an address such as `redis://10.0.0.5:6379`, found `http://a`",
+        ),
+        (
+            "{ limit: 1/s, store: { redis: { at: 'redis://a', kind: sentinel } } }",
+            "1:56: expected a `master` with `kind: sentinel`",
+        ),
+        (
+            "{ limit: 1/s, store: { redis: { at: ['redis://a', 'redis://b'] } } }",
+            "1:37: expected one address, or `kind: cluster` or `sentinel`",
+        ),
+        (
+            "{ limit: 1/s, store: { redis: { at: 'redis://a', password: secret } } }",
+            "1:60: expected a reference",
+        ),
+        (
+            "{ limit: 1/s, store: { redis: { at: ['redis://a', 'rediss://b?x'], kind: cluster } } }",
+            "1:51: expected an address such as",
+        ),
+        (
+            "{ limit: 1/s, keys: 5, store: { redis: 'redis://a' } }",
+            "1:21: expected without a `store`, or with `on_store_error: local`",
+        ),
+        (
+            "{ limit: 1/s, store: { redis: { at: 'redis://a', deadline: 11s } } }",
+            "1:60: expected at most 10s, found `11s`",
         ),
         (
             "{ limit: 1/s, headers: all }",

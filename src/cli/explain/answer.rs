@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use wiregate_sdk::{Registry, host_of};
+use wiregate_sdk::{Mode, Registry, host_of};
 
 use super::asked::Asked;
 use crate::compile::{Goal, Route, Snapshot};
@@ -77,6 +77,8 @@ pub(super) struct Filter {
     pub(super) place: String,
     /// Whether it answers every request that reaches it.
     pub(super) answers: bool,
+    /// Whether it acts, or is only looked at.
+    pub(super) mode: Mode,
 }
 
 #[derive(Debug, Serialize)]
@@ -178,6 +180,7 @@ impl Taken {
             filter: link.name,
             place: link.place.clone(),
             answers: registry.get(link.name).is_some_and(|entry| entry.answers),
+            mode: link.mode,
         });
         Self {
             name: win.name,

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
+use wiregate_sdk::Mode;
 
 use super::answer::{Answer, Endpoint, Refusal, Taken, Upstream};
 use crate::config::report::clean;
@@ -96,10 +97,15 @@ impl Page {
             } else {
                 format!("({})", filter.filter)
             };
+            let mode = match filter.mode {
+                Mode::Enforce => String::new(),
+                Mode::Observe => "only observed".to_owned(),
+            };
             vec![
                 (DIM, (position + 1).to_string()),
                 (HEAD, filter.label.clone()),
                 (Style::new(), word),
+                (Style::new(), mode),
                 (DIM, filter.place.clone()),
             ]
         });

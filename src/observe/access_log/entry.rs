@@ -61,6 +61,14 @@ pub struct Entry {
     /// The label of the filter that refused the request, or failed at it, with a problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused_by: Option<Box<str>>,
+    /// The labels of filters that are only looked at and would have ended the request, each with
+    /// the word for why.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "pairs")]
+    pub observed: Vec<(Box<str>, &'static str)>,
+    /// The labels of filters that had to do without something, such as a store, and went on all the
+    /// same, each with the word for what.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "pairs")]
+    pub degraded: Vec<(Box<str>, &'static str)>,
     /// Why the exchange failed: a word of a fixed set, the same in logs, metrics and replies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<&'static str>,
@@ -92,6 +100,13 @@ impl fmt::Display for Target {
 
 fn method<S: Serializer>(method: &Method, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(method.as_str())
+}
+
+fn pairs<S: Serializer>(
+    pairs: &[(Box<str>, &'static str)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)))
 }
 
 fn milliseconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

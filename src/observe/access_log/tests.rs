@@ -31,6 +31,8 @@ pub(super) fn entry(target: &str) -> Entry {
         attempts: 1,
         identity: None,
         refused_by: None,
+        observed: Vec::new(),
+        degraded: Vec::new(),
         error: None,
         detail: None,
     }
@@ -70,6 +72,8 @@ fn a_line_says_what_is_known_and_nothing_else() {
         upstream_time: Some(Duration::from_millis(1)),
         identity: Some("kim".into()),
         refused_by: Some("rate_limit".into()),
+        observed: vec![("ip".into(), "address_denied")],
+        degraded: vec![("quota".into(), "store_unreachable")],
         error: Some("connection_refused"),
         detail: Some("why".into()),
         ..entry("/")
@@ -92,6 +96,8 @@ fn a_line_says_what_is_known_and_nothing_else() {
         ("upstream_ms", json!(1.0)),
         ("identity", json!("kim")),
         ("refused_by", json!("rate_limit")),
+        ("observed", json!({ "ip": "address_denied" })),
+        ("degraded", json!({ "quota": "store_unreachable" })),
         ("error", json!("connection_refused")),
         ("detail", json!("why")),
     ] {

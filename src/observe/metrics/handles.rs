@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use prometheus::{Counter, Histogram, IntCounter, IntGauge};
+use prometheus::{Counter, Histogram, IntCounter, IntCounterVec, IntGauge};
 
 use wiregate_sdk::Reply;
 
@@ -85,6 +85,9 @@ pub struct LinkMetrics {
     route: Arc<str>,
     filter: Arc<str>,
     handles: OnceLock<LinkHandles>,
+    /// What few filters ever do: the others have no series for it.
+    observed: OnceLock<IntCounter>,
+    degraded: OnceLock<IntCounter>,
 }
 
 struct LinkHandles {
@@ -102,6 +105,8 @@ impl LinkMetrics {
             route,
             filter: filter.into(),
             handles: OnceLock::new(),
+            observed: OnceLock::new(),
+            degraded: OnceLock::new(),
         }
     }
 
@@ -121,6 +126,23 @@ impl LinkMetrics {
         let handles = self.handles();
         handles.runs.inc();
         handles.seconds.inc_by(duration.as_secs_f64());
+    }
+
+    /// The filter is only looked at, and would have ended the request.
+    pub fn observed(&self) {
+        let series = || self.series(&self.metrics.filter_observed);
+        self.observed.get_or_init(series).inc();
+    }
+
+    /// The filter had to do without something, and let the request go on.
+    pub fn degraded(&self) {
+        let series = || self.series(&self.metrics.filter_degraded);
+        self.degraded.get_or_init(series).inc();
+    }
+
+    fn series(&self, family: &IntCounterVec) -> IntCounter {
+        let labels = [("route", &*self.route), ("filter", &*self.filter)];
+        self.metrics.series(family, &labels)
     }
 
     /// The filter has ended the request: it has refused it with a problem, or answered it.

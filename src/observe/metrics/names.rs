@@ -75,6 +75,8 @@ impl Metrics {
         prune(&self.filter_runs, &present);
         prune(&self.filter_refusals, &present);
         prune(&self.filter_answers, &present);
+        prune(&self.filter_observed, &present);
+        prune(&self.filter_degraded, &present);
         prune(&self.filter_seconds, &present);
         prune(&self.connections, &present);
         prune(&self.connections_refused, &present);

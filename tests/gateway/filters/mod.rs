@@ -4,6 +4,7 @@ mod auth;
 mod chain;
 mod compress;
 mod headers;
+mod rate_limit;
 mod security;
 mod traffic;
 

@@ -54,6 +54,14 @@ impl Program {
         })
     }
 
+    /// The value as a whole number.
+    ///
+    /// # Errors
+    /// Why it has none, or is no whole number.
+    pub(super) fn number(&self, facts: &Facts<'_>) -> Result<i64, String> {
+        self.evaluate(facts, number_of)
+    }
+
     fn evaluate<T>(
         &self,
         facts: &Facts<'_>,
@@ -90,6 +98,22 @@ impl VariableResolver for Names<'_> {
             Slot::Moment(moment) => CowVal::Borrowed(moment),
         })
     }
+}
+
+/// A value as a whole number.
+///
+/// # Errors
+/// What it is instead.
+pub(super) fn number_of(value: &dyn Val) -> Result<i64, String> {
+    if let Some(number) = value.downcast_ref::<CelInt>() {
+        return Ok(*number.inner());
+    }
+    let number = value.downcast_ref::<CelUInt>();
+    let number = number.and_then(|number| i64::try_from(*number.inner()).ok());
+    number.ok_or_else(|| {
+        let found = value.get_type().name();
+        format!("expected a whole number, found {found}")
+    })
 }
 
 fn text_of(value: &dyn Val) -> Result<String, String> {

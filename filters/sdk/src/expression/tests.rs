@@ -52,6 +52,42 @@ fn reads_every_fact() {
 }
 
 #[test]
+fn a_whole_number_is_read_and_all_else_refused() {
+    let given = full();
+    let number = |source: &str| {
+        let expression = Expression::parse(source).unwrap();
+        expression.check_number()?;
+        expression.number(&given.facts())
+    };
+    for (source, value) in [
+        ("5", 5),
+        ("-1", -1),
+        ("client.port", 4711),
+        ("response.status + 1", 405),
+        ("int(request.query.a)", 1),
+        ("size(identity.groups)", 2),
+        ("uint(7)", 7),
+    ] {
+        assert_eq!(number(source), Ok(value), "{source}");
+    }
+    for (source, why) in [
+        ("route", "expected a whole number, found text: `route`"),
+        ("\"5\"", "expected a whole number, found text"),
+        ("1.5", "expected a whole number, found a decimal number"),
+        ("int(route)", "`int` cannot take this value"),
+        ("1 / (client.port - 4711)", "division by zero"),
+        ("[1, \"x\"][1]", "expected a whole number, found string"),
+        (
+            "uint(18446744073709551615u)",
+            "expected a whole number, found uint",
+        ),
+    ] {
+        let refused = number(source).unwrap_err();
+        assert!(refused.starts_with(why), "{source}: {refused}");
+    }
+}
+
+#[test]
 fn the_certificate_of_a_client_is_a_fact() {
     let mut given = Given::default();
     let facts = [

@@ -125,11 +125,17 @@ impl Call {
 
     /// Sets who is calling, as an earlier filter would have.
     #[must_use]
-    pub fn identity(mut self, name: &str) -> Self {
-        self.exchange.identity = Some(Identity {
+    pub fn identity(self, name: &str) -> Self {
+        self.caller(Identity {
             name: name.into(),
             ..Identity::default()
-        });
+        })
+    }
+
+    /// Sets all that is known of who is calling, as an earlier filter would have.
+    #[must_use]
+    pub fn caller(mut self, identity: Identity) -> Self {
+        self.exchange.identity = Some(identity);
         self
     }
 
@@ -256,12 +262,16 @@ impl Call {
             bytes_received: request_body.len() as u64,
         };
         chain.done(&outcome, &mut slots);
+        let observed = chain.observed(&slots).map(|(_, why)| why).next();
+        let degraded = chain.degraded(&slots).map(|(_, why)| why).next();
         Seen {
             reply,
             request: self.head,
             request_body,
             response: self.response,
             response_body,
+            observed,
+            degraded,
             aborted,
             exchange: self.exchange,
         }

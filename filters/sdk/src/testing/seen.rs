@@ -18,6 +18,10 @@ pub struct Seen {
     pub response: ResponseHeader,
     /// The response body that left; of problems only those bytes that a filter made.
     pub response_body: Bytes,
+    /// Why the filter would have ended the exchange, where it is only looked at.
+    pub observed: Option<&'static str>,
+    /// What the filter had to do without, where it went on all the same.
+    pub degraded: Option<&'static str>,
     /// Why the response was cut short, where it was.
     pub aborted: Option<&'static str>,
     /// What was known of the exchange at its end.

@@ -1,0 +1,151 @@
+//! Links that are only looked at: they get copies, and nothing that they do leaves these.
+
+use std::panic::AssertUnwindSafe;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use pingora_http::RequestHeader;
+
+use super::{Chain, Entered, Link, Slot, Slots, Stopped};
+use crate::views::{Inbound, Read};
+use crate::{Abort, Attempt, Chunk, Exchange, Reply, Request, Response};
+
+/// The word for what is no refusal: a redirect, a preflight.
+const ANSWERED: &str = "answered";
+
+/// A request head of the link's own, before the client's connection.
+struct Copied<'a> {
+    head: RequestHeader,
+    inbound: &'a mut dyn Inbound,
+}
+
+impl Inbound for Copied<'_> {
+    fn head(&self) -> &RequestHeader {
+        &self.head
+    }
+
+    fn head_mut(&mut self) -> &mut RequestHeader {
+        &mut self.head
+    }
+
+    fn read_body<'a>(&'a mut self, entered: &'a mut Entered<'_>) -> Read<'a, Bytes> {
+        self.inbound.read_body(entered)
+    }
+
+    fn replace_body<'a>(&'a mut self, _: Bytes, _: &'a mut Entered<'_>) -> Read<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+impl Chain {
+    /// Which of the entered links would have ended the exchange, and the word for why.
+    pub fn observed<'a>(
+        &self,
+        slots: &'a Slots,
+    ) -> impl Iterator<Item = (usize, &'static str)> + 'a {
+        let slots = slots.iter().enumerate();
+        slots.filter_map(|(position, slot)| Some((position, slot.observed?)))
+    }
+
+    /// Which of the entered links had to do without something, and the word for what.
+    pub fn degraded<'a>(
+        &self,
+        slots: &'a Slots,
+    ) -> impl Iterator<Item = (usize, &'static str)> + 'a {
+        let slots = slots.iter().enumerate();
+        slots.filter_map(|(position, slot)| Some((position, slot.degraded?)))
+    }
+
+    /// Runs the request hook of an observed link.
+    ///
+    /// # Errors
+    /// What ends the request all the same: the link has begun to read a body that is not whole.
+    pub(super) async fn observe_request(
+        &self,
+        link: &Link,
+        slot: &mut Slot,
+        exchange: &mut Exchange,
+        inbound: &mut dyn Inbound,
+        entered: Entered<'_>,
+    ) -> Result<(), Stopped> {
+        let (identity, upstream) = (exchange.identity.clone(), exchange.upstream.clone());
+        let mut copied = Copied {
+            head: inbound.head().clone(),
+            inbound,
+        };
+        let mut request = Request::new(exchange, &mut copied, entered);
+        let hook = AssertUnwindSafe(link.filter.request(&mut request, &mut *slot.state));
+        let flow = hook.catch_unwind().await;
+        slot.degraded = request.degraded;
+        let claim = request.settle_copy()?;
+        match flow.unwrap_or_else(|_| Err(self.panicked(link))) {
+            Ok(()) => slot.request_claim = claim,
+            Err(reply) => slot.would_end(&reply),
+        }
+        exchange.upstream = upstream;
+        if identity.is_some() {
+            exchange.identity = identity;
+        }
+        Ok(())
+    }
+
+    /// Runs the hook of an observed link before an attempt.
+    pub(super) fn observe_upstream(&self, link: &Link, slot: &mut Slot, attempt: &Attempt<'_>) {
+        let mut head = attempt.head.clone();
+        let mut copied = Attempt {
+            head: &mut head,
+            ..*attempt
+        };
+        let hook = || link.filter.upstream(&mut copied, &mut *slot.state);
+        if let Err(reply) = self.guard(link, hook) {
+            slot.would_end(&reply);
+        }
+    }
+
+    /// Runs the response hook of an observed link.
+    pub(super) fn observe_response(&self, link: &Link, slot: &mut Slot, res: &mut Response<'_>) {
+        let mut head = res.head().clone();
+        let mut copied = res.copy(&mut head);
+        match self.guard(link, || link.filter.response(&mut copied, &mut *slot.state)) {
+            Ok(()) => slot.response_claim = copied.take_claim().at_most_watch(),
+            Err(reply) => slot.would_end(&reply),
+        }
+    }
+
+    /// Shows an observed link a piece of the request body; none after one that it refuses.
+    pub(super) fn observe_request_body(&self, link: &Link, slot: &mut Slot, chunk: &Chunk) {
+        let mut chunk = chunk.clone();
+        let hook = || link.filter.request_body(&mut chunk, &mut *slot.state);
+        if let Err(reply) = self.guard(link, hook).and_then(|result| result) {
+            slot.would_end(&reply);
+        }
+    }
+
+    /// Shows an observed link a piece of the response body; none after one that it refuses.
+    pub(super) fn observe_response_body(&self, link: &Link, slot: &mut Slot, chunk: &Chunk) {
+        let mut chunk = chunk.clone();
+        let hook = || link.filter.response_body(&mut chunk, &mut *slot.state);
+        let reason = match self.guard(link, hook) {
+            Ok(Ok(())) => return,
+            Ok(Err(Abort { reason })) => reason,
+            Err(_) => super::PANICKED,
+        };
+        slot.cannot_go_on(reason);
+    }
+}
+
+impl Slot {
+    fn would_end(&mut self, reply: &Reply) {
+        self.cannot_go_on(reply.reason().unwrap_or(ANSWERED));
+    }
+
+    /// What comes first is what would have ended the exchange.
+    fn cannot_go_on(&mut self, why: &'static str) {
+        self.observed.get_or_insert(why);
+        self.request_claim = super::Claim::None;
+        self.response_claim = super::Claim::None;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! Gateways that count together, exactly.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use super::passing;
+use crate::harness::{Gateway, curl};
+use crate::redis::Redis;
+
+/// A route whose requests are counted in this store, and answered by the gateway.
+fn limited(redis: &Redis, options: &str) -> String {
+    format!(
+        "routes: [{{ name: all, filters: [rate_limit: {{ {options}, store: {{ redis: {{ at: \"{}\", \
+         deadline: 10s }} }} }}, respond: ok] }}]",
+        redis.url()
+    )
+}
+
+/// How many of 800 requests pass that eight threads send to these gateways.
+fn admitted(gateways: &[&Gateway]) -> usize {
+    let admitted = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for number in 0..8 {
+            let admitted = &admitted;
+            scope.spawn(move || {
+                for turn in 0..10 {
+                    let gateway = gateways[(number + turn) % gateways.len()];
+                    admitted.fetch_add(passing(gateway, "/", 10), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    admitted.into_inner()
+}
+
+#[test]
+fn two_gateways_and_eight_threads_never_admit_more_than_the_limit() {
+    let redis = Redis::start();
+    for algorithm in ["gcra", "token_bucket", "fixed_window", "sliding_window"] {
+        let options = format!("limit: [500/365d, 200/365d], algorithm: {algorithm}");
+        let gateways = [(); 2].map(|()| Gateway::start(&limited(&redis, &options)));
+        let [one, other] = &gateways;
+        assert_eq!(admitted(&[one, other]), 200, "{algorithm}");
+        assert_eq!(passing(other, "/", 20), 0, "{algorithm}");
+    }
+}
+
+#[test]
+fn reloads_throughout_neither_grant_nor_take_anything() {
+    let redis = Redis::start();
+    let in_memory = "routes: [{ name: all, filters: [rate_limit: 200/365d, respond: ok] }]";
+    for configuration in [limited(&redis, "limit: 200/365d"), in_memory.to_owned()] {
+        let gateway = Gateway::start(&configuration);
+        let over = AtomicBool::new(false);
+        let mut reloads = 0;
+        let passed = thread::scope(|scope| {
+            let counting = scope.spawn(|| {
+                let passed = admitted(&[&gateway]);
+                over.store(true, Ordering::Relaxed);
+                passed
+            });
+            while !over.load(Ordering::Relaxed) {
+                let other = format!("{configuration}\n# {reloads}");
+                gateway.reload(&other.replace("respond: ok", &format!("respond: \"{reloads}\"")));
+                reloads += 1;
+            }
+            counting.join().unwrap()
+        });
+        assert_eq!(passed, 200);
+        assert!(reloads > 2, "{reloads}");
+    }
+}
+
+#[test]
+fn what_one_limit_refuses_is_taken_from_none_in_the_store_as_well() {
+    let redis = Redis::start();
+    let options = "limit: [2/365d, 5/364d], by: 'request.headers[\"x-key\"]', \
+                   cost: 'int(request.headers[\"x-cost\"])'";
+    let gateway = Gateway::start(&limited(&redis, options));
+    let ask = |cost: u32| {
+        let cost = format!("x-cost: {cost}");
+        gateway.ask("/", &["-H", &cost, "-H", "x-key: a"])
+    };
+    for _ in 0..10 {
+        assert_eq!(ask(3).status, 429);
+    }
+    let answer = ask(2);
+    assert_eq!(answer.status, 200);
+    let told = answer.header("ratelimit");
+    assert!(told.contains("5/364d\";r=3;"), "{told}");
+    assert_eq!(ask(1).json()["violated-policies"][0], "rate_limit 2/365d");
+}
+
+#[test]
+fn a_named_filter_counts_for_its_routes_in_all_gateways_over_one_connection() {
+    let redis = Redis::start();
+    let configuration = format!(
+        "filters: {{ quota: {{ rate_limit: {{ limit: 4/365d, store: {{ redis: {{ at: \"{url}\", deadline: 10s }} }} }} }} }}\n\
+         routes:\n\
+         - {{ name: a, match: {{ path: /a }}, filters: [quota, respond: ok] }}\n\
+         - {{ name: b, match: {{ path: /b }}, filters: [quota, respond: ok] }}\n\
+         - {{ name: c, match: {{ path: /c }}, filters: [{{ rate_limit: {{ limit: 4/365d, store: {{ redis: {{ at: \"{url}\", deadline: 10s }} }} }} }}, respond: ok] }}\n",
+        url = redis.url()
+    );
+    let gateways = [(); 2].map(|()| Gateway::start(&configuration));
+    let left = |gateway: &Gateway, path: &str| {
+        let field = curl(&[&gateway.url(path)]).header("ratelimit").to_owned();
+        let rest = field.split_once(";r=").expect(&field).1;
+        rest.split(';').next().unwrap().parse::<u32>().unwrap()
+    };
+    let [one, other] = &gateways;
+    assert_eq!(
+        [left(one, "/a"), left(other, "/b"), left(one, "/b")],
+        [3, 2, 1]
+    );
+    assert_eq!(
+        [left(other, "/c"), left(one, "/c"), left(other, "/a")],
+        [3, 2, 0]
+    );
+    let clients = redis.cli(&["client", "list"]);
+    let clients = clients.lines().filter(|line| !line.contains("cmd=client"));
+    assert_eq!(clients.count(), 2, "one of each gateway");
+}
