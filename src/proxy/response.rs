@@ -118,6 +118,8 @@ impl Context {
         let refused_by = (self.end.refused_by)
             .and_then(|link| Some(route?.chain.links.get(link)?.label.as_str().into()));
         let target = self.exchange.target.path_and_query();
+        let identity = self.exchange.identity.as_ref();
+        let consumer = identity.and_then(|identity| identity.consumer.as_ref());
         log.write(Entry {
             time: self.exchange.now.wall,
             request_id: self.exchange.id.clone(),
@@ -135,7 +137,8 @@ impl Context {
             duration: took,
             upstream_time: self.attempts.waited,
             attempts: self.attempts.made,
-            identity: (self.exchange.identity.as_ref()).map(|identity| identity.name.clone()),
+            identity: identity.map(|identity| identity.name.clone()),
+            consumer: consumer.map(|consumer| consumer.name.clone()),
             refused_by,
             error: self.end.error,
             detail: self.end.detail.as_deref().map(Into::into),

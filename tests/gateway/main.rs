@@ -5,6 +5,7 @@
 mod balance;
 mod bodies;
 mod configuration;
+mod consumers;
 mod docs;
 mod endpoints;
 mod exchange;
