@@ -3,6 +3,7 @@
 pub mod api_key;
 pub mod basic_auth;
 mod challenge;
+pub mod jwt;
 mod source;
 
 pub use api_key::digest_of_secret as key_digest;

@@ -1,0 +1,494 @@
+//! `jwt`: lets callers in who bring a token that an issuer has signed.
+
+mod algorithm;
+mod build;
+mod claims;
+mod fetch;
+mod json;
+mod jwk;
+mod key;
+mod keys;
+mod options;
+mod pem;
+mod refusals;
+mod remote;
+#[cfg(test)]
+mod tests;
+mod token;
+mod verified;
+
+use std::sync::Arc;
+
+use wiregate_sdk::types::{OneOrMany, Period, Size};
+use wiregate_sdk::{
+    Build, Condition, Consumers, Deserialize, Filter, Flow, Identity, Invalid, JsonSchema, Now,
+    Reply, Request,
+};
+
+pub use algorithm::Algorithm;
+use claims::{Expected, Meaning, Path};
+use keys::{Keys, Verdict};
+pub use options::{Encoding, Fetching, KeySource, PlainHttp};
+use refusals::Refusals;
+use token::{Rules, Token, Why};
+use verified::{Entry, Verified, digest_of};
+
+use super::source::{Place, Presented, Source, presented};
+
+/// Lets callers in who bring a token that an issuer has signed (JWT, RFC 7519; as access tokens,
+/// RFC 9068), and tells the filters behind who it is: `identity.name`, `identity.groups`,
+/// `identity.scopes` and `identity.claims` in their expressions, and with `consumer` also `consumer`
+/// and `identity.plan`.
+///
+/// With nothing but an `issuer`, its keys are found by what it says of itself: at
+/// `/.well-known/openid-configuration` (OpenID Connect Discovery) or, where that is not there, at
+/// `/.well-known/oauth-authorization-server` (RFC 8414). `keys` names other ones.
+///
+/// | what happens | what the client gets |
+/// |---|---|
+/// | no token | 401, reason `missing_token` |
+/// | several tokens that differ | 400, reason `several_tokens` |
+/// | a token that is not valid, has expired, or is for somebody else | 401, reason `invalid_token` |
+/// | one of `scopes` is missing | 403, reason `insufficient_scope` |
+/// | `when` does not hold, or has no value | 403, reason `not_allowed` |
+/// | `consumer` says nobody that is known | 403, reason `unknown_consumer` |
+/// | there are no keys yet, because the issuer does not answer | 503 with `Retry-After: 1`, reason `keys_unavailable` |
+///
+/// Each but the last comes with the challenge of RFC 6750, 3. The client is not told what is wrong with a
+/// token; `detail` in the access log is. No reply and no log repeats a token, and a query
+/// parameter that brings one is taken out of the target that the access log shows. The upstream
+/// does not see the token, unless `strip` is `false`.
+///
+/// **What is checked.** The signature, with a key that fits the algorithm, which must be one of
+/// `algorithms`: what a token says of it is never believed. `exp`, which must be there; `nbf` and
+/// `iat`; `iss` where there is an `issuer`; `aud`, which must have one of `audience`, and must not be
+/// there where the filter has none; `typ`; and that all claims of `require` are there. Refused are
+/// `alg: none`; tokens that bring a key of their own or its address (`jwk`, `jku`, `x5u`, `x5c`); anything in
+/// `crit`; members that are there twice, at any depth; encrypted and compressed tokens; and those
+/// that are larger than `max_token`. A key is chosen by `kid`. Of keys without that, or for tokens
+/// without it, all are tried that fit, if those are no more than four.
+///
+/// **Fetched keys** are fetched when the configuration goes live, beside the traffic: other routes
+/// do not wait for them, and requests with a token wait for the first ones no longer than `fetch.timeout`.
+/// They are fetched again before they expire, and when a token names a key that is not known: one
+/// fetch for however many requests, and then none for `fetch.cool_down`. When a fetch fails, the last good
+/// keys stay. What is fetched may have 100 keys and 256 KiB; redirects are followed on the same
+/// host only, three at most; secrets in it are left out. Filters that fetch the same keys in the
+/// same way share them, and a reload fetches nothing that is there.
+///
+/// **What a verified token costs.** It is not verified again before it expires, as long as it is
+/// among the last `remember` ones and the keys are the same: it is found by its SHA-256. A reload
+/// forgets it. Each takes about five times the size of its claims; 10000 of 1 KiB some 50 MB.
+///
+/// ```yaml
+/// - jwt: { issuer: "https://id.example.com", audience: orders }
+/// ```
+///
+/// ```yaml
+/// - jwt:
+///     issuer: "https://id.example.com/realms/shop"
+///     audience: [orders, shop]
+///     algorithms: [ES256, EdDSA]
+///     keys: { jwks: "https://id.example.com/realms/shop/keys" }
+///     groups: [realm_access, roles]
+///     scopes: orders:read
+///     when: '"staff" in identity.groups || identity.claims.level >= 2'
+/// ```
+///
+/// ```yaml
+/// - jwt:
+///     issuer: ours
+///     audience: orders
+///     algorithms: HS256
+///     keys: [{ secret: "${env:TOKEN_SECRET}", kid: new }, { secret: "${env:OLD_TOKEN_SECRET}", kid: old }]
+/// ```
+///
+/// `consumer` names the claim that says which of the `consumers:` of the configuration is calling: the one
+/// that has its value, and the filter's `issuer`, under `jwt` among its credentials.
+///
+/// ```yaml
+/// consumers:
+///   acme:
+///     plan: gold
+///     credentials: { jwt: { issuer: "https://id.example.com", subject: acme-client } }
+/// routes:
+///   - name: orders
+///     filters:
+///       - jwt: { issuer: "https://id.example.com", audience: orders, consumer: client_id }
+///       - rate_limit: { limit: 100/min, by: consumer }
+///     upstream: app
+/// ```
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(crate = "wiregate_sdk::serde", deny_unknown_fields)]
+#[schemars(crate = "wiregate_sdk::schemars")]
+pub struct Config {
+    /// Who must have issued a token: exactly what it has in `iss`. Without `keys`, the URL of an
+    /// issuer that tells where its keys are.
+    #[serde(default)]
+    issuer: Option<Box<str>>,
+    /// Whom a token must be for: one of these must be in its `aud`. When absent, none may be.
+    #[serde(default)]
+    audience: Option<OneOrMany<String>>,
+    /// The keys, or where they are; those of the `issuer` when absent.
+    #[serde(default)]
+    keys: Option<OneOrMany<KeySource>>,
+    /// The algorithms that a token may be signed with.
+    #[serde(default = "rs256")]
+    #[schemars(extend("default" = "RS256"))]
+    algorithms: OneOrMany<Algorithm>,
+    /// By how much the clocks of issuer and gateway may differ, up to 10m.
+    #[serde(default = "leeway")]
+    leeway: Period,
+    /// The type that a token must have (`typ`), such as `at+jwt`. When absent, `JWT`, `at+jwt` or
+    /// none.
+    #[serde(default)]
+    typ: Option<String>,
+    /// Claims that a token must have: for each its name, or the names on the way to it.
+    #[serde(default)]
+    require: Vec<Path>,
+    /// The claim that is the caller's name (`identity.name`), which must be there: its name, or the
+    /// names on the way to it.
+    #[serde(default = "sub")]
+    #[schemars(extend("default" = "sub"))]
+    name: Path,
+    /// The claim that has the groups of the caller (`identity.groups`): a text or a list of texts.
+    #[serde(default = "groups")]
+    #[schemars(extend("default" = "groups"))]
+    groups: Path,
+    /// The claim that has the scopes of the token (`identity.scopes`): a text with blanks in it or a list of
+    /// texts. When absent, `scope`, or else `scp`.
+    #[serde(default)]
+    scope: Option<Path>,
+    /// The claim that says which consumer is calling.
+    #[serde(default)]
+    consumer: Option<Path>,
+    /// What becomes of a token whose `consumer` is not known.
+    #[serde(default)]
+    unknown_consumer: UnknownConsumer,
+    /// Scopes that a token must have, all of them.
+    #[serde(default)]
+    scopes: Option<OneOrMany<String>>,
+    /// What must hold of a request, once it is known who is calling.
+    #[serde(default)]
+    when: Option<Condition>,
+    /// Where the token comes in a request: one place, or several.
+    #[serde(default = "bearer")]
+    #[schemars(extend("default" = { "bearer": true }))]
+    from: OneOrMany<Place>,
+    /// What challenges say the tokens are for.
+    #[serde(default = "realm")]
+    realm: String,
+    /// Whether the token is removed before the request is sent on.
+    #[serde(default = "super::strips")]
+    strip: bool,
+    /// The largest token, up to 64KiB. The bounds of a request's head hold beside it.
+    #[serde(default = "max_token")]
+    max_token: Size,
+    /// How many verified tokens are remembered, at most 1000000; none with 0.
+    #[serde(default = "remember")]
+    #[schemars(range(max = 1_000_000))]
+    remember: usize,
+    /// How keys are fetched.
+    #[serde(default)]
+    fetch: Fetching,
+}
+
+/// What becomes of a token whose consumer is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(crate = "wiregate_sdk::serde", rename_all = "snake_case")]
+#[schemars(crate = "wiregate_sdk::schemars")]
+pub enum UnknownConsumer {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// Its caller is let in, and is none of the consumers.
+    Allow,
+}
+
+fn rs256() -> OneOrMany<Algorithm> {
+    OneOrMany::from(Algorithm::RS256)
+}
+
+fn leeway() -> Period {
+    Period::seconds(30)
+}
+
+fn sub() -> Path {
+    OneOrMany::from("sub".to_owned())
+}
+
+fn groups() -> Path {
+    OneOrMany::from("groups".to_owned())
+}
+
+fn bearer() -> OneOrMany<Place> {
+    OneOrMany::from(Place::Bearer(true))
+}
+
+fn realm() -> String {
+    "api".into()
+}
+
+fn max_token() -> Size {
+    Size::kib(8)
+}
+
+fn remember() -> usize {
+    10_000
+}
+
+const MOST_TOKEN: Size = Size::kib(64);
+const MOST_REMEMBERED: usize = 1_000_000;
+const MOST_LEEWAY: Period = Period::seconds(600);
+
+/// The running form of `jwt`.
+pub struct Jwt {
+    sources: Vec<Source>,
+    keys: Keys,
+    algorithms: Vec<Algorithm>,
+    typ: Option<String>,
+    expected: Expected,
+    meaning: Meaning,
+    /// The claim that says which consumer is calling.
+    consumer: Option<Path>,
+    unknown_consumer: UnknownConsumer,
+    consumers: Arc<Consumers>,
+    scopes: Vec<String>,
+    when: Option<Condition>,
+    strip: bool,
+    max_token: usize,
+    verified: Verified,
+    refusals: Refusals,
+}
+
+impl Filter for Jwt {
+    const NAME: &'static str = "jwt";
+    type Config = Config;
+    type State = ();
+
+    fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
+        config.check()?;
+        let sources = Source::all(&config.from)?;
+        let scopes = config.scopes.map(OneOrMany::into_vec).unwrap_or_default();
+        let refusals = Refusals::new(&sources, &config.realm, &scopes)?;
+        let algorithms = config.algorithms.into_vec();
+        let keys = build::Builder {
+            cx,
+            algorithms: &algorithms,
+            fetching: &config.fetch,
+        }
+        .keys(config.keys.as_deref(), config.issuer.as_deref())?;
+        Ok(Self {
+            sources,
+            keys,
+            algorithms,
+            typ: config.typ,
+            expected: Expected {
+                issuer: config.issuer,
+                audience: config.audience.map(OneOrMany::into_vec).unwrap_or_default(),
+                leeway: config.leeway.get(),
+                require: config.require,
+            },
+            meaning: Meaning {
+                name: config.name,
+                groups: config.groups,
+                scopes: config.scope,
+            },
+            consumer: config.consumer,
+            unknown_consumer: config.unknown_consumer,
+            consumers: cx.consumers.clone(),
+            scopes,
+            when: config.when,
+            strip: config.strip,
+            max_token: config.max_token.len(),
+            verified: Verified::with_room(config.remember),
+            refusals,
+        })
+    }
+
+    async fn request(&self, req: &mut Request<'_>, (): &mut ()) -> Flow {
+        for source in &self.sources {
+            source.conceal(req.exchange);
+        }
+        let now = req.now();
+        let generation = self.keys.generation();
+        let token = match presented(&self.sources, req) {
+            Presented::None => return Err(self.refusals.missing.clone()),
+            Presented::Several => return Err(self.refusals.several.clone()),
+            Presented::One(token) if token.len() > self.max_token => {
+                let (found, most) = (token.len(), self.max_token);
+                let why = format!("the token has {found} bytes, expected at most {most}");
+                return Err(self.refusals.invalid(why));
+            }
+            Presented::One(token) => token,
+        };
+        let digest = digest_of(&token);
+        let identity = match self.verified.get(&digest, generation, now.wall) {
+            Some(identity) => identity,
+            None => {
+                let token = token.into_owned();
+                self.verify(&token, digest, now).await?
+            }
+        };
+        req.exchange.identity = Some(identity);
+        self.authorise(req)?;
+        if self.strip {
+            for source in &self.sources {
+                source.strip(req);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Jwt {
+    /// Verifies a token that is not remembered, and says who is calling.
+    async fn verify(&self, token: &[u8], digest: [u8; 32], now: Now) -> Result<Identity, Reply> {
+        let invalid = |why| self.refusals.invalid(why);
+        let rules = Rules {
+            algorithms: &self.algorithms,
+            typ: self.typ.as_deref(),
+        };
+        let token = Token::read(token, &rules).map_err(invalid)?;
+        let generation = self.verify_signature(&token, now).await?;
+        let claims = token.claims().map_err(invalid)?;
+        let until = self.expected.check(&claims, now.wall).map_err(invalid)?;
+        let mut identity = self.meaning.identity(claims).map_err(invalid)?;
+        if let Some(path) = &self.consumer {
+            self.find_consumer(path, &mut identity)
+                .map_err(|why| self.refusals.unknown_consumer.clone().log(why))?;
+        }
+        let entry = Entry {
+            digest,
+            until,
+            generation,
+            identity: identity.clone(),
+        };
+        self.verified.add(entry, now.wall);
+        Ok(identity)
+    }
+
+    /// Verifies the signature, with keys that are fetched where that may help. Gives the generation
+    /// of the keys.
+    async fn verify_signature(&self, token: &Token<'_>, now: Now) -> Result<u64, Reply> {
+        let mut generation = self.keys.generation();
+        let mut verdict = self.keys.verify(token);
+        if verdict == Verdict::Unknown && self.keys.refresh(now.instant).await {
+            generation = self.keys.generation();
+            verdict = self.keys.verify(token);
+        }
+        let why = match verdict {
+            Verdict::Right => return Ok(generation),
+            Verdict::Unknown if !self.keys.are_complete() => {
+                return Err(self.refusals.unavailable.clone());
+            }
+            Verdict::Wrong => "the signature is wrong",
+            Verdict::Unknown => "none of the keys has signed the token",
+            Verdict::Ambiguous => "the token names no key (`kid`), and there are many",
+        };
+        Err(self.refusals.invalid(why.into()))
+    }
+
+    /// Makes a caller the consumer that it is.
+    fn find_consumer(&self, path: &Path, identity: &mut Identity) -> Result<(), Why> {
+        let said = identity.claim(path);
+        let said = said.and_then(serde_json::Value::as_str);
+        let issuer = self.expected.issuer.as_deref();
+        match said.and_then(|said| self.consumers.with_subject(issuer, said)) {
+            Some(holder) => {
+                let own = identity.groups.iter().chain(&*holder.consumer.groups);
+                identity.groups = own.cloned().collect();
+                identity.consumer = Some(holder.consumer.clone());
+                Ok(())
+            }
+            None if self.unknown_consumer == UnknownConsumer::Allow => Ok(()),
+            None => Err(format!(
+                "`{}` says no consumer that is known",
+                path.join(".")
+            )),
+        }
+    }
+
+    /// Whether who is calling may.
+    fn authorise(&self, req: &Request<'_>) -> Flow {
+        let identity = req.exchange.identity.as_ref();
+        let has = |scope: &String| {
+            identity.is_some_and(|it| it.scopes.iter().any(|own| **own == **scope))
+        };
+        if !self.scopes.iter().all(has) {
+            return Err(self.refusals.insufficient_scope.clone());
+        }
+        let Some(when) = &self.when else {
+            return Ok(());
+        };
+        match when.test(&req.facts()) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.refusals.not_allowed.clone()),
+            Err(why) => Err(self
+                .refusals
+                .not_allowed
+                .clone()
+                .log(format!("`when`: {why}"))),
+        }
+    }
+}
+
+impl Config {
+    fn check(&self) -> Result<(), Invalid> {
+        let mut invalid = Invalid::default();
+        let paths = [
+            ("name", Some(&self.name)),
+            ("groups", Some(&self.groups)),
+            ("scope", self.scope.as_ref()),
+            ("consumer", self.consumer.as_ref()),
+        ];
+        for (name, path) in paths {
+            if path.is_some_and(|path| path.is_empty()) {
+                invalid.and(Invalid::at(
+                    name,
+                    "expected the name of a claim, found nothing",
+                ));
+            }
+        }
+        for (position, path) in self.require.iter().enumerate() {
+            if path.is_empty() {
+                let place = format!("require[{position}]");
+                invalid.and(Invalid::at(
+                    place,
+                    "expected the name of a claim, found nothing",
+                ));
+            }
+        }
+        if self.algorithms.is_empty() {
+            invalid.and(Invalid::at(
+                "algorithms",
+                "expected an algorithm, found none",
+            ));
+        }
+        for (name, list) in [("audience", &self.audience), ("scopes", &self.scopes)] {
+            if list.as_ref().is_some_and(|list| list.is_empty()) {
+                invalid.and(Invalid::at(name, "expected at least one, found none"));
+            }
+        }
+        if self.unknown_consumer == UnknownConsumer::Allow && self.consumer.is_none() {
+            let why = "expected it beside `consumer`, found no `consumer`";
+            invalid.and(Invalid::at("unknown_consumer", why));
+        }
+        if self.max_token > MOST_TOKEN || self.max_token.is_empty() {
+            let why = format!("expected 1 to {MOST_TOKEN}, found {}", self.max_token);
+            invalid.and(Invalid::at("max_token", why));
+        }
+        if self.remember > MOST_REMEMBERED {
+            let why = format!(
+                "expected at most {MOST_REMEMBERED}, found {}",
+                self.remember
+            );
+            invalid.and(Invalid::at("remember", why));
+        }
+        if let Err(why) = build::check_period("leeway", self.leeway, Period::millis(1), MOST_LEEWAY)
+        {
+            invalid.and(why);
+        }
+        invalid.into_result()
+    }
+}
