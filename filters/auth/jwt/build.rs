@@ -43,7 +43,6 @@ impl Builder<'_, '_> {
         };
         let mut invalid = Invalid::default();
         match (sources, issuer) {
-            (Some([]), _) => invalid.and(Invalid::at("keys", "expected keys, found none")),
             (None, None) => invalid.and(Invalid::new(
                 "expected `keys`, or an `issuer` that tells where they are",
             )),

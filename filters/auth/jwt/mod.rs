@@ -436,40 +436,6 @@ impl Jwt {
 impl Config {
     fn check(&self) -> Result<(), Invalid> {
         let mut invalid = Invalid::default();
-        let paths = [
-            ("name", Some(&self.name)),
-            ("groups", Some(&self.groups)),
-            ("scope", self.scope.as_ref()),
-            ("consumer", self.consumer.as_ref()),
-        ];
-        for (name, path) in paths {
-            if path.is_some_and(|path| path.is_empty()) {
-                invalid.and(Invalid::at(
-                    name,
-                    "expected the name of a claim, found nothing",
-                ));
-            }
-        }
-        for (position, path) in self.require.iter().enumerate() {
-            if path.is_empty() {
-                let place = format!("require[{position}]");
-                invalid.and(Invalid::at(
-                    place,
-                    "expected the name of a claim, found nothing",
-                ));
-            }
-        }
-        if self.algorithms.is_empty() {
-            invalid.and(Invalid::at(
-                "algorithms",
-                "expected an algorithm, found none",
-            ));
-        }
-        for (name, list) in [("audience", &self.audience), ("scopes", &self.scopes)] {
-            if list.as_ref().is_some_and(|list| list.is_empty()) {
-                invalid.and(Invalid::at(name, "expected at least one, found none"));
-            }
-        }
         if self.unknown_consumer == UnknownConsumer::Allow && self.consumer.is_none() {
             let why = "expected it beside `consumer`, found no `consumer`";
             invalid.and(Invalid::at("unknown_consumer", why));
