@@ -20,6 +20,7 @@ mod harness;
 mod health;
 mod http1;
 mod http2;
+mod issuer;
 mod links;
 mod listeners;
 mod nginx;

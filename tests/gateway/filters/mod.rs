@@ -4,6 +4,7 @@ mod auth;
 mod chain;
 mod compress;
 mod headers;
+mod jwt;
 mod security;
 mod traffic;
 
