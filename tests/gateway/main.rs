@@ -8,6 +8,7 @@ mod configuration;
 mod consumers;
 mod docs;
 mod endpoints;
+
 mod examples;
 mod exchange;
 mod explain;

@@ -45,15 +45,9 @@ use super::source::{Presented, Source, presented};
 ///         sha256: bbdf631a00750a8d62cd7ffb016df9f58cf2cc4e31928005978769ee0adbb74f
 /// ```
 ///
-/// Without `keys`, the callers are the `consumers:` of the configuration that have an `api_key`
-/// among their credentials; `consumers: true` accepts them beside the filter's own `keys`.
-///
-/// ```yaml
-/// consumers:
-///   acme: { plan: gold, groups: [partners], credentials: { api_key: { key: "${env:KEY_OF_ACME}" } } }
-/// routes:
-///   - { name: orders, filters: [api_key], upstream: app }
-/// ```
+/// Without `keys`, the callers are the [consumers](../configuration.md#consumers) of the configuration
+/// that have an `api_key` among their credentials; `consumers: true` accepts them beside the filter's
+/// own `keys`.
 ///
 /// ```yaml
 /// - api_key:

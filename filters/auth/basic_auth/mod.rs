@@ -56,15 +56,9 @@ use super::challenge::{challenge, refusal};
 ///       - { name: bob, password: "${env:BOB_PASSWORD}" }
 /// ```
 ///
-/// Without `users` and `htpasswd`, the users are those that `consumers:` of the configuration have
-/// under `basic_auth` among their credentials; `consumers: true` lets them in beside the filter's own.
-///
-/// ```yaml
-/// consumers:
-///   acme: { plan: gold, credentials: { basic_auth: { name: bot, password: "${env:ACME_PASSWORD}" } } }
-/// routes:
-///   - { name: orders, filters: [basic_auth], upstream: app }
-/// ```
+/// Without `users` and `htpasswd`, the users are those that
+/// [consumers](../configuration.md#consumers) of the configuration have under `basic_auth` among their
+/// credentials; `consumers: true` lets them in beside the filter's own.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(crate = "wiregate_sdk::serde", deny_unknown_fields)]
 #[schemars(crate = "wiregate_sdk::schemars")]

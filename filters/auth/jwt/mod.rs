@@ -103,20 +103,13 @@ use super::source::{Place, Presented, Source, presented};
 ///     keys: [{ secret: "${env:TOKEN_SECRET}", kid: new }, { secret: "${env:OLD_TOKEN_SECRET}", kid: old }]
 /// ```
 ///
-/// `consumer` names the claim that says which of the `consumers:` of the configuration is calling: the one
-/// that has its value, and the filter's `issuer`, under `jwt` among its credentials.
+/// `consumer` names the claim that says which of the [consumers](../configuration.md#consumers) of the
+/// configuration is calling: the one that has its value as `subject`, with the filter's `issuer`, under
+/// `jwt` among its credentials.
 ///
 /// ```yaml
-/// consumers:
-///   acme:
-///     plan: gold
-///     credentials: { jwt: { issuer: "https://id.example.com", subject: acme-client } }
-/// routes:
-///   - name: orders
-///     filters:
-///       - jwt: { issuer: "https://id.example.com", audience: orders, consumer: client_id }
-///       - rate_limit: { limit: 100/min, by: consumer }
-///     upstream: app
+/// - jwt: { issuer: "https://id.example.com", audience: orders, consumer: client_id }
+/// - rate_limit: { limit: 100/min, by: consumer }
 /// ```
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(crate = "wiregate_sdk::serde", deny_unknown_fields)]
