@@ -375,7 +375,7 @@ fn refuses_users_that_are_none() {
 fn refuses_to_have_no_users_or_one_name_twice() {
     assert_eq!(
         refusal::<BasicAuth>("{}"),
-        "1:1: expected `users`, `htpasswd` or both"
+        "1:1: expected `users`, `htpasswd`, or `consumers:` in the configuration with a `basic_auth`"
     );
     let refused = refusal::<BasicAuth>(
         "users: [{ name: a, password: '${env:x}' }, { name: a, password: '${env:y}' }]",

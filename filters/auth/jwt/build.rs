@@ -24,12 +24,27 @@ const MOST_FILE_BYTES: u64 = 256 << 10;
 
 /// Puts together the keys of one filter.
 pub(super) struct Builder<'a, 'b> {
-    pub(super) cx: &'a mut Build<'b>,
-    pub(super) algorithms: &'a [Algorithm],
-    pub(super) fetching: &'a Fetching,
+    cx: &'a mut Build<'b>,
+    algorithms: &'a [Algorithm],
+    fetching: &'a Fetching,
+    /// What fetches, and what tells whom it trusts; where anything is to be fetched.
+    client: Option<(Client, String)>,
 }
 
-impl Builder<'_, '_> {
+impl<'a, 'b> Builder<'a, 'b> {
+    pub(super) fn new(
+        cx: &'a mut Build<'b>,
+        algorithms: &'a [Algorithm],
+        fetching: &'a Fetching,
+    ) -> Self {
+        Self {
+            cx,
+            algorithms,
+            fetching,
+            client: None,
+        }
+    }
+
     /// The keys of these sources; without any, those of the issuer.
     pub(super) fn keys(
         &mut self,
@@ -37,6 +52,10 @@ impl Builder<'_, '_> {
         issuer: Option<&str>,
     ) -> Result<Keys, Invalid> {
         self.check_times()?;
+        let fetches = |source: &KeySource| source.jwks.is_some();
+        if sources.is_none_or(|sources| sources.iter().any(fetches)) {
+            self.client = Some(self.client().map_err(|why| why.within("fetch"))?);
+        }
         let mut keys = Keys {
             own: Vec::new(),
             fetched: Vec::new(),
@@ -170,7 +189,7 @@ impl Builder<'_, '_> {
             plain_http,
             ..
         } = *self.fetching;
-        let (client, trust) = self.client().map_err(|why| why.within("fetch"))?;
+        let (client, trust) = self.client.clone().expect("made before");
         let (kind, at) = match &from {
             From::Jwks(url) => ("jwks", url.as_str()),
             From::Issuer(issuer) => ("issuer", &**issuer),

@@ -21,7 +21,7 @@ pub(super) struct Key {
 }
 
 enum Verifier {
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
     Public(ParsedPublicKey),
 }
 
@@ -44,7 +44,7 @@ impl Key {
                 && secret.len() >= scheme.digest_algorithm().output_len()
             {
                 let key = hmac::Key::new(scheme, secret);
-                verifiers.push((algorithm, Verifier::Secret(key)));
+                verifiers.push((algorithm, Verifier::Secret(Box::new(key))));
             }
         }
         if verifiers.is_empty() {

@@ -156,6 +156,8 @@ impl Remote {
                 return;
             };
             if self.keys.load().is_none() || state.fingerprint != set.fingerprint {
+                let (source, keys) = (self.fetch.source(), set.keys.len());
+                tracing::info!(source, keys, "there are new keys");
                 self.keys.store(Some(Arc::new(set.keys)));
                 self.generation.fetch_add(1, Ordering::Release);
                 state.fingerprint = set.fingerprint;
@@ -189,4 +191,68 @@ impl Remote {
 fn retry_after(failed: u32, cool_down: Duration) -> Duration {
     let doubled = FIRST_RETRY.saturating_mul(1 << failed.saturating_sub(1).min(16));
     doubled.min(cool_down)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fetch::{From, client};
+    use super::*;
+
+    fn remote(refresh: u64, cool_down: u64) -> Remote {
+        let fetch = Fetch {
+            client: client(None).unwrap(),
+            from: From::Issuer("https://id.example.com".into()),
+            time_out: Duration::from_secs(5),
+            plain_http: false,
+        };
+        let seconds = Duration::from_secs;
+        Remote::new(fetch, Clock::manual(), seconds(refresh), seconds(cool_down))
+    }
+
+    #[test]
+    fn keys_are_kept_no_longer_than_they_are_good_and_no_shorter_than_the_cool_down() {
+        let remote = remote(600, 30);
+        for (max_age, kept) in [
+            (None, 600),
+            (Some(0), 30),
+            (Some(60), 45),
+            (Some(400), 300),
+            (Some(100_000), 600),
+            (Some(u64::MAX), 600),
+        ] {
+            let max_age = max_age.map(Duration::from_secs);
+            assert_eq!(
+                remote.keep_for(max_age),
+                Duration::from_secs(kept),
+                "{max_age:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn failures_are_repeated_less_and_less_often() {
+        let after = |failed| retry_after(failed, Duration::from_secs(30)).as_secs();
+        let pauses: Vec<u64> = (1..9).map(after).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
+        assert_eq!(after(u32::MAX), 30);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_while_it_cools_down() {
+        let remote = remote(600, 30);
+        let now = remote.clock.now().instant;
+        remote.take(Err("down".into()));
+        // No keys yet: the pause is the one between tries.
+        assert!(!remote.refresh(now).await);
+        assert!(remote.is_cooling(&remote.state.borrow(), now));
+        let later = now + Duration::from_secs(1);
+        assert!(!remote.is_cooling(&remote.state.borrow(), later));
+        remote.take(Ok(Fetched {
+            set: super::super::jwk::Set::default(),
+            max_age: None,
+        }));
+        assert!(remote.is_cooling(&remote.state.borrow(), later));
+        let over = now + Duration::from_secs(30);
+        assert!(!remote.is_cooling(&remote.state.borrow(), over));
+    }
 }

@@ -1,6 +1,7 @@
 //! What people try: RFC 8725, 2 and 3.
 
 use aws_lc_rs::rsa::KeySize;
+use proptest::prelude::*;
 use serde_json::json;
 use wiregate_sdk::testing::probe;
 
@@ -290,4 +291,35 @@ async fn nobody_is_told_what_was_wrong() {
     }
     said.dedup();
     assert_eq!(said.len(), 1, "{said:?}");
+}
+
+proptest! {
+    #[test]
+    fn no_other_text_is_let_in(at in 0..400_usize, other in "[A-Za-z0-9_.=-]|\\PC") {
+        let good = hs256(&claims(&json!({ "x": "y".repeat(200) })));
+        let mut text: Vec<char> = good.chars().collect();
+        let at = at % text.len();
+        let changed = text[at].to_string() != other;
+        text.splice(at..=at, other.chars());
+        let text: String = text.into_iter().collect();
+        let rules = super::super::Rules {
+            algorithms: &[super::super::Algorithm::HS256],
+            typ: None,
+        };
+        let key = super::super::key::Key::secret(SECRET.as_bytes(), None).unwrap();
+        let token = super::super::Token::read(text.as_bytes(), &rules);
+        let is_good = token.is_ok_and(|it| key.verifies(it.algorithm, it.signed, &it.signature));
+        prop_assert_eq!(is_good, !changed);
+    }
+
+    #[test]
+    fn nothing_makes_it_panic(text in "([a-zA-Z0-9_=-]{0,40}\\.){0,4}.*") {
+        let rules = super::super::Rules {
+            algorithms: &super::super::Algorithm::ALL,
+            typ: Some("JWT"),
+        };
+        let _ = super::super::Token::read(text.as_bytes(), &rules).map(|token| token.claims());
+        let _ = super::super::jwk::set(text.as_bytes(), super::super::jwk::Origin::Network);
+        let _ = super::super::pem::keys(&format!("-----BEGIN PUBLIC KEY-----{text}"), None);
+    }
 }

@@ -13,8 +13,11 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use serde_json::{Value, json};
 
+/// Signs a message with the algorithm of this name.
+type Sign = Box<dyn Fn(&str, &[u8]) -> String>;
+
 pub(super) struct Signer {
-    sign: Box<dyn Fn(&str, &[u8]) -> String>,
+    sign: Sign,
     /// The public key in PEM.
     pub(super) pem: String,
     /// The public key as JSON.
@@ -38,7 +41,7 @@ pub(super) fn b64(bytes: impl AsRef<[u8]>) -> String {
 }
 
 /// Signs with `jsonwebtoken`, with the algorithm of this name.
-fn with(key: EncodingKey) -> Box<dyn Fn(&str, &[u8]) -> String> {
+fn with(key: EncodingKey) -> Sign {
     Box::new(move |name, message| {
         let algorithm: Algorithm = name.parse().unwrap();
         crypto::sign(message, &key, algorithm).unwrap()
