@@ -165,13 +165,13 @@ fn what_is_no_credential_is_refused_at_its_place() {
 }
 
 #[test]
-fn a_hundred_thousand_are_known() {
+fn many_are_known_from_several_files() {
     let folder = tempfile::tempdir().unwrap();
     let origin = echo();
     // Digests of nothing; the one key is of the last one.
     for file in 0..4 {
         let mut text = String::from("consumers:\n");
-        for number in file * 25_000..(file + 1) * 25_000 {
+        for number in file * 5_000..(file + 1) * 5_000 {
             writeln!(
                 text,
                 "  c{number}: {{ plan: p, credentials: {{ api_key: {{ sha256: {number:016x}{:048} }} }} }}",
