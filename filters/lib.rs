@@ -15,6 +15,7 @@ pub fn all() -> Registry {
     Registry::new()
         .add::<auth::api_key::ApiKey>()
         .add::<auth::basic_auth::BasicAuth>()
+        .add::<auth::jwt::Jwt>()
         .add::<security::body_limit::BodyLimit>()
         .add::<security::cors::Cors>()
         .add::<security::ip::Ip>()

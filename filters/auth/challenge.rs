@@ -28,7 +28,7 @@ pub(super) fn refusal(challenges: &[HeaderValue], reason: &'static str, detail: 
 }
 
 /// Why a text is no name of a caller, where it is none.
-pub(super) fn name_problem(name: &str) -> Option<String> {
+pub fn name_problem(name: &str) -> Option<String> {
     if name.is_empty() {
         return Some("expected a name, found nothing".into());
     }

@@ -1,21 +1,32 @@
 //! Chains out of the filters that a route lists.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use wiregate_sdk::build::Kept;
 use wiregate_sdk::value::{Node, Place, Problem, Raw, Value, did_you_mean};
-use wiregate_sdk::{Build, Chain, Link};
+use wiregate_sdk::{Build, Chain, Consumers, Link};
 
 use super::{Config, Context, Goal, RouteConfig, Tasks, Told, Upstreams, resilience, target};
 use crate::router::param_help;
 
+/// What all filters are built with.
+pub(super) struct Around<'a> {
+    /// What a compilation needs besides the configuration.
+    pub(super) cx: &'a Context<'a>,
+    /// What outlives the configuration.
+    pub(super) kept: &'a Kept,
+    /// The callers that are known.
+    pub(super) consumers: Arc<Consumers>,
+    /// What is known to be wrong.
+    pub(super) told: &'a Told<'a>,
+}
+
 /// Builds filters, each named one once, and puts them into chains.
 pub(super) struct Builder<'a> {
-    cx: &'a Context<'a>,
-    kept: &'a Kept,
+    around: Around<'a>,
     tasks: &'a mut Tasks,
-    told: &'a Told<'a>,
     problems: &'a mut Vec<Problem>,
     /// The named filters; `None` where one could not be built, which has been said.
     named: HashMap<String, Option<(Link, bool)>>,
@@ -73,17 +84,13 @@ impl<'a> Builder<'a> {
     /// Builds the named filters.
     pub(super) fn new(
         config: &Config,
-        cx: &'a Context<'a>,
-        kept: &'a Kept,
+        around: Around<'a>,
         tasks: &'a mut Tasks,
-        told: &'a Told<'a>,
         problems: &'a mut Vec<Problem>,
     ) -> Self {
         let mut builder = Self {
-            cx,
-            kept,
+            around,
             tasks,
-            told,
             problems,
             named: HashMap::new(),
             helped: HashMap::new(),
@@ -94,7 +101,7 @@ impl<'a> Builder<'a> {
 
     fn name_all(&mut self, filters: &IndexMap<String, Raw>) {
         for (name, Raw(value)) in filters {
-            let built = if self.cx.registry.get(name).is_some() {
+            let built = if self.around.cx.registry.get(name).is_some() {
                 let message = format!("`{name}` is the name of a built-in filter");
                 self.say(
                     &value.place,
@@ -210,8 +217,8 @@ impl<'a> Builder<'a> {
         route: &str,
         scope: String,
     ) -> Option<(Link, bool)> {
-        let Some(entry) = self.cx.registry.get(written.word) else {
-            if self.told.hides("filters", written.word) {
+        let Some(entry) = self.around.cx.registry.get(written.word) else {
+            if self.around.told.hides("filters", written.word) {
                 return None;
             }
             let help = self.help_with(written.word);
@@ -224,13 +231,18 @@ impl<'a> Builder<'a> {
             node: Node::Null,
         };
         let options = written.options.unwrap_or(&nothing);
-        let mut build = Build::new(route, label, scope, self.cx.clock, self.kept, self.tasks);
-        match entry.build(
+        let Around { cx, kept, .. } = self.around;
+        let mut build = Build::new(route, label, scope, cx.clock, kept, self.tasks)
+            .knowing(self.around.consumers.clone());
+        let built = entry.build(
             options,
             label.to_owned(),
             written.place.to_string(),
             &mut build,
-        ) {
+        );
+        let files = build.take_files();
+        cx.files.borrow_mut().extend(files);
+        match built {
             Ok(link) => Some((link, entry.answers)),
             Err(problems) => {
                 self.problems.extend(problems);
@@ -244,7 +256,7 @@ impl<'a> Builder<'a> {
         if let Some(help) = self.helped.get(word) {
             return help.clone();
         }
-        let built_in = self.cx.registry.names().map(|name| -> &str { name });
+        let built_in = self.around.cx.registry.names().map(|name| -> &str { name });
         let named = self.named.keys().map(String::as_str);
         let known: Vec<&str> = built_in.chain(named).collect();
         let help = match did_you_mean(word, known.iter().copied()) {
@@ -308,7 +320,7 @@ impl<'a> Builder<'a> {
             }
             return None;
         };
-        let goal = target::build(target, upstreams, self.told, self.problems);
+        let goal = target::build(target, upstreams, self.around.told, self.problems);
         if let (Some(goal), Some(timeouts)) = (&goal, &route.timeouts) {
             resilience::check_route(timeouts, goal, self.problems);
         }
@@ -316,7 +328,8 @@ impl<'a> Builder<'a> {
     }
 
     fn answers(&self, link: &Link) -> bool {
-        self.cx
+        self.around
+            .cx
             .registry
             .get(link.name)
             .is_some_and(|entry| entry.answers)

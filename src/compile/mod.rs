@@ -3,6 +3,7 @@
 //! This is the one way in: `check`, the start, a reload and the admin API all come through here.
 
 mod chain;
+mod consumers;
 mod endpoints;
 mod files;
 mod listener;
@@ -93,7 +94,7 @@ fn add(all: &mut Vec<Problem>, mut more: Vec<Problem>, source: &Value) {
 }
 
 fn assemble(
-    config: Config,
+    mut config: Config,
     source: &Value,
     cx: &Context<'_>,
     told: &Told<'_>,
@@ -112,7 +113,14 @@ fn assemble(
         problems,
     }
     .all(&config);
-    let mut chains = chain::Builder::new(&config, cx, &kept, &mut tasks, told, problems);
+    let consumers = consumers::build(std::mem::take(&mut config.consumers), problems);
+    let around = chain::Around {
+        cx,
+        kept: &kept,
+        consumers,
+        told,
+    };
+    let mut chains = chain::Builder::new(&config, around, &mut tasks, problems);
     let global = chains.global(&config.all_routes.filters);
     let panics = cx.metrics.panics.clone();
     let on_panic: OnPanic = Arc::new(move || panics.inc());

@@ -1,5 +1,6 @@
 //! What a configuration file says, before anything is built from it.
 
+pub mod consumer;
 pub mod dns;
 pub mod listener;
 mod split;
@@ -15,6 +16,7 @@ use wiregate_sdk::value::{At, Raw};
 
 pub use super::http2::Http2;
 use crate::router::{EncodedSlash, Match};
+use consumer::Consumer;
 use dns::Dns;
 use upstream::{Timeouts, Upstream};
 
@@ -70,6 +72,9 @@ pub struct Config {
     /// The groups of endpoints that requests go to, by name.
     #[serde(default)]
     pub upstreams: IndexMap<String, At<Upstream>>,
+    /// The callers that are known, by name: what each shows, and what follows from being it.
+    #[serde(default)]
+    pub consumers: IndexMap<String, At<Consumer>>,
     /// Filters with their options, named once and used anywhere.
     #[serde(default)]
     #[schemars(with = "IndexMap<String, FilterUse>")]

@@ -75,6 +75,7 @@ fn tell(shared: &Shared, peer: &Peer, refused: &Refused, id: Box<str>) {
         upstream_time: None,
         attempts: 0,
         identity: None,
+        consumer: None,
         refused_by: None,
         observed: Vec::new(),
         degraded: Vec::new(),

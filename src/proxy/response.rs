@@ -113,6 +113,8 @@ impl Context {
         let observed = chain.map(|chain| chain.observed(&self.slots).collect());
         let degraded = chain.map(|chain| chain.degraded(&self.slots).collect());
         let target = self.exchange.target.path_and_query();
+        let identity = self.exchange.identity.as_ref();
+        let consumer = identity.and_then(|identity| identity.consumer.as_ref());
         log.write(Entry {
             time: self.exchange.now.wall,
             request_id: self.exchange.id.clone(),
@@ -130,7 +132,8 @@ impl Context {
             duration: took,
             upstream_time: self.attempts.waited,
             attempts: self.attempts.made,
-            identity: (self.exchange.identity.as_ref()).map(|identity| identity.name.clone()),
+            identity: identity.map(|identity| identity.name.clone()),
+            consumer: consumer.map(|consumer| consumer.name.clone()),
             refused_by,
             observed: observed.map_or_else(Vec::new, labels),
             degraded: degraded.map_or_else(Vec::new, labels),

@@ -74,7 +74,7 @@ mod tests {
         }
         for (source, name) in [
             ("route == 'a'", "route"),
-            ("consumer == 'a'", "identity.name"),
+            ("consumer == 'a'", "consumer"),
             ("identity.name != ''", "identity.name"),
             ("has(identity.by)", "identity.by"),
             ("'a' in identity.groups", "identity.groups"),

@@ -159,7 +159,7 @@ fn check(configuration: &str) -> Output {
     certificates(folder.path());
     let variables = configuration.split("${env:").skip(1).map(|rest| {
         let name = rest.split('}').next().unwrap();
-        (name, format!("value-of-{name}"))
+        (name, format!("value-of-{name}-that-is-long-enough"))
     });
     wiregate(&["check", "--config"])
         .arg(&file)

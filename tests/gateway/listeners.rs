@@ -3,7 +3,7 @@
 mod cert;
 mod clients;
 mod misbehaving;
-mod pki;
+pub(super) mod pki;
 mod proxy_protocol;
 mod reloading;
 mod tls;

@@ -5,8 +5,11 @@
 mod balance;
 mod bodies;
 mod configuration;
+mod consumers;
 mod docs;
 mod endpoints;
+
+mod examples;
 mod exchange;
 mod explain;
 mod faults;
@@ -19,6 +22,7 @@ mod harness;
 mod health;
 mod http1;
 mod http2;
+mod issuer;
 mod links;
 mod listeners;
 mod nginx;

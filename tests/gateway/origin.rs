@@ -66,7 +66,7 @@ impl Seen {
 }
 
 /// The next head on a connection, with its empty line; nothing where there is none.
-pub fn head(stream: &mut TcpStream) -> Option<String> {
+pub fn head(stream: &mut impl Read) -> Option<String> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {

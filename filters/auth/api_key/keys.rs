@@ -1,12 +1,11 @@
 //! The keys that are known, and whose they are.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq;
-use wiregate_sdk::types::{OneOrMany, Secret};
-use wiregate_sdk::{Deserialize, Identity, Invalid, JsonSchema};
+use wiregate_sdk::types::{Digest, OneOrMany, Secret};
+use wiregate_sdk::{Consumers, Deserialize, Identity, Invalid, JsonSchema};
 
 use crate::auth::challenge::name_problem;
 
@@ -22,29 +21,49 @@ pub struct Key {
     key: Option<OneOrMany<Secret>>,
     /// The SHA-256 of the key in hex, in its place.
     #[serde(default)]
-    sha256: Option<OneOrMany<String>>,
+    sha256: Option<OneOrMany<Digest>>,
     /// The groups that the caller is in.
     #[serde(default)]
     groups: Vec<Box<str>>,
 }
 
 const SHORTEST: usize = 16;
-pub(super) const LONGEST: usize = 1024;
+const LONGEST: usize = 1024;
 
 /// The keys that are known, by their SHA-256.
 ///
 /// Which digests are looked at on the way to one says nothing about any key, because nobody can
 /// choose a key for the beginning of its digest; and two of them are compared in constant time.
-pub(super) struct Keys(HashMap<Digest, Identity>);
-
-#[derive(Clone, Copy)]
-struct Digest([u8; 32]);
+pub(super) struct Keys {
+    own: HashMap<Digest, Identity>,
+    /// The consumers whose keys are accepted as well.
+    consumers: Option<Arc<Consumers>>,
+}
 
 impl Keys {
-    pub(super) fn new(keys: Vec<Key>) -> Result<Self, Invalid> {
-        if keys.is_empty() {
-            return Err(Invalid::at("keys", "expected at least one key, found none"));
+    pub(super) fn new(
+        keys: Option<Vec<Key>>,
+        consumers: Option<Arc<Consumers>>,
+    ) -> Result<Self, Invalid> {
+        let have_keys = consumers.as_ref().is_some_and(|all| all.have_keys());
+        match &keys {
+            Some(keys) if keys.is_empty() => {
+                return Err(Invalid::at("keys", "expected at least one key, found none"));
+            }
+            None if !have_keys => {
+                let why = "expected `keys`, or `consumers:` in the configuration with an `api_key`";
+                return Err(Invalid::new(why));
+            }
+            _ => {}
         }
+        let own = Self::own(keys.unwrap_or_default(), consumers.as_deref())?;
+        Ok(Self { own, consumers })
+    }
+
+    fn own(
+        keys: Vec<Key>,
+        consumers: Option<&Consumers>,
+    ) -> Result<HashMap<Digest, Identity>, Invalid> {
         let mut invalid = Invalid::default();
         let mut names = HashSet::new();
         let mut known: HashMap<Digest, Identity> = HashMap::with_capacity(keys.len());
@@ -64,31 +83,49 @@ impl Keys {
                 ..Identity::default()
             };
             for (place, digest) in key.digests(&place) {
-                match digest {
-                    Err(why) => invalid.and(Invalid::at(place, why)),
+                let added = digest
+                    .map_err(Invalid::new)
+                    .and_then(|digest| free(&digest, &known, consumers).map(|()| digest));
+                match added {
+                    Err(why) => invalid.and(why.within(&place)),
                     Ok(digest) => {
-                        if let Some(other) = known.insert(digest, identity.clone()) {
-                            let why = format!(
-                                "expected a key of its own, found that of `{}`",
-                                other.name
-                            );
-                            invalid.and(Invalid::at(place, why));
-                        }
+                        known.insert(digest, identity.clone());
                     }
                 }
             }
         }
         invalid.into_result()?;
-        Ok(Self(known))
+        Ok(known)
     }
 
     /// Whose key this is.
-    pub(super) fn get(&self, key: &[u8]) -> Option<&Identity> {
+    pub(super) fn get(&self, key: &[u8]) -> Option<Identity> {
         if key.len() > LONGEST {
             return None;
         }
-        self.0.get(&Digest::of(key))
+        let digest = digest_of(key);
+        self.own.get(&digest).cloned().or_else(|| {
+            let holder = self.consumers.as_ref()?.with_key(&digest)?;
+            Some(holder.identity("api_key"))
+        })
     }
+}
+
+/// Whether nobody has this key yet.
+fn free(
+    digest: &Digest,
+    known: &HashMap<Digest, Identity>,
+    consumers: Option<&Consumers>,
+) -> Result<(), Invalid> {
+    let taken = |by: &str| Invalid::new(format!("expected a key of its own, found that of {by}"));
+    if let Some(other) = known.get(digest) {
+        return Err(taken(&format!("`{}`", other.name)));
+    }
+    if let Some(holder) = consumers.and_then(|all| all.with_key(digest)) {
+        let taken = taken(&format!("consumer `{}`", holder.consumer.name));
+        return Err(taken.related(&holder.place, "the consumer's key"));
+    }
+    Ok(())
 }
 
 impl Key {
@@ -99,59 +136,33 @@ impl Key {
             return vec![(place.to_owned(), Err(why))];
         }
         let keys = self.key.iter().flatten().enumerate();
-        let keys = keys.map(|(i, key)| (format!("{place}.key[{i}]"), Digest::of_secret(key)));
+        let keys = keys.map(|(i, key)| (format!("{place}.key[{i}]"), digest_of_secret(key)));
         let hashes = self.sha256.iter().flatten().enumerate();
-        let hashes = hashes.map(|(i, hex)| (format!("{place}.sha256[{i}]"), Digest::parse(hex)));
+        let hashes = hashes.map(|(i, digest)| (format!("{place}.sha256[{i}]"), Ok(*digest)));
         keys.chain(hashes).collect()
     }
 }
 
-impl Digest {
-    fn of(key: &[u8]) -> Self {
-        Self(Sha256::digest(key).into())
-    }
-
-    fn of_secret(key: &Secret) -> Result<Self, String> {
-        let key = key.expose().as_bytes();
-        if !(SHORTEST..=LONGEST).contains(&key.len()) {
-            let found = key.len();
-            return Err(format!(
-                "expected a key of {SHORTEST} to {LONGEST} characters, found one of {found}"
-            ));
-        }
-        if !key.iter().all(u8::is_ascii_graphic) {
-            return Err("expected a key of visible ASCII characters, found others in it".into());
-        }
-        Ok(Self::of(key))
-    }
-
-    fn parse(hex: &str) -> Result<Self, String> {
-        let mut bytes = [0; 32];
-        let is_hex = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !is_hex {
-            return Err("expected a SHA-256 of 64 hex digits".into());
-        }
-        for (byte, digits) in bytes.iter_mut().zip(hex.as_bytes().chunks(2)) {
-            let digits = std::str::from_utf8(digits).expect("ASCII");
-            *byte = u8::from_str_radix(digits, 16).expect("hex digits");
-        }
-        Ok(Self(bytes))
-    }
+fn digest_of(key: &[u8]) -> Digest {
+    Digest::from(<[u8; 32]>::from(Sha256::digest(key)))
 }
 
-impl PartialEq for Digest {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+/// The digest of a key.
+///
+/// # Errors
+/// Why it cannot be one.
+pub fn digest_of_secret(key: &Secret) -> Result<Digest, String> {
+    let key = key.expose().as_bytes();
+    if !(SHORTEST..=LONGEST).contains(&key.len()) {
+        let found = key.len();
+        return Err(format!(
+            "expected a key of {SHORTEST} to {LONGEST} characters, found one of {found}"
+        ));
     }
-}
-
-impl Eq for Digest {}
-
-impl Hash for Digest {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let (start, _) = self.0.split_first_chunk().expect("longer than that");
-        hasher.write_u64(u64::from_ne_bytes(*start));
+    if !key.iter().all(u8::is_ascii_graphic) {
+        return Err("expected a key of visible ASCII characters, found others in it".into());
     }
+    Ok(digest_of(key))
 }
 
 #[cfg(test)]
@@ -159,20 +170,48 @@ mod tests {
     use std::hint::black_box;
     use std::time::{Duration, Instant};
 
+    use wiregate_sdk::Consumer;
+    use wiregate_sdk::consumers::{Credential, Holder};
+    use wiregate_sdk::value::Place;
+
     use super::*;
 
+    /// This many keys, half of them of consumers.
     fn keys(count: usize) -> Keys {
-        let keys = (0..count).map(|number| Key {
+        let key = |number: usize| format!("key-0123456789-{number}");
+        let own = (0..count / 2).map(|number| Key {
             name: format!("n{number}"),
-            key: Some(OneOrMany::from(
-                format!("key-0123456789-{number}")
-                    .parse::<Secret>()
-                    .unwrap(),
-            )),
+            key: Some(OneOrMany::from(key(number).parse::<Secret>().unwrap())),
             sha256: None,
             groups: Vec::new(),
         });
-        Keys::new(keys.collect()).unwrap_or_else(|invalid| panic!("{invalid}"))
+        let mut consumers = Consumers::default();
+        for number in count / 2..count {
+            let consumer = Arc::new(Consumer {
+                name: format!("n{number}").into(),
+                ..Consumer::default()
+            });
+            let credential = Credential::Key(digest_of(key(number).as_bytes()));
+            let holder = Holder {
+                consumer,
+                place: place(),
+            };
+            consumers.give(credential, holder).unwrap();
+        }
+        let own = Keys::own(own.collect(), Some(&consumers));
+        Keys {
+            own: own.unwrap_or_else(|invalid| panic!("{invalid}")),
+            consumers: Some(Arc::new(consumers)),
+        }
+    }
+
+    fn place() -> Place {
+        Place {
+            file: "c.yaml".into(),
+            line: 1,
+            column: 1,
+            width: 1,
+        }
     }
 
     #[test]
@@ -183,6 +222,7 @@ mod tests {
         let time = |keys: &Keys| -> Duration {
             let start = Instant::now();
             for _ in 0..2_000 {
+                black_box(keys.get(b"key-0123456789-1"));
                 black_box(keys.get(b"key-0123456789-9"));
             }
             start.elapsed()

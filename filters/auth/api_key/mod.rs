@@ -1,11 +1,8 @@
 //! `api_key`: lets callers in who bring a known key.
 
 mod keys;
-mod source;
 #[cfg(test)]
 mod tests;
-
-use std::borrow::Cow;
 
 use wiregate_sdk::types::OneOrMany;
 use wiregate_sdk::{
@@ -14,10 +11,11 @@ use wiregate_sdk::{
 
 pub use keys::Key;
 use keys::Keys;
-pub use source::Place;
-use source::Source;
+pub use keys::digest_of_secret;
 
 use super::challenge::{challenge, refusal};
+pub use super::source::Place;
+use super::source::{Presented, Source, presented};
 
 /// Lets callers in who bring a known key, and tells the filters behind who it is: `consumer`,
 /// `identity.name` and `identity.groups` in their expressions.
@@ -47,6 +45,10 @@ use super::challenge::{challenge, refusal};
 ///         sha256: bbdf631a00750a8d62cd7ffb016df9f58cf2cc4e31928005978769ee0adbb74f
 /// ```
 ///
+/// Without `keys`, the callers are the [consumers](../configuration.md#consumers) of the configuration
+/// that have an `api_key` among their credentials; `consumers: true` accepts them beside the filter's
+/// own `keys`.
+///
 /// ```yaml
 /// - api_key:
 ///     from: [{ bearer: true }, { header: x-token }, { query: key }, { cookie: session }]
@@ -62,8 +64,13 @@ pub struct Config {
     #[serde(default = "header")]
     #[schemars(extend("default" = { "header": "x-api-key" }))]
     from: OneOrMany<Place>,
-    /// Who has which key.
-    keys: Vec<Key>,
+    /// Who has which key, besides the consumers of the configuration.
+    #[serde(default)]
+    keys: Option<Vec<Key>>,
+    /// Whether the keys that `consumers:` of the configuration have are accepted. When absent, they
+    /// are where there are no `keys` here.
+    #[serde(default)]
+    consumers: Option<bool>,
     /// What the challenge of a 401 says the keys are for.
     #[serde(default = "realm")]
     realm: String,
@@ -90,21 +97,16 @@ pub struct ApiKey {
     several: Reply,
 }
 
-/// The keys of one request, taken together.
-enum Presented<'r> {
-    None,
-    One(Cow<'r, [u8]>),
-    Several,
-}
-
 impl Filter for ApiKey {
     const NAME: &'static str = "api_key";
     type Config = Config;
     type State = ();
 
-    fn build(config: Config, _: &mut Build<'_>) -> Result<Self, Invalid> {
-        let sources = sources(&config.from)?;
-        let keys = Keys::new(config.keys)?;
+    fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
+        let sources = Source::all(&config.from)?;
+        let consumers = config.consumers.unwrap_or(config.keys.is_none());
+        let consumers = consumers.then(|| cx.consumers.clone());
+        let keys = Keys::new(config.keys, consumers)?;
         let challenges = challenges(&sources, &config.realm)?;
         let refusal = |reason, detail: &str| refusal(&challenges, reason, detail);
         let places: Vec<String> = sources.iter().map(ToString::to_string).collect();
@@ -126,12 +128,12 @@ impl Filter for ApiKey {
         for source in &self.sources {
             source.conceal(req.exchange);
         }
-        let identity = match self.presented(req) {
+        let identity = match presented(&self.sources, req) {
             Presented::None => return Err(self.missing.clone()),
             Presented::Several => return Err(self.several.clone()),
             Presented::One(key) => self.keys.get(&key).ok_or_else(|| self.unknown.clone())?,
         };
-        req.exchange.identity = Some(identity.clone());
+        req.exchange.identity = Some(identity);
         if self.strip {
             for source in &self.sources {
                 source.strip(req);
@@ -139,40 +141,6 @@ impl Filter for ApiKey {
         }
         Ok(())
     }
-}
-
-impl ApiKey {
-    fn presented<'r>(&self, req: &'r Request<'_>) -> Presented<'r> {
-        let mut presented = Presented::None;
-        for source in &self.sources {
-            source.find(req, |key| match &presented {
-                Presented::None => presented = Presented::One(key),
-                Presented::One(other) if *other == key => {}
-                _ => presented = Presented::Several,
-            });
-        }
-        presented
-    }
-}
-
-fn sources(from: &[Place]) -> Result<Vec<Source>, Invalid> {
-    let mut invalid = Invalid::default();
-    let mut sources = Vec::new();
-    for (position, place) in from.iter().enumerate() {
-        let at = format!("from[{position}]");
-        if from[..position].contains(place) {
-            invalid.and(Invalid::at(
-                &at,
-                "expected another place, found the same again",
-            ));
-        }
-        match Source::new(place.clone()) {
-            Ok(source) => sources.push(source),
-            Err(why) => invalid.and(Invalid::at(&at, why)),
-        }
-    }
-    invalid.into_result()?;
-    Ok(sources)
 }
 
 fn challenges(sources: &[Source], realm: &str) -> Result<Vec<HeaderValue>, Invalid> {

@@ -292,8 +292,9 @@ fn refuses_keys_that_are_none() {
 
 #[test]
 fn tells_all_problems_at_once() {
-    let refused =
-        refusal::<ApiKey>("keys: [{ name: a, key: '${env:short}' }, { name: '', sha256: x }]");
+    let refused = refusal::<ApiKey>(
+        "keys: [{ name: a, key: '${env:short}' }, { name: '', key: '${env:tiny}' }]",
+    );
     assert_eq!(refused.lines().count(), 3, "{refused}");
 }
 

@@ -1,7 +1,7 @@
 //! `basic_auth`: lets users in by name and password.
 
 mod credentials;
-mod password;
+pub mod password;
 #[cfg(test)]
 mod tests;
 mod users;
@@ -55,6 +55,10 @@ use super::challenge::{challenge, refusal};
 ///         groups: [admins]
 ///       - { name: bob, password: "${env:BOB_PASSWORD}" }
 /// ```
+///
+/// Without `users` and `htpasswd`, the users are those that
+/// [consumers](../configuration.md#consumers) of the configuration have under `basic_auth` among their
+/// credentials; `consumers: true` lets them in beside the filter's own.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(crate = "wiregate_sdk::serde", deny_unknown_fields)]
 #[schemars(crate = "wiregate_sdk::schemars")]
@@ -66,9 +70,14 @@ pub struct Config {
     #[serde(default)]
     users: Vec<User>,
     /// The absolute path of a file with more users, as `htpasswd -B` writes it: a line `name:hash`
-    /// each, bcrypt only. It is read at start and at each reload.
+    /// each, bcrypt only. It is read at start and at each reload,
+    /// and a change of it makes a reload.
     #[serde(default)]
     htpasswd: Option<PathBuf>,
+    /// Whether the users that `consumers:` of the configuration have are let in. When absent, they
+    /// are where there are neither `users` nor `htpasswd` here.
+    #[serde(default)]
+    consumers: Option<bool>,
     /// Whether the credentials are removed before the request is sent on.
     #[serde(default = "super::strips")]
     strip: bool,
@@ -96,8 +105,15 @@ impl Filter for BasicAuth {
         let challenge = challenge("Basic", &config.realm, ", charset=\"UTF-8\"")?;
         let challenges = [challenge];
         let refusal = |reason, detail| refusal(&challenges, reason, detail);
+        let none_here = config.users.is_empty() && config.htpasswd.is_none();
+        let consumers = config.consumers.unwrap_or(none_here);
+        let consumers = consumers.then(|| cx.consumers.clone());
+        let users = Users::new(config.users, config.htpasswd.as_deref(), consumers)?;
+        if let Some(file) = config.htpasswd {
+            cx.watch(file);
+        }
         Ok(Self {
-            users: Users::new(config.users, config.htpasswd.as_deref())?,
+            users,
             verifier: cx.keep("verifier", Verifier::new),
             strip: config.strip,
             missing: refusal(
@@ -136,7 +152,10 @@ impl BasicAuth {
     ) -> Result<bool, Reply> {
         let (user, is_known) = self.users.find(&credentials.name);
         let now = req.now().instant;
-        let verified = self.verifier.verify(user, is_known, credentials, now).await;
+        let verified = self
+            .verifier
+            .verify(&user, is_known, credentials, now)
+            .await;
         match verified {
             Ok(true) => {
                 req.exchange.identity = Some(user.identity.clone());

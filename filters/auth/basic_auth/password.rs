@@ -8,6 +8,27 @@ use argon2::{Argon2, Params};
 use bcrypt::HashParts;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use wiregate_sdk::consumers;
+
+/// A consumer's hash, checked.
+///
+/// # Errors
+/// What is wrong with it; never shows it.
+pub fn hash(hash: &str) -> Result<consumers::Password, String> {
+    Password::parse(hash).map(|_| consumers::Password::Hash(hash.into()))
+}
+
+/// A consumer's password that is written as a reference.
+///
+/// # Errors
+/// That it has control characters: often a line break at the end of the file that it is read from.
+pub fn plain(password: &str) -> Result<consumers::Password, String> {
+    if password.chars().any(|c| c.is_ascii_control()) {
+        return Err("expected a password without control characters, found one in it".into());
+    }
+    let digest: [u8; 32] = Sha256::digest(password).into();
+    Ok(consumers::Password::Plain(digest.into()))
+}
 
 /// The most that a hash may ask for: KiB of memory, rounds, lanes.
 const MOST_MEMORY: u32 = 256 * 1024;
@@ -43,8 +64,12 @@ impl Password {
         }
     }
 
-    pub(super) fn plain(password: &str) -> Self {
-        Self::Plain(Sha256::digest(password).into())
+    /// A consumer's.
+    pub(super) fn of(password: &consumers::Password) -> Self {
+        match password {
+            consumers::Password::Plain(digest) => Self::Plain(*digest.bytes()),
+            consumers::Password::Hash(hash) => Self::parse(hash).expect("checked at load"),
+        }
     }
 
     fn argon2(hash: &str) -> Result<Self, String> {

@@ -94,13 +94,13 @@ fn unknown_names_stand_for_all_users_and_each_for_always_the_same() {
     let options = users("").replace("password: '${env:evesdropper}'", &hash);
     let value = wiregate_sdk::value::read(&"t.yaml".into(), &options).unwrap();
     let config: Config = wiregate_sdk::value::decode(&value).unwrap();
-    let users = Users::new(config.users, None).ok().unwrap();
+    let users = Users::new(config.users, None, None).ok().unwrap();
     let mut seen = std::collections::HashSet::new();
     for number in 0..100 {
         let name = format!("nobody{number}");
         let (user, is_known) = users.find(&name);
         assert!(!is_known);
-        assert!(Arc::ptr_eq(user, users.find(&name).0));
+        assert!(Arc::ptr_eq(&user, &users.find(&name).0));
         seen.insert(user.identity.name.clone());
     }
     assert_eq!(seen.len(), 3);
@@ -375,7 +375,7 @@ fn refuses_users_that_are_none() {
 fn refuses_to_have_no_users_or_one_name_twice() {
     assert_eq!(
         refusal::<BasicAuth>("{}"),
-        "1:1: expected `users`, `htpasswd` or both"
+        "1:1: expected `users`, `htpasswd`, or `consumers:` in the configuration with a `basic_auth`"
     );
     let refused = refusal::<BasicAuth>(
         "users: [{ name: a, password: '${env:x}' }, { name: a, password: '${env:y}' }]",

@@ -5,10 +5,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::sync::Arc;
 
+use wiregate_sdk::consumers::{self, Consumers, Holder};
 use wiregate_sdk::types::Secret;
 use wiregate_sdk::{Deserialize, Identity, Invalid, JsonSchema};
 
-use super::password::Password;
+use super::password::{self, Password};
 use crate::auth::challenge::name_problem;
 
 /// A user, with either `password_hash` or `password`.
@@ -37,10 +38,27 @@ pub(super) struct Known {
     pub(super) fingerprint: [u8; 32],
 }
 
+impl Known {
+    /// A consumer's user.
+    fn of(name: &str, password: &consumers::Password, holder: &Holder) -> Self {
+        let password = Password::of(password);
+        Self {
+            identity: Identity {
+                name: name.into(),
+                ..holder.identity("basic_auth")
+            },
+            fingerprint: password.fingerprint(),
+            password,
+        }
+    }
+}
+
 /// The users that may come in; at least one.
 pub(super) struct Users {
     known: Vec<Arc<Known>>,
     by_name: HashMap<Arc<str>, usize>,
+    /// The consumers that are let in as well.
+    consumers: Option<Arc<Consumers>>,
     seed: RandomState,
 }
 
@@ -48,19 +66,26 @@ pub(super) struct Users {
 const MOST_FILE_BYTES: u64 = 16 << 20;
 
 impl Users {
-    pub(super) fn new(users: Vec<User>, htpasswd: Option<&Path>) -> Result<Self, Invalid> {
+    pub(super) fn new(
+        users: Vec<User>,
+        htpasswd: Option<&Path>,
+        consumers: Option<Arc<Consumers>>,
+    ) -> Result<Self, Invalid> {
         let mut all = Self {
             known: Vec::new(),
             by_name: HashMap::new(),
+            consumers,
             seed: RandomState::new(),
         };
-        if users.is_empty() && htpasswd.is_none() {
-            return Err(Invalid::new("expected `users`, `htpasswd` or both"));
+        if users.is_empty() && htpasswd.is_none() && all.of_consumers() == 0 {
+            return Err(Invalid::new(
+                "expected `users`, `htpasswd`, or `consumers:` in the configuration with a `basic_auth`",
+            ));
         }
         let mut invalid = Invalid::default();
         for (position, user) in users.into_iter().enumerate() {
-            for (place, why) in all.add_user(user) {
-                invalid.and(Invalid::at(format!("users[{position}]{place}"), why));
+            for why in all.add_user(user) {
+                invalid.and(why.within(&format!("users[{position}]")));
             }
         }
         if let Some(path) = htpasswd {
@@ -75,33 +100,49 @@ impl Users {
     /// The user of this name and `true`; or, where there is none, another one and `false`. Of one
     /// unknown name it is always the same one, and each is as likely, so that the time that it
     /// takes to verify a password does not tell who is known.
-    pub(super) fn find(&self, name: &str) -> (&Arc<Known>, bool) {
-        match self.by_name.get(name) {
-            Some(position) => (&self.known[*position], true),
-            None => {
-                let users = self.known.len() as u64;
-                let position = usize::try_from(self.seed.hash_one(name) % users);
-                (&self.known[position.expect("less than a length")], false)
-            }
+    pub(super) fn find(&self, name: &str) -> (Arc<Known>, bool) {
+        if let Some(position) = self.by_name.get(name) {
+            return (self.known[*position].clone(), true);
         }
+        let consumers = self.consumers.as_deref();
+        if let Some((password, holder)) = consumers.and_then(|all| all.with_user(name)) {
+            return (Arc::new(Known::of(name, password, holder)), true);
+        }
+        let users = self.known.len() + self.of_consumers();
+        let position = usize::try_from(self.seed.hash_one(name) % users as u64);
+        let position = position.expect("less than a length");
+        let known = self.known.get(position).cloned().unwrap_or_else(|| {
+            let consumers = consumers.map(Consumers::users);
+            let (name, (password, holder)) = consumers
+                .and_then(|users| users.get_index(position - self.known.len()))
+                .expect("there are as many");
+            Arc::new(Known::of(name, password, holder))
+        });
+        (known, false)
     }
 
-    fn add_user(&mut self, user: User) -> Vec<(&'static str, String)> {
+    fn of_consumers(&self) -> usize {
+        (self.consumers.as_ref()).map_or(0, |consumers| consumers.users().len())
+    }
+
+    fn add_user(&mut self, user: User) -> Vec<Invalid> {
         let mut problems = Vec::new();
         let password = match (&user.password_hash, &user.password) {
             (Some(hash), None) => Password::parse(hash)
-                .map_err(|why| problems.push((".password_hash", why)))
+                .map_err(|why| problems.push(Invalid::at("password_hash", why)))
                 .ok(),
-            (None, Some(password)) => plain(password.expose())
-                .map_err(|why| problems.push((".password", why)))
-                .ok(),
+            (None, Some(plain)) => password::plain(plain.expose())
+                .map_err(|why| problems.push(Invalid::at("password", why)))
+                .ok()
+                .map(|plain| Password::of(&plain)),
             _ => {
-                problems.push(("", "expected either `password_hash` or `password`".into()));
+                let why = "expected either `password_hash` or `password`";
+                problems.push(Invalid::new(why));
                 None
             }
         };
         if let Err(why) = self.add(&user.name, password, user.groups) {
-            problems.push((".name", why));
+            problems.push(why.within("name"));
         }
         problems
     }
@@ -118,6 +159,7 @@ impl Users {
                 continue;
             }
             if let Err(why) = self.add_line(line) {
+                let why = why.to_string();
                 problems.push(format!("{}:{}: {why}", path.display(), number + 1));
             }
         }
@@ -127,12 +169,13 @@ impl Users {
         problems
     }
 
-    fn add_line(&mut self, line: &str) -> Result<(), String> {
-        let (name, hash) = line.split_once(':').ok_or("expected `name:hash`")?;
+    fn add_line(&mut self, line: &str) -> Result<(), Invalid> {
+        let (name, hash) = (line.split_once(':')).ok_or(Invalid::new("expected `name:hash`"))?;
         if !hash.starts_with("$2") {
-            return Err("expected a bcrypt hash, as `htpasswd -B` writes it".into());
+            let why = "expected a bcrypt hash, as `htpasswd -B` writes it";
+            return Err(Invalid::new(why));
         }
-        let password = Password::parse(hash)?;
+        let password = Password::parse(hash).map_err(Invalid::new)?;
         self.add(name, Some(password), Vec::new())
     }
 
@@ -142,12 +185,19 @@ impl Users {
         name: &str,
         password: Option<Password>,
         groups: Vec<Box<str>>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Invalid> {
         if let Some(why) = name_problem(name) {
-            return Err(why);
+            return Err(Invalid::new(why));
         }
         if name.contains(':') {
-            return Err(format!("expected a name without a colon, found `{name}`"));
+            let why = format!("expected a name without a colon, found `{name}`");
+            return Err(Invalid::new(why));
+        }
+        let consumers = self.consumers.as_deref();
+        if let Some((_, holder)) = consumers.and_then(|all| all.with_user(name)) {
+            let other = &holder.consumer.name;
+            let why = format!("expected a name of its own, found that of consumer `{other}`");
+            return Err(Invalid::new(why).related(&holder.place, "the consumer's user"));
         }
         let name: Arc<str> = name.into();
         if self
@@ -155,7 +205,8 @@ impl Users {
             .insert(name.clone(), self.known.len())
             .is_some()
         {
-            return Err(format!("expected a name of its own, found `{name}` again"));
+            let why = format!("expected a name of its own, found `{name}` again");
+            return Err(Invalid::new(why));
         }
         if let Some(password) = password {
             self.known.push(Arc::new(Known {
@@ -171,14 +222,6 @@ impl Users {
         }
         Ok(())
     }
-}
-
-fn plain(password: &str) -> Result<Password, String> {
-    if password.chars().any(|c| c.is_ascii_control()) {
-        // Often a line break at the end of the file that it is read from.
-        return Err("expected a password without control characters, found one in it".into());
-    }
-    Ok(Password::plain(password))
 }
 
 fn read(path: &Path) -> Result<String, String> {

@@ -4,14 +4,27 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::Clock;
+use crate::value::Place;
+use crate::{Clock, Consumers};
 
 /// Why a filter cannot be built: one or more problems, each with its place in the options.
 #[derive(Debug, Default)]
-pub struct Invalid(Vec<(String, String)>);
+pub struct Invalid(Vec<Wrong>);
+
+/// One problem with options.
+#[derive(Debug)]
+pub struct Wrong {
+    /// Where in the options, such as `allow[2]`; empty for all of them.
+    pub path: String,
+    /// What was expected and what was found.
+    pub message: String,
+    /// Places outside of the options that have to do with it, each with a word on why.
+    pub related: Vec<(Place, String)>,
+}
 
 impl Invalid {
     /// A problem with the options as a whole: what was expected and what was found, in lower
@@ -22,7 +35,34 @@ impl Invalid {
 
     /// A problem at a place in the options, such as `allow[2]` or `keys.primary`.
     pub fn at(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self(vec![(path.into(), message.into())])
+        Self(vec![Wrong {
+            path: path.into(),
+            message: message.into(),
+            related: Vec::new(),
+        }])
+    }
+
+    /// The same problems further inside: at their places within this one.
+    #[must_use]
+    pub fn within(mut self, path: &str) -> Self {
+        for wrong in &mut self.0 {
+            let dot = if wrong.path.is_empty() || wrong.path.starts_with('[') {
+                ""
+            } else {
+                "."
+            };
+            wrong.path = format!("{path}{dot}{}", wrong.path);
+        }
+        self
+    }
+
+    /// Points to another place as well, outside of the options.
+    #[must_use]
+    pub fn related(mut self, place: &Place, why: &str) -> Self {
+        for wrong in &mut self.0 {
+            wrong.related.push((place.clone(), why.to_owned()));
+        }
+        self
     }
 
     /// Adds the problems of another.
@@ -38,17 +78,15 @@ impl Invalid {
         if self.0.is_empty() { Ok(()) } else { Err(self) }
     }
 
-    /// The problems: path in the options, message.
-    pub fn problems(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(path, message)| (path.as_str(), message.as_str()))
+    /// The problems.
+    pub fn problems(&self) -> &[Wrong] {
+        &self.0
     }
 }
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, (path, message)) in self.0.iter().enumerate() {
+        for (i, Wrong { path, message, .. }) in self.0.iter().enumerate() {
             let end = if i == 0 { "" } else { "; " };
             let colon = if path.is_empty() { "" } else { ": " };
             write!(f, "{end}{path}{colon}{message}")?;
@@ -70,9 +108,12 @@ pub struct Build<'a> {
     pub label: &'a str,
     /// Where time comes from.
     pub clock: &'a Clock,
+    /// The callers that the configuration knows.
+    pub consumers: Arc<Consumers>,
     scope: String,
     kept: &'a Kept,
     tasks: &'a mut Vec<Task>,
+    files: Vec<PathBuf>,
 }
 
 impl<'a> Build<'a> {
@@ -90,10 +131,19 @@ impl<'a> Build<'a> {
             route,
             label,
             clock,
+            consumers: Arc::default(),
             scope,
             kept,
             tasks,
+            files: Vec::new(),
         }
+    }
+
+    /// Says which callers the configuration knows; none when it is not called.
+    #[must_use]
+    pub fn knowing(mut self, consumers: Arc<Consumers>) -> Self {
+        self.consumers = consumers;
+        self
     }
 
     /// A value that outlives reloads: the same route, filter and key get the old value back, as
@@ -108,8 +158,9 @@ impl<'a> Build<'a> {
             .get_or_insert(format!("{}\u{0}{key}", self.scope), make)
     }
 
-    /// A value that all filters share which ask for this type under this key, and that outlives
-    /// reloads: a connection, for instance. `key` must tell it from all others of its type.
+    /// A value that outlives reloads, and that all filters of all routes share which ask for this
+    /// key and type, such as the keys of one issuer. `key` says who it is for and all that it
+    /// depends on.
     pub fn share<T: Send + Sync + 'static>(
         &mut self,
         key: impl fmt::Display,
@@ -122,6 +173,16 @@ impl<'a> Build<'a> {
     /// with the same configuration.
     pub fn scope(&self) -> &str {
         &self.scope
+    }
+
+    /// Says that a file is read: a change of it, or its coming, makes a reload.
+    pub fn watch(&mut self, file: impl Into<PathBuf>) {
+        self.files.push(file.into());
+    }
+
+    /// The files that were read so far; for the gateway.
+    pub fn take_files(&mut self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.files)
     }
 
     /// Starts this when the configuration goes live, and stops it with the configuration.

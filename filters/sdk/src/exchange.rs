@@ -74,7 +74,7 @@ pub struct Certificate {
 /// A caller whose credentials were verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// The caller's name: a consumer's, a user's, or a token's subject.
+    /// The caller's name: of a key, a user, or a token's subject.
     pub name: Arc<str>,
     /// The groups or roles that the caller belongs to.
     pub groups: Arc<[Box<str>]>,
@@ -97,6 +97,22 @@ pub struct Consumer {
     pub groups: Arc<[Box<str>]>,
     /// The plan that says how much it may ask for.
     pub plan: Option<Arc<str>>,
+}
+
+impl Identity {
+    /// The name of the configured consumer, or the caller's own where it is none.
+    pub fn consumer_name(&self) -> &str {
+        (self.consumer.as_ref()).map_or(&self.name, |consumer| &consumer.name)
+    }
+
+    /// The claim at the end of a path of names.
+    pub fn claim(&self, path: &[impl AsRef<str>]) -> Option<&Value> {
+        let (first, inside) = path.split_first()?;
+        let claim = self.claims.as_ref()?.get(first.as_ref())?;
+        inside
+            .iter()
+            .try_fold(claim, |claim, name| claim.as_object()?.get(name.as_ref()))
+    }
 }
 
 impl Exchange {

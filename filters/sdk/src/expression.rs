@@ -2,6 +2,7 @@
 
 mod asked;
 mod check;
+mod claims;
 mod evaluate;
 mod fact;
 mod functions;
@@ -70,8 +71,10 @@ impl<'a> Facts<'a> {
 /// | `client.certificate.names` | a list of texts: the other names of that subject |
 /// | `route`, `params["name"]` | text: the route's name, a path parameter (decoded) |
 /// | `identity.name`, `identity.by` | text: who is calling, and which filter says so |
-/// | `identity.groups` | a list of texts |
-/// | `consumer` | the same as `identity.name` |
+/// | `identity.groups`, `identity.scopes` | a list of texts |
+/// | `identity.claims["name"]` | what a token says: text, number, boolean, list or map; what is inside of a map follows, as in `identity.claims.address.country` |
+/// | `identity.plan` | text: the plan of the configured consumer |
+/// | `consumer` | text: the name of the configured consumer, or `identity.name` where the caller is none |
 /// | `response.status` | a number; 0 as long as there is no response |
 /// | `response.headers["name"]` | text: the first value |
 ///
@@ -88,7 +91,7 @@ impl<'a> Facts<'a> {
 /// and networks are literals, compiled at load.
 ///
 /// The work of one evaluation is bounded by the expression and the request: a loop runs over a
-/// written list or `identity.groups`, not over what another loop made, and at most two loops
+/// written list or one of the identity's, not over what another loop made, and at most two loops
 /// stand inside each other.
 ///
 /// ```

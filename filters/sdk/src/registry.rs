@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use schemars::{Schema, SchemaGenerator};
 
+use crate::build::Wrong;
 use crate::expression::params_asked;
 use crate::mode::{MODE, Mode};
 use crate::value::{Problem, Value, decode, scrub};
@@ -130,11 +131,13 @@ fn make<F: Filter>(
 }
 
 fn problems(invalid: &Invalid, options: &Value) -> Vec<Problem> {
-    let problem = |(path, message): (&str, &str)| {
-        let place = options.at(path).place.clone();
-        Problem::new(place, scrub(message.to_owned(), options))
+    let problem = |wrong: &Wrong| {
+        let place = options.at(&wrong.path).place.clone();
+        let mut problem = Problem::new(place, scrub(wrong.message.clone(), options));
+        problem.related.clone_from(&wrong.related);
+        problem
     };
-    invalid.problems().map(problem).collect()
+    invalid.problems().iter().map(problem).collect()
 }
 
 /// What a panic said.

@@ -58,6 +58,9 @@ pub struct Entry {
     /// The name of the verified caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<Arc<str>>,
+    /// The name of the configured consumer that this is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consumer: Option<Arc<str>>,
     /// The label of the filter that refused the request, or failed at it, with a problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused_by: Option<Box<str>>,

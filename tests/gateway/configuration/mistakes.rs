@@ -283,7 +283,7 @@ fn parameters() -> Vec<Mistake> {
         ),
         (
             with("routes: [{ name: all, upstream: app, match: { when: 'consumer != \"a\"' } }]"),
-            &["`identity.name` is not known before a route", "w.yaml:4:53"],
+            &["`consumer` is not known before a route", "w.yaml:4:53"],
         ),
         (
             with("routes: [{ name: all, upstream: app, match: { when: \"true\" } }]"),

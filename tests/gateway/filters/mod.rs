@@ -4,6 +4,7 @@ mod auth;
 mod chain;
 mod compress;
 mod headers;
+mod jwt;
 mod rate_limit;
 mod security;
 mod traffic;
@@ -20,7 +21,7 @@ fn filtering(filters: &str) -> (Gateway, Echo) {
 }
 
 /// A gateway with an upstream `app`, which is an echo server.
-fn forwarding(rest: &str) -> (Gateway, Echo) {
+pub(super) fn forwarding(rest: &str) -> (Gateway, Echo) {
     let origin = echo();
     let gateway = Gateway::start(&format!("{}{rest}\n", upstream(&origin)));
     (gateway, origin)
@@ -28,12 +29,12 @@ fn forwarding(rest: &str) -> (Gateway, Echo) {
 
 impl Gateway {
     /// Asks for a path of its listener `public`.
-    fn ask(&self, path: &str, arguments: &[&str]) -> Answer {
+    pub(super) fn ask(&self, path: &str, arguments: &[&str]) -> Answer {
         curl(&[&["--path-as-is", "--globoff", &self.url(path)], arguments].concat())
     }
 
     /// The value of a filter's metric, once it is this one.
-    fn counts(&self, what: &str, route: &str, filter: &str, count: f64) {
+    pub(super) fn counts(&self, what: &str, route: &str, filter: &str, count: f64) {
         let metric =
             format!("wiregate_filter_{what}_total{{filter=\"{filter}\",route=\"{route}\"}}");
         until(&format!("{metric} is {count}"), || {
@@ -50,7 +51,7 @@ fn reason(answer: &Answer) -> String {
 }
 
 /// A field of the request that the echo server saw; null where there was none.
-fn saw(answer: &Answer, field: &str) -> Value {
+pub(super) fn saw(answer: &Answer, field: &str) -> Value {
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.json()["headers"][field].clone()
 }

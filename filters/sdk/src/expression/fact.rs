@@ -7,11 +7,12 @@ use cel::common::types::{CelBool, CelInt, CelList, CelString};
 use cel::common::value::{CowVal, Val};
 use http::{HeaderMap, HeaderName, header};
 use percent_encoding::percent_decode;
+use serde_json::Value;
 
-use super::Facts;
 use super::kind::Kind;
 use super::moment::Moment;
 use super::values::flag;
+use super::{Facts, claims};
 use crate::types::CidrSet;
 use crate::{Certificate, Exchange, Identity};
 
@@ -42,8 +43,14 @@ pub(super) enum Fact {
     Route,
     Param(Box<str>),
     Name,
+    /// The configured consumer's name, or the identity's where there is none.
+    Consumer,
+    Plan,
     Groups,
+    Scopes,
     By,
+    /// A member of the claims, by its path.
+    Claim(Box<[Box<str>]>),
     Status,
     /// Whether the exchange has the fact at all.
     Has(Box<Fact>),
@@ -63,7 +70,8 @@ impl Fact {
         match self {
             Self::Port | Self::Status => Kind::Int,
             Self::Time => Kind::Time,
-            Self::Groups | Self::Names => Kind::List,
+            Self::Groups | Self::Scopes | Self::Names => Kind::List,
+            Self::Claim(_) => Kind::Any,
             Self::Has(_) | Self::Within(..) => Kind::Bool,
             _ => Kind::Text,
         }
@@ -72,8 +80,8 @@ impl Fact {
     /// Whether an exchange may not have it.
     pub(super) fn is_optional(&self) -> bool {
         let certificate = matches!(self, Self::Subject | Self::Names | Self::Sha256);
-        let other = matches!(self, Self::Name | Self::Groups | Self::By | Self::Status);
-        self.found_by_name() || certificate || other
+        let other = matches!(self, Self::Plan | Self::Claim(_) | Self::Status);
+        self.found_by_name() || self.is_of_identity() || certificate || other
     }
 
     /// Its name, where it stands for nothing as long as no route has been chosen. A path
@@ -82,13 +90,25 @@ impl Fact {
         match self {
             Self::Route => Some("route"),
             Self::Name => Some("identity.name"),
+            Self::Consumer => Some("consumer"),
+            Self::Plan => Some("identity.plan"),
             Self::Groups => Some("identity.groups"),
+            Self::Scopes => Some("identity.scopes"),
             Self::By => Some("identity.by"),
+            Self::Claim(_) => Some("identity.claims"),
             Self::Status => Some("response.status"),
             Self::Header(Side::Response, _) => Some("response.headers"),
             Self::Has(fact) | Self::Within(fact, _) => fact.needs_route(),
             _ => None,
         }
+    }
+
+    /// Whether every caller that is known has it.
+    fn is_of_identity(&self) -> bool {
+        matches!(
+            self,
+            Self::Name | Self::Consumer | Self::Groups | Self::Scopes | Self::By
+        )
     }
 
     fn found_by_name(&self) -> bool {
@@ -115,8 +135,11 @@ impl Fact {
             Self::Address | Self::Peer => self.address(exchange).to_string().into(),
             Self::Route => (&*exchange.route).into(),
             Self::Name => identity(exchange, |identity| &identity.name).into(),
+            Self::Consumer => identity(exchange, Identity::consumer_name).into(),
+            Self::Plan => plan(exchange).unwrap_or("").into(),
             Self::By => identity(exchange, |identity| identity.by).into(),
-            Self::Groups | Self::Names => self.list(exchange).join(",").into(),
+            Self::Claim(path) => claim(exchange, path).map_or("".into(), claims::text),
+            Self::Groups | Self::Scopes | Self::Names => self.list(exchange).join(",").into(),
             Self::Subject => certificate(exchange).map_or("", |it| &it.subject).into(),
             Self::Sha256 => certificate(exchange).map_or("", |it| &it.sha256).into(),
             Self::Port | Self::Status => self.number(facts).to_string().into(),
@@ -129,7 +152,10 @@ impl Fact {
 
     /// The fact as a condition; `None` where it is none.
     pub(super) fn truth(&self, facts: &Facts<'_>) -> Option<bool> {
-        (self.kind() == Kind::Bool).then(|| self.truth_of(facts))
+        match self {
+            Self::Claim(path) => claim(facts.exchange, path)?.as_bool(),
+            _ => (self.kind() == Kind::Bool).then(|| self.truth_of(facts)),
+        }
     }
 
     /// The fact as a value of CEL, borrowed from the exchange where that is possible.
@@ -143,11 +169,21 @@ impl Fact {
                 let texts = list.map(|text| Box::new(CelString::from(&**text)) as Box<dyn Val>);
                 CowVal::owned(CelList::from(texts.collect::<Vec<_>>()))
             }
+            Kind::Any => self.claim(facts.exchange),
             _ => CowVal::owned(match self.text(facts) {
                 Cow::Borrowed(text) => CelString::from(text),
                 Cow::Owned(text) => CelString::from(text),
             }),
         }
+    }
+
+    /// A claim as a value of CEL; the empty text where there is none.
+    fn claim<'a>(&self, exchange: &'a Exchange) -> CowVal<'a, 'a> {
+        match self {
+            Self::Claim(path) => claim(exchange, path).map(claims::value),
+            _ => None,
+        }
+        .map_or_else(|| CowVal::owned(CelString::from("")), CowVal::Owned)
     }
 
     /// A fact that is looked up by a name of the user's.
@@ -173,7 +209,9 @@ impl Fact {
     fn truth_of(&self, facts: &Facts<'_>) -> bool {
         match self {
             Self::Has(fact) => match &**fact {
-                Self::Name | Self::Groups | Self::By => facts.exchange.identity.is_some(),
+                fact if fact.is_of_identity() => facts.exchange.identity.is_some(),
+                Self::Plan => plan(facts.exchange).is_some(),
+                Self::Claim(path) => claim(facts.exchange, path).is_some(),
                 Self::Subject | Self::Names | Self::Sha256 => certificate(facts.exchange).is_some(),
                 Self::Status => facts.response.is_some(),
                 fact => fact.named(facts).is_some(),
@@ -186,6 +224,7 @@ impl Fact {
     fn list<'a>(&self, exchange: &'a Exchange) -> &'a [Box<str>] {
         match self {
             Self::Names => certificate(exchange).map_or(&[], |certificate| &certificate.names),
+            Self::Scopes => (exchange.identity.as_ref()).map_or(&[], |identity| &identity.scopes),
             _ => (exchange.identity.as_ref()).map_or(&[], |identity| &identity.groups),
         }
     }
@@ -201,6 +240,15 @@ impl Fact {
 
 fn identity<'a>(exchange: &'a Exchange, part: impl Fn(&'a Identity) -> &'a str) -> &'a str {
     exchange.identity.as_ref().map_or("", part)
+}
+
+fn plan(exchange: &Exchange) -> Option<&str> {
+    let consumer = exchange.identity.as_ref()?.consumer.as_ref()?;
+    consumer.plan.as_deref()
+}
+
+fn claim<'a>(exchange: &'a Exchange, path: &[Box<str>]) -> Option<&'a Value> {
+    exchange.identity.as_ref()?.claim(path)
 }
 
 fn certificate(exchange: &Exchange) -> Option<&Certificate> {

@@ -6,7 +6,7 @@ use super::fact::{Fact, Side};
 use crate::types::found;
 
 /// Every name; those with `[]` need a name of their own.
-const NAMES: [&str; 25] = [
+const NAMES: [&str; 28] = [
     "request.method",
     "request.path",
     "request.query[]",
@@ -27,6 +27,9 @@ const NAMES: [&str; 25] = [
     "params[]",
     "identity.name",
     "identity.groups",
+    "identity.scopes",
+    "identity.claims[]",
+    "identity.plan",
     "identity.by",
     "consumer",
     "response.status",
@@ -58,8 +61,14 @@ pub(super) fn resolve(path: &[&str]) -> Result<Fact, String> {
         ["client", "certificate", "sha256"] => Fact::Sha256,
         ["route"] => Fact::Route,
         ["params", name] => Fact::Param(name.into()),
-        ["identity", "name"] | ["consumer"] => Fact::Name,
+        ["identity", "name"] => Fact::Name,
         ["identity", "groups"] => Fact::Groups,
+        ["identity", "scopes"] => Fact::Scopes,
+        ["identity", "plan"] => Fact::Plan,
+        ["identity", "claims", ref claim @ ..] if !claim.is_empty() => {
+            Fact::Claim(claim.iter().map(|name| Box::from(*name)).collect())
+        }
+        ["consumer"] => Fact::Consumer,
         ["identity", "by"] => Fact::By,
         ["response", "status"] => Fact::Status,
         ["response", "headers", name] => Fact::Header(Side::Response, field(name)?),

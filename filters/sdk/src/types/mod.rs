@@ -4,6 +4,7 @@
 
 mod cidr;
 mod cidr_set;
+mod digest;
 mod field_name;
 mod media_range;
 mod media_type;
@@ -20,6 +21,7 @@ mod status;
 
 pub use cidr::Cidr;
 pub use cidr_set::CidrSet;
+pub use digest::Digest;
 pub use field_name::FieldName;
 pub use media_range::MediaRange;
 pub use media_type::MediaType;

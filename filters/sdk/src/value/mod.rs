@@ -156,9 +156,16 @@ impl Scalar {
 }
 
 impl Value {
-    /// The value at a path such as `allow[2].net`, or the nearest one that exists on the way.
+    /// The value at a path such as `allow[2].net`, or the nearest one that exists on the way. One
+    /// value that stands for a list is its first.
     pub fn at(&self, path: &str) -> &Value {
         let path = path.strip_prefix('.').unwrap_or(path);
+        let path = match &self.node {
+            Node::List(_) => path,
+            _ => path
+                .strip_prefix("[0]")
+                .map_or(path, |rest| rest.strip_prefix('.').unwrap_or(rest)),
+        };
         let step = match &self.node {
             Node::Map(entries) => entries
                 .iter()

@@ -1,4 +1,4 @@
-//! Where an API key comes in a request.
+//! Where a key or a token comes in a request.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,9 +6,11 @@ use std::fmt;
 use http::uri::{PathAndQuery, Uri};
 use percent_encoding::percent_decode;
 use wiregate_sdk::types::FieldName;
-use wiregate_sdk::{Deserialize, Exchange, HeaderName, HeaderValue, JsonSchema, Request, header};
+use wiregate_sdk::{
+    Deserialize, Exchange, HeaderName, HeaderValue, Invalid, JsonSchema, Request, header,
+};
 
-/// Where an API key comes in a request.
+/// Where a key or a token comes in a request.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(crate = "wiregate_sdk::serde", rename_all = "snake_case")]
 #[schemars(crate = "wiregate_sdk::schemars")]
@@ -32,9 +34,31 @@ pub(super) enum Source {
 }
 
 impl Source {
+    /// All places of a filter, whose option they are.
+    ///
     /// # Errors
-    /// Why keys cannot come there.
-    pub(super) fn new(place: Place) -> Result<Self, String> {
+    /// Which of them are none, or there twice.
+    pub(super) fn all(from: &[Place]) -> Result<Vec<Self>, Invalid> {
+        let mut invalid = Invalid::default();
+        let mut sources = Vec::new();
+        for (position, place) in from.iter().enumerate() {
+            let at = format!("from[{position}]");
+            if from[..position].contains(place) {
+                let why = "expected another place, found the same again";
+                invalid.and(Invalid::at(&at, why));
+            }
+            match Self::new(place.clone()) {
+                Ok(source) => sources.push(source),
+                Err(why) => invalid.and(Invalid::at(&at, why)),
+            }
+        }
+        invalid.into_result()?;
+        Ok(sources)
+    }
+
+    /// # Errors
+    /// Why nothing can come there.
+    fn new(place: Place) -> Result<Self, String> {
         match place {
             Place::Header(name) if *name == header::COOKIE => {
                 Err("expected a single value, found the field of all cookies, which `cookie: name` looks into".into())
@@ -57,7 +81,7 @@ impl Source {
         }
     }
 
-    /// Calls with every key that came here; empty ones are none.
+    /// Calls with everything that came here; empty ones are none.
     pub(super) fn find<'r>(&self, req: &'r Request<'_>, mut each: impl FnMut(Cow<'r, [u8]>)) {
         let mut each = |key: Cow<'r, [u8]>| {
             if !key.is_empty() {
@@ -115,6 +139,27 @@ impl Source {
             Self::Query(name) => strip_parameter(req, name),
         }
     }
+}
+
+/// What came in all of the places, taken together.
+pub(super) enum Presented<'r> {
+    None,
+    One(Cow<'r, [u8]>),
+    /// Several that differ.
+    Several,
+}
+
+/// Looks into all of the places.
+pub(super) fn presented<'r>(sources: &[Source], req: &'r Request<'_>) -> Presented<'r> {
+    let mut presented = Presented::None;
+    for source in sources {
+        source.find(req, |found| match &presented {
+            Presented::None => presented = Presented::One(found),
+            Presented::One(other) if *other == found => {}
+            _ => presented = Presented::Several,
+        });
+    }
+    presented
 }
 
 impl fmt::Display for Source {

@@ -1,0 +1,225 @@
+//! `jwt`: lets callers in who bring a token that an issuer has signed.
+
+mod algorithm;
+mod build;
+mod claims;
+mod config;
+mod fetch;
+mod json;
+mod jwk;
+mod key;
+mod keys;
+mod options;
+mod pem;
+mod refusals;
+mod remote;
+#[cfg(test)]
+mod tests;
+mod token;
+mod verified;
+
+use std::sync::Arc;
+
+use wiregate_sdk::types::OneOrMany;
+use wiregate_sdk::{
+    Build, Condition, Consumers, Filter, Flow, Identity, Invalid, Now, Reply, Request,
+};
+
+pub use algorithm::Algorithm;
+use claims::{Expected, Meaning, Path};
+pub use config::{Config, UnknownConsumer};
+use keys::{Keys, Verdict};
+pub use options::{Encoding, Fetching, KeySource, PlainHttp};
+use refusals::Refusals;
+use token::{Rules, Token, Why};
+use verified::{Entry, Verified, digest_of};
+
+use super::source::{Presented, Source, presented};
+
+/// The running form of `jwt`.
+pub struct Jwt {
+    sources: Vec<Source>,
+    keys: Keys,
+    algorithms: Vec<Algorithm>,
+    typ: Option<String>,
+    expected: Expected,
+    meaning: Meaning,
+    /// The claim that says which consumer is calling.
+    consumer: Option<Path>,
+    unknown_consumer: UnknownConsumer,
+    consumers: Arc<Consumers>,
+    scopes: Vec<String>,
+    when: Option<Condition>,
+    strip: bool,
+    max_token: usize,
+    verified: Verified,
+    refusals: Refusals,
+}
+
+impl Filter for Jwt {
+    const NAME: &'static str = "jwt";
+    type Config = Config;
+    type State = ();
+
+    fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
+        config.check()?;
+        let sources = Source::all(&config.from)?;
+        let scopes = config.scopes.map(OneOrMany::into_vec).unwrap_or_default();
+        let refusals = Refusals::new(&sources, &config.realm, &scopes)?;
+        let algorithms = config.algorithms.into_vec();
+        let keys = build::Builder::new(cx, &algorithms, &config.fetch)
+            .keys(config.keys.as_deref(), config.issuer.as_deref())?;
+        Ok(Self {
+            sources,
+            keys,
+            algorithms,
+            typ: config.typ,
+            expected: Expected {
+                issuer: config.issuer,
+                audience: config.audience.map(OneOrMany::into_vec).unwrap_or_default(),
+                leeway: config.leeway.get(),
+                require: config.require,
+            },
+            meaning: Meaning {
+                name: config.name,
+                groups: config.groups,
+                scopes: config.scope,
+            },
+            consumer: config.consumer,
+            unknown_consumer: config.unknown_consumer,
+            consumers: cx.consumers.clone(),
+            scopes,
+            when: config.when,
+            strip: config.strip,
+            max_token: config.max_token.len(),
+            verified: Verified::with_room(config.remember),
+            refusals,
+        })
+    }
+
+    async fn request(&self, req: &mut Request<'_>, (): &mut ()) -> Flow {
+        for source in &self.sources {
+            source.conceal(req.exchange);
+        }
+        let now = req.now();
+        let generation = self.keys.generation();
+        let token = match presented(&self.sources, req) {
+            Presented::None => return Err(self.refusals.missing.clone()),
+            Presented::Several => return Err(self.refusals.several.clone()),
+            Presented::One(token) if token.len() > self.max_token => {
+                let (found, most) = (token.len(), self.max_token);
+                let why = format!("the token has {found} bytes, expected at most {most}");
+                return Err(self.refusals.invalid(why));
+            }
+            Presented::One(token) => token,
+        };
+        let digest = digest_of(&token);
+        let identity = match self.verified.get(&digest, generation, now.wall) {
+            Some(identity) => identity,
+            None => {
+                let token = token.into_owned();
+                self.verify(&token, digest, now).await?
+            }
+        };
+        req.exchange.identity = Some(identity);
+        self.authorise(req)?;
+        if self.strip {
+            for source in &self.sources {
+                source.strip(req);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Jwt {
+    /// Verifies a token that is not remembered, and says who is calling.
+    async fn verify(&self, token: &[u8], digest: [u8; 32], now: Now) -> Result<Identity, Reply> {
+        let invalid = |why| self.refusals.invalid(why);
+        let rules = Rules {
+            algorithms: &self.algorithms,
+            typ: self.typ.as_deref(),
+        };
+        let token = Token::read(token, &rules).map_err(invalid)?;
+        let generation = self.verify_signature(&token, now).await?;
+        let claims = token.claims().map_err(invalid)?;
+        let until = self.expected.check(&claims, now.wall).map_err(invalid)?;
+        let mut identity = self.meaning.identity(claims).map_err(invalid)?;
+        if let Some(path) = &self.consumer {
+            self.find_consumer(path, &mut identity)
+                .map_err(|why| self.refusals.unknown_consumer.clone().log(why))?;
+        }
+        let entry = Entry {
+            digest,
+            until,
+            generation,
+            identity: identity.clone(),
+        };
+        self.verified.add(entry, now.wall);
+        Ok(identity)
+    }
+
+    /// Verifies the signature, with keys that are fetched where that may help. Gives the generation
+    /// of the keys.
+    async fn verify_signature(&self, token: &Token<'_>, now: Now) -> Result<u64, Reply> {
+        let mut generation = self.keys.generation();
+        let mut verdict = self.keys.verify(token);
+        if verdict == Verdict::Unknown && self.keys.refresh(now.instant).await {
+            generation = self.keys.generation();
+            verdict = self.keys.verify(token);
+        }
+        let why = match verdict {
+            Verdict::Right => return Ok(generation),
+            Verdict::Unknown if !self.keys.are_complete() => {
+                return Err(self.refusals.unavailable.clone());
+            }
+            Verdict::Wrong => "the signature is wrong",
+            Verdict::Unknown => "none of the keys has signed the token",
+            Verdict::Ambiguous => "the token names no key (`kid`), and there are many",
+        };
+        Err(self.refusals.invalid(why.into()))
+    }
+
+    /// Makes a caller the consumer that it is.
+    fn find_consumer(&self, path: &Path, identity: &mut Identity) -> Result<(), Why> {
+        let said = identity.claim(path);
+        let said = said.and_then(serde_json::Value::as_str);
+        let issuer = self.expected.issuer.as_deref();
+        match said.and_then(|said| self.consumers.with_subject(issuer, said)) {
+            Some(holder) => {
+                let own = identity.groups.iter().chain(&*holder.consumer.groups);
+                identity.groups = own.cloned().collect();
+                identity.consumer = Some(holder.consumer.clone());
+                Ok(())
+            }
+            None if self.unknown_consumer == UnknownConsumer::Allow => Ok(()),
+            None => Err(format!(
+                "`{}` says no consumer that is known",
+                path.join(".")
+            )),
+        }
+    }
+
+    /// Whether who is calling may.
+    fn authorise(&self, req: &Request<'_>) -> Flow {
+        let identity = req.exchange.identity.as_ref();
+        let has = |scope: &String| {
+            identity.is_some_and(|it| it.scopes.iter().any(|own| **own == **scope))
+        };
+        if !self.scopes.iter().all(has) {
+            return Err(self.refusals.insufficient_scope.clone());
+        }
+        let Some(when) = &self.when else {
+            return Ok(());
+        };
+        match when.test(&req.facts()) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.refusals.not_allowed.clone()),
+            Err(why) => Err(self
+                .refusals
+                .not_allowed
+                .clone()
+                .log(format!("`when`: {why}"))),
+        }
+    }
+}

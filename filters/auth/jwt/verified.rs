@@ -1,0 +1,163 @@
+//! Tokens that were verified, so that it need not be done again.
+
+use std::array;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwapOption;
+use aws_lc_rs::digest;
+use wiregate_sdk::Identity;
+
+/// How many tokens share a place.
+const WAYS: usize = 4;
+
+/// A table of fixed size. Nobody waits for anybody: who looks reads one place, who adds replaces
+/// what is in it.
+pub(super) struct Verified {
+    places: Box<[[ArcSwapOption<Entry>; WAYS]]>,
+}
+
+/// The SHA-256 of a token.
+pub(super) type Digest = [u8; 32];
+
+/// A verified token.
+pub(super) struct Entry {
+    pub(super) digest: Digest,
+    /// Until when it holds.
+    pub(super) until: SystemTime,
+    /// The generation of the keys that it was verified with.
+    pub(super) generation: u64,
+    /// Who it says is calling.
+    pub(super) identity: Identity,
+}
+
+pub(super) fn digest_of(token: &[u8]) -> Digest {
+    let digest = digest::digest(&digest::SHA256, token);
+    digest.as_ref().try_into().expect("32 bytes")
+}
+
+impl Verified {
+    /// One with room for this many tokens; for none with 0.
+    pub(super) fn with_room(tokens: usize) -> Self {
+        let places = tokens.div_ceil(WAYS);
+        Self {
+            places: (0..places)
+                .map(|_| array::from_fn(|_| ArcSwapOption::empty()))
+                .collect(),
+        }
+    }
+
+    /// Who the token with this digest says is calling, where it was verified and still holds.
+    pub(super) fn get(
+        &self,
+        digest: &Digest,
+        generation: u64,
+        now: SystemTime,
+    ) -> Option<Identity> {
+        self.place(digest)?.iter().find_map(|slot| {
+            let entry = slot.load();
+            let entry = entry.as_ref()?;
+            // Nobody can choose a token for its digest: where two differ tells nothing.
+            let holds = entry.digest == *digest && entry.holds(generation, now);
+            holds.then(|| entry.identity.clone())
+        })
+    }
+
+    /// Remembers a token, in the place of one that does not hold any more, or of the one that
+    /// expires first.
+    pub(super) fn add(&self, entry: Entry, now: SystemTime) {
+        let Some(place) = self.place(&entry.digest) else {
+            return;
+        };
+        let worth = |slot: &&ArcSwapOption<Entry>| {
+            let other = slot.load();
+            let other = other
+                .as_ref()
+                .filter(|other| other.digest != entry.digest && other.holds(entry.generation, now));
+            other.map(|other| other.until)
+        };
+        let slot = place.iter().min_by_key(worth);
+        slot.expect("a place has slots")
+            .store(Some(Arc::new(entry)));
+    }
+
+    fn place(&self, digest: &Digest) -> Option<&[ArcSwapOption<Entry>; WAYS]> {
+        let (start, _) = digest.split_first_chunk().expect("longer than that");
+        let place = u64::from_le_bytes(*start).checked_rem(self.places.len() as u64)?;
+        self.places.get(usize::try_from(place).ok()?)
+    }
+}
+
+impl Entry {
+    fn holds(&self, generation: u64, now: SystemTime) -> bool {
+        self.generation == generation && now < self.until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn entry(number: u32, until: SystemTime) -> Entry {
+        Entry {
+            digest: digest_of(&number.to_le_bytes()),
+            until,
+            generation: 1,
+            identity: Identity {
+                name: number.to_string().into(),
+                ..Identity::default()
+            },
+        }
+    }
+
+    #[test]
+    fn holds_until_it_expires_or_the_keys_change() {
+        let verified = Verified::with_room(8);
+        let now = SystemTime::now();
+        let until = now + Duration::from_secs(60);
+        verified.add(entry(7, until), now);
+        let digest = digest_of(&7_u32.to_le_bytes());
+        assert_eq!(&*verified.get(&digest, 1, now).unwrap().name, "7");
+        assert!(
+            verified
+                .get(&digest, 1, until - Duration::from_nanos(1))
+                .is_some()
+        );
+        assert!(verified.get(&digest, 1, until).is_none());
+        assert!(verified.get(&digest, 2, now).is_none());
+        assert!(verified.get(&digest_of(b"other"), 1, now).is_none());
+    }
+
+    #[test]
+    fn is_bounded_and_what_expires_first_goes_first() {
+        let verified = Verified::with_room(WAYS);
+        let now = SystemTime::now();
+        let until = |number: u32| now + Duration::from_secs(60 + u64::from(number));
+        for number in 0..100 {
+            verified.add(entry(number, until(number)), now);
+        }
+        let is_there = |number: &u32| {
+            let digest = digest_of(&number.to_le_bytes());
+            verified.get(&digest, 1, now).is_some()
+        };
+        let there: Vec<u32> = (0..100).filter(is_there).collect();
+        assert_eq!(there, [96, 97, 98, 99]);
+        // One that is added again takes no second slot.
+        verified.add(entry(98, until(98)), now);
+        assert!((96..100).all(|number| is_there(&number)));
+    }
+
+    #[test]
+    fn with_no_room_nothing_is_remembered() {
+        let verified = Verified::with_room(0);
+        let now = SystemTime::now();
+        verified.add(entry(1, now + Duration::from_secs(60)), now);
+        assert!(
+            verified
+                .get(&digest_of(&1_u32.to_le_bytes()), 1, now)
+                .is_none()
+        );
+    }
+}

@@ -1,0 +1,259 @@
+//! The callers that a configuration knows, found by what they show.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use indexmap::map::Entry;
+
+use crate::types::Digest;
+use crate::value::Place;
+use crate::{Consumer, Identity};
+
+/// The callers that a configuration knows (`consumers:`), found by their names and by what they
+/// show. Each look-up takes the same time, however many there are.
+#[derive(Debug, Default)]
+pub struct Consumers {
+    names: HashMap<Arc<str>, Arc<Consumer>>,
+    keys: HashMap<Digest, Holder>,
+    users: IndexMap<Box<str>, (Password, Holder)>,
+    /// By issuer, and then by what its tokens say.
+    subjects: HashMap<Box<str>, HashMap<Box<str>, Holder>>,
+}
+
+/// What a consumer shows.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// An API key, by its SHA-256.
+    Key(Digest),
+    /// A user name and a password.
+    User(Box<str>, Password),
+    /// What the tokens of an issuer say of it. Without an issuer: those of filters that name none.
+    Subject {
+        /// The issuer (RFC 7519, 4.1.1).
+        issuer: Option<Box<str>>,
+        /// The value of the claim that the filter looks at.
+        subject: Box<str>,
+    },
+}
+
+/// A password, in the form that it is kept in.
+#[derive(Clone, Debug)]
+pub enum Password {
+    /// A hash: argon2id in the PHC format, or bcrypt. Checked at load.
+    Hash(Box<str>),
+    /// The SHA-256 of one that the configuration refers to.
+    Plain(Digest),
+}
+
+/// Who holds a credential.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// The consumer.
+    pub consumer: Arc<Consumer>,
+    /// Where the credential is written.
+    pub place: Place,
+}
+
+impl Holder {
+    /// The holder as a caller that this filter has established.
+    pub fn identity(&self, by: &'static str) -> Identity {
+        Identity {
+            name: self.consumer.name.clone(),
+            groups: self.consumer.groups.clone(),
+            consumer: Some(self.consumer.clone()),
+            by,
+            ..Identity::default()
+        }
+    }
+}
+
+impl Consumers {
+    /// Adds a consumer, whose name no other one has.
+    pub fn add(&mut self, consumer: Arc<Consumer>) {
+        self.names.insert(consumer.name.clone(), consumer);
+    }
+
+    /// Adds a credential.
+    ///
+    /// # Errors
+    /// Who holds the same one already; nothing is added then.
+    pub fn give(&mut self, credential: Credential, holder: Holder) -> Result<(), Holder> {
+        match credential {
+            Credential::Key(digest) => vacant(self.keys.entry(digest), holder),
+            Credential::User(name, password) => match self.users.entry(name) {
+                Entry::Occupied(taken) => Err(taken.get().1.clone()),
+                Entry::Vacant(free) => {
+                    free.insert((password, holder));
+                    Ok(())
+                }
+            },
+            Credential::Subject { issuer, subject } => {
+                let issuer = self.subjects.entry(issuer.unwrap_or_default());
+                vacant(issuer.or_default().entry(subject), holder)
+            }
+        }
+    }
+
+    /// The consumer of this name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Consumer>> {
+        self.names.get(name)
+    }
+
+    /// Who holds the API key with this SHA-256.
+    pub fn with_key(&self, digest: &Digest) -> Option<&Holder> {
+        self.keys.get(digest)
+    }
+
+    /// Whether any consumer holds an API key.
+    pub fn have_keys(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
+    /// The password of a user, and who that is.
+    pub fn with_user(&self, name: &str) -> Option<&(Password, Holder)> {
+        self.users.get(name)
+    }
+
+    /// All users with their passwords, in a list that stays the same.
+    pub fn users(&self) -> &indexmap::map::Slice<Box<str>, (Password, Holder)> {
+        self.users.as_slice()
+    }
+
+    /// Of whom the tokens of this issuer say this.
+    pub fn with_subject(&self, issuer: Option<&str>, subject: &str) -> Option<&Holder> {
+        self.subjects.get(issuer.unwrap_or(""))?.get(subject)
+    }
+}
+
+fn vacant<K>(
+    entry: std::collections::hash_map::Entry<'_, K, Holder>,
+    holder: Holder,
+) -> Result<(), Holder> {
+    match entry {
+        std::collections::hash_map::Entry::Occupied(taken) => Err(taken.get().clone()),
+        std::collections::hash_map::Entry::Vacant(free) => {
+            free.insert(holder);
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hint::black_box;
+    use std::time::Instant;
+
+    use super::*;
+
+    fn holder(name: &str, line: u32) -> Holder {
+        Holder {
+            consumer: Arc::new(Consumer {
+                name: name.into(),
+                groups: Arc::from(["staff".into()]),
+                plan: Some("gold".into()),
+            }),
+            place: Place {
+                file: "c.yaml".into(),
+                line,
+                column: 1,
+                width: 1,
+            },
+        }
+    }
+
+    fn subject(issuer: Option<&str>, subject: &str) -> Credential {
+        Credential::Subject {
+            issuer: issuer.map(Into::into),
+            subject: subject.into(),
+        }
+    }
+
+    #[test]
+    fn finds_each_by_what_it_shows() {
+        let mut all = Consumers::default();
+        let ann = holder("ann", 1);
+        all.add(ann.consumer.clone());
+        let key = Digest::from([1; 32]);
+        let password = Password::Plain(Digest::from([2; 32]));
+        for credential in [
+            Credential::Key(key),
+            Credential::User("anna".into(), password),
+            subject(Some("https://a.example"), "7"),
+            subject(None, "8"),
+        ] {
+            assert!(all.give(credential, ann.clone()).is_ok());
+        }
+        let name = |holder: Option<&Holder>| holder.map(|it| it.consumer.name.to_string());
+        let ann = Some("ann".to_owned());
+        assert_eq!(name(all.with_key(&key)), ann);
+        assert_eq!(name(all.with_user("anna").map(|(_, holder)| holder)), ann);
+        assert_eq!(name(all.with_subject(Some("https://a.example"), "7")), ann);
+        assert_eq!(name(all.with_subject(None, "8")), ann);
+        assert!(all.get("ann").is_some());
+        // What one issuer says of somebody, another one says of somebody else.
+        assert_eq!(name(all.with_subject(Some("https://b.example"), "7")), None);
+        assert_eq!(name(all.with_subject(None, "7")), None);
+        assert_eq!(name(all.with_key(&Digest::from([2; 32]))), None);
+        assert!(all.with_user("ann").is_none());
+    }
+
+    #[test]
+    fn a_credential_has_one_holder() {
+        let mut all = Consumers::default();
+        let key = Digest::from([1; 32]);
+        assert!(all.give(Credential::Key(key), holder("ann", 1)).is_ok());
+        let first = all
+            .give(Credential::Key(key), holder("bob", 2))
+            .unwrap_err();
+        assert_eq!((&*first.consumer.name, first.place.line), ("ann", 1));
+        assert_eq!(&*all.with_key(&key).unwrap().consumer.name, "ann");
+    }
+
+    fn many(count: u32) -> Consumers {
+        let mut all = Consumers::default();
+        for number in 0..count {
+            let holder = holder(&number.to_string(), number);
+            for credential in [
+                Credential::Key(digest(number)),
+                Credential::User(number.to_string().into(), Password::Plain(digest(number))),
+                subject(Some("https://a.example"), &number.to_string()),
+            ] {
+                assert!(all.give(credential, holder.clone()).is_ok());
+            }
+        }
+        all
+    }
+
+    fn digest(number: u32) -> Digest {
+        let mut bytes = [0; 32];
+        bytes[..4].copy_from_slice(&number.to_le_bytes());
+        Digest::from(bytes)
+    }
+
+    #[test]
+    fn a_hundred_thousand_are_found_as_fast_as_ten() {
+        let (few, many) = (many(10), many(100_000));
+        assert!(many.with_key(&digest(99_999)).is_some());
+        let time = |all: &Consumers| {
+            let start = Instant::now();
+            for _ in 0..1_000 {
+                black_box(all.with_key(&digest(9)));
+                black_box(all.with_user("9"));
+                black_box(all.with_subject(Some("https://a.example"), "9"));
+            }
+            start.elapsed().as_secs_f64()
+        };
+        // One after the other, they would take ten thousand times as long.
+        let ratio = time(&many) / time(&few);
+        assert!(ratio < 100.0, "{ratio}");
+    }
+
+    #[test]
+    fn becomes_an_identity() {
+        let identity = holder("ann", 1).identity("api_key");
+        assert_eq!((&*identity.name, identity.by), ("ann", "api_key"));
+        assert_eq!(&*identity.groups, &["staff".into()]);
+        assert_eq!(identity.consumer.unwrap().plan.as_deref(), Some("gold"));
+    }
+}

@@ -1,0 +1,354 @@
+//! Where keys come from, how often, and what becomes of requests meanwhile.
+
+use super::*;
+use crate::issuer::set;
+use crate::listeners::pki::Authority;
+
+#[test]
+fn keys_are_found_by_openid_discovery_and_fetched_once() {
+    let (issuer, key) = (Issuer::start(), Key::new("k1"));
+    issuer.publish(&[&key]);
+    let (gateway, _origin) = guarding(&by(&issuer, ""));
+    for number in 0..5 {
+        let user = format!("user-{number}");
+        let answer = gateway.bring(&key.token(&issuer.url, &json!({ "sub": user, "level": 3 })));
+        assert_eq!(saw(&answer, "x-user"), user);
+        assert_eq!(saw(&answer, "x-level"), "3");
+        assert_eq!(saw(&answer, "authorization"), serde_json::Value::Null);
+    }
+    assert_eq!((issuer.asked(OPENID), issuer.asked("/keys")), (1, 1));
+    assert_eq!(issuer.asked(OAUTH), 0);
+    assert_eq!(gateway.access_log(5)[4]["identity"], "user-4");
+}
+
+#[test]
+fn keys_are_found_as_rfc_8414_has_it() {
+    let (issuer, key) = (Issuer::start(), Key::new("k1"));
+    let realm = format!("{}/realms/a", issuer.url);
+    let keys_at = format!("{}/realms/a/keys", issuer.url);
+    issuer.tell(
+        &format!("{OAUTH}/realms/a"),
+        &json!({ "issuer": realm, "jwks_uri": keys_at }),
+    );
+    issuer.tell("/realms/a/keys", &set(&[&key]));
+    let (gateway, _origin) = guarding(&format!("{{ issuer: \"{realm}\", audience: orders }}"));
+    assert_eq!(gateway.bring(&key.token(&realm, &json!({}))).status, 200);
+    assert_eq!(issuer.asked(&format!("/realms/a{OPENID}")), 1);
+    assert_eq!(issuer.asked("/realms/a/keys"), 1);
+}
+
+#[test]
+fn what_speaks_for_another_issuer_is_not_believed() {
+    let (issuer, key) = (Issuer::start(), Key::new("k1"));
+    issuer.publish(&[&key]);
+    issuer.tell(
+        OPENID,
+        &json!({ "issuer": "https://other.example", "jwks_uri": format!("{}/keys", issuer.url) }),
+    );
+    let (gateway, _origin) = guarding(&by(&issuer, ""));
+    let answer = gateway.bring(&key.token(&issuer.url, &json!({})));
+    assert_eq!(
+        (answer.status, &*reason(&answer)),
+        (503, "keys_unavailable")
+    );
+    assert!(
+        gateway
+            .log()
+            .contains("the document found there is of another issuer")
+    );
+    assert_eq!(issuer.asked("/keys"), 0);
+}
+
+#[test]
+fn keys_over_plain_http_from_elsewhere_are_not_taken() {
+    let issuer = Issuer::start();
+    issuer.tell(
+        OPENID,
+        &json!({ "issuer": issuer.url, "jwks_uri": "http://192.0.2.1/keys" }),
+    );
+    let (gateway, _origin) = guarding(&by(&issuer, ""));
+    until("it is said", || {
+        gateway
+            .log()
+            .contains("`jwks_uri`: expected `https`, found `http`")
+    });
+}
+
+#[test]
+fn a_new_key_is_fetched_once_however_many_ask_for_it() {
+    let (issuer, old, new) = (Issuer::start(), Key::new("old"), Key::new("new"));
+    issuer.publish(&[&old]);
+    let keys = format!("{{ jwks: \"{}/keys\" }}", issuer.url);
+    let (gateway, _origin) = guarding(&by(
+        &issuer,
+        &format!(", keys: {keys}, fetch: {{ cool_down: 1s }}"),
+    ));
+    assert_eq!(
+        gateway.bring(&old.token(&issuer.url, &json!({}))).status,
+        200
+    );
+    assert_eq!(issuer.asked("/keys"), 1);
+    issuer.publish(&[&old, &new]);
+    // Until the cool-down after the first fetch is over, nothing is fetched.
+    until("the cool-down is over", || {
+        gateway
+            .bring(&new.token(&issuer.url, &json!({ "jti": issuer.asked("/keys") })))
+            .status
+            == 200
+    });
+    assert_eq!(issuer.asked("/keys"), 2);
+
+    let third = Key::new("third");
+    issuer.publish(&[&new, &third]);
+    issuer.hold();
+    let ask = &|number: usize| {
+        let token = third.token(&issuer.url, &json!({ "jti": number }));
+        gateway.bring(&token).status
+    };
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        // Refused until the cool-down is over, and then the one that makes the fetch.
+        let first = scope.spawn(|| until("the key is known", || ask(0) == 200));
+        until("it is fetched", || issuer.asked("/keys") == 3);
+        let more: Vec<_> = (1..12)
+            .map(|number| scope.spawn(move || ask(number)))
+            .collect();
+        // Others are served meanwhile.
+        let known = new.token(&issuer.url, &json!({ "jti": 99 }));
+        assert_eq!(gateway.bring(&known).status, 200);
+        assert_eq!(gateway.ask("/open", &[]).status, 200);
+        issuer.go_on();
+        first.join().unwrap();
+        more.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert_eq!(statuses, [200; 11]);
+    assert_eq!(issuer.asked("/keys"), 3);
+}
+
+#[test]
+fn made_up_names_of_keys_do_not_make_fetches() {
+    let (issuer, key) = (Issuer::start(), Key::new("k1"));
+    issuer.publish(&[&key]);
+    let (gateway, _origin) = guarding(&by(&issuer, ", fetch: { cool_down: 1h }"));
+    assert_eq!(
+        gateway.bring(&key.token(&issuer.url, &json!({}))).status,
+        200
+    );
+    let mut other = Key::new("made-up");
+    for number in 0..20 {
+        other.id = format!("made-up-{number}");
+        let answer = gateway.bring(&other.token(&issuer.url, &json!({ "jti": number })));
+        assert_eq!((answer.status, &*reason(&answer)), (401, "invalid_token"));
+    }
+    assert_eq!((issuer.asked(OPENID), issuer.asked("/keys")), (1, 1));
+    assert_eq!(gateway.why(21), "none of the keys has signed the token");
+}
+
+#[test]
+fn the_last_good_keys_stay_through_an_outage() {
+    let (issuer, key) = (Issuer::start(), Key::new("k1"));
+    issuer.publish(&[&key]);
+    let (gateway, _origin) = guarding(&by(&issuer, ", fetch: { refresh: 1s, cool_down: 1s }"));
+    assert_eq!(
+        gateway.bring(&key.token(&issuer.url, &json!({}))).status,
+        200
+    );
+    for (status, body) in [
+        ("500 Down", "{}"),
+        ("200 OK", "<html>"),
+        ("200 OK", r#"{"keys":[]}"#),
+        ("200 OK", r#"{"keys":[{"kty":"oct","k":"AAAA"}]}"#),
+    ] {
+        issuer.tell_as("/keys", status, "x-x: y", body);
+        let before = issuer.asked("/keys");
+        until("it was tried again", || issuer.asked("/keys") >= before + 2);
+        let token = key.token(&issuer.url, &json!({ "jti": body }));
+        assert_eq!(gateway.bring(&token).status, 200, "{status} {body}");
+    }
+    assert!(gateway.log().contains("cannot fetch keys"));
+    assert!(gateway.log().contains("expected status 200, found 500"));
+    assert!(gateway.log().contains("a secret that everybody can read"));
+}
+
+#[test]
+fn other_routes_do_not_wait_for_the_first_keys() {
+    let (issuer, key) = (Issuer::start(), Key::new("k1"));
+    issuer.publish(&[&key]);
+    issuer.hold();
+    // It is ready while the issuer says nothing.
+    let (gateway, _origin) = guarding(&by(&issuer, ""));
+    let token = key.token(&issuer.url, &json!({}));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| gateway.bring(&token).status);
+        until("it is asked", || issuer.asked(OPENID) == 1);
+        assert_eq!(gateway.ask("/open", &[]).status, 200);
+        assert!(!waiting.is_finished());
+        issuer.go_on();
+        assert_eq!(waiting.join().unwrap(), 200);
+    });
+    assert_eq!(issuer.asked(OPENID), 1);
+}
+
+#[test]
+fn an_issuer_that_is_down_is_told_about_and_found_when_it_is_up() {
+    let (issuer, key) = (Issuer::start(), Key::new("k1"));
+    let (gateway, _origin) = guarding(&by(&issuer, ""));
+    let token = key.token(&issuer.url, &json!({}));
+    let answer = gateway.bring(&token);
+    assert_eq!(
+        (answer.status, &*reason(&answer)),
+        (503, "keys_unavailable")
+    );
+    assert_eq!(answer.header("retry-after"), "1");
+    assert_eq!(
+        gateway.ask("/", &[]).status,
+        401,
+        "who brings nothing needs no keys"
+    );
+    issuer.publish(&[&key]);
+    until("its keys are fetched", || {
+        gateway.bring(&token).status == 200
+    });
+}
+
+#[test]
+fn keys_are_fetched_again_before_they_expire_and_those_that_are_gone_are_not_believed() {
+    let (issuer, old, new) = (Issuer::start(), Key::new("old"), Key::new("new"));
+    issuer.publish(&[&old]);
+    let expiring = |keys: &[&Key]| {
+        let field = "Cache-Control: public, max-age=2";
+        issuer.tell_as("/keys", "200 OK", field, &set(keys).to_string());
+    };
+    expiring(&[&old]);
+    let (gateway, _origin) = guarding(&by(&issuer, ", fetch: { refresh: 1d, cool_down: 1s }"));
+    let token = old.token(&issuer.url, &json!({}));
+    assert_eq!(gateway.bring(&token).status, 200);
+    until("they are fetched again", || issuer.asked("/keys") >= 3);
+    assert_eq!(gateway.bring(&token).status, 200, "and are the same");
+    expiring(&[&new]);
+    // Although it was verified before, and is remembered.
+    until("the old key is gone", || {
+        gateway.bring(&token).status == 401
+    });
+    assert_eq!(
+        gateway.bring(&new.token(&issuer.url, &json!({}))).status,
+        200
+    );
+}
+
+#[test]
+fn the_issuers_certificate_is_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, others) = (Authority::new("ours"), Authority::new("others"));
+    ours.save(folder.path(), "ca.pem");
+    others.save(folder.path(), "others.pem");
+    ours.issue(folder.path(), "issuer", &["localhost"]);
+    let (issuer, key) = (Issuer::start_tls(folder.path(), "issuer"), Key::new("k1"));
+    issuer.publish(&[&key]);
+    let token = key.token(&issuer.url, &json!({}));
+    let ca = |name: &str| {
+        let path = folder.path().join(name);
+        by(
+            &issuer,
+            &format!(", fetch: {{ ca: \"{}\" }}", path.display()),
+        )
+    };
+    let (gateway, _origin) = guarding(&ca("ca.pem"));
+    assert_eq!(gateway.bring(&token).status, 200);
+    for filter in [ca("others.pem"), by(&issuer, "")] {
+        let (gateway, _origin) = guarding(&filter);
+        assert_eq!(gateway.bring(&token).status, 503, "{filter}");
+        assert!(
+            gateway.log().contains("invalid peer certificate"),
+            "{}",
+            gateway.log()
+        );
+    }
+}
+
+#[test]
+fn redirects_are_followed_on_the_same_host_only() {
+    let (issuer, elsewhere, key) = (Issuer::start(), Issuer::start(), Key::new("k1"));
+    elsewhere.publish(&[&key]);
+    issuer.tell("/moved", &set(&[&key]));
+    let token = key.token(&issuer.url, &json!({}));
+    for (target, status) in [
+        (format!("{}/moved", issuer.url), 200),
+        ("/moved".to_owned(), 200),
+        (format!("{}/keys", elsewhere.url), 503),
+        (format!("{}/keys", issuer.url), 503),
+    ] {
+        issuer.tell_as("/keys", "302 Found", &format!("location: {target}"), "");
+        let keys = format!(", keys: {{ jwks: \"{}/keys\" }}", issuer.url);
+        let (gateway, _origin) = guarding(&by(&issuer, &keys));
+        assert_eq!(gateway.bring(&token).status, status, "{target}");
+    }
+    assert_eq!(elsewhere.asked("/keys"), 0);
+}
+
+#[test]
+fn what_is_fetched_has_bounds() {
+    let (issuer, key) = (Issuer::start(), Key::new("k1"));
+    let token = key.token(&issuer.url, &json!({}));
+    let keys = format!(
+        ", keys: {{ jwks: \"{}/keys\" }}, fetch: {{ timeout: 500ms }}",
+        issuer.url
+    );
+    let large = json!({ "keys": [key.jwk()], "x": "y".repeat(256 << 10) }).to_string();
+    let many = set(&[&key; 101]).to_string();
+    for (body, why) in [
+        (large, "expected at most 262144 bytes, found more"),
+        (many, "expected at most 100 keys, found 101"),
+        (
+            format!("{{\"keys\":[],{}", &set(&[&key]).to_string()[1..]),
+            "a member that is there twice",
+        ),
+    ] {
+        issuer.tell_as("/keys", "200 OK", "x-x: y", &body);
+        let (gateway, _origin) = guarding(&by(&issuer, &keys));
+        assert_eq!(gateway.bring(&token).status, 503, "{why}");
+        until(why, || gateway.log().contains(why));
+    }
+    issuer.hold();
+    let (gateway, _origin) = guarding(&by(&issuer, &keys));
+    assert_eq!(gateway.bring(&token).status, 503);
+    until("it was too slow", || {
+        gateway.log().contains("no answer within 500ms")
+    });
+    issuer.go_on();
+}
+
+#[test]
+fn filters_share_keys_and_a_reload_fetches_nothing_that_is_there() {
+    let (issuer, key) = (Issuer::start(), Key::new("k1"));
+    issuer.publish(&[&key]);
+    let route = |name: &str, audience: &str| {
+        format!(
+            "  - {{ name: {name}, match: {{ path: /{name} }}, upstream: app, filters: [jwt: {{ issuer: \"{}\", audience: {audience} }}] }}\n",
+            issuer.url
+        )
+    };
+    let two = format!(
+        "routes:\n{}{}",
+        route("a", "orders"),
+        route("b", "[orders, other]")
+    );
+    let (gateway, origin) = forwarding(&two);
+    let bearer = format!(
+        "authorization: Bearer {}",
+        key.token(&issuer.url, &json!({}))
+    );
+    let both = || ["/a", "/b"].map(|path| gateway.ask(path, &["-H", &bearer]).status);
+    assert_eq!(both(), [200, 200]);
+    let upstream = crate::harness::upstream(&origin);
+    for audience in ["other", "orders"] {
+        let changed = format!(
+            "{upstream}routes:\n{}{}",
+            route("a", "orders"),
+            route("b", audience)
+        );
+        gateway.reload(&changed);
+        // Options that have changed hold at once, also for a token that was let in before.
+        assert_eq!(both(), [200, if audience == "other" { 401 } else { 200 }]);
+    }
+    assert_eq!((issuer.asked(OPENID), issuer.asked("/keys")), (1, 1));
+}
