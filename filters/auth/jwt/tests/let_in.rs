@@ -72,8 +72,14 @@ async fn as_whom_the_claims_say() {
     let seen = send(&filter, &token).await;
     let identity = seen.exchange.identity.unwrap();
     assert_eq!((&*identity.name, identity.by), ("ann", "jwt"));
-    assert_eq!(*identity.groups, ["staff".into(), "eu".into()]);
-    assert_eq!(*identity.scopes, ["orders:read".into(), "mail".into()]);
+    assert_eq!(
+        *identity.groups,
+        [Box::<str>::from("staff"), Box::<str>::from("eu")]
+    );
+    assert_eq!(
+        *identity.scopes,
+        [Box::<str>::from("orders:read"), Box::<str>::from("mail")]
+    );
     assert_eq!(identity.claims.as_ref().unwrap()["level"], 3);
     assert_eq!(identity.consumer, None);
     assert!(
@@ -88,8 +94,11 @@ async fn as_whom_the_claims_say() {
     let seen = send(&filter, &token).await;
     let identity = seen.exchange.identity.unwrap();
     assert_eq!(&*identity.name, "7");
-    assert_eq!(*identity.groups, ["one".into()]);
-    assert_eq!(*identity.scopes, ["a".into(), "b".into()]);
+    assert_eq!(*identity.groups, [Box::<str>::from("one")]);
+    assert_eq!(
+        *identity.scopes,
+        [Box::<str>::from("a"), Box::<str>::from("b")]
+    );
     assert!(seen.request.headers.contains_key("authorization"));
 }
 
