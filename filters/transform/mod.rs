@@ -6,6 +6,7 @@ mod url;
 
 pub mod compress;
 pub mod headers;
+pub mod json;
 pub mod redirect;
 pub mod request_id;
 pub mod respond;
