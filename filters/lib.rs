@@ -26,4 +26,5 @@ pub fn all() -> Registry {
         .add::<transform::request_id::RequestId>()
         .add::<transform::respond::Respond>()
         .add::<transform::rewrite::Rewrite>()
+        .add::<transform::template::Template>()
 }

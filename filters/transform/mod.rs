@@ -11,3 +11,4 @@ pub mod redirect;
 pub mod request_id;
 pub mod respond;
 pub mod rewrite;
+pub mod template;

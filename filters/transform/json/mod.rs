@@ -4,14 +4,15 @@ mod charset;
 mod coding;
 mod document;
 mod edits;
-mod entity;
+pub(super) mod entity;
 mod jq;
 mod path;
+pub(super) mod plain;
 mod rewrite;
-mod scan;
+pub(super) mod scan;
 #[cfg(test)]
 mod tests;
-pub(super) mod workers;
+mod workers;
 
 use std::sync::Arc;
 

@@ -289,7 +289,7 @@ fn undecodable(why: Undecodable) -> Fault {
     }
 }
 
-pub(in crate::transform) fn undone(why: Undone) -> Reply {
+fn undone(why: Undone) -> Reply {
     let busy = |reason| {
         Reply::problem(StatusCode::SERVICE_UNAVAILABLE, reason).header(
             wiregate_sdk::header::RETRY_AFTER,

@@ -8,7 +8,7 @@ pub(super) const DEEPEST: usize = 128;
 ///
 /// # Errors
 /// What was expected, and at which byte. Never shows what is there.
-pub(super) fn check(text: &[u8]) -> Result<(), String> {
+pub(in crate::transform) fn check(text: &[u8]) -> Result<(), String> {
     if let Err(error) = std::str::from_utf8(text) {
         return Err(format!("expected UTF-8 at byte {}", error.valid_up_to()));
     }

@@ -14,7 +14,7 @@ const WAITING: usize = 16;
 const TURN: Duration = Duration::from_secs(5);
 
 /// Does work beside the traffic, as many pieces at a time as there are processors.
-pub(in crate::transform) struct Workers {
+pub(super) struct Workers {
     /// Who waits or is at work.
     admitted: Semaphore,
     running: Arc<Semaphore>,
@@ -22,7 +22,7 @@ pub(in crate::transform) struct Workers {
 
 /// Why work was not done.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::transform) enum Undone {
+pub(super) enum Undone {
     /// Too much other work waits.
     Busy,
     /// It takes too long.
@@ -32,7 +32,7 @@ pub(in crate::transform) enum Undone {
 }
 
 impl Workers {
-    pub(in crate::transform) fn new() -> Self {
+    pub(super) fn new() -> Self {
         let running = available_parallelism().map_or(1, usize::from);
         Self {
             admitted: Semaphore::new(running * (1 + WAITING)),
@@ -42,7 +42,7 @@ impl Workers {
 
     /// Does a piece of work once it is its turn, and waits for it that long. What has begun runs to
     /// its end, even when nobody waits for it any more.
-    pub(in crate::transform) async fn run<T: Send + 'static>(
+    pub(super) async fn run<T: Send + 'static>(
         &self,
         patience: Duration,
         work: impl FnOnce() -> T + Send + 'static,
