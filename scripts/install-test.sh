@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 ./install-packages.sh \
-    curl:curl nginx:nginx h2load:nghttp2-client nghttp:nghttp2-client wrk:wrk taskset:util-linux \
+    curl:curl nginx:nginx h2load:nghttp2-client nghttp:nghttp2-client wrk:wrk taskset:util-linux zstd:zstd \
     openssl:openssl prlimit:util-linux
 
 cargo nextest --version > /dev/null 2>&1 || cargo install cargo-nextest --locked

@@ -40,7 +40,8 @@ async fn lets_known_keys_in_and_names_the_caller() {
     assert_eq!(seen.status(), 200);
     let identity = seen.exchange.identity.unwrap();
     assert_eq!((&*identity.name, identity.by), ("alice", "api_key"));
-    assert_eq!(*identity.groups, ["a".into(), "b".into()]);
+    let groups: Vec<_> = identity.groups.iter().map(|group| &**group).collect();
+    assert_eq!(groups, ["a", "b"]);
     let seen = filter.get("/").header("X-API-Key", BOB).send().await;
     assert_eq!(&*seen.exchange.identity.unwrap().name, "bob");
 }

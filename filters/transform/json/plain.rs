@@ -35,7 +35,9 @@ impl Plain {
         headers: &HeaderMap,
     ) -> Result<Self, Reply> {
         let invalid = |why: String| side.refuse("invalid_json", why);
-        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
         let Some(content_type) = content_type.filter(|_| !body.is_empty()) else {
             return Ok(Self::Other);
         };

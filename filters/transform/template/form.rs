@@ -36,8 +36,7 @@ impl Form {
 /// A text with U+FFFD for each character that no XML document may have (XML 1.0, 2.2), escaped or
 /// not; `None` where it has none of them.
 pub(super) fn mended_for_xml(text: &str) -> Option<String> {
-    let is_wrong = |c: char| {
-        matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
-    };
-    text.contains(is_wrong).then(|| text.replace(is_wrong, "\u{fffd}"))
+    let is_wrong = |c: char| matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
+    text.contains(is_wrong)
+        .then(|| text.replace(is_wrong, "\u{fffd}"))
 }

@@ -1,13 +1,14 @@
 //! `template`: makes whole bodies.
 
 mod form;
-mod values;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::io::{self, Write};
 
 use minijinja::machinery::{Instruction, Instructions, get_compiled_template};
+use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 use wiregate_sdk::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use wiregate_sdk::types::{MediaType, Size};
@@ -135,7 +136,9 @@ impl Filter for Template {
 
     fn build(config: Config, _: &mut Build<'_>) -> Result<Self, Invalid> {
         if config.request.is_none() && config.response.is_none() {
-            return Err(Invalid::new("expected `request` or `response`, found neither"));
+            return Err(Invalid::new(
+                "expected `request` or `response`, found neither",
+            ));
         }
         let mut invalid = Invalid::default();
         let mut built = |made: Option<Made>, at| {
@@ -227,8 +230,8 @@ impl Body {
         let place = format!("{at}.{}", form.name());
         let environment = compile(form, source).map_err(|why| Invalid::at(&place, why))?;
         let roots = check(&environment).map_err(|why| Invalid::at(&place, why))?;
-        let content_type = (made.content_type)
-            .map_or(form.content_type(), |media| media.header_value().clone());
+        let content_type =
+            (made.content_type).map_or(form.content_type(), |media| media.header_value().clone());
         Ok(Self {
             when: made.when,
             form,
@@ -254,7 +257,7 @@ impl Body {
         let plain = Plain::of(side, &body, headers)?;
         match plain {
             Plain::Json(text) => serde_json::from_slice::<serde_json::Value>(&text)
-                .map(|value| Value::from_serialize(&value))
+                .map(|value| Value::from(Serde(value)))
                 .map_err(|_| side.refuse("invalid_json", "expected numbers that can be read")),
             Plain::Text(text) => Ok(Value::from(text)),
             Plain::Other => Ok(Value::UNDEFINED),
@@ -263,7 +266,10 @@ impl Body {
 
     fn render(&self, facts: &Facts<'_>, body: Value) -> Result<Bytes, Reply> {
         let values = self.roots.values(facts, body).map_err(failed)?;
-        let template = self.environment.get_template(NAME).expect("it was compiled");
+        let template = self
+            .environment
+            .get_template(NAME)
+            .expect("it was compiled");
         let mut out = Bounded {
             bytes: Vec::new(),
             limit: self.output,
@@ -288,7 +294,10 @@ impl Body {
 
 fn compile(form: Form, source: String) -> Result<Environment<'static>, String> {
     if source.len() > LONGEST {
-        return Err(format!("expected at most {LONGEST} bytes, found {}", source.len()));
+        return Err(format!(
+            "expected at most {LONGEST} bytes, found {}",
+            source.len()
+        ));
     }
     let mut environment = Environment::new();
     environment.remove_filter("safe");
@@ -308,14 +317,19 @@ fn compile(form: Form, source: String) -> Result<Environment<'static>, String> {
             }
         });
     }
-    environment.add_template_owned(NAME, source).map_err(|error| describe(&error))?;
+    environment
+        .add_template_owned(NAME, source)
+        .map_err(|error| describe(&error))?;
     Ok(environment)
 }
 
 /// Finds what would fail only when it is reached.
 fn check(environment: &Environment<'_>) -> Result<Roots, String> {
     let template = environment.get_template(NAME).expect("it was compiled");
-    let globals: Vec<_> = environment.globals().map(|(name, _)| name.to_owned()).collect();
+    let globals: Vec<_> = environment
+        .globals()
+        .map(|(name, _)| name.to_owned())
+        .collect();
     let mut names: Vec<_> = template.undeclared_variables(false).into_iter().collect();
     names.retain(|name| !globals.contains(name));
     names.sort();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use minijinja::Value;
-use minijinja::value::Object;
+use minijinja::value::{Object, Serde};
 use percent_encoding::percent_decode_str;
 use wiregate_sdk::header::COOKIE;
 use wiregate_sdk::{Exchange, Expression, Facts, HeaderMap};
@@ -114,7 +114,10 @@ fn identity(exchange: &Exchange) -> Value {
         ("by", Value::from(identity.by)),
         ("groups", list(&identity.groups)),
         ("scopes", list(&identity.scopes)),
-        ("claims", claims.map_or(Value::UNDEFINED, Value::from_serialize)),
+        (
+            "claims",
+            claims.map_or(Value::UNDEFINED, |c| Value::from(Serde(c))),
+        ),
     ];
     values.into_iter().collect()
 }
@@ -128,8 +131,13 @@ fn cookies(headers: &HeaderMap) -> Value {
     let mut cookies = BTreeMap::new();
     for line in headers.get_all(COOKIE) {
         let line = String::from_utf8_lossy(line.as_bytes());
-        for (name, value) in line.split(';').filter_map(|pair| pair.trim().split_once('=')) {
-            cookies.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        for (name, value) in line
+            .split(';')
+            .filter_map(|pair| pair.trim().split_once('='))
+        {
+            cookies
+                .entry(name.to_owned())
+                .or_insert_with(|| value.to_owned());
         }
     }
     cookies.into_iter().collect()

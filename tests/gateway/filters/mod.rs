@@ -4,7 +4,9 @@ mod auth;
 mod chain;
 mod compress;
 mod headers;
+mod json;
 mod security;
+mod template;
 mod traffic;
 
 use serde_json::Value;
