@@ -3,6 +3,7 @@
 mod field;
 mod host;
 mod url;
+mod workers;
 
 pub mod compress;
 pub mod headers;

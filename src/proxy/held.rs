@@ -16,16 +16,45 @@ use super::budget::Share;
 use super::context::Context;
 use super::inbound::{Room, make_room, no_memory};
 use super::replay::{self, Slot};
+use crate::config::model::Limits;
 
 /// A response whose head waits for its body.
 pub(super) struct Held {
     head: ResponseHeader,
-    body: BytesMut,
+    /// The body, as long as it is one piece: most are, and need no copy.
+    piece: Bytes,
+    /// The body, once it is more.
+    pieces: BytesMut,
     share: Share,
     /// The link that wants the whole body.
     pub(super) link: usize,
     /// Where the client's session comes back to.
     lent: Slot,
+}
+
+impl Held {
+    fn take_in(&mut self, piece: Bytes, limits: &Limits) -> std::result::Result<(), Room> {
+        if self.piece.is_empty() && self.pieces.is_empty() {
+            let length = piece.len() as u64;
+            if length > limits.buffered_body.get() {
+                return Err(Room::TooLarge);
+            }
+            if !self.share.grow(length, limits.body_memory.get()) {
+                return Err(Room::NoMemory);
+            }
+            self.piece = piece;
+            return Ok(());
+        }
+        if piece.is_empty() {
+            return Ok(());
+        }
+        let first = std::mem::take(&mut self.piece);
+        let more = first.len() + piece.len();
+        make_room(&mut self.pieces, more, &mut self.share, limits)?;
+        self.pieces.extend_from_slice(&first);
+        self.pieces.extend_from_slice(&piece);
+        Ok(())
+    }
 }
 
 impl Context {
@@ -46,10 +75,15 @@ impl Context {
         if length.is_some_and(|length| length > limit) {
             return Err(self.refuse_whole(link, too_large(limit)));
         }
+        if self.body.bytes.is_none() {
+            // What stands in for a client that wanted a tunnel is not needed any more.
+            self.return_connection(session);
+        }
         let in_its_place = ResponseHeader::build(head.status, None)?;
         self.held = Some(Box::new(Held {
             head: std::mem::replace(head, in_its_place),
-            body: BytesMut::new(),
+            piece: Bytes::new(),
+            pieces: BytesMut::new(),
             share: self.shared.budget.share(),
             link,
             lent: replay::lend_to_silence(session),
@@ -65,16 +99,12 @@ impl Context {
         let Some(held) = &mut self.held else {
             return Ok(());
         };
-        let data = std::mem::take(&mut chunk.data);
         let limits = &self.snapshot.settings.limits;
-        let room = make_room(&mut held.body, data.len(), &mut held.share, limits);
-        let (link, refused) = match room {
-            Ok(()) => {
-                held.body.extend_from_slice(&data);
-                return Ok(());
-            }
-            Err(Room::TooLarge) => (held.link, too_large(limits.buffered_body.get())),
-            Err(Room::NoMemory) => (held.link, no_memory()),
+        let link = held.link;
+        let refused = match held.take_in(std::mem::take(&mut chunk.data), limits) {
+            Ok(()) => return Ok(()),
+            Err(Room::TooLarge) => too_large(limits.buffered_body.get()),
+            Err(Room::NoMemory) => no_memory(),
         };
         Err(self.refuse_whole(link, refused))
     }
@@ -100,12 +130,17 @@ impl Context {
         self.end_attempt();
         let Held {
             mut head,
-            body,
+            piece,
+            pieces,
             share,
             link,
             ..
         } = *held;
-        let written = match self.climb(session, &mut head, body.freeze(), link).await {
+        let body = match pieces.is_empty() {
+            true => piece,
+            false => pieces.freeze(),
+        };
+        let written = match self.climb(session, &mut head, body, link).await {
             Ok(body) => self.send_held(session, head, body).await,
             Err(Stopped { link, reply }) => {
                 self.stopped(link, &reply);
@@ -125,13 +160,13 @@ impl Context {
         head: &mut ResponseHeader,
         body: Bytes,
         link: usize,
-    ) -> Result<Bytes, Stopped> {
+    ) -> std::result::Result<Bytes, Stopped> {
         let Some(position) = self.route else {
             return Ok(body);
         };
         let chain = &self.snapshot.routes[position].chain;
         let request = session.req_header();
-        let mut view = Response::new(&mut self.exchange, request, head, Origin::Upstream);
+        let mut view = Response::new(&mut self.exchange, request, head, self.end.origin);
         chain
             .climb(&mut view, body, &mut self.slots, link, false)
             .await

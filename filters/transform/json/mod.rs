@@ -12,7 +12,6 @@ mod rewrite;
 pub(super) mod scan;
 #[cfg(test)]
 mod tests;
-mod workers;
 
 use std::sync::Arc;
 
@@ -24,10 +23,10 @@ use wiregate_sdk::{
     Reply, Request, Response, StatusCode,
 };
 
+use super::workers::Workers;
 use entity::Side;
 use path::Path;
 use rewrite::Rewrite;
-use workers::Workers;
 
 /// Changes JSON in request and response bodies: by path, or with a jq program.
 ///

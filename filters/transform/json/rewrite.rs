@@ -13,8 +13,8 @@ use super::coding::{Bounds, Coding, Undecodable, Unknown};
 use super::edits::{Edits, Values};
 use super::entity::{Made, Side};
 use super::jq::{Failure, Program};
-use super::workers::{Undone, Workers};
 use super::{Change, OnInvalid, scan};
+use crate::transform::workers::Workers;
 
 /// Bodies up to this size are worked on at once, by the worker itself.
 const SMALL: usize = 64 * 1024;
@@ -187,7 +187,7 @@ impl Rewrite {
                 .as_ref()
                 .map_or(Duration::ZERO, |program| program.time());
             let done = workers.run(time + PATIENCE, move || work.run(&job, &body));
-            done.await.map_err(undone)?
+            done.await?
         };
         match made {
             Ok(made) => Ok(made),
@@ -286,19 +286,5 @@ fn undecodable(why: Undecodable) -> Fault {
     match why {
         Undecodable::TooLarge | Undecodable::Bomb => Fault::TooLarge,
         Undecodable::Broken => Fault::Invalid("expected a body in its coding".into()),
-    }
-}
-
-fn undone(why: Undone) -> Reply {
-    let busy = |reason| {
-        Reply::problem(StatusCode::SERVICE_UNAVAILABLE, reason).header(
-            wiregate_sdk::header::RETRY_AFTER,
-            HeaderValue::from_static("1"),
-        )
-    };
-    match why {
-        Undone::Busy => busy("json_busy").detail("too many bodies are being worked on"),
-        Undone::Late => busy("json_late").log("the work on a body took too long"),
-        Undone::Failed => Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "filter_panicked"),
     }
 }

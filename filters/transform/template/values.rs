@@ -22,6 +22,9 @@ const NAMES: [&str; 7] = [
 ];
 const TEXTS: [&str; 7] = ["method", "scheme", "host", "path", "target", "id", "time"];
 
+/// Values by name.
+pub(super) type Values = Vec<(&'static str, Value)>;
+
 impl Roots {
     /// # Errors
     /// That there is no such name.
@@ -48,15 +51,12 @@ impl Roots {
         Ok(roots)
     }
 
-    /// The values of this exchange.
+    /// The values of this exchange, without its body.
     ///
     /// # Errors
     /// Why one of them cannot be told.
-    pub(super) fn values(&self, facts: &Facts<'_>, body: Value) -> Result<Value, String> {
+    pub(super) fn values(&self, facts: &Facts<'_>) -> Result<Values, String> {
         let mut values = Vec::with_capacity(self.others.len() + 1);
-        if self.body {
-            values.push(("body", body));
-        }
         for name in &self.others {
             let value = match *name {
                 "request" => self.request(facts)?,
@@ -68,7 +68,7 @@ impl Roots {
             };
             values.push((*name, value));
         }
-        Ok(values.into_iter().collect())
+        Ok(values)
     }
 
     fn request(&self, facts: &Facts<'_>) -> Result<Value, String> {

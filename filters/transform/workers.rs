@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+use wiregate_sdk::header::RETRY_AFTER;
+use wiregate_sdk::{HeaderValue, Reply, StatusCode};
 
 /// How much work may wait for each piece that is done.
 const WAITING: usize = 16;
@@ -56,6 +58,22 @@ impl Workers {
         });
         let done = timeout(patience, work).await.map_err(|_| Undone::Late)?;
         done.map_err(|_| Undone::Failed)
+    }
+}
+
+impl From<Undone> for Reply {
+    fn from(why: Undone) -> Self {
+        let unavailable = |reason| {
+            let reply = Self::problem(StatusCode::SERVICE_UNAVAILABLE, reason);
+            reply.header(RETRY_AFTER, HeaderValue::from_static("1"))
+        };
+        match why {
+            Undone::Busy => {
+                unavailable("bodies_busy").detail("too many bodies are being worked on")
+            }
+            Undone::Late => unavailable("body_late").log("the work on a body took too long"),
+            Undone::Failed => Self::problem(StatusCode::INTERNAL_SERVER_ERROR, "filter_panicked"),
+        }
     }
 }
 
