@@ -1,5 +1,6 @@
 //! `template`: makes whole bodies.
 
+mod body;
 mod form;
 #[cfg(test)]
 mod tests;
