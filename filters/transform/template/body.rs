@@ -128,7 +128,10 @@ impl Body {
 
     fn render(&self, values: Values) -> Result<Bytes, Reply> {
         let values: Value = values.into_iter().collect();
-        let template = self.environment.get_template(NAME).expect("it was compiled");
+        let template = self
+            .environment
+            .get_template(NAME)
+            .expect("it was compiled");
         let mut out = Bounded {
             bytes: Vec::new(),
             limit: self.output,

@@ -135,7 +135,7 @@ fn each_link_gets_the_body_as_those_behind_it_leave_it() {
         let answer = curl(&[client, &gateway.url("/?stream=1&every=1ms")]);
         assert_eq!(
             answer.text(),
-            "a(bb((cccchhhhuuuunnnnkkkk    0000\n\n\n\n)))"
+            "a(bb((cccchhhhuuuunnnnkkkk    1111\n\n\n\n)))"
         );
         assert_eq!(
             answer.header("content-length"),
@@ -216,7 +216,9 @@ fn a_body_that_is_too_large_is_a_502_and_nothing_has_left() {
         for path in ["/bytes/5000", "/?stream=600&every=0ms"] {
             let answer = curl(&[client, &gateway.url(path)]);
             assert_eq!(answer.status, 502, "{path}");
-            assert_eq!(answer.json()["type"], "urn:wiregate:response_too_large");
+            // The reply is another body, which the link gets in its turn.
+            let start = "w({\"type\":\"urn:wiregate:response_too_large\"";
+            assert!(answer.text().starts_with(start), "{}", answer.text());
         }
         assert_eq!(
             curl(&[client, &gateway.url("/bytes/4096")]).body.len(),
@@ -232,12 +234,7 @@ fn a_body_that_breaks_off_is_no_response() {
     for client in CLIENTS {
         let answer = curl(&[client, &gateway.url("/?fail=midway")]);
         assert_eq!(answer.status, 502);
-        assert!(
-            answer.json()["type"]
-                .as_str()
-                .unwrap()
-                .starts_with("urn:wiregate:")
-        );
+        assert!(answer.text().starts_with("w({\"type\":\"urn:wiregate:"));
     }
 }
 
@@ -331,5 +328,5 @@ fn an_old_client_gets_a_length() {
     .to_ascii_lowercase();
     assert!(answer.contains("content-length: 11"), "{answer}");
     assert!(!answer.contains("transfer-encoding"), "{answer}");
-    assert!(answer.ends_with("w(chunk 0\n)"), "{answer}");
+    assert!(answer.ends_with("w(chunk 1\n)"), "{answer}");
 }
