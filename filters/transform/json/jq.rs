@@ -4,6 +4,7 @@ mod compile;
 mod instrument;
 mod meter;
 mod natives;
+mod recursion;
 #[cfg(test)]
 mod tests;
 

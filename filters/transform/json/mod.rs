@@ -86,7 +86,7 @@ use rewrite::Rewrite;
 /// `invalid_json`: 400 for a request, 502 for a response. With `invalid: pass` it passes as it is.
 ///
 /// **jq.** Programs are compiled at load; they are those of jaq, without modules, `input`, `env`,
-/// `debug` and `halt`. A program must give one value. Where it ends with an error, the reason is
+/// `debug` and `halt`, and a definition that takes a filter cannot call itself. A program must give one value. Where it ends with an error, the reason is
 /// `jq_failed` (400, 502). Where it runs longer than `time`, calls itself too deeply or makes a
 /// text, or a value, larger than `output`, it is stopped: `jq_exhausted`, a 500.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -301,7 +301,7 @@ async fn only_what_is_meant_is_changed() {
 async fn an_invalid_body_is_refused_or_passes_as_it_is() {
     let refusing = response("set: { a.b: 1 }");
     let passing = response("set: { a.b: 1 }, invalid: pass");
-    let deep = "[".repeat(10_000_000);
+    let deep = "[".repeat(4_000_000);
     for (name, content_type, coding, body) in [
         ("no JSON", "application/json", "", Bytes::from("{")),
         ("deep", "application/json", "", Bytes::from(deep)),
@@ -355,8 +355,6 @@ async fn an_invalid_body_is_refused_or_passes_as_it_is() {
                     "{name}"
                 );
                 assert!(seen.response_body == body, "{name}");
-            } else if name == "deep" {
-                assert_eq!(seen.status(), 502); // larger than `limit`
             } else {
                 assert_eq!(
                     (seen.status(), seen.reason()),

@@ -127,7 +127,7 @@ impl Body {
     }
 
     fn render(&self, values: Values) -> Result<Bytes, Reply> {
-        let values: Value = values.into_iter().collect();
+        let values = Value::from_pairs(values);
         let template = self
             .environment
             .get_template(NAME)

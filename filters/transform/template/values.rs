@@ -80,7 +80,7 @@ impl Roots {
         values.push(("headers", fields(headers)));
         values.push(("cookies", cookies(headers)));
         values.push(("query", parameters(facts.request.uri.query())));
-        Ok(values.into_iter().collect())
+        Ok(Value::from_pairs(values))
     }
 }
 
@@ -90,7 +90,7 @@ fn response(facts: &Facts<'_>) -> Value {
     };
     let status = Value::from(head.status.as_u16());
     let values = [("status", status), ("headers", fields(&head.headers))];
-    values.into_iter().collect()
+    Value::from_pairs(values)
 }
 
 fn client(exchange: &Exchange) -> Value {
@@ -100,7 +100,7 @@ fn client(exchange: &Exchange) -> Value {
         ("peer", Value::from(client.peer.to_string())),
         ("port", Value::from(client.port)),
     ];
-    values.into_iter().collect()
+    Value::from_pairs(values)
 }
 
 fn identity(exchange: &Exchange) -> Value {
@@ -119,12 +119,12 @@ fn identity(exchange: &Exchange) -> Value {
             claims.map_or(Value::UNDEFINED, |c| Value::from(Serde(c))),
         ),
     ];
-    values.into_iter().collect()
+    Value::from_pairs(values)
 }
 
 fn params(exchange: &Exchange) -> Value {
     let params = exchange.params.iter();
-    Value::from_iter(params.map(|(name, value)| (&**name, value.as_str())))
+    Value::from_pairs(params.map(|(name, value)| (&**name, value.as_str())))
 }
 
 fn cookies(headers: &HeaderMap) -> Value {
@@ -140,7 +140,7 @@ fn cookies(headers: &HeaderMap) -> Value {
                 .or_insert_with(|| value.to_owned());
         }
     }
-    cookies.into_iter().collect()
+    Value::from_pairs(cookies)
 }
 
 /// The parameters of a query, decoded; of several of one name the first.
@@ -156,7 +156,7 @@ fn parameters(query: Option<&str>) -> Value {
         let value = || decoded(value);
         parameters.entry(decoded(name)).or_insert_with(value);
     }
-    parameters.into_iter().collect()
+    Value::from_pairs(parameters)
 }
 
 fn fields(headers: &HeaderMap) -> Value {

@@ -273,13 +273,14 @@ routes:
 #[test]
 fn upgraded_connections_are_left_alone() {
     let endpoint = origin::answers(|_| {
-        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\ncontent-type: application/json\r\n\r\n{\"raw".to_owned()
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\ncontent-type: application/json\r\n\r\n{\"raw".to_owned()
     });
     let gateway = before(
         endpoint,
         "json: { request: { set: { a: 1 } }, response: { set: { a: 1 } } }",
     );
-    let request = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: other\r\n\r\n";
+    let request = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n";
     let answer = raw(gateway.address(), request);
     assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
     assert!(answer.ends_with("{\"raw"), "{answer}");

@@ -6,7 +6,7 @@ use jaq_core::load::{Arena, Error, File, Loader};
 use jaq_core::{Compiler, Filter, defs, funs};
 
 use super::natives::{WITHHELD, natives};
-use super::{Kind, instrument};
+use super::{Kind, instrument, recursion};
 
 /// The name of a program among the definitions; no program can name it.
 const MAIN: &str = "the_program";
@@ -14,6 +14,8 @@ const MAIN: &str = "the_program";
 const LONGEST: usize = 64 * 1024;
 /// How deep it may be nested.
 const DEEPEST: usize = 64;
+/// How many operators it may have: they nest without brackets.
+const MOST_OPERATORS: usize = 256;
 /// Definitions that stand on what is withheld.
 const WITHOUT: [&str; 4] = ["halt", "halt_error", "debug", "stderr"];
 
@@ -33,10 +35,26 @@ pub(super) fn compile(program: &str, names: &[String]) -> Result<Filter<Kind>, S
             "expected at most {DEEPEST} levels of brackets, found more"
         ));
     }
+    let operators = program
+        .bytes()
+        .filter(|byte| b"|+-*/".contains(byte))
+        .count();
+    if operators > MOST_OPERATORS {
+        return Err(format!(
+            "expected at most {MOST_OPERATORS} operators, found {operators}"
+        ));
+    }
+    let body = parse(program)?;
+    if let Some(name) = recursion::of_filters(&body) {
+        return Err(format!(
+            "expected no recursion of `{name}`, which takes a filter: define another one within \
+             it that calls itself"
+        ));
+    }
     let main = Def {
         name: MAIN,
         args: Vec::new(),
-        body: parse(program)?,
+        body,
     };
     let known = defs().chain(jaq_std::defs()).chain(jaq_json::defs());
     let known = known.filter(|def| !WITHOUT.contains(&def.name));

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use jaq_core::Exn;
 use jaq_json::Val;
 
-/// How much of the stack a run may take. Its thread has 2 MiB; a step takes less than what is left.
-const STACK: usize = 1024 * 1024;
+/// How much of the stack a run may take. Its thread has 2 MiB; what a program can nest without a
+/// step takes less than what is left.
+const STACK: usize = 512 * 1024;
 /// How deep a value may be. Dropping it takes a step on the stack for each level.
 const DEEPEST: usize = 1000;
 /// How many elements an array, and how many members an object may have.
