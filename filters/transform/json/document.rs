@@ -8,10 +8,8 @@ use super::scan::{end_of_value, skip_blanks};
 /// A value of a document.
 #[derive(Debug)]
 pub(super) enum Node<'a> {
-    /// As it came.
+    /// As it came, or as it was made before: JSON.
     Raw(&'a [u8]),
-    /// As it was made: JSON as well.
-    Made(Cow<'a, str>),
     Object(Vec<Member<'a>>),
     Array(Vec<Node<'a>>),
 }
@@ -37,7 +35,7 @@ impl<'a> Node<'a> {
     /// an element behind the last one.
     pub(super) fn set(&mut self, steps: &[Step], value: &'a str) -> Result<(), Misfit> {
         let Some((step, rest)) = steps.split_first() else {
-            *self = Node::Made(Cow::Borrowed(value));
+            *self = Node::Raw(value.as_bytes());
             return Ok(());
         };
         match step {
@@ -165,7 +163,6 @@ impl<'a> Node<'a> {
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         match self {
             Self::Raw(text) => out.extend_from_slice(text),
-            Self::Made(text) => out.extend_from_slice(text.as_bytes()),
             Self::Object(members) => {
                 out.push(b'{');
                 for (position, member) in members.iter().enumerate() {
@@ -192,21 +189,12 @@ impl<'a> Node<'a> {
     }
 
     fn is_null(&self) -> bool {
-        match self {
-            Self::Raw(text) => *text == b"null",
-            Self::Made(text) => text == "null",
-            _ => false,
-        }
+        matches!(self, Self::Raw(b"null"))
     }
 
     /// Itself, opened where it is an object or an array.
     fn open(&mut self) -> &mut Self {
-        let text = match self {
-            Self::Raw(text) => Cow::Borrowed(*text),
-            Self::Made(Cow::Borrowed(text)) => Cow::Borrowed(text.as_bytes()),
-            _ => return self,
-        };
-        if let Cow::Borrowed(text) = text {
+        if let Self::Raw(text) = *self {
             match text.first() {
                 Some(b'{') => *self = Self::Object(members(text)),
                 Some(b'[') => *self = Self::Array(items(text)),
