@@ -52,7 +52,7 @@ use rewrite::Rewrite;
 /// - json: { response: { when: response.status == 200, jq: "{ items: [.items[] | {id, name}] }" } }
 /// - json:
 ///     response:
-///       jq: { program: '.tenant = $tenant', args: { tenant: "${params.tenant}" }, time: 20ms }
+///       jq: { program: '.id = $id', args: { id: "${params.id}" }, time: 20ms }
 /// ```
 ///
 /// **Which bodies.** Those of a media type in `types`, where `when` holds; of no media type only
@@ -86,9 +86,10 @@ use rewrite::Rewrite;
 /// `invalid_json`: 400 for a request, 502 for a response. With `invalid: pass` it passes as it is.
 ///
 /// **jq.** Programs are compiled at load; they are those of jaq, without modules, `input`, `env`,
-/// `debug` and `halt`, and a definition that takes a filter cannot call itself. A program must give one value. Where it ends with an error, the reason is
-/// `jq_failed` (400, 502). Where it runs longer than `time`, calls itself too deeply or makes a
-/// text, or a value, larger than `output`, it is stopped: `jq_exhausted`, a 500.
+/// `debug` and `halt`, and a definition that takes a filter cannot call itself. A program must give
+/// one value. Where it ends with an error, the reason is `jq_failed` (400, 502). Where it runs
+/// longer than `time`, calls itself too deeply or makes a text, or a value, larger than `output`,
+/// it is stopped: `jq_exhausted`, a 500.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(crate = "wiregate_sdk::serde", deny_unknown_fields)]
 #[schemars(crate = "wiregate_sdk::schemars")]
