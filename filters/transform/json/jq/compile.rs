@@ -58,9 +58,7 @@ pub(super) fn compile(program: &str, names: &[String]) -> Result<Filter<Kind>, S
     };
     let known = defs().chain(jaq_std::defs()).chain(jaq_json::defs());
     let known = known.filter(|def| !WITHOUT.contains(&def.name));
-    // The program does not live as long as what is known to all.
-    let known = known.map(|def| -> Def<&str> { def });
-    let loader = Loader::new(known.chain([main]).map(instrument::definition));
+    let loader = Loader::new(known.map(for_now).chain([main]).map(instrument::definition));
     let arena = Arena::default();
     let file = File {
         code: MAIN,
@@ -83,6 +81,11 @@ pub(super) fn compile(program: &str, names: &[String]) -> Result<Filter<Kind>, S
             |(name, kind)| format!("unknown {} `{name}`", kind.as_str()),
         )
     })
+}
+
+/// A program does not live as long as what is known to all.
+fn for_now<'s>(def: Def<&'static str>) -> Def<&'s str> {
+    def
 }
 
 fn parse(program: &str) -> Result<Term<&str>, String> {

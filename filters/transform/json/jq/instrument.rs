@@ -38,7 +38,7 @@ pub(super) fn term(written: T<'_>) -> T<'_> {
             let parts = parts.into_iter().map(part).collect();
             pipe(Term::Str(format, parts), call(MADE))
         }
-        Term::Arr(inner) => pipe(Term::Arr(inner.map(boxed)), call(MADE)),
+        Term::Arr(inner) => pipe(Term::Arr(inner.map(|inner| boxed(*inner))), call(MADE)),
         Term::Obj(entries) => {
             let entries = entries.into_iter().map(|(key, value)| match value {
                 Some(value) => (term(key), Some(term(value))),
@@ -47,26 +47,28 @@ pub(super) fn term(written: T<'_>) -> T<'_> {
             });
             pipe(Term::Obj(entries.collect()), call(MADE))
         }
-        Term::Neg(inner) => Term::Neg(boxed(inner)),
+        Term::Neg(inner) => Term::Neg(boxed(*inner)),
         Term::BinOp(left, op, right) => operation(term(*left), op, term(*right)),
-        Term::Label(name, inner) => Term::Label(name, boxed(inner)),
+        Term::Label(name, inner) => Term::Label(name, boxed(*inner)),
         Term::Fold(word, over, pattern, parts) => {
             let mut parts: Vec<_> = parts.into_iter().map(term).collect();
             if let Some(update) = parts.get_mut(1) {
                 *update = pipe(call(STEP), std::mem::take(update));
             }
-            Term::Fold(word, boxed(over), self::pattern(pattern), parts)
+            Term::Fold(word, boxed(*over), self::pattern(pattern), parts)
         }
-        Term::TryCatch(tried, caught) => Term::TryCatch(boxed(tried), caught.map(boxed)),
+        Term::TryCatch(tried, caught) => {
+            Term::TryCatch(boxed(*tried), caught.map(|caught| boxed(*caught)))
+        }
         Term::IfThenElse(cases, other) => {
             let cases = cases
                 .into_iter()
                 .map(|(when, then)| (term(when), term(then)));
-            Term::IfThenElse(cases.collect(), other.map(boxed))
+            Term::IfThenElse(cases.collect(), other.map(|other| boxed(*other)))
         }
         Term::Def(defs, inner) => {
             let defs = defs.into_iter().map(definition);
-            Term::Def(defs.collect(), boxed(inner))
+            Term::Def(defs.collect(), boxed(*inner))
         }
         Term::Call(name, args) => {
             let is_range = name == "range" && args.len() == 3;
@@ -80,7 +82,7 @@ pub(super) fn term(written: T<'_>) -> T<'_> {
             let is_many = |part: &Part<_>| matches!(part, Part::Range(None, None));
             let several = parts.iter().any(|(part, _)| is_many(part));
             let parts = parts.into_iter().map(|(part, opt)| (path_part(part), opt));
-            let path = Term::Path(boxed(from), Path(parts.collect()));
+            let path = Term::Path(boxed(*from), Path(parts.collect()));
             match several {
                 true => pipe(path, call(STEP)),
                 false => path,
@@ -130,8 +132,8 @@ fn path_part(part: Part<T<'_>>) -> Part<T<'_>> {
     }
 }
 
-fn boxed(written: Box<T<'_>>) -> Box<T<'_>> {
-    Box::new(term(*written))
+fn boxed(written: T<'_>) -> Box<T<'_>> {
+    Box::new(term(written))
 }
 
 fn call<'s>(name: &'static str) -> T<'s> {

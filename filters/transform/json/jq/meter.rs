@@ -61,7 +61,7 @@ impl Meter {
     pub(super) fn step<'a>(&self, value: &Val) -> Result<(), Exn<'a, Val>> {
         let steps = self.steps.get().wrapping_add(1);
         self.steps.set(steps);
-        if steps % STEPS == 0 && Instant::now() > self.deadline {
+        if steps.is_multiple_of(STEPS) && Instant::now() > self.deadline {
             return Err(self.exceed("it ran longer than `time`"));
         }
         if self.base.abs_diff(here()) > STACK {
@@ -87,7 +87,7 @@ impl Meter {
         chance ^= chance >> 17;
         chance ^= chance << 5;
         self.chance.set(chance);
-        if chance % MEASURED == 0 && !is_within(value, DEEPEST, &mut MOST_ITEMS.clone()) {
+        if chance.is_multiple_of(MEASURED) && !is_within(value, DEEPEST, &mut MOST_ITEMS.clone()) {
             return Err(self.exceed("it made a value that is too large or too deep"));
         }
         Ok(())
