@@ -22,8 +22,10 @@ pub fn all() -> Registry {
         .add::<traffic::rate_limit::RateLimit>()
         .add::<transform::compress::Compress>()
         .add::<transform::headers::Headers>()
+        .add::<transform::json::Json>()
         .add::<transform::redirect::Redirect>()
         .add::<transform::request_id::RequestId>()
         .add::<transform::respond::Respond>()
         .add::<transform::rewrite::Rewrite>()
+        .add::<transform::template::Template>()
 }

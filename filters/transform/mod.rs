@@ -3,10 +3,13 @@
 mod field;
 mod host;
 mod url;
+mod workers;
 
 pub mod compress;
 pub mod headers;
+pub mod json;
 pub mod redirect;
 pub mod request_id;
 pub mod respond;
 pub mod rewrite;
+pub mod template;

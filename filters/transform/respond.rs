@@ -7,7 +7,7 @@ use wiregate_sdk::{
     StatusCode, Template, header,
 };
 
-mod text;
+pub(super) mod text;
 
 use super::field::FieldTemplate;
 use text::{Form, Text};

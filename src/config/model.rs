@@ -138,7 +138,8 @@ pub enum UnderscoresInFields {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// The largest request body that a filter may ask for as a whole; 413 beyond.
+    /// The largest body that a filter may ask for as a whole; beyond, 413 for a request's, 502 for a
+    /// response's.
     pub buffered_body: Size,
     /// The memory for all such bodies together, at least `buffered_body`; 503 while it is used up.
     pub body_memory: Size,

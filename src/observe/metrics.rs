@@ -234,7 +234,7 @@ impl Metrics {
                 "When a certificate of a listener expires.",
                 &["listener", "name"],
             ),
-            body_memory: gauge(r, "body_memory_bytes", "Request bodies held in memory."),
+            body_memory: gauge(r, "body_memory_bytes", "Bodies held in memory."),
             panics: counter(
                 r,
                 "panics_total",

@@ -64,7 +64,7 @@ impl Context {
         if self.end.status != Some(StatusCode::SWITCHING_PROTOCOLS) {
             self.time_left()?; // a tunnel lives as long as its ends want it to
         }
-        if self.response_claim == Claim::None || self.body_ended {
+        if self.body_ended || (self.response_claim == Claim::None && self.held.is_none()) {
             return Ok(());
         }
         let mut chunk = Chunk {
@@ -73,6 +73,7 @@ impl Context {
         };
         self.filter_response_body(&mut chunk)?;
         self.body_ended = end;
+        self.gather(&mut chunk)?;
         *body = Some(chunk.data).filter(|data| end || !data.is_empty());
         if body.is_none() {
             *body = Some(Bytes::new());
@@ -85,7 +86,7 @@ impl Context {
     /// # Errors
     /// Where the exchange must be cut.
     pub(super) fn response_trailers(&mut self) -> Result<Option<Bytes>> {
-        if self.response_claim == Claim::None || self.body_ended {
+        if self.body_ended || (self.response_claim == Claim::None && self.held.is_none()) {
             return Ok(None);
         }
         let mut chunk = Chunk {
@@ -94,6 +95,7 @@ impl Context {
         };
         self.filter_response_body(&mut chunk)?;
         self.body_ended = true;
+        self.gather(&mut chunk)?;
         Ok(Some(chunk.data).filter(|data| !data.is_empty()))
     }
 
@@ -102,7 +104,8 @@ impl Context {
             return Ok(());
         };
         let chain = &self.snapshot.routes[position].chain;
-        let passed = chain.response_body(chunk, &mut self.slots);
+        let to = self.held.as_ref().map_or(0, |held| held.link + 1);
+        let passed = chain.response_body(chunk, &mut self.slots, to);
         passed.map_err(|abort| {
             self.end.error = Some(abort.reason);
             Error::explain(ErrorType::InternalError, abort.reason)

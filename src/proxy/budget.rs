@@ -1,10 +1,10 @@
-//! The memory that request bodies may take, all together.
+//! The memory that bodies may take, all together.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus::IntGauge;
 
-/// Counts the bytes of request bodies held in memory.
+/// Counts the bytes of bodies held in memory.
 pub struct Budget {
     used: std::sync::Arc<AtomicU64>,
     gauge: IntGauge,

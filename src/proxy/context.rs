@@ -15,6 +15,7 @@ use wiregate_sdk::{Client, Exchange, Origin, Outcome, Reply};
 
 use super::connection::{self, Peer};
 use super::first_byte::FirstByte;
+use super::held::Held;
 use super::replay::Slot;
 use super::websocket::Patience;
 use super::{Shared, budget::Share};
@@ -41,6 +42,8 @@ pub struct Context {
     pub(super) body: Body,
     pub(super) request_claim: Claim,
     pub(super) response_claim: Claim,
+    /// The response, while its head waits for its body.
+    pub(super) held: Option<Box<Held>>,
     /// Whether all that filters want of the response body has been done.
     pub(super) body_ended: bool,
     pub(super) attempts: Attempts,
@@ -157,6 +160,7 @@ impl Context {
             body: Body::default(),
             request_claim: Claim::None,
             response_claim: Claim::None,
+            held: None,
             body_ended: false,
             attempts: Attempts::default(),
             deadline: None,

@@ -121,7 +121,12 @@ impl<'a> Client<'a> {
             }
             if keep {
                 let room = make_room(&mut whole, chunk.data.len(), &mut share, self.limits);
-                room.map_err(|reply| entered.stop(reply))?;
+                room.map_err(|none| {
+                    entered.stop(match none {
+                        Room::TooLarge => too_large(limit),
+                        Room::NoMemory => no_memory(),
+                    })
+                })?;
                 whole.extend_from_slice(&chunk.data);
             }
             if chunk.last {
@@ -161,17 +166,25 @@ impl Inbound for Client<'_> {
     }
 }
 
+/// Why there is no room for a body.
+pub(super) enum Room {
+    /// It would be larger than a body may be.
+    TooLarge,
+    /// The memory for all of them is used up.
+    NoMemory,
+}
+
 /// Makes room for that many more bytes of a body, within its limit and the memory for all.
-fn make_room(
+pub(super) fn make_room(
     whole: &mut BytesMut,
     more: usize,
     share: &mut Share,
     limits: &Limits,
-) -> Result<(), Reply> {
+) -> Result<(), Room> {
     let limit = limits.buffered_body.get();
     let total = whole.len() + more;
     if total as u64 > limit {
-        return Err(too_large(limit));
+        return Err(Room::TooLarge);
     }
     if total > whole.capacity() {
         let ceiling = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -181,7 +194,7 @@ fn make_room(
             .min(ceiling.max(total));
         let grown = (room - whole.capacity()) as u64;
         if !share.grow(grown, limits.body_memory.get()) {
-            return Err(no_memory());
+            return Err(Room::NoMemory);
         }
         whole.reserve(room - whole.len());
     }
@@ -205,9 +218,9 @@ fn slow(deadline: Duration) -> Reply {
     ))
 }
 
-fn no_memory() -> Reply {
+pub(super) fn no_memory() -> Reply {
     Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "body_memory_exhausted")
-        .detail("too many request bodies are being worked on")
+        .detail("too many bodies are being worked on")
         .header(header::RETRY_AFTER, http::HeaderValue::from_static("1"))
 }
 

@@ -14,6 +14,7 @@ mod forwarded;
 mod grpc;
 mod heads;
 mod hedge;
+mod held;
 mod http1;
 mod http2;
 mod inbound;
@@ -299,6 +300,10 @@ impl ProxyHttp for Engine {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
         if let Some(mut cx) = ctx.take() {
+            if cx.held.is_some() {
+                // Pingora is done with the endpoint, and has written nothing.
+                Box::pin(cx.answer_held(session, error.is_some())).await;
+            }
             cx.finish(session, error);
         }
     }

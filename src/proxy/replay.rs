@@ -1,9 +1,11 @@
-//! A stand-in for a client's session: once its body is in memory, or while it asks for a WebSocket.
+//! A stand-in for a client's session: once its body is in memory, while it asks for a WebSocket, or
+//! while a response waits for its body.
 //!
 //! Pingora sends a body on as it reads it, and keeps no more than 64 KiB of it for a second
 //! attempt. The stand-in takes the session's place after the body was read to its end: whenever
 //! Pingora asks for its replay buffer it gets the whole body (or what filters made of it),
 //! whatever its size, on each attempt. For a WebSocket it looks after the tunnel (`websocket.rs`).
+//! Of a response that waits it lets nothing through (`held.rs`).
 //! All else goes through to the session, which returns to its place when the stand-in is dropped.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +36,12 @@ pub(super) fn lend(session: &mut Session, body: Bytes) -> Slot {
 /// Puts a stand-in that looks after a tunnel in the place of the client's session.
 pub(super) fn lend_to_tunnel(session: &mut Session, tunnel: Tunnel) -> Slot {
     lend_to(session, Role::Tunnel(tunnel))
+}
+
+/// Puts a stand-in that lets nothing of a response through in the place of the client's session, or
+/// of its stand-in.
+pub(super) fn lend_to_silence(session: &mut Session) -> Slot {
+    lend_to(session, Role::Silence)
 }
 
 fn lend_to(session: &mut Session, role: Role) -> Slot {
@@ -74,6 +82,8 @@ enum Role {
     Replay(Bytes),
     /// Looks after a WebSocket.
     Tunnel(Tunnel),
+    /// Keeps what is written from the client.
+    Silence,
 }
 
 const THERE: &str = "there until dropped";
@@ -86,6 +96,22 @@ impl StandIn {
     fn real_mut(&mut self) -> &mut ServerSession {
         self.session.as_deref_mut().expect(THERE)
     }
+
+    fn is_silent(&self) -> bool {
+        matches!(self.role, Role::Silence)
+    }
+}
+
+/// Whether the response is over, as a session says that writes it.
+fn swallow(tasks: Vec<HttpTask>) -> Result<bool> {
+    let mut over = false;
+    for task in tasks {
+        over |= task.is_end();
+        if let HttpTask::Failed(error) = task {
+            return Err(error);
+        }
+    }
+    Ok(over)
 }
 
 impl Drop for StandIn {
@@ -101,17 +127,20 @@ impl CustomSession for StandIn {
     fn get_retry_buffer(&self) -> Option<Bytes> {
         match &self.role {
             Role::Replay(body) if !body.is_empty() => Some(body.clone()),
+            Role::Silence => self.real().get_retry_buffer(),
             _ => None,
         }
     }
 
     fn retry_buffer_truncated(&self) -> bool {
-        false
+        self.is_silent() && self.real().retry_buffer_truncated()
     }
 
     fn enable_retry_buffering(&mut self) {
         if let Role::Tunnel(tunnel) = &mut self.role {
             tunnel.head_leaves(); // it is called when the head has been written
+        } else if self.is_silent() {
+            self.real_mut().enable_retry_buffering();
         }
     }
 
@@ -119,22 +148,30 @@ impl CustomSession for StandIn {
         match &mut self.role {
             Role::Replay(body) => body.is_empty(),
             Role::Tunnel(tunnel) => tunnel.is_body_empty(),
+            Role::Silence => self.real_mut().is_body_empty(),
         }
     }
 
     fn is_body_done(&mut self) -> bool {
         match &self.role {
+            Role::Silence => self.real_mut().is_body_done(),
             Role::Replay(_) => true,
             Role::Tunnel(tunnel) => tunnel.is_body_done(self.session.as_mut().expect(THERE)),
         }
     }
 
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
-        Ok(None)
+        match self.is_silent() {
+            true => self.real_mut().read_request_body().await,
+            false => Ok(None),
+        }
     }
 
     async fn drain_request_body(&mut self) -> Result<()> {
-        Ok(())
+        match self.is_silent() {
+            true => self.real_mut().drain_request_body().await,
+            false => Ok(()),
+        }
     }
 
     // What goes through.
@@ -148,20 +185,32 @@ impl CustomSession for StandIn {
     }
 
     async fn write_response_header(&mut self, head: Box<ResponseHeader>, end: bool) -> Result<()> {
+        if self.is_silent() {
+            return Ok(());
+        }
         self.real_mut().write_response_header(head).await?;
         self.end_if(end).await
     }
 
     async fn write_response_header_ref(&mut self, head: &ResponseHeader, end: bool) -> Result<()> {
+        if self.is_silent() {
+            return Ok(());
+        }
         self.real_mut().write_response_header_ref(head).await?;
         self.end_if(end).await
     }
 
     async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
+        if self.is_silent() {
+            return Ok(());
+        }
         self.real_mut().write_response_body(data, end).await
     }
 
     async fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
+        if self.is_silent() {
+            return Ok(());
+        }
         self.real_mut().write_response_trailers(trailers).await
     }
 
@@ -170,6 +219,7 @@ impl CustomSession for StandIn {
         match &mut self.role {
             Role::Replay(_) => session.response_duplex_vec(tasks).await,
             Role::Tunnel(tunnel) => tunnel.write(session, tasks).await,
+            Role::Silence => swallow(tasks),
         }
     }
 
@@ -210,13 +260,16 @@ impl CustomSession for StandIn {
     }
 
     async fn finish(&mut self) -> Result<()> {
+        if self.is_silent() {
+            return Ok(());
+        }
         self.real_mut().finish_body().await
     }
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
         let session = self.session.as_deref_mut().expect(THERE);
         match &mut self.role {
-            Role::Replay(_) => session.read_body_or_idle(no_body_expected).await,
+            Role::Replay(_) | Role::Silence => session.read_body_or_idle(no_body_expected).await,
             Role::Tunnel(tunnel) => tunnel.read(session, no_body_expected).await,
         }
     }

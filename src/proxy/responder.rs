@@ -9,9 +9,10 @@ use pingora_error::{Error, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use serde_json::{Map, Value};
+use wiregate_sdk::chain::Stopped;
 use wiregate_sdk::reply::{Problem, ReplyBody};
 use wiregate_sdk::views::Claim;
-use wiregate_sdk::{Abort, Chain, Chunk, Origin, Reply, Response};
+use wiregate_sdk::{Chain, Origin, Reply, Response};
 
 use super::context::Context;
 use super::request::expects_continue;
@@ -36,14 +37,25 @@ impl Context {
         reply: Reply,
         origin: Origin,
     ) -> Result<()> {
-        self.note(&reply, origin);
         drain(session).await;
-        let call = grpc::is_call(&session.req_header().headers) && !reply.status.is_success();
-        let (mut head, body) = match call {
-            true => (trailers_only(session, &reply)?, Bytes::new()),
-            false => self.draft(&reply)?,
+        let is_call = grpc::is_call(&session.req_header().headers);
+        let mut reply = reply;
+        let (call, mut head, body) = loop {
+            self.note(&reply, origin);
+            let call = is_call && !reply.status.is_success();
+            let (mut head, body) = match call {
+                true => (trailers_only(session, &reply)?, Bytes::new()),
+                false => self.draft(&reply)?,
+            };
+            match self.through_filters(session, &mut head, body).await {
+                Ok(body) => break (call, head, body),
+                // A link has a say of this kind once, so that this comes to an end.
+                Err(stopped) => {
+                    self.stopped(stopped.link, &stopped.reply);
+                    reply = stopped.reply;
+                }
+            }
         };
-        let body = self.through_filters(session, &mut head, body)?;
         self.identify(&mut head)?;
         if call {
             self.end.status = Some(head.status);
@@ -55,9 +67,26 @@ impl Context {
             linger(session).await;
             return Ok(());
         }
+        self.write_whole(session, head, body).await
+    }
+
+    /// Writes a response whose body is there as a whole.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub(super) async fn write_whole(
+        &mut self,
+        session: &mut Session,
+        mut head: ResponseHeader,
+        body: Bytes,
+    ) -> Result<()> {
         self.end.status = Some(head.status);
         measure(&mut head, &body)?;
         let bodiless = self.exchange.method == Method::HEAD || is_bodiless(head.status);
+        if bodiless && Chain::response_claim(&self.slots) >= Claim::Rewrite {
+            // What a filter would make of the body is not known, nor how long that would be.
+            head.remove_header(&header::CONTENT_LENGTH);
+        }
         let body = if bodiless { Bytes::new() } else { body };
         let client = &mut session.downstream_session;
         client.write_response_header(Box::new(head)).await?;
@@ -71,6 +100,7 @@ impl Context {
         let begun = has_begun(session);
         let failure = failure::of(error, begun);
         let reply = self.take_reply();
+        self.let_go(session);
         if begun {
             let reason = reply.as_ref().and_then(Reply::reason);
             let reason = self
@@ -157,33 +187,32 @@ impl Context {
     }
 
     /// The links that the request has entered see the reply on its way out.
-    fn through_filters(
+    async fn through_filters(
         &mut self,
         session: &Session,
         head: &mut ResponseHeader,
         body: Bytes,
-    ) -> Result<Bytes> {
+    ) -> Result<Bytes, Stopped> {
         let Some(position) = self.route else {
             return Ok(body);
         };
         let chain = &self.snapshot.routes[position].chain;
         let request = session.req_header();
         let mut view = Response::new(&mut self.exchange, request, head, Origin::Gateway);
-        let passed = chain.response(&mut view, &mut self.slots, true);
-        debug_assert!(passed.is_ok(), "a lenient pass does not fail");
-        if Chain::response_claim(&self.slots) == Claim::None || body.is_empty() {
-            return Ok(body);
+        let waiting = chain.response(&mut view, &mut self.slots, true);
+        debug_assert!(waiting.is_ok(), "a lenient pass does not fail");
+        let waiting = waiting.unwrap_or_default();
+        let to = waiting.map_or(0, |link| link + 1);
+        let passed = chain.pass_whole(body, &mut self.slots, to);
+        let body = passed.map_err(|reply| Stopped { link: to, reply })?;
+        match waiting {
+            Some(link) => {
+                chain
+                    .climb(&mut view, body, &mut self.slots, link, true)
+                    .await
+            }
+            None => Ok(body),
         }
-        let mut chunk = Chunk {
-            data: body,
-            last: true,
-        };
-        chain
-            .response_body(&mut chunk, &mut self.slots)
-            .map_err(|Abort { reason }| {
-                Error::explain(pingora_error::ErrorType::InternalError, reason)
-            })?;
-        Ok(chunk.data)
     }
 }
 

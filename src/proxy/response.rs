@@ -19,7 +19,8 @@ impl Context {
     /// A response head from upstream is about to leave.
     ///
     /// # Errors
-    /// A 500, where a filter panicked.
+    /// A 500, where a filter panicked; a 502 or 503, where a filter wants the whole body and there
+    /// is no room for it.
     pub(super) fn response_head(
         &mut self,
         session: &mut Session,
@@ -42,10 +43,11 @@ impl Context {
                 Origin::Upstream,
             );
             let chain = &self.snapshot.routes[position].chain;
-            if let Err(reply) = chain.response(&mut view, &mut self.slots, false) {
-                return Err(self.fault(reply));
+            match chain.response(&mut view, &mut self.slots, false) {
+                Err(reply) => return Err(self.fault(reply)),
+                Ok(Some(link)) => return self.hold(session, head, link),
+                Ok(None) => self.frame_response(session, head)?,
             }
-            self.frame_response(session, head)?;
         }
         if session.req_header().version < Version::HTTP_11 {
             // Such a client knows no chunks: without a length, the body ends with the connection
@@ -69,7 +71,7 @@ impl Context {
     fn frame_response(&mut self, session: &Session, head: &mut ResponseHeader) -> Result<()> {
         self.response_claim = Chain::response_claim(&self.slots);
         let bodiless = self.is_bodiless(head);
-        if self.response_claim == Claim::Rewrite {
+        if self.response_claim >= Claim::Rewrite {
             head.remove_header(&header::CONTENT_LENGTH);
             head.remove_header(&header::ACCEPT_RANGES);
         }

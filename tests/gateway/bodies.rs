@@ -8,6 +8,7 @@ use wiregate::{Build, Bytes, Deserialize, Filter, Flow, Invalid, JsonSchema, Req
 use super::harness::{Answer, curl, curl_with, echo};
 
 mod order;
+mod whole;
 
 /// Reads the whole body; as told, sends it on as it is, in capitals, or with a tail.
 struct Shout(Options);

@@ -1,6 +1,6 @@
 //! A real origin: Debian's nginx, which keeps connections, frames bodies, validates, and reloads.
 
-mod origin;
+pub mod origin;
 
 use std::collections::HashSet;
 use std::fmt::Write as _;

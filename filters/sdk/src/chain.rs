@@ -1,6 +1,7 @@
 //! The filters of one route in execution order, and how an exchange runs through them.
 
 mod observe;
+mod whole;
 
 use std::any::Any;
 use std::future::Future;
@@ -15,7 +16,7 @@ use smallvec::SmallVec;
 use crate::views::Claim;
 use crate::views::Inbound;
 use crate::{
-    Abort, Attempt, Chunk, Exchange, Filter, Flow, Mode, Outcome, Reply, Request, Response,
+    Abort, Attempt, Bytes, Chunk, Exchange, Filter, Flow, Mode, Outcome, Reply, Request, Response,
 };
 
 /// The word for a filter that panicked.
@@ -65,6 +66,8 @@ pub struct Slot {
     observed: Option<&'static str>,
     /// What the link had to do without.
     degraded: Option<&'static str>,
+    /// Whether it has had a response's whole body.
+    had_whole: bool,
 }
 
 /// One exchange's way through a chain: a slot for each link that it has entered.
@@ -165,6 +168,7 @@ impl Chain {
             response_claim: Claim::None,
             observed: None,
             degraded: None,
+            had_whole: false,
         });
         let (slot, before) = slots.split_last_mut().expect("just pushed");
         let entered = Entered {
@@ -199,23 +203,36 @@ impl Chain {
         Ok(())
     }
 
-    /// Runs the response hooks of the entered links, innermost first. A hook that panics is
-    /// counted and passed over when the response is the gateway's own (`lenient`).
+    /// Runs the response hooks of these links, innermost first, up to the first one that waits for
+    /// the whole body: its position, where there is one. [`Chain::climb`] goes on from there. A
+    /// hook that panics is counted and passed over when the response is the gateway's own
+    /// (`lenient`).
     ///
     /// # Errors
     /// A 500, where a filter panicked.
-    pub fn response(&self, res: &mut Response<'_>, slots: &mut Slots, lenient: bool) -> Flow {
-        for (link, slot) in self.links.iter().zip(slots).rev() {
+    pub fn response(
+        &self,
+        res: &mut Response<'_>,
+        slots: &mut [Slot],
+        lenient: bool,
+    ) -> Result<Option<usize>, Reply> {
+        for (position, (link, slot)) in self.links.iter().zip(slots).enumerate().rev() {
             if link.mode == Mode::Observe {
                 self.observe_response(link, slot, res);
-                continue;
+            } else {
+                match self.guard(link, || link.filter.response(res, &mut *slot.state)) {
+                    Err(reply) if !lenient => return Err(reply),
+                    _ => slot.response_claim = res.take_claim(),
+                }
             }
-            match self.guard(link, || link.filter.response(res, &mut *slot.state)) {
-                Err(reply) if !lenient => return Err(reply),
-                _ => slot.response_claim = res.take_claim(),
+            if slot.response_claim == Claim::Whole && slot.had_whole {
+                slot.response_claim = Claim::None;
+            }
+            if slot.response_claim == Claim::Whole && res.may_have_body() {
+                return Ok(Some(position));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Passes a piece of the request body through the links that claimed it, in order, from this
@@ -248,12 +265,18 @@ impl Chain {
         Ok(())
     }
 
-    /// Passes a piece of the response body through the links that claimed it, innermost first.
+    /// Passes a piece of the response body through those of these links that claimed it, innermost
+    /// first, up to the one at this position.
     ///
     /// # Errors
     /// Why the exchange must be cut.
-    pub fn response_body(&self, chunk: &mut Chunk, slots: &mut Slots) -> Result<(), Abort> {
-        for (link, slot) in self.links.iter().zip(slots).rev() {
+    pub fn response_body(
+        &self,
+        chunk: &mut Chunk,
+        slots: &mut [Slot],
+        to: usize,
+    ) -> Result<(), Abort> {
+        for (link, slot) in self.links.iter().zip(slots).skip(to).rev() {
             if slot.response_claim == Claim::None {
                 continue;
             }
@@ -288,27 +311,17 @@ impl Chain {
             .log(format!("filter {} panicked", link.label))
     }
 
-    /// What the entered links, taken together, want of the request body.
-    pub fn request_claim(slots: &Slots) -> Claim {
-        strongest(slots.iter().map(|slot| slot.request_claim))
+    /// What these links, taken together, want of the request body.
+    pub fn request_claim(slots: &[Slot]) -> Claim {
+        let claims = slots.iter().map(|slot| slot.request_claim);
+        claims.max().unwrap_or_default()
     }
 
-    /// What the entered links, taken together, want of the response body.
-    pub fn response_claim(slots: &Slots) -> Claim {
-        strongest(slots.iter().map(|slot| slot.response_claim))
+    /// What these links, taken together, want of the response body.
+    pub fn response_claim(slots: &[Slot]) -> Claim {
+        let claims = slots.iter().map(|slot| slot.response_claim);
+        claims.max().unwrap_or_default()
     }
-}
-
-fn strongest(claims: impl Iterator<Item = Claim>) -> Claim {
-    let mut strongest = Claim::None;
-    for claim in claims {
-        match claim {
-            Claim::Rewrite => return Claim::Rewrite,
-            Claim::Watch => strongest = Claim::Watch,
-            Claim::None => {}
-        }
-    }
-    strongest
 }
 
 type Hook<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -323,6 +336,12 @@ trait Erased: Send + Sync {
     ) -> Hook<'a, Flow>;
     fn upstream(&self, attempt: &mut Attempt<'_>, state: &mut (dyn Any + Send + Sync));
     fn response(&self, res: &mut Response<'_>, state: &mut (dyn Any + Send + Sync));
+    fn response_whole<'a>(
+        &'a self,
+        res: &'a mut Response<'_>,
+        body: Bytes,
+        state: &'a mut (dyn Any + Send + Sync),
+    ) -> Hook<'a, Result<Bytes, Reply>>;
     fn request_body(
         &self,
         chunk: &mut Chunk,
@@ -355,6 +374,15 @@ impl<F: Filter> Erased for F {
 
     fn response(&self, res: &mut Response<'_>, state: &mut (dyn Any + Send + Sync)) {
         Filter::response(self, res, own::<F>(state));
+    }
+
+    fn response_whole<'a>(
+        &'a self,
+        res: &'a mut Response<'_>,
+        body: Bytes,
+        state: &'a mut (dyn Any + Send + Sync),
+    ) -> Hook<'a, Result<Bytes, Reply>> {
+        Box::pin(async move { Filter::response_whole(self, res, body, own::<F>(state)).await })
     }
 
     fn request_body(

@@ -5,7 +5,7 @@ use std::future::Future;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use crate::{Abort, Attempt, Build, Chunk, Invalid, Outcome, Reply, Request, Response};
+use crate::{Abort, Attempt, Build, Bytes, Chunk, Invalid, Outcome, Reply, Request, Response};
 
 /// What a request hook says: go on, or end the request with this reply.
 pub type Flow = Result<(), Reply>;
@@ -42,6 +42,20 @@ pub trait Filter: Sized + Send + Sync + 'static {
 
     /// A response head is about to leave: from upstream, from cache, or made by the gateway.
     fn response(&self, _res: &mut Response<'_>, _state: &mut Self::State) {}
+
+    /// The whole body of a response, of a filter that called [`Response::whole_body`]. The head has
+    /// not left yet, and can be changed; what is returned is sent as the body.
+    ///
+    /// `Err(reply)` is sent in the response's place. It goes through the response hooks like any
+    /// reply, but this hook runs once in an exchange.
+    fn response_whole(
+        &self,
+        _res: &mut Response<'_>,
+        body: Bytes,
+        _state: &mut Self::State,
+    ) -> impl Future<Output = Result<Bytes, Reply>> + Send {
+        async move { Ok(body) }
+    }
 
     /// One piece of the request body, of a filter that called [`Request::stream_body`].
     ///

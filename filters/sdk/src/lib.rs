@@ -44,7 +44,7 @@ pub use template::Template;
 pub use views::{Attempt, Origin, Outcome, Request, Response};
 
 pub use bytes::Bytes;
-pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 pub use schemars;
 pub use schemars::JsonSchema;
 pub use serde;

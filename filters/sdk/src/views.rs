@@ -43,15 +43,18 @@ pub trait Inbound: Send {
 }
 
 /// What a link of the chain wants of a body.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Claim {
     /// To let it pass.
     #[default]
     None,
     /// To see each piece, and leave it as it is.
     Watch,
-    /// To change it.
+    /// To change it, piece by piece.
     Rewrite,
+    /// To have all of it before the head leaves. Only of a response: a request's is read by the
+    /// link itself.
+    Whole,
 }
 
 impl<'a> Request<'a> {
@@ -231,15 +234,11 @@ fn given_up() -> Reply {
 }
 
 impl Claim {
-    fn max(self, other: Self) -> Self {
-        if self == Self::Rewrite { self } else { other }
-    }
-
     /// The same for whoever may not change anything.
     pub(crate) fn at_most_watch(self) -> Self {
         match self {
-            Self::None => Self::None,
-            Self::Watch | Self::Rewrite => Self::Watch,
+            Self::Rewrite => Self::Watch,
+            claim => claim,
         }
     }
 }
@@ -357,7 +356,15 @@ impl<'a> Response<'a> {
     /// Asks for [`crate::Filter::response_body`] to be called with each piece, to rewrite it. The
     /// length is no longer known: the gateway drops `content-length` and frames the body anew.
     pub fn rewrite_body(&mut self) {
-        self.claim = Claim::Rewrite;
+        self.claim = self.claim.max(Claim::Rewrite);
+    }
+
+    /// Asks for [`crate::Filter::response_whole`] to be called with the whole body, before the head
+    /// leaves; the gateway sees to `content-length`. A body that is larger than the configuration
+    /// allows (`limits.buffered_body`) becomes a 502. Where no body can follow, as after HEAD, none
+    /// is waited for.
+    pub fn whole_body(&mut self) {
+        self.claim = Claim::Whole;
     }
 
     /// Asks for [`crate::Filter::response_body`] to be called with each piece, which it leaves as

@@ -14,7 +14,7 @@ type Weight = u16;
 /// `*` stands for all codings that it does not name. Where it refuses to have no coding
 /// (`identity;q=0`) and takes none of these, it still gets none: a response that it may not
 /// understand is better than an error (12.5.3).
-pub(super) fn choose(asked: &HeaderMap, codings: &[Coding]) -> Option<Coding> {
+pub(in crate::transform) fn choose(asked: &HeaderMap, codings: &[Coding]) -> Option<Coding> {
     let mut weights: [Option<Weight>; 3] = [None; 3];
     let (mut any, mut identity) = (None, None);
     for line in asked.get_all(ACCEPT_ENCODING) {

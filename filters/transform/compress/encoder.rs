@@ -9,7 +9,7 @@ use zstd::stream::raw::CParameter;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(crate = "wiregate_sdk::serde", rename_all = "lowercase")]
 #[schemars(crate = "wiregate_sdk::schemars")]
-pub(super) enum Coding {
+pub(in crate::transform) enum Coding {
     /// Zstandard (RFC 8878).
     Zstd,
     /// Brotli (RFC 7932).
@@ -20,7 +20,7 @@ pub(super) enum Coding {
 
 impl Coding {
     /// The coding that goes by this name.
-    pub(super) fn named(name: &str) -> Option<Self> {
+    pub(in crate::transform) fn named(name: &str) -> Option<Self> {
         let is = |other| name.eq_ignore_ascii_case(other);
         match () {
             () if is("zstd") => Some(Self::Zstd),
@@ -31,7 +31,7 @@ impl Coding {
     }
 
     /// Its name.
-    pub(super) const fn name(self) -> &'static str {
+    pub(in crate::transform) const fn name(self) -> &'static str {
         match self {
             Self::Zstd => "zstd",
             Self::Br => "br",
@@ -40,13 +40,13 @@ impl Coding {
     }
 
     /// Its name as the value of a field.
-    pub(super) const fn value(self) -> HeaderValue {
+    pub(in crate::transform) const fn value(self) -> HeaderValue {
         HeaderValue::from_static(self.name())
     }
 
     /// The levels that are fit for responses in passing: higher ones hold up the other requests
     /// of their worker with each piece, and of br, take 10 MiB and more.
-    pub(super) const fn levels(self) -> std::ops::RangeInclusive<u8> {
+    pub(in crate::transform) const fn levels(self) -> std::ops::RangeInclusive<u8> {
         match self {
             Self::Zstd => 1..=12,
             Self::Br => 0..=6,
@@ -55,7 +55,7 @@ impl Coding {
     }
 
     /// The level where none is written.
-    pub(super) const fn usual_level(self) -> u8 {
+    pub(in crate::transform) const fn usual_level(self) -> u8 {
         match self {
             Self::Zstd => 3,
             Self::Br => 5,
@@ -71,7 +71,7 @@ const WINDOW: u32 = 19;
 const BR_BUFFER: usize = 8 * 1024;
 
 /// A body on its way through a coding.
-pub(super) enum Encoder {
+pub(in crate::transform) enum Encoder {
     Zstd(zstd::Encoder<'static, Vec<u8>>),
     Br(Box<brotli::CompressorWriter<Vec<u8>>>),
     Gzip(flate2::write::GzEncoder<Vec<u8>>),
@@ -80,7 +80,7 @@ pub(super) enum Encoder {
 impl Encoder {
     /// # Errors
     /// There is no memory for it.
-    pub(super) fn new(coding: Coding, level: u8) -> io::Result<Self> {
+    pub(in crate::transform) fn new(coding: Coding, level: u8) -> io::Result<Self> {
         let level = u32::from(level);
         Ok(match coding {
             Coding::Zstd => {
@@ -109,7 +109,7 @@ impl Encoder {
     ///
     /// # Errors
     /// The coding failed.
-    pub(super) fn piece(&mut self, data: &[u8], flush: bool) -> io::Result<Bytes> {
+    pub(in crate::transform) fn piece(&mut self, data: &[u8], flush: bool) -> io::Result<Bytes> {
         let writer: &mut dyn Write = match self {
             Self::Zstd(encoder) => encoder,
             Self::Br(encoder) => encoder,
@@ -131,7 +131,7 @@ impl Encoder {
     ///
     /// # Errors
     /// The coding failed.
-    pub(super) fn finish(mut self, data: &[u8]) -> io::Result<Bytes> {
+    pub(in crate::transform) fn finish(mut self, data: &[u8]) -> io::Result<Bytes> {
         let mut coded = Vec::from(self.piece(data, false)?);
         let rest = match self {
             Self::Zstd(encoder) => encoder.finish()?,

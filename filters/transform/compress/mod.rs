@@ -1,7 +1,7 @@
 //! `compress`: makes response bodies smaller.
 
-mod accept;
-mod encoder;
+pub(super) mod accept;
+pub(super) mod encoder;
 #[cfg(test)]
 mod tests;
 

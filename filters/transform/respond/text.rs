@@ -6,7 +6,7 @@ use wiregate_sdk::{Bytes, Expression, Facts, Invalid, Template};
 
 /// What a body is, as far as values in it must be escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(in crate::transform) enum Form {
     /// Nothing has a meaning of its own.
     Plain,
     /// HTML, or some XML.
@@ -17,7 +17,7 @@ pub(super) enum Form {
 
 impl Form {
     /// The form of a media type, without its parameters.
-    pub(super) fn of(essence: &str) -> Self {
+    pub(in crate::transform) fn of(essence: &str) -> Self {
         match essence {
             "text/html" | "text/xml" | "application/xml" => Self::Markup,
             "application/json" => Self::Json,
@@ -57,7 +57,7 @@ fn quoted(text: &str) -> String {
 
 /// A compiled body.
 #[derive(Debug)]
-pub(super) struct Text {
+pub(in crate::transform) struct Text {
     form: Form,
     pieces: Vec<Piece>,
 }
@@ -70,7 +70,7 @@ enum Piece {
 
 impl Text {
     /// A body of this form that is written as a template.
-    pub(super) fn template(template: &Template, form: Form) -> Self {
+    pub(in crate::transform) fn template(template: &Template, form: Form) -> Self {
         let mut text = Self::new(form);
         for piece in template.pieces() {
             match piece {
@@ -85,11 +85,20 @@ impl Text {
     ///
     /// # Errors
     /// What is wrong with those.
-    pub(super) fn json(value: &Value) -> Result<Self, Invalid> {
+    pub(in crate::transform) fn json(value: &Value) -> Result<Self, Invalid> {
+        let mut text = Self::value(value, "json")?;
+        text.fixed("\n");
+        Ok(text)
+    }
+
+    /// A JSON value, whose texts are templates, at this place in the options.
+    ///
+    /// # Errors
+    /// What is wrong with those.
+    pub(in crate::transform) fn value(value: &Value, place: &str) -> Result<Self, Invalid> {
         let mut text = Self::new(Form::Json);
         let mut invalid = Invalid::default();
-        text.json_value(value, "json", &mut invalid);
-        text.fixed("\n");
+        text.json_value(value, place, &mut invalid);
         invalid.into_result()?;
         Ok(text)
     }
@@ -102,10 +111,18 @@ impl Text {
     }
 
     /// The body, where it is the same for all exchanges.
-    pub(super) fn constant(&self) -> Option<Bytes> {
+    pub(in crate::transform) fn constant(&self) -> Option<Bytes> {
         match &*self.pieces {
             [] => Some(Bytes::new()),
             [Piece::Text(text)] => Some(text.clone().into()),
+            _ => None,
+        }
+    }
+
+    /// The text, where it is the same for all exchanges.
+    pub(in crate::transform) fn fixed_text(&self) -> Option<String> {
+        match &*self.pieces {
+            [Piece::Text(text)] => Some(text.clone()),
             _ => None,
         }
     }
@@ -114,7 +131,7 @@ impl Text {
     ///
     /// # Errors
     /// Why an expression has no value.
-    pub(super) fn render(&self, facts: &Facts<'_>) -> Result<String, String> {
+    pub(in crate::transform) fn render(&self, facts: &Facts<'_>) -> Result<String, String> {
         let mut out = String::new();
         for piece in &self.pieces {
             match piece {

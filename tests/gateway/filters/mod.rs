@@ -4,9 +4,11 @@ mod auth;
 mod chain;
 mod compress;
 mod headers;
+mod json;
 mod jwt;
 mod rate_limit;
 mod security;
+mod template;
 mod traffic;
 
 use serde_json::Value;

@@ -112,6 +112,25 @@ impl Chain {
         }
     }
 
+    /// Shows an observed link a whole response.
+    pub(super) async fn observe_response_whole(
+        &self,
+        link: &Link,
+        slot: &mut Slot,
+        res: &mut Response<'_>,
+        body: Bytes,
+    ) {
+        let mut head = res.head().clone();
+        let mut copied = res.copy(&mut head);
+        let hook = link
+            .filter
+            .response_whole(&mut copied, body, &mut *slot.state);
+        let made = AssertUnwindSafe(hook).catch_unwind().await;
+        if let Err(reply) = made.unwrap_or_else(|_| Err(self.panicked(link))) {
+            slot.would_end(&reply);
+        }
+    }
+
     /// Shows an observed link a piece of the request body; none after one that it refuses.
     pub(super) fn observe_request_body(&self, link: &Link, slot: &mut Slot, chunk: &Chunk) {
         let mut chunk = chunk.clone();

@@ -228,29 +228,25 @@ impl Call {
                 Origin::Upstream
             }
         };
-        self.finish(&chain, slots, reply, origin, sent)
+        self.finish(&chain, slots, reply, origin, sent).await
     }
 
-    fn finish(
+    async fn finish(
         mut self,
         chain: &Chain,
         mut slots: Slots,
-        reply: Option<Reply>,
-        origin: Origin,
+        mut reply: Option<Reply>,
+        mut origin: Origin,
         request_body: Bytes,
     ) -> Seen {
-        let mut view = Response::new(&mut self.exchange, &self.head, &mut self.response, origin);
-        chain
-            .response(&mut view, &mut slots, false)
-            .expect("no filter panics");
-        let may_have_body = view.may_have_body();
-        if Chain::response_claim(&slots) == Claim::Rewrite {
-            self.response.remove_header(&CONTENT_LENGTH);
-        }
-        let (response_body, aborted) = if may_have_body {
-            pass_response_body(chain, &mut slots, &self.response_body)
-        } else {
-            (Bytes::new(), None)
+        let (response_body, aborted) = loop {
+            match self.respond(chain, &mut slots, origin).await {
+                Ok(left) => break left,
+                Err(stopped) => {
+                    (self.response, self.response_body) = draft(&stopped.reply);
+                    (reply, origin) = (Some(stopped.reply), Origin::Gateway);
+                }
+            }
         };
         let outcome = Outcome {
             exchange: &self.exchange,
@@ -278,6 +274,37 @@ impl Call {
     }
 }
 
+impl Call {
+    /// Sends the response through the filter: what left of the body, and why it was cut, or the
+    /// reply in its place.
+    async fn respond(
+        &mut self,
+        chain: &Chain,
+        slots: &mut Slots,
+        origin: Origin,
+    ) -> Result<(Bytes, Option<&'static str>), Stopped> {
+        let mut view = Response::new(&mut self.exchange, &self.head, &mut self.response, origin);
+        let waiting = chain
+            .response(&mut view, slots, false)
+            .expect("no filter panics");
+        let may_have_body = view.may_have_body();
+        if let Some(link) = waiting {
+            let (body, aborted) = pass_response_body(chain, slots, &self.response_body, link + 1);
+            assert_eq!(aborted, None, "nothing stands behind the filter");
+            let body = chain.climb(&mut view, body, slots, link, false).await?;
+            (self.response.insert_header(CONTENT_LENGTH, body.len())).expect("a valid field");
+            return Ok((body, None));
+        }
+        if Chain::response_claim(slots) >= Claim::Rewrite {
+            self.response.remove_header(&CONTENT_LENGTH);
+        }
+        Ok(match may_have_body {
+            true => pass_response_body(chain, slots, &self.response_body, 0),
+            false => (Bytes::new(), None),
+        })
+    }
+}
+
 fn pass_request_body(
     chain: &Chain,
     slots: &mut Slots,
@@ -300,10 +327,11 @@ fn pass_response_body(
     chain: &Chain,
     slots: &mut Slots,
     pieces: &[Bytes],
+    to: usize,
 ) -> (Bytes, Option<&'static str>) {
     let mut sent = BytesMut::new();
     let passed = for_each_piece(pieces, |chunk| {
-        chain.response_body(chunk, slots)?;
+        chain.response_body(chunk, slots, to)?;
         sent.extend_from_slice(&chunk.data);
         Ok::<_, Abort>(())
     });

@@ -25,6 +25,7 @@ enum Where {
     RequestBody,
     ResponseBody,
     Whole,
+    WholeResponse,
 }
 
 impl Filter for Meddler {
@@ -65,7 +66,21 @@ impl Filter for Meddler {
     fn response(&self, res: &mut Response<'_>, _: &mut usize) {
         res.set_status(StatusCode::IM_A_TEAPOT);
         res.headers_mut().set(&header::FROM, changed());
-        res.rewrite_body();
+        match self.0 {
+            Where::WholeResponse => res.whole_body(),
+            _ => res.rewrite_body(),
+        }
+    }
+
+    async fn response_whole(
+        &self,
+        res: &mut Response<'_>,
+        body: Bytes,
+        _: &mut usize,
+    ) -> Result<Bytes, Reply> {
+        assert_eq!(body, "onetwo");
+        res.headers_mut().set(&header::FROM, changed());
+        Err(Reply::problem(StatusCode::BAD_GATEWAY, "not_liked"))
     }
 
     fn request_body(&self, chunk: &mut Chunk, seen: &mut usize) -> Result<(), Reply> {
@@ -107,6 +122,7 @@ async fn nothing_that_an_observed_filter_does_leaves_it() {
         ("request_body", Some("too_much")),
         ("response_body", Some("cut")),
         ("whole", None),
+        ("whole_response", Some("not_liked")),
     ] {
         let seen = send(ends).await;
         assert_eq!(seen.observed, why, "{ends}");

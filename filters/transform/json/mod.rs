@@ -1,0 +1,293 @@
+//! `json`: changes JSON in request and response bodies.
+
+mod charset;
+mod coding;
+mod document;
+mod edits;
+pub(super) mod entity;
+mod jq;
+mod path;
+pub(super) mod plain;
+mod rewrite;
+pub(super) mod scan;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use wiregate_sdk::header::{ACCEPT_ENCODING, CONTENT_LENGTH, IF_RANGE, RANGE, TRANSFER_ENCODING};
+use wiregate_sdk::types::{MediaRange, OneOrMany, Pairs, Size};
+use wiregate_sdk::value::Raw;
+use wiregate_sdk::{
+    Attempt, Build, Bytes, Condition, Deserialize, Filter, Flow, Invalid, JsonSchema, Origin,
+    Reply, Request, Response, StatusCode,
+};
+
+use super::workers::Workers;
+use entity::Side;
+use path::Path;
+use rewrite::Rewrite;
+
+/// Changes JSON in request and response bodies: by path, or with a jq program.
+///
+/// What is changed is written by path: the names of members with dots between them, `[0]` for an
+/// element of an array, `[*]` for all of them, and quotes for a name that is no word
+/// (`a["b.c"]`). First `remove` is done, then `rename`, `move`, `set`, and last `jq`; two `json`
+/// filters in a row give any other order. All that no path leads to leaves byte for byte as it
+/// came: numbers keep their digits and members their order. Of several members of one name on a
+/// path, the last one counts, and the others go.
+///
+/// Texts in `set` are templates, escaped for JSON, and become texts; numbers, `true`, `false`,
+/// `null`, lists and maps are set as they are written.
+///
+/// ```yaml
+/// - json:
+///     request:
+///       set: { caller: "${identity.name}", trace.id: "${request.id}" }
+///       remove: [is_admin, "items[*].discount"]
+///     response:
+///       rename: { user_name: name }
+///       move: { data.links: links }
+///       remove: debug
+/// - json: { response: { when: response.status == 200, jq: "{ items: [.items[] | {id, name}] }" } }
+/// - json:
+///     response:
+///       jq: { program: '.id = $id', args: { id: "${params.id}" }, time: 20ms }
+/// ```
+///
+/// **Which bodies.** Those of a media type in `types`, where `when` holds; of no media type only
+/// with `"*/*"`. An empty body is left alone, as are responses to HEAD, with 204 and 304, upgraded
+/// connections, and the gateway's own problems. Responses are changed whatever `Cache-Control:
+/// no-transform` says: the gateway speaks for the origin (RFC 9110, 3.7).
+///
+/// **Whole bodies.** A body is read to its end before it is changed, up to `limits.buffered_body`,
+/// and the head waits for it. A response that is too large becomes a 502, a request a 413: nothing
+/// leaves half changed. Bodies of more than 64 KiB, and all for `jq`, are worked on beside the
+/// traffic, on as many threads as there are processors; a 503 where too many wait.
+///
+/// **Codings.** `gzip`, `br`, `zstd` and `deflate` are undone, up to `limit`, and no body may
+/// become more than `ratio` times as large (64 KiB are always allowed). A request is coded again
+/// for the upstream; a response where the client takes its coding. The upstream is not offered
+/// codings that cannot be undone.
+///
+/// **Charsets.** A body in UTF-16 or ISO-8859-1, where its media type says so, becomes UTF-8, and
+/// the media type loses its `charset`. A byte order mark goes.
+///
+/// **Fields.** With a changed body, `content-length` is right, and `etag`, `last-modified`,
+/// `content-md5`, `content-digest`, `repr-digest`, `digest` and `accept-ranges` go: they tell of
+/// another body (RFC 9110, 8.8; RFC 9530). Without them a client cannot ask whether its copy is
+/// still good; put a `cache` before this filter where that matters. `Range` does not reach the
+/// upstream where responses are changed, so that it answers with the whole; a part (206) that comes
+/// nevertheless counts as invalid.
+///
+/// **Invalid bodies.** A body is invalid that is not JSON by the letter of RFC 8259, deeper than
+/// 128 levels, in an unknown charset or coding or a broken one, or that has something else than
+/// objects where `set` and `move` need them. With `invalid: refuse` it is refused with the reason
+/// `invalid_json`: 400 for a request, 502 for a response. With `invalid: pass` it passes as it is.
+///
+/// **jq.** Programs are compiled at load; they are those of jaq, without modules, `input`, `env`,
+/// `debug` and `halt`, and a definition that takes a filter cannot call itself. A program must give
+/// one value. Where it ends with an error, the reason is `jq_failed` (400, 502). Where it runs
+/// longer than `time`, calls itself too deeply or makes a text, or a value, larger than `output`,
+/// it is stopped: `jq_exhausted`, a 500.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(crate = "wiregate_sdk::serde", deny_unknown_fields)]
+#[schemars(crate = "wiregate_sdk::schemars")]
+pub struct Config {
+    /// What to do with the bodies of requests.
+    #[serde(default)]
+    request: Option<Change>,
+    /// What to do with the bodies of responses.
+    #[serde(default)]
+    response: Option<Change>,
+}
+
+/// What to do with bodies.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(crate = "wiregate_sdk::serde", deny_unknown_fields)]
+#[schemars(crate = "wiregate_sdk::schemars", rename = "JsonChange")]
+struct Change {
+    /// A condition; all bodies of the `types` when absent.
+    #[serde(default)]
+    when: Option<Condition>,
+    /// What to take out.
+    #[serde(default)]
+    remove: Option<OneOrMany<Path>>,
+    /// Members that get another name: the path of one, and the name. It stays in its place.
+    #[serde(default)]
+    rename: Pairs<Path, String>,
+    /// What to put elsewhere: from a path, to a path.
+    #[serde(default, rename = "move")]
+    moved: Pairs<Path, Path>,
+    /// What to set, by path. Objects that are missing on the way are made.
+    #[serde(default)]
+    set: Pairs<Path, Raw>,
+    /// A jq program, which gives the document that takes this one's place.
+    #[serde(default)]
+    jq: Option<jq::Config>,
+    /// Media types; `application/json` and `application/*+json` when absent.
+    #[serde(default)]
+    types: Option<OneOrMany<MediaRange>>,
+    /// What to do with an invalid body.
+    #[serde(default)]
+    invalid: OnInvalid,
+    /// How large a body may be without its coding.
+    #[serde(default = "usual_limit")]
+    limit: Size,
+    /// How many times as large as it came a body may be without its coding.
+    #[serde(default = "usual_ratio")]
+    #[schemars(range(min = 1, max = 10_000))]
+    ratio: u16,
+}
+
+/// What to do with an invalid body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(crate = "wiregate_sdk::serde", rename_all = "lowercase")]
+#[schemars(crate = "wiregate_sdk::schemars", rename = "OnInvalidJson")]
+enum OnInvalid {
+    /// Answer in its place.
+    #[default]
+    Refuse,
+    /// Let it pass as it is.
+    Pass,
+}
+
+fn usual_limit() -> Size {
+    Size::mib(8)
+}
+
+fn usual_ratio() -> u16 {
+    100
+}
+
+/// The running form of `json`.
+pub struct Json {
+    request: Option<Rewrite>,
+    response: Option<Rewrite>,
+    workers: Arc<Workers>,
+}
+
+impl Filter for Json {
+    const NAME: &'static str = "json";
+    type Config = Config;
+    type State = ();
+
+    fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
+        if config.request.is_none() && config.response.is_none() {
+            return Err(Invalid::new(
+                "expected `request` or `response`, found neither",
+            ));
+        }
+        let mut invalid = Invalid::default();
+        let mut built = |change: Option<Change>, at| match change {
+            None => None,
+            Some(change) => match Rewrite::new(change, at) {
+                Ok(rewrite) => Some(rewrite),
+                Err(problems) => {
+                    invalid.and(problems);
+                    None
+                }
+            },
+        };
+        let request = built(config.request, "request");
+        let response = built(config.response, "response");
+        invalid.into_result()?;
+        Ok(Self {
+            request,
+            response,
+            workers: cx.keep("workers", Workers::new),
+        })
+    }
+
+    async fn request(&self, req: &mut Request<'_>, (): &mut ()) -> Flow {
+        let Some(rewrite) = &self.request else {
+            return Ok(());
+        };
+        let headers = req.headers();
+        let has_none = match headers.get(CONTENT_LENGTH) {
+            Some(length) => length == "0",
+            None => {
+                let is_old = req.head().version < wiregate_sdk::Version::HTTP_2;
+                is_old && !headers.contains_key(TRANSFER_ENCODING)
+            }
+        };
+        if has_none || !rewrite.is_meant(headers) || !rewrite.holds(&req.facts())? {
+            return Ok(());
+        }
+        let body = req.body().await?;
+        if body.is_empty() {
+            return Ok(());
+        }
+        let job = rewrite.job(Side::Request, req.headers(), req.headers(), &req.facts())?;
+        if let Some(made) = rewrite.run(job, body, &self.workers).await? {
+            made.describe(&mut req.headers_mut());
+            req.set_body(made.body);
+        }
+        Ok(())
+    }
+
+    fn upstream(&self, attempt: &mut Attempt<'_>, (): &mut ()) {
+        if self.response.is_none() {
+            return;
+        }
+        let known = coding::known_only(&attempt.head.headers);
+        let mut headers = attempt.headers_mut();
+        headers.remove(&RANGE);
+        headers.remove(&IF_RANGE);
+        if let Some(known) = known {
+            headers.set(&ACCEPT_ENCODING, known);
+        }
+    }
+
+    fn response(&self, res: &mut Response<'_>, (): &mut ()) {
+        let Some(rewrite) = &self.response else {
+            return;
+        };
+        let headers = res.headers();
+        let is_own_problem = res.origin == Origin::Gateway
+            && res.header(&wiregate_sdk::header::CONTENT_TYPE) == Some("application/problem+json");
+        let may_have_body = !res.status().is_informational()
+            && !matches!(
+                res.status(),
+                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+            );
+        let is_empty = headers
+            .get(CONTENT_LENGTH)
+            .is_some_and(|length| length == "0");
+        if !may_have_body || is_own_problem || is_empty || !rewrite.is_meant(headers) {
+            return;
+        }
+        // Where the condition has no value, that is told once the body is there.
+        if let Ok(false) = rewrite.holds(&res.facts()) {
+            return;
+        }
+        res.whole_body();
+        if !res.may_have_body() {
+            entity::forget_the_other_body(&mut res.headers_mut()); // as with GET
+        }
+    }
+
+    async fn response_whole(
+        &self,
+        res: &mut Response<'_>,
+        body: Bytes,
+        (): &mut (),
+    ) -> Result<Bytes, Reply> {
+        let Some(rewrite) = self.response.as_ref().filter(|_| !body.is_empty()) else {
+            return Ok(body);
+        };
+        rewrite.holds(&res.facts())?;
+        if res.status() == StatusCode::PARTIAL_CONTENT {
+            return rewrite.invalid(Side::Response, body, "expected a whole body, found a part");
+        }
+        let asked = &res.request.headers;
+        let job = rewrite.job(Side::Response, res.headers(), asked, &res.facts())?;
+        match rewrite.run(job, body.clone(), &self.workers).await? {
+            Some(made) => {
+                made.describe(&mut res.headers_mut());
+                Ok(made.body)
+            }
+            None => Ok(body),
+        }
+    }
+}

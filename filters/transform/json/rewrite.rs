@@ -1,0 +1,290 @@
+//! From one body to another.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wiregate_sdk::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use wiregate_sdk::types::{MediaRange, OneOrMany};
+use wiregate_sdk::{Bytes, Condition, Facts, HeaderMap, HeaderValue, Invalid, Reply, StatusCode};
+
+use super::charset::{Charset, without_charset};
+use super::coding::{Bounds, Coding, Undecodable, Unknown};
+use super::edits::{Edits, Values};
+use super::entity::{Made, Side};
+use super::jq::{Failure, Program};
+use super::{Change, OnInvalid, scan};
+use crate::transform::workers::Workers;
+
+/// Bodies up to this size are worked on at once, by the worker itself.
+const SMALL: usize = 64 * 1024;
+/// The same for bodies with a coding, which are larger without it.
+const SMALL_CODED: usize = 4 * 1024;
+/// How long work on a body may take beyond what a program may.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is done with the bodies of one side.
+pub(super) struct Rewrite {
+    when: Option<Condition>,
+    types: Vec<MediaRange>,
+    on_invalid: OnInvalid,
+    work: Arc<Work>,
+}
+
+/// The part that any thread can do.
+struct Work {
+    edits: Edits,
+    program: Option<Arc<Program>>,
+    bounds: Bounds,
+}
+
+/// All that one exchange brings to it.
+pub(super) struct Job {
+    side: Side,
+    content_type: Option<String>,
+    coding: Result<Option<Coding>, Unknown>,
+    /// Whether who gets the body takes its coding.
+    recode: bool,
+    values: Values<'static>,
+    args: Vec<String>,
+}
+
+/// Why there is no other body.
+#[derive(Debug)]
+enum Fault {
+    Invalid(Cow<'static, str>),
+    TooLarge,
+    Program(Failure),
+    Coding,
+}
+
+impl Rewrite {
+    /// Compiles what was written below `at`.
+    ///
+    /// # Errors
+    /// Every problem with it.
+    pub(super) fn new(change: Change, at: &str) -> Result<Self, Invalid> {
+        let mut invalid = Invalid::default();
+        let mut kept = |problems| invalid.and(problems);
+        let edits = Edits::new(at, change.remove, change.rename, change.moved, change.set);
+        let edits = edits.map_err(&mut kept).ok();
+        let has_program = change.jq.is_some();
+        let program = (change.jq).and_then(|jq| {
+            let program = Program::new(jq, &format!("{at}.jq"));
+            program.map_err(&mut kept).ok()
+        });
+        if !has_program && edits.as_ref().is_some_and(Edits::is_empty) {
+            let message = "expected something to do: `remove`, `rename`, `move`, `set` or `jq`";
+            kept(Invalid::at(at, message));
+        }
+        if !(1..=10_000).contains(&change.ratio) {
+            let message = format!("expected a ratio from 1 to 10000, found `{}`", change.ratio);
+            kept(Invalid::at(format!("{at}.ratio"), message));
+        }
+        invalid.into_result()?;
+        let usual = || {
+            let usual = ["application/json", "application/*+json"];
+            usual
+                .map(|range| range.parse().expect("a media range"))
+                .into()
+        };
+        Ok(Self {
+            when: change.when,
+            types: change.types.map_or_else(usual, OneOrMany::into_vec),
+            on_invalid: change.invalid,
+            work: Arc::new(Work {
+                edits: edits.expect("no problem was found"),
+                program,
+                bounds: Bounds {
+                    limit: change.limit.get(),
+                    ratio: change.ratio.into(),
+                },
+            }),
+        })
+    }
+
+    /// Whether a body with these fields is to be changed.
+    pub(super) fn is_meant(&self, headers: &HeaderMap) -> bool {
+        // What has no type may be anything (RFC 9110, 8.3).
+        let content_type = match headers.get(CONTENT_TYPE) {
+            Some(value) => value.to_str().unwrap_or_default(),
+            None => "application/octet-stream",
+        };
+        self.types.iter().any(|range| range.contains(content_type))
+    }
+
+    /// Whether the condition holds, where there is one.
+    ///
+    /// # Errors
+    /// A 500, where it has no value.
+    pub(super) fn holds(&self, facts: &Facts<'_>) -> Result<bool, Reply> {
+        let tested = self.when.as_ref().map_or(Ok(true), |when| when.test(facts));
+        tested.map_err(|why| {
+            Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "json_condition_failed").log(why)
+        })
+    }
+
+    /// What this exchange brings: the fields of the body, those of who gets it, and values.
+    ///
+    /// # Errors
+    /// A 500, where an expression has no value.
+    pub(super) fn job(
+        &self,
+        side: Side,
+        headers: &HeaderMap,
+        taken_by: &HeaderMap,
+        facts: &Facts<'_>,
+    ) -> Result<Job, Reply> {
+        let fail = |why: String| {
+            Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "json_value_failed").log(why)
+        };
+        let content_type = headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        let coding = match headers.contains_key(CONTENT_ENCODING) {
+            true => Coding::of(headers),
+            false => Ok(None),
+        };
+        let recode = match (&coding, side) {
+            (Ok(Some(_)), Side::Request) => true, // an upstream takes what it was sent
+            (Ok(Some(coding)), Side::Response) => coding.is_taken_by(taken_by),
+            _ => false,
+        };
+        let program = self.work.program.as_ref();
+        Ok(Job {
+            side,
+            content_type: content_type.map(str::to_owned),
+            coding,
+            recode,
+            values: self.work.edits.values(facts).map_err(fail)?,
+            args: program
+                .map_or(Ok(Vec::new()), |p| p.args(facts))
+                .map_err(fail)?,
+        })
+    }
+
+    /// Makes the other body; `None` where the body is to pass as it is.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub(super) async fn run(
+        &self,
+        job: Job,
+        body: Bytes,
+        workers: &Workers,
+    ) -> Result<Option<Made>, Reply> {
+        let side = job.side;
+        let is_small = match &job.coding {
+            Ok(Some(_)) => body.len() <= SMALL_CODED,
+            _ => body.len() <= SMALL,
+        };
+        let made = if is_small && self.work.program.is_none() {
+            self.work.run(&job, &body)
+        } else {
+            let work = self.work.clone();
+            let time = work
+                .program
+                .as_ref()
+                .map_or(Duration::ZERO, |program| program.time());
+            let done = workers.run(time + PATIENCE, move || work.run(&job, &body));
+            done.await?
+        };
+        match made {
+            Ok(made) => Ok(made),
+            Err(Fault::Invalid(_)) if self.on_invalid == OnInvalid::Pass => Ok(None),
+            Err(fault) => Err(self.refusal(side, fault)),
+        }
+    }
+
+    /// What becomes of an invalid body.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub(super) fn invalid(
+        &self,
+        side: Side,
+        body: Bytes,
+        why: &'static str,
+    ) -> Result<Bytes, Reply> {
+        match self.on_invalid {
+            OnInvalid::Pass => Ok(body),
+            OnInvalid::Refuse => Err(side.refuse("invalid_json", why)),
+        }
+    }
+
+    fn refusal(&self, side: Side, fault: Fault) -> Reply {
+        let fault_of_ours = |reason| Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, reason);
+        match fault {
+            Fault::Invalid(why) => side.refuse("invalid_json", why),
+            Fault::TooLarge => side.too_large(self.work.bounds.limit),
+            Fault::Program(Failure::Failed(why)) => side.refuse("jq_failed", why),
+            Fault::Program(Failure::Exhausted(limit)) => {
+                fault_of_ours("jq_exhausted").log(format!("the program was stopped: {limit}"))
+            }
+            Fault::Coding => fault_of_ours("json_coding_failed"),
+        }
+    }
+}
+
+impl Work {
+    fn run(&self, job: &Job, body: &[u8]) -> Result<Option<Made>, Fault> {
+        let coding = job.coding.as_ref().map_err(|Unknown| {
+            Fault::Invalid("expected one coding of gzip, br, zstd and deflate".into())
+        })?;
+        let plain = match coding {
+            None if body.len() as u64 > self.bounds.limit => return Err(Fault::TooLarge),
+            None => Cow::Borrowed(body),
+            Some(coding) => Cow::Owned(coding.decode(body, self.bounds).map_err(undecodable)?),
+        };
+        if plain.is_empty() {
+            return Ok(None);
+        }
+        let content_type = job.content_type.as_deref().unwrap_or_default();
+        let charset = Charset::of(content_type).ok_or(Fault::Invalid(
+            "expected UTF-8, UTF-16 or ISO-8859-1, found another charset".into(),
+        ))?;
+        let text = charset
+            .decode(&plain)
+            .map_err(|why| Fault::Invalid(why.into()))?;
+        scan::check(&text).map_err(|why| Fault::Invalid(why.into()))?;
+        let Some(made) = self.rewrite(job, &text)? else {
+            return Ok(None);
+        };
+        let made = match coding.filter(|_| job.recode) {
+            Some(coding) => coding.encode(&made).map_err(|_| Fault::Coding)?,
+            None => made,
+        };
+        Ok(Some(Made {
+            body: made.into(),
+            uncoded: coding.is_some() && !job.recode,
+            varies: coding.is_some() && job.side == Side::Response,
+            content_type: media_type(charset, content_type),
+        }))
+    }
+
+    fn rewrite(&self, job: &Job, text: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        let edited = match self.edits.is_empty() {
+            true => None,
+            false => {
+                (self.edits.apply(text, &job.values)).map_err(|why| Fault::Invalid(why.into()))?
+            }
+        };
+        let Some(program) = &self.program else {
+            return Ok(edited);
+        };
+        let text = edited.as_deref().unwrap_or(text);
+        let made = program.run(text, job.args.clone());
+        made.map(Some).map_err(Fault::Program)
+    }
+}
+
+fn media_type(charset: Charset, content_type: &str) -> Option<HeaderValue> {
+    (charset != Charset::Utf8).then(|| without_charset(content_type))
+}
+
+fn undecodable(why: Undecodable) -> Fault {
+    match why {
+        Undecodable::TooLarge | Undecodable::Bomb => Fault::TooLarge,
+        Undecodable::Broken => Fault::Invalid("expected a body in its coding".into()),
+    }
+}

@@ -1,0 +1,200 @@
+//! `template`: makes whole bodies.
+
+mod body;
+mod form;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::sync::Arc;
+
+use wiregate_sdk::types::{MediaType, Size};
+use wiregate_sdk::{
+    Build, Bytes, Condition, Deserialize, Filter, Flow, Invalid, JsonSchema, Reply, Request,
+    Response, StatusCode,
+};
+
+use super::json::entity::Side;
+use super::workers::Workers;
+use body::Body;
+
+/// Makes the whole body of a request or a response from a template in Jinja (`{{ … }}`, `{% … %}`).
+///
+/// What kind of body it is says how values are written into it, so that none can become a tag or a
+/// member: in `html` and `xml` they are escaped; in `json` each is written as JSON, quotes
+/// included (`{"name": {{ identity.name }}}`), and what comes out is checked to be JSON; in `text`
+/// they stand as they are. There is no way to switch that off (`safe`, `autoescape`).
+///
+/// A template finds these values, as expressions do: `request` (`method`, `scheme`, `host`, `path`,
+/// `target`, `id`, `time`, `query.…`, `headers["…"]`, `cookies.…`), `client` (`address`, `peer`,
+/// `port`), `route`, `params.…`, `identity` (`name`, `by`, `groups`, `scopes`, `claims.…`),
+/// `response` (`status`, `headers["…"]`), and `body`: the body whose place it takes, as a value
+/// where that is JSON, and as text where it is text. What is not there is empty, and no error.
+/// Integers beyond 64 bits and decimals in `body` are floating-point numbers.
+///
+/// ```yaml
+/// - template:
+///     response:
+///       when: response.status == 404
+///       html: "<h1>{{ request.path }} is not here</h1>"
+/// - template:
+///     request:
+///       xml: |
+///         <order by="{{ identity.name }}">
+///         {%- for item in body.items %}<item id="{{ item.id }}"/>{% endfor -%}
+///         </order>
+/// - template:
+///     response: { json: '{"items": {{ body.data }}, "route": {{ route }}}' }
+/// ```
+///
+/// A body is read whole before another one takes its place, up to `limits.buffered_body`; a larger
+/// response becomes a 502, a larger request a 413. Where the template asks for `body`, a coding is
+/// undone first; the new body has none. `Content-Type` is that of the kind; `ETag`,
+/// `Last-Modified`, checksums and `Accept-Ranges`, which tell of the body that was, go. Responses to
+/// HEAD, with 204 and 304, parts (206) and upgraded connections are left alone.
+///
+/// Templates are compiled at load: unknown names, filters and tests are errors then. A run is
+/// bounded: 100,000 steps, and `output`. Where it fails, the answer is a 500 with the reason
+/// `template_failed`; where `body` is asked for and is not what its media type says, a 400, or a
+/// 502 for a response, with the reason `invalid_json`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(crate = "wiregate_sdk::serde", deny_unknown_fields)]
+#[schemars(crate = "wiregate_sdk::schemars")]
+pub struct Config {
+    /// The body that goes to the upstream.
+    #[serde(default)]
+    request: Option<Made>,
+    /// The body that goes to the client.
+    #[serde(default)]
+    response: Option<Made>,
+}
+
+/// A body, as exactly one of the kinds.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(crate = "wiregate_sdk::serde", deny_unknown_fields)]
+#[schemars(crate = "wiregate_sdk::schemars", rename = "TemplateBody")]
+struct Made {
+    /// A condition; always when absent.
+    #[serde(default)]
+    when: Option<Condition>,
+    /// A template of JSON.
+    #[serde(default)]
+    json: Option<String>,
+    /// A template of HTML.
+    #[serde(default)]
+    html: Option<String>,
+    /// A template of XML.
+    #[serde(default)]
+    xml: Option<String>,
+    /// A template of plain text.
+    #[serde(default)]
+    text: Option<String>,
+    /// The media type; when absent, `application/json`, `text/html; charset=utf-8`,
+    /// `application/xml` or `text/plain; charset=utf-8`.
+    #[serde(default)]
+    content_type: Option<MediaType>,
+    /// How large the body that is made may be.
+    #[serde(default = "one_mib")]
+    output: Size,
+}
+
+fn one_mib() -> Size {
+    Size::mib(1)
+}
+
+/// The running form of `template`.
+pub struct Template {
+    request: Option<Arc<Body>>,
+    response: Option<Arc<Body>>,
+    workers: Arc<Workers>,
+}
+
+impl Filter for Template {
+    const NAME: &'static str = "template";
+    type Config = Config;
+    type State = ();
+
+    fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
+        if config.request.is_none() && config.response.is_none() {
+            return Err(Invalid::new(
+                "expected `request` or `response`, found neither",
+            ));
+        }
+        let mut invalid = Invalid::default();
+        let mut built = |made: Option<Made>, at| {
+            let body = made.map(|made| Body::new(made, at).map(Arc::new));
+            body.transpose().unwrap_or_else(|problems| {
+                invalid.and(problems);
+                None
+            })
+        };
+        let request = built(config.request, "request");
+        let response = built(config.response, "response");
+        invalid.into_result()?;
+        let workers = cx.keep("workers", Workers::new);
+        Ok(Self {
+            request,
+            response,
+            workers,
+        })
+    }
+
+    async fn request(&self, req: &mut Request<'_>, (): &mut ()) -> Flow {
+        let Some(body) = &self.request else {
+            return Ok(());
+        };
+        if !body.holds(&req.facts())? {
+            return Ok(());
+        }
+        let old = match body.asks_for_body() {
+            true => req.body().await?,
+            false => Bytes::new(),
+        };
+        let values = body.values(&req.facts())?;
+        let job = body.job(Side::Request, old, req.headers(), values);
+        let made = job.run(&self.workers).await?;
+        body.describe(&mut req.headers_mut());
+        req.set_body(made);
+        Ok(())
+    }
+
+    fn response(&self, res: &mut Response<'_>, (): &mut ()) {
+        let Some(body) = &self.response else {
+            return;
+        };
+        let status = res.status();
+        let is_other = status.is_informational()
+            || matches!(
+                status,
+                StatusCode::NO_CONTENT
+                    | StatusCode::RESET_CONTENT
+                    | StatusCode::PARTIAL_CONTENT
+                    | StatusCode::NOT_MODIFIED
+            );
+        // Where the condition has no value, that is told once the body is there.
+        if is_other || matches!(body.holds(&res.facts()), Ok(false)) {
+            return;
+        }
+        res.whole_body();
+        if !res.may_have_body() {
+            body.describe(&mut res.headers_mut()); // as with GET
+        }
+    }
+
+    async fn response_whole(
+        &self,
+        res: &mut Response<'_>,
+        old: Bytes,
+        (): &mut (),
+    ) -> Result<Bytes, Reply> {
+        let Some(body) = &self.response else {
+            return Ok(old);
+        };
+        body.holds(&res.facts())?;
+        let values = body.values(&res.facts())?;
+        let job = body.job(Side::Response, old, res.headers(), values);
+        let made = job.run(&self.workers).await?;
+        body.describe(&mut res.headers_mut());
+        Ok(made)
+    }
+}

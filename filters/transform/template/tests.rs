@@ -1,0 +1,245 @@
+use wiregate_sdk::testing::{probe, refusal};
+
+use super::*;
+
+fn text(seen: &wiregate_sdk::testing::Seen) -> &str {
+    std::str::from_utf8(&seen.response_body).unwrap()
+}
+
+async fn made(body: &str, target: &str) -> String {
+    let seen = probe::<Template>(&format!("response: {{ {body} }}"))
+        .get(target)
+        .send()
+        .await;
+    assert_eq!(seen.status(), 200, "{body}: {:?}", seen.reply);
+    text(&seen).to_owned()
+}
+
+#[tokio::test]
+async fn makes_each_kind_of_body_and_says_which_it_is() {
+    for (kind, source, content_type, expected) in [
+        (
+            "json",
+            r#"{"a": {{ request.query.q }}}"#,
+            "application/json",
+            r#"{"a": "<1>"}"#,
+        ),
+        (
+            "html",
+            "<b>{{ request.query.q }}</b>",
+            "text/html; charset=utf-8",
+            "<b>&lt;1&gt;</b>",
+        ),
+        (
+            "xml",
+            "<b>{{ request.query.q }}</b>",
+            "application/xml",
+            "<b>&lt;1&gt;</b>",
+        ),
+        (
+            "text",
+            "{{ request.query.q }}",
+            "text/plain; charset=utf-8",
+            "<1>",
+        ),
+    ] {
+        let filter = probe::<Template>(&format!("response: {{ {kind}: '{source}' }}"));
+        let call = filter.get("/?q=%3C1%3E").answer_header("etag", "\"a\"");
+        let call = call
+            .answer_header("content-encoding", "gzip")
+            .answer_header("digest", "x");
+        let seen = call.answer_body(["old".into()]).send().await;
+        assert_eq!(text(&seen), expected);
+        assert_eq!(seen.header("content-type"), Some(content_type));
+        assert_eq!(
+            seen.header("content-length"),
+            Some(&*expected.len().to_string())
+        );
+        for name in ["etag", "content-encoding", "digest"] {
+            assert_eq!(seen.header(name), None, "{name}");
+        }
+    }
+    let own = probe::<Template>("response: { text: a, content_type: text/csv }");
+    assert_eq!(
+        own.get("/").send().await.header("content-type"),
+        Some("text/csv")
+    );
+}
+
+#[tokio::test]
+async fn no_value_gets_out_of_its_place() {
+    let hostile = "%22,%22admin%22:true,%22x%22:%22%3Cscript%3E%27%26%00";
+    let target = format!("/?q={hostile}");
+    let body = made(
+        r#"json: '{"a": {{ request.query.q }}, "b": [{{ request.query.q|upper }}]}'"#,
+        &target,
+    )
+    .await;
+    let value: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(value["a"], "\",\"admin\":true,\"x\":\"<script>'&\0");
+    assert_eq!(value.as_object().unwrap().len(), 2);
+    for kind in ["html", "xml"] {
+        let body = made(
+            &format!("{kind}: '<a b=\"{{{{ request.query.q }}}}\">{{{{ request.query.q }}}}</a>'"),
+            &target,
+        )
+        .await;
+        assert_eq!(body.matches('<').count(), 2, "{body}");
+        assert_eq!(body.matches('"').count(), 2, "{body}");
+        assert_eq!(body.contains('\0'), kind == "html", "{body}");
+    }
+    for (kind, source) in [
+        ("json", r#"{"a": "{{ request.query.q }}"}"#),
+        ("json", "{{ request.query.q|escape }}x"),
+    ] {
+        let filter = probe::<Template>(&format!("response: {{ {kind}: '{source}' }}"));
+        let seen = filter.get(&target).send().await;
+        assert_eq!(
+            (seen.status(), seen.reason()),
+            (500, Some("template_failed")),
+            "{source}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn finds_what_is_known_of_the_exchange() {
+    let filter = probe::<Template>(
+        "response: { text: '{{ request.method }} {{ request.host }} {{ request.path }} {{ request.headers[\"X-A\"] }} \
+         {{ request.cookies.c }} {{ client.address }} {{ route }} {{ params.id }} {{ identity.name }} \
+         {{ response.status }} {{ response.headers.server }} {{ identity.groups|join(\"+\") }}|{{ request.query.none.deeper }}{{ body }}' }",
+    );
+    let call = filter
+        .get("/p?q=1")
+        .header("x-a", "field")
+        .header("cookie", "a=b; c=d");
+    let call = call
+        .param("id", "7")
+        .identity("ann")
+        .answer(404)
+        .answer_header("server", "s");
+    let seen = call.send().await;
+    assert_eq!(
+        text(&seen),
+        "GET example.com /p field d 192.0.2.1 probe 7 ann 404 s |"
+    );
+    assert_eq!(seen.status(), 404);
+}
+
+#[tokio::test]
+async fn finds_the_body_whose_place_it_takes() {
+    let filter = probe::<Template>(
+        "{ request: { xml: '{% for item in body.items %}<i>{{ item.id }}</i>{% endfor %}' }, response: { json: '[{{ body }}]' } }",
+    );
+    let call = filter.post("/", r#"{"items":[{"id":1},{"id":"<"}]}"#);
+    let call = call
+        .header("content-type", "application/json")
+        .header("content-md5", "x");
+    let call = call
+        .answer_header("content-type", "text/plain")
+        .answer_body(["te".into(), "xt".into()]);
+    let seen = call.send().await;
+    assert_eq!(seen.request_body, "<i>1</i><i>&lt;</i>");
+    assert_eq!(seen.request.headers["content-type"], "application/xml");
+    assert_eq!(seen.request.headers["content-length"], "19");
+    assert!(!seen.request.headers.contains_key("content-md5"));
+    assert_eq!(text(&seen), "[\"text\"]");
+    let seen = filter
+        .post("/", "{")
+        .header("content-type", "application/json")
+        .send()
+        .await;
+    assert_eq!((seen.status(), seen.reason()), (400, Some("invalid_json")));
+    let call = filter
+        .post("/", "")
+        .answer_header("content-type", "application/json");
+    let seen = call.answer_body(["{".into()]).send().await;
+    assert_eq!((seen.status(), seen.reason()), (502, Some("invalid_json")));
+}
+
+#[tokio::test]
+async fn leaves_alone_what_has_no_body_and_what_is_not_meant() {
+    let filter = probe::<Template>(
+        "response: { when: response.status >= 400 || response.status < 300, text: new }",
+    );
+    for status in [101, 204, 205, 206, 302, 304] {
+        let seen = filter
+            .get("/")
+            .answer(status)
+            .answer_header("etag", "\"a\"")
+            .send()
+            .await;
+        assert_eq!(seen.header("etag"), Some("\"a\""), "{status}");
+        assert_eq!(seen.response_body, "", "{status}");
+    }
+    let seen = filter
+        .request("HEAD", "/")
+        .answer_header("content-length", "7")
+        .send()
+        .await;
+    assert_eq!(
+        (seen.header("content-length"), &*seen.response_body),
+        (None, &b""[..])
+    );
+    assert_eq!(
+        seen.header("content-type"),
+        Some("text/plain; charset=utf-8")
+    );
+}
+
+#[tokio::test]
+async fn what_takes_too_long_or_too_much_is_ended() {
+    for options in [
+        "text: '{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}'",
+        "text: '{% macro m(a) %}{{ m(a) }}{% endmacro %}{{ m(1) }}'",
+        "{ output: 10, text: '{% for a in range(99) %}{{ a }}{% endfor %}' }",
+        "text: '{{ 1 / 0 }}'",
+        "text: '{{ \"x\" * 9999999999 }}'",
+    ] {
+        let options = options.trim_matches(['{', '}']);
+        let filter = probe::<Template>(&format!("response: {{ {options} }}"));
+        let seen = filter.get("/").send().await;
+        assert_eq!(
+            (seen.status(), seen.reason()),
+            (500, Some("template_failed")),
+            "{options}"
+        );
+    }
+}
+
+#[test]
+fn says_what_it_expects() {
+    for (options, error) in [
+        ("{}", "1:1: expected `request` or `response`, found neither"),
+        (
+            "response: {}",
+            "1:11: expected one of `json`, `html`, `xml` and `text`",
+        ),
+        (
+            "response: { text: a, json: b }",
+            "1:11: expected one of `json`, `html`, `xml` and `text`",
+        ),
+        (
+            "response: { text: '{{ a }}' }",
+            "1:19: unknown name `a`, expected one of `body`, `client`, `identity`, `params`, `request`, `response`, `route`",
+        ),
+        (
+            "response: { text: '{{ body|safe }}' }",
+            "1:19: unknown filter `safe`, in line 1 of the template",
+        ),
+        (
+            "response: { text: '{% if route is good %}{% endif %}' }",
+            "1:19: unknown test `good`, in line 1 of the template",
+        ),
+        (
+            "response: { html: '{% autoescape false %}{{ route }}{% endautoescape %}' }",
+            "1:19: expected no `autoescape`: the kind of the body says how to escape, in line 1 of the template",
+        ),
+    ] {
+        assert_eq!(refusal::<Template>(options), error, "{options}");
+    }
+    assert!(
+        refusal::<Template>("response: { text: '{{ a' }").contains("in line 1 of the template")
+    );
+    assert!(refusal::<Template>("response: { text: '{% include \"a\" %}' }").contains("in line 1"));
+}

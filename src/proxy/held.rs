@@ -1,0 +1,192 @@
+//! Responses whose head waits for the body, because a filter wants the whole of it.
+//!
+//! The head is set aside, and a stand-in takes the place of the client's session that lets nothing
+//! through, while Pingora reads the body to its end and gives the endpoint's connection back. Then
+//! the response is written like a reply of the gateway's own, or another one in its place.
+
+use bytes::{Bytes, BytesMut};
+use http::{StatusCode, header};
+use pingora_error::Result;
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+use wiregate_sdk::chain::Stopped;
+use wiregate_sdk::{Chain, Chunk, Origin, Reply, Response};
+
+use super::budget::Share;
+use super::context::Context;
+use super::inbound::{Room, make_room, no_memory};
+use super::replay::{self, Slot};
+use crate::config::model::Limits;
+
+/// A response whose head waits for its body.
+pub(super) struct Held {
+    head: ResponseHeader,
+    /// The body, as long as it is one piece: most are, and need no copy.
+    piece: Bytes,
+    /// The body, once it is more.
+    pieces: BytesMut,
+    share: Share,
+    /// The link that wants the whole body.
+    pub(super) link: usize,
+    /// Where the client's session comes back to.
+    lent: Slot,
+}
+
+impl Held {
+    fn take_in(&mut self, piece: Bytes, limits: &Limits) -> std::result::Result<(), Room> {
+        if self.piece.is_empty() && self.pieces.is_empty() {
+            let length = piece.len() as u64;
+            if length > limits.buffered_body.get() {
+                return Err(Room::TooLarge);
+            }
+            if !self.share.grow(length, limits.body_memory.get()) {
+                return Err(Room::NoMemory);
+            }
+            self.piece = piece;
+            return Ok(());
+        }
+        if piece.is_empty() {
+            return Ok(());
+        }
+        let first = std::mem::take(&mut self.piece);
+        let more = first.len() + piece.len();
+        make_room(&mut self.pieces, more, &mut self.share, limits)?;
+        self.pieces.extend_from_slice(&first);
+        self.pieces.extend_from_slice(&piece);
+        Ok(())
+    }
+}
+
+impl Context {
+    /// Sets a head aside until its body is there.
+    ///
+    /// # Errors
+    /// A 502, where the body is known to be too large.
+    pub(super) fn hold(
+        &mut self,
+        session: &mut Session,
+        head: &mut ResponseHeader,
+        link: usize,
+    ) -> Result<()> {
+        self.response_claim = Chain::response_claim(&self.slots[link + 1..]);
+        let limit = self.snapshot.settings.limits.buffered_body.get();
+        let length = head.headers.get(header::CONTENT_LENGTH);
+        let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        if length.is_some_and(|length| length > limit) {
+            return Err(self.refuse_whole(link, too_large(limit)));
+        }
+        if self.body.bytes.is_none() {
+            // What stands in for a client that wanted a tunnel is not needed any more.
+            self.return_connection(session);
+        }
+        let in_its_place = ResponseHeader::build(head.status, None)?;
+        self.held = Some(Box::new(Held {
+            head: std::mem::replace(head, in_its_place),
+            piece: Bytes::new(),
+            pieces: BytesMut::new(),
+            share: self.shared.budget.share(),
+            link,
+            lent: replay::lend_to_silence(session),
+        }));
+        Ok(())
+    }
+
+    /// Keeps a piece of a body that is waited for.
+    ///
+    /// # Errors
+    /// A 502, where the body is too large; a 503, where the memory for bodies is used up.
+    pub(super) fn gather(&mut self, chunk: &mut Chunk) -> Result<()> {
+        let Some(held) = &mut self.held else {
+            return Ok(());
+        };
+        let limits = &self.snapshot.settings.limits;
+        let link = held.link;
+        let refused = match held.take_in(std::mem::take(&mut chunk.data), limits) {
+            Ok(()) => return Ok(()),
+            Err(Room::TooLarge) => too_large(limits.buffered_body.get()),
+            Err(Room::NoMemory) => no_memory(),
+        };
+        Err(self.refuse_whole(link, refused))
+    }
+
+    fn refuse_whole(&mut self, link: usize, reply: Reply) -> Box<pingora_error::Error> {
+        self.stopped(link, &reply);
+        self.fault(reply)
+    }
+
+    /// Gives up a response that is waited for; the client's session is back in its place.
+    pub(super) fn let_go(&mut self, session: &mut Session) -> Option<Box<Held>> {
+        let held = self.held.take()?;
+        replay::give_back(session, &held.lent);
+        Some(held)
+    }
+
+    /// The body of a response that waited is there, unless its exchange failed: the response goes on
+    /// up the chain, and leaves.
+    pub(super) async fn answer_held(&mut self, session: &mut Session, failed: bool) {
+        let Some(held) = self.let_go(session).filter(|_| !failed) else {
+            return;
+        };
+        self.end_attempt();
+        let Held {
+            mut head,
+            piece,
+            pieces,
+            share,
+            link,
+            ..
+        } = *held;
+        let body = match pieces.is_empty() {
+            true => piece,
+            false => pieces.freeze(),
+        };
+        let written = match self.climb(session, &mut head, body, link).await {
+            Ok(body) => self.send_held(session, head, body).await,
+            Err(Stopped { link, reply }) => {
+                self.stopped(link, &reply);
+                self.respond(session, reply, Origin::Gateway).await
+            }
+        };
+        drop(share);
+        if written.is_err() {
+            self.end.error.get_or_insert("connection_terminated");
+            session.set_keepalive(None);
+        }
+    }
+
+    async fn climb(
+        &mut self,
+        session: &Session,
+        head: &mut ResponseHeader,
+        body: Bytes,
+        link: usize,
+    ) -> std::result::Result<Bytes, Stopped> {
+        let Some(position) = self.route else {
+            return Ok(body);
+        };
+        let chain = &self.snapshot.routes[position].chain;
+        let request = session.req_header();
+        let mut view = Response::new(&mut self.exchange, request, head, self.end.origin);
+        chain
+            .climb(&mut view, body, &mut self.slots, link, false)
+            .await
+    }
+
+    async fn send_held(
+        &mut self,
+        session: &mut Session,
+        mut head: ResponseHeader,
+        body: Bytes,
+    ) -> Result<()> {
+        head.remove_header(&header::TRANSFER_ENCODING);
+        head.remove_header(&header::ACCEPT_RANGES);
+        self.identify(&mut head)?;
+        self.write_whole(session, head, body).await
+    }
+}
+
+fn too_large(limit: u64) -> Reply {
+    Reply::problem(StatusCode::BAD_GATEWAY, "response_too_large").log(format!(
+        "a filter wants the whole body of the response, which may have {limit} bytes"
+    ))
+}

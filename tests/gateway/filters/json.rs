@@ -1,0 +1,331 @@
+//! `json` in a running gateway, before an echo server and before nginx.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+
+use proptest::prelude::*;
+
+use super::{filtering, forwarding, reason};
+use crate::harness::{Answer, Gateway, curl, curl_with, raw};
+use crate::nginx::origin::Nginx;
+use crate::origin;
+
+const VERSIONS: [&str; 2] = ["--http1.1", "--http2-prior-knowledge"];
+const JSON: [&str; 2] = ["-H", "content-type: application/json"];
+
+fn post(gateway: &Gateway, arguments: &[&str], body: &[u8]) -> Answer {
+    let url = gateway.url("/");
+    curl_with(&[&JSON[..], &["-d", "@-", &url], arguments].concat(), body)
+}
+
+fn before(endpoint: SocketAddr, filters: &str) -> Gateway {
+    Gateway::start(&format!(
+        "upstreams: {{ app: {{ endpoints: [\"{endpoint}\"] }} }}\n\
+         routes: [{{ name: all, match: {{ path: \"/**\" }}, filters: [{filters}], upstream: app }}]\n"
+    ))
+}
+
+#[test]
+fn requests_are_changed_before_the_upstream_gets_them() {
+    let (gateway, _origin) = filtering(
+        "json: { request: { set: { id: '${request.id}' }, remove: admin, rename: { a: b } } }",
+    );
+    for version in VERSIONS {
+        let body = r#"{"admin":true,"a":12345678901234567890,"z":0.10}"#;
+        let answer = post(&gateway, &[version], body.as_bytes());
+        let (seen, id) = (answer.json(), answer.header("x-request-id"));
+        let expected = format!(r#"{{"b":12345678901234567890,"z":0.10,"id":"{id}"}}"#);
+        assert_eq!(seen["body"], expected, "{version}");
+        assert_eq!(
+            seen["headers"]["content-length"],
+            expected.len().to_string()
+        );
+        for chunked in [
+            &["-H", "transfer-encoding: chunked"][..],
+            &["-H", "expect: 100-continue"],
+        ] {
+            let answer = post(&gateway, &[&[version], chunked].concat(), b"{}");
+            assert!(
+                answer.json()["body"]
+                    .as_str()
+                    .unwrap()
+                    .starts_with("{\"id\":")
+            );
+        }
+        let refused = post(&gateway, &[version], b"{");
+        assert_eq!((refused.status, &*reason(&refused)), (400, "invalid_json"));
+        let empty = post(&gateway, &[version], b"");
+        assert_eq!(empty.json()["body"], "");
+    }
+}
+
+#[test]
+fn responses_are_changed_before_the_client_gets_them() {
+    let (gateway, _origin) = forwarding(
+        r#"
+routes:
+  - { name: path, match: { path: /path }, filters: [json: { response: { remove: [headers, served_by], set: { by.name: "${route}" } } }], upstream: app }
+  - { name: jq, match: { path: /jq }, filters: [json: { response: { when: response.status == 200, jq: { program: "{p: .path, $q}", args: { q: "${request.query.q}" } } } }], upstream: app }
+  - { name: own, match: { path: /own }, filters: [json: { response: { set: { a: 1 } } }, respond: { json: { b: 2 } }] }
+  - { name: two, match: { path: /two }, filters: [compress: { min_size: 1 }, json: { response: { set: { second: true } } }, json: { response: { jq: "{first: true}" } }], upstream: app }
+"#,
+    );
+    for version in VERSIONS {
+        let answer = gateway.ask(
+            "/path?header=etag:%22a%22&header=content-md5:x&header=accept-ranges:bytes",
+            &[version],
+        );
+        let json = answer.json();
+        assert_eq!(json["by"]["name"], "path");
+        assert!(json.get("headers").is_none() && json.get("served_by").is_none());
+        assert_eq!(
+            answer.header("content-length"),
+            answer.body.len().to_string()
+        );
+        for name in ["etag", "content-md5", "accept-ranges", "transfer-encoding"] {
+            assert_eq!(answer.header(name), "", "{name}");
+        }
+        assert_eq!(
+            gateway.ask("/jq?q=x%22", &[version]).text(),
+            r#"{"p":"/jq","q":"x\""}"#
+        );
+        let other = gateway.ask("/jq?status=503", &[version]);
+        assert_eq!(
+            (other.status, other.json()["path"].as_str()),
+            (503, Some("/jq"))
+        );
+        assert_eq!(gateway.ask("/own", &[version]).text(), "{\"b\":2,\"a\":1}");
+        let two = gateway.ask("/two", &[version, "--compressed"]);
+        assert_eq!(
+            (two.header("content-encoding"), &*two.text()),
+            ("zstd", r#"{"first":true,"second":true}"#)
+        );
+    }
+}
+
+#[test]
+fn what_nginx_compresses_is_changed_and_compressed_again() {
+    let nginx = Nginx::start(
+        "gzip on; gzip_proxied any; gzip_min_length 10; gzip_types application/json; gzip_vary on; \
+         types { application/json json; text/plain txt; }",
+    );
+    let items: Vec<_> = (0..500)
+        .map(|id| serde_json::json!({ "id": id, "secret": id }))
+        .collect();
+    let text = serde_json::json!({ "items": items }).to_string();
+    nginx.put("items.json", &text);
+    nginx.put("items.txt", &text);
+    nginx.put("empty.json", "");
+    let gateway = before(
+        nginx.address(),
+        "json: { response: { remove: 'items[*].secret', set: { n: 500 } } }",
+    );
+    for version in VERSIONS {
+        for (asked, coded) in [
+            ("gzip", "gzip"),
+            ("gzip;q=0.5, br", "gzip"),
+            ("br", ""),
+            ("identity", ""),
+        ] {
+            let field = format!("accept-encoding: {asked}");
+            let ask = |more: &[&str]| {
+                curl(&[&[version, "-H", &field, &gateway.url("/items.json")], more].concat())
+            };
+            let answer = ask(&["--compressed"]);
+            assert_eq!(answer.status, 200, "{asked} {version}");
+            assert_eq!(
+                answer.header("content-encoding"),
+                coded,
+                "{asked} {version}"
+            );
+            let json = answer.json();
+            assert_eq!(
+                (json["n"].as_u64(), &json["items"][499]),
+                (Some(500), &serde_json::json!({ "id": 499 }))
+            );
+            let plain = ask(&["--raw"]);
+            assert_eq!(plain.header("content-length"), plain.body.len().to_string());
+            for name in ["etag", "last-modified", "accept-ranges"] {
+                assert_eq!(plain.header(name), "", "{name}");
+            }
+        }
+        // A range is of a body that the client does not know: it gets the whole.
+        let part = curl(&[version, "-r", "0-9", &gateway.url("/items.json")]);
+        assert_eq!((part.status, part.json()["n"].as_u64()), (200, Some(500)));
+        let head = curl(&[version, "-I", &gateway.url("/items.json")]);
+        assert_eq!(
+            (
+                head.status,
+                head.header("content-length"),
+                head.header("etag")
+            ),
+            (200, "", "")
+        );
+        let empty = curl(&[version, &gateway.url("/empty.json")]);
+        assert_eq!((empty.status, empty.header("content-length")), (200, "0"));
+        let other = curl(&[version, &gateway.url("/items.txt")]);
+        assert_eq!(other.text(), text);
+        assert_ne!(other.header("etag"), "");
+        let field = format!("if-none-match: {}", other.header("etag"));
+        let same = curl(&[version, "-H", &field, &gateway.url("/items.txt")]);
+        assert_eq!(
+            (same.status, same.header("etag")),
+            (304, other.header("etag"))
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_changed_never_leaves_as_it_is() {
+    let bomb = format!("[{}1]", " ".repeat(1 << 20));
+    let coded = zstd(bomb.as_bytes());
+    let endpoint = origin::serve(move |_, mut stream| {
+        while let Some(head) = origin::head(&mut stream) {
+            let path = head.split(' ').nth(1).unwrap_or_default();
+            let (fields, body) = match path {
+                "/bomb" => ("content-encoding: zstd\r\n", coded.as_slice()),
+                "/unknown" => ("content-encoding: compress\r\n", &b"secret"[..]),
+                "/broken" => ("content-encoding: gzip\r\n", &b"secret"[..]),
+                "/text" => ("", &b"secret"[..]),
+                "/deep" => ("", &[b'['; 100_000][..]),
+                _ => ("content-range: bytes 0-5/9\r\n", &b"secret"[..]),
+            };
+            let status = if path == "/part" { 206 } else { 200 };
+            let head = format!(
+                "HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\n{fields}content-length: {}\r\n\r\n",
+                body.len()
+            );
+            stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
+        }
+    });
+    let refusing = before(endpoint, "json: { response: { set: { a: 1 } } }");
+    let passing = before(
+        endpoint,
+        "json: { response: { set: { a: 1 }, invalid: pass } }",
+    );
+    for version in VERSIONS {
+        for path in ["/bomb", "/unknown", "/broken", "/text", "/deep", "/part"] {
+            let refused = curl(&[version, &refusing.url(path)]);
+            let expected = if path == "/bomb" {
+                "response_too_large"
+            } else {
+                "invalid_json"
+            };
+            assert_eq!(
+                (refused.status, &*reason(&refused)),
+                (502, expected),
+                "{path} {version}"
+            );
+            let passed = curl(&[version, &passing.url(path)]);
+            assert_eq!(
+                passed.status,
+                match path {
+                    "/bomb" => 502,
+                    "/part" => 206,
+                    _ => 200,
+                },
+                "{path}"
+            );
+        }
+    }
+}
+
+fn zstd(plain: &[u8]) -> Vec<u8> {
+    let mut child = Command::new("zstd")
+        .args(["-q", "-c"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let plain = plain.to_owned();
+    let feeding = std::thread::spawn(move || stdin.write_all(&plain).unwrap());
+    let output = child.wait_with_output().unwrap();
+    feeding.join().unwrap();
+    output.stdout
+}
+
+#[test]
+fn a_program_that_hangs_holds_up_nobody_else() {
+    let (gateway, _origin) = forwarding(
+        r#"
+workers: 1
+routes:
+  - { name: hangs, match: { path: /hangs }, filters: [json: { response: { jq: { program: "def f: f; f", time: 9s } } }], upstream: app }
+  - { name: rest, upstream: app }
+"#,
+    );
+    std::thread::scope(|scope| {
+        let hanging = scope.spawn(|| gateway.ask("/hangs", &[]));
+        for _ in 0..5 {
+            assert_eq!(gateway.ask("/", &[]).status, 200);
+        }
+        assert!(
+            !hanging.is_finished(),
+            "five requests take less than nine seconds"
+        );
+        let ended = hanging.join().unwrap();
+        assert_eq!((ended.status, &*reason(&ended)), (500, "jq_exhausted"));
+    });
+}
+
+#[test]
+fn upgraded_connections_are_left_alone() {
+    let endpoint = origin::answers(|_| {
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\ncontent-type: application/json\r\n\r\n{\"raw".to_owned()
+    });
+    let gateway = before(
+        endpoint,
+        "json: { request: { set: { a: 1 } }, response: { set: { a: 1 } } }",
+    );
+    let request = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n";
+    let answer = raw(gateway.address(), request);
+    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    assert!(answer.ends_with("{\"raw"), "{answer}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn neither_cuts_nor_the_version_change_the_outcome(
+        text in ".{0,12}",
+        number in any::<i64>(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..5),
+    ) {
+        let body = serde_json::json!({ "text": text, "n": number }).to_string().into_bytes();
+        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(body.len())).collect();
+        cuts.extend([0, body.len()]);
+        cuts.sort_unstable();
+        cuts.dedup();
+        let endpoint = origin::serve(move |_, mut stream| {
+            while let Some(head) = origin::head(&mut stream) {
+                let is_cut = head.contains(" /chunks");
+                let mut answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n".to_vec();
+                let framing = match is_cut {
+                    true => "transfer-encoding: chunked\r\n\r\n".to_owned(),
+                    false => format!("content-length: {}\r\n\r\n", body.len()),
+                };
+                answer.extend_from_slice(framing.as_bytes());
+                stream.write_all(&answer).unwrap();
+                for pair in cuts.windows(2).filter(|_| is_cut) {
+                    let piece = &body[pair[0]..pair[1]];
+                    let size = format!("{:x}\r\n", piece.len());
+                    stream.write_all(&[size.as_bytes(), piece, b"\r\n"].concat()).unwrap();
+                }
+                stream.write_all(if is_cut { b"0\r\n\r\n" } else { &body }).unwrap();
+            }
+        });
+        let gateway = before(endpoint, "json: { response: { rename: { text: t }, set: { a: [1] } } }");
+        let expected = serde_json::json!({ "t": text, "n": number, "a": [1] }).to_string();
+        for version in VERSIONS {
+            for path in ["/chunks", "/whole"] {
+                let answer = curl(&[version, &gateway.url(path)]);
+                prop_assert_eq!(answer.status, 200);
+                prop_assert_eq!(answer.text(), expected.clone(), "{} {}", version, path);
+            }
+        }
+    }
+}
