@@ -10,8 +10,9 @@ use std::time::{Duration, SystemTime};
 
 use notify::{RecursiveMode, Watcher};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
-use wiregate_sdk::value::{Problem, Value};
+use tokio::sync::{mpsc, watch};
+use wiregate_sdk::build::Packed;
+use wiregate_sdk::value::{Place, Problem, Value};
 use wiregate_sdk::{Clock, Registry};
 
 use crate::compile::{self, Snapshot, UNROUTED};
@@ -50,6 +51,17 @@ pub struct Loaded {
     pub value: Value,
 }
 
+/// What a configuration goes on from.
+#[derive(Clone, Copy)]
+pub enum From<'a> {
+    /// Nothing.
+    Nothing,
+    /// The running one.
+    Running(&'a Snapshot),
+    /// What another process has packed.
+    Packed(&'a Packed),
+}
+
 /// Reads and compiles a configuration: what `check`, the start and each reload do.
 ///
 /// # Errors
@@ -58,7 +70,7 @@ pub fn load(
     path: &Path,
     registry: &Registry,
     metrics: &Arc<Metrics>,
-    old: Option<&Snapshot>,
+    from: From<'_>,
 ) -> Result<Loaded, Refused> {
     let read = read_all(path, &Environment::of_process());
     let (mut sources, problems) = (read.sources, read.problems);
@@ -71,7 +83,14 @@ pub fn load(
         registry,
         metrics,
         clock: &Clock::default(),
-        old,
+        old: match from {
+            From::Running(old) => Some(old),
+            _ => None,
+        },
+        packed: match from {
+            From::Packed(packed) => packed,
+            _ => &Packed::new(),
+        },
         files: &files,
     };
     let compiled = compile::compile(&value, problems, &cx);
@@ -106,6 +125,8 @@ pub struct Reloader {
     listeners: Arc<Listeners>,
     runtime: Handle,
     reloading: Mutex<()>,
+    /// Whether the configuration is to stay as it is.
+    held: watch::Sender<bool>,
     watched: Mutex<Watched>,
 }
 
@@ -126,6 +147,7 @@ impl Reloader {
             listeners,
             runtime,
             reloading: Mutex::default(),
+            held: watch::Sender::new(false),
             watched: Mutex::new(Watched::new(&sources.watch)),
         }
     }
@@ -139,9 +161,12 @@ impl Reloader {
             .reloading
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        if *self.held.borrow() {
+            return Err(self.held_back());
+        }
         self.watched().reading();
         let old = self.shared.live.load_full();
-        let outcome = load(&self.path, &self.registry, &self.shared.metrics, Some(&old))
+        let outcome = load(&self.path, &self.registry, &self.shared.metrics, From::Running(&old))
             .and_then(|new| self.swap(&old, new));
         let metrics = &self.shared.metrics;
         match &outcome {
@@ -164,6 +189,31 @@ impl Reloader {
             }
         }
         outcome.map(|(generation, _)| generation)
+    }
+
+    /// Lets nobody reload; waits for a reload that is under way. Blocks.
+    pub fn hold(&self) -> Held<'_> {
+        let _one_at_a_time = self
+            .reloading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.held.send_replace(true);
+        Held(self)
+    }
+
+    fn held_back(&self) -> Refused {
+        let place = Place {
+            file: self.path.to_string_lossy().into(),
+            line: 1,
+            column: 1,
+            width: 1,
+        };
+        let message = "another process is about to take over, by the configuration as it found it";
+        let help = "try again when it has, or has not";
+        Refused {
+            sources: Sources::default(),
+            problems: vec![Problem::new(place, message).help(help)],
+        }
     }
 
     fn swap(&self, old: &Arc<Snapshot>, new: Loaded) -> Result<(u64, Sources), Refused> {
@@ -256,6 +306,10 @@ impl Reloader {
             let changed = self.watched().changed();
             if changed.is_some() && changed == before {
                 before = None;
+                let mut held = self.held.subscribe();
+                if held.wait_for(|held| !held).await.is_err() {
+                    return;
+                }
                 self.reload_aside().await;
                 continue;
             }
@@ -285,6 +339,23 @@ impl Reloader {
 
     fn watched(&self) -> MutexGuard<'_, Watched> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// While it is there, nobody reloads.
+#[must_use]
+pub struct Held<'a>(&'a Reloader);
+
+impl Held<'_> {
+    /// Nobody reloads any more.
+    pub fn for_good(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.held.send_replace(false);
     }
 }
 

@@ -15,6 +15,7 @@ pub(super) struct Builder<'a> {
     cx: &'a Context<'a>,
     kept: &'a Kept,
     tasks: &'a mut Tasks,
+    preparations: &'a mut Tasks,
     told: &'a Told<'a>,
     problems: &'a mut Vec<Problem>,
     /// The named filters; `None` where one could not be built, which has been said.
@@ -76,6 +77,7 @@ impl<'a> Builder<'a> {
         cx: &'a Context<'a>,
         kept: &'a Kept,
         tasks: &'a mut Tasks,
+        preparations: &'a mut Tasks,
         told: &'a Told<'a>,
         problems: &'a mut Vec<Problem>,
     ) -> Self {
@@ -83,6 +85,7 @@ impl<'a> Builder<'a> {
             cx,
             kept,
             tasks,
+            preparations,
             told,
             problems,
             named: HashMap::new(),
@@ -225,12 +228,14 @@ impl<'a> Builder<'a> {
         };
         let options = written.options.unwrap_or(&nothing);
         let mut build = Build::new(route, label, scope, self.cx.clock, self.kept, self.tasks);
-        match entry.build(
+        let built = entry.build(
             options,
             label.to_owned(),
             written.place.to_string(),
             &mut build,
-        ) {
+        );
+        self.preparations.extend(build.take_preparations());
+        match built {
             Ok(link) => Some((link, entry.answers)),
             Err(problems) => {
                 self.problems.extend(problems);

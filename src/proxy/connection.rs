@@ -6,9 +6,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderValue;
-use pingora_core::server::ShutdownWatch;
 
 use crate::compile::{Listening, Snapshot};
+use crate::listen::Ending;
 use crate::listen::http1::Lent;
 use crate::listen::tls::Secured;
 
@@ -31,8 +31,8 @@ pub struct Peer {
     /// What it has in common with the messages that Pingora gets (HTTP/1.1).
     pub(super) lent: Arc<Lent>,
     goes_on: AtomicBool,
-    /// Tells when the gateway is to stop, once the conversation has begun.
-    pub(super) stop: OnceLock<ShutdownWatch>,
+    /// Tells when it is to end, once the conversation has begun.
+    pub(super) ending: OnceLock<Ending>,
 }
 
 impl Peer {
@@ -54,7 +54,7 @@ impl Peer {
             idle,
             lent: Arc::default(),
             goes_on: AtomicBool::new(false),
-            stop: OnceLock::new(),
+            ending: OnceLock::new(),
         }
     }
 
@@ -62,6 +62,11 @@ impl Peer {
     /// and its reply is whole.
     pub(super) fn goes_on(&self) {
         self.goes_on.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether no request may follow the present one.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.ending.get().is_some_and(Ending::is_leaving)
     }
 
     /// Whether a request for a host may come over this connection, by the configuration that it is

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::server::ShutdownWatch;
 use tokio::time::{Instant, Sleep};
 
 use super::conversation::Conversation;
 use super::malformed;
+use crate::listen::{Ending, LEAVE};
 use crate::listen::http1::{Gate, Message, Refused};
 use crate::listen::stream::Connection;
 
@@ -32,16 +32,18 @@ impl Conversation {
         &self,
         connection: Connection,
         begun: Option<Instant>,
-        shutdown: &ShutdownWatch,
+        ending: &Ending,
     ) {
         let mut gate = Box::new(Gate::new(connection));
         let mut patience = Patience {
             begun,
             timer: pin!(tokio::time::sleep(self.peer.idle)),
-            stop: pin!(stopped(shutdown.clone())),
+            stop: pin!(ending.stopped()),
             listens: false,
-            shutdown,
+            leaving: None,
+            ending,
         };
+        let _woken = ending.wake_me().await;
         loop {
             match self.next(&mut gate, &mut patience).await {
                 Next::Head => {}
@@ -54,7 +56,10 @@ impl Conversation {
             let message = Message::new(gate, self.peer.lent.clone());
             let mut session = ServerSession::new_http1(Box::new(message));
             session.set_keepalive(Some(0)); // without end: the time is kept here
-            let kept = self.proxy.process_new_http(session, shutdown).await;
+            let exchange = self.proxy.process_new_http(session, ending.stop());
+            // A tunnel says goodbye itself.
+            let cut = || !self.peer.lent.is_tunnel();
+            let kept = ending.unless_over(exchange, cut).await.flatten();
             let goes_on = kept.is_some() | self.peer.take_goes_on();
             drop(kept);
             let Some(back) = self.peer.lent.take_back() else {
@@ -93,16 +98,15 @@ impl Conversation {
                     let over = patience.until(begun + deadline, cx);
                     over.map(|()| Next::Refused(Refused::late()))
                 }
-                None if patience.is_stopped(cx) => Poll::Ready(Next::Nothing),
+                None if patience.is_stopped(cx) => {
+                    let leave = patience.leave_at(idle_until, self.shared.is_handed_over());
+                    patience.until(leave, cx).map(|()| Next::Nothing)
+                }
                 None => patience.until(idle_until, cx).map(|()| Next::Nothing),
             }
         })
         .await
     }
-}
-
-async fn stopped(mut shutdown: ShutdownWatch) {
-    let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
 /// How long a connection waits, and what for.
@@ -112,7 +116,9 @@ struct Patience<'a, S> {
     timer: Pin<&'a mut Sleep>,
     stop: Pin<&'a mut S>,
     listens: bool,
-    shutdown: &'a ShutdownWatch,
+    /// When it is closed, once the gateway is stopping.
+    leaving: Option<Instant>,
+    ending: &'a Ending,
 }
 
 impl<S: Future> Patience<'_, S> {
@@ -133,6 +139,20 @@ impl<S: Future> Patience<'_, S> {
         }
     }
 
+    /// When a connection without a request is closed although the gateway is stopping. A request may
+    /// be on its way: it is answered, and told that it was the last one. Where another process has
+    /// taken over there is no hurry, and it may idle as ever.
+    fn leave_at(&mut self, idle_until: Instant, handed_over: bool) -> Instant {
+        if self.ending.is_over() {
+            return Instant::now();
+        }
+        let now = || idle_until.min(Instant::now() + LEAVE);
+        match handed_over {
+            true => idle_until,
+            false => *self.leaving.get_or_insert_with(now),
+        }
+    }
+
     /// Whether the gateway is stopping. The signal is shared by all workers, and guarded by a
     /// lock: the task asks to be woken once, which holds as long as it lives, and looks at the
     /// signal's number from then on.
@@ -140,6 +160,6 @@ impl<S: Future> Patience<'_, S> {
         if !std::mem::replace(&mut self.listens, true) {
             return self.stop.as_mut().poll(cx).is_ready();
         }
-        self.shutdown.has_changed().unwrap_or(true)
+        self.ending.is_leaving()
     }
 }

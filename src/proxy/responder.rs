@@ -59,6 +59,9 @@ impl Context {
         measure(&mut head, &body)?;
         let bodiless = self.exchange.method == Method::HEAD || is_bodiless(head.status);
         let body = if bodiless { Bytes::new() } else { body };
+        if self.peer.is_leaving() {
+            session.set_keepalive(None); // as with a response from upstream
+        }
         let client = &mut session.downstream_session;
         client.write_response_header(Box::new(head)).await?;
         client.write_response_body(body, true).await?;

@@ -61,6 +61,9 @@ impl Context {
                 session.set_keepalive(None);
             }
         }
+        if self.peer.is_leaving() {
+            session.set_keepalive(None); // no request may follow, and the client is to know
+        }
         self.identify(head)?;
         self.end.status = Some(head.status);
         Ok(())

@@ -15,6 +15,7 @@ pub mod filter;
 pub mod headers;
 pub mod host;
 pub mod path;
+mod portable;
 pub mod preflight;
 pub mod registry;
 pub mod reply;
@@ -25,7 +26,7 @@ pub mod value;
 pub mod views;
 
 pub use body::{Abort, Chunk};
-pub use build::{Build, Invalid};
+pub use build::{Build, Invalid, Portable};
 pub use chain::{Chain, Link, Slot};
 pub use clock::{Clock, Now};
 pub use exchange::{Certificate, Client, Consumer, Exchange, Identity, Tls};

@@ -1,0 +1,108 @@
+//! What systemd is told while a gateway runs: that it is ready, how it is, and that it lives.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use crate::compile::Snapshot;
+use crate::listen::Listeners;
+use crate::proxy::{Phase, Shared};
+use crate::systemd::Notify;
+
+/// How often it is looked whether first health checks are in.
+const LOOK: Duration = Duration::from_millis(20);
+/// How often the state is told, where it has changed.
+const TELL: Duration = Duration::from_secs(1);
+
+/// Waits for the first health checks, for as long as the configuration says: an endpoint that cannot
+/// be checked is no reason to stay away for good.
+pub(super) async fn first_checks(snapshot: &Snapshot) {
+    let deadline = snapshot.settings.limits.start_deadline;
+    let checked = async {
+        while !snapshot.is_checked() {
+            sleep(LOOK).await;
+        }
+    };
+    if timeout(deadline.into(), checked).await.is_err() {
+        let upstreams: Vec<&str> = snapshot.unchecked().map(|name| &**name).collect();
+        tracing::warn!(?upstreams, %deadline, "ready without the first health checks of some upstreams");
+    }
+}
+
+/// Says that the gateway is ready, unless it has been told to stop meanwhile.
+pub(super) fn ready(shared: &Shared, notify: &Notify) {
+    let starting = |phase: &mut Phase| {
+        let starting = *phase == Phase::Starting;
+        if starting {
+            *phase = Phase::Ready;
+        }
+        starting
+    };
+    if shared.phase.send_if_modified(starting) {
+        tracing::info!("ready");
+        notify.tell("READY=1");
+    }
+}
+
+/// Tells the state whenever it changes, as long as nothing else has taken over.
+pub(super) async fn state(
+    shared: Arc<Shared>,
+    notify: Arc<Notify>,
+    mut predecessor: Option<(u32, oneshot::Receiver<()>)>,
+) {
+    let mut told = String::new();
+    let mut draining: Option<Instant> = None;
+    let mut every = interval(TELL);
+    let mut phases = shared.phase.subscribe();
+    loop {
+        tokio::select! {
+            _ = every.tick() => {}
+            _ = phases.changed() => {}
+        }
+        if let Some((_, gone)) = &mut predecessor
+            && gone.try_recv() != Err(oneshot::error::TryRecvError::Empty)
+        {
+            predecessor = None;
+        }
+        let connections = shared.metrics.open_connections();
+        let generation = shared.live.load().generation;
+        let deadline: Duration = shared.live.load().settings.limits.drain_deadline.into();
+        let mut state = match *phases.borrow_and_update() {
+            Phase::Starting => format!("configuration {generation}, waiting for first health checks"),
+            Phase::Ready => format!("configuration {generation}, {connections} connections"),
+            Phase::Draining => {
+                let since = draining.get_or_insert_with(Instant::now).elapsed();
+                let left = deadline.saturating_sub(since).as_secs();
+                format!("draining: {connections} connections left, cut off in {left}s")
+            }
+            Phase::HandedOver => return,
+        };
+        if let Some((pid, _)) = &predecessor {
+            state += &format!("; process {pid} finishes what it has");
+        }
+        if state != told {
+            notify.tell(&format!("STATUS={state}"));
+            told = state;
+        }
+    }
+}
+
+/// Tells that the process lives, as long as each worker answers: one that hangs is as bad as none.
+pub(super) async fn life(
+    every: Duration,
+    notify: Arc<Notify>,
+    shared: Arc<Shared>,
+    listeners: Arc<Listeners>,
+) {
+    let mut rhythm = interval(every / 2);
+    rhythm.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while !shared.is_handed_over() {
+        rhythm.tick().await;
+        match timeout(every, listeners.answer()).await {
+            Ok(()) => notify.tell("WATCHDOG=1"),
+            Err(_) => tracing::error!(?every, "a worker does not answer, so that no sign of life is given"),
+        }
+    }
+}
