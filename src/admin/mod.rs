@@ -103,7 +103,7 @@ impl Admin {
             })
             .collect();
         let body =
-            json!({ "ready": ready, "phase": phase.word(), "generation": live.generation, "upstreams": upstreams });
+            json!({ "ready": ready, "pid": std::process::id(), "phase": phase.word(), "generation": live.generation, "upstreams": upstreams });
         document(status, &body)
     }
 

@@ -37,7 +37,7 @@ pub(super) fn run(_registry: &Registry, arguments: &Arguments) -> Outcome {
         .map_err(|_| Failure::Other(format!("the gateway answered {status}: {}", body.trim())))?;
     let who = |answer: &Value| {
         let version = answer["version"].as_str().unwrap_or("?");
-        format!("process {} (wiregate {version})", answer["pid"])
+        format!("process {} ({version})", answer["pid"])
     };
     match answer["why"].as_str() {
         Some(why) => Err(Failure::Other(format!("the upgrade is off: {why}"))),

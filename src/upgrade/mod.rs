@@ -27,8 +27,8 @@ use crate::proxy::Shared;
 use crate::reload::Reloader;
 use wire::Line;
 
-/// This version.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// This version, as another process gets to know it.
+pub const VERSION: &str = concat!("wiregate/", env!("CARGO_PKG_VERSION"));
 /// How long a new process may take to get ready, where nothing else is said.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 /// How long it may take to accept connections when it may.

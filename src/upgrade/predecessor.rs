@@ -70,8 +70,8 @@ impl Predecessor {
                 protocol, version, ..
             } => {
                 let why = format!(
-                    "wiregate {VERSION} takes over by protocol {PROTOCOL}, the running one \
-                     ({version}) by {protocol}: restart it instead"
+                    "{VERSION} takes over by protocol {PROTOCOL}, the running {version} by {protocol}: \
+                     restart it instead"
                 );
                 let refused = Message::Refused { why: why.clone() };
                 line.say(&refused, Instant::now() + PATIENCE)?;
@@ -208,7 +208,7 @@ mod tests {
         };
         old.say(&hello, until).unwrap();
         let error = Predecessor::meet(Line::new(new)).unwrap_err().to_string();
-        assert!(error.contains("(9.9.9) by 2"), "{error}");
+        assert!(error.contains("9.9.9 by 2"), "{error}");
         let told = old.hear(Some(until)).unwrap().message;
         assert_eq!(told, Message::Refused { why: error });
     }

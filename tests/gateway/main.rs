@@ -34,4 +34,5 @@ mod routing;
 mod secrets;
 mod sticky;
 mod targets;
+mod upgrade;
 mod upstreams;

@@ -34,7 +34,12 @@ impl Got {
 
 impl Client {
     pub fn new(gateway: &Gateway) -> Self {
-        let stream = TcpStream::connect(gateway.address()).unwrap();
+        Self::at(gateway.address())
+    }
+
+    /// One that is connected to this address.
+    pub fn at(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self(BufReader::new(stream))
     }
