@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use wiregate_sdk::{Clock, Registry};
 
 use crate::admin::{self, Admin, Serving};
@@ -75,8 +75,8 @@ pub struct Gateway {
     successors: UnboundedReceiver<Successor>,
     admin: Option<Arc<Serving>>,
     notify: Arc<Notify>,
-    /// Becomes ready when the process has ended whose place this one has taken.
-    predecessor: Option<oneshot::Receiver<()>>,
+    /// Says when the process has ended whose place this one has taken.
+    predecessor: Option<watch::Receiver<bool>>,
     workers: Workers,
     control: Runtime,
 }
@@ -141,10 +141,14 @@ fn open(start: &mut Start) -> Result<Opened, Failure> {
     let count = snapshot.settings.workers.unwrap_or(processors);
     let (mut handed, former) = std::mem::take(&mut start.sockets);
     handed.append(&mut start.systemd.sockets);
+    let asked = snapshot.settings.admin.as_deref();
+    let (former, other): (Vec<_>, Vec<_>) = (former.into_iter())
+        .partition(|former| asked == Some(&former.bind.to_string()));
+    handed.extend(other); // it is closed with whatever else nobody asks for
     let (listeners, tasks) = Listeners::new(count.get(), handed);
     let prepared = listeners.prepare(&snapshot.listeners).map_err(together)?;
-    let admin = (snapshot.settings.admin.as_deref())
-        .map(|text| admin::open(text, former))
+    let admin = asked
+        .map(|text| admin::open(text, former.into_iter().next()))
         .transpose()?;
     Ok(Opened {
         control,
@@ -189,7 +193,7 @@ impl Gateway {
         opened.snapshot.go_live(control.handle());
         let workers = Workers::start(&shared, &opened.snapshot, opened.tasks)?;
         if let Some(predecessor) = &start.predecessor {
-            control.block_on(told::first_checks(&opened.snapshot));
+            control.block_on(told::first_checks_or(&opened.snapshot, predecessor.ended()))?;
             opened.snapshot.take_in(&predecessor.ready()?);
         } else if let [bind, ..] = &*listeners.close_unasked() {
             let message = format!("systemd passes a socket on {bind}, and no listener binds that");
@@ -232,15 +236,15 @@ impl Gateway {
             workers,
             control,
         };
-        this.take_over(start.predecessor.as_deref())?;
-        this.tell(start.systemd.watchdog, start.predecessor.as_deref())?;
+        this.take_over(start.predecessor.as_deref());
+        this.tell(start.systemd.watchdog, start.predecessor.as_deref());
         Ok((this, signals))
     }
 
     /// From here on, the gateway is this process.
-    fn take_over(&mut self, predecessor: Option<&Predecessor>) -> io::Result<()> {
+    fn take_over(&mut self, predecessor: Option<&Predecessor>) {
         let Some(predecessor) = predecessor else {
-            return Ok(());
+            return;
         };
         self.listeners.own(true);
         if let Some(admin) = &self.admin {
@@ -254,12 +258,11 @@ impl Gateway {
             tracing::warn!(%error, pid, "the process whose place this one takes has gone already");
         }
         tracing::info!(pid, version, "taken over from another process");
-        self.predecessor = Some(predecessor.gone()?);
-        Ok(())
+        self.predecessor = Some(predecessor.ended());
     }
 
     /// Tells systemd how the gateway is, from now on.
-    fn tell(&self, watchdog: Option<Duration>, predecessor: Option<&Predecessor>) -> io::Result<()> {
+    fn tell(&self, watchdog: Option<Duration>, predecessor: Option<&Predecessor>) {
         let (shared, notify) = (self.shared.clone(), self.notify.clone());
         let snapshot = shared.live.load_full();
         self.control.spawn(async move {
@@ -268,15 +271,14 @@ impl Gateway {
         });
         let (shared, notify) = (self.shared.clone(), self.notify.clone());
         if notify.is_heard() {
-            let former = predecessor.map(|former| Ok::<_, io::Error>((former.pid, former.gone()?)));
-            let state = told::state(shared.clone(), notify.clone(), former.transpose()?);
+            let former = predecessor.map(|former| (former.pid, former.ended()));
+            let state = told::state(shared.clone(), notify.clone(), former);
             self.control.spawn(state);
             if let Some(every) = watchdog {
                 let listeners = self.listeners.clone();
                 self.control.spawn(told::life(every, notify, shared, listeners));
             }
         }
-        Ok(())
     }
 
     /// The address of a listener on TCP, with the port that the system chose where 0 was asked for.
@@ -316,9 +318,10 @@ impl Gateway {
                 tracing::info!("no more connections, requests in flight go on");
                 self.listeners.stop();
                 let former = async {
-                    if let Some(former) = former {
+                    if let Some(mut former) = former {
                         // Were this process to end first, systemd would kill the other one.
-                        let _ = tokio::time::timeout(deadline, former).await;
+                        let ended = former.wait_for(|ended| *ended);
+                        let _ = tokio::time::timeout(deadline, ended).await;
                     }
                 };
                 tokio::join!(self.workers.end(deadline + FAREWELL + MARGIN), former);

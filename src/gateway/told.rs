@@ -1,15 +1,17 @@
 //! What systemd is told while a gateway runs: that it is ready, how it is, and that it lives.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::compile::Snapshot;
 use crate::listen::Listeners;
 use crate::proxy::{Phase, Shared};
 use crate::systemd::Notify;
+use crate::upgrade::has_gone;
 
 /// How often it is looked whether first health checks are in.
 const LOOK: Duration = Duration::from_millis(20);
@@ -28,6 +30,17 @@ pub(super) async fn first_checks(snapshot: &Snapshot) {
     if timeout(deadline.into(), checked).await.is_err() {
         let upstreams: Vec<&str> = snapshot.unchecked().map(|name| &**name).collect();
         tracing::warn!(?upstreams, %deadline, "ready without the first health checks of some upstreams");
+    }
+}
+
+/// The same, unless the process ends meanwhile whose place this one is to take.
+pub(super) async fn first_checks_or(
+    snapshot: &Snapshot,
+    mut ended: watch::Receiver<bool>,
+) -> io::Result<()> {
+    tokio::select! {
+        () = first_checks(snapshot) => Ok(()),
+        _ = ended.wait_for(|ended| *ended) => Err(has_gone()),
     }
 }
 
@@ -50,7 +63,7 @@ pub(super) fn ready(shared: &Shared, notify: &Notify) {
 pub(super) async fn state(
     shared: Arc<Shared>,
     notify: Arc<Notify>,
-    mut predecessor: Option<(u32, oneshot::Receiver<()>)>,
+    mut predecessor: Option<(u32, watch::Receiver<bool>)>,
 ) {
     let mut told = String::new();
     let mut draining: Option<Instant> = None;
@@ -61,9 +74,7 @@ pub(super) async fn state(
             _ = every.tick() => {}
             _ = phases.changed() => {}
         }
-        if let Some((_, gone)) = &mut predecessor
-            && gone.try_recv() != Err(oneshot::error::TryRecvError::Empty)
-        {
+        if predecessor.as_ref().is_some_and(|(_, ended)| *ended.borrow()) {
             predecessor = None;
         }
         let connections = shared.metrics.open_connections();

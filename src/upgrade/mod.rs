@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex as Turn, mpsc};
 
-pub use predecessor::Predecessor;
+pub use predecessor::{Predecessor, has_gone};
 pub use program::Program;
 pub use successor::Successor;
 

@@ -7,9 +7,10 @@ use std::io;
 use std::mem::take;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, watch};
 use wiregate_sdk::build::Packed;
 
 use super::program::MARK;
@@ -25,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Predecessor {
     line: Line,
+    /// What it says once this process gets ready.
+    says: Mutex<mpsc::UnboundedReceiver<Received>>,
+    ended: watch::Receiver<bool>,
     /// Its version.
     pub version: String,
     /// Its process.
@@ -59,13 +63,7 @@ impl Predecessor {
                 protocol: PROTOCOL,
                 version,
                 pid,
-            } => Self {
-                line,
-                version,
-                pid,
-                sockets: Vec::new(),
-                packed: Packed::new(),
-            },
+            } => Self::new(line, version, pid),
             Message::Hello {
                 protocol, version, ..
             } => {
@@ -88,7 +86,10 @@ impl Predecessor {
             match message {
                 Message::Sockets { sockets: told } => this.sockets = join(take(&mut this.sockets), told, sockets)?,
                 Message::Packed { key } => drop(this.packed.insert(key, bytes)),
-                Message::Prepare => return Ok(this),
+                Message::Prepare => {
+                    this.listen()?;
+                    return Ok(this);
+                }
                 other => return Err(unexpected(&other)),
             }
         }
@@ -116,14 +117,15 @@ impl Predecessor {
         let version = VERSION.to_owned();
         self.say(&Message::Ready { version })?;
         let mut packed = Packed::new();
-        loop {
-            let received = self.line.hear(None)?;
+        let mut says = self.says.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(received) = says.blocking_recv() {
             match received.message {
                 Message::Packed { key } => drop(packed.insert(key, received.bytes)),
                 Message::Begin => return Ok(packed),
                 _ => {}
             }
         }
+        Err(has_gone())
     }
 
     /// Says that this process accepts connections.
@@ -140,25 +142,47 @@ impl Predecessor {
         let _ = self.say(&Message::Refused { why });
     }
 
-    /// Becomes ready when the other one has ended.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn gone(&self) -> io::Result<oneshot::Receiver<()>> {
+    /// Says when the other one has ended.
+    pub fn ended(&self) -> watch::Receiver<bool> {
+        self.ended.clone()
+    }
+
+    fn new(line: Line, version: String, pid: u32) -> Self {
+        Self {
+            line,
+            says: Mutex::new(mpsc::unbounded_channel().1),
+            ended: watch::channel(false).1,
+            version,
+            pid,
+            sockets: Vec::new(),
+            packed: Packed::new(),
+        }
+    }
+
+    /// From here on, what the other one says, and that it has ended, is noticed as it happens.
+    fn listen(&mut self) -> io::Result<()> {
         let line = self.line.share()?;
-        let (ending, ended) = oneshot::channel();
-        std::thread::Builder::new()
-            .name("predecessor".into())
-            .spawn(move || {
-                while line.hear(None).is_ok() {}
-                drop(ending);
-            })?;
-        Ok(ended)
+        let (heard, says) = mpsc::unbounded_channel();
+        let (ending, ended) = watch::channel(false);
+        (self.says, self.ended) = (Mutex::new(says), ended);
+        let listen = move || {
+            while let Ok(received) = line.hear(None) {
+                let _ = heard.send(received); // nobody listens any more
+            }
+            ending.send_replace(true);
+        };
+        let thread = std::thread::Builder::new().name("predecessor".into());
+        thread.spawn(listen).map(drop)
     }
 
     fn say(&self, message: &Message) -> io::Result<()> {
         self.line.say(message, Instant::now() + PATIENCE)
     }
+}
+
+/// Why a process that was to take the place of another one does not begin.
+pub fn has_gone() -> io::Error {
+    io::Error::other("the process whose place this one was to take has gone")
 }
 
 /// Puts sockets to those of the same listener.

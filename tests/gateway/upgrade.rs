@@ -129,10 +129,18 @@ fn under_load(gateway: &Gateway, during: impl FnOnce(&AtomicU64)) -> u64 {
                 }
             });
         }
+        let _stop = Stop(&stop); // also where it fails
         during(&answered);
-        stop.store(true, Ordering::Relaxed);
     });
     answered.into_inner()
+}
+
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn more(answered: &AtomicU64) {

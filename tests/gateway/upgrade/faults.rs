@@ -31,7 +31,7 @@ fn a_new_process_that_ends_hangs_or_is_none_changes_nothing() {
             ("exit 3", "60s", "the new process has ended: exit code 3"),
             ("kill -9 $$", "60s", "the new process has ended: signal 9"),
             ("exec sleep 600", "300ms", "the new process was not ready in time"),
-            ("read line; exit 0", "60s", "the new process has ended: exit code 0"),
+            ("head -c 1 > /dev/null; exit 0", "60s", "the new process has ended: exit code 0"),
             ("exec head -c 3 >&0", "60s", "the new process"),
         ] {
             exchange(&gateway, script);
@@ -66,9 +66,8 @@ fn a_configuration_that_the_new_process_refuses_is_told_with_its_places() {
 fn an_address_that_the_new_process_cannot_bind_is_told() {
     let origin = echo();
     let gateway = exchangeable(&(upstream(&origin) + ROUTE));
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken = taken.local_addr().unwrap();
-    let _holder = std::net::TcpListener::bind(taken).unwrap();
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = holder.local_addr().unwrap();
     let text = std::fs::read_to_string(gateway.file("wiregate.yaml")).unwrap();
     let more = format!("listeners: {{ other: {{ bind: \"{taken}\" }}, ");
     write(&gateway.file("wiregate.yaml"), &text.replace("listeners: {", &more));
