@@ -2,6 +2,7 @@
 
 mod faults;
 mod listeners;
+mod soak;
 mod streams;
 
 use std::os::unix::fs::PermissionsExt;
@@ -30,6 +31,11 @@ impl Process {
         let status = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap_or_default();
         let state = status.rsplit_once(") ").map_or("", |(_, rest)| rest);
         !state.is_empty() && !state.starts_with(['Z', 'X'])
+    }
+
+    /// The same, but one that is looked after elsewhere.
+    pub fn keep(self) -> std::mem::ManuallyDrop<Self> {
+        std::mem::ManuallyDrop::new(self)
     }
 
     pub fn descriptors(&self) -> usize {

@@ -18,6 +18,17 @@ use board::{Board, Codec, Note, note};
 
 /// A gateway before a real gRPC server, and a client's channel to it.
 pub fn board(runtime: &Runtime, limits: &str) -> (Gateway, Channel) {
+    let address = serve_board(runtime);
+    let gateway = gateway(
+        limits,
+        &format!("{{ endpoints: [\"{address}\"], protocol: h2c }}"),
+    );
+    let channel = channel(&gateway);
+    (gateway, channel)
+}
+
+/// A real gRPC server.
+pub fn serve_board(runtime: &Runtime) -> std::net::SocketAddr {
     let _inside = runtime.enter();
     let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into()).unwrap();
     let address = incoming.local_addr().unwrap();
@@ -26,12 +37,7 @@ pub fn board(runtime: &Runtime, limits: &str) -> (Gateway, Channel) {
             .add_service(Board)
             .serve_with_incoming(incoming),
     );
-    let gateway = gateway(
-        limits,
-        &format!("{{ endpoints: [\"{address}\"], protocol: h2c }}"),
-    );
-    let channel = channel(&gateway);
-    (gateway, channel)
+    address
 }
 
 pub fn channel(gateway: &Gateway) -> Channel {

@@ -13,11 +13,11 @@ use super::{ROUTE, upgrade};
 
 const SWITCH: &str =
     "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
-const ASK: &str = "GET /chat HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+pub const ASK: &str = "GET /chat HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
                    sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n";
 
 /// A WebSocket server that sends back what it gets.
-fn mirror() -> std::net::SocketAddr {
+pub fn mirror() -> std::net::SocketAddr {
     server(|mut stream| {
         read_head(&mut stream);
         stream.write_all(SWITCH.as_bytes()).unwrap();
