@@ -1,6 +1,8 @@
 //! The service as systemd sees it: what it is told, on a socket that is listened to here; the
 //! command lines of the unit; sockets that systemd passes; and what the unit allows.
 
+mod real;
+
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Command, Stdio};
