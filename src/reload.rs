@@ -166,8 +166,13 @@ impl Reloader {
         }
         self.watched().reading();
         let old = self.shared.live.load_full();
-        let outcome = load(&self.path, &self.registry, &self.shared.metrics, From::Running(&old))
-            .and_then(|new| self.swap(&old, new));
+        let outcome = load(
+            &self.path,
+            &self.registry,
+            &self.shared.metrics,
+            From::Running(&old),
+        )
+        .and_then(|new| self.swap(&old, new));
         let metrics = &self.shared.metrics;
         match &outcome {
             Ok((generation, sources)) => {

@@ -32,11 +32,7 @@ pub struct Admin {
 
 impl Admin {
     /// The admin API of a gateway.
-    pub fn new(
-        shared: Arc<Shared>,
-        reloader: Arc<Reloader>,
-        upgrades: Arc<Upgrades>,
-    ) -> Arc<Self> {
+    pub fn new(shared: Arc<Shared>, reloader: Arc<Reloader>, upgrades: Arc<Upgrades>) -> Arc<Self> {
         Arc::new(Self {
             shared,
             reloader,
@@ -102,8 +98,7 @@ impl Admin {
                 (name.to_string(), state)
             })
             .collect();
-        let body =
-            json!({ "ready": ready, "pid": std::process::id(), "phase": phase.word(), "generation": live.generation, "upstreams": upstreams });
+        let body = json!({ "ready": ready, "pid": std::process::id(), "phase": phase.word(), "generation": live.generation, "upstreams": upstreams });
         document(status, &body)
     }
 

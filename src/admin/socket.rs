@@ -79,10 +79,12 @@ pub fn open(text: &str, handed: Option<Handed>) -> io::Result<Bound> {
     let bind = Bind::parse(text).map_err(io::Error::other)?.into();
     let handed = handed.filter(|handed| handed.bind == bind);
     let handed = handed.and_then(|mut handed| handed.bound.pop());
-    handed.map_or_else(|| Bound::open(&bind), Ok).map_err(|error| {
-        let message = format!("the admin API cannot bind {text}: {error}");
-        io::Error::new(error.kind(), message)
-    })
+    handed
+        .map_or_else(|| Bound::open(&bind), Ok)
+        .map_err(|error| {
+            let message = format!("the admin API cannot bind {text}: {error}");
+            io::Error::new(error.kind(), message)
+        })
 }
 
 /// The admin API while it answers.

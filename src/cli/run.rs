@@ -59,7 +59,10 @@ fn why(failure: &gateway::Failure) -> String {
     match failure {
         gateway::Failure::Refused(refused) => {
             let text = report::text(&refused.problems, &refused.sources, false);
-            format!("the new process refuses the configuration:\n{}", text.trim_end())
+            format!(
+                "the new process refuses the configuration:\n{}",
+                text.trim_end()
+            )
         }
         gateway::Failure::System(error) => error.to_string(),
     }

@@ -42,7 +42,11 @@ pub(super) fn run(_registry: &Registry, arguments: &Arguments) -> Outcome {
     match answer["why"].as_str() {
         Some(why) => Err(Failure::Other(format!("the upgrade is off: {why}"))),
         None => {
-            println!("{} has taken over from {}", who(&answer), who(&answer["from"]));
+            println!(
+                "{} has taken over from {}",
+                who(&answer),
+                who(&answer["from"])
+            );
             Ok(())
         }
     }

@@ -207,7 +207,9 @@ impl Snapshot {
     /// The upstreams that have endpoints whose first health check is not in.
     pub fn unchecked(&self) -> impl Iterator<Item = &Arc<str>> {
         let upstreams = self.upstreams.values();
-        upstreams.filter(|upstream| !upstream.is_checked()).map(|upstream| &upstream.name)
+        upstreams
+            .filter(|upstream| !upstream.is_checked())
+            .map(|upstream| &upstream.name)
     }
 
     /// Starts the tasks that belong to it: it is live. They stop when it is [retired](Self::retire)

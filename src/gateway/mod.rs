@@ -142,8 +142,8 @@ fn open(start: &mut Start) -> Result<Opened, Failure> {
     let (mut handed, former) = std::mem::take(&mut start.sockets);
     handed.append(&mut start.systemd.sockets);
     let asked = snapshot.settings.admin.as_deref();
-    let (former, other): (Vec<_>, Vec<_>) = (former.into_iter())
-        .partition(|former| asked == Some(&former.bind.to_string()));
+    let (former, other): (Vec<_>, Vec<_>) =
+        (former.into_iter()).partition(|former| asked == Some(&former.bind.to_string()));
     handed.extend(other); // it is closed with whatever else nobody asks for
     let (listeners, tasks) = Listeners::new(count.get(), handed);
     let prepared = listeners.prepare(&snapshot.listeners).map_err(together)?;
@@ -276,7 +276,8 @@ impl Gateway {
             self.control.spawn(state);
             if let Some(every) = watchdog {
                 let listeners = self.listeners.clone();
-                self.control.spawn(told::life(every, notify, shared, listeners));
+                self.control
+                    .spawn(told::life(every, notify, shared, listeners));
             }
         }
     }
@@ -352,8 +353,19 @@ impl Gateway {
         if let Some(admin) = &self.admin {
             admin.leave();
         }
-        let deadline: Duration = self.shared.live.load().settings.limits.drain_deadline.into();
-        tracing::info!(pid, ?deadline, "no more connections: another process takes them, requests in flight go on");
+        let deadline: Duration = self
+            .shared
+            .live
+            .load()
+            .settings
+            .limits
+            .drain_deadline
+            .into();
+        tracing::info!(
+            pid,
+            ?deadline,
+            "no more connections: another process takes them, requests in flight go on"
+        );
         let (tell, broken) = oneshot::channel();
         std::thread::spawn(move || {
             let ended = successor.wait();
@@ -384,7 +396,10 @@ impl Gateway {
             // Nobody accepts connections now: whoever watches the gateway is to start it anew.
             let why = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
             self.notify.tell(&format!("MAINPID={}", std::process::id()));
-            io::Error::other(format!("process {pid}, which has taken over, has ended: {why}")).into()
+            io::Error::other(format!(
+                "process {pid}, which has taken over, has ended: {why}"
+            ))
+            .into()
         })
     }
 }

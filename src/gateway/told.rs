@@ -74,14 +74,19 @@ pub(super) async fn state(
             _ = every.tick() => {}
             _ = phases.changed() => {}
         }
-        if predecessor.as_ref().is_some_and(|(_, ended)| *ended.borrow()) {
+        if predecessor
+            .as_ref()
+            .is_some_and(|(_, ended)| *ended.borrow())
+        {
             predecessor = None;
         }
         let connections = shared.metrics.open_connections();
         let generation = shared.live.load().generation;
         let deadline: Duration = shared.live.load().settings.limits.drain_deadline.into();
         let mut state = match *phases.borrow_and_update() {
-            Phase::Starting => format!("configuration {generation}, waiting for first health checks"),
+            Phase::Starting => {
+                format!("configuration {generation}, waiting for first health checks")
+            }
             Phase::Ready => format!("configuration {generation}, {connections} connections"),
             Phase::Draining => {
                 let since = draining.get_or_insert_with(Instant::now).elapsed();
@@ -113,7 +118,10 @@ pub(super) async fn life(
         rhythm.tick().await;
         match timeout(every, listeners.answer()).await {
             Ok(()) => notify.tell("WATCHDOG=1"),
-            Err(_) => tracing::error!(?every, "a worker does not answer, so that no sign of life is given"),
+            Err(_) => tracing::error!(
+                ?every,
+                "a worker does not answer, so that no sign of life is given"
+            ),
         }
     }
 }

@@ -114,13 +114,19 @@ impl Worker {
     /// Waits for connections to end, and ends those that do not.
     async fn finish(&self, name: &str, ending: &Ending, mut connections: JoinSet<()>) {
         let deadline = self.shared.live.load().settings.limits.drain_deadline;
-        if tokio::time::timeout(deadline.into(), gone(&mut connections)).await.is_ok() {
+        if tokio::time::timeout(deadline.into(), gone(&mut connections))
+            .await
+            .is_ok()
+        {
             return;
         }
         let left = connections.len();
         tracing::warn!(listener = name, connections = left, %deadline, "the drain deadline is over: what is left is cut off");
         ending.cut();
-        if tokio::time::timeout(FAREWELL, gone(&mut connections)).await.is_err() {
+        if tokio::time::timeout(FAREWELL, gone(&mut connections))
+            .await
+            .is_err()
+        {
             connections.shutdown().await;
         }
     }

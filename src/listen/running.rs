@@ -75,7 +75,10 @@ impl Accepting {
     /// The socket, ready to accept in the runtime that runs here.
     pub(super) fn listen(&mut self) -> io::Result<Listener> {
         let bound = self.bound.take();
-        bound.map_or_else(|| Err(io::Error::other("listened on before")), Bound::listen)
+        bound.map_or_else(
+            || Err(io::Error::other("listened on before")),
+            Bound::listen,
+        )
     }
 
     /// From here on, connections are accepted.
@@ -143,10 +146,7 @@ pub struct Prepared {
 impl Listeners {
     /// No listeners yet, but sockets for them; and for each of so many workers, how it learns of
     /// them.
-    pub fn new(
-        workers: usize,
-        handed: Vec<Handed>,
-    ) -> (Self, Vec<mpsc::UnboundedReceiver<Task>>) {
+    pub fn new(workers: usize, handed: Vec<Handed>) -> (Self, Vec<mpsc::UnboundedReceiver<Task>>) {
         let (workers, receivers) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
         let inner = Mutex::new(Inner {
             workers,

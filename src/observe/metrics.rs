@@ -69,7 +69,9 @@ impl Metrics {
         use prometheus::core::Collector;
         let families = self.connections.collect();
         let gauges = families.iter().flat_map(|family| family.get_metric());
-        gauges.map(|gauge| gauge.get_gauge().get_value() as i64).sum()
+        gauges
+            .map(|gauge| gauge.get_gauge().get_value() as i64)
+            .sum()
     }
 
     /// Fresh metrics, in a registry of their own.

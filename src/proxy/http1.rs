@@ -11,9 +11,9 @@ use tokio::time::{Instant, Sleep};
 
 use super::conversation::Conversation;
 use super::malformed;
-use crate::listen::{Ending, LEAVE};
 use crate::listen::http1::{Gate, Message, Refused};
 use crate::listen::stream::Connection;
+use crate::listen::{Ending, LEAVE};
 
 /// What a connection brings next.
 enum Next {

@@ -15,7 +15,8 @@ pub use notify::Notify;
 /// The first descriptor that systemd passes (`sd_listen_fds(3)`).
 const FIRST: RawFd = 3;
 /// What belongs to one process, and not to those that it starts.
-pub const OF_ONE_PROCESS: [&str; 4] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID"];
+pub const OF_ONE_PROCESS: [&str; 4] =
+    ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID"];
 
 /// What systemd has given this process.
 #[derive(Debug, Default)]
@@ -54,7 +55,10 @@ fn sockets(count: u64) -> io::Result<Vec<Handed>> {
     (FIRST..FIRST + count).map(socket).collect()
 }
 
-#[expect(unsafe_code, reason = "the descriptors are known by their numbers alone")]
+#[expect(
+    unsafe_code,
+    reason = "the descriptors are known by their numbers alone"
+)]
 fn socket(number: RawFd) -> io::Result<Handed> {
     // SAFETY: by the protocol of LISTEN_FDS, which names this process, these descriptors are open and
     // are its own to keep; they are taken once, before anything else here opens or closes one.

@@ -65,7 +65,10 @@ mod tests {
         let place = SocketAddr::from_abstract_name(name.as_bytes()).unwrap();
         for (socket, address) in [
             (UnixDatagram::bind(&path).unwrap(), path.into_os_string()),
-            (UnixDatagram::bind_addr(&place).unwrap(), format!("@{name}").into()),
+            (
+                UnixDatagram::bind_addr(&place).unwrap(),
+                format!("@{name}").into(),
+            ),
         ] {
             let notify = Notify::new(Some(&address)).unwrap();
             notify.tell("READY=1\nSTATUS=fine");
@@ -75,8 +78,13 @@ mod tests {
         }
         Notify::new(None).unwrap().tell("READY=1");
         for wrong in ["relative", "/nowhere/at/all"] {
-            let error = Notify::new(Some(OsStr::new(wrong))).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("NOTIFY_SOCKET={wrong}: ")), "{error}");
+            let error = Notify::new(Some(OsStr::new(wrong)))
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.starts_with(&format!("NOTIFY_SOCKET={wrong}: ")),
+                "{error}"
+            );
         }
     }
 }

@@ -111,7 +111,11 @@ impl Upgrades {
             let outcome = this.run(deadline);
             match &outcome {
                 Ok(taken) => {
-                    tracing::info!(pid = taken.pid, version = taken.version, "another process has taken over");
+                    tracing::info!(
+                        pid = taken.pid,
+                        version = taken.version,
+                        "another process has taken over"
+                    );
                 }
                 Err(why) => tracing::error!(why, "the upgrade is off, all goes on as before"),
             }

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use wiregate_sdk::build::Packed;
 
+use super::VERSION;
 use super::program::MARK;
 use super::wire::{Line, Message, PROTOCOL, Received, Socket};
-use super::VERSION;
 use crate::config::model::Bind;
 use crate::listen::{Bound, Handed};
 
@@ -84,7 +84,9 @@ impl Predecessor {
                 sockets,
             } = this.line.hear(None)?;
             match message {
-                Message::Sockets { sockets: told } => this.sockets = join(take(&mut this.sockets), told, sockets)?,
+                Message::Sockets { sockets: told } => {
+                    this.sockets = join(take(&mut this.sockets), told, sockets)?
+                }
                 Message::Packed { key } => drop(this.packed.insert(key, bytes)),
                 Message::Prepare => {
                     this.listen()?;
@@ -98,8 +100,9 @@ impl Predecessor {
     /// The sockets of its listeners, and that of its admin API.
     pub fn take_sockets(&mut self) -> (Vec<Handed>, Option<Handed>) {
         let sockets = take(&mut self.sockets);
-        let (listeners, admin): (Vec<_>, Vec<_>) =
-            sockets.into_iter().partition(|handed| handed.name.is_some());
+        let (listeners, admin): (Vec<_>, Vec<_>) = sockets
+            .into_iter()
+            .partition(|handed| handed.name.is_some());
         (listeners, admin.into_iter().next())
     }
 

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use wiregate_sdk::build::Packed;
 
+use super::VERSION;
 use super::program::Program;
 use super::wire::{Line, MOST_SOCKETS, Message, PROTOCOL, Socket};
-use super::VERSION;
 use crate::listen::Handed;
 
 /// How long a process that has broken off the line may take to end.
@@ -36,8 +36,8 @@ impl Successor {
             let child = program.again(OwnedFd::from(theirs).into()).spawn()?;
             io::Result::Ok((child, ours))
         };
-        let (child, ours) =
-            start().map_err(|error| format!("cannot start {}: {error}", program.path().display()))?;
+        let (child, ours) = start()
+            .map_err(|error| format!("cannot start {}: {error}", program.path().display()))?;
         Ok(Self {
             child,
             line: Line::new(ours),

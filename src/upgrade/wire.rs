@@ -135,7 +135,11 @@ impl Line {
     ) -> io::Result<()> {
         self.0.set_write_timeout(Some(left(until)?))?;
         let text = serde_json::to_vec(message)?;
-        let lengths = [length(text.len(), LONGEST)?, length(bytes.len(), MOST_BYTES)?].concat();
+        let lengths = [
+            length(text.len(), LONGEST)?,
+            length(bytes.len(), MOST_BYTES)?,
+        ]
+        .concat();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_SOCKETS))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         if !sockets.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(sockets)) {
@@ -188,7 +192,10 @@ impl Line {
         let [text, bytes] = [&lengths[..4], &lengths[4..]]
             .map(|length| u32::from_le_bytes(length.try_into().expect("four bytes")));
         if text > LONGEST || bytes > MOST_BYTES {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a message that is too long"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a message that is too long",
+            ));
         }
         self.0.set_read_timeout(limit()?)?;
         let (mut text, mut bytes) = (vec![0; text as usize], vec![0; bytes as usize]);
@@ -234,7 +241,9 @@ mod tests {
             .map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap())
             .collect();
         let borrowed: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
-        let told = Message::Sockets { sockets: Vec::new() };
+        let told = Message::Sockets {
+            sockets: Vec::new(),
+        };
         let large = vec![7; 3 << 20];
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -262,10 +271,12 @@ mod tests {
         let (one, other, until) = line();
         let text = br#"{"say":"sing","song":1}"#;
         let mut raw = &one.0;
-        raw.write_all(&[text.len() as u8, 0, 0, 0, 0, 0, 0, 0]).unwrap();
+        raw.write_all(&[text.len() as u8, 0, 0, 0, 0, 0, 0, 0])
+            .unwrap();
         raw.write_all(text).unwrap();
         let more = br#"{"say":"ready","version":"9.9.9","mood":"good"}"#;
-        raw.write_all(&[more.len() as u8, 0, 0, 0, 0, 0, 0, 0]).unwrap();
+        raw.write_all(&[more.len() as u8, 0, 0, 0, 0, 0, 0, 0])
+            .unwrap();
         raw.write_all(more).unwrap();
         let version = "9.9.9".to_owned();
         let heard = other.hear(Some(until)).unwrap().message;

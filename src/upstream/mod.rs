@@ -194,7 +194,12 @@ impl Upstream {
     /// Whether all endpoints have been checked at least once, where they are checked.
     pub fn is_checked(&self) -> bool {
         let now = self.clock.instant();
-        !self.checks || self.members().endpoints.iter().all(|endpoint| endpoint.is_checked(now))
+        !self.checks
+            || self
+                .members()
+                .endpoints
+                .iter()
+                .all(|endpoint| endpoint.is_checked(now))
     }
 
     /// The endpoint for the next attempt.

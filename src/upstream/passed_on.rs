@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 use wiregate_sdk::Portable;
 
-use super::state::{State, States};
 use super::Address;
+use super::state::{State, States};
 
 /// What was known of the endpoints of one upstream, by their addresses. Whatever another version
 /// does not say is as if nothing was known of it.
@@ -79,7 +79,11 @@ impl Known {
         state.streak.store(self.streak, Relaxed);
         state.checked.store(self.checked.map_or(0, back), Relaxed);
         // One that was up from its beginning has never risen.
-        let risen = if self.up >= self.age { 0 } else { back(self.up) };
+        let risen = if self.up >= self.age {
+            0
+        } else {
+            back(self.up)
+        };
         state.risen.store(risen, Relaxed);
         let until = self.ejected.map(|left| age.saturating_sub(passed) + left);
         state.ejected_until.store(until.unwrap_or(0), Relaxed);
@@ -95,7 +99,10 @@ impl Known {
 impl States {
     /// A state that goes on from what another process has known.
     pub(super) fn known(&self, address: &Address) -> Option<State> {
-        let mut passed_on = self.passed_on.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut passed_on = self
+            .passed_on
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let known = passed_on.endpoints.remove(&address.to_string())?;
         let passed = wall().saturating_sub(passed_on.at);
         Some(known.state(passed, Instant::now()))
@@ -128,7 +135,10 @@ impl Portable for States {
         let Ok(passed_on) = serde_json::from_slice(packed) else {
             return;
         };
-        *self.passed_on.lock().unwrap_or_else(PoisonError::into_inner) = passed_on;
+        *self
+            .passed_on
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = passed_on;
     }
 }
 

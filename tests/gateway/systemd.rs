@@ -24,7 +24,9 @@ struct Listener {
 impl Listener {
     fn new(path: &Path) -> Self {
         let socket = UnixDatagram::bind(path).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(50)))
+            .unwrap();
         let heard = Vec::new();
         Self { socket, heard }
     }
@@ -37,7 +39,11 @@ impl Listener {
                 let told = self.heard.drain(..=place).next_back();
                 return told.unwrap();
             }
-            assert!(start.elapsed() < PATIENCE, "{what:?} is not told: {:?}", self.heard);
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{what:?} is not told: {:?}",
+                self.heard
+            );
             self.listen();
         }
     }
@@ -54,7 +60,9 @@ impl Listener {
 /// A line of the unit, as a command that runs the program under test with another configuration.
 fn command(folder: &Path, key: &str) -> Command {
     let unit = std::fs::read_to_string(UNIT).unwrap();
-    let line = unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    let line = unit
+        .lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     let line = line.unwrap_or_else(|| panic!("no {key} in the unit"));
     let mut words = line.split(' ');
     assert_eq!(words.next(), Some("/usr/bin/wiregate"));
@@ -90,7 +98,13 @@ fn the_units_commands_check_start_and_reload() {
     let origin = echo();
     let (gateway, mut told) = service(&(upstream(&origin) + ROUTE), |_| {});
     told.until("READY=1");
-    assert!(command(gateway.folder(), "ExecStartPre").output().unwrap().status.success());
+    assert!(
+        command(gateway.folder(), "ExecStartPre")
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
     let reload = || command(gateway.folder(), "ExecReload").output().unwrap();
     assert!(reload().status.success());
     told.until("STATUS=configuration 2, ");
@@ -113,7 +127,10 @@ fn it_is_ready_when_first_checks_are_in_and_not_before() {
     told.until("READY=1");
     assert_eq!(curl(&[&gateway.url("/")]).status, 200);
     let log = gateway.log();
-    let (listening, ready) = (log.find("the admin API is listening"), log.find("INFO ready"));
+    let (listening, ready) = (
+        log.find("the admin API is listening"),
+        log.find("INFO ready"),
+    );
     assert!(listening < ready, "{log}");
 }
 
@@ -129,7 +146,10 @@ fn an_endpoint_that_cannot_be_checked_holds_it_up_for_a_bounded_time() {
     let (gateway, mut told) = service(&text, |_| {});
     told.until("READY=1");
     let log = gateway.log();
-    assert!(log.contains("ready without the first health checks"), "{log}");
+    assert!(
+        log.contains("ready without the first health checks"),
+        "{log}"
+    );
 }
 
 #[test]
@@ -138,7 +158,10 @@ fn the_state_tells_configuration_connections_and_drain() {
     let limits = "limits: { drain_deadline: 20s }\n";
     let (mut gateway, mut told) = service(&(upstream(&origin) + ROUTE + limits), |_| {});
     told.until("STATUS=configuration 1, 0 connections");
-    let mut slow = send(gateway.address(), "GET /?delay=3s HTTP/1.1\r\nhost: a\r\n\r\n");
+    let mut slow = send(
+        gateway.address(),
+        "GET /?delay=3s HTTP/1.1\r\nhost: a\r\n\r\n",
+    );
     told.until("STATUS=configuration 1, 1 connections");
     gateway.signal("TERM");
     told.until("STOPPING=1");
@@ -152,7 +175,10 @@ fn the_new_process_tells_that_it_is_ready_and_who_still_finishes() {
     let origin = echo();
     let (mut gateway, mut told) = service(&(upstream(&origin) + ROUTE), |_| {});
     told.until("READY=1");
-    let mut slow = send(gateway.address(), "GET /?delay=3s HTTP/1.1\r\nhost: a\r\n\r\n");
+    let mut slow = send(
+        gateway.address(),
+        "GET /?delay=3s HTTP/1.1\r\nhost: a\r\n\r\n",
+    );
     told.until("1 connections");
     let new = upgrade(&gateway, &[]).unwrap();
     told.until(&format!("process {} finishes what it has", gateway.pid()));
@@ -167,7 +193,10 @@ fn the_new_main_process_is_told_before_the_old_one_ends_and_again_where_the_new_
     let origin = echo();
     let (mut gateway, mut told) = service(&(upstream(&origin) + ROUTE), |_| {});
     told.until("READY=1");
-    let _slow = send(gateway.address(), "GET /?delay=9s HTTP/1.1\r\nhost: a\r\n\r\n");
+    let _slow = send(
+        gateway.address(),
+        "GET /?delay=9s HTTP/1.1\r\nhost: a\r\n\r\n",
+    );
     told.until("1 connections");
     let new = upgrade(&gateway, &[]).unwrap();
     told.until(&format!("MAINPID={}", new.0));
@@ -209,11 +238,19 @@ fn sockets_that_systemd_has_opened_are_used_and_outlive_restarts_and_upgrades() 
     };
     let origin = echo();
     let folder = tempfile::tempdir().unwrap();
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = || {
+        std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+    };
     let address = free();
     let listener = format!("listeners: {{ public: {{ bind: \"{address}\" }} }}");
     let text = complete(folder.path(), &(upstream(&origin) + ROUTE), "{}");
-    let text = text.replace("listeners: { public: { bind: \"127.0.0.1:0\" } }", &listener);
+    let text = text.replace(
+        "listeners: { public: { bind: \"127.0.0.1:0\" } }",
+        &listener,
+    );
     assert!(text.contains(&listener), "{text}");
     std::fs::write(folder.path().join("wiregate.yaml"), text).unwrap();
     let program = env!("CARGO_BIN_EXE_wiregate");
@@ -225,11 +262,19 @@ fn sockets_that_systemd_has_opened_are_used_and_outlive_restarts_and_upgrades() 
         .spawn()
         .unwrap();
     let first = Process(child.id()); // it becomes the gateway
-    until("somebody listens", || std::net::TcpStream::connect(address).is_ok());
+    until("somebody listens", || {
+        std::net::TcpStream::connect(address).is_ok()
+    });
     let url = format!("http://{address}/");
     until("it answers", || curl(&[&url]).status == 200);
     let admin = folder.path().join("admin.sock").display().to_string();
-    let upgraded = curl(&["--unix-socket", &admin, "-X", "POST", "http://localhost/upgrade"]);
+    let upgraded = curl(&[
+        "--unix-socket",
+        &admin,
+        "-X",
+        "POST",
+        "http://localhost/upgrade",
+    ]);
     assert_eq!(upgraded.status, 200, "{}", upgraded.text());
     let new = Process(u32::try_from(upgraded.json()["pid"].as_u64().unwrap()).unwrap());
     assert!(child.wait().unwrap().success());
@@ -245,10 +290,15 @@ fn sockets_that_systemd_has_opened_are_used_and_outlive_restarts_and_upgrades() 
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    until("somebody listens", || std::net::TcpStream::connect(other).is_ok());
+    until("somebody listens", || {
+        std::net::TcpStream::connect(other).is_ok()
+    });
     let mut said = String::new();
     std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
-    assert!(said.contains(&format!("systemd passes a socket on {other}")), "{said}");
+    assert!(
+        said.contains(&format!("systemd passes a socket on {other}")),
+        "{said}"
+    );
     assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
@@ -269,7 +319,11 @@ fn the_unit_is_well_formed_and_allows_little() {
     let without_page = unit.replace("Documentation=man:wiregate(1)\n", "");
     let text = without_page.replace("/usr/bin/wiregate", env!("CARGO_BIN_EXE_wiregate"));
     std::fs::write(&copy, text).unwrap();
-    let output = Command::new("systemd-analyze").arg("verify").arg(&copy).output().unwrap();
+    let output = Command::new("systemd-analyze")
+        .arg("verify")
+        .arg(&copy)
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!said.contains("wiregate.service:"), "{said}");
 }

@@ -22,7 +22,9 @@ pub struct Process(pub u32);
 
 impl Process {
     pub fn signal(&self, name: &str) {
-        let kill = Command::new("kill").args(["-s", name, &self.0.to_string()]).output();
+        let kill = Command::new("kill")
+            .args(["-s", name, &self.0.to_string()])
+            .output();
         assert!(kill.unwrap().status.success(), "{name} to {}", self.0);
     }
 
@@ -39,13 +41,17 @@ impl Process {
     }
 
     pub fn descriptors(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.0)).unwrap().count()
+        std::fs::read_dir(format!("/proc/{}/fd", self.0))
+            .unwrap()
+            .count()
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-s", "KILL", &self.0.to_string()]).output();
+        let _ = Command::new("kill")
+            .args(["-s", "KILL", &self.0.to_string()])
+            .output();
     }
 }
 
@@ -82,7 +88,10 @@ pub fn start_in(folder: tempfile::TempDir, change: impl FnOnce(&mut Command)) ->
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_wiregate"), &program).unwrap();
     let mut command = Command::new(program);
     let file = folder.path().join("wiregate.yaml");
-    command.args(["run", "--config"]).arg(file).env("NO_COLOR", "1");
+    command
+        .args(["run", "--config"])
+        .arg(file)
+        .env("NO_COLOR", "1");
     Gateway::start_command(folder, command, change)
 }
 
@@ -151,7 +160,9 @@ impl Drop for Stop<'_> {
 
 fn more(answered: &AtomicU64) {
     let before = answered.load(Ordering::Relaxed);
-    until("requests go on", || answered.load(Ordering::Relaxed) > before + 50);
+    until("requests go on", || {
+        answered.load(Ordering::Relaxed) > before + 50
+    });
 }
 
 #[test]
@@ -194,7 +205,10 @@ fn a_kept_connection_ends_with_a_response_that_says_so() {
     assert_eq!((last.status, last.header("connection")), (200, "close"));
     let ended = Instant::now();
     assert_eq!(gateway.wait().code(), Some(0));
-    assert!(ended.elapsed() < Duration::from_secs(5), "it ends with its last connection");
+    assert!(
+        ended.elapsed() < Duration::from_secs(5),
+        "it ends with its last connection"
+    );
     drop(new);
 }
 
@@ -204,8 +218,14 @@ fn readiness_fails_before_connections_do() {
     let limits = "limits: { drain_delay: 3s, drain_deadline: 20s }\n";
     let mut gateway = Gateway::start(&(upstream(&origin) + ROUTE + limits));
     gateway.signal("TERM");
-    until("it is not ready", || gateway.admin("GET", "/readyz").status == 503);
-    assert_eq!(curl(&[&gateway.url("/")]).status, 200, "it goes on to accept");
+    until("it is not ready", || {
+        gateway.admin("GET", "/readyz").status == 503
+    });
+    assert_eq!(
+        curl(&[&gateway.url("/")]).status,
+        200,
+        "it goes on to accept"
+    );
     until("it accepts no more", || {
         std::net::TcpStream::connect(gateway.address()).is_err()
     });
@@ -250,7 +270,11 @@ fn another_version_takes_over() {
     std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).unwrap();
     std::fs::rename(&new, gateway.file("wiregate")).unwrap();
     let _new = upgrade(&gateway, &[]).unwrap();
-    assert!(gateway.log().contains("version=\"wiregate/9.8.7\""), "{}", gateway.log());
+    assert!(
+        gateway.log().contains("version=\"wiregate/9.8.7\""),
+        "{}",
+        gateway.log()
+    );
     assert_eq!(curl(&[&gateway.url("/")]).status, 200);
 }
 

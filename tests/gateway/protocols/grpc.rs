@@ -19,6 +19,7 @@ use board::{Board, Codec, Note, note};
 /// A gateway before a real gRPC server, and a client's channel to it.
 pub fn board(runtime: &Runtime, limits: &str) -> (Gateway, Channel) {
     let address = serve_board(runtime);
+    let _inside = runtime.enter();
     let gateway = gateway(
         limits,
         &format!("{{ endpoints: [\"{address}\"], protocol: h2c }}"),

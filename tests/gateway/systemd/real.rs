@@ -46,7 +46,10 @@ fn the_unit_starts_reloads_upgrades_restarts_and_stops() {
     }
     let output = namespaces()
         .arg("sh")
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/gateway/systemd/real.sh"))
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/gateway/systemd/real.sh"
+        ))
         .env("FOLDER", folder.path())
         .env("PROGRAM", program)
         .env("URL", format!("http://{address}/"))
@@ -80,7 +83,11 @@ fn namespaces() -> Command {
 fn possible() -> bool {
     let systemd = std::path::Path::new("/lib/systemd/systemd").is_file();
     let groups = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup/cgroup.procs"];
-    let groups = groups.iter().any(|path| std::path::Path::new(path).exists());
-    let allowed = namespaces().args(["mount", "--make-rprivate", "/"]).output();
+    let groups = groups
+        .iter()
+        .any(|path| std::path::Path::new(path).exists());
+    let allowed = namespaces()
+        .args(["mount", "--make-rprivate", "/"])
+        .output();
     systemd && groups && allowed.is_ok_and(|output| output.status.success())
 }

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use super::super::harness::{Gateway, complete, curl, echo, until, upstream};
 use super::super::peers::Client;
 use super::super::protocols::peers::send;
-use super::{Process, ROUTE, exchange, exchangeable, more, restore, under_load, upgrade, who, write};
+use super::{
+    Process, ROUTE, exchange, exchangeable, more, restore, under_load, upgrade, who, write,
+};
 
 /// A program that says who it is, and then does nothing.
 const HANGS: &str = "echo $$ > new.pid; exec sleep 600";
@@ -30,19 +32,33 @@ fn a_new_process_that_ends_hangs_or_is_none_changes_nothing() {
         for (script, more_words, why) in [
             ("exit 3", "60s", "the new process has ended: exit code 3"),
             ("kill -9 $$", "60s", "the new process has ended: signal 9"),
-            ("exec sleep 600", "300ms", "the new process was not ready in time"),
-            ("head -c 1 > /dev/null; exit 0", "60s", "the new process has ended: exit code 0"),
+            (
+                "exec sleep 600",
+                "300ms",
+                "the new process was not ready in time",
+            ),
+            (
+                "head -c 1 > /dev/null; exit 0",
+                "60s",
+                "the new process has ended: exit code 0",
+            ),
             ("exec head -c 3 >&0", "60s", "the new process"),
         ] {
             exchange(&gateway, script);
             let said = upgrade(&gateway, &["--deadline", more_words]).unwrap_err();
-            assert!(said.contains(&format!("the upgrade is off: {why}")), "{script}: {said}");
+            assert!(
+                said.contains(&format!("the upgrade is off: {why}")),
+                "{script}: {said}"
+            );
             assert_eq!(who(&gateway), gateway.pid());
             more(answered);
         }
         std::fs::remove_file(gateway.file("wiregate")).unwrap();
         let said = upgrade(&gateway, &[]).unwrap_err();
-        assert!(said.contains("cannot start") && said.contains("/wiregate"), "{said}");
+        assert!(
+            said.contains("cannot start") && said.contains("/wiregate"),
+            "{said}"
+        );
         more(answered);
     });
     restore(&gateway);
@@ -56,8 +72,14 @@ fn a_configuration_that_the_new_process_refuses_is_told_with_its_places() {
     let gateway = exchangeable(&(upstream(&origin) + ROUTE));
     write(&gateway.file("wiregate.yaml"), "version: 1\nlistners: {}\n");
     let said = upgrade(&gateway, &[]).unwrap_err();
-    assert!(said.contains("the new process refuses the configuration"), "{said}");
-    assert!(said.contains("wiregate.yaml:2:1") && said.contains("listners"), "{said}");
+    assert!(
+        said.contains("the new process refuses the configuration"),
+        "{said}"
+    );
+    assert!(
+        said.contains("wiregate.yaml:2:1") && said.contains("listners"),
+        "{said}"
+    );
     assert_eq!(who(&gateway), gateway.pid());
     assert_eq!(curl(&[&gateway.url("/")]).status, 200);
 }
@@ -70,9 +92,15 @@ fn an_address_that_the_new_process_cannot_bind_is_told() {
     let taken = holder.local_addr().unwrap();
     let text = std::fs::read_to_string(gateway.file("wiregate.yaml")).unwrap();
     let more = format!("listeners: {{ other: {{ bind: \"{taken}\" }}, ");
-    write(&gateway.file("wiregate.yaml"), &text.replace("listeners: {", &more));
+    write(
+        &gateway.file("wiregate.yaml"),
+        &text.replace("listeners: {", &more),
+    );
     let said = upgrade(&gateway, &[]).unwrap_err();
-    assert!(said.contains(&format!("listener `other` cannot bind {taken}")), "{said}");
+    assert!(
+        said.contains(&format!("listener `other` cannot bind {taken}")),
+        "{said}"
+    );
     assert_eq!(curl(&[&gateway.url("/")]).status, 200);
 }
 
@@ -86,7 +114,11 @@ fn reloads_and_upgrades_are_refused_while_one_is_under_way() {
         let _new = new_process(&gateway);
         let refused = gateway.admin("POST", "/reload");
         assert_eq!(refused.status, 422);
-        assert!(refused.text().contains("another process is about to take over"));
+        assert!(
+            refused
+                .text()
+                .contains("another process is about to take over")
+        );
         let second = upgrade(&gateway, &[]).unwrap_err();
         assert!(second.contains("another upgrade is under way"), "{second}");
         // What the file says is taken live when it is over.
@@ -94,7 +126,9 @@ fn reloads_and_upgrades_are_refused_while_one_is_under_way() {
         let first = first.join().unwrap().unwrap_err();
         assert!(first.contains("not ready in time"), "{first}");
     });
-    until("the change is live", || gateway.admin("GET", "/config").text().contains("later"));
+    until("the change is live", || {
+        gateway.admin("GET", "/config").text().contains("later")
+    });
 }
 
 #[test]
@@ -125,19 +159,34 @@ fn an_old_process_that_is_killed_takes_the_new_one_along() {
     );
     let folder = tempfile::tempdir().unwrap();
     let fast = text.replace(", health: { http: /, every: 2m, timeout: 1m }", "");
-    write(&folder.path().join("wiregate.yaml"), &complete(folder.path(), &fast, "{}"));
+    write(
+        &folder.path().join("wiregate.yaml"),
+        &complete(folder.path(), &fast, "{}"),
+    );
     let mut gateway = super::start_in(folder, |_| {});
-    write(&gateway.file("wiregate.yaml"), &complete(gateway.folder(), &text, "{}"));
+    write(
+        &gateway.file("wiregate.yaml"),
+        &complete(gateway.folder(), &text, "{}"),
+    );
     exchange(
         &gateway,
-        &format!("echo $$ > new.pid; exec {} \"$@\"", env!("CARGO_BIN_EXE_wiregate")),
+        &format!(
+            "echo $$ > new.pid; exec {} \"$@\"",
+            env!("CARGO_BIN_EXE_wiregate")
+        ),
     );
     std::thread::scope(|scope| {
         let upgrading = scope.spawn(|| upgrade(&gateway, &[]));
         let new = new_process(&gateway);
         assert!(new.runs());
         gateway.signal("KILL");
-        assert!(upgrading.join().unwrap().unwrap_err().contains("cannot be asked"));
+        assert!(
+            upgrading
+                .join()
+                .unwrap()
+                .unwrap_err()
+                .contains("cannot be asked")
+        );
         until("the new process is gone", || !new.runs());
     });
     assert!(!gateway.wait().success());
@@ -151,9 +200,17 @@ fn a_new_process_that_is_killed_after_it_has_taken_over_ends_the_old_one_with_a_
     let new = upgrade(&gateway, &[]).unwrap();
     let start = Instant::now();
     new.signal("KILL");
-    assert_eq!(gateway.wait().code(), Some(1), "whoever watches it starts it anew");
+    assert_eq!(
+        gateway.wait().code(),
+        Some(1),
+        "whoever watches it starts it anew"
+    );
     assert!(start.elapsed() < Duration::from_secs(10));
-    assert!(gateway.log().contains("which has taken over, has ended"), "{}", gateway.log());
+    assert!(
+        gateway.log().contains("which has taken over, has ended"),
+        "{}",
+        gateway.log()
+    );
 }
 
 #[test]
@@ -178,10 +235,15 @@ fn a_new_process_that_is_told_to_stop_waits_for_the_old_one() {
     let mut in_flight = slow(&gateway);
     let new = upgrade(&gateway, &[]).unwrap();
     new.signal("TERM");
-    until("nobody accepts", || TcpStream::connect(gateway.address()).is_err());
+    until("nobody accepts", || {
+        TcpStream::connect(gateway.address()).is_err()
+    });
     let head = super::super::protocols::peers::read_head(&mut in_flight);
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    assert!(new.runs(), "what the old one does is not cut off by systemd");
+    assert!(
+        new.runs(),
+        "what the old one does is not cut off by systemd"
+    );
     assert_eq!(gateway.wait().code(), Some(0));
     until("it ends", || !new.runs());
 }
@@ -205,7 +267,10 @@ fn a_second_upgrade_during_the_drain_of_the_first() {
 
 /// A request under way whose answer takes three seconds.
 fn slow(gateway: &Gateway) -> TcpStream {
-    let stream = send(gateway.address(), "GET /?delay=3s HTTP/1.1\r\nhost: a\r\n\r\n");
+    let stream = send(
+        gateway.address(),
+        "GET /?delay=3s HTTP/1.1\r\nhost: a\r\n\r\n",
+    );
     let in_flight = || gateway.metric("wiregate_requests_in_flight{route=\"all\"}");
     until("it is under way", || in_flight() == 1.0);
     stream

@@ -8,7 +8,10 @@ use super::{Process, start_in, upgrade, who, write};
 const ROUTE: &str = "routes: [{ name: all, filters: [respond: 204] }]\n";
 
 fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }
 
 /// A configuration with these listeners, and as many workers.
@@ -41,7 +44,9 @@ fn answers(address: SocketAddr) -> bool {
 
 #[test]
 fn three_hundred_listeners_go_over() {
-    let all: Vec<_> = (0..300).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let all: Vec<_> = (0..300)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
     let addresses: Vec<SocketAddr> = all.iter().map(|one| one.local_addr().unwrap()).collect();
     drop(all);
     let listeners: Vec<String> = (addresses.iter().enumerate())
@@ -135,7 +140,9 @@ fn a_signal_upgrades_as_the_command_does() {
 
 #[test]
 fn a_gateway_that_does_not_run_cannot_be_upgraded() {
-    let output = wiregate(&["upgrade", "--admin", "unix:/nowhere.sock"]).output().unwrap();
+    let output = wiregate(&["upgrade", "--admin", "unix:/nowhere.sock"])
+        .output()
+        .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("the gateway cannot be asked"), "{said}");

@@ -7,7 +7,11 @@ use tonic::Code;
 
 use super::super::harness::{Gateway, echo, until, upstream};
 use super::super::http2::wire::{self, Client as Http2};
-use super::super::protocols::grpc::{board::{Codec, note}, board, runtime};
+use super::super::protocols::grpc::{
+    board,
+    board::{Codec, note},
+    runtime,
+};
 use super::super::protocols::peers::{read_bytes, read_head, read_to, send, server};
 use super::{ROUTE, upgrade};
 
@@ -47,11 +51,17 @@ fn a_websocket_goes_on_and_the_old_process_ends_with_it() {
         assert_eq!(read_bytes(&mut client, 8), b"\x81\x82\0\0\0\0hi");
     }
     let mut other = send(gateway.address(), ASK);
-    assert!(read_head(&mut other).starts_with("HTTP/1.1 101 "), "from the new one");
+    assert!(
+        read_head(&mut other).starts_with("HTTP/1.1 101 "),
+        "from the new one"
+    );
     drop(client);
     let start = Instant::now();
     assert_eq!(gateway.wait().code(), Some(0));
-    assert!(start.elapsed() < Duration::from_secs(10), "not after a fixed time");
+    assert!(
+        start.elapsed() < Duration::from_secs(10),
+        "not after a fixed time"
+    );
 }
 
 #[test]
@@ -98,7 +108,11 @@ fn http2_connections_get_a_goaway_and_their_streams_finish() {
     let origin = echo();
     let mut gateway = Gateway::start(&(upstream(&origin) + ROUTE));
     let mut client = Http2::open(gateway.address());
-    let request = wire::headers(1, wire::END_HEADERS | wire::END_STREAM, &wire::get("/?delay=2s"));
+    let request = wire::headers(
+        1,
+        wire::END_HEADERS | wire::END_STREAM,
+        &wire::get("/?delay=2s"),
+    );
     client.write(&request);
     let in_flight = || gateway.metric("wiregate_requests_in_flight{route=\"all\"}");
     until("it is under way", || in_flight() == 1.0);
@@ -123,7 +137,11 @@ fn downloads_go_on_to_their_end_and_are_cut_in_order_when_their_time_is_over() {
         let rest = read_to(&mut client, "\r\n0\r\n\r\n");
         assert_eq!(rest.ends_with("\r\n0\r\n\r\n"), whole, "{deadline}: {rest}");
         if !whole {
-            assert_eq!(client.read(&mut [0]).unwrap(), 0, "an end in order, and no reset");
+            assert_eq!(
+                client.read(&mut [0]).unwrap(),
+                0,
+                "an end in order, and no reset"
+            );
         }
         drop(client);
         assert_eq!(gateway.wait().code(), Some(0));
