@@ -1,5 +1,7 @@
 //! Taking a new configuration live, and keeping the old one when the new one is refused.
 
+mod held;
+mod restart;
 mod thread;
 mod watched;
 
@@ -12,7 +14,7 @@ use notify::{RecursiveMode, Watcher};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use wiregate_sdk::build::Packed;
-use wiregate_sdk::value::{Place, Problem, Value};
+use wiregate_sdk::value::{Problem, Value};
 use wiregate_sdk::{Clock, Registry};
 
 use crate::compile::{self, Snapshot, UNROUTED};
@@ -23,6 +25,8 @@ use crate::listen::{Listeners, Prepared, Unbound};
 use crate::observe::access_log::{AccessLog, Output};
 use crate::observe::metrics::{Metrics, Names};
 use crate::proxy::Shared;
+pub use held::Held;
+use restart::needs_restart;
 use watched::Watched;
 
 /// How often it is looked whether a retired configuration is still in use.
@@ -196,31 +200,6 @@ impl Reloader {
         outcome.map(|(generation, _)| generation)
     }
 
-    /// Lets nobody reload; waits for a reload that is under way. Blocks.
-    pub fn hold(&self) -> Held<'_> {
-        let _one_at_a_time = self
-            .reloading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        self.held.send_replace(true);
-        Held(self)
-    }
-
-    fn held_back(&self) -> Refused {
-        let place = Place {
-            file: self.path.to_string_lossy().into(),
-            line: 1,
-            column: 1,
-            width: 1,
-        };
-        let message = "another process is about to take over, by the configuration as it found it";
-        let help = "try again when it has, or has not";
-        Refused {
-            sources: Sources::default(),
-            problems: vec![Problem::new(place, message).help(help)],
-        }
-    }
-
     fn swap(&self, old: &Arc<Snapshot>, new: Loaded) -> Result<(u64, Sources), Refused> {
         let Loaded {
             snapshot,
@@ -347,23 +326,6 @@ impl Reloader {
     }
 }
 
-/// While it is there, nobody reloads.
-#[must_use]
-pub struct Held<'a>(&'a Reloader);
-
-impl Held<'_> {
-    /// Nobody reloads any more.
-    pub fn for_good(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.0.held.send_replace(false);
-    }
-}
-
 /// Holds a retired configuration until no request does, so that no worker has to take ten thousand
 /// routes apart while requests wait.
 async fn bury(retired: Arc<Snapshot>) {
@@ -387,36 +349,6 @@ pub fn report(metrics: &Metrics, generation: u64) {
     metrics
         .generation
         .set(i64::try_from(generation).unwrap_or(i64::MAX));
-}
-
-/// What only a new process can change. To take the rest live would be to ignore it in silence.
-fn needs_restart<'v>(old: &Snapshot, new: &Snapshot, value: &'v Value) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let mut say = |keys: &[&str]| {
-        let at = |value: &'v Value, key: &&str| value.get(key).unwrap_or(value);
-        let written = keys.iter().fold(value, at);
-        problems.push(
-            Problem::new(
-                written.place.clone(),
-                format!("`{}` cannot change in a running gateway", keys.join(".")),
-            )
-            .help("restart it, or undo this change"),
-        );
-    };
-    if old.settings.workers != new.settings.workers {
-        say(&["workers"]);
-    }
-    if old.settings.admin != new.settings.admin {
-        say(&["admin"]);
-    }
-    let (old, new) = (&old.settings.limits, &new.settings.limits);
-    if old.idle_upstream_connections != new.idle_upstream_connections {
-        say(&["limits", "idle_upstream_connections"]);
-    }
-    if old.idle != new.idle {
-        say(&["limits", "idle"]);
-    }
-    problems
 }
 
 /// What a configuration has that is counted by name.

@@ -1,5 +1,6 @@
 //! A running gateway: how it starts, by itself or in the place of another process, and how it ends.
 
+mod opened;
 mod signals;
 mod told;
 mod workers;
@@ -10,28 +11,24 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{oneshot, watch};
-use wiregate_sdk::{Clock, Registry};
+use wiregate_sdk::Registry;
 
-use crate::admin::{self, Admin, Serving};
-use crate::compile::Snapshot;
-use crate::config::Sources;
+use crate::admin::{Admin, Serving};
 use crate::config::model::Bind;
-use crate::listen::{Bound, FAREWELL, Handed, Listeners, Prepared, Task, Unbound};
-use crate::observe::metrics::Metrics;
+use crate::listen::{FAREWELL, Handed, Listeners};
 use crate::proxy::{Phase, Shared};
-use crate::reload::{self, From as GoOn, Refused, Reloader};
+use crate::reload::{Refused, Reloader};
 use crate::systemd::{Notify, Systemd};
 use crate::upgrade::{Predecessor, Program, Successor, Upgrades};
+use opened::{accept, open, serve_admin};
 use signals::{End, Reach, Signals};
 use workers::Workers;
 
 /// How long the log may take to write what it still has at the end.
 const LOG_GRACE: Duration = Duration::from_secs(5);
-/// How long the workers may take to accept connections.
-const BEGIN: Duration = Duration::from_secs(5);
 /// How much longer than all that they have to do, at the end.
 const MARGIN: Duration = Duration::from_secs(2);
 
@@ -101,65 +98,6 @@ pub fn run(start: Start) -> Result<(), Failure> {
         End::AtOnce => {}
     }
     Ok(())
-}
-
-/// What is open before anything begins.
-struct Opened {
-    control: Runtime,
-    snapshot: Arc<Snapshot>,
-    sources: Sources,
-    shared: Arc<Shared>,
-    listeners: Arc<Listeners>,
-    prepared: Prepared,
-    tasks: Vec<UnboundedReceiver<Task>>,
-    admin: Option<Bound>,
-}
-
-/// Reads the configuration and opens everything that it needs.
-fn open(start: &mut Start) -> Result<Opened, Failure> {
-    let metrics = Metrics::new();
-    let from = match &start.predecessor {
-        Some(predecessor) => GoOn::Packed(predecessor.packed()),
-        None => GoOn::Nothing,
-    };
-    let loaded = reload::load(&start.path, &start.registry, &metrics, from);
-    let loaded = loaded.map_err(Failure::Refused)?;
-    let (snapshot, sources) = (Arc::new(loaded.snapshot), loaded.sources);
-    let log = reload::open_log(&snapshot.settings.access_log)?;
-    let control = Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("control")
-        .enable_all()
-        .build()?;
-    snapshot.prepare(control.handle());
-    metrics.keep_only(reload::names(&snapshot));
-    reload::report(&metrics, snapshot.generation);
-    let shared = Shared::new(snapshot.clone(), metrics, log, Clock::default());
-
-    // Every socket is there before anything is said to be ready.
-    let processors = std::thread::available_parallelism()?;
-    let count = snapshot.settings.workers.unwrap_or(processors);
-    let (mut handed, former) = std::mem::take(&mut start.sockets);
-    handed.append(&mut start.systemd.sockets);
-    let asked = snapshot.settings.admin.as_deref();
-    let (former, other): (Vec<_>, Vec<_>) =
-        (former.into_iter()).partition(|former| asked == Some(&former.bind.to_string()));
-    handed.extend(other); // it is closed with whatever else nobody asks for
-    let (listeners, tasks) = Listeners::new(count.get(), handed);
-    let prepared = listeners.prepare(&snapshot.listeners).map_err(together)?;
-    let admin = asked
-        .map(|text| admin::open(text, former.into_iter().next()))
-        .transpose()?;
-    Ok(Opened {
-        control,
-        snapshot,
-        sources,
-        shared: Arc::new(shared),
-        listeners: Arc::new(listeners),
-        prepared,
-        tasks,
-        admin,
-    })
 }
 
 impl Gateway {
@@ -404,39 +342,8 @@ impl Gateway {
     }
 }
 
-/// Has the workers accept connections, and waits until they do.
-fn accept(control: &Runtime, listeners: &Listeners, prepared: Prepared) -> io::Result<()> {
-    let beginning = listeners.change_to(prepared);
-    let begun = async { tokio::time::timeout(BEGIN, beginning.done()).await };
-    if control.block_on(begun).unwrap_or(false) {
-        return Ok(());
-    }
-    Err(io::Error::other("the workers cannot accept connections"))
-}
-
-fn serve_admin(
-    socket: Bound,
-    admin: Arc<Admin>,
-    upgrades: &Upgrades,
-    control: &Runtime,
-) -> io::Result<Arc<Serving>> {
-    let address = socket.address.to_string();
-    let serving = Arc::new(Serving::start(socket, admin, control.handle())?);
-    tracing::info!(address, "the admin API is listening");
-    upgrades.with_admin(serving.clone());
-    Ok(serving)
-}
-
 fn close_log(shared: &Shared) {
     if let Some(log) = &**shared.access_log.load() {
         log.close(LOG_GRACE);
     }
-}
-
-/// One error of all listeners that cannot be opened.
-fn together(unbound: Vec<Unbound>) -> io::Error {
-    let errors = unbound
-        .into_iter()
-        .map(|unbound| io::Error::from(unbound).to_string());
-    io::Error::other(errors.collect::<Vec<_>>().join("; "))
 }

@@ -160,7 +160,7 @@ fn the_state_tells_configuration_connections_and_drain() {
     told.until("STATUS=configuration 1, 0 connections");
     let mut slow = send(
         gateway.address(),
-        "GET /?delay=3s HTTP/1.1\r\nhost: a\r\n\r\n",
+        "GET /?delay=6s HTTP/1.1\r\nhost: a\r\n\r\n",
     );
     told.until("STATUS=configuration 1, 1 connections");
     gateway.signal("TERM");
@@ -177,7 +177,7 @@ fn the_new_process_tells_that_it_is_ready_and_who_still_finishes() {
     told.until("READY=1");
     let mut slow = send(
         gateway.address(),
-        "GET /?delay=3s HTTP/1.1\r\nhost: a\r\n\r\n",
+        "GET /?delay=6s HTTP/1.1\r\nhost: a\r\n\r\n",
     );
     told.until("1 connections");
     let new = upgrade(&gateway, &[]).unwrap();

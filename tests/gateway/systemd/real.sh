@@ -32,7 +32,7 @@ await() {
 }
 told() { echo "$1 $(show SubState) $(show StatusText)"; }
 
-await 'systemctl --user is-active --quiet default.target'
+await 'systemctl --user is-active --quiet default.target 2> /dev/null'
 systemctl --user start wiregate.service
 await '[ -n "$(show StatusText)" ]'
 told started
@@ -48,6 +48,7 @@ cp "$FOLDER/good.yaml" "$FOLDER/wiregate.yaml"
 "$PROGRAM" upgrade --admin "unix:$XDG_RUNTIME_DIR/wiregate/admin.sock" > /dev/null
 await '[ "$(show MainPID)" != "$FIRST" ]'
 await "! [ -e /proc/$FIRST ]"
+await '! show StatusText | grep -q finishes'
 told upgraded
 curl -s -o /dev/null -w 'answers %{http_code}\n' "$URL"
 SECOND=$(show MainPID)

@@ -196,7 +196,7 @@ fn an_old_process_that_is_killed_takes_the_new_one_along() {
 fn a_new_process_that_is_killed_after_it_has_taken_over_ends_the_old_one_with_a_failure() {
     let origin = echo();
     let mut gateway = exchangeable(&(upstream(&origin) + ROUTE));
-    let _in_flight = slow(&gateway);
+    let _in_flight = slow(&gateway, "25s");
     let new = upgrade(&gateway, &[]).unwrap();
     let start = Instant::now();
     new.signal("KILL");
@@ -217,7 +217,7 @@ fn a_new_process_that_is_killed_after_it_has_taken_over_ends_the_old_one_with_a_
 fn an_old_process_that_is_killed_while_it_finishes_does_not_matter_to_the_new_one() {
     let origin = echo();
     let mut gateway = exchangeable(&(upstream(&origin) + ROUTE));
-    let _in_flight = slow(&gateway);
+    let _in_flight = slow(&gateway, "25s");
     let new = upgrade(&gateway, &[]).unwrap();
     gateway.signal("KILL");
     assert!(!gateway.wait().success());
@@ -232,7 +232,7 @@ fn an_old_process_that_is_killed_while_it_finishes_does_not_matter_to_the_new_on
 fn a_new_process_that_is_told_to_stop_waits_for_the_old_one() {
     let origin = echo();
     let mut gateway = exchangeable(&(upstream(&origin) + ROUTE));
-    let mut in_flight = slow(&gateway);
+    let mut in_flight = slow(&gateway, "6s");
     let new = upgrade(&gateway, &[]).unwrap();
     new.signal("TERM");
     until("nobody accepts", || {
@@ -252,7 +252,7 @@ fn a_new_process_that_is_told_to_stop_waits_for_the_old_one() {
 fn a_second_upgrade_during_the_drain_of_the_first() {
     let origin = echo();
     let mut gateway = exchangeable(&(upstream(&origin) + ROUTE));
-    let mut in_flight = slow(&gateway);
+    let mut in_flight = slow(&gateway, "6s");
     let second = upgrade(&gateway, &[]).unwrap();
     let third = upgrade(&gateway, &[]).unwrap();
     assert_ne!(second.0, third.0);
@@ -265,12 +265,10 @@ fn a_second_upgrade_during_the_drain_of_the_first() {
     assert_eq!(Client::new(&gateway).get("/", &[]).status, 200);
 }
 
-/// A request under way whose answer takes three seconds.
-fn slow(gateway: &Gateway) -> TcpStream {
-    let stream = send(
-        gateway.address(),
-        "GET /?delay=3s HTTP/1.1\r\nhost: a\r\n\r\n",
-    );
+/// A request under way whose answer takes so long.
+fn slow(gateway: &Gateway, delay: &str) -> TcpStream {
+    let ask = format!("GET /?delay={delay} HTTP/1.1\r\nhost: a\r\n\r\n");
+    let stream = send(gateway.address(), &ask);
     let in_flight = || gateway.metric("wiregate_requests_in_flight{route=\"all\"}");
     until("it is under way", || in_flight() == 1.0);
     stream

@@ -23,8 +23,6 @@ use super::super::protocols::peers::{read_head, send};
 use super::streams::{ASK, mirror};
 use super::{Process, start_in, upgrade};
 
-/// How long a stream goes on after an upgrade.
-const DEADLINE: Duration = Duration::from_secs(4);
 /// How much earlier than that it may seem to end: both sides look at their own clocks.
 const SLACK: Duration = Duration::from_millis(300);
 
@@ -37,12 +35,15 @@ struct Plan {
     reloads_between: usize,
     pause: Duration,
     download: u64,
+    /// How long what is under way goes on after an upgrade.
+    deadline: Duration,
 }
 
 /// What the clients of a soak share.
 struct Soak {
     plain: SocketAddr,
     secure: SocketAddr,
+    deadline: Duration,
     over: AtomicBool,
     /// What went wrong.
     wrong: Mutex<Vec<String>>,
@@ -83,7 +84,7 @@ impl Soak {
     fn ended(&self, kind: usize, opened: Instant) {
         let upgrades = self.upgrades.lock().unwrap().clone();
         let first = upgrades.into_iter().find(|upgrade| *upgrade > opened);
-        let early = first.is_none_or(|first| first + DEADLINE > Instant::now() + SLACK);
+        let early = first.is_none_or(|first| first + self.deadline > Instant::now() + SLACK);
         if early && self.goes_on() {
             self.failed(kind, "a stream has ended before its time");
         }
@@ -247,7 +248,11 @@ fn calls<'s>(soak: &'s Soak, scope: &'s Scope<'s, '_>, runtime: &Arc<tokio::runt
 }
 
 /// Starts a gateway with listeners with and without TLS on ports that stay.
-fn start(runtime: &Arc<tokio::runtime::Runtime>, origin: SocketAddr) -> (Gateway, Soak) {
+fn start(
+    runtime: &Arc<tokio::runtime::Runtime>,
+    origin: SocketAddr,
+    deadline: Duration,
+) -> (Gateway, Soak) {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();
     let made = Command::new("openssl")
@@ -279,7 +284,7 @@ fn start(runtime: &Arc<tokio::runtime::Runtime>, origin: SocketAddr) -> (Gateway
          routes:\n  - {{ name: all, filters: [rate_limit: {{ limit: 100000/s }}], upstream: app }}\n  \
          - {{ name: board, match: {{ path: /test.Board/** }}, upstream: board }}\n  \
          - {{ name: ws, match: {{ path: /ws }}, upstream: ws }}\n",
-        DEADLINE.as_secs()
+        deadline.as_secs()
     );
     let text = complete(folder.path(), &text, "{}");
     let tls = format!(
@@ -293,6 +298,7 @@ fn start(runtime: &Arc<tokio::runtime::Runtime>, origin: SocketAddr) -> (Gateway
     let soak = Soak {
         plain: gateway.listener("public"),
         secure: gateway.listener("secure"),
+        deadline,
         over: AtomicBool::new(false),
         wrong: Mutex::default(),
         upgrades: Mutex::default(),
@@ -315,7 +321,7 @@ fn holds(pid: u32) -> (u64, usize) {
 fn run(plan: &Plan) {
     let runtime = Arc::new(runtime());
     let origin = echo();
-    let (mut gateway, soak) = start(&runtime, origin.addresses()[0]);
+    let (mut gateway, soak) = start(&runtime, origin.addresses()[0], plan.deadline);
     let file = gateway.file("upload");
     std::fs::write(&file, vec![b'x'; 8 << 20]).unwrap();
     let configuration = std::fs::read_to_string(gateway.file("wiregate.yaml")).unwrap();
@@ -344,7 +350,7 @@ fn run(plan: &Plan) {
             held.push(holds(new.0));
             processes.push(new);
         }
-        std::thread::sleep(DEADLINE + SLACK);
+        std::thread::sleep(plan.deadline + SLACK);
     });
     let done: Vec<_> = (soak.done.iter().zip(KINDS))
         .map(|(done, kind)| format!("{kind} {}", done.load(Ordering::Relaxed)))
@@ -365,6 +371,7 @@ fn run(plan: &Plan) {
     }
     assert_eq!(gateway.wait().code(), Some(0));
     let last = processes.pop().unwrap();
+    // Those who finish have had their time, and a farewell.
     until("all others have ended", || {
         !processes.iter().any(Process::runs)
     });
@@ -388,6 +395,7 @@ fn a_short_soak() {
         reloads_between: 5,
         pause: Duration::from_millis(150),
         download: 64 << 20,
+        deadline: Duration::from_secs(4),
     });
 }
 
@@ -402,5 +410,6 @@ fn soak() {
         reloads_between,
         pause: Duration::from_secs(minutes * 60) / (20 * 10),
         download: 1 << 30,
+        deadline: Duration::from_secs(60),
     });
 }

@@ -111,7 +111,7 @@ fn http2_connections_get_a_goaway_and_their_streams_finish() {
     let request = wire::headers(
         1,
         wire::END_HEADERS | wire::END_STREAM,
-        &wire::get("/?delay=2s"),
+        &wire::get("/?delay=5s"),
     );
     client.write(&request);
     let in_flight = || gateway.metric("wiregate_requests_in_flight{route=\"all\"}");
