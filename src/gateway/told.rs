@@ -82,7 +82,7 @@ pub(super) async fn state(
         }
         let connections = shared.metrics.open_connections();
         let generation = shared.live.load().generation;
-        let deadline: Duration = shared.live.load().settings.limits.drain_deadline.into();
+        let end = time_to_end(&shared.live.load());
         let mut state = match *phases.borrow_and_update() {
             Phase::Starting => {
                 format!("configuration {generation}, waiting for first health checks")
@@ -90,7 +90,7 @@ pub(super) async fn state(
             Phase::Ready => format!("configuration {generation}, {connections} connections"),
             Phase::Draining => {
                 let since = draining.get_or_insert_with(Instant::now).elapsed();
-                let left = deadline.saturating_sub(since).as_secs();
+                let left = end.saturating_sub(since).as_secs();
                 format!("draining: {connections} connections left, cut off in {left}s")
             }
             Phase::HandedOver => return,
@@ -103,6 +103,13 @@ pub(super) async fn state(
             told = state;
         }
     }
+}
+
+/// How long the gateway may take to end once it was told to.
+fn time_to_end(live: &Snapshot) -> Duration {
+    let limits = &live.settings.limits;
+    let delay = limits.drain_delay.map_or(Duration::ZERO, Duration::from);
+    delay + Duration::from(limits.drain_deadline)
 }
 
 /// Tells that the process lives, as long as each worker answers: one that hangs is as bad as none.

@@ -254,6 +254,49 @@ fn what_is_known_of_endpoints_goes_over() {
     }
 }
 
+/// Has something fetched before the first request.
+struct Prepares(std::sync::Arc<AtomicBool>);
+
+#[derive(wiregate::Deserialize, wiregate::JsonSchema)]
+struct Nothing {}
+
+impl wiregate::Filter for Prepares {
+    const NAME: &'static str = "prepares";
+    type Config = Nothing;
+    type State = ();
+
+    fn build(_: Nothing, cx: &mut wiregate::Build<'_>) -> Result<Self, wiregate::Invalid> {
+        let fetched = std::sync::Arc::new(AtomicBool::new(false));
+        let fetching = fetched.clone();
+        cx.prepare(async move {
+            tokio::time::sleep(Duration::from_millis(300)).await; // as a key set takes its time
+            fetching.store(true, Ordering::Relaxed);
+        });
+        Ok(Self(fetched))
+    }
+
+    async fn request(&self, _: &mut wiregate::Request<'_>, (): &mut ()) -> wiregate::Flow {
+        match self.0.load(Ordering::Relaxed) {
+            true => Err(wiregate::Reply::new(wiregate::StatusCode::NO_CONTENT)),
+            false => panic!("a request has come before it was prepared"),
+        }
+    }
+}
+
+#[test]
+fn what_a_filter_prepares_is_there_before_connections_are_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wiregate.yaml");
+    let text = "version: 1\nlisteners: { public: { bind: \"127.0.0.1:0\" } }\naccess_log: off\n\
+                upstreams: { app: { endpoints: [\"127.0.0.1:1\"] } }\n\
+                routes: [{ name: all, filters: [prepares: {}], upstream: app }]\n";
+    std::fs::write(&file, text).unwrap();
+    let registry = wiregate::filters::all().add::<Prepares>();
+    let gateway = wiregate::gateway::Gateway::start(registry, file).expect("a good one");
+    let url = format!("http://{}/", gateway.address("public").unwrap());
+    assert_eq!(curl(&[&url]).status, 204);
+}
+
 #[test]
 fn another_version_takes_over() {
     let origin = echo();
