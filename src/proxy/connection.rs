@@ -1,15 +1,14 @@
 //! A client connection: what is known of it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::http1::Lent;
 use crate::compile::{Listening, Snapshot};
 use crate::listen::Ending;
-use crate::listen::http1::Lent;
 use crate::listen::tls::Secured;
 
 /// What is known of a connection, worked out once.
@@ -28,9 +27,8 @@ pub struct Peer {
     pub no_route: Arc<str>,
     /// How long it may idle.
     pub idle: Duration,
-    /// What it has in common with the messages that Pingora gets (HTTP/1.1).
-    pub(super) lent: Arc<Lent>,
-    goes_on: AtomicBool,
+    /// What it has in common with the exchanges over it (HTTP/1.1).
+    pub(super) lent: Lent,
     /// Tells when it is to end, once the conversation has begun.
     pub(super) ending: OnceLock<Ending>,
 }
@@ -52,21 +50,14 @@ impl Peer {
             secured,
             no_route: "".into(),
             idle,
-            lent: Arc::default(),
-            goes_on: AtomicBool::new(false),
+            lent: Lent::default(),
             ending: OnceLock::new(),
         }
     }
 
-    /// Goes on with the connection although Pingora gives it up: the request was read to its end,
-    /// and its reply is whole.
-    pub(super) fn goes_on(&self) {
-        self.goes_on.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether no request may follow the present one.
-    pub(super) fn is_leaving(&self) -> bool {
-        self.ending.get().is_some_and(Ending::is_leaving)
+    /// Whether the connection ends with the response that is due.
+    pub(super) fn is_closing(&self) -> bool {
+        self.ending.get().is_some_and(Ending::is_leaving) || self.lent.is_closing()
     }
 
     /// Whether a request for a host may come over this connection, by the configuration that it is
@@ -76,10 +67,6 @@ impl Peer {
             return true;
         };
         (self.secured.as_ref()).is_some_and(|secured| tls.admits(host, secured.policy.as_ref()))
-    }
-
-    pub(super) fn take_goes_on(&self) -> bool {
-        self.goes_on.swap(false, Ordering::Relaxed)
     }
 }
 
