@@ -5,7 +5,7 @@ export CARGO_TARGET_DIR := $(TARGET)
 # Debian keeps nginx where only root looks.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: run test bench bench-reloads bench-micro lint fmt schema docs build-needs test-needs
+.PHONY: run test soak bench bench-reloads bench-micro lint fmt schema docs build-needs test-needs
 
 run: build-needs
 	cargo build --release --package wiregate --bin wiregate
@@ -15,6 +15,12 @@ run: build-needs
 test: test-needs
 	cargo nextest run --workspace
 	cargo test --doc --workspace
+
+# Twenty upgrades and two hundred reloads under every kind of traffic; SOAK_MINUTES sets how long it
+# takes.
+soak: test-needs
+	cargo nextest run --package wiregate --test gateway --run-ignored only --no-capture \
+		-E 'test(=upgrade::soak::soak)'
 
 # BENCH_ROUNDS and BENCH_SECONDS set how long it takes; BENCH_ARGS goes to the runner.
 bench: test-needs

@@ -52,6 +52,7 @@ fn compile_routes(bencher: Bencher<'_, '_>, routes: usize) {
             metrics: &metrics,
             clock: &Clock::default(),
             old: None,
+            packed: &Default::default(),
             files: &Files::default(),
         };
         compile(&value, Vec::new(), &cx)
@@ -66,7 +67,7 @@ fn load_routes(bencher: Bencher<'_, '_>, routes: usize) {
     let (_folder, file) = configuration(routes);
     let (registry, metrics) = (wiregate::filters::all(), Metrics::new());
     bencher.bench_local(|| {
-        reload::load(&file, &registry, &metrics, None)
+        reload::load(&file, &registry, &metrics, reload::From::Nothing)
             .map_err(drop)
             .expect("a good configuration")
     });

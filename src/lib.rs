@@ -23,6 +23,8 @@ pub mod observe;
 pub mod proxy;
 pub mod reload;
 pub mod router;
+pub mod systemd;
+pub mod upgrade;
 pub mod upstream;
 
 pub use cli::run;

@@ -1,5 +1,7 @@
 //! Taking a new configuration live, and keeping the old one when the new one is refused.
 
+mod held;
+mod restart;
 mod thread;
 mod watched;
 
@@ -10,7 +12,8 @@ use std::time::{Duration, SystemTime};
 
 use notify::{RecursiveMode, Watcher};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use wiregate_sdk::build::Packed;
 use wiregate_sdk::value::{Problem, Value};
 use wiregate_sdk::{Clock, Registry};
 
@@ -22,6 +25,8 @@ use crate::listen::{Listeners, Prepared, Unbound};
 use crate::observe::access_log::{AccessLog, Output};
 use crate::observe::metrics::{Metrics, Names};
 use crate::proxy::Shared;
+pub use held::Held;
+use restart::needs_restart;
 use watched::Watched;
 
 /// How often it is looked whether a retired configuration is still in use.
@@ -50,6 +55,17 @@ pub struct Loaded {
     pub value: Value,
 }
 
+/// What a configuration goes on from.
+#[derive(Clone, Copy)]
+pub enum From<'a> {
+    /// Nothing.
+    Nothing,
+    /// The running one.
+    Running(&'a Snapshot),
+    /// What another process has packed.
+    Packed(&'a Packed),
+}
+
 /// Reads and compiles a configuration: what `check`, the start and each reload do.
 ///
 /// # Errors
@@ -58,7 +74,7 @@ pub fn load(
     path: &Path,
     registry: &Registry,
     metrics: &Arc<Metrics>,
-    old: Option<&Snapshot>,
+    from: From<'_>,
 ) -> Result<Loaded, Refused> {
     let read = read_all(path, &Environment::of_process());
     let (mut sources, problems) = (read.sources, read.problems);
@@ -70,7 +86,14 @@ pub fn load(
         registry,
         metrics,
         clock: &Clock::default(),
-        old,
+        old: match from {
+            From::Running(old) => Some(old),
+            _ => None,
+        },
+        packed: match from {
+            From::Packed(packed) => packed,
+            _ => &Packed::new(),
+        },
         files: &files,
     };
     let compiled = compile::compile(&value, problems, &cx);
@@ -105,6 +128,8 @@ pub struct Reloader {
     listeners: Arc<Listeners>,
     runtime: Handle,
     reloading: Mutex<()>,
+    /// Whether the configuration is to stay as it is.
+    held: watch::Sender<bool>,
     watched: Mutex<Watched>,
 }
 
@@ -125,6 +150,7 @@ impl Reloader {
             listeners,
             runtime,
             reloading: Mutex::default(),
+            held: watch::Sender::new(false),
             watched: Mutex::new(Watched::new(&sources.watch)),
         }
     }
@@ -138,10 +164,18 @@ impl Reloader {
             .reloading
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        if *self.held.borrow() {
+            return Err(self.held_back());
+        }
         self.watched().reading();
         let old = self.shared.live.load_full();
-        let outcome = load(&self.path, &self.registry, &self.shared.metrics, Some(&old))
-            .and_then(|new| self.swap(&old, new));
+        let outcome = load(
+            &self.path,
+            &self.registry,
+            &self.shared.metrics,
+            From::Running(&old),
+        )
+        .and_then(|new| self.swap(&old, new));
         let metrics = &self.shared.metrics;
         match &outcome {
             Ok((generation, sources)) => {
@@ -255,6 +289,10 @@ impl Reloader {
             let changed = self.watched().changed();
             if changed.is_some() && changed == before {
                 before = None;
+                let mut held = self.held.subscribe();
+                if held.wait_for(|held| !held).await.is_err() {
+                    return;
+                }
                 self.reload_aside().await;
                 continue;
             }
@@ -310,36 +348,6 @@ pub fn report(metrics: &Metrics, generation: u64) {
     metrics
         .generation
         .set(i64::try_from(generation).unwrap_or(i64::MAX));
-}
-
-/// What only a new process can change. To take the rest live would be to ignore it in silence.
-fn needs_restart<'v>(old: &Snapshot, new: &Snapshot, value: &'v Value) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let mut say = |keys: &[&str]| {
-        let at = |value: &'v Value, key: &&str| value.get(key).unwrap_or(value);
-        let written = keys.iter().fold(value, at);
-        problems.push(
-            Problem::new(
-                written.place.clone(),
-                format!("`{}` cannot change in a running gateway", keys.join(".")),
-            )
-            .help("restart it, or undo this change"),
-        );
-    };
-    if old.settings.workers != new.settings.workers {
-        say(&["workers"]);
-    }
-    if old.settings.admin != new.settings.admin {
-        say(&["admin"]);
-    }
-    let (old, new) = (&old.settings.limits, &new.settings.limits);
-    if old.idle_upstream_connections != new.idle_upstream_connections {
-        say(&["limits", "idle_upstream_connections"]);
-    }
-    if old.idle != new.idle {
-        say(&["limits", "idle"]);
-    }
-    problems
 }
 
 /// What a configuration has that is counted by name.

@@ -8,16 +8,18 @@ mod socket;
 mod upstreams;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use http::{Method, Response, StatusCode, header};
 use serde_json::{Value, json};
+use wiregate_sdk::types::Period;
 
 use crate::config::report;
-use crate::proxy::Shared;
+use crate::proxy::{Phase, Shared};
 use crate::reload::Reloader;
+use crate::upgrade::{DEADLINE, Upgrades, VERSION};
 
-pub use socket::{Bind, Socket, serve};
+pub use socket::{Bind, Serving, open};
 
 type Answer = Response<Vec<u8>>;
 
@@ -25,12 +27,17 @@ type Answer = Response<Vec<u8>>;
 pub struct Admin {
     shared: Arc<Shared>,
     reloader: Arc<Reloader>,
+    upgrades: Arc<Upgrades>,
 }
 
 impl Admin {
     /// The admin API of a gateway.
-    pub fn new(shared: Arc<Shared>, reloader: Arc<Reloader>) -> Arc<Self> {
-        Arc::new(Self { shared, reloader })
+    pub fn new(shared: Arc<Shared>, reloader: Arc<Reloader>, upgrades: Arc<Upgrades>) -> Arc<Self> {
+        Arc::new(Self {
+            shared,
+            reloader,
+            upgrades,
+        })
     }
 
     async fn respond(&self, head: &pingora_http::RequestHeader, over: Over) -> Answer {
@@ -50,12 +57,13 @@ impl Admin {
                 self.config(query.split('&').any(|part| part == "format=yaml"))
             }
             (&Method::POST, "/reload") => self.reload().await,
+            (&Method::POST, "/upgrade") => self.upgrade(query).await,
             (&Method::GET, "/upstreams") => self.upstreams(),
             (_, "/metrics" | "/livez" | "/readyz" | "/config" | "/upstreams") => not_allowed("GET"),
-            (_, "/reload") => not_allowed("POST"),
+            (_, "/reload" | "/upgrade") => not_allowed("POST"),
             _ => text(
                 StatusCode::NOT_FOUND,
-                "there are: GET /metrics /livez /readyz /config /upstreams, POST /reload\n",
+                "there are: GET /metrics /livez /readyz /config /upstreams, POST /reload /upgrade\n",
             ),
         }
     }
@@ -70,15 +78,14 @@ impl Admin {
     }
 
     fn ready(&self, verbose: bool) -> Answer {
-        let draining = self.shared.draining.load(Ordering::Acquire);
-        let status = if draining {
-            StatusCode::SERVICE_UNAVAILABLE
-        } else {
-            StatusCode::OK
+        let phase = self.shared.phase();
+        let ready = phase == Phase::Ready;
+        let status = match ready {
+            true => StatusCode::OK,
+            false => StatusCode::SERVICE_UNAVAILABLE,
         };
-        let word = if draining { "draining\n" } else { "ok\n" };
         if !verbose {
-            return text(status, word);
+            return text(status, &format!("{}\n", phase.word()));
         }
         let live = self.shared.live.load();
         let upstreams: serde_json::Map<String, Value> = (live.upstreams.iter())
@@ -91,8 +98,7 @@ impl Admin {
                 (name.to_string(), state)
             })
             .collect();
-        let body =
-            json!({ "ready": !draining, "generation": live.generation, "upstreams": upstreams });
+        let body = json!({ "ready": ready, "pid": std::process::id(), "phase": phase.word(), "generation": live.generation, "upstreams": upstreams });
         document(status, &body)
     }
 
@@ -116,6 +122,23 @@ impl Admin {
         }
     }
 
+    /// Answers when another process has taken over, or will not. This process is the last to answer
+    /// here: it waits for that before it ends.
+    async fn upgrade(&self, query: &str) -> Answer {
+        let deadline = match deadline(query) {
+            Ok(deadline) => deadline,
+            Err(message) => return text(StatusCode::BAD_REQUEST, &format!("{message}\n")),
+        };
+        match self.upgrades.upgrade(deadline).await {
+            Ok(taken) => {
+                let from = json!({ "pid": std::process::id(), "version": VERSION });
+                let body = json!({ "pid": taken.pid, "version": taken.version, "from": from });
+                document(StatusCode::OK, &body)
+            }
+            Err(why) => document(StatusCode::CONFLICT, &json!({ "why": why })),
+        }
+    }
+
     async fn reload(&self) -> Answer {
         match self.reloader.reload_aside().await {
             Some(Ok(generation)) => document(StatusCode::OK, &json!({ "generation": generation })),
@@ -129,6 +152,19 @@ impl Admin {
             }
             None => text(StatusCode::INTERNAL_SERVER_ERROR, "the reload failed\n"),
         }
+    }
+}
+
+/// The time that a query such as `deadline=60s` gives an upgrade.
+fn deadline(query: &str) -> Result<Duration, String> {
+    let mut parts = query.split('&').filter(|part| !part.is_empty());
+    match (parts.next(), parts.next()) {
+        (None, _) => Ok(DEADLINE),
+        (Some(part), None) => match part.strip_prefix("deadline=") {
+            Some(text) => text.parse::<Period>().map(Into::into),
+            None => Err(format!("expected `deadline=60s`, found `{part}`")),
+        },
+        (Some(_), Some(_)) => Err(format!("expected `deadline=60s`, found `{query}`")),
     }
 }
 

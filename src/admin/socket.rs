@@ -2,23 +2,24 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::CONTENT_LENGTH;
 use pingora_core::protocols::IO;
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::protocols::l4::stream::Stream;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 
 use super::{Admin, Answer, Over};
+use crate::config::model as listen;
+use crate::listen::{Bound, Handed, Listener};
 use crate::proxy::Connection;
 
 /// Connections beyond this many wait until another ends.
-const MOST_CONNECTIONS: usize = 64;
+const MOST_CONNECTIONS: u32 = 64;
 /// How long a client may take to ask, and again to take the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait after a connection could not be accepted.
@@ -60,79 +61,96 @@ impl Bind {
     }
 }
 
-/// The admin API's listening socket.
-#[derive(Debug)]
-pub enum Socket {
-    /// On a loopback address.
-    Tcp(std::net::TcpListener),
-    /// On a Unix socket, which is removed at the end.
-    Unix(std::os::unix::net::UnixListener, PathBuf),
+impl From<Bind> for listen::Bind {
+    fn from(bind: Bind) -> Self {
+        match bind {
+            Bind::Tcp(address) => Self::Tcp(address),
+            Bind::Unix(path) => Self::Unix(path),
+        }
+    }
 }
 
-impl Socket {
-    /// Opens the socket that the configuration asks for.
+/// Opens the socket that the configuration asks for, or takes it from those that another process
+/// has opened.
+///
+/// # Errors
+/// The system's, with the address.
+pub fn open(text: &str, handed: Option<Handed>) -> io::Result<Bound> {
+    let bind = Bind::parse(text).map_err(io::Error::other)?.into();
+    let handed = handed.filter(|handed| handed.bind == bind);
+    let handed = handed.and_then(|mut handed| handed.bound.pop());
+    handed
+        .map_or_else(|| Bound::open(&bind), Ok)
+        .map_err(|error| {
+            let message = format!("the admin API cannot bind {text}: {error}");
+            io::Error::new(error.kind(), message)
+        })
+}
+
+/// The admin API while it answers.
+#[derive(Debug)]
+pub struct Serving {
+    accepting: AbortHandle,
+    places: Arc<Semaphore>,
+    socket: Bound,
+}
+
+impl Serving {
+    /// Answers as long as the process lives, so that probes see it drain.
     ///
     /// # Errors
-    /// The system's, with the address.
-    pub fn open(text: &str) -> io::Result<Self> {
-        let explain = |error: io::Error| {
-            io::Error::new(
-                error.kind(),
-                format!("the admin API cannot bind {text}: {error}"),
-            )
+    /// The system's.
+    pub fn start(socket: Bound, admin: Arc<Admin>, runtime: &Handle) -> io::Result<Self> {
+        let _runtime = runtime.enter();
+        let listener = socket.share()?.listen()?;
+        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS as usize));
+        let over = match socket.address {
+            listen::Bind::Tcp(_) => Over::Tcp,
+            listen::Bind::Unix(_) => Over::Unix,
         };
-        let socket = match Bind::parse(text).map_err(io::Error::other)? {
-            Bind::Tcp(address) => {
-                let socket = std::net::TcpListener::bind(address).map_err(explain)?;
-                socket.set_nonblocking(true)?;
-                Self::Tcp(socket)
-            }
-            Bind::Unix(path) => {
-                remove_stale(&path);
-                let socket = std::os::unix::net::UnixListener::bind(&path).map_err(explain)?;
-                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o660))?;
-                socket.set_nonblocking(true)?;
-                Self::Unix(socket, path)
-            }
-        };
-        Ok(socket)
+        let serving = serve(listener, over, admin, places.clone());
+        Ok(Self {
+            accepting: runtime.spawn(serving).abort_handle(),
+            places,
+            socket,
+        })
     }
 
-    /// Its address, with the port that the system chose where 0 was asked for.
-    pub fn address(&self) -> String {
-        match self {
-            Self::Tcp(socket) => socket
-                .local_addr()
-                .map_or_else(|e| e.to_string(), |a| a.to_string()),
-            Self::Unix(_, path) => format!("unix:{}", path.display()),
-        }
+    /// The socket once more, for another process.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn hand_out(&self) -> io::Result<Bound> {
+        self.socket.share()
+    }
+
+    /// The socket's file is this process's to remove.
+    pub fn own(&self) {
+        self.socket.own(true);
+    }
+
+    /// Takes no more requests: another process answers them.
+    pub fn leave(&self) {
+        self.socket.own(false);
+        self.accepting.abort();
+    }
+
+    /// Waits until those that were asked are answered.
+    pub async fn finish(&self) {
+        let all = self.places.acquire_many(MOST_CONNECTIONS);
+        // A client that takes its time is not waited for.
+        let _ = tokio::time::timeout(PATIENCE, all).await;
     }
 }
 
-/// A socket that nobody listens on any more is in the way of a new one.
-fn remove_stale(path: &Path) {
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
-    if is_socket && std::os::unix::net::UnixStream::connect(path).is_err() {
-        let _ = std::fs::remove_file(path);
-    }
-}
-
-/// Answers as long as the process lives, so that probes see it drain.
-pub async fn serve(socket: Socket, admin: Arc<Admin>) {
-    let listener = match Listener::new(socket) {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::error!(%error, "the admin API failed");
-            return;
-        }
-    };
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+async fn serve(listener: Listener, over: Over, admin: Arc<Admin>, places: Arc<Semaphore>) {
     loop {
         let place = places.clone().acquire_owned().await;
         let place = place.expect("nobody closes the semaphore");
         match listener.accept().await {
-            Ok(stream) => {
-                let (admin, over) = (admin.clone(), listener.over());
+            Ok((socket, address)) => {
+                let stream = Box::new(Connection::new(socket, address));
+                let admin = admin.clone();
                 tokio::spawn(async move {
                     let _place = place;
                     converse(stream, over, &admin).await;
@@ -144,53 +162,6 @@ pub async fn serve(socket: Socket, admin: Arc<Admin>) {
                 tokio::time::sleep(PAUSE).await;
             }
         }
-    }
-}
-
-/// The socket, ready to accept.
-enum Listener {
-    Tcp(TcpListener),
-    Unix(
-        UnixListener,
-        #[expect(dead_code, reason = "it acts when dropped")] Unlink,
-    ),
-}
-
-impl Listener {
-    fn new(socket: Socket) -> io::Result<Self> {
-        Ok(match socket {
-            Socket::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
-            Socket::Unix(socket, path) => {
-                let unlink = Unlink(path);
-                Self::Unix(UnixListener::from_std(socket)?, unlink)
-            }
-        })
-    }
-
-    fn over(&self) -> Over {
-        match self {
-            Self::Tcp(_) => Over::Tcp,
-            Self::Unix(..) => Over::Unix,
-        }
-    }
-
-    async fn accept(&self) -> io::Result<Box<dyn IO>> {
-        Ok(match self {
-            Self::Tcp(listener) => {
-                let (socket, address) = listener.accept().await?;
-                Box::new(Connection::new(socket, address))
-            }
-            Self::Unix(listener, _) => Box::new(Stream::from(listener.accept().await?.0)),
-        })
-    }
-}
-
-/// Removes a socket's file at the end.
-struct Unlink(PathBuf);
-
-impl Drop for Unlink {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
     }
 }
 

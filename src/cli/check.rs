@@ -23,7 +23,7 @@ pub(super) struct Arguments {
 #[expect(clippy::print_stdout, reason = "this is the command's answer")]
 pub(super) fn run(registry: &Registry, arguments: &Arguments) -> Outcome {
     let path = &arguments.config.config;
-    let loaded = reload::load(path, registry, &Metrics::new(), None);
+    let loaded = reload::load(path, registry, &Metrics::new(), reload::From::Nothing);
     if arguments.format == Format::Json {
         let problems = match &loaded {
             Ok(_) => serde_json::Value::Array(Vec::new()),

@@ -54,8 +54,13 @@ pub(super) fn run(registry: &Registry, arguments: &Arguments) -> Outcome {
         ..
     } = arguments;
     let asked = Asked::read(method, url, header, *client).map_err(Failure::Other)?;
-    let loaded = reload::load(&arguments.config.config, registry, &Metrics::new(), None)
-        .map_err(|refused| Failure::Refused(Box::new(refused)))?;
+    let loaded = reload::load(
+        &arguments.config.config,
+        registry,
+        &Metrics::new(),
+        reload::From::Nothing,
+    )
+    .map_err(|refused| Failure::Refused(Box::new(refused)))?;
     let answer = Answer::find(&loaded.snapshot, registry, asked);
     match arguments.format {
         Format::Json => println!(

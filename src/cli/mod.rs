@@ -1,5 +1,6 @@
 //! The command line, one file for each command.
 
+mod admin;
 mod cert;
 mod check;
 mod docs;
@@ -7,6 +8,7 @@ mod explain;
 mod reload;
 mod run;
 mod schema;
+mod upgrade;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -38,6 +40,7 @@ enum Command {
     Check(check::Arguments),
     Explain(explain::Arguments),
     Reload(reload::Arguments),
+    Upgrade(upgrade::Arguments),
     Schema(schema::Arguments),
     Docs(docs::Arguments),
     Cert(cert::Arguments),
@@ -109,6 +112,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Check(arguments) => check::run(&registry, &arguments),
         Command::Explain(arguments) => explain::run(&registry, &arguments),
         Command::Reload(arguments) => reload::run(&registry, &arguments),
+        Command::Upgrade(arguments) => upgrade::run(&registry, &arguments),
         Command::Schema(arguments) => schema::run(&registry, &arguments),
         Command::Docs(arguments) => docs::run(&registry, &arguments),
         Command::Cert(arguments) => cert::run(arguments),

@@ -27,6 +27,7 @@ pub(super) struct Around<'a> {
 pub(super) struct Builder<'a> {
     around: Around<'a>,
     tasks: &'a mut Tasks,
+    preparations: &'a mut Tasks,
     problems: &'a mut Vec<Problem>,
     /// The named filters; `None` where one could not be built, which has been said.
     named: HashMap<String, Option<(Link, bool)>>,
@@ -86,11 +87,13 @@ impl<'a> Builder<'a> {
         config: &Config,
         around: Around<'a>,
         tasks: &'a mut Tasks,
+        preparations: &'a mut Tasks,
         problems: &'a mut Vec<Problem>,
     ) -> Self {
         let mut builder = Self {
             around,
             tasks,
+            preparations,
             problems,
             named: HashMap::new(),
             helped: HashMap::new(),
@@ -242,6 +245,7 @@ impl<'a> Builder<'a> {
         );
         let files = build.take_files();
         cx.files.borrow_mut().extend(files);
+        self.preparations.extend(build.take_preparations());
         match built {
             Ok(link) => Some((link, entry.answers)),
             Err(problems) => {

@@ -16,7 +16,7 @@ mod upstream;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use wiregate_sdk::build::{Kept, Task};
+use wiregate_sdk::build::{Kept, Packed, Task};
 use wiregate_sdk::chain::OnPanic;
 use wiregate_sdk::types::Size;
 use wiregate_sdk::value::{Node, Place, Problem, Secrets, Value, decode_partly};
@@ -45,6 +45,8 @@ pub struct Context<'a> {
     pub clock: &'a Clock,
     /// The running configuration, whose state is taken over.
     pub old: Option<&'a Snapshot>,
+    /// What a former process has left, where nothing runs in this one yet.
+    pub packed: &'a Packed,
     /// The files that the configuration names and that are read: a change of them matters.
     pub files: &'a Files,
 }
@@ -102,7 +104,10 @@ fn assemble(
 ) -> Option<Snapshot> {
     check_document(&config, source, problems);
 
-    let kept = cx.old.map_or_else(Kept::default, |old| old.kept.next());
+    let kept = match cx.old {
+        Some(old) => old.kept.next(),
+        None => Kept::after(cx.packed.clone()),
+    };
     let listeners = listener::build(&config.listeners, &kept, cx.files, problems);
     let (mut tasks, mut preparations) = (Vec::new(), Vec::new());
     let upstreams = upstream::Builder {
@@ -120,7 +125,7 @@ fn assemble(
         consumers,
         told,
     };
-    let mut chains = chain::Builder::new(&config, around, &mut tasks, problems);
+    let mut chains = chain::Builder::new(&config, around, &mut tasks, &mut preparations, problems);
     let global = chains.global(&config.all_routes.filters);
     let panics = cx.metrics.panics.clone();
     let on_panic: OnPanic = Arc::new(move || panics.inc());

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::AbortHandle;
 use wiregate_sdk::Chain;
-use wiregate_sdk::build::Kept;
+use wiregate_sdk::build::{Kept, Packed};
 use wiregate_sdk::types::CidrSet;
 
 use super::{
@@ -187,6 +187,29 @@ impl Snapshot {
         if !preparations.is_empty() {
             runtime.block_on(futures_util::future::join_all(preparations));
         }
+    }
+
+    /// What the process that takes this one's place needs.
+    pub fn pack(&self) -> Packed {
+        self.kept.pack()
+    }
+
+    /// Takes in what a former process has packed meanwhile.
+    pub fn take_in(&self, packed: &Packed) {
+        self.kept.take_in(packed);
+    }
+
+    /// Whether the first health checks of all endpoints are in.
+    pub fn is_checked(&self) -> bool {
+        self.unchecked().next().is_none()
+    }
+
+    /// The upstreams that have endpoints whose first health check is not in.
+    pub fn unchecked(&self) -> impl Iterator<Item = &Arc<str>> {
+        let upstreams = self.upstreams.values();
+        upstreams
+            .filter(|upstream| !upstream.is_checked())
+            .map(|upstream| &upstream.name)
     }
 
     /// Starts the tasks that belong to it: it is live. They stop when it is [retired](Self::retire)

@@ -132,6 +132,6 @@ impl Builder<'_> {
         let rule = start.map_or("unchecked".to_owned(), |start| start.to_string());
         let healthy = start != Some(Start::Unhealthy);
         let key = format!("upstream\u{0}{upstream}\u{0}{rule}");
-        self.kept.get_or_insert(key, || States::new(healthy))
+        (self.kept).get_or_take_over(key, || States::new(healthy))
     }
 }

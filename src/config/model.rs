@@ -156,8 +156,16 @@ pub struct Limits {
     /// How long a client may take to accept a piece of a response; its connection (HTTP/1.1) or
     /// stream (HTTP/2) is cut then.
     pub client_write: Period,
-    /// How long requests in flight may take after the gateway was told to stop.
-    pub drain: Period,
+    /// How long the gateway goes on accepting connections after it was told to stop, while `/readyz`
+    /// says that it is not ready: as long as those that ask it take to notice. None when absent.
+    pub drain_delay: Option<Period>,
+    /// How long what is in flight may take once the gateway accepts no more connections: because it
+    /// was told to stop, because another process has taken over, or because the listener is gone.
+    /// What is left then is closed.
+    pub drain_deadline: Period,
+    /// How long the gateway waits at its start for the first health checks before it says that it is
+    /// ready without them.
+    pub start_deadline: Period,
     /// Idle connections kept to upstreams, for each worker.
     pub idle_upstream_connections: NonZeroUsize,
     /// How long a WebSocket may stay silent in both directions before it is closed.
@@ -176,7 +184,9 @@ impl Default for Limits {
             head_deadline: Period::seconds(10),
             idle: Period::seconds(60),
             client_write: Period::seconds(60),
-            drain: Period::seconds(30),
+            drain_delay: None,
+            drain_deadline: Period::seconds(30),
+            start_deadline: Period::seconds(10),
             idle_upstream_connections: NonZeroUsize::new(512).expect("not zero"),
             websocket_idle: Period::seconds(3600),
             http2: Http2::default(),

@@ -1,6 +1,7 @@
 //! Listening sockets, and the loop that accepts connections from them.
 
 mod caps;
+mod ending;
 pub mod http1;
 pub mod http2;
 mod proxy_protocol;
@@ -13,10 +14,10 @@ pub mod until;
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 use tokio::task::JoinSet;
 
@@ -26,11 +27,17 @@ use crate::proxy::{Connection, Conversation, Engine, Peer, Shared};
 use caps::Slot;
 use transport::Plain;
 
+pub use ending::{Ending, LEAVE};
 pub use proxy_protocol::ProxyProtocol;
-pub use running::{Accepting, Listeners, Prepared, Unbound};
+pub use running::{Accepting, Beginning, Handed, Listeners, Prepared, Task, Unbound};
+pub use socket::{Bound, Listener};
 
 /// How long accepting pauses when the process has no file descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long connections may take to say goodbye when the time to finish is over.
+pub const FAREWELL: Duration = Duration::from_secs(3);
+/// How many connections that wait in a socket are taken before it is closed.
+const MOST_WAITING: usize = 4096;
 
 /// What a worker's listeners have in common.
 #[derive(Clone)]
@@ -44,37 +51,45 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Accepts connections until told to stop, then waits for those that are open.
+    /// Accepts connections until told to stop, then waits for those that are open, for as long as
+    /// the configuration says.
     ///
     /// # Errors
     /// Where the socket cannot be polled.
-    pub async fn accept(self, accepting: Accepting) -> io::Result<()> {
+    pub async fn accept(self, mut accepting: Accepting) -> io::Result<()> {
         let name = accepting.listening.name.clone();
         let metrics = Arc::new(ListenerMetrics::new(&self.shared.metrics, &name));
-        let listener = accepting.bound.listen()?;
-        let mut stopped = accepting.stopped.clone();
+        let listener = accepting.listen()?;
+        let ending = Ending::new(accepting.stopped.clone());
+        let mut stopped = pin!(ending.stopped());
         let mut connections = JoinSet::new();
+        let welcome = |socket: Plain, address: SocketAddr| {
+            let listening = self.shared.live.load().listening(&name);
+            let listening = listening.unwrap_or_else(|| accepting.listening.clone());
+            let most = listening.max_connections;
+            let Some(slot) = accepting.caps.take(most, &metrics.open) else {
+                metrics.refused(Refusal::Connections);
+                return None;
+            };
+            let guest = Guest {
+                worker: self.clone(),
+                listening,
+                slot,
+                metrics: metrics.clone(),
+            };
+            Some(guest.serve(socket, address, ending.clone()))
+        };
+        accepting.begun();
         loop {
             tokio::select! {
                 biased;
-                () = told_to_stop(&mut stopped) => break,
+                () = &mut stopped => break,
                 Some(_) = connections.join_next() => {}
                 accepted = listener.accept() => match accepted {
                     Ok((socket, address)) => {
-                        let listening = self.shared.live.load().listening(&name);
-                        let listening = listening.unwrap_or_else(|| accepting.listening.clone());
-                        let most = listening.max_connections;
-                        let Some(slot) = accepting.caps.take(most, &metrics.open) else {
-                            metrics.refused(Refusal::Connections);
-                            continue;
-                        };
-                        let guest = Guest {
-                            worker: self.clone(),
-                            listening,
-                            slot,
-                            metrics: metrics.clone(),
-                        };
-                        connections.spawn(guest.serve(socket, address, accepting.stopped.clone()));
+                        if let Some(served) = welcome(socket, address) {
+                            connections.spawn(served);
+                        }
                     }
                     Err(error) => {
                         tracing::warn!(listener = name, %error, "cannot accept");
@@ -83,15 +98,43 @@ impl Worker {
                 }
             }
         }
-        drop(listener);
-        while connections.join_next().await.is_some() {}
+        if !self.shared.is_handed_over() {
+            // Were it closed over connections that wait in it, they would be reset.
+            for (socket, address) in listener.waiting().take(MOST_WAITING) {
+                if let Some(served) = welcome(socket, address) {
+                    connections.spawn(served);
+                }
+            }
+        } else {
+            drop(listener);
+        }
+        self.finish(&name, &ending, connections).await;
         Ok(())
+    }
+
+    /// Waits for connections to end, and ends those that do not.
+    async fn finish(&self, name: &str, ending: &Ending, mut connections: JoinSet<()>) {
+        let deadline = self.shared.live.load().settings.limits.drain_deadline;
+        if tokio::time::timeout(deadline.into(), gone(&mut connections))
+            .await
+            .is_ok()
+        {
+            return;
+        }
+        let left = connections.len();
+        tracing::warn!(listener = name, connections = left, %deadline, "the drain deadline is over: what is left is cut off");
+        ending.cut();
+        if tokio::time::timeout(FAREWELL, gone(&mut connections))
+            .await
+            .is_err()
+        {
+            connections.shutdown().await;
+        }
     }
 }
 
-async fn told_to_stop(stopped: &mut ShutdownWatch) {
-    // One that nobody can tell any more is as good as told.
-    let _ = stopped.wait_for(|stopped| *stopped).await;
+async fn gone(connections: &mut JoinSet<()>) {
+    while connections.join_next().await.is_some() {}
 }
 
 /// A connection that was just accepted.
@@ -104,13 +147,14 @@ struct Guest {
 
 impl Guest {
     /// Serves a connection to its end.
-    async fn serve(mut self, socket: Plain, address: SocketAddr, stopped: ShutdownWatch) {
+    async fn serve(mut self, socket: Plain, address: SocketAddr, ending: Ending) {
         let greeted = if self.listening.greets() {
-            let mut stop = stopped.clone();
+            let shared = self.worker.shared.clone();
+            let stop = ending.clone();
             tokio::select! {
                 biased;
                 greeted = Box::pin(self.greet(socket, address)) => greeted,
-                () = told_to_stop(&mut stop) => None,
+                () = stop.impatient(|| shared.is_handed_over()) => None,
             }
         } else {
             self.admit(address).then(|| {
@@ -123,7 +167,7 @@ impl Guest {
         };
         let Worker { proxy, shared, .. } = self.worker;
         let conversation = Conversation::new(proxy, shared, peer);
-        conversation.hold(connection, &stopped).await;
+        conversation.hold(connection, &ending).await;
         drop(self.slot);
     }
 

@@ -7,10 +7,10 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::caps::Caps;
-use super::socket::Bound;
+use super::socket::{Bound, Listener};
 use crate::compile::Listening;
 use crate::config::model::Bind;
 
@@ -21,8 +21,21 @@ pub struct Listeners {
 
 struct Inner {
     /// To each worker, what it is to accept from; none once the gateway stops.
-    workers: Vec<mpsc::UnboundedSender<Accepting>>,
+    workers: Vec<mpsc::UnboundedSender<Task>>,
     running: Vec<Running>,
+    /// Sockets that another process has opened, and that no listener has asked for yet.
+    handed: Vec<Handed>,
+}
+
+/// The sockets of one address, as they go from process to process.
+#[derive(Debug)]
+pub struct Handed {
+    /// The listener that they belonged to, where there was one.
+    pub name: Option<String>,
+    /// The address, as it was asked for.
+    pub bind: Bind,
+    /// The sockets.
+    pub bound: Vec<Bound>,
 }
 
 /// A listener that is open.
@@ -37,6 +50,14 @@ struct Running {
     stop: watch::Sender<bool>,
 }
 
+/// What a worker is told.
+pub enum Task {
+    /// To accept connections.
+    Accept(Accepting),
+    /// To answer.
+    Answer(oneshot::Sender<()>),
+}
+
 /// What a worker needs to accept connections from a listener.
 pub struct Accepting {
     /// The listener, as it was when it was opened.
@@ -45,7 +66,44 @@ pub struct Accepting {
     pub caps: Arc<Caps>,
     /// Whether it is to accept no more.
     pub stopped: watch::Receiver<bool>,
-    pub(super) bound: Bound,
+    /// There until it is listened on.
+    bound: Option<Bound>,
+    begun: mpsc::UnboundedSender<()>,
+}
+
+impl Accepting {
+    /// The socket, ready to accept in the runtime that runs here.
+    pub(super) fn listen(&mut self) -> io::Result<Listener> {
+        let bound = self.bound.take();
+        bound.map_or_else(
+            || Err(io::Error::other("listened on before")),
+            Bound::listen,
+        )
+    }
+
+    /// From here on, connections are accepted.
+    pub(super) fn begun(&self) {
+        let _ = self.begun.send(()); // nobody may want to know
+    }
+}
+
+/// Workers that were told to accept connections.
+#[derive(Debug)]
+pub struct Beginning {
+    expected: usize,
+    begun: mpsc::UnboundedReceiver<()>,
+}
+
+impl Beginning {
+    /// Waits until all of them do; says whether they do. One that cannot has said why.
+    pub async fn done(mut self) -> bool {
+        for _ in 0..self.expected {
+            if self.begun.recv().await.is_none() {
+                return false;
+            }
+        }
+        true
+    }
 }
 
 /// A listener that cannot be opened.
@@ -82,17 +140,53 @@ pub struct Prepared {
     /// The names of those that stay as they are.
     stay: Vec<String>,
     new: Vec<(Running, Vec<Accepting>)>,
+    beginning: Beginning,
 }
 
 impl Listeners {
-    /// No listeners yet; and for each of so many workers, how it learns of them.
-    pub fn new(workers: usize) -> (Self, Vec<mpsc::UnboundedReceiver<Accepting>>) {
+    /// No listeners yet, but sockets for them; and for each of so many workers, how it learns of
+    /// them.
+    pub fn new(workers: usize, handed: Vec<Handed>) -> (Self, Vec<mpsc::UnboundedReceiver<Task>>) {
         let (workers, receivers) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
         let inner = Mutex::new(Inner {
             workers,
             running: Vec::new(),
+            handed,
         });
         (Self { inner }, receivers)
+    }
+
+    /// The sockets of all open listeners once more, for another process.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn hand_out(&self) -> io::Result<Vec<Handed>> {
+        let inner = self.lock();
+        let running = inner.running.iter();
+        let handed = running.map(|running| {
+            let bound = running.bound.iter().map(Bound::share);
+            Ok(Handed {
+                name: Some(running.name.clone()),
+                bind: running.bind.clone(),
+                bound: bound.collect::<io::Result<_>>()?,
+            })
+        });
+        handed.collect()
+    }
+
+    /// Says whether the files of Unix sockets are ours to remove.
+    pub fn own(&self, ours: bool) {
+        let inner = self.lock();
+        let running = inner.running.iter().flat_map(|running| &running.bound);
+        let handed = inner.handed.iter().flat_map(|handed| &handed.bound);
+        running.chain(handed).for_each(|bound| bound.own(ours));
+    }
+
+    /// Closes the sockets that were handed over and that no listener has asked for; returns where
+    /// they were.
+    pub fn close_unasked(&self) -> Vec<Bind> {
+        let handed = std::mem::take(&mut self.lock().handed);
+        handed.into_iter().map(|handed| handed.bind).collect()
     }
 
     /// Opens whatever a configuration has that is not open yet. Nothing changes so far.
@@ -100,10 +194,15 @@ impl Listeners {
     /// # Errors
     /// All that cannot be opened.
     pub fn prepare(&self, listeners: &[Arc<Listening>]) -> Result<Prepared, Vec<Unbound>> {
-        let inner = self.lock();
+        let mut inner = self.lock();
+        let (begun, beginning) = mpsc::unbounded_channel();
         let mut prepared = Prepared {
             stay: Vec::new(),
             new: Vec::new(),
+            beginning: Beginning {
+                expected: 0,
+                begun: beginning,
+            },
         };
         let mut unbound = Vec::new();
         for listening in listeners {
@@ -112,8 +211,11 @@ impl Listeners {
                 prepared.stay.push(listening.name.clone());
                 continue;
             }
-            match inner.open(listening) {
-                Ok(new) => prepared.new.push(new),
+            match inner.open(listening, &begun) {
+                Ok(new) => {
+                    prepared.beginning.expected += new.1.len();
+                    prepared.new.push(new);
+                }
                 Err(error) => unbound.push(Unbound::new(listening, error)),
             }
         }
@@ -126,9 +228,11 @@ impl Listeners {
 
     /// Accepts from what was prepared, and no more from what is gone. The configuration that it
     /// was prepared for is live.
-    pub fn change_to(&self, prepared: Prepared) {
+    pub fn change_to(&self, prepared: Prepared) -> Beginning {
         let mut inner = self.lock();
-        let Inner { workers, running } = &mut *inner;
+        let Inner {
+            workers, running, ..
+        } = &mut *inner;
         running.retain(|old| {
             let stays = prepared.stay.contains(&old.name);
             if !stays {
@@ -139,14 +243,16 @@ impl Listeners {
         });
         for (new, shares) in prepared.new {
             if workers.is_empty() {
-                return; // the gateway stops meanwhile
+                break; // the gateway stops meanwhile
             }
-            for (worker, share) in workers.iter().zip(shares) {
-                let _ = worker.send(share); // a worker that has ended has said why
+            // Each socket has its own queue: all of them, however many there are, are accepted from.
+            for (worker, share) in workers.iter().cycle().zip(shares) {
+                let _ = worker.send(Task::Accept(share)); // a worker that has ended has said why
             }
             tracing::info!(listener = new.name, address = %new.address, "listening");
             running.push(new);
         }
+        prepared.beginning
     }
 
     /// Accepts nothing any more, for good.
@@ -155,6 +261,20 @@ impl Listeners {
         inner.workers.clear();
         for running in inner.running.drain(..) {
             running.stop.send_replace(true);
+        }
+    }
+
+    /// Returns when each worker has answered; where there are none any more, at once.
+    pub async fn answer(&self) {
+        let asked: Vec<_> = (self.lock().workers.iter())
+            .map(|worker| {
+                let (answer, answered) = oneshot::channel();
+                let _ = worker.send(Task::Answer(answer));
+                answered
+            })
+            .collect();
+        for answered in asked {
+            let _ = answered.await; // one that has ended has said why
         }
     }
 
@@ -172,7 +292,11 @@ impl Listeners {
 
 impl Inner {
     /// Opens a listener, with a share for each worker.
-    fn open(&self, listening: &Arc<Listening>) -> io::Result<(Running, Vec<Accepting>)> {
+    fn open(
+        &mut self,
+        listening: &Arc<Listening>,
+        begun: &mpsc::UnboundedSender<()>,
+    ) -> io::Result<(Running, Vec<Accepting>)> {
         // One that has only got another name hands its socket on: no connection gets lost.
         let same = (self.running.iter())
             .find(|old| old.bind == listening.bind && !listening.bind.any_port());
@@ -182,7 +306,13 @@ impl Inner {
                 .iter()
                 .map(Bound::share)
                 .collect::<io::Result<_>>()?,
-            None => Bound::open_for(&listening.bind, self.workers.len())?,
+            None => {
+                let sockets = match self.take_handed(listening) {
+                    Some(handed) => handed.bound,
+                    None => vec![Bound::open(&listening.bind)?],
+                };
+                Bound::for_all(sockets, self.workers.len())?
+            }
         };
         let address = bound.first().map(|bound| bound.address.clone());
         let running = Running {
@@ -198,11 +328,23 @@ impl Inner {
                 listening: listening.clone(),
                 caps: running.caps.clone(),
                 stopped: running.stop.subscribe(),
-                bound: bound.share()?,
+                bound: Some(bound.share()?),
+                begun: begun.clone(),
             })
         };
         let shares = running.bound.iter().map(share);
         let shares = shares.collect::<io::Result<_>>()?;
         Ok((running, shares))
+    }
+
+    /// The sockets that another process has opened for this listener.
+    fn take_handed(&mut self, listening: &Listening) -> Option<Handed> {
+        let bind = &listening.bind;
+        let own = |handed: &Handed| {
+            let same = handed.name.as_deref() == Some(&listening.name);
+            handed.bind == *bind && (same || !bind.any_port())
+        };
+        let position = self.handed.iter().position(own)?;
+        Some(self.handed.swap_remove(position))
     }
 }

@@ -2,13 +2,15 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use super::transport::Plain;
 use crate::config::model::Bind;
@@ -30,14 +32,19 @@ pub struct Bound {
     file: Option<Arc<File>>,
 }
 
-/// The file of a Unix socket, removed when dropped.
+/// The file of a Unix socket, removed when dropped, unless it is another process's.
 #[derive(Debug)]
-pub(super) struct File(PathBuf);
+struct File {
+    path: PathBuf,
+    ours: AtomicBool,
+}
 
 impl Drop for File {
     fn drop(&mut self) {
-        // Whoever removed it already has done the same.
-        let _ = std::fs::remove_file(&self.0);
+        if self.ours.load(Ordering::Acquire) {
+            // Whoever removed it already has done the same.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -53,27 +60,70 @@ impl Bound {
         }
     }
 
-    /// One socket for each of so many workers, all on one address. The kernel spreads connections
-    /// over them; from one socket, whoever wakes first would take most of a burst. A Unix socket is
-    /// one for all.
+    /// A listening socket that another process has opened. Its file, where it has one, is not ours
+    /// until [said](Self::own).
+    ///
+    /// # Errors
+    /// Where it is no socket that listens.
+    pub fn handed(socket: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(socket);
+        if !socket.is_listener()? {
+            let message = "expected a socket that listens";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        socket.set_nonblocking(true)?;
+        socket.set_cloexec(true)?;
+        let address = socket.local_addr()?;
+        let path = address.as_pathname().map(Path::to_owned);
+        let (address, file) = match (address.as_socket(), path) {
+            (Some(address), _) => (Bind::Tcp(address), None),
+            (None, Some(path)) => {
+                let ours = AtomicBool::new(false);
+                let file = Arc::new(File {
+                    path: path.clone(),
+                    ours,
+                });
+                (Bind::Unix(path), Some(file))
+            }
+            (None, None) => {
+                let message = "expected a socket on an address or a path";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            }
+        };
+        Ok(Self {
+            address,
+            socket,
+            file,
+        })
+    }
+
+    /// Says whether the socket's file is removed with the last one that listens here, where it has
+    /// one.
+    pub fn own(&self, ours: bool) {
+        if let Some(file) = &self.file {
+            file.ours.store(ours, Ordering::Release);
+        }
+    }
+
+    /// One socket for each of so many workers, at least, all on the address of the first. The kernel
+    /// spreads connections over them; from one socket, whoever wakes first would take most of a
+    /// burst. A Unix socket is one for all, and so is one that another user has opened.
     ///
     /// # Errors
     /// The system's.
-    pub fn open_for(bind: &Bind, workers: usize) -> io::Result<Vec<Self>> {
-        // The first one does not share the address, so that one that is taken is an error.
-        let first = Self::open(bind)?;
-        let mut all = Vec::with_capacity(workers);
-        for _ in 1..workers {
-            all.push(match &first.address {
+    pub fn for_all(mut sockets: Vec<Self>, workers: usize) -> io::Result<Vec<Self>> {
+        while let (Some(first), true) = (sockets.first(), sockets.len() < workers) {
+            let beside = match &first.address {
                 Bind::Tcp(address) => {
-                    first.socket.set_reuse_port(true)?;
-                    Self::tcp(*address, true)?
+                    let shared = first.socket.set_reuse_port(true);
+                    shared.and_then(|()| Self::tcp(*address, true))
                 }
-                Bind::Unix(_) => first.share()?,
-            });
+                Bind::Unix(_) => first.share(),
+            };
+            let beside = beside.or_else(|_| first.share())?;
+            sockets.push(beside);
         }
-        all.push(first);
-        Ok(all)
+        Ok(sockets)
     }
 
     fn tcp(address: SocketAddr, beside: bool) -> io::Result<Self> {
@@ -102,7 +152,10 @@ impl Bound {
         remove_stale(path);
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.bind(&SockAddr::unix(path)?)?;
-        let file = Arc::new(File(path.to_owned()));
+        let file = Arc::new(File {
+            path: path.to_owned(),
+            ours: AtomicBool::new(true),
+        });
         // Nobody can connect before it listens, with the mode that it is to have.
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE))?;
         socket.listen(BACKLOG)?;
@@ -130,14 +183,14 @@ impl Bound {
     ///
     /// # Errors
     /// The system's.
-    pub(super) fn listen(self) -> io::Result<Listener> {
-        Ok(match self.address {
-            Bind::Tcp(_) => Listener::Tcp(TcpListener::from_std(self.socket.into())?),
-            Bind::Unix(_) => Listener::Unix {
+    pub fn listen(self) -> io::Result<Listener> {
+        Ok(Listener(match self.address {
+            Bind::Tcp(_) => Accepts::Tcp(TcpListener::from_std(self.socket.into())?),
+            Bind::Unix(_) => Accepts::Unix {
                 socket: UnixListener::from_std(self.socket.into())?,
-                _file: self.file,
+                file: self.file,
             },
-        })
+        }))
     }
 }
 
@@ -152,26 +205,59 @@ fn remove_stale(path: &Path) {
     }
 }
 
+impl AsFd for Bound {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 /// A listening socket in a runtime.
-pub(super) enum Listener {
+#[derive(Debug)]
+pub struct Listener(Accepts);
+
+#[derive(Debug)]
+enum Accepts {
     Tcp(TcpListener),
     Unix {
         socket: UnixListener,
-        _file: Option<Arc<File>>,
+        file: Option<Arc<File>>,
     },
 }
 
 impl Listener {
     /// The next connection, and the address of its other end.
-    pub(super) async fn accept(&self) -> io::Result<(Plain, SocketAddr)> {
-        Ok(match self {
-            Self::Tcp(socket) => {
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn accept(&self) -> io::Result<(Plain, SocketAddr)> {
+        Ok(match &self.0 {
+            Accepts::Tcp(socket) => {
                 let (socket, address) = socket.accept().await?;
                 // Small replies must not wait for an acknowledgement.
                 let _ = socket.set_nodelay(true);
                 (socket.into(), address)
             }
-            Self::Unix { socket, .. } => (socket.accept().await?.0.into(), LOCAL),
+            Accepts::Unix { socket, .. } => (socket.accept().await?.0.into(), LOCAL),
+        })
+    }
+
+    /// The connections that wait to be accepted; the socket is closed after the last one.
+    pub fn waiting(self) -> impl Iterator<Item = (Plain, SocketAddr)> {
+        let (mut tcp, mut unix) = (None, None);
+        match self.0 {
+            Accepts::Tcp(socket) => tcp = socket.into_std().ok(),
+            Accepts::Unix { socket, file } => unix = socket.into_std().ok().map(|s| (s, file)),
+        }
+        std::iter::from_fn(move || {
+            if let Some(socket) = &tcp {
+                let (stream, address) = socket.accept().ok()?;
+                stream.set_nonblocking(true).ok()?;
+                let _ = stream.set_nodelay(true); // as with any other
+                return Some((TcpStream::from_std(stream).ok()?.into(), address));
+            }
+            let (stream, _) = unix.as_ref()?.0.accept().ok()?;
+            stream.set_nonblocking(true).ok()?;
+            Some((tokio::net::UnixStream::from_std(stream).ok()?.into(), LOCAL))
         })
     }
 }

@@ -66,6 +66,16 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// How many connections of clients are open.
+    pub fn open_connections(&self) -> i64 {
+        use prometheus::core::Collector;
+        let families = self.connections.collect();
+        let gauges = families.iter().flat_map(|family| family.get_metric());
+        gauges
+            .map(|gauge| gauge.get_gauge().get_value() as i64)
+            .sum()
+    }
+
     /// Fresh metrics, in a registry of their own.
     #[must_use]
     pub fn new() -> Arc<Self> {

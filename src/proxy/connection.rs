@@ -5,10 +5,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderValue;
-use pingora_core::server::ShutdownWatch;
 
 use super::http1::Lent;
 use crate::compile::{Listening, Snapshot};
+use crate::listen::Ending;
 use crate::listen::tls::Secured;
 use crate::listen::until::Until;
 
@@ -30,8 +30,8 @@ pub struct Peer {
     pub idle: Duration,
     /// What it has in common with the exchanges over it (HTTP/1.1).
     pub(super) lent: Lent,
-    /// Tells when the gateway is to stop, once the conversation has begun.
-    pub(super) stop: OnceLock<ShutdownWatch>,
+    /// Tells when it is to end, once the conversation has begun.
+    pub(super) ending: OnceLock<Ending>,
 }
 
 impl Peer {
@@ -52,14 +52,13 @@ impl Peer {
             no_route: "".into(),
             idle,
             lent: Lent::default(),
-            stop: OnceLock::new(),
+            ending: OnceLock::new(),
         }
     }
 
     /// Whether the connection ends with the response that is due.
     pub(super) fn is_closing(&self) -> bool {
-        let stopping = (self.stop.get()).is_some_and(|stop| stop.has_changed().unwrap_or(true));
-        stopping || self.lent.is_closing()
+        self.ending.get().is_some_and(Ending::is_leaving) || self.lent.is_closing()
     }
 
     /// Whether a request for a host may come over this connection, by the configuration that it is

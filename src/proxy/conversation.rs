@@ -4,12 +4,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 use tokio::time::Instant;
 
 use super::connection::{HERE, Here, Peer};
 use super::{Engine, Shared};
+use crate::listen::Ending;
 use crate::listen::stream::Connection;
 
 /// One connection's conversation with the gateway.
@@ -30,20 +30,20 @@ impl Conversation {
     }
 
     /// Talks until one side has had enough.
-    pub async fn hold(self: &Arc<Self>, mut connection: Connection, shutdown: &ShutdownWatch) {
+    pub async fn hold(self: &Arc<Self>, mut connection: Connection, ending: &Ending) {
         // A conversation is held once.
-        let _ = self.peer.stop.set(shutdown.clone());
-        let Some((http2, begun)) = self.first_words(&mut connection, shutdown).await else {
+        let _ = self.peer.ending.set(ending.clone());
+        let Some((http2, begun)) = self.first_words(&mut connection, ending).await else {
             return; // without a word for too long, or gone
         };
         if http2 {
-            self.http2(connection, shutdown).await;
+            self.http2(connection, ending).await;
         } else {
             let here = Here {
                 peer: self.peer.clone(),
                 until: self.peer.lent.until.clone(),
             };
-            HERE.scope(here, self.http1(connection, begun, shutdown))
+            HERE.scope(here, self.http1(connection, begun, ending))
                 .await;
         }
     }
@@ -53,9 +53,9 @@ impl Conversation {
     async fn first_words(
         &self,
         connection: &mut Connection,
-        shutdown: &ShutdownWatch,
+        ending: &Ending,
     ) -> Option<(bool, Option<Instant>)> {
-        let mut stop = shutdown.clone();
+        let mut impatient = pin!(ending.impatient(|| self.shared.is_handed_over()));
         let mut begun = None;
         let mut silent = pin!(tokio::time::sleep(self.peer.idle));
         loop {
@@ -65,7 +65,7 @@ impl Conversation {
                     return Some((http2, begun));
                 },
                 () = &mut silent => return begun.map(|begun| (false, Some(begun))),
-                _ = stop.wait_for(|stop| *stop), if begun.is_none() => return None,
+                () = &mut impatient, if begun.is_none() => return None,
             }
             let now = Instant::now();
             let deadline: Duration = self.shared.live.load().settings.limits.head_deadline.into();

@@ -13,7 +13,6 @@ use std::time::Duration;
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::{Digest, GetProxyDigest, GetSocketDigest, GetTimingDigest, Ssl};
-use pingora_core::server::ShutdownWatch;
 use pingora_http::RequestHeader;
 use tokio::time::{Instant, Sleep};
 
@@ -21,6 +20,7 @@ use super::conversation::Conversation;
 use super::malformed;
 use crate::listen::http1::{Gate, Refused};
 use crate::listen::stream::Connection;
+use crate::listen::{Ending, LEAVE};
 use session::Session;
 
 pub(super) use lent::Lent;
@@ -32,7 +32,7 @@ impl Conversation {
         &self,
         connection: Connection,
         begun: Option<Instant>,
-        shutdown: &ShutdownWatch,
+        ending: &Ending,
     ) {
         let digest = Arc::new(Digest {
             ssl_digest: connection.get_ssl_digest(),
@@ -44,10 +44,12 @@ impl Conversation {
         let mut patience = Patience {
             begun,
             timer: pin!(tokio::time::sleep(self.peer.idle)),
-            stop: pin!(stopped(shutdown.clone())),
+            stop: pin!(ending.stopped()),
             listens: false,
-            shutdown,
+            leaving: None,
+            ending,
         };
+        let _woken = ending.wake_me().await;
         loop {
             let head = match self.next(&mut gate, &mut patience).await {
                 Some(Ok(head)) => head,
@@ -59,7 +61,10 @@ impl Conversation {
             };
             let session = Session::new(head, gate, self.peer.clone(), digest.clone());
             let session = ServerSession::new_custom(Box::new(session));
-            self.proxy.process_new_http(session, shutdown).await;
+            let exchange = self.proxy.process_new_http(session, ending.stop());
+            // A tunnel says goodbye itself.
+            let cut = || !self.peer.lent.is_tunnel();
+            ending.unless_over(exchange, cut).await;
             let Some(back) = self.peer.lent.take_back() else {
                 return;
             };
@@ -96,16 +101,15 @@ impl Conversation {
                     let over = patience.until(begun + deadline, cx);
                     over.map(|()| Some(Err(Refused::late())))
                 }
-                None if patience.is_stopped(cx) => Poll::Ready(None),
+                None if patience.is_stopped(cx) => {
+                    let leave = patience.leave_at(idle_until, self.shared.is_handed_over());
+                    patience.until(leave, cx).map(|()| None)
+                }
                 None => patience.until(idle_until, cx).map(|()| None),
             }
         })
         .await
     }
-}
-
-async fn stopped(mut shutdown: ShutdownWatch) {
-    let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
 /// How long a connection waits, and what for.
@@ -115,7 +119,9 @@ struct Patience<'a, S> {
     timer: Pin<&'a mut Sleep>,
     stop: Pin<&'a mut S>,
     listens: bool,
-    shutdown: &'a ShutdownWatch,
+    /// When it is closed, once the gateway is stopping.
+    leaving: Option<Instant>,
+    ending: &'a Ending,
 }
 
 impl<S: Future> Patience<'_, S> {
@@ -136,6 +142,20 @@ impl<S: Future> Patience<'_, S> {
         }
     }
 
+    /// When a connection without a request is closed although the gateway is stopping. A request may
+    /// be on its way: it is answered, and told that it was the last one. Where another process has
+    /// taken over there is no hurry, and it may idle as ever.
+    fn leave_at(&mut self, idle_until: Instant, handed_over: bool) -> Instant {
+        if self.ending.is_over() {
+            return Instant::now();
+        }
+        let now = || idle_until.min(Instant::now() + LEAVE);
+        match handed_over {
+            true => idle_until,
+            false => *self.leaving.get_or_insert_with(now),
+        }
+    }
+
     /// Whether the gateway is stopping. The signal is shared by all workers, and guarded by a
     /// lock: the task asks to be woken once, which holds as long as it lives, and looks at the
     /// signal's number from then on.
@@ -143,6 +163,6 @@ impl<S: Future> Patience<'_, S> {
         if !std::mem::replace(&mut self.listens, true) {
             return self.stop.as_mut().poll(cx).is_ready();
         }
-        self.shutdown.has_changed().unwrap_or(true)
+        self.ending.is_leaving()
     }
 }

@@ -19,7 +19,6 @@ use http::Request;
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::{Digest, IO};
-use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 use tokio::time::Instant;
 
@@ -27,6 +26,7 @@ use super::Engine;
 use super::connection::{HERE, Here};
 use super::conversation::Conversation;
 use crate::config::http2::Http2 as Limits;
+use crate::listen::Ending;
 use crate::listen::http2::{Excess, Metered, Seen};
 use arrival::head_of;
 use session::Session;
@@ -57,7 +57,7 @@ enum Next {
 
 impl Conversation {
     /// Serves streams until one side has had enough.
-    pub(super) async fn http2<C: IO>(self: &Arc<Self>, connection: C, shutdown: &ShutdownWatch) {
+    pub(super) async fn http2<C: IO>(self: &Arc<Self>, connection: C, ending: &Ending) {
         let digest = Arc::new(Digest {
             ssl_digest: connection.get_ssl_digest(),
             timing_digest: connection.get_timing_digest(),
@@ -79,12 +79,11 @@ impl Conversation {
             streams: Arc::default(),
             malformed: 0,
         };
-        self.serve(&mut open, shutdown).await;
+        self.serve(&mut open, ending).await;
     }
 
-    async fn serve<C: IO>(self: &Arc<Self>, open: &mut Open<C>, shutdown: &ShutdownWatch) {
-        let mut stop = shutdown.clone();
-        let mut told_to_stop = pin!(async move { drop(stop.wait_for(|stop| *stop).await) });
+    async fn serve<C: IO>(self: &Arc<Self>, open: &mut Open<C>, ending: &Ending) {
+        let mut told_to_stop = pin!(ending.stopped());
         let (mut stopping, mut patience) = (false, self.peer.idle);
         let mut timer = pin!(tokio::time::sleep(patience));
         loop {
@@ -109,7 +108,7 @@ impl Conversation {
             };
             match next {
                 Next::Request(request, respond) => {
-                    if let Err(reason) = self.begin(open, request, respond, shutdown) {
+                    if let Err(reason) = self.begin(open, request, respond, ending) {
                         self.tell("malformed");
                         return open.end(reason).await;
                     }
@@ -133,7 +132,7 @@ impl Conversation {
         open: &mut Open<C>,
         request: Request<h2::RecvStream>,
         mut respond: SendResponse<Bytes>,
-        shutdown: &ShutdownWatch,
+        ending: &Ending,
     ) -> Result<(), Reason> {
         let (parts, body) = request.into_parts();
         let fragment = open.seen.has_fragment(respond.stream_id().into());
@@ -147,16 +146,16 @@ impl Conversation {
                 return few.then_some(()).ok_or(Reason::ENHANCE_YOUR_CALM);
             }
         };
-        let session = Session::new(head, body, respond, open.digest.clone());
+        let session = Session::new(head, body, respond, open.digest.clone(), ending.clone());
         let here = Here {
             peer: self.peer.clone(),
             until: session.until.clone(),
         };
         let session = ServerSession::new_custom(Box::new(session));
-        let (this, held, shutdown) = (self.clone(), open.streams.hold(), shutdown.clone());
+        let (this, held, ending) = (self.clone(), open.streams.hold(), ending.clone());
         tokio::spawn(HERE.scope(here, async move {
             let _held = held;
-            exchange(&this.proxy, session, &shutdown).await;
+            exchange(&this.proxy, session, &ending).await;
         }));
         Ok(())
     }
@@ -178,9 +177,11 @@ impl Conversation {
     }
 }
 
-async fn exchange(proxy: &Arc<HttpProxy<Engine>>, session: ServerSession, stop: &ShutdownWatch) {
-    // Nothing comes back: a stream carries one exchange.
-    let _ = proxy.process_new_http(session, stop).await;
+async fn exchange(proxy: &Arc<HttpProxy<Engine>>, session: ServerSession, ending: &Ending) {
+    let _woken = ending.wake_me().await;
+    let exchange = proxy.process_new_http(session, ending.stop());
+    // Nothing comes back: a stream carries one exchange. Cut off, it is reset, or says why.
+    let _ = ending.unless_over(exchange, || true).await;
 }
 
 /// An open connection.

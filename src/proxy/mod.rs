@@ -28,7 +28,7 @@ mod trusted;
 mod websocket;
 
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -44,6 +44,7 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use tokio::sync::watch;
 use wiregate_sdk::{Clock, Origin};
 
 use crate::compile::Snapshot;
@@ -56,6 +57,30 @@ pub use crate::listen::stream::Connection;
 pub use connection::Peer;
 pub use conversation::Conversation;
 
+/// How far a gateway is from its start, or its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Not all that is to be known before the first request is known yet.
+    Starting,
+    /// It takes requests.
+    Ready,
+    /// It was told to stop, and finishes what it has.
+    Draining,
+    /// Another process has taken its place, and it finishes what it has.
+    HandedOver,
+}
+
+impl Phase {
+    /// The word for it, in answers and states.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ok",
+            Self::Draining | Self::HandedOver => "draining",
+        }
+    }
+}
+
 /// What all workers share.
 pub struct Shared {
     /// The live configuration.
@@ -66,8 +91,8 @@ pub struct Shared {
     pub access_log: ArcSwap<Option<AccessLog>>,
     /// Where time comes from.
     pub clock: Clock,
-    /// Whether the gateway has been told to stop.
-    pub draining: AtomicBool,
+    /// How far the gateway is from its start, or its end.
+    pub phase: watch::Sender<Phase>,
     budget: Budget,
     /// Log lines that logs dropped which another one has replaced since.
     formerly_dropped: AtomicU64,
@@ -87,9 +112,19 @@ impl Shared {
             metrics,
             access_log: ArcSwap::from_pointee(access_log),
             clock,
-            draining: AtomicBool::new(false),
+            phase: watch::Sender::new(Phase::Starting),
             formerly_dropped: AtomicU64::new(0),
         }
+    }
+
+    /// How far the gateway is.
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Whether another process has taken this one's place.
+    pub fn is_handed_over(&self) -> bool {
+        self.phase() == Phase::HandedOver
     }
 
     /// Closes a log that another one has replaced, and takes over its count, with what it drops

@@ -11,13 +11,13 @@ mod frames;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Version, header};
 use pingora_core::protocols::ALPN;
 use pingora_core::protocols::http::{HttpTask, ServerSession};
-use pingora_core::server::ShutdownWatch;
 use pingora_core::upstreams::peer::PeerOptions;
 use pingora_error::{Error, Result};
 use pingora_http::ResponseHeader;
@@ -27,6 +27,7 @@ use tokio::time::{Instant, Sleep};
 use super::context::Context;
 use super::failure::LATE_UPGRADE;
 use super::replay;
+use crate::listen::Ending;
 use frames::Frames;
 
 /// A close frame that says "going away" (RFC 6455, 7.4.1).
@@ -62,7 +63,7 @@ impl Context {
         if self.body.lent.is_none() && session.is_body_empty() {
             let idle = self.snapshot.settings.limits.websocket_idle.into();
             let patience = Patience::default();
-            let tunnel = Tunnel::new(patience.clone(), idle, self.peer.stop.get().cloned());
+            let tunnel = Tunnel::new(patience.clone(), idle, self.peer.ending.get().cloned());
             self.body.lent = Some(replay::lend_to_tunnel(session, tunnel));
             self.body.upgrade = Some(patience);
         }
@@ -108,7 +109,8 @@ pub(super) struct Tunnel {
     state: State,
     patience: Patience,
     idle: Duration,
-    stop: Option<ShutdownWatch>,
+    /// Tells when the time to finish is over.
+    gateway: Option<Ending>,
     /// Whether the tunnel is to end as soon as that is between two frames.
     ending: bool,
     timer: Option<Pin<Box<Sleep>>>,
@@ -120,12 +122,12 @@ pub(super) struct Tunnel {
 }
 
 impl Tunnel {
-    fn new(patience: Patience, idle: Duration, stop: Option<ShutdownWatch>) -> Self {
+    fn new(patience: Patience, idle: Duration, gateway: Option<Ending>) -> Self {
         Self {
             state: State::Asked,
             patience,
             idle,
-            stop,
+            gateway,
             ending: false,
             timer: None,
             active: Instant::now(),
@@ -195,16 +197,15 @@ impl Tunnel {
             true => (FAREWELL, false),
             false => (self.idle, !self.ending),
         };
-        let mut stop = self.stop.clone().filter(|_| listening);
-        let told_to_stop = async {
-            match &mut stop {
-                Some(stop) => drop(stop.wait_for(|stop| *stop).await),
-                None => std::future::pending().await,
-            }
-        };
+        let gateway = self.gateway.clone().filter(|_| listening);
+        // The conversation is woken then.
+        let over = std::future::poll_fn(move |_| match &gateway {
+            Some(gateway) if gateway.is_over() => Poll::Ready(()),
+            _ => Poll::Pending,
+        });
         tokio::select! {
             biased;
-            () = told_to_stop => {
+            () = over => {
                 self.ending = true;
                 self.leave(session).await?;
                 Ok(None)

@@ -51,7 +51,7 @@ fn a_panic_in_a_reload_is_a_reload_that_failed() {
     write("respond: 204");
     let registry = wiregate_filters::all().add::<Brittle>();
     let metrics = Metrics::new();
-    let loaded = load(&path, &registry, &metrics, None).unwrap();
+    let loaded = load(&path, &registry, &metrics, super::From::Nothing).unwrap();
     report(&metrics, loaded.snapshot.generation);
     let shared = Shared::new(
         Arc::new(loaded.snapshot),
@@ -68,7 +68,7 @@ fn a_panic_in_a_reload_is_a_reload_that_failed() {
         path.clone(),
         registry,
         Arc::new(shared),
-        Arc::new(Listeners::new(0).0),
+        Arc::new(Listeners::new(0, Vec::new()).0),
         runtime.handle().clone(),
         &loaded.sources,
     );

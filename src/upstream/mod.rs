@@ -10,6 +10,7 @@ mod hedge;
 mod latency;
 mod members;
 mod outliers;
+mod passed_on;
 mod policy;
 mod quantiles;
 mod queue;
@@ -89,6 +90,8 @@ pub struct Upstream {
     queue: Option<Queue>,
     /// What is counted about it.
     pub metrics: UpstreamMetrics,
+    /// Whether its endpoints are checked.
+    pub checks: bool,
     /// The rules by which its endpoints get requests.
     pub policy: Policy,
     clock: Clock,
@@ -171,6 +174,7 @@ impl Upstream {
             fallback: config.fallback.as_ref().map(|name| name.as_str().into()),
             queue: queue.map(|config| Queue::new(config, vitals.line.clone())),
             metrics,
+            checks: config.health.is_some(),
             policy,
             clock,
             members: ArcSwap::from_pointee(members),
@@ -185,6 +189,17 @@ impl Upstream {
     pub fn timed_by(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
+    }
+
+    /// Whether all endpoints have been checked at least once, where they are checked.
+    pub fn is_checked(&self) -> bool {
+        let now = self.clock.instant();
+        !self.checks
+            || self
+                .members()
+                .endpoints
+                .iter()
+                .all(|endpoint| endpoint.is_checked(now))
     }
 
     /// The endpoint for the next attempt.

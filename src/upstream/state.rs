@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Address;
 use super::latency::Latency;
+use super::passed_on::PassedOn;
 
 /// What is known of an endpoint; it outlives a reload, and a change of the weight. All workers
 /// write to it, none waits.
@@ -16,19 +17,19 @@ pub struct State {
     born: Instant,
     healthy: AtomicBool,
     /// Whether a check has decided about its health.
-    proven: AtomicBool,
+    pub(super) proven: AtomicBool,
     /// Checks in a row that passed, or, below zero, that failed.
-    streak: AtomicI32,
+    pub(super) streak: AtomicI32,
     /// When it was last checked, in milliseconds; 0 for never.
-    checked: AtomicU64,
+    pub(super) checked: AtomicU64,
     in_flight: AtomicU32,
     latency: Latency,
     /// Until when it is out because of its answers, in milliseconds; 0 where it is not.
-    ejected_until: AtomicU64,
+    pub(super) ejected_until: AtomicU64,
     /// How often it was out lately.
-    ejections: AtomicU32,
+    pub(super) ejections: AtomicU32,
     /// When it became healthy, in milliseconds.
-    risen: AtomicU64,
+    pub(super) risen: AtomicU64,
     errors_in_a_row: AtomicU32,
     answers: AtomicU32,
     errors: AtomicU32,
@@ -50,14 +51,14 @@ pub(super) struct Window {
 impl Default for State {
     /// Healthy until a check says otherwise.
     fn default() -> Self {
-        Self::new(true)
+        Self::new(true, Instant::now())
     }
 }
 
 impl State {
-    fn new(healthy: bool) -> Self {
+    pub(super) fn new(healthy: bool, born: Instant) -> Self {
         Self {
-            born: Instant::now(),
+            born,
             healthy: AtomicBool::new(healthy),
             proven: AtomicBool::default(),
             streak: AtomicI32::default(),
@@ -236,7 +237,9 @@ impl State {
 /// The states of one upstream's endpoints. It is kept across reloads; the state of an endpoint
 /// that nothing holds any more is forgotten.
 pub struct States {
-    states: Mutex<HashMap<Address, Weak<State>>>,
+    pub(super) states: Mutex<HashMap<Address, Weak<State>>>,
+    /// What another process has known, of endpoints that nobody has asked for yet.
+    pub(super) passed_on: Mutex<PassedOn>,
     /// What an endpoint is until it is checked.
     healthy: bool,
 }
@@ -252,6 +255,7 @@ impl States {
     pub fn new(healthy: bool) -> Self {
         Self {
             states: Mutex::default(),
+            passed_on: Mutex::default(),
             healthy,
         }
     }
@@ -263,7 +267,9 @@ impl States {
             return state;
         }
         states.retain(|_, state| state.strong_count() > 0);
-        let state = Arc::new(State::new(self.healthy));
+        let known = self.known(address);
+        let fresh = || State::new(self.healthy, Instant::now());
+        let state = Arc::new(known.unwrap_or_else(fresh));
         states.insert(address.clone(), Arc::downgrade(&state));
         state
     }

@@ -1,6 +1,7 @@
 //! What the guides show is true: their configurations are good, their defaults those of the code.
 
 mod defaults;
+mod operating;
 
 use std::fmt::Write as _;
 use std::path::Path;

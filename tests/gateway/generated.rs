@@ -199,7 +199,7 @@ fn the_schema_refuses_what_the_gateway_refuses() {
         ),
         ("\"127.0.0.1:8080\"", "[8080]"),
         ("version: 1", "version: 1\nworkers: 0"),
-        ("version: 1", "version: 1\nlimits: { drain: [5] }"),
+        ("version: 1", "version: 1\nlimits: { drain_deadline: [5] }"),
         ("version: 1", "version: 1\naccess_log: nowhere"),
     ] {
         let text = good.replacen(from, to, 1);

@@ -149,7 +149,7 @@ fn a_stale_connection_is_no_endless_number_of_attempts() {
 fn a_silent_connection_does_not_hold_up_the_end() {
     let origin = echo();
     let mut gateway = Gateway::start(&format!(
-        "limits: {{ drain: 1m }}\n{}routes: [{{ name: all, upstream: app }}]\n",
+        "limits: {{ drain_deadline: 1m }}\n{}routes: [{{ name: all, upstream: app }}]\n",
         upstream(&origin)
     ));
     let silent = TcpStream::connect(gateway.address()).unwrap();

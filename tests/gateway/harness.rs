@@ -53,8 +53,17 @@ impl Gateway {
         change: impl FnOnce(&mut Command),
     ) -> Self {
         let mut command = wiregate(&["run", "--config"]);
+        command.arg(file);
+        Self::start_command(folder, command, change)
+    }
+
+    /// The same with a command of one's own.
+    pub fn start_command(
+        folder: tempfile::TempDir,
+        mut command: Command,
+        change: impl FnOnce(&mut Command),
+    ) -> Self {
         command
-            .arg(file)
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -38,5 +38,7 @@ mod resilience;
 mod routing;
 mod secrets;
 mod sticky;
+mod systemd;
 mod targets;
+mod upgrade;
 mod upstreams;

@@ -34,9 +34,36 @@ impl Got {
 
 impl Client {
     pub fn new(gateway: &Gateway) -> Self {
-        let stream = TcpStream::connect(gateway.address()).unwrap();
+        Self::at(gateway.address())
+    }
+
+    /// One that is connected to this address.
+    pub fn at(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self(BufReader::new(stream))
+    }
+
+    /// A GET, or what is wrong with its answer.
+    pub fn try_get(&mut self, target: &str) -> Result<Got, String> {
+        let wrong = |error: std::io::Error| error.to_string();
+        let ask = format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n");
+        self.0.get_mut().write_all(ask.as_bytes()).map_err(wrong)?;
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if self.0.read_line(&mut head).map_err(wrong)? == 0 {
+                return Err(format!("closed within a head: {head:?}"));
+            }
+        }
+        let mut got = Got {
+            status: head[9..12].parse().map_err(|_| head.clone())?,
+            head,
+            body: serde_json::Value::Null,
+        };
+        let mut body = vec![0; got.header("content-length").parse().unwrap_or(0)];
+        self.0.read_exact(&mut body).map_err(wrong)?;
+        got.body = serde_json::from_slice(&body).unwrap_or_default();
+        Ok(got)
     }
 
     /// A GET with these lines in its head.

@@ -79,7 +79,7 @@ fn term_lets_requests_finish_refuses_connections_and_closes_idle_ones() {
 #[test]
 fn requests_that_take_longer_than_the_drain_are_cut_off() {
     let origin = echo();
-    let text = upstream(&origin) + ROUTE + "limits: { drain: 200ms }\n";
+    let text = upstream(&origin) + ROUTE + "limits: { drain_deadline: 200ms }\n";
     let mut gateway = Gateway::start(&text);
     let in_flight = slow_request(&gateway, &origin, "60s");
     let start = Instant::now();
@@ -87,7 +87,7 @@ fn requests_that_take_longer_than_the_drain_are_cut_off() {
     assert_eq!(gateway.wait().code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(10));
     assert_eq!(rest(in_flight), "");
-    assert!(gateway.log().contains("some requests were cut off"));
+    assert!(gateway.log().contains("the drain deadline is over"));
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn help_and_version_are_printed_and_mistakes_are_usage_errors() {
     let (code, text, _) = run(&["--help"]);
     assert_eq!(code, Some(0));
     for command in [
-        "run", "check", "explain", "reload", "schema", "docs", "cert", "echo",
+        "run", "check", "explain", "reload", "upgrade", "schema", "docs", "cert", "echo",
     ] {
         assert!(
             text.contains(&format!("\n  {command} ")),

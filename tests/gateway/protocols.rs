@@ -1,8 +1,8 @@
 //! Protocols through the gateway, with peers that check every byte.
 
-mod grpc;
+pub mod grpc;
 mod interim;
-mod peers;
+pub mod peers;
 mod streams;
 mod websocket;
 

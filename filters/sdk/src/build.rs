@@ -6,8 +6,9 @@ use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use crate::portable::{Packed, Portable};
 use crate::value::Place;
 use crate::{Clock, Consumers};
 
@@ -114,6 +115,7 @@ pub struct Build<'a> {
     kept: &'a Kept,
     tasks: &'a mut Vec<Task>,
     files: Vec<PathBuf>,
+    preparations: Vec<Task>,
 }
 
 impl<'a> Build<'a> {
@@ -136,6 +138,7 @@ impl<'a> Build<'a> {
             kept,
             tasks,
             files: Vec::new(),
+            preparations: Vec::new(),
         }
     }
 
@@ -156,6 +159,16 @@ impl<'a> Build<'a> {
     ) -> Arc<T> {
         self.kept
             .get_or_insert(format!("{}\u{0}{key}", self.scope), make)
+    }
+
+    /// The same for a value that also goes over to the process that takes this one's place.
+    pub fn keep_over_upgrades<T: Portable>(
+        &mut self,
+        key: impl fmt::Display,
+        make: impl FnOnce() -> T,
+    ) -> Arc<T> {
+        self.kept
+            .get_or_take_over(format!("{}\u{0}{key}", self.scope), make)
     }
 
     /// A value that outlives reloads, and that all filters of all routes share which ask for this
@@ -185,6 +198,17 @@ impl<'a> Build<'a> {
         std::mem::take(&mut self.files)
     }
 
+    /// Runs this before the configuration goes live, while it is waited for: to fetch what the
+    /// first request would otherwise do without. Bound the time that it may take.
+    pub fn prepare(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.preparations.push(Box::pin(task));
+    }
+
+    /// What is to be run before the configuration goes live: for the compiler.
+    pub fn take_preparations(&mut self) -> Vec<Task> {
+        std::mem::take(&mut self.preparations)
+    }
+
     /// Starts this when the configuration goes live, and stops it with the configuration.
     pub fn background(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.push(Box::pin(task));
@@ -199,19 +223,44 @@ type Key = (String, TypeId);
 pub struct Kept {
     old: HashMap<Key, Arc<dyn Any + Send + Sync>>,
     new: Mutex<HashMap<Key, Arc<dyn Any + Send + Sync>>>,
+    portable: Mutex<HashMap<String, Arc<dyn Portable>>>,
+    /// What a former process has left.
+    packed: Arc<Packed>,
 }
 
 impl Kept {
+    /// A first collection, with what a former process has left.
+    pub fn after(packed: Packed) -> Self {
+        Self {
+            packed: Arc::new(packed),
+            ..Self::default()
+        }
+    }
+
+    /// What the process that takes this one's place needs.
+    pub fn pack(&self) -> Packed {
+        let portable = lock(&self.portable).clone();
+        let packed = portable.into_iter();
+        packed.map(|(key, value)| (key, value.pack())).collect()
+    }
+
+    /// Takes in what a former process has packed meanwhile.
+    pub fn take_in(&self, packed: &Packed) {
+        for (key, value) in lock(&self.portable).clone() {
+            if let Some(packed) = packed.get(&key) {
+                value.take_in(packed);
+            }
+        }
+    }
+
     /// A collection for the next configuration, which falls back on this one's values. What the
     /// next one does not ask for is dropped with this one.
     pub fn next(&self) -> Self {
         Self {
-            old: self
-                .new
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            old: lock(&self.new).clone(),
             new: Mutex::default(),
+            portable: Mutex::default(),
+            packed: Arc::default(),
         }
     }
 
@@ -227,7 +276,7 @@ impl Kept {
         make: impl FnOnce() -> T,
     ) -> Arc<T> {
         let key = (key, TypeId::of::<T>());
-        let mut new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = lock(&self.new);
         let value = new
             .get(&key)
             .or_else(|| self.old.get(&key))
@@ -236,4 +285,20 @@ impl Kept {
         new.insert(key, value.clone());
         value.downcast().expect("the key holds the type")
     }
+    /// The same for a value that goes over to the process that takes this one's place.
+    pub fn get_or_take_over<T: Portable>(&self, key: String, make: impl FnOnce() -> T) -> Arc<T> {
+        let value = self.get_or_insert(key.clone(), || {
+            let value = make();
+            if let Some(packed) = self.packed.get(&key) {
+                value.take_in(packed);
+            }
+            value
+        });
+        lock(&self.portable).insert(key, value.clone());
+        value
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

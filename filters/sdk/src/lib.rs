@@ -17,6 +17,7 @@ pub mod headers;
 pub mod host;
 pub mod mode;
 pub mod path;
+mod portable;
 pub mod preflight;
 pub mod registry;
 pub mod reply;
@@ -27,7 +28,7 @@ pub mod value;
 pub mod views;
 
 pub use body::{Abort, Chunk};
-pub use build::{Build, Invalid};
+pub use build::{Build, Invalid, Portable};
 pub use chain::{Chain, Link, Slot};
 pub use clock::{Clock, Now};
 pub use consumers::Consumers;

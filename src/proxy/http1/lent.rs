@@ -14,6 +14,7 @@ pub(in crate::proxy) struct Lent {
     closing: AtomicBool,
     /// When the present exchange must be over.
     pub(in crate::proxy) until: Arc<Until>,
+    tunnel: AtomicBool,
 }
 
 /// A gate that has come back.
@@ -32,6 +33,16 @@ impl Lent {
 
     pub(in crate::proxy) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Relaxed)
+    }
+
+    /// What comes from now on is no message any more: the protocol is switched.
+    pub(super) fn becomes_tunnel(&self) {
+        self.tunnel.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the protocol was switched.
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.tunnel.load(Ordering::Relaxed)
     }
 
     pub(super) fn give_back(&self, back: Back) {

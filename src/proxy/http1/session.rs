@@ -177,6 +177,7 @@ impl Session {
             self.framing = Framing::of(&self.head, &head);
             if head.status == StatusCode::SWITCHING_PROTOCOLS && is_upgrade_req(&self.head) {
                 self.tunnel = Some(true);
+                self.peer.lent.becomes_tunnel();
             }
             // What follows a request that was not read is never taken for the next one.
             self.goes_on &=

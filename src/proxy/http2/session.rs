@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
-use http::{HeaderMap, HeaderName, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::HttpTask;
 use pingora_core::protocols::http::body_buffer::FixedBuffer;
@@ -20,7 +20,9 @@ use pingora_core::protocols::http::v2::write_body;
 use pingora_error::{Error, ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use tokio::time::Instant;
+use wiregate_sdk::Reply;
 
+use crate::listen::Ending;
 use crate::listen::until::{Timer, Until};
 use crate::proxy::grpc;
 
@@ -58,6 +60,7 @@ pub(super) struct Session {
     /// When the exchange must be over.
     pub(super) until: Arc<Until>,
     timer: Timer,
+    ending: Ending,
 }
 
 impl Session {
@@ -67,6 +70,7 @@ impl Session {
         body: RecvStream,
         respond: SendResponse<Bytes>,
         digest: Arc<Digest>,
+        ending: Ending,
     ) -> Self {
         let until = Until::default();
         // A call's deadline holds before anything else is known of it.
@@ -89,6 +93,7 @@ impl Session {
             drain_timeout: None,
             until: Arc::new(until),
             timer: Timer::default(),
+            ending,
         }
     }
 
@@ -184,6 +189,18 @@ impl Session {
         Ok(())
     }
 
+    /// The answer to a call that is nothing but its status.
+    fn write_status(&mut self, fields: [(&'static str, HeaderValue); 2]) -> Result<()> {
+        let mut head = ResponseHeader::build(StatusCode::OK, Some(4))?;
+        if let Some(content_type) = self.head.headers.get(header::CONTENT_TYPE) {
+            head.insert_header(header::CONTENT_TYPE, content_type)?;
+        }
+        for (name, value) in fields {
+            head.insert_header(name, value)?;
+        }
+        self.write_head(Box::new(head), true)
+    }
+
     fn end_with(&mut self, trailers: HeaderMap) -> Result<()> {
         if let (Some(writer), false) = (&mut self.writer, self.ended) {
             (writer.send_trailers(trailers))
@@ -220,6 +237,27 @@ impl Session {
     }
 }
 
+impl Drop for Session {
+    /// A call that is cut off because the gateway ends gets a status. Any other exchange that has
+    /// not ended is reset by `h2`.
+    fn drop(&mut self) {
+        if self.ended || !self.ending.is_over() || !grpc::is_call(&self.head.headers) {
+            return;
+        }
+        let fields = grpc::fields(&Reply::problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the gateway ends",
+        ));
+        // Whether the client still listens changes nothing.
+        let _ = match self.writer {
+            Some(_) => self.end_with(HeaderMap::from_iter(
+                fields.map(|(name, value)| (HeaderName::from_static(name), value)),
+            )),
+            None => self.write_status(fields),
+        };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use pingora_core::protocols::http::custom::server::Session as _;
@@ -241,7 +279,9 @@ mod tests {
             let mut connection = h2::server::handshake(server).await.unwrap();
             let (request, respond) = connection.accept().await.unwrap().unwrap();
             let (parts, body) = request.into_parts();
-            let session = Session::new(parts.into(), body, respond, Arc::default());
+            let (_stop, stopped) = tokio::sync::watch::channel(false);
+            let ending = Ending::new(stopped);
+            let session = Session::new(parts.into(), body, respond, Arc::default(), ending);
             tokio::select! {
                 () = between(session) => {}
                 _ = connection.accept() => panic!("the connection has ended"),

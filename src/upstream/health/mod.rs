@@ -18,6 +18,10 @@ use crate::config::model::upstream as model;
 use crate::config::model::upstream::health::Start;
 use probe::Probe;
 
+/// First checks of endpoints that nothing is known of are spread over this time at most: the gateway
+/// is not ready before they are in.
+const FIRST: Duration = Duration::from_secs(1);
+
 /// The connections of all checks. There is one, kept across reloads: making it reads the system's
 /// certificates.
 pub struct Connections {
@@ -78,7 +82,8 @@ impl Check {
             for (position, endpoint) in endpoints.iter().enumerate() {
                 watched.entry(endpoint.address.clone()).or_insert_with(|| {
                     let delay = this.first_delay(position, endpoints.len(), endpoint);
-                    tasks.spawn(this.clone().watch(endpoint.clone(), delay))
+                    let second = this.second_delay(position, endpoints.len(), endpoint);
+                    tasks.spawn(this.clone().watch(endpoint.clone(), delay, second))
                 });
             }
             tokio::select! {
@@ -89,8 +94,8 @@ impl Check {
     }
 
     /// When an endpoint is checked first. What an earlier version of the configuration has checked
-    /// or known is due when it would have been; others are spread over the interval, so that they
-    /// are not all asked at once. One that waits for its first check gets it now.
+    /// or known is due when it would have been; others are spread over a moment, so that they are
+    /// not all asked at once. One that waits for its first check gets it now.
     fn first_delay(&self, position: usize, count: usize, endpoint: &Endpoint) -> Duration {
         let (every, now) = (self.interval(endpoint), self.upstream.clock.instant());
         if let Some(since) = endpoint.state.since_check(now) {
@@ -99,9 +104,17 @@ impl Check {
         if self.config.start == Start::Unhealthy {
             return Duration::ZERO;
         }
-        let share = u32::try_from(count).unwrap_or(u32::MAX).max(1);
-        let spread = every / share * u32::try_from(position).unwrap_or(0);
+        let spread = every.min(FIRST).mul_f64(share(position, count));
         spread.saturating_sub(endpoint.state.age(now))
+    }
+
+    /// The time between the first check of an endpoint and the second: from then on they are spread
+    /// over half of the interval.
+    fn second_delay(&self, position: usize, count: usize, endpoint: &Endpoint) -> Option<Duration> {
+        let now = self.upstream.clock.instant();
+        let fresh = endpoint.state.since_check(now).is_none();
+        let share = f64::midpoint(1.0, share(position, count));
+        fresh.then(|| self.interval(endpoint).mul_f64(share))
     }
 
     /// The time to an endpoint's next check.
@@ -114,7 +127,12 @@ impl Check {
         every.mul_f64(1.0 + jitter * fastrand::f64().mul_add(2.0, -1.0))
     }
 
-    async fn watch(self: Arc<Self>, endpoint: Arc<Endpoint>, delay: Duration) {
+    async fn watch(
+        self: Arc<Self>,
+        endpoint: Arc<Endpoint>,
+        delay: Duration,
+        mut second: Option<Duration>,
+    ) {
         let probe = self.probe(&endpoint);
         // Pingora's interface wants to name what is checked; the probe knows it already.
         let target = Backend::new("127.0.0.1:0").expect("a socket address");
@@ -123,7 +141,8 @@ impl Check {
             let checked = tokio::time::timeout(self.config.timeout.into(), probe.check(&target));
             let passed = matches!(checked.await, Ok(Ok(())));
             self.settle(&endpoint, self.verdict(&probe, &endpoint, passed));
-            tokio::time::sleep(self.interval(&endpoint)).await;
+            let delay = second.take().filter(|_| endpoint.is_healthy());
+            tokio::time::sleep(delay.unwrap_or_else(|| self.interval(&endpoint))).await;
         }
     }
 
@@ -156,6 +175,11 @@ impl Check {
     fn probe(&self, endpoint: &Endpoint) -> Probe {
         Probe::new(&self.config, endpoint, self.connections.clone())
     }
+}
+
+/// The place of one among so many, from 0 to less than 1.
+fn share(position: usize, count: usize) -> f64 {
+    position as f64 / count.max(1) as f64
 }
 
 #[cfg(test)]
@@ -322,12 +346,15 @@ mod tests {
             // The time that it has been known for counts.
             let known = seconds(endpoint.state.age(check.upstream.clock.instant()));
             let second_of_two = seconds(check.first_delay(1, 2, &endpoint));
-            let spread = 4.5 - known - 1.0..=5.5 - known;
+            let spread = 0.5 - known - 0.1..=0.5;
             assert!(spread.contains(&second_of_two), "{second_of_two}");
+            let second = seconds(check.second_delay(1, 2, &endpoint).unwrap());
+            assert!((6.7..=8.3).contains(&second), "{second}");
             let every = seconds(check.interval(&endpoint));
             assert!((9.0..=11.0).contains(&every), "{every}");
         }
         endpoint.state.checked(true, check.upstream.clock.instant());
+        assert_eq!(check.second_delay(1, 2, &endpoint), None);
         let kept = seconds(check.first_delay(1, 2, &endpoint));
         assert!((8.0..=11.0).contains(&kept), "{kept}");
         endpoint.set_healthy(false, check.upstream.clock.instant());

@@ -12,7 +12,7 @@ pub(super) fn mistakes() -> Vec<Mistake> {
             &["expected text, found a list", "w.yaml:4:33"],
         ),
         (
-            with("limits: { drain: 5 }"),
+            with("limits: { drain_deadline: 5 }"),
             &["error: expected ", "found `5`", "w.yaml:4:18"],
         ),
         (

@@ -54,7 +54,9 @@ fn defaults() -> BTreeMap<String, String> {
         head_deadline,
         idle,
         client_write,
-        drain,
+        drain_delay,
+        drain_deadline,
+        start_deadline,
         idle_upstream_connections,
         websocket_idle,
         http2,
@@ -66,7 +68,9 @@ fn defaults() -> BTreeMap<String, String> {
     add("limits.head_deadline", &head_deadline);
     add("limits.idle", &idle);
     add("limits.client_write", &client_write);
-    add("limits.drain", &drain);
+    add("limits.drain_delay", &optional(drain_delay));
+    add("limits.drain_deadline", &drain_deadline);
+    add("limits.start_deadline", &start_deadline);
     add(
         "limits.idle_upstream_connections",
         &idle_upstream_connections,

@@ -172,7 +172,7 @@ fn a_reload_keeps_answers_and_waits_for_new_names() {
     served_by(&gateway, 1);
 
     dns.says("app.internal", Says::Nothing);
-    let again = named(&dns, port) + "limits: { drain: 9s }\n";
+    let again = named(&dns, port) + "limits: { drain_deadline: 9s }\n";
     gateway.reload(&again);
     assert_eq!(get(&gateway).status, 200, "the answer was kept");
 

@@ -73,7 +73,9 @@ fn uses_the_connections_that_there_are() {
     let gateway = Gateway::start(&format!("workers: 1\n{upstream}"));
     let first = opened(&origin, &gateway.url("/"));
     // A reload that changes nothing about them keeps them.
-    gateway.reload(&format!("workers: 1\nlimits: {{ drain: 9s }}\n{upstream}"));
+    gateway.reload(&format!(
+        "workers: 1\nlimits: {{ drain_deadline: 9s }}\n{upstream}"
+    ));
     let second = opened(&origin, &gateway.url("/"));
     assert!(first + second <= CLIENTS, "{first} + {second}");
 }

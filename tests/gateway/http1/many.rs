@@ -91,7 +91,7 @@ fn ten_thousand_idle_connections_disturb_nobody() {
 #[test]
 fn idle_connections_end_with_the_gateway() {
     let origin = Origin::start();
-    let mut gateway = gateway(&origin, "limits: { drain: 1m, idle: 5m }\n");
+    let mut gateway = gateway(&origin, "limits: { drain_deadline: 1m, idle: 5m }\n");
     let mut kept = connect(&gateway);
     kept.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
         .unwrap();

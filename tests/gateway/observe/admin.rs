@@ -102,7 +102,7 @@ fn secrets_are_shown_as_written_and_never_what_they_are() {
 
     // In places where they make no sense, so that a message is about them.
     for wrong in [
-        "limits: { drain: \"${env:WIREGATE_TEST_KEY}\" }\n",
+        "limits: { drain_deadline: \"${env:WIREGATE_TEST_KEY}\" }\n",
         "workers: ${env:WIREGATE_TEST_KEY}\n",
         "upstreams: { app: { endpoints: [\"${env:WIREGATE_TEST_KEY}\"] } }\n",
         "all_routes: { filters: [\"${env:WIREGATE_TEST_KEY}\"] }\n",

@@ -1,6 +1,6 @@
 //! gRPC: calls of every kind with a real client and server, deadlines, and errors of the gateway's.
 
-mod board;
+pub mod board;
 
 use std::process::Command;
 
@@ -17,15 +17,9 @@ use crate::http2::wire::{self, Client};
 use board::{Board, Codec, Note, note};
 
 /// A gateway before a real gRPC server, and a client's channel to it.
-fn board(runtime: &Runtime, limits: &str) -> (Gateway, Channel) {
+pub fn board(runtime: &Runtime, limits: &str) -> (Gateway, Channel) {
+    let address = serve_board(runtime);
     let _inside = runtime.enter();
-    let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into()).unwrap();
-    let address = incoming.local_addr().unwrap();
-    runtime.spawn(
-        Server::builder()
-            .add_service(Board)
-            .serve_with_incoming(incoming),
-    );
     let gateway = gateway(
         limits,
         &format!("{{ endpoints: [\"{address}\"], protocol: h2c }}"),
@@ -34,13 +28,26 @@ fn board(runtime: &Runtime, limits: &str) -> (Gateway, Channel) {
     (gateway, channel)
 }
 
-fn channel(gateway: &Gateway) -> Channel {
+/// A real gRPC server.
+pub fn serve_board(runtime: &Runtime) -> std::net::SocketAddr {
+    let _inside = runtime.enter();
+    let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = incoming.local_addr().unwrap();
+    runtime.spawn(
+        Server::builder()
+            .add_service(Board)
+            .serve_with_incoming(incoming),
+    );
+    address
+}
+
+pub fn channel(gateway: &Gateway) -> Channel {
     Endpoint::from_shared(gateway.url(""))
         .unwrap()
         .connect_lazy()
 }
 
-fn runtime() -> Runtime {
+pub fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -48,7 +55,7 @@ fn runtime() -> Runtime {
         .unwrap()
 }
 
-async fn unary(channel: Channel, method: &'static str, text: &str) -> Result<Note, Status> {
+pub async fn unary(channel: Channel, method: &'static str, text: &str) -> Result<Note, Status> {
     let mut client = tonic::client::Grpc::new(channel);
     client.ready().await.unwrap();
     let path = http::uri::PathAndQuery::from_static(method);

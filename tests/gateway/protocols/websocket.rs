@@ -99,17 +99,21 @@ fn a_tunnel_outlives_the_read_timeout_and_ends_when_it_is_silent() {
 }
 
 #[test]
-fn says_goodbye_between_two_frames_when_the_gateway_ends() {
-    let (mut gateway, mut client, mut server) = tunnel("{ drain: 20s }");
+fn says_goodbye_between_two_frames_when_the_time_to_finish_is_over() {
+    let (mut gateway, mut client, mut server) = tunnel("{ drain_deadline: 2s }");
     let frame = text("a frame in two halves");
     let (first, second) = frame.split_at(7);
     server.write_all(first).unwrap();
     assert_eq!(read_bytes(&mut client, first.len()), first);
     let start = Instant::now();
     gateway.signal("TERM");
-    until("no more connections are taken", || {
-        TcpStream::connect(gateway.address()).is_err()
+    // Until then it goes on.
+    client.write_all(&masked(&text("hi"))).unwrap();
+    assert_eq!(read_bytes(&mut server, 8), masked(&text("hi")));
+    until("the time to finish is over", || {
+        gateway.log().contains("the drain deadline is over")
     });
+    assert!(start.elapsed() > Duration::from_secs(2));
     // Its second half comes with the next frame, which is not passed on any more.
     server
         .write_all(&[second, &text("one more")].concat())
@@ -129,7 +133,7 @@ fn says_goodbye_between_two_frames_when_the_gateway_ends() {
 
 #[test]
 fn a_client_that_does_not_answer_a_close_frame_is_not_waited_for() {
-    let (mut gateway, mut client, _server) = tunnel("{ drain: 30s }");
+    let (mut gateway, mut client, _server) = tunnel("{ drain_deadline: 1s }");
     let start = Instant::now();
     gateway.signal("TERM");
     assert_eq!(read_bytes(&mut client, 4), GOING_AWAY);

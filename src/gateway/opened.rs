@@ -1,0 +1,117 @@
+//! What is open before anything begins, and how it begins.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::UnboundedReceiver;
+use wiregate_sdk::Clock;
+
+use super::{Failure, Start};
+use crate::admin::{self, Admin, Serving};
+use crate::compile::Snapshot;
+use crate::config::Sources;
+use crate::listen::{Bound, Listeners, Prepared, Task, Unbound};
+use crate::observe::metrics::Metrics;
+use crate::proxy::Shared;
+use crate::reload::{self, From as GoOn};
+use crate::upgrade::Upgrades;
+
+/// How long the workers may take to accept connections.
+const BEGIN: Duration = Duration::from_secs(5);
+
+/// What is open before anything begins.
+pub(super) struct Opened {
+    pub(super) control: Runtime,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) sources: Sources,
+    pub(super) shared: Arc<Shared>,
+    pub(super) listeners: Arc<Listeners>,
+    pub(super) prepared: Prepared,
+    pub(super) tasks: Vec<UnboundedReceiver<Task>>,
+    pub(super) admin: Option<Bound>,
+}
+
+/// Reads the configuration and opens everything that it needs.
+pub(super) fn open(start: &mut Start) -> Result<Opened, Failure> {
+    let metrics = Metrics::new();
+    let from = match &start.predecessor {
+        Some(predecessor) => GoOn::Packed(predecessor.packed()),
+        None => GoOn::Nothing,
+    };
+    let loaded = reload::load(&start.path, &start.registry, &metrics, from);
+    let loaded = loaded.map_err(Failure::Refused)?;
+    let (snapshot, sources) = (Arc::new(loaded.snapshot), loaded.sources);
+    let log = reload::open_log(&snapshot.settings.access_log)?;
+    let control = Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("control")
+        .enable_all()
+        .build()?;
+    snapshot.prepare(control.handle());
+    metrics.keep_only(reload::names(&snapshot));
+    reload::report(&metrics, snapshot.generation);
+    let shared = Shared::new(snapshot.clone(), metrics, log, Clock::default());
+
+    // Every socket is there before anything is said to be ready.
+    let processors = std::thread::available_parallelism()?;
+    let count = snapshot.settings.workers.unwrap_or(processors);
+    let (mut handed, former) = std::mem::take(&mut start.sockets);
+    handed.append(&mut start.systemd.sockets);
+    let asked = snapshot.settings.admin.as_deref();
+    let (former, other): (Vec<_>, Vec<_>) =
+        (former.into_iter()).partition(|former| asked == Some(&former.bind.to_string()));
+    handed.extend(other); // it is closed with whatever else nobody asks for
+    let (listeners, tasks) = Listeners::new(count.get(), handed);
+    let prepared = listeners.prepare(&snapshot.listeners).map_err(together)?;
+    let admin = asked
+        .map(|text| admin::open(text, former.into_iter().next()))
+        .transpose()?;
+    Ok(Opened {
+        control,
+        snapshot,
+        sources,
+        shared: Arc::new(shared),
+        listeners: Arc::new(listeners),
+        prepared,
+        tasks,
+        admin,
+    })
+}
+
+/// Has the workers accept connections, and waits until they do.
+pub(super) fn accept(
+    control: &Runtime,
+    listeners: &Listeners,
+    prepared: Prepared,
+) -> io::Result<()> {
+    let beginning = listeners.change_to(prepared);
+    let begun = async { tokio::time::timeout(BEGIN, beginning.done()).await };
+    if control.block_on(begun).unwrap_or(false) {
+        return Ok(());
+    }
+    Err(io::Error::other("the workers cannot accept connections"))
+}
+
+/// Has the admin API answer.
+pub(super) fn serve_admin(
+    socket: Bound,
+    admin: Arc<Admin>,
+    upgrades: &Upgrades,
+    control: &Runtime,
+) -> io::Result<Arc<Serving>> {
+    let address = socket.address.to_string();
+    let serving = Arc::new(Serving::start(socket, admin, control.handle())?);
+    tracing::info!(address, "the admin API is listening");
+    upgrades.with_admin(serving.clone());
+    Ok(serving)
+}
+
+/// One error of all listeners that cannot be opened.
+fn together(unbound: Vec<Unbound>) -> io::Error {
+    let errors = unbound
+        .into_iter()
+        .map(|unbound| io::Error::from(unbound).to_string());
+    io::Error::other(errors.collect::<Vec<_>>().join("; "))
+}

@@ -1,0 +1,108 @@
+//! The threads that carry the traffic.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use pingora_core::apps::HttpServerOptions;
+use pingora_core::server::configuration::ServerConf;
+use pingora_proxy::http_proxy;
+use tokio::runtime::Builder;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
+
+use crate::compile::Snapshot;
+use crate::listen::{Task, Worker};
+use crate::proxy::{Engine, Shared};
+
+/// More attempts than any upstream may ask for.
+const MOST_ATTEMPTS: usize = 64;
+
+/// The threads that carry the traffic. Each has a runtime, a set of upstream connections and a
+/// share of the accepted connections of its own, so that no two of them wait for each other.
+pub(super) struct Workers {
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    pub(super) fn start(
+        shared: &Arc<Shared>,
+        snapshot: &Snapshot,
+        tasks: Vec<UnboundedReceiver<Task>>,
+    ) -> io::Result<Self> {
+        let count = tasks.len();
+        let limits = &snapshot.settings.limits;
+        let conf = Arc::new(ServerConf {
+            threads: 1,
+            max_retries: MOST_ATTEMPTS,
+            upstream_keepalive_pool_size: limits.idle_upstream_connections.get(),
+            ..ServerConf::default()
+        });
+        let mut workers = Self {
+            threads: Vec::with_capacity(count),
+        };
+        for (number, tasks) in tasks.into_iter().enumerate() {
+            let mut proxy = http_proxy(&conf, Engine::new(shared.clone(), &conf));
+            let mut options = HttpServerOptions::default();
+            // CONNECT is refused by us, so that it gets a reply like all others.
+            options.allow_connect_method_proxying = true;
+            proxy.server_options = Some(options);
+            let worker = Worker {
+                proxy: Arc::new(proxy),
+                shared: shared.clone(),
+                idle: limits.idle.into(),
+            };
+            let work = work(worker, tasks);
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || runtime.block_on(work))?;
+            workers.threads.push(thread);
+        }
+        Ok(workers)
+    }
+
+    /// Waits for the workers to finish what they have, but not longer than this.
+    pub(super) async fn end(self, deadline: Duration) {
+        let (ending, ended) = tokio::sync::oneshot::channel::<Infallible>();
+        // Not the runtime's own thread: it would wait at its end for requests that are cut off.
+        std::thread::spawn(move || {
+            self.threads
+                .into_iter()
+                .for_each(|thread| drop(thread.join()));
+            drop(ending);
+        });
+        if tokio::time::timeout(deadline, ended).await.is_err() {
+            tracing::warn!("some connections were cut off without a goodbye");
+        }
+    }
+}
+
+/// Accepts from the listeners that it is told of, until there will be no more of them.
+async fn work(worker: Worker, mut tasks: UnboundedReceiver<Task>) {
+    let mut listeners = JoinSet::new();
+    loop {
+        tokio::select! {
+            next = tasks.recv() => match next {
+                Some(Task::Accept(next)) => drop(listeners.spawn(worker.clone().accept(next))),
+                Some(Task::Answer(asked)) => drop(asked.send(())),
+                None => break,
+            },
+            Some(ended) = listeners.join_next() => tell(ended),
+        }
+    }
+    while let Some(ended) = listeners.join_next().await {
+        tell(ended);
+    }
+}
+
+fn tell(ended: Result<io::Result<()>, tokio::task::JoinError>) {
+    let error = match ended {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error,
+        Err(error) => error.into(),
+    };
+    tracing::error!(%error, "a listener failed");
+}

@@ -1,0 +1,75 @@
+//! What systemd and this process tell each other: sockets, readiness, state and signs of life.
+//! Without systemd nothing of it is there, and nothing is said.
+
+mod notify;
+
+use std::env;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use crate::listen::{Bound, Handed};
+
+pub use notify::Notify;
+
+/// The first descriptor that systemd passes (`sd_listen_fds(3)`).
+const FIRST: RawFd = 3;
+/// What belongs to one process, and not to those that it starts.
+pub const OF_ONE_PROCESS: [&str; 4] =
+    ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID"];
+
+/// What systemd has given this process.
+#[derive(Debug, Default)]
+pub struct Systemd {
+    /// How it is told things.
+    pub notify: Notify,
+    /// How often it wants a sign of life, at least.
+    pub watchdog: Option<Duration>,
+    /// Sockets that it has opened.
+    pub sockets: Vec<Handed>,
+}
+
+impl Systemd {
+    /// What the environment says. Called once, before anything else opens a descriptor.
+    ///
+    /// # Errors
+    /// Descriptors that are no sockets which listen, or a notification socket that cannot be used.
+    pub fn of_process() -> io::Result<Self> {
+        let number = |name: &str| env::var(name).ok()?.parse::<u64>().ok();
+        let ours = |pid: Option<u64>| pid.is_none_or(|pid| pid == u64::from(std::process::id()));
+        let watchdog = number("WATCHDOG_USEC").filter(|usec| *usec > 0);
+        let count = number("LISTEN_FDS").filter(|_| number("LISTEN_PID").is_some());
+        let count = count.filter(|_| ours(number("LISTEN_PID"))).unwrap_or(0);
+        Ok(Self {
+            notify: Notify::new(env::var_os("NOTIFY_SOCKET").as_deref())?,
+            watchdog: watchdog
+                .filter(|_| ours(number("WATCHDOG_PID")))
+                .map(Duration::from_micros),
+            sockets: sockets(count)?,
+        })
+    }
+}
+
+fn sockets(count: u64) -> io::Result<Vec<Handed>> {
+    let count = RawFd::try_from(count).unwrap_or(RawFd::MAX - FIRST);
+    (FIRST..FIRST + count).map(socket).collect()
+}
+
+#[expect(
+    unsafe_code,
+    reason = "the descriptors are known by their numbers alone"
+)]
+fn socket(number: RawFd) -> io::Result<Handed> {
+    // SAFETY: by the protocol of LISTEN_FDS, which names this process, these descriptors are open and
+    // are its own to keep; they are taken once, before anything else here opens or closes one.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
+    let bound = Bound::handed(descriptor).map_err(|error| {
+        let message = format!("systemd passes descriptor {number}: {error}");
+        io::Error::new(error.kind(), message)
+    })?;
+    Ok(Handed {
+        name: None,
+        bind: bound.address.clone(),
+        bound: vec![bound],
+    })
+}

@@ -1,0 +1,203 @@
+//! Another process takes this one's place, without a connection lost.
+//!
+//! The running process starts the program anew, over a line that only the two of them have, and
+//! hands it all its sockets and what it knows. The new one compiles the configuration, opens what is
+//! missing, and says that it is ready; then it is told to begin. When it accepts connections, and
+//! not before, the old one stops accepting, finishes what it has, and ends. Whatever goes wrong
+//! until then, the new one is killed, and the old one has not missed a connection: both accept from
+//! the same sockets, and no queue is ever closed.
+
+mod predecessor;
+mod program;
+mod successor;
+mod wire;
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Mutex as Turn, mpsc};
+
+pub use predecessor::{Predecessor, has_gone};
+pub use program::Program;
+pub use successor::Successor;
+
+use crate::admin::Serving;
+use crate::listen::{Handed, Listeners};
+use crate::proxy::Shared;
+use crate::reload::Reloader;
+use wire::Line;
+
+/// This version, as another process gets to know it.
+pub const VERSION: &str = concat!("wiregate/", env!("CARGO_PKG_VERSION"));
+/// How long a new process may take to get ready, where nothing else is said.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+/// How long it may take to accept connections when it may.
+const BEGIN: Duration = Duration::from_secs(10);
+
+/// Upgrades of this process.
+pub struct Upgrades {
+    program: Program,
+    shared: Arc<Shared>,
+    listeners: Arc<Listeners>,
+    reloader: Arc<Reloader>,
+    admin: OnceLock<Arc<Serving>>,
+    /// Held while there is an upgrade.
+    turn: Arc<Turn<()>>,
+    stage: Mutex<Stage>,
+    taken_over: mpsc::UnboundedSender<Successor>,
+}
+
+/// How far an upgrade is.
+#[derive(Debug, Default)]
+enum Stage {
+    /// There is none.
+    #[default]
+    None,
+    /// A new process gets ready; it can be given up.
+    Preparing(Line),
+    /// It was told to begin.
+    Beginning,
+    /// There are to be none any more.
+    Closed,
+}
+
+/// Who has taken over.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// Its process.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+}
+
+impl Upgrades {
+    /// Upgrades to what is where this program was; and whoever has taken over.
+    pub fn new(
+        program: Program,
+        shared: Arc<Shared>,
+        listeners: Arc<Listeners>,
+        reloader: Arc<Reloader>,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Successor>) {
+        let (taken_over, successors) = mpsc::unbounded_channel();
+        let this = Self {
+            program,
+            shared,
+            listeners,
+            reloader,
+            admin: OnceLock::new(),
+            turn: Arc::default(),
+            stage: Mutex::default(),
+            taken_over,
+        };
+        (Arc::new(this), successors)
+    }
+
+    /// The admin API goes over as well.
+    pub fn with_admin(&self, serving: Arc<Serving>) {
+        let _ = self.admin.set(serving); // there is one
+    }
+
+    /// Has another process take this one's place; in this time, or not at all.
+    ///
+    /// # Errors
+    /// Why not; all is as it was before.
+    pub async fn upgrade(self: &Arc<Self>, deadline: Duration) -> Result<Taken, String> {
+        let Ok(turn) = self.turn.clone().try_lock_owned() else {
+            return Err("another upgrade is under way".to_owned());
+        };
+        let this = self.clone();
+        // It waits for another process. The turn goes along: who asked for it may lose patience.
+        let upgrade = tokio::task::spawn_blocking(move || {
+            let outcome = this.run(deadline);
+            match &outcome {
+                Ok(taken) => {
+                    tracing::info!(
+                        pid = taken.pid,
+                        version = taken.version,
+                        "another process has taken over"
+                    );
+                }
+                Err(why) => tracing::error!(why, "the upgrade is off, all goes on as before"),
+            }
+            drop(turn);
+            outcome
+        });
+        (upgrade.await).unwrap_or_else(|error| Err(format!("the upgrade broke off: {error}")))
+    }
+
+    fn run(&self, deadline: Duration) -> Result<Taken, String> {
+        tracing::info!(program = %self.program.path().display(), "a new process is to take over");
+        let until = Instant::now() + deadline;
+        self.enter(Stage::None)?;
+        let held = self.reloader.hold();
+        let mut successor = Successor::start(&self.program)?;
+        let outcome = self.lead(&mut successor, until);
+        let mut stage = lock(&self.stage);
+        if let Err(why) = outcome {
+            if !matches!(*stage, Stage::Closed) {
+                *stage = Stage::None;
+            }
+            return Err(why);
+        }
+        *stage = Stage::Closed;
+        held.for_good();
+        let taken = Taken {
+            pid: successor.pid(),
+            version: successor.version().to_owned(),
+        };
+        self.taken_over
+            .send(successor)
+            .map_err(|_| "the gateway has ended meanwhile".to_owned())?;
+        Ok(taken)
+    }
+
+    fn lead(&self, successor: &mut Successor, until: Instant) -> Result<(), String> {
+        let system = |error: std::io::Error| format!("sockets cannot be handed over: {error}");
+        self.enter(Stage::Preparing(successor.line().map_err(system)?))?;
+        let sockets = self.sockets().map_err(system)?;
+        let live = self.shared.live.load_full();
+        successor.prepare(&sockets, &live.pack(), until)?;
+        self.enter(Stage::Beginning)?;
+        successor.begin(&live.pack(), Instant::now() + BEGIN)
+    }
+
+    /// Goes on to this stage.
+    fn enter(&self, next: Stage) -> Result<(), String> {
+        let mut stage = lock(&self.stage);
+        if matches!(*stage, Stage::Closed) {
+            let why = "this process ends, or another one has taken its place";
+            return Err(why.to_owned());
+        }
+        *stage = next;
+        Ok(())
+    }
+
+    fn sockets(&self) -> std::io::Result<Vec<Handed>> {
+        let mut sockets = self.listeners.hand_out()?;
+        if let Some(admin) = self.admin.get() {
+            let bound = admin.hand_out()?;
+            sockets.push(Handed {
+                name: None,
+                bind: bound.address.clone(),
+                bound: vec![bound],
+            });
+        }
+        Ok(sockets)
+    }
+
+    /// There are to be no upgrades any more: the gateway ends. One that gets ready is given up; one
+    /// that was told to begin is waited for.
+    pub async fn close(&self) {
+        match std::mem::replace(&mut *lock(&self.stage), Stage::Closed) {
+            Stage::Preparing(line) => line.cut(),
+            Stage::Beginning => {}
+            Stage::None | Stage::Closed => return,
+        }
+        let turn = self.turn.clone().lock_owned();
+        drop(turn.await); // bounded by `BEGIN`
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

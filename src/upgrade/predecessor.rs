@@ -1,0 +1,250 @@
+//! The process whose place this one is to take, as this one sees it.
+
+use std::collections::HashMap;
+use std::env;
+use std::fs::File;
+use std::io;
+use std::mem::take;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use wiregate_sdk::build::Packed;
+
+use super::VERSION;
+use super::program::MARK;
+use super::wire::{Line, Message, PROTOCOL, Received, Socket};
+use crate::config::model::Bind;
+use crate::listen::{Bound, Handed};
+
+/// How long a short message may take to be written.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The process whose place this one is to take.
+#[derive(Debug)]
+pub struct Predecessor {
+    line: Line,
+    /// What it says once this process gets ready.
+    says: Mutex<mpsc::UnboundedReceiver<Received>>,
+    ended: watch::Receiver<bool>,
+    /// Its version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// The sockets of its listeners, and of its admin API, which has no name.
+    sockets: Vec<Handed>,
+    packed: Packed,
+}
+
+impl Predecessor {
+    /// The one that has started this process, where one has.
+    ///
+    /// # Errors
+    /// It speaks otherwise, or has gone.
+    pub fn of_process() -> io::Result<Option<Self>> {
+        if env::var_os(MARK).is_none() {
+            return Ok(None);
+        }
+        let line = io::stdin().as_fd().try_clone_to_owned()?;
+        rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+        Self::meet(Line::new(UnixStream::from(line))).map(Some)
+    }
+
+    /// Hears out what the one at the other end of the line hands over.
+    fn meet(line: Line) -> io::Result<Self> {
+        let unexpected = |message: &Message| {
+            let message = format!("expected a process to take over from, heard {message:?}");
+            io::Error::new(io::ErrorKind::InvalidData, message)
+        };
+        let mut this = match line.hear(None)?.message {
+            Message::Hello {
+                protocol: PROTOCOL,
+                version,
+                pid,
+            } => Self::new(line, version, pid),
+            Message::Hello {
+                protocol, version, ..
+            } => {
+                let why = format!(
+                    "{VERSION} takes over by protocol {PROTOCOL}, the running {version} by {protocol}: \
+                     restart it instead"
+                );
+                let refused = Message::Refused { why: why.clone() };
+                line.say(&refused, Instant::now() + PATIENCE)?;
+                return Err(io::Error::other(why));
+            }
+            other => return Err(unexpected(&other)),
+        };
+        loop {
+            let Received {
+                message,
+                bytes,
+                sockets,
+            } = this.line.hear(None)?;
+            match message {
+                Message::Sockets { sockets: told } => {
+                    this.sockets = join(take(&mut this.sockets), told, sockets)?
+                }
+                Message::Packed { key } => drop(this.packed.insert(key, bytes)),
+                Message::Prepare => {
+                    this.listen()?;
+                    return Ok(this);
+                }
+                other => return Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// The sockets of its listeners, and that of its admin API.
+    pub fn take_sockets(&mut self) -> (Vec<Handed>, Option<Handed>) {
+        let sockets = take(&mut self.sockets);
+        let (listeners, admin): (Vec<_>, Vec<_>) = sockets
+            .into_iter()
+            .partition(|handed| handed.name.is_some());
+        (listeners, admin.into_iter().next())
+    }
+
+    /// What it has packed.
+    pub fn packed(&self) -> &Packed {
+        &self.packed
+    }
+
+    /// Says that this process could begin, and waits until it may: returns what the other one has
+    /// packed meanwhile.
+    ///
+    /// # Errors
+    /// The other one has gone: then so must this one, since whoever watches it starts a new one.
+    pub fn ready(&self) -> io::Result<Packed> {
+        let version = VERSION.to_owned();
+        self.say(&Message::Ready { version })?;
+        let mut packed = Packed::new();
+        let mut says = self.says.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(received) = says.blocking_recv() {
+            match received.message {
+                Message::Packed { key } => drop(packed.insert(key, received.bytes)),
+                Message::Begin => return Ok(packed),
+                _ => {}
+            }
+        }
+        Err(has_gone())
+    }
+
+    /// Says that this process accepts connections.
+    ///
+    /// # Errors
+    /// The other one has gone; this one may go on.
+    pub fn begun(&self) -> io::Result<()> {
+        self.say(&Message::Begun)
+    }
+
+    /// Says that this process will not begin, and why.
+    pub fn refuse(&self, why: String) {
+        // If it has gone, nobody wants to know.
+        let _ = self.say(&Message::Refused { why });
+    }
+
+    /// Says when the other one has ended.
+    pub fn ended(&self) -> watch::Receiver<bool> {
+        self.ended.clone()
+    }
+
+    fn new(line: Line, version: String, pid: u32) -> Self {
+        Self {
+            line,
+            says: Mutex::new(mpsc::unbounded_channel().1),
+            ended: watch::channel(false).1,
+            version,
+            pid,
+            sockets: Vec::new(),
+            packed: Packed::new(),
+        }
+    }
+
+    /// From here on, what the other one says, and that it has ended, is noticed as it happens.
+    fn listen(&mut self) -> io::Result<()> {
+        let line = self.line.share()?;
+        let (heard, says) = mpsc::unbounded_channel();
+        let (ending, ended) = watch::channel(false);
+        (self.says, self.ended) = (Mutex::new(says), ended);
+        let listen = move || {
+            while let Ok(received) = line.hear(None) {
+                let _ = heard.send(received); // nobody listens any more
+            }
+            ending.send_replace(true);
+        };
+        let thread = std::thread::Builder::new().name("predecessor".into());
+        thread.spawn(listen).map(drop)
+    }
+
+    fn say(&self, message: &Message) -> io::Result<()> {
+        self.line.say(message, Instant::now() + PATIENCE)
+    }
+}
+
+/// Why a process that was to take the place of another one does not begin.
+pub fn has_gone() -> io::Error {
+    io::Error::other("the process whose place this one was to take has gone")
+}
+
+/// Puts sockets to those of the same listener.
+fn join(
+    known: Vec<Handed>,
+    told: Vec<Socket>,
+    sockets: Vec<std::os::fd::OwnedFd>,
+) -> io::Result<Vec<Handed>> {
+    if told.len() != sockets.len() {
+        let message = format!("expected {} sockets, got {}", told.len(), sockets.len());
+        return Err(io::Error::other(message));
+    }
+    let mut joined: Vec<Handed> = known;
+    let mut places: HashMap<(Option<String>, String), usize> = (joined.iter().enumerate())
+        .map(|(place, handed)| ((handed.name.clone(), handed.bind.to_string()), place))
+        .collect();
+    for (Socket { listener, bind }, socket) in told.into_iter().zip(sockets) {
+        let bound = Bound::handed(socket)?;
+        let place = places.entry((listener.clone(), bind.clone()));
+        let place = *place.or_insert(joined.len());
+        if place == joined.len() {
+            let bind = Bind::try_from(bind).map_err(io::Error::other)?;
+            joined.push(Handed {
+                name: listener,
+                bind,
+                bound: Vec::new(),
+            });
+        }
+        joined[place].bound.push(bound);
+    }
+    Ok(joined)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_protocol_is_refused_and_both_sides_learn_it() {
+        let (old, new) = UnixStream::pair().unwrap();
+        let old = Line::new(old);
+        let until = Instant::now() + PATIENCE;
+        let hello = Message::Hello {
+            protocol: PROTOCOL + 1,
+            version: "9.9.9".into(),
+            pid: 1,
+        };
+        old.say(&hello, until).unwrap();
+        let error = Predecessor::meet(Line::new(new)).unwrap_err().to_string();
+        assert!(error.contains("9.9.9 by 2"), "{error}");
+        let told = old.hear(Some(until)).unwrap().message;
+        assert_eq!(told, Message::Refused { why: error });
+    }
+
+    #[test]
+    fn a_line_that_breaks_off_is_an_error() {
+        let (old, new) = UnixStream::pair().unwrap();
+        drop(old);
+        let error = Predecessor::meet(Line::new(new)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+}

@@ -1,0 +1,197 @@
+//! The process that is to take this one's place, as this one sees it.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ExitStatus};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use wiregate_sdk::build::Packed;
+
+use super::VERSION;
+use super::program::Program;
+use super::wire::{Line, MOST_SOCKETS, Message, PROTOCOL, Socket};
+use crate::listen::Handed;
+
+/// How long a process that has broken off the line may take to end.
+const END: Duration = Duration::from_secs(2);
+
+/// The process that is to take this one's place. Dropped before it has, it is killed.
+#[derive(Debug)]
+pub struct Successor {
+    child: Child,
+    line: Line,
+    /// Its version, once it has told.
+    version: String,
+    settled: bool,
+}
+
+impl Successor {
+    /// Starts the program anew.
+    pub(super) fn start(program: &Program) -> Result<Self, String> {
+        let start = || {
+            let (ours, theirs) = UnixStream::pair()?;
+            let child = program.again(OwnedFd::from(theirs).into()).spawn()?;
+            io::Result::Ok((child, ours))
+        };
+        let (child, ours) = start()
+            .map_err(|error| format!("cannot start {}: {error}", program.path().display()))?;
+        Ok(Self {
+            child,
+            line: Line::new(ours),
+            version: String::new(),
+            settled: false,
+        })
+    }
+
+    /// The line to it once more, to give it up while somebody waits for it.
+    pub(super) fn line(&self) -> io::Result<Line> {
+        self.line.share()
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its version.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Gives it what it needs, and waits until it is ready.
+    pub(super) fn prepare(
+        &mut self,
+        sockets: &[Handed],
+        packed: &Packed,
+        until: Instant,
+    ) -> Result<(), String> {
+        let told = self.tell_all(sockets, packed, until);
+        // It may have refused before it has heard everything, and tells why.
+        let answer = told.and_then(|()| self.line.hear(Some(until)));
+        let answer = match answer {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.line.hear(Some(until)),
+            answer => answer,
+        };
+        match answer.map(|received| received.message) {
+            Ok(Message::Ready { version }) => {
+                self.version = version;
+                Ok(())
+            }
+            Ok(Message::Refused { why }) => Err(why),
+            Ok(_) => Err("the new process does not keep to the protocol".to_owned()),
+            Err(error) => Err(self.why(&error, "was not ready in time")),
+        }
+    }
+
+    fn tell_all(&self, sockets: &[Handed], packed: &Packed, until: Instant) -> io::Result<()> {
+        let hello = Message::Hello {
+            protocol: PROTOCOL,
+            version: VERSION.to_owned(),
+            pid: std::process::id(),
+        };
+        self.line.say(&hello, until)?;
+        let all: Vec<_> = (sockets.iter())
+            .flat_map(|handed| handed.bound.iter().map(move |bound| (handed, bound)))
+            .collect();
+        for some in all.chunks(MOST_SOCKETS) {
+            let told = some.iter().map(|(handed, _)| Socket {
+                listener: handed.name.clone(),
+                bind: handed.bind.to_string(),
+            });
+            let sockets = told.collect();
+            let descriptors: Vec<_> = some.iter().map(|(_, bound)| bound.as_fd()).collect();
+            let message = Message::Sockets { sockets };
+            self.line.say_with(&message, b"", &descriptors, until)?;
+        }
+        self.pass_on(packed, until)?;
+        self.line.say(&Message::Prepare, until)
+    }
+
+    fn pass_on(&self, packed: &Packed, until: Instant) -> io::Result<()> {
+        for (key, bytes) in packed {
+            let message = Message::Packed { key: key.clone() };
+            self.line.say_with(&message, bytes, &[], until)?;
+        }
+        Ok(())
+    }
+
+    /// Lets it begin, with what is known by now, and waits until it accepts connections.
+    pub(super) fn begin(&mut self, packed: &Packed, until: Instant) -> Result<(), String> {
+        let begun = self.pass_on(packed, until);
+        let begun = begun.and_then(|()| self.line.say(&Message::Begin, until));
+        let begun = begun.and_then(|()| self.line.hear(Some(until)));
+        match begun.map(|received| received.message) {
+            Ok(Message::Begun) => {
+                self.settled = true;
+                Ok(())
+            }
+            Ok(Message::Refused { why }) => Err(why),
+            Ok(_) => Err("the new process does not keep to the protocol".to_owned()),
+            Err(error) => Err(self.why(&error, "did not begin in time")),
+        }
+    }
+
+    /// Why nothing came of it.
+    fn why(&mut self, error: &io::Error, late: &str) -> String {
+        match error.kind() {
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
+                format!("the new process {late}")
+            }
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => match self.ended() {
+                Some(status) => format!("the new process has ended: {}", of(status)),
+                None => "the new process was given up".to_owned(),
+            },
+            _ => format!("the new process cannot be talked to: {error}"),
+        }
+    }
+
+    /// How it has ended, or does in a moment.
+    fn ended(&mut self) -> Option<ExitStatus> {
+        let until = Instant::now() + END;
+        while Instant::now() < until {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        None
+    }
+
+    /// Asks it to end, as this process was asked.
+    pub fn terminate(&self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        // It is a child that nobody has waited for: its number cannot be another's by now.
+        if let Some(pid) = pid
+            && let Err(error) = kill_process(pid, Signal::TERM)
+        {
+            tracing::warn!(%error, "the new process cannot be asked to end");
+        }
+    }
+
+    /// Waits until it has ended. The line to it is open as long as this process lives.
+    pub fn wait(&mut self) -> io::Result<ExitStatus> {
+        self.child.wait()
+    }
+}
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        if !self.settled {
+            // It may have ended by itself.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// How a process has ended.
+fn of(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => status.to_string(),
+    }
+}
