@@ -11,6 +11,7 @@
 //! A filter of one's own implements [`Filter`], and joins with `.add::<MyFilter>()`.
 
 pub mod admin;
+pub mod cache;
 pub mod cli;
 pub mod compile;
 pub mod config;

@@ -1,0 +1,3 @@
+//! The cache: how responses are stored, and when a stored one may answer.
+
+pub mod store;
