@@ -138,6 +138,7 @@ impl Context {
             params: Vec::new(),
             identity: None,
             upstream: None,
+            cache: None,
             now,
         };
         let host = (shared.access_log.load().is_some())
