@@ -92,6 +92,7 @@ impl Gateway {
             .thread_name("control")
             .enable_all()
             .build()?;
+        snapshot.open_stores(&Clock::default()).map_err(unopened)?;
         snapshot.prepare(control.handle());
         metrics.keep_only(reload::names(&snapshot));
         reload::report(&metrics, snapshot.generation);
@@ -322,6 +323,12 @@ fn tell(ended: Result<io::Result<()>, tokio::task::JoinError>) {
 }
 
 /// One error of all listeners that cannot be opened.
+fn unopened(failed: Vec<(Arc<str>, io::Error)>) -> io::Error {
+    let each = failed.iter();
+    let errors = each.map(|(name, error)| format!("the cache `{name}` cannot be opened: {error}"));
+    io::Error::other(errors.collect::<Vec<_>>().join("; "))
+}
+
 fn together(unbound: Vec<Unbound>) -> io::Error {
     let errors = unbound
         .into_iter()

@@ -1,13 +1,16 @@
 //! Chains out of the filters that a route lists.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use wiregate_sdk::build::Kept;
 use wiregate_sdk::value::{Node, Place, Problem, Raw, Value, did_you_mean};
 use wiregate_sdk::{Build, Chain, Link};
 
-use super::{Config, Context, Goal, RouteConfig, Tasks, Told, Upstreams, resilience, target};
+use super::{
+    Config, Context, Goal, RouteConfig, Tasks, Told, Upstreams, resilience, stores, target,
+};
 use crate::router::param_help;
 
 /// Builds filters, each named one once, and puts them into chains.
@@ -17,6 +20,8 @@ pub(super) struct Builder<'a> {
     tasks: &'a mut Tasks,
     told: &'a Told<'a>,
     problems: &'a mut Vec<Problem>,
+    /// The names of the cache's stores.
+    stores: Vec<Arc<str>>,
     /// The named filters; `None` where one could not be built, which has been said.
     named: HashMap<String, Option<(Link, bool)>>,
     /// What helps against an unknown word: there may be thousands of the same.
@@ -85,6 +90,7 @@ impl<'a> Builder<'a> {
             tasks,
             told,
             problems,
+            stores: stores::names(&config.caches),
             named: HashMap::new(),
             helped: HashMap::new(),
         };
@@ -224,7 +230,8 @@ impl<'a> Builder<'a> {
             node: Node::Null,
         };
         let options = written.options.unwrap_or(&nothing);
-        let mut build = Build::new(route, label, scope, self.cx.clock, self.kept, self.tasks);
+        let build = Build::new(route, label, scope, self.cx.clock, self.kept, self.tasks);
+        let mut build = build.with_stores(&self.stores);
         match entry.build(
             options,
             label.to_owned(),

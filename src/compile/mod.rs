@@ -7,6 +7,7 @@ mod endpoints;
 mod listener;
 mod resilience;
 mod snapshot;
+mod stores;
 mod target;
 mod tls;
 mod told;
@@ -34,6 +35,7 @@ use crate::upstream::Upstream;
 use told::Told;
 
 pub use snapshot::{Goal, Listening, Route, Settings, Snapshot, UNROUTED};
+pub use stores::NamedStore;
 pub use tls::files;
 
 /// What a compilation needs besides the configuration.
@@ -117,6 +119,7 @@ fn assemble(
         problems,
     }
     .all(&config);
+    let stores = stores::build(&config.caches, &kept, problems);
     let mut chains = chain::Builder::new(&config, cx, &kept, &mut tasks, told, problems);
     let global = chains.global(&config.all_routes.filters);
     let panics = cx.metrics.panics.clone();
@@ -168,6 +171,7 @@ fn assemble(
                 router,
                 routes,
                 upstreams,
+                stores,
                 kept,
                 tasks,
                 preparations,

@@ -1,15 +1,16 @@
 //! Everything that one version of the configuration says, ready to run and never changed.
 
+use std::io;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::AbortHandle;
-use wiregate_sdk::Chain;
+use wiregate_sdk::{Chain, Clock};
 use wiregate_sdk::build::Kept;
 use wiregate_sdk::types::CidrSet;
 
 use super::{
-    AccessLog, Context, Forwarded, Limits, Tasks, Timeouts, UnderscoresInFields, Upstreams,
+    AccessLog, Context, Forwarded, Limits, NamedStore, Tasks, Timeouts, UnderscoresInFields, Upstreams,
 };
 use crate::config::model::Bind;
 use crate::listen::ProxyProtocol;
@@ -31,6 +32,8 @@ pub struct Snapshot {
     pub routes: Vec<Route>,
     /// The upstreams, by name.
     pub upstreams: Upstreams,
+    /// The stores of the cache, in the order of the configuration.
+    pub stores: Vec<NamedStore>,
     /// The listeners, in the order of the configuration.
     pub listeners: Vec<Arc<Listening>>,
     /// What holds for the whole gateway.
@@ -124,6 +127,7 @@ pub(super) struct Parts {
     pub(super) router: Router,
     pub(super) routes: Vec<Route>,
     pub(super) upstreams: Upstreams,
+    pub(super) stores: Vec<NamedStore>,
     pub(super) kept: Kept,
     pub(super) preparations: Tasks,
     pub(super) tasks: Tasks,
@@ -150,6 +154,7 @@ impl Snapshot {
             router: parts.router,
             routes: parts.routes,
             upstreams: parts.upstreams,
+            stores: parts.stores,
             listeners: listeners.into_iter().map(Arc::new).collect(),
             settings,
             effective: parts.effective,
@@ -178,6 +183,17 @@ impl Snapshot {
         let mut own = self.listeners.iter();
         own.find(|own| own.name == listening.name)
             .unwrap_or(listening)
+    }
+
+    /// Opens the stores of the cache. Blocks.
+    ///
+    /// # Errors
+    /// Those that cannot be opened, by name.
+    pub fn open_stores(&self, clock: &Clock) -> Result<(), Vec<(Arc<str>, io::Error)>> {
+        let each = self.stores.iter();
+        let failed = each.filter_map(|store| Some((store.name.clone(), store.open(clock).err()?)));
+        let failed: Vec<_> = failed.collect();
+        if failed.is_empty() { Ok(()) } else { Err(failed) }
     }
 
     /// Does what should be done before it goes live, such as finding the addresses of names. Blocks,

@@ -1,5 +1,6 @@
 //! What a configuration file says, before anything is built from it.
 
+mod cache;
 pub mod dns;
 pub mod listener;
 mod split;
@@ -18,6 +19,7 @@ use crate::router::{EncodedSlash, Match};
 use dns::Dns;
 use upstream::{Timeouts, Upstream};
 
+pub use cache::{Cache, Disk};
 pub use split::{ByHeader, Split, Target};
 
 pub use listener::{
@@ -70,6 +72,9 @@ pub struct Config {
     /// The groups of endpoints that requests go to, by name.
     #[serde(default)]
     pub upstreams: IndexMap<String, At<Upstream>>,
+    /// Where the cache keeps responses, by name; where none is written there is one, `default`.
+    #[serde(default)]
+    pub caches: IndexMap<String, At<Cache>>,
     /// Filters with their options, named once and used anywhere.
     #[serde(default)]
     #[schemars(with = "IndexMap<String, FilterUse>")]

@@ -3,6 +3,7 @@
 mod attempt;
 mod body;
 mod budget;
+mod cache;
 mod connection;
 mod context;
 mod conversation;
@@ -53,6 +54,7 @@ use context::Context;
 
 pub use crate::listen::stream::Connection;
 pub use connection::Peer;
+pub use cache::key::normalised as normalised_url;
 pub use conversation::Conversation;
 
 /// What all workers share.
@@ -110,8 +112,12 @@ impl Shared {
         let dropped = self.formerly_dropped.load(Ordering::Relaxed) + present;
         let counter = &self.metrics.log_dropped;
         counter.inc_by(dropped.saturating_sub(counter.get()));
-        for upstream in self.live.load().upstreams.values() {
+        let live = self.live.load();
+        for upstream in live.upstreams.values() {
             upstream.show_in_flight();
+        }
+        for store in &live.stores {
+            self.metrics.show_cache(&store.name, &store.store().figures());
         }
         self.metrics.render()
     }
@@ -120,7 +126,7 @@ impl Shared {
 /// The gateway, as Pingora sees it.
 pub struct Engine {
     shared: Arc<Shared>,
-    /// How connections to endpoints are made for hedged requests.
+    /// How connections to endpoints are made for hedged requests and for fetches of the cache.
     options: ConnectorOptions,
     /// Made with its first use: it reads the system's certificates.
     connector: OnceLock<Arc<Connector>>,
@@ -134,6 +140,11 @@ impl Engine {
             options: ConnectorOptions::from_server_conf(conf),
             connector: OnceLock::new(),
         }
+    }
+
+    fn connector(&self) -> Arc<Connector> {
+        let make = || Arc::new(Connector::new(Some(self.options.clone())));
+        self.connector.get_or_init(make).clone()
     }
 }
 
@@ -155,7 +166,10 @@ impl ProxyHttp for Engine {
         let patience = cx.snapshot.settings.limits.client_write.into();
         session.set_write_timeout(Some(patience));
         match cx.enter(session).await {
-            Ok(()) => Ok(false),
+            Ok(()) => match cx.exchange.cache.take() {
+                None => Ok(false),
+                Some(plan) => Box::pin(cx.consult(session, plan, || self.connector())).await,
+            },
             Err(reply) => {
                 Box::pin(cx.respond(session, reply, Origin::Gateway)).await?;
                 Ok(true)
@@ -168,9 +182,7 @@ impl ProxyHttp for Engine {
         if !cx.may_be_hedged(session) {
             return Ok(true);
         }
-        let make = || Arc::new(Connector::new(Some(self.options.clone())));
-        let connector = self.connector.get_or_init(make);
-        Box::pin(cx.race(session, connector)).await
+        Box::pin(cx.race(session, &self.connector())).await
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {

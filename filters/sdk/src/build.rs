@@ -120,9 +120,19 @@ impl<'a> Build<'a> {
         if name == DEFAULT_STORE && self.stores.is_empty() {
             return Ok(0);
         }
-        let known: Vec<_> = self.stores.iter().map(|store| format!("`{store}`")).collect();
-        let known = if known.is_empty() { "`default`".to_owned() } else { known.join(", ") };
-        Err(format!("there is no store `{name}` under `caches`; there is {known}"))
+        let known: Vec<_> = self
+            .stores
+            .iter()
+            .map(|store| format!("`{store}`"))
+            .collect();
+        let known = if known.is_empty() {
+            "`default`".to_owned()
+        } else {
+            known.join(", ")
+        };
+        Err(format!(
+            "there is no store `{name}` under `caches`; there is {known}"
+        ))
     }
 
     /// A value that outlives reloads: the same route, filter and key get the old value back, as

@@ -11,7 +11,7 @@ use crate::Now;
 use crate::cache::Plan;
 
 /// The facts of one exchange that all links of its chain share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Exchange {
     /// The request's id (a UUIDv7, or the client's own where that is trusted).
     pub id: Box<str>,

@@ -61,7 +61,9 @@ pub(super) fn explicit(terms: &Terms, headers: &HeaderMap, sent: Sent) -> Option
     let came = date::seconds(sent.came);
     let until = (lines.next().is_none()).then(|| date::parse(expires.as_bytes(), came));
     let from = date_of(headers, came).unwrap_or(came);
-    let seconds = until.flatten().map_or(0, |until| until.saturating_sub(from));
+    let seconds = until
+        .flatten()
+        .map_or(0, |until| until.saturating_sub(from));
     Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
 }
 
@@ -156,7 +158,10 @@ mod tests {
     fn rfc9111_4_2_1_max_age_then_expires_less_date() {
         let later = at(100);
         assert_eq!(lifetime(&[("expires", &later)]), Some(100));
-        assert_eq!(lifetime(&[("expires", &later), ("date", &at(-50))]), Some(150));
+        assert_eq!(
+            lifetime(&[("expires", &later), ("date", &at(-50))]),
+            Some(150)
+        );
         let both = [("expires", &*later), ("cache-control", "max-age=7")];
         assert_eq!(lifetime(&both), Some(7));
         assert_eq!(lifetime(&[]), None);
@@ -166,7 +171,10 @@ mod tests {
     fn rfc9111_5_3_expires_that_is_no_date_or_twice_is_past() {
         assert_eq!(lifetime(&[("expires", "0")]), Some(0));
         assert_eq!(lifetime(&[("expires", &at(-100))]), Some(0));
-        assert_eq!(lifetime(&[("expires", &at(100)), ("expires", &at(100))]), Some(0));
+        assert_eq!(
+            lifetime(&[("expires", &at(100)), ("expires", &at(100))]),
+            Some(0)
+        );
     }
 
     #[test]
@@ -194,7 +202,11 @@ mod tests {
         assert_eq!(guess(200, &[("last-modified", &at(500))]), None);
         assert_eq!(guess(200, &[]), None);
         for status in [201, 202, 403, 502, 503, 504, 599] {
-            assert_eq!(guess(status, &[("last-modified", &modified)]), None, "{status}");
+            assert_eq!(
+                guess(status, &[("last-modified", &modified)]),
+                None,
+                "{status}"
+            );
         }
         let public = [("last-modified", &*modified), ("cache-control", "public")];
         assert_eq!(guess(599, &public), Some(50));

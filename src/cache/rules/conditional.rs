@@ -112,14 +112,20 @@ mod tests {
         for tags in ["\"b\"", "", "\"A\"", "\"a", "a"] {
             assert!(!unmodified(&[("if-none-match", tags)], &stored), "{tags}");
         }
-        assert!(unmodified(&[("if-none-match", "\"a\"")], &[("etag", "W/\"a\"")]));
+        assert!(unmodified(
+            &[("if-none-match", "\"a\"")],
+            &[("etag", "W/\"a\"")]
+        ));
         assert!(!unmodified(&[("if-none-match", "\"a\"")], &[]));
         assert!(unmodified(&[("if-none-match", "*")], &[]));
     }
 
     #[test]
     fn rfc9111_4_3_2_if_none_match_comes_before_if_modified_since() {
-        let stored = [("etag", "\"a\""), ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT")];
+        let stored = [
+            ("etag", "\"a\""),
+            ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ];
         let later = ("if-modified-since", "Sun, 06 Nov 1994 09:49:37 GMT");
         assert!(unmodified(&[later], &stored));
         assert!(!unmodified(&[later, ("if-none-match", "\"b\"")], &stored));
@@ -136,14 +142,21 @@ mod tests {
         assert!(!unmodified(&earlier, &stored));
         assert!(!unmodified(&[("if-modified-since", "0")], &stored));
         // Without Last-Modified the date of the response stands for it (9111, 4.3.2).
-        assert!(unmodified(&[("if-modified-since", same)], &[("date", same)]));
+        assert!(unmodified(
+            &[("if-modified-since", same)],
+            &[("date", same)]
+        ));
         assert!(!unmodified(&[("if-modified-since", same)], &[]));
     }
 
     #[test]
     fn rfc9110_13_1_5_if_range_compares_strongly() {
-        let stored = [("etag", "\"a\""), ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT")];
-        let holds = |condition| range_holds(&headers(&[("if-range", condition)]), &headers(&stored));
+        let stored = [
+            ("etag", "\"a\""),
+            ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ];
+        let holds =
+            |condition| range_holds(&headers(&[("if-range", condition)]), &headers(&stored));
         assert!(holds("\"a\""));
         assert!(holds("Sun, 06 Nov 1994 08:49:37 GMT"));
         assert!(!holds("W/\"a\""));
@@ -151,13 +164,20 @@ mod tests {
         assert!(!holds("Sun, 06 Nov 1994 08:49:38 GMT"));
         assert!(range_holds(&headers(&[]), &headers(&stored)));
         let weak = [("etag", "W/\"a\"")];
-        assert!(!range_holds(&headers(&[("if-range", "W/\"a\"")]), &headers(&weak)));
+        assert!(!range_holds(
+            &headers(&[("if-range", "W/\"a\"")]),
+            &headers(&weak)
+        ));
     }
 
     #[test]
     fn rfc9111_4_3_1_validators_take_the_place_of_the_clients_conditions() {
         let mut head = RequestHeader::build("GET", b"/", None).unwrap();
-        for (name, value) in [("If-None-Match", "\"x\""), ("Range", "bytes=0-1"), ("If-Range", "\"x\"")] {
+        for (name, value) in [
+            ("If-None-Match", "\"x\""),
+            ("Range", "bytes=0-1"),
+            ("If-Range", "\"x\""),
+        ] {
             head.insert_header(name, value).unwrap();
         }
         assert!(ask(&mut head, &headers(&[("etag", "W/\"a\"")])));

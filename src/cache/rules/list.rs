@@ -117,7 +117,8 @@ pub(super) fn seconds(text: &[u8]) -> Option<u32> {
         return None;
     }
     let sum = text.iter().fold(0_u32, |sum, digit| {
-        sum.saturating_mul(10).saturating_add(u32::from(digit - b'0'))
+        sum.saturating_mul(10)
+            .saturating_add(u32::from(digit - b'0'))
     });
     Some(sum.min(FOREVER))
 }
@@ -166,8 +167,17 @@ mod tests {
         assert_eq!(of("max-age=99999999999"), Some(FOREVER));
         assert_eq!(of("max-age=2147483649"), Some(FOREVER));
         for wrong in [
-            "max-age", "max-age=", "max-age=a1", "max-age=1a", "max-age=1.0", "max-age='1'",
-            "max-age=-1", "max-age =1", "max-age= 1", r#"max-age="1"2"#, r#"max-age="""#,
+            "max-age",
+            "max-age=",
+            "max-age=a1",
+            "max-age=1a",
+            "max-age=1.0",
+            "max-age='1'",
+            "max-age=-1",
+            "max-age =1",
+            "max-age= 1",
+            r#"max-age="1"2"#,
+            r#"max-age="""#,
         ] {
             assert_eq!(of(wrong), None, "{wrong}");
         }

@@ -22,7 +22,11 @@ pub fn of(request: &HeaderMap, length: u64) -> Part {
         return Part::Whole;
     };
     let text = line.as_bytes();
-    let Some((unit, ranges)) = text.iter().position(|b| *b == b'=').map(|at| text.split_at(at)) else {
+    let Some((unit, ranges)) = text
+        .iter()
+        .position(|b| *b == b'=')
+        .map(|at| text.split_at(at))
+    else {
         return Part::Whole;
     };
     if !unit.eq_ignore_ascii_case(b"bytes") {
@@ -61,7 +65,8 @@ fn position(text: &[u8]) -> Option<u64> {
         return None;
     }
     Some(text.iter().fold(0_u64, |sum, digit| {
-        sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
+        sum.saturating_mul(10)
+            .saturating_add(u64::from(digit - b'0'))
     }))
 }
 
@@ -97,8 +102,17 @@ mod tests {
     #[test]
     fn rfc9110_14_2_what_is_not_understood_is_ignored() {
         for range in [
-            "bytes=0-1,3-4", "lines=0-1", "bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=2-1",
-            "bytes=1-x", "bytes=x-1", "bytes= -", "bytes=10-x",
+            "bytes=0-1,3-4",
+            "lines=0-1",
+            "bytes",
+            "bytes=",
+            "bytes=-",
+            "bytes=a-b",
+            "bytes=2-1",
+            "bytes=1-x",
+            "bytes=x-1",
+            "bytes= -",
+            "bytes=10-x",
         ] {
             assert_eq!(part(range), Part::Whole, "{range}");
         }

@@ -78,7 +78,10 @@ mod tests {
     fn rfc9111_5_2_1_all_directives_are_read() {
         let wishes = of(&[
             ("cache-control", "No-Cache, no-store, only-if-cached"),
-            ("cache-control", "max-age=1, min-fresh=\"2\", max-stale=3, stale-if-error=4"),
+            (
+                "cache-control",
+                "max-age=1, min-fresh=\"2\", max-stale=3, stale-if-error=4",
+            ),
         ]);
         assert!(wishes.no_cache && wishes.no_store && wishes.only_if_cached);
         assert_eq!((wishes.max_age, wishes.min_fresh), (Some(1), Some(2)));
@@ -87,7 +90,10 @@ mod tests {
 
     #[test]
     fn rfc9111_5_2_1_2_max_stale_without_an_argument_is_any() {
-        assert_eq!(of(&[("cache-control", "max-stale")]).max_stale, Some(FOREVER));
+        assert_eq!(
+            of(&[("cache-control", "max-stale")]).max_stale,
+            Some(FOREVER)
+        );
         assert_eq!(of(&[("cache-control", "max-stale=x")]).max_stale, Some(0));
     }
 

@@ -173,8 +173,14 @@ mod tests {
     fn rfc9111_5_2_2_all_directives_are_read() {
         let terms = of(&[
             ("cache-control", "No-Store, no-cache, private, public"),
-            ("cache-control", "must-revalidate, proxy-revalidate, must-understand"),
-            ("cache-control", "stale-while-revalidate=1, stale-if-error=2, max-age=3"),
+            (
+                "cache-control",
+                "must-revalidate, proxy-revalidate, must-understand",
+            ),
+            (
+                "cache-control",
+                "stale-while-revalidate=1, stale-if-error=2, max-age=3",
+            ),
         ]);
         assert!(terms.no_store && terms.no_cache && terms.private && terms.public);
         assert!(terms.must_revalidate && terms.proxy_revalidate && terms.must_understand);
@@ -193,7 +199,13 @@ mod tests {
     fn rfc9111_4_2_1_the_first_of_two_counts_and_nonsense_is_stale() {
         assert_eq!(lifetime("max-age=1800, max-age=1"), Some(1800));
         assert_eq!(lifetime("max-age=1, max-age=1800"), Some(1));
-        for wrong in ["max-age=a1", "max-age=1.5", "max-age='9'", "max-age = 9", "max-age"] {
+        for wrong in [
+            "max-age=a1",
+            "max-age=1.5",
+            "max-age='9'",
+            "max-age = 9",
+            "max-age",
+        ] {
             assert_eq!(lifetime(wrong), Some(0), "{wrong}");
         }
         assert_eq!(lifetime(r#"x="max-age=3600", max-age=1"#), Some(1));
@@ -226,7 +238,13 @@ mod tests {
 
     #[test]
     fn rfc9213_2_1_what_is_no_dictionary_or_empty_is_ignored() {
-        for wrong in ["max-age=10000, &&&", "max-age=\"10000\"", "max-age =100", "max-age= 100", ""] {
+        for wrong in [
+            "max-age=10000, &&&",
+            "max-age=\"10000\"",
+            "max-age =100",
+            "max-age= 100",
+            "",
+        ] {
             let terms = of(&[("cache-control", "no-store"), ("cdn-cache-control", wrong)]);
             assert!(terms.no_store && !terms.targeted, "{wrong}");
         }

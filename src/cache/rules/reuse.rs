@@ -40,14 +40,22 @@ fn judged(meta: &Meta, purged: bool, wishes: &Wishes, now: SystemTime) -> Reuse 
         return Reuse::No;
     }
     let age = age(&meta.times, now);
-    let left = meta.times.lifetime.checked_sub(age).filter(|left| !left.is_zero());
+    let left = meta
+        .times
+        .lifetime
+        .checked_sub(age)
+        .filter(|left| !left.is_zero());
     if let Some(left) = left.filter(|_| !purged) {
         let spared = meta.marks & marks::IMMUTABLE != 0;
         let young = spared || wishes.max_age.is_none_or(|most| age <= seconds(most));
         let lasting = wishes.min_fresh.is_none_or(|least| left >= seconds(least));
         // What is older than wished for is all right where it may be stale (5.2.1.1).
         let old_enough = wishes.max_stale.is_some() && meta.marks & marks::STRICT == 0;
-        return if (young || old_enough) && lasting { Reuse::Fresh } else { Reuse::No };
+        return if (young || old_enough) && lasting {
+            Reuse::Fresh
+        } else {
+            Reuse::No
+        };
     }
     let staleness = age.saturating_sub(meta.times.lifetime);
     if wishes.min_fresh.is_some() {
@@ -76,7 +84,10 @@ fn may_stand_in(meta: &Meta, wishes: &Wishes, now: SystemTime) -> bool {
         return false;
     }
     let asked = wishes.if_error.filter(|_| meta.marks & marks::STRICT == 0);
-    let window = meta.times.if_error.max(asked.map(seconds).unwrap_or_default());
+    let window = meta
+        .times
+        .if_error
+        .max(asked.map(seconds).unwrap_or_default());
     let staleness = age(&meta.times, now).saturating_sub(meta.times.lifetime);
     staleness < window
 }
@@ -140,33 +151,51 @@ mod tests {
         assert!(stands_in(119, 0, NONE));
         assert!(!stands_in(120, 0, NONE));
         assert!(!stands_in(95, marks::NO_CACHE, NONE));
-        let wishes = Wishes { if_error: Some(40), ..NONE };
+        let wishes = Wishes {
+            if_error: Some(40),
+            ..NONE
+        };
         assert!(stands_in(129, 0, wishes));
         assert!(!stands_in(129, marks::STRICT, wishes));
     }
 
     #[test]
     fn rfc9111_5_2_1_1_max_age() {
-        let wishes = Wishes { max_age: Some(15), ..NONE };
+        let wishes = Wishes {
+            max_age: Some(15),
+            ..NONE
+        };
         assert_eq!(at(5, 0, wishes), Reuse::Fresh);
         assert_eq!(at(6, 0, wishes), Reuse::No);
         assert_eq!(at(95, 0, wishes), Reuse::No);
-        let wishes = Wishes { max_stale: Some(0), ..wishes };
+        let wishes = Wishes {
+            max_stale: Some(0),
+            ..wishes
+        };
         assert_eq!(at(6, 0, wishes), Reuse::Fresh);
     }
 
     #[test]
     fn rfc8246_2_what_is_immutable_is_not_validated_by_a_reload() {
-        let wishes = Wishes { max_age: Some(0), ..NONE };
+        let wishes = Wishes {
+            max_age: Some(0),
+            ..NONE
+        };
         assert_eq!(at(5, marks::IMMUTABLE, wishes), Reuse::Fresh);
         assert_eq!(at(95, marks::IMMUTABLE, wishes), Reuse::No);
-        let wishes = Wishes { no_cache: true, ..NONE };
+        let wishes = Wishes {
+            no_cache: true,
+            ..NONE
+        };
         assert_eq!(at(5, marks::IMMUTABLE, wishes), Reuse::No);
     }
 
     #[test]
     fn rfc9111_5_2_1_2_max_stale() {
-        let wishes = Wishes { max_stale: Some(50), ..NONE };
+        let wishes = Wishes {
+            max_stale: Some(50),
+            ..NONE
+        };
         assert_eq!(at(140, 0, wishes), Reuse::Stale);
         assert_eq!(at(141, 0, wishes), Reuse::No);
         assert_eq!(at(140, marks::STRICT, wishes), Reuse::No);
@@ -174,7 +203,10 @@ mod tests {
 
     #[test]
     fn rfc9111_5_2_1_3_min_fresh() {
-        let wishes = Wishes { min_fresh: Some(50), ..NONE };
+        let wishes = Wishes {
+            min_fresh: Some(50),
+            ..NONE
+        };
         assert_eq!(at(40, 0, wishes), Reuse::Fresh);
         assert_eq!(at(41, 0, wishes), Reuse::No);
         assert_eq!(at(95, 0, wishes), Reuse::No);
@@ -183,7 +215,17 @@ mod tests {
     #[test]
     fn rfc9111_5_2_2_4_and_5_2_1_4_no_cache() {
         assert_eq!(at(0, marks::NO_CACHE, NONE), Reuse::No);
-        assert_eq!(at(0, 0, Wishes { no_cache: true, ..NONE }), Reuse::No);
+        assert_eq!(
+            at(
+                0,
+                0,
+                Wishes {
+                    no_cache: true,
+                    ..NONE
+                }
+            ),
+            Reuse::No
+        );
     }
 
     #[test]
@@ -193,7 +235,10 @@ mod tests {
         let mut meta = meta(0);
         meta.times.while_revalidate = Duration::ZERO;
         assert_eq!(judged(&meta, true, &NONE, now), Reuse::No);
-        let wishes = Wishes { max_stale: Some(50), ..NONE };
+        let wishes = Wishes {
+            max_stale: Some(50),
+            ..NONE
+        };
         assert_eq!(judged(&meta, true, &wishes, now), Reuse::No);
     }
 

@@ -125,8 +125,17 @@ mod tests {
             stored: Stored::No(Some("no-store")),
         };
         for (told, expected) in [
-            (Told::Hit { ttl: -30, why: None }, "wiregate; hit; ttl=-30"),
-            (stored, "wiregate; fwd=stale; fwd-status=304; stored; collapsed"),
+            (
+                Told::Hit {
+                    ttl: -30,
+                    why: None,
+                },
+                "wiregate; hit; ttl=-30",
+            ),
+            (
+                stored,
+                "wiregate; fwd=stale; fwd-status=304; stored; collapsed",
+            ),
             (refused, "wiregate; fwd=uri-miss; detail=no-store"),
         ] {
             let value = told.value();

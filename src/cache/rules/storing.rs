@@ -130,12 +130,17 @@ fn lifetime(
         return Ok(lifetime);
     }
     // `no-cache` says how it is to be used, and so does `public`, but not for how long.
-    let useless = if terms.no_cache { Ok(Duration::ZERO) } else { Err("no-lifetime") };
-    if asked.head.headers.contains_key(header::COOKIE)
-        && !policy.ignores_cookies
-        && !terms.public
-    {
-        return if terms.no_cache { useless } else { Err("cookie") };
+    let useless = if terms.no_cache {
+        Ok(Duration::ZERO)
+    } else {
+        Err("no-lifetime")
+    };
+    if asked.head.headers.contains_key(header::COOKIE) && !policy.ignores_cookies && !terms.public {
+        return if terms.no_cache {
+            useless
+        } else {
+            Err("cookie")
+        };
     }
     let guess = Guess {
         share: policy.guess.0,
@@ -227,7 +232,8 @@ fn stored_head(policy: &Policy, head: &ResponseHeader, sent: Sent) -> ResponseHe
     let came = date::seconds(sent.came);
     if age::date_of(&head.headers, came).is_none() {
         let date = date::format(came);
-        head.insert_header(header::DATE, date).expect("a date is a field value");
+        head.insert_header(header::DATE, date)
+            .expect("a date is a field value");
     }
     head
 }
@@ -251,7 +257,8 @@ pub fn updated(stored: &ResponseHeader, news: &ResponseHeader) -> ResponseHeader
     for name in names.filter(|name| !KEPT.contains(name) && !NEVER_STORED[1..].contains(name)) {
         head.remove_header(name);
         for value in news.headers.get_all(name) {
-            head.append_header(name, value.clone()).expect("it was one before");
+            head.append_header(name, value.clone())
+                .expect("it was one before");
         }
     }
     head
@@ -273,4 +280,3 @@ pub fn head_agrees(stored: &ResponseHeader, news: &ResponseHeader) -> bool {
         && same(header::LAST_MODIFIED)
         && same(header::CONTENT_LENGTH)
 }
-

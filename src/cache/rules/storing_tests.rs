@@ -76,7 +76,12 @@ impl Case {
             caller: self.caller,
         };
         let came = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_600_000);
-        meta(&plan, &asked, &response(status, lines), Sent { asked: came, came })
+        meta(
+            &plan,
+            &asked,
+            &response(status, lines),
+            Sent { asked: came, came },
+        )
     }
 
     fn why(self, status: u16, lines: Lines<'_>) -> Why {
@@ -111,10 +116,22 @@ fn rfc9111_3_parts_and_answers_to_conditions_are_not() {
 
 #[test]
 fn rfc9111_5_2_2_5_and_5_2_2_7_no_store_and_private() {
-    assert_eq!(case().why(200, &[FRESH, ("cache-control", "no-store")]), "no-store");
-    assert_eq!(case().why(200, &[FRESH, ("cache-control", "private")]), "private");
-    let own = Case { caller: Some("ann".into()), ..case() };
-    assert_eq!(own.lifetime(200, &[FRESH, ("cache-control", "private")]), Some(60));
+    assert_eq!(
+        case().why(200, &[FRESH, ("cache-control", "no-store")]),
+        "no-store"
+    );
+    assert_eq!(
+        case().why(200, &[FRESH, ("cache-control", "private")]),
+        "private"
+    );
+    let own = Case {
+        caller: Some("ann".into()),
+        ..case()
+    };
+    assert_eq!(
+        own.lifetime(200, &[FRESH, ("cache-control", "private")]),
+        Some(60)
+    );
 }
 
 #[test]
@@ -136,14 +153,20 @@ fn rfc9111_5_2_2_3_must_understand_takes_the_place_of_no_store() {
 #[test]
 fn rfc9111_3_5_what_was_asked_for_with_credentials_is_stored_where_it_says_so() {
     let with_field = || case().request("authorization", "Basic Og==");
-    let identified = || Case { identified: true, ..case() };
+    let identified = || Case {
+        identified: true,
+        ..case()
+    };
     for asked in [with_field, identified] {
         assert_eq!(asked().why(200, &[FRESH]), "authorization");
         for terms in ["public", "must-revalidate", "s-maxage=60"] {
             let lines = [FRESH, ("cache-control", terms)];
             assert_eq!(asked().lifetime(200, &lines), Some(60), "{terms}");
         }
-        let own = Case { caller: Some("ann".into()), ..asked() };
+        let own = Case {
+            caller: Some("ann".into()),
+            ..asked()
+        };
         assert_eq!(own.lifetime(200, &[FRESH]), Some(60));
     }
 }
@@ -168,7 +191,13 @@ fn what_was_asked_for_with_a_cookie_is_stored_where_it_says_how_long_it_is_fresh
     assert_eq!(asks().lifetime(200, &[FRESH]), Some(60));
     assert_eq!(asks().why(200, &[modified]), "cookie");
     let mut configured = asks();
-    configured.policy.ttl = vec![(Statuses { first: 200, last: 200 }, Duration::from_secs(9))];
+    configured.policy.ttl = vec![(
+        Statuses {
+            first: 200,
+            last: 200,
+        },
+        Duration::from_secs(9),
+    )];
     assert_eq!(configured.why(200, &[]), "cookie");
     let mut ignoring = asks();
     ignoring.policy.ignores_cookies = true;
@@ -189,34 +218,62 @@ fn rfc9111_4_2_2_a_lifetime_is_guessed_where_nothing_else_says_so() {
 fn a_configured_ttl_holds_where_the_response_says_nothing() {
     let case = |force| {
         let mut case = case();
-        case.policy.ttl = vec![(Statuses { first: 400, last: 499 }, Duration::from_secs(9))];
+        case.policy.ttl = vec![(
+            Statuses {
+                first: 400,
+                last: 499,
+            },
+            Duration::from_secs(9),
+        )];
         case.policy.force = force;
         case
     };
     assert_eq!(case(false).lifetime(403, &[]), Some(9));
     assert_eq!(case(false).lifetime(403, &[FRESH]), Some(60));
-    assert_eq!(case(false).why(403, &[("cache-control", "no-store")]), "no-store");
-    assert_eq!(case(true).lifetime(403, &[("cache-control", "private, no-store")]), Some(9));
+    assert_eq!(
+        case(false).why(403, &[("cache-control", "no-store")]),
+        "no-store"
+    );
+    assert_eq!(
+        case(true).lifetime(403, &[("cache-control", "private, no-store")]),
+        Some(9)
+    );
     assert_eq!(case(true).why(200, &[FRESH]), "status");
 }
 
 #[test]
 fn force_never_shares_what_is_for_one_caller() {
-    let mut forced = || {
+    let forced = || {
         let mut case = case();
-        case.policy.ttl = vec![(Statuses { first: 200, last: 599 }, Duration::from_secs(9))];
+        case.policy.ttl = vec![(
+            Statuses {
+                first: 200,
+                last: 599,
+            },
+            Duration::from_secs(9),
+        )];
         case.policy.force = true;
         case
     };
-    assert_eq!(forced().request("authorization", "x").why(200, &[]), "authorization");
-    assert_eq!(Case { identified: true, ..forced() }.why(200, &[]), "authorization");
+    assert_eq!(
+        forced().request("authorization", "x").why(200, &[]),
+        "authorization"
+    );
+    assert_eq!(
+        Case {
+            identified: true,
+            ..forced()
+        }
+        .why(200, &[]),
+        "authorization"
+    );
     assert_eq!(forced().why(200, &[("set-cookie", "a=b")]), "set-cookie");
     assert_eq!(forced().why(200, &[("vary", "*")]), "vary");
 }
 
 #[test]
 fn rfc5861_windows_come_from_the_response_then_from_the_policy() {
-    let windows = |terms| {
+    let windows = |terms: &str| {
         let mut case = case();
         case.policy.while_revalidate = Duration::from_secs(7);
         case.policy.if_error = Duration::from_secs(8);
@@ -279,7 +336,12 @@ fn rfc9111_4_1_selectors_come_from_vary_and_from_the_policy() {
 
 #[test]
 fn marks_tell_what_the_terms_were() {
-    let of = |terms| case().meta(200, &[("etag", "\"a\""), ("cache-control", terms)]).unwrap().marks;
+    let of = |terms| {
+        case()
+            .meta(200, &[("etag", "\"a\""), ("cache-control", terms)])
+            .unwrap()
+            .marks
+    };
     assert_eq!(of("max-age=1"), 0);
     assert_eq!(of("no-cache"), marks::NO_CACHE | marks::STRICT);
     assert_eq!(of("s-maxage=1"), marks::STRICT);
@@ -290,15 +352,33 @@ fn marks_tell_what_the_terms_were() {
 fn rfc9111_3_2_a_304_updates_every_field_but_those_of_the_body() {
     let stored = response(
         200,
-        &[("content-length", "9"), ("content-encoding", "gzip"), ("a", "1"), ("b", "1"), ("b", "2")],
+        &[
+            ("content-length", "9"),
+            ("content-encoding", "gzip"),
+            ("a", "1"),
+            ("b", "1"),
+            ("b", "2"),
+        ],
     );
     let news = response(
         304,
-        &[("content-length", "0"), ("content-encoding", "br"), ("b", "3"), ("c", "4"), ("age", "7")],
+        &[
+            ("content-length", "0"),
+            ("content-encoding", "br"),
+            ("b", "3"),
+            ("c", "4"),
+            ("age", "7"),
+        ],
     );
     let head = updated(&stored, &news);
     assert_eq!(head.status, 200);
-    for (name, value) in [("content-length", "9"), ("content-encoding", "gzip"), ("a", "1"), ("b", "3"), ("c", "4")] {
+    for (name, value) in [
+        ("content-length", "9"),
+        ("content-encoding", "gzip"),
+        ("a", "1"),
+        ("b", "3"),
+        ("c", "4"),
+    ] {
         let values: Vec<_> = head.headers.get_all(name).iter().collect();
         assert_eq!(values, [value], "{name}");
     }

@@ -127,7 +127,15 @@ mod tests {
 
     #[test]
     fn rfc9111_4_1_a_star_is_like_nothing() {
-        for lines in [&["*"][..], &["*, *"], &[", *"], &["", "*"], &["*, Foo"], &["Foo, *"], &["a b"]] {
+        for lines in [
+            &["*"][..],
+            &["*, *"],
+            &[", *"],
+            &["", "*"],
+            &["*, Foo"],
+            &["Foo, *"],
+            &["a b"],
+        ] {
             assert_eq!(named(lines), None, "{lines:?}");
         }
     }
@@ -153,7 +161,11 @@ mod tests {
 
     #[test]
     fn rfc9111_4_1_lines_and_space_make_no_difference() {
-        assert!(same("foo", &[("foo", "1, 2")], &[("foo", "1"), ("foo", " 2 ")]));
+        assert!(same(
+            "foo",
+            &[("foo", "1, 2")],
+            &[("foo", "1"), ("foo", " 2 ")]
+        ));
         assert!(same("foo", &[("foo", "1,2")], &[("foo", " 1, 2 ")]));
         assert!(!same("foo", &[("foo", "1, 2")], &[("foo", "2, 1")]));
     }
@@ -161,7 +173,11 @@ mod tests {
     #[test]
     fn rfc9111_4_1_accept_encoding_and_language_are_normalised() {
         let coding = |one, other| {
-            same("accept-encoding", &[("accept-encoding", one)], &[("accept-encoding", other)])
+            same(
+                "accept-encoding",
+                &[("accept-encoding", one)],
+                &[("accept-encoding", other)],
+            )
         };
         assert!(coding("gzip, br", "BR,x-gzip;q=1.0"));
         assert!(coding("gzip;q=0.5", "gzip; q=0.500"));
@@ -169,7 +185,11 @@ mod tests {
         assert!(!coding("gzip;q=0.5, br", "gzip, br"));
         assert!(!coding("gzip", "br"));
         let language = |one, other| {
-            same("accept-language", &[("accept-language", one)], &[("accept-language", other)])
+            same(
+                "accept-language",
+                &[("accept-language", one)],
+                &[("accept-language", other)],
+            )
         };
         assert!(language("en, de", " De ,   eN"));
         assert!(!language("en, de", "en, fr"));
