@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::body::Body;
 use super::key::Name;
-use super::meta::Meta;
 use super::reader::Reader;
 use super::room::{Charge, Room, allocated};
+use crate::cache::Stored;
 
 /// A stored response: immutable but for its body, while that is filling.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub struct Entry {
     name: Name,
     /// No two entries of a store have the same.
     number: u64,
-    meta: Meta,
+    meta: Stored,
     body: Arc<Body>,
     soft: AtomicBool,
     charge: Charge,
@@ -26,7 +26,7 @@ impl Entry {
         room: &Arc<Room>,
         name: Name,
         number: u64,
-        meta: Meta,
+        meta: Stored,
         body: Arc<Body>,
     ) -> Self {
         let arc = 2 * size_of::<usize>();
@@ -48,7 +48,7 @@ impl Entry {
     }
 
     /// What is known of it beside its body.
-    pub fn meta(&self) -> &Meta {
+    pub fn meta(&self) -> &Stored {
         &self.meta
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::failure::Refused;
+use super::refused::Refused;
 use super::{Entry, Store};
 
 /// Takes the body of an entry that others can read already. Dropped before [`Fill::finish`], the

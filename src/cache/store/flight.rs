@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::Entry;
-use super::failure::Failure;
 use super::lead::Lead;
+use crate::cache::Failure;
 
 /// Who fetches.
 #[derive(Debug)]

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::body::Body;
-use super::failure::{Failure, Refused};
 use super::fill::Fill;
 use super::flight::{Flight, Outcome};
 use super::key::{Name, hash_of};
 use super::purge::Mode;
+use super::refused::Refused;
 use super::shard::{Shard, Slot};
-use super::{Entry, Meta, Store};
+use super::{Entry, Store};
+use crate::cache::{Failure, Stored};
 
 /// The right to fetch what a key stands for, and to store it. Dropped before it says what became of
 /// the fetch, one of those who wait gets it.
@@ -45,7 +46,7 @@ impl Lead {
     ///
     /// # Errors
     /// It is not stored. Those who waited fetch for themselves.
-    pub fn fill(mut self, meta: Meta, length: Option<u64>) -> Result<Fill, Refused> {
+    pub fn fill(mut self, meta: Stored, length: Option<u64>) -> Result<Fill, Refused> {
         if length.is_some_and(|length| length > self.store.largest()) {
             self.land(Outcome::Alone, |_| ());
             self.store.counts.discarded();
@@ -78,7 +79,7 @@ impl Lead {
     /// # Errors
     /// It is not in the store any more, or a purge has hit it meanwhile. The caller may still serve it; those who
     /// waited join again.
-    pub fn refresh(mut self, old: &Arc<Entry>, meta: Meta) -> Result<Arc<Entry>, Refused> {
+    pub fn refresh(mut self, old: &Arc<Entry>, meta: Stored) -> Result<Arc<Entry>, Refused> {
         let (store, number) = (self.store.clone(), old.number());
         let meta = meta.compact();
         let new = New::of(&store, &meta);
@@ -166,8 +167,8 @@ struct New {
 }
 
 impl New {
-    fn of(store: &Store, meta: &Meta) -> Self {
-        let tags = meta.tags.iter();
+    fn of(store: &Store, meta: &Stored) -> Self {
+        let tags = meta.tags();
         let tags = tags.map(|tag| hash_of(store.seed, tag.as_bytes()));
         Self {
             variant: meta.variant(store.seed),

@@ -67,8 +67,8 @@ impl Drop for Charge {
     }
 }
 
-/// What an allocator takes to give this many bytes: sizes come in four steps for each doubling.
-pub(super) fn allocated(bytes: usize) -> usize {
+/// What an allocator takes to give this many bytes: sizes come in at least four steps for each doubling.
+pub fn allocated(bytes: usize) -> usize {
     match bytes {
         0 => 0,
         1..=64 => bytes.next_multiple_of(16),

@@ -50,6 +50,7 @@ impl Engine {
     pub(super) fn purging(&self, _: &What, _: Mode) {}
     pub(super) fn purge(&self, _: &What, _: Mode) {}
     pub(super) fn superseding(&self, _: &Name, _: u64) {}
+    pub(super) fn void(&self, _: &Name, _: u64) {}
     pub(super) fn store(&self, _: &Store, _: &Arc<Entry>, _: u64) {}
     pub(super) async fn settled(&self) -> io::Result<()> {
         Ok(())

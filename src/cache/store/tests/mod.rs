@@ -14,6 +14,7 @@ use pingora_http::ResponseHeader;
 use wiregate_sdk::Clock;
 
 use super::*;
+use crate::cache::{Stored, Times};
 
 pub(super) const MIB: usize = 1024 * 1024;
 
@@ -26,11 +27,11 @@ pub(super) fn store(memory: usize) -> Arc<Store> {
     Store::open(options, Clock::manual()).unwrap()
 }
 
-pub(super) fn meta(tags: &[&str]) -> Meta {
+pub(super) fn meta(tags: &[&str]) -> Stored {
     let mut head = ResponseHeader::build(200, None).unwrap();
     head.append_header("content-type", "text/plain").unwrap();
     head.append_header("X-Made", "by hand").unwrap();
-    Meta {
+    Stored {
         head,
         vary: Vec::new(),
         tags: tags.iter().map(|tag| Box::from(*tag)).collect(),
@@ -46,8 +47,8 @@ pub(super) fn meta(tags: &[&str]) -> Meta {
 }
 
 /// Chosen by this value of `accept-language`.
-pub(super) fn varied(value: &'static str) -> Meta {
-    Meta {
+pub(super) fn varied(value: &'static str) -> Stored {
+    Stored {
         vary: vec![language(value)],
         ..meta(&[])
     }
@@ -69,7 +70,7 @@ pub(super) fn lead(store: &Arc<Store>, url: &str) -> Lead {
     }
 }
 
-pub(super) fn put_meta(store: &Arc<Store>, url: &str, meta: Meta, body: &[u8]) -> Arc<Entry> {
+pub(super) fn put_meta(store: &Arc<Store>, url: &str, meta: Stored, body: &[u8]) -> Arc<Entry> {
     let mut fill = lead(store, url)
         .fill(meta, Some(body.len() as u64))
         .unwrap();

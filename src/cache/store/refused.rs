@@ -1,16 +1,5 @@
 //! Why there is no entry.
 
-use http::StatusCode;
-
-/// How a fetch failed, for all who waited for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The status to answer with.
-    pub status: StatusCode,
-    /// One word, the same in logs, metrics and the problem's `type`.
-    pub reason: &'static str,
-}
-
 /// Why a response is not, or no longer, being stored. The response itself goes on to its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
