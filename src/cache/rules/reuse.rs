@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use super::marks;
 use super::request::Wishes;
-use crate::cache::store::{Entry, Meta, Times};
+use crate::cache::store::Entry;
+use crate::cache::{Stored, Times};
 
 /// How a stored response may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub fn judge(entry: &Entry, wishes: &Wishes, now: SystemTime) -> Reuse {
     judged(entry.meta(), entry.is_purged(), wishes, now)
 }
 
-fn judged(meta: &Meta, purged: bool, wishes: &Wishes, now: SystemTime) -> Reuse {
+fn judged(meta: &Stored, purged: bool, wishes: &Wishes, now: SystemTime) -> Reuse {
     if wishes.no_cache || meta.marks & marks::NO_CACHE != 0 {
         return Reuse::No;
     }
@@ -79,7 +80,7 @@ pub fn stands_in(entry: &Entry, wishes: &Wishes, now: SystemTime) -> bool {
     may_stand_in(entry.meta(), wishes, now)
 }
 
-fn may_stand_in(meta: &Meta, wishes: &Wishes, now: SystemTime) -> bool {
+fn may_stand_in(meta: &Stored, wishes: &Wishes, now: SystemTime) -> bool {
     if meta.marks & marks::NO_CACHE != 0 {
         return false;
     }
@@ -102,8 +103,8 @@ mod tests {
 
     use super::*;
 
-    fn meta(marks: u32) -> Meta {
-        Meta {
+    fn meta(marks: u32) -> Stored {
+        Stored {
             head: ResponseHeader::build(200, None).unwrap(),
             vary: Vec::new(),
             tags: Vec::new(),

@@ -10,7 +10,7 @@ use super::age::{self, Guess, Sent};
 use super::request::Wishes;
 use super::response::Terms;
 use super::{date, marks, vary};
-use crate::cache::store::{Meta, Times};
+use crate::cache::{Stored, Times};
 
 /// What a response can be purged by has bounds: more tags, or longer ones, are more than is kept.
 const MOST_TAGS: usize = 256;
@@ -51,7 +51,7 @@ pub fn meta(
     asked: &Asked<'_>,
     head: &ResponseHeader,
     sent: Sent,
-) -> Result<Meta, Why> {
+) -> Result<Stored, Why> {
     let policy = &*plan.policy;
     let terms = Terms::of(&head.headers);
     check(plan, asked, head, &terms)?;
@@ -62,7 +62,7 @@ pub fn meta(
     }
     let names = vary::names(&head.headers).ok_or("vary")?;
     let names = with(names, &policy.vary);
-    Ok(Meta {
+    Ok(Stored {
         tags: tags(policy, &head.headers)?,
         vary: vary::selectors(names, &asked.head.headers),
         head: stored_head(policy, head, sent),

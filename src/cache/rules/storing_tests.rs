@@ -8,7 +8,7 @@ use wiregate_sdk::cache::{Plan, Policy, SetCookie, Statuses};
 use super::request::Wishes;
 use super::storing::{Asked, Why, head_agrees, meta, updated};
 use super::{Sent, marks};
-use crate::cache::store::Meta;
+use crate::cache::Stored;
 
 type Lines<'a> = &'a [(&'static str, &'a str)];
 
@@ -59,7 +59,7 @@ impl Case {
         self
     }
 
-    fn meta(self, status: u16, lines: Lines<'_>) -> Result<Meta, Why> {
+    fn meta(self, status: u16, lines: Lines<'_>) -> Result<Stored, Why> {
         let mut head = RequestHeader::build(self.method, b"/", None).unwrap();
         for (name, value) in &self.request {
             head.append_header(*name, value).unwrap();

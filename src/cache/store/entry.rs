@@ -2,72 +2,53 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
 
-use http::{HeaderName, HeaderValue};
-use pingora_http::ResponseHeader;
-
-use super::body::{Body, Reader};
-use super::key::Key;
-
-/// What is known of a response beside its body. The store keeps all of it, in memory and on disk,
-/// and reads nothing but `tags` and `vary`.
-#[derive(Clone, Debug)]
-pub struct Meta {
-    /// Status and fields, as they are to be served. Reason phrase and spelling of names are not kept.
-    pub head: ResponseHeader,
-    /// What `Vary` named, with what the request had there, normalised by the caller. Of two entries
-    /// under one key with the same `vary`, the later one replaces the earlier one.
-    pub vary: Vec<(HeaderName, Option<HeaderValue>)>,
-    /// What it can be purged by.
-    pub tags: Vec<Box<str>>,
-    /// When it was fetched, and how long it may be used.
-    pub times: Times,
-    /// Bits whose meaning belongs to the rules.
-    pub marks: u32,
-}
-
-/// When a response was fetched, and how long it may be used (RFC 9111, 4.2; RFC 5861).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Times {
-    /// When its head arrived: `response_time`.
-    pub received: SystemTime,
-    /// How old it was by then: `corrected_initial_age`.
-    pub age: Duration,
-    /// How old it may become and still be fresh: `freshness_lifetime`.
-    pub lifetime: Duration,
-    /// How long after that it may be used while it is validated.
-    pub while_revalidate: Duration,
-    /// How long after that it may be used where the upstream fails.
-    pub if_error: Duration,
-}
+use super::body::Body;
+use super::key::Name;
+use super::reader::Reader;
+use super::room::{Charge, Room, allocated};
+use crate::cache::Stored;
 
 /// A stored response: immutable but for its body, while that is filling.
 #[derive(Debug)]
 pub struct Entry {
-    key: Key,
-    meta: Meta,
+    name: Name,
+    /// No two entries of a store have the same.
+    number: u64,
+    meta: Stored,
     body: Arc<Body>,
     soft: AtomicBool,
+    charge: Charge,
 }
 
 impl Entry {
-    pub(super) fn new(key: Key, meta: Meta, body: Arc<Body>) -> Self {
+    pub(super) fn new(
+        room: &Arc<Room>,
+        name: Name,
+        number: u64,
+        meta: Stored,
+        body: Arc<Body>,
+    ) -> Self {
+        let arc = 2 * size_of::<usize>();
+        let own = allocated(size_of::<Self>() + arc) + allocated(size_of::<Body>() + arc);
+        let charge = Charge::new(room, own + meta.allocated());
         Self {
-            key,
+            name,
+            number,
             meta,
             body,
             soft: AtomicBool::new(false),
+            charge,
         }
     }
 
-    /// What it is stored under.
-    pub fn key(&self) -> &Key {
-        &self.key
+    /// The URL of its key.
+    pub fn url(&self) -> &str {
+        self.name.url()
     }
 
     /// What is known of it beside its body.
-    pub fn meta(&self) -> &Meta {
+    pub fn meta(&self) -> &Stored {
         &self.meta
     }
 
@@ -97,11 +78,29 @@ impl Entry {
         Reader::new(self.body.clone(), from, to)
     }
 
+    pub(super) fn name(&self) -> &Name {
+        &self.name
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     pub(super) fn body(&self) -> &Arc<Body> {
         &self.body
     }
 
+    /// Whether its fill was discarded.
+    pub(super) fn is_broken(&self) -> bool {
+        matches!(self.body.whole(), Some(Err(_)))
+    }
+
     pub(super) fn soften(&self) {
         self.soft.store(true, Ordering::Release);
+    }
+
+    /// The memory that goes when the entry does.
+    pub(super) fn bytes(&self) -> usize {
+        self.charge.bytes() + self.body.bytes()
     }
 }

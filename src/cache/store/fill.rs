@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use super::failure::Refused;
+use super::refused::Refused;
 use super::{Entry, Store};
 
 /// Takes the body of an entry that others can read already. Dropped before [`Fill::finish`], the
@@ -35,24 +33,28 @@ impl Fill {
     /// The next piece of the body. It is copied: what the piece is a part of is not kept alive.
     ///
     /// # Errors
-    /// The entry was discarded: drop the fill.
+    /// It cannot be stored: drop the fill, and those who follow get an error.
     pub fn push(&mut self, piece: &[u8]) -> Result<(), Refused> {
         self.length += piece.len() as u64;
-        if self.length > self.store.options.largest {
+        if self.length > self.store.largest() {
             return Err(Refused::TooLarge);
         }
         let announced = self.entry.body().length();
         if announced.is_some_and(|announced| self.length > announced) {
             return Err(Refused::Length);
         }
-        self.entry.body().push(Bytes::copy_from_slice(piece));
-        Ok(())
+        self.entry.body().push(piece);
+        match self.store.make_room(self.entry.name()) {
+            true => Ok(()),
+            false => Err(Refused::NoRoom),
+        }
     }
 
-    /// The body is complete. From here on the entry stands for itself, and whatever it replaces is gone.
+    /// The body is complete. From here on the entry stands for itself, and what it replaces is gone.
     ///
     /// # Errors
-    /// The entry was discarded.
+    /// The body is not as long as announced: it is discarded. A purge has hit the entry: nobody finds it any
+    /// more, and those who follow it can read it to its end.
     pub fn finish(mut self) -> Result<Arc<Entry>, Refused> {
         let announced = self.entry.body().length();
         if announced.is_some_and(|announced| self.length != announced) {
@@ -60,7 +62,8 @@ impl Fill {
         }
         self.done = true;
         self.entry.body().finish();
-        self.store.keep_only(&self.entry);
+        let finished = self.store.finish(&self.entry);
+        self.store.count_refusal(finished)?;
         Ok(self.entry.clone())
     }
 }
@@ -69,13 +72,7 @@ impl Drop for Fill {
     fn drop(&mut self) {
         if !self.done {
             self.entry.body().abort();
-            self.store.remove(&self.entry);
+            self.store.discard(&self.entry);
         }
-    }
-}
-
-impl std::fmt::Debug for Store {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").finish_non_exhaustive()
     }
 }

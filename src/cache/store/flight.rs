@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::Entry;
-use super::failure::Failure;
 use super::lead::Lead;
+use crate::cache::Failure;
 
 /// Who fetches.
 #[derive(Debug)]
@@ -25,14 +25,15 @@ pub enum Join {
 /// What became of a fetch.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// Its response is being stored, or a stored one was refreshed. Whether it fits (`Vary`, what the request asks for)
-    /// is for the caller to see; where it does not, [`Store::join`](super::Store::join) again.
+    /// Its response is being stored, or a stored one was refreshed. Whether it fits (`Vary`, what the
+    /// request asks for) is for the caller to see; where it does not,
+    /// [`Store::join`](super::Store::join) again.
     Entry(Arc<Entry>),
     /// Its response is not for the cache: fetch without it.
     Alone,
     /// It failed, and so has everyone who waited for it.
     Failed(Failure),
-    /// Whoever fetched went away before anything was known: join again.
+    /// Whoever fetched went away before anything was known, or a purge came in between: join again.
     Left,
     /// It takes longer than the caller would wait.
     Late,
@@ -49,6 +50,9 @@ impl Default for Flight {
 }
 
 impl Flight {
+    /// The memory that one takes, with its place in the index.
+    pub(super) const BYTES: usize = 768;
+
     pub(super) fn land(&self, outcome: Outcome) {
         self.0.send_replace(Some(outcome));
     }

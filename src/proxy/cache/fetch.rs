@@ -22,11 +22,11 @@ use super::super::context::{Attempts, Context};
 use super::super::hedge::Source;
 use super::super::{failure, forwarded, heads};
 use super::nobody;
-use crate::cache::Dealt;
+use crate::cache::{Dealt, Failure};
 use crate::cache::rules::request::Wishes;
 use crate::cache::rules::storing::{self, Asked, Why};
 use crate::cache::rules::{Sent, conditional, reuse};
-use crate::cache::store::{Entry, Failure, Fill, Lead, Refused};
+use crate::cache::store::{Entry, Fill, Lead, Refused};
 use crate::upstream::Endpoint;
 
 /// So many things that a fetch has to tell wait for whoever follows it.
@@ -349,7 +349,7 @@ impl Fetch {
     async fn store(
         mut self,
         head: Head,
-        meta: crate::cache::store::Meta,
+        meta: crate::cache::Stored,
         tell: Option<mpsc::Sender<Event>>,
     ) {
         let length = (head.head.headers.get(header::CONTENT_LENGTH))
@@ -413,12 +413,8 @@ impl Fetch {
             if let Some(filling) = &mut fill {
                 match filling.push(&data) {
                     Ok(()) => continue,
-                    Err(Refused::TooLarge) => {
-                        if let Some(fill) = fill.take() {
-                            fill.too_large(self.plan.policy.remember);
-                        }
-                    }
-                    Err(_) => return,
+                    Err(Refused::Length) => return,
+                    Err(_) => drop(fill.take()),
                 }
             }
             // Too large: the rest is for the one who asked, as fast as that takes it.

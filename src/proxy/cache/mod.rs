@@ -24,12 +24,12 @@ use wiregate_sdk::cache::Plan;
 use wiregate_sdk::{Origin, Reply};
 
 use super::context::Context;
-use crate::cache::Dealt;
+use crate::cache::{Dealt, Failure};
 use crate::cache::rules::request::Wishes;
 use crate::cache::rules::reuse::{self, Reuse};
 use crate::cache::rules::status::{Forwarded, Told};
 use crate::cache::rules::{conditional, vary};
-use crate::cache::store::{Entry, Failure, Find, Join, Key, Lead, Outcome, Store};
+use crate::cache::store::{Entry, Find, Join, Key, Lead, Outcome, Store};
 use fetch::Fetch;
 
 /// So often a request waits for the fetches of others, which turn out not to be for it.
@@ -278,7 +278,7 @@ impl Context {
         let caching = self.caching();
         // Nobody else does, and nothing fresh is there already.
         let join = caching.store.join(caching.key(), |other| {
-            !Arc::ptr_eq(other, entry)
+            !std::ptr::eq(other, &**entry)
                 && vary::fits(&other.meta().vary, &session.req_header().headers)
                 && reuse::judge(other, &caching.wishes, self.exchange.now.wall) == Reuse::Fresh
         });

@@ -1,0 +1,123 @@
+//! What a store promises.
+
+mod fills;
+mod flights;
+mod memory;
+mod purges;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+use pingora_http::ResponseHeader;
+use wiregate_sdk::Clock;
+
+use super::*;
+use crate::cache::{Stored, Times};
+
+pub(super) const MIB: usize = 1024 * 1024;
+
+pub(super) fn store(memory: usize) -> Arc<Store> {
+    let options = Options {
+        memory,
+        largest: memory as u64 / 4,
+        disk: None,
+    };
+    Store::open(options, Clock::manual()).unwrap()
+}
+
+pub(super) fn meta(tags: &[&str]) -> Stored {
+    let mut head = ResponseHeader::build(200, None).unwrap();
+    head.append_header("content-type", "text/plain").unwrap();
+    head.append_header("X-Made", "by hand").unwrap();
+    Stored {
+        head,
+        vary: Vec::new(),
+        tags: tags.iter().map(|tag| Box::from(*tag)).collect(),
+        times: Times {
+            received: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
+            age: Duration::from_secs(3),
+            lifetime: Duration::from_secs(60),
+            while_revalidate: Duration::from_secs(7),
+            if_error: Duration::from_secs(9),
+        },
+        marks: 5,
+    }
+}
+
+/// Chosen by this value of `accept-language`.
+pub(super) fn varied(value: &'static str) -> Stored {
+    Stored {
+        vary: vec![language(value)],
+        ..meta(&[])
+    }
+}
+
+pub(super) fn language(value: &'static str) -> (HeaderName, Option<HeaderValue>) {
+    let value = HeaderValue::from_static(value);
+    (http::header::ACCEPT_LANGUAGE, Some(value))
+}
+
+pub(super) fn key(store: &Store, url: &str) -> Key {
+    store.key(url, [&b"GET"[..]])
+}
+
+pub(super) fn lead(store: &Arc<Store>, url: &str) -> Lead {
+    match store.join(&key(store, url), |_| false) {
+        Join::Lead(lead) | Join::Alone(lead) => lead,
+        other => panic!("expected the lead, found {other:?}"),
+    }
+}
+
+pub(super) fn put_meta(store: &Arc<Store>, url: &str, meta: Stored, body: &[u8]) -> Arc<Entry> {
+    let mut fill = lead(store, url)
+        .fill(meta, Some(body.len() as u64))
+        .unwrap();
+    fill.push(body).unwrap();
+    fill.finish().unwrap()
+}
+
+pub(super) fn put(store: &Arc<Store>, url: &str, body: &[u8]) -> Arc<Entry> {
+    put_meta(store, url, meta(&[]), body)
+}
+
+pub(super) fn get(store: &Store, url: &str) -> Option<Arc<Entry>> {
+    match store.find(&key(store, url), |_| true) {
+        Find::Found(entry) => Some(entry),
+        Find::OnDisk | Find::Missing => None,
+    }
+}
+
+/// What is there to be read without waiting.
+pub(super) fn ready(mut reader: Reader) -> Result<Vec<u8>, Broken> {
+    let mut read = Vec::new();
+    while let Some(piece) = reader.ready() {
+        match piece? {
+            Some(piece) => read.extend_from_slice(&piece),
+            None => break,
+        }
+    }
+    Ok(read)
+}
+
+pub(super) async fn read(mut reader: Reader) -> Result<Vec<u8>, Broken> {
+    let mut read = Vec::new();
+    while let Some(piece) = reader.next().await? {
+        assert!(!piece.is_empty());
+        read.extend_from_slice(&piece);
+    }
+    Ok(read)
+}
+
+/// Bytes that tell where they come from.
+pub(super) fn bytes(seed: u64, length: usize) -> Bytes {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let bytes = (0..length).map(|_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    });
+    bytes.collect()
+}
