@@ -226,7 +226,10 @@ impl Reloader {
         let problem = |(name, error): (Arc<str>, std::io::Error)| {
             let cache = value.get("caches").and_then(|all| all.get(&name));
             let place = cache.unwrap_or(value).place.clone();
-            Problem::new(place, format!("the cache `{name}` cannot be opened: {error}"))
+            Problem::new(
+                place,
+                format!("the cache `{name}` cannot be opened: {error}"),
+            )
         };
         failed.into_iter().flatten().map(problem).collect()
     }
@@ -374,7 +377,9 @@ pub fn names(snapshot: &Snapshot) -> Names {
             (key, entry.expires)
         }));
     }
-    names.caches.extend(snapshot.stores.iter().map(|store| store.name.clone()));
+    names
+        .caches
+        .extend(snapshot.stores.iter().map(|store| store.name.clone()));
     for (name, upstream) in &snapshot.upstreams {
         let members = upstream.members();
         let labels = members

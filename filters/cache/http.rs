@@ -194,9 +194,14 @@ impl Filter for Cache {
             ttl: by_status(options.ttl),
             force: options.force,
             guess: (options.guess.fraction(), options.longest_guess.get()),
-            while_revalidate: options.stale_while_revalidate.map(Period::get).unwrap_or_default(),
+            while_revalidate: options
+                .stale_while_revalidate
+                .map(Period::get)
+                .unwrap_or_default(),
             if_error: options.stale_if_error.map(Period::get).unwrap_or_default(),
-            vary: (options.vary.into_iter().flatten()).map(|name| name.get().clone()).collect(),
+            vary: (options.vary.into_iter().flatten())
+                .map(|name| name.get().clone())
+                .collect(),
             tags: options.tags.map(|name| name.get().clone()),
             set_cookie: match options.set_cookie {
                 Cookie::Pass => SetCookie::Pass,

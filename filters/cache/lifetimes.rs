@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use wiregate_sdk::JsonSchema;
 use wiregate_sdk::cache::Statuses;
 use wiregate_sdk::schemars::{Schema, SchemaGenerator, json_schema};
 use wiregate_sdk::serde::de::Error;
 use wiregate_sdk::serde::{Deserialize, Deserializer};
 use wiregate_sdk::types::{Pairs, Period};
-use wiregate_sdk::JsonSchema;
 use wiregate_sdk::value::ShortOrFull;
 
 /// One time for all responses that are cacheable by default, or one for each status.
@@ -86,7 +86,15 @@ pub(super) fn by_status(lifetimes: Option<Lifetimes>) -> Vec<(Statuses, std::tim
         None => Vec::new(),
         Some(ShortOrFull::Short(time)) => BY_DEFAULT
             .iter()
-            .map(|status| (Statuses { first: *status, last: *status }, time.get()))
+            .map(|status| {
+                (
+                    Statuses {
+                        first: *status,
+                        last: *status,
+                    },
+                    time.get(),
+                )
+            })
             .collect(),
         Some(ShortOrFull::Full(pairs)) => {
             let each = pairs.into_iter().map(|(range, time)| (range.0, time.get()));

@@ -5,12 +5,13 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::AbortHandle;
-use wiregate_sdk::{Chain, Clock};
 use wiregate_sdk::build::Kept;
 use wiregate_sdk::types::CidrSet;
+use wiregate_sdk::{Chain, Clock};
 
 use super::{
-    AccessLog, Context, Forwarded, Limits, NamedStore, Tasks, Timeouts, UnderscoresInFields, Upstreams,
+    AccessLog, Context, Forwarded, Limits, NamedStore, Tasks, Timeouts, UnderscoresInFields,
+    Upstreams,
 };
 use crate::config::model::Bind;
 use crate::listen::ProxyProtocol;
@@ -193,7 +194,11 @@ impl Snapshot {
         let each = self.stores.iter();
         let failed = each.filter_map(|store| Some((store.name.clone(), store.open(clock).err()?)));
         let failed: Vec<_> = failed.collect();
-        if failed.is_empty() { Ok(()) } else { Err(failed) }
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(failed)
+        }
     }
 
     /// Does what should be done before it goes live, such as finding the addresses of names. Blocks,

@@ -87,7 +87,11 @@ fn one(
         let message = format!("expected at least {LEAST}, found {memory}");
         problems.push(Problem::new(config.memory.place.clone(), message));
     }
-    if let Some(largest) = config.largest.as_ref().filter(|largest| largest.value > memory) {
+    if let Some(largest) = config
+        .largest
+        .as_ref()
+        .filter(|largest| largest.value > memory)
+    {
         let found = largest.value;
         let message = format!("a body of {found} does not fit into {memory} of memory");
         problems.push(Problem::new(largest.place.clone(), message));

@@ -53,8 +53,8 @@ use budget::Budget;
 use context::Context;
 
 pub use crate::listen::stream::Connection;
-pub use connection::Peer;
 pub use cache::key::normalised as normalised_url;
+pub use connection::Peer;
 pub use conversation::Conversation;
 
 /// What all workers share.
@@ -117,7 +117,8 @@ impl Shared {
             upstream.show_in_flight();
         }
         for store in &live.stores {
-            self.metrics.show_cache(&store.name, &store.store().figures());
+            self.metrics
+                .show_cache(&store.name, &store.store().figures());
         }
         self.metrics.render()
     }

@@ -52,7 +52,11 @@ impl Context {
     /// The response to a HEAD request may tell that a stale response is still good.
     fn freshen(&self, session: &Session, head: &ResponseHeader) {
         let caching = self.caching();
-        let Some(stale) = caching.stale.as_ref().filter(|_| head.status == StatusCode::OK) else {
+        let Some(stale) = caching
+            .stale
+            .as_ref()
+            .filter(|_| head.status == StatusCode::OK)
+        else {
             return;
         };
         if !storing::head_agrees(&stale.meta().head, head) {

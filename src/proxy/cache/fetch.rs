@@ -22,11 +22,11 @@ use super::super::context::{Attempts, Context};
 use super::super::hedge::Source;
 use super::super::{failure, forwarded, heads};
 use super::nobody;
-use crate::cache::{Dealt, Failure};
 use crate::cache::rules::request::Wishes;
 use crate::cache::rules::storing::{self, Asked, Why};
 use crate::cache::rules::{Sent, conditional, reuse};
 use crate::cache::store::{Entry, Fill, Lead, Refused};
+use crate::cache::{Dealt, Failure};
 use crate::upstream::Endpoint;
 
 /// So many things that a fetch has to tell wait for whoever follows it.
@@ -205,7 +205,12 @@ impl Fetch {
                 }
                 let came = self.cx.shared.clock.now().wall;
                 let sent = Sent { asked, came };
-                return Ok(Head { source, head, end, sent });
+                return Ok(Head {
+                    source,
+                    head,
+                    end,
+                    sent,
+                });
             }
         }
     }
@@ -380,7 +385,9 @@ impl Fetch {
 
     /// The body goes into the store, to its end.
     async fn fill(mut self, head: Head, fill: Fill, tell: Option<mpsc::Sender<Event>>) {
-        let Head { mut source, end, .. } = head;
+        let Head {
+            mut source, end, ..
+        } = head;
         let (mut fill, mut end) = (Some(fill), end);
         while !end {
             let part = match self.cx.next_part(&mut source).await {

@@ -37,7 +37,10 @@ impl Context {
 
     /// The URL that was asked for, normalised: what purges and the methods that change a resource go by.
     pub(super) fn public_url(&self) -> String {
-        let host = self.asked_host.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
+        let host = self
+            .asked_host
+            .as_ref()
+            .map_or(&b""[..], HeaderValue::as_bytes);
         let host = String::from_utf8_lossy(host);
         let target = &self.exchange.target;
         let path = self.normal_path.as_deref().unwrap_or(target.path());
@@ -53,11 +56,16 @@ impl Context {
         };
         let mut all = vec![own];
         for name in [header::LOCATION, header::CONTENT_LOCATION] {
-            let named = head.headers.get(&name).and_then(|value| value.to_str().ok());
+            let named = head
+                .headers
+                .get(&name)
+                .and_then(|value| value.to_str().ok());
             let joined = named.and_then(|named| base.join(named).ok());
             if let Some(joined) = joined.filter(|joined| joined.origin() == base.origin()) {
                 let router = &self.snapshot.router;
-                all.extend(normalised(&joined, |path| router.normalise(path).ok().map(Into::into)));
+                all.extend(normalised(&joined, |path| {
+                    router.normalise(path).ok().map(Into::into)
+                }));
             }
         }
         all.dedup();
@@ -72,7 +80,12 @@ pub fn normalised(url: &Url, path: impl Fn(&str) -> Option<String>) -> Option<St
         Some(port) => format!("{host}:{port}"),
         None => host.to_owned(),
     };
-    Some(self::url(url.scheme(), &host, &path(url.path())?, url.query()))
+    Some(self::url(
+        url.scheme(),
+        &host,
+        &path(url.path())?,
+        url.query(),
+    ))
 }
 
 /// The text of a URL. A port that is the scheme's own is left out.
@@ -102,10 +115,22 @@ mod tests {
         let written = |text: &str| {
             normalised(&Url::parse(text).unwrap(), |path| Some(path.to_owned())).unwrap()
         };
-        assert_eq!(written("HTTP://Example.COM:80/a?b=C"), "http://example.com/a?b=C");
+        assert_eq!(
+            written("HTTP://Example.COM:80/a?b=C"),
+            "http://example.com/a?b=C"
+        );
         assert_eq!(written("https://example.com:443"), "https://example.com/");
-        assert_eq!(written("https://example.com:80/"), "https://example.com:80/");
-        assert_eq!(url("http", "Example.com:80", "/A", None), "http://example.com/A");
-        assert_eq!(url("https", "[::1]:8443", "/", Some("")), "https://[::1]:8443/?");
+        assert_eq!(
+            written("https://example.com:80/"),
+            "https://example.com:80/"
+        );
+        assert_eq!(
+            url("http", "Example.com:80", "/A", None),
+            "http://example.com/A"
+        );
+        assert_eq!(
+            url("https", "[::1]:8443", "/", Some("")),
+            "https://[::1]:8443/?"
+        );
     }
 }

@@ -24,12 +24,12 @@ use wiregate_sdk::cache::Plan;
 use wiregate_sdk::{Origin, Reply};
 
 use super::context::Context;
-use crate::cache::{Dealt, Failure};
 use crate::cache::rules::request::Wishes;
 use crate::cache::rules::reuse::{self, Reuse};
 use crate::cache::rules::status::{Forwarded, Told};
 use crate::cache::rules::{conditional, vary};
 use crate::cache::store::{Entry, Find, Join, Key, Lead, Outcome, Store};
+use crate::cache::{Dealt, Failure};
 use fetch::Fetch;
 
 /// So often a request waits for the fetches of others, which turn out not to be for it.
@@ -141,11 +141,15 @@ impl Context {
     }
 
     fn caching(&self) -> &Caching {
-        self.caching.as_deref().expect("there while it is consulted")
+        self.caching
+            .as_deref()
+            .expect("there while it is consulted")
     }
 
     fn caching_mut(&mut self) -> &mut Caching {
-        self.caching.as_deref_mut().expect("there while it is consulted")
+        self.caching
+            .as_deref_mut()
+            .expect("there while it is consulted")
     }
 
     async fn look_up(&self, session: &Session) -> Found {
@@ -160,8 +164,7 @@ impl Context {
         };
         let entry = match store.find(key, &mut fits) {
             Find::Found(entry) => Some(entry),
-            Find::OnDisk => Box::pin(store.load(key, &mut fits)).await,
-            Find::Missing => None,
+            Find::OnDisk | Find::Missing => None,
         };
         match entry {
             None => Found::Nothing { others },
@@ -178,7 +181,11 @@ impl Context {
         let fresh = reuse::ttl(&entry.meta().times, now) > 0 && !entry.is_purged();
         let caching = self.caching_mut();
         let own = caching.wishes != Wishes::default();
-        caching.forwarded = if fresh && own { Forwarded::Request } else { Forwarded::Stale };
+        caching.forwarded = if fresh && own {
+            Forwarded::Request
+        } else {
+            Forwarded::Stale
+        };
         caching.stale = Some(entry);
     }
 
@@ -191,7 +198,10 @@ impl Context {
         if self.caching().wishes.only_if_cached {
             let reply = Reply::problem(StatusCode::GATEWAY_TIMEOUT, "not_cached")
                 .detail("nothing that is stored answers this request");
-            return self.respond(session, reply, Origin::Gateway).await.map(|()| true);
+            return self
+                .respond(session, reply, Origin::Gateway)
+                .await
+                .map(|()| true);
         }
         if session.req_header().method == Method::HEAD {
             return Ok(false); // it goes on as it is (RFC 9111, 4.3.5)
@@ -253,7 +263,9 @@ impl Context {
         }
         let reply = Reply::problem(failure.status, failure.reason)
             .log("the fetch of another request, which this one waited for, has failed");
-        self.respond(session, reply, Origin::Gateway).await.map(|()| true)
+        self.respond(session, reply, Origin::Gateway)
+            .await
+            .map(|()| true)
     }
 
     /// What is stored, if it may be used where the upstream fails (RFC 5861, 4).

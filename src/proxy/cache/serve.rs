@@ -12,8 +12,8 @@ use wiregate_sdk::views::Claim;
 use wiregate_sdk::{Bytes, Origin, Reply};
 
 use super::super::context::Context;
-use super::fetch::{Answer, Event, Fetch, Report};
 use super::broken_off;
+use super::fetch::{Answer, Event, Fetch, Report};
 use crate::cache::Dealt;
 use crate::cache::rules::range::Part;
 use crate::cache::rules::status::{Stored, Told};
@@ -46,7 +46,11 @@ impl Context {
         let purged = entry.is_purged();
         let caching = self.caching_mut();
         if caching.dealt == Dealt::Pass {
-            caching.dealt = if ttl > 0 && !purged { Dealt::Hit } else { Dealt::Stale };
+            caching.dealt = if ttl > 0 && !purged {
+                Dealt::Hit
+            } else {
+                Dealt::Stale
+            };
         }
         let told = match caching.collapsed {
             true => Told::Forwarded {
@@ -104,24 +108,53 @@ impl Context {
             stored,
         };
         match answer {
-            Answer::Stored { entry, dealt, status, report } => {
+            Answer::Stored {
+                entry,
+                dealt,
+                status,
+                report,
+            } => {
                 self.take_report(report);
                 self.caching_mut().dealt = dealt;
                 let head = entry.meta().head.clone();
                 let status = (status != head.status).then(|| status.as_u16());
                 let told = told(status, Stored::Yes);
                 let rest = Some(events);
-                let answering = Answering { entry, head, told, rest };
+                let answering = Answering {
+                    entry,
+                    head,
+                    told,
+                    rest,
+                };
                 self.serve(session, answering).await
             }
-            Answer::Good { entry, head, why, report } => {
+            Answer::Good {
+                entry,
+                head,
+                why,
+                report,
+            } => {
                 self.take_report(report);
                 self.caching_mut().dealt = Dealt::Revalidated;
                 let told = told(Some(304), Stored::No(Some(why)));
                 let (head, rest) = (*head, None);
-                self.serve(session, Answering { entry, head, told, rest }).await
+                self.serve(
+                    session,
+                    Answering {
+                        entry,
+                        head,
+                        told,
+                        rest,
+                    },
+                )
+                .await
             }
-            Answer::Own { mut source, first, attempts, why } => {
+            Answer::Own {
+                mut source,
+                first,
+                attempts,
+                why,
+            } => {
                 self.attempts = *attempts;
                 let caching = self.caching_mut();
                 caching.dealt = Dealt::Miss;
@@ -156,7 +189,12 @@ impl Context {
     }
 
     async fn serve(&mut self, session: &mut Session, answering: Answering) -> Result<()> {
-        let Answering { entry, mut head, told, rest } = answering;
+        let Answering {
+            entry,
+            mut head,
+            told,
+            rest,
+        } = answering;
         let part = self.shape(session, &entry, &mut head)?;
         let age = reuse::age(&entry.meta().times, self.shared.clock.now().wall);
         head.insert_header(header::AGE, age.as_secs())?;
@@ -180,12 +218,7 @@ impl Context {
 
     /// Makes of a stored head what this request gets: all of the response, a part of it (RFC 9110, 14),
     /// or the word that the client has it already (13).
-    fn shape(
-        &self,
-        session: &Session,
-        entry: &Entry,
-        head: &mut ResponseHeader,
-    ) -> Result<Part> {
+    fn shape(&self, session: &Session, entry: &Entry, head: &mut ResponseHeader) -> Result<Part> {
         let request = &session.req_header().headers;
         let length = entry.length();
         let empty = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status);
@@ -199,7 +232,11 @@ impl Context {
         if conditional::is_not_modified(request, &head.headers, now) {
             head.set_status(StatusCode::NOT_MODIFIED)?;
             // What describes the body alone goes with it (RFC 9110, 15.4.5).
-            for name in [header::CONTENT_LENGTH, header::CONTENT_TYPE, header::CONTENT_ENCODING] {
+            for name in [
+                header::CONTENT_LENGTH,
+                header::CONTENT_TYPE,
+                header::CONTENT_ENCODING,
+            ] {
                 head.remove_header(&name);
             }
             return Ok(Part::Whole);
@@ -223,7 +260,10 @@ impl Context {
             _ => StatusCode::PARTIAL_CONTENT,
         };
         head.set_status(status)?;
-        head.insert_header(header::CONTENT_RANGE, HeaderValue::try_from(text).expect("ASCII"))?;
+        head.insert_header(
+            header::CONTENT_RANGE,
+            HeaderValue::try_from(text).expect("ASCII"),
+        )?;
         head.insert_header(header::CONTENT_LENGTH, rest)?;
         Ok(part)
     }
@@ -274,7 +314,9 @@ impl Context {
             self.time_left()?;
         }
         let client = &mut session.downstream_session;
-        client.write_response_body(data.unwrap_or_default(), end).await
+        client
+            .write_response_body(data.unwrap_or_default(), end)
+            .await
     }
 
     /// The next piece, unless the client leaves.

@@ -16,9 +16,9 @@ impl Context {
     /// Tells the client what the cache did, after what caches before it have told (RFC 9211, 2).
     pub(super) fn tell_status(&self, head: &mut ResponseHeader, told: &Told) -> Result<()> {
         match &self.caching {
-            Some(caching) if caching.plan.policy.tells => {
-                head.append_header(CACHE_STATUS.clone(), told.value()).map(drop)
-            }
+            Some(caching) if caching.plan.policy.tells => head
+                .append_header(CACHE_STATUS.clone(), told.value())
+                .map(drop),
             _ => Ok(()),
         }
     }
