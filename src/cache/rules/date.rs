@@ -15,6 +15,8 @@ const MONTHS: [&[u8]; 12] = [
     b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
 ];
 const DAY: i64 = 86_400;
+/// How long a date in the preferred form is.
+pub(super) const LENGTH: usize = 29;
 
 /// A date in one of the three forms, in any case; `now` settles the century of a year with two
 /// digits.

@@ -230,8 +230,10 @@ fn stored_head(policy: &Policy, head: &ResponseHeader, sent: Sent) -> ResponseHe
         head.remove_header(&header::SET_COOKIE);
     }
     let came = date::seconds(sent.came);
-    if age::date_of(&head.headers, came).is_none() {
-        let date = date::format(came);
+    let date = age::date_of(&head.headers, came);
+    let preferred = head.headers.get(header::DATE).is_some_and(|date| date.len() == date::LENGTH);
+    if date.is_none() || !preferred {
+        let date = date::format(date.unwrap_or(came));
         head.insert_header(header::DATE, date)
             .expect("a date is a field value");
     }
@@ -264,19 +266,12 @@ pub fn updated(stored: &ResponseHeader, news: &ResponseHeader) -> ResponseHeader
     head
 }
 
-/// Whether the response to a HEAD request tells that a stored one is still good (4.3.5): what both
-/// have to say of the representation is the same.
+/// Whether the response to a HEAD request tells that a stored one is still good (4.3.5): whatever
+/// it says of the representation is the same.
 pub fn head_agrees(stored: &ResponseHeader, news: &ResponseHeader) -> bool {
     let same = |name: HeaderName| {
         let news = news.headers.get(&name);
         news.is_none_or(|value| stored.headers.get(&name) == Some(value))
     };
-    let validated = [header::ETAG, header::LAST_MODIFIED]
-        .iter()
-        .any(|name| news.headers.contains_key(name) && stored.headers.contains_key(name));
-    let length = news.headers.contains_key(header::CONTENT_LENGTH);
-    (validated || length)
-        && same(header::ETAG)
-        && same(header::LAST_MODIFIED)
-        && same(header::CONTENT_LENGTH)
+    same(header::ETAG) && same(header::LAST_MODIFIED) && same(header::CONTENT_LENGTH)
 }

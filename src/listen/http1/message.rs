@@ -4,9 +4,10 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
+use http::HeaderValue;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::{SslDigest, TlsRef};
 use pingora_core::protocols::{
@@ -16,6 +17,7 @@ use pingora_core::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::Gate;
+use super::dating::Dating;
 use crate::listen::stream::Connection;
 
 /// What a connection and the messages that it lends to Pingora have in common.
@@ -24,6 +26,9 @@ pub struct Lent {
     /// The gate, once Pingora has let go of the message.
     gate: Mutex<Option<Box<Gate>>>,
     tunnel: AtomicBool,
+    /// The date of the response whose head comes next.
+    date: Mutex<Option<Dating>>,
+    dated: AtomicBool,
 }
 
 impl Lent {
@@ -35,6 +40,18 @@ impl Lent {
     /// Whether the protocol was switched.
     pub fn is_tunnel(&self) -> bool {
         self.tunnel.load(Ordering::Relaxed)
+    }
+
+    /// The response whose head is written next has this date. Pingora's session puts the present one
+    /// there, which is not when a stored response was made (RFC 9110, 6.6.1).
+    pub fn keep_date(&self, date: &HeaderValue) {
+        let dating = Dating::new(date.as_bytes());
+        self.dated.store(dating.is_some(), Ordering::Relaxed);
+        *self.date.lock().unwrap_or_else(PoisonError::into_inner) = dating;
+    }
+
+    fn is_dated(&self) -> bool {
+        self.dated.load(Ordering::Relaxed)
     }
 
     /// Takes the gate back.
@@ -58,6 +75,7 @@ impl Message {
     /// The message whose head has just arrived at a gate.
     pub fn new(gate: Box<Gate>, lent: Arc<Lent>) -> Self {
         let gate = Some(gate);
+        lent.dated.store(false, Ordering::Relaxed);
         Self { gate, lent }
     }
 
@@ -71,6 +89,24 @@ impl Message {
             .as_deref()
             .expect("there until dropped")
             .connection
+    }
+
+    /// Writes with the date that is to be kept in the place of the one that is there.
+    fn poll_write_dated(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let lent = self.lent.clone();
+        let mut slot = lent.date.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(dating) = &mut *slot else {
+            return self.writer().poll_write(cx, bytes);
+        };
+        let written = ready!(self.writer().poll_write(cx, dating.next(bytes)))?;
+        if dating.wrote(written) {
+            lent.dated.store(false, Ordering::Relaxed);
+        }
+        Poll::Ready(Ok(written))
     }
 
     fn writer(&mut self) -> Pin<&mut Connection> {
@@ -106,6 +142,9 @@ impl AsyncWrite for Message {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.lent.is_dated() {
+            return self.poll_write_dated(cx, bytes);
+        }
         self.writer().poll_write(cx, bytes)
     }
 
@@ -114,6 +153,10 @@ impl AsyncWrite for Message {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.lent.is_dated() {
+            let first = slices.iter().find(|slice| !slice.is_empty());
+            return self.poll_write_dated(cx, first.map_or(&[], |slice| slice));
+        }
         self.writer().poll_write_vectored(cx, slices)
     }
 

@@ -6,6 +6,7 @@
 
 pub mod authority;
 mod chunked;
+mod dating;
 mod head;
 mod message;
 mod passing;

@@ -208,6 +208,11 @@ impl Context {
             Part::Whole | Part::Nowhere => entry.reader(),
         };
         drop(entry);
+        if let Some(date) = head.headers.get(header::DATE)
+            && session.req_header().version != Version::HTTP_2
+        {
+            self.peer.lent.keep_date(date);
+        }
         let client = &mut session.downstream_session;
         client.write_response_header(Box::new(head)).await?;
         if bodiless {
