@@ -231,7 +231,10 @@ fn stored_head(policy: &Policy, head: &ResponseHeader, sent: Sent) -> ResponseHe
     }
     let came = date::seconds(sent.came);
     let date = age::date_of(&head.headers, came);
-    let preferred = head.headers.get(header::DATE).is_some_and(|date| date.len() == date::LENGTH);
+    let preferred = head
+        .headers
+        .get(header::DATE)
+        .is_some_and(|date| date.len() == date::LENGTH);
     if date.is_none() || !preferred {
         let date = date::format(date.unwrap_or(came));
         head.insert_header(header::DATE, date)

@@ -19,14 +19,20 @@ impl Dating {
     pub(super) fn new(date: &[u8]) -> Option<Self> {
         let mut text = [0; WHOLE];
         text[..FIELD.len()].copy_from_slice(b"\r\nDate: ");
-        text[FIELD.len()..].copy_from_slice(date.first_chunk::<DATE>().filter(|_| date.len() == DATE)?);
-        Some(Self { text, written: None })
+        text[FIELD.len()..]
+            .copy_from_slice(date.first_chunk::<DATE>().filter(|_| date.len() == DATE)?);
+        Some(Self {
+            text,
+            written: None,
+        })
     }
 
     /// What is to be written of these bytes, or in their place.
     pub(super) fn next<'a>(&'a mut self, bytes: &'a [u8]) -> &'a [u8] {
         if self.written.is_none() {
-            let found = bytes.windows(FIELD.len()).position(|window| window.eq_ignore_ascii_case(FIELD));
+            let found = bytes
+                .windows(FIELD.len())
+                .position(|window| window.eq_ignore_ascii_case(FIELD));
             match found {
                 Some(0) => self.written = Some(0),
                 Some(start) => return &bytes[..start],

@@ -13,7 +13,7 @@ fn is_shared(gateway: &Gateway, ann: &[&str], bob: &[&str]) -> bool {
     first.text() == second.text()
 }
 
-const KEYS: &str = "{ api_key: { header: x-key, consumers: { ann: \"${env:KEY_OF_ANN}\", bob: \"${env:KEY_OF_BOB}\" } } }";
+const KEYS: &str = "{ api_key: { from: { header: x-key }, keys: [{ name: ann, key: \"${env:KEY_OF_ANN}\" }, { name: bob, key: \"${env:KEY_OF_BOB}\" }] } }";
 
 #[test]
 fn rfc9111_3_5_a_response_to_credentials_is_not_shared() {
@@ -29,9 +29,15 @@ fn rfc9111_3_5_a_response_to_credentials_is_not_shared() {
 fn a_response_to_an_identified_caller_is_not_shared_whatever_the_credentials() {
     let origin = Origin::start();
     origin.says("/a", FRESH);
-    for filters in [format!("{KEYS}, {{ cache: {{}} }}"), format!("{{ cache: {{}} }}, {KEYS}")] {
+    for filters in [
+        format!("{KEYS}, {{ cache: {{}} }}"),
+        format!("{{ cache: {{}} }}, {KEYS}"),
+    ] {
         let gateway = Gateway::start(&origin.with_filters(&filters));
-        let (ann, bob) = (format!("x-key: {KEY_OF_ANN}"), format!("x-key: {KEY_OF_BOB}"));
+        let (ann, bob) = (
+            format!("x-key: {KEY_OF_ANN}"),
+            format!("x-key: {KEY_OF_BOB}"),
+        );
         assert!(!is_shared(&gateway, &[&ann], &[&bob]), "{filters}");
         assert!(!is_shared(&gateway, &[&ann], &[&ann]), "{filters}");
     }
@@ -43,7 +49,10 @@ fn what_is_stored_is_only_for_those_whom_all_filters_let_through() {
     origin.says("/a", "cache-control: max-age=60, public");
     // The cache stands before what asks for credentials.
     let gateway = Gateway::start(&origin.with_filters(&format!("{{ cache: {{}} }}, {KEYS}")));
-    let (ann, bob) = (format!("x-key: {KEY_OF_ANN}"), format!("x-key: {KEY_OF_BOB}"));
+    let (ann, bob) = (
+        format!("x-key: {KEY_OF_ANN}"),
+        format!("x-key: {KEY_OF_BOB}"),
+    );
     assert!(is_shared(&gateway, &[&ann], &[&bob]));
     let stranger = get(&gateway, "/a", &[]);
     assert_eq!(stranger.status, 401);
@@ -56,10 +65,19 @@ fn each_caller_can_have_its_own() {
     origin.says("/a", "cache-control: private, max-age=60");
     let filters = format!("{KEYS}, {{ cache: {{ per_caller: true }} }}");
     let gateway = Gateway::start(&origin.with_filters(&filters));
-    let (ann, bob) = (format!("x-key: {KEY_OF_ANN}"), format!("x-key: {KEY_OF_BOB}"));
+    let (ann, bob) = (
+        format!("x-key: {KEY_OF_ANN}"),
+        format!("x-key: {KEY_OF_BOB}"),
+    );
     assert!(!is_shared(&gateway, &[&ann], &[&bob]));
-    assert_eq!(told(&get(&gateway, "/a", &[&ann])), ("answer 1".to_owned(), true));
-    assert_eq!(told(&get(&gateway, "/a", &[&bob])), ("answer 2".to_owned(), true));
+    assert_eq!(
+        told(&get(&gateway, "/a", &[&ann])),
+        ("answer 1".to_owned(), true)
+    );
+    assert_eq!(
+        told(&get(&gateway, "/a", &[&bob])),
+        ("answer 2".to_owned(), true)
+    );
 }
 
 #[test]
@@ -74,7 +92,10 @@ fn rfc9111_5_2_2_7_a_private_response_is_not_shared() {
 #[test]
 fn a_cookie_that_is_set_reaches_one_caller() {
     let origin = Origin::start();
-    origin.says("/a", "cache-control: max-age=60, public | set-cookie: session=ann");
+    origin.says(
+        "/a",
+        "cache-control: max-age=60, public | set-cookie: session=ann",
+    );
     assert!(!is_shared(&origin.cached("{}"), &[], &[]));
     let stripping = origin.cached("{ set_cookie: strip }");
     assert_eq!(get(&stripping, "/a", &[]).header("set-cookie"), "");
@@ -97,7 +118,11 @@ fn force_does_not_share_what_is_for_one_caller() {
     let origin = Origin::start();
     origin.says("/a", "cache-control: no-store");
     let options = "{ ttl: 60s, force: true }";
-    assert!(!is_shared(&origin.cached(options), &["authorization: Basic YTpi"], &[]));
+    assert!(!is_shared(
+        &origin.cached(options),
+        &["authorization: Basic YTpi"],
+        &[]
+    ));
     origin.says("/a", "set-cookie: session=ann");
     assert!(!is_shared(&origin.cached(options), &[], &[]));
 }
@@ -109,10 +134,21 @@ fn hosts_queries_and_schemes_do_not_share() {
         origin.says(path, FRESH);
     }
     let gateway = origin.cached("{}");
-    assert!(!is_shared(&gateway, &["host: one.example"], &["host: two.example"]));
-    assert_ne!(get(&gateway, "/a?x=1", &[]).text(), get(&gateway, "/a?x=2", &[]).text());
+    assert!(!is_shared(
+        &gateway,
+        &["host: one.example"],
+        &["host: two.example"]
+    ));
+    assert_ne!(
+        get(&gateway, "/a?x=1", &[]).text(),
+        get(&gateway, "/a?x=2", &[]).text()
+    );
     // What a client says of a host in a field of its own changes nothing for others.
-    assert!(is_shared(&gateway, &["x-forwarded-host: evil.example"], &[]));
+    assert!(is_shared(
+        &gateway,
+        &["x-forwarded-host: evil.example"],
+        &[]
+    ));
     assert!(!origin.last().contains("evil.example"));
 }
 
@@ -140,10 +176,18 @@ fn what_filters_change_of_a_request_is_part_of_its_key() {
     for path in ["/en/a", "/de/a"] {
         origin.says(path, FRESH);
     }
-    let rewrite = "{ rewrite: { path: \"/${request.headers[\\\"x-language\\\"]}/a\" } }, { cache: {} }";
+    let rewrite = "{ rewrite: { path: \"/${request.headers['x-language']}/a\" } }, { cache: {} }";
     let gateway = Gateway::start(&origin.with_filters(rewrite));
-    assert!(!is_shared(&gateway, &["x-language: en"], &["x-language: de"]));
-    assert!(is_shared(&gateway, &["x-language: en"], &["x-language: en"]));
+    assert!(!is_shared(
+        &gateway,
+        &["x-language: en"],
+        &["x-language: de"]
+    ));
+    assert!(is_shared(
+        &gateway,
+        &["x-language: en"],
+        &["x-language: en"]
+    ));
 }
 
 #[test]

@@ -36,9 +36,15 @@ impl Origin {
             let answer = own.lock().unwrap().get(target).cloned();
             // A body that tells which answer it is.
             let count = heads.len();
-            answer.unwrap_or_else(|| origin::empty(404)).replace("{n}", &count.to_string())
+            answer
+                .unwrap_or_else(|| origin::empty(404))
+                .replace("{n}", &count.to_string())
         });
-        Self { address, answers, seen }
+        Self {
+            address,
+            answers,
+            seen,
+        }
     }
 
     /// Answers requests for this target with these fields and a body.
@@ -55,9 +61,16 @@ impl Origin {
         if status != 304 && status != 204 {
             head.push_str(&format!("content-length: {length}\r\n"));
         }
-        let body = if status == 304 || status == 204 { "" } else { body };
+        let body = if status == 304 || status == 204 {
+            ""
+        } else {
+            body
+        };
         let answer = format!("{head}\r\n{body}");
-        self.answers.lock().unwrap().insert(target.to_owned(), answer);
+        self.answers
+            .lock()
+            .unwrap()
+            .insert(target.to_owned(), answer);
     }
 
     /// How many requests have come.
@@ -67,7 +80,12 @@ impl Origin {
 
     /// The head of the last request, in lower case.
     fn last(&self) -> String {
-        self.seen.lock().unwrap().last().cloned().unwrap_or_default()
+        self.seen
+            .lock()
+            .unwrap()
+            .last()
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// A gateway with these filters and the cache before this origin.

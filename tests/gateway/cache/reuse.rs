@@ -12,7 +12,11 @@ fn rfc9111_4_a_fresh_response_is_used_again() {
     assert_eq!(did(&first), "wiregate; fwd=uri-miss; stored");
     let second = get(&gateway, "/a", &[]);
     assert_eq!(second.text(), "answer 1");
-    assert!(did(&second).starts_with("wiregate; hit; ttl="), "{}", did(&second));
+    assert!(
+        did(&second).starts_with("wiregate; hit; ttl="),
+        "{}",
+        did(&second)
+    );
     assert_eq!(second.header("x-own"), "1");
     assert_eq!(second.header("content-length"), "8");
     assert_eq!(origin.count(), 1);
@@ -24,7 +28,10 @@ fn rfc9111_4_a_fresh_response_is_used_again() {
 #[test]
 fn rfc9111_5_1_age_and_date_come_from_the_upstream() {
     let origin = Origin::start();
-    origin.says("/a", "cache-control: max-age=3600 | age: 30 | date: Sun, 06 Nov 2050 08:49:37 GMT");
+    origin.says(
+        "/a",
+        "cache-control: max-age=3600 | age: 30 | date: Sun, 06 Nov 2050 08:49:37 GMT",
+    );
     let gateway = origin.cached("{}");
     get(&gateway, "/a", &[]);
     let second = get(&gateway, "/a", &[]);
@@ -33,7 +40,7 @@ fn rfc9111_5_1_age_and_date_come_from_the_upstream() {
     assert_eq!(second.header("date"), "Sun, 06 Nov 2050 08:49:37 GMT");
     origin.says("/old", "cache-control: max-age=3600 | age: 7200");
     get(&gateway, "/old", &[]);
-    assert_eq!(told(&get(&gateway, "/old", &[])).1, false);
+    assert!(!told(&get(&gateway, "/old", &[])).1);
 }
 
 #[test]
@@ -62,11 +69,15 @@ fn rfc9111_5_2_1_requests_may_ask_for_more() {
     ] {
         assert_eq!(told(&get(&gateway, "/a", &[wish])).1, hit, "{wish}");
     }
-    origin.says("/stale", "cache-control: max-age=60 | age: 70 | etag: \"a\"");
+    origin.says(
+        "/stale",
+        "cache-control: max-age=60 | age: 70 | etag: \"a\"",
+    );
     get(&gateway, "/stale", &[]);
     assert!(told(&get(&gateway, "/stale", &["cache-control: max-stale=60"])).1);
     let refused = get(&gateway, "/none", &["cache-control: only-if-cached"]);
-    assert_eq!((refused.status, &*refused.json()["type"].as_str().unwrap().to_owned()), (504, "urn:wiregate:not_cached"));
+    assert_eq!(refused.status, 504);
+    assert_eq!(refused.json()["type"], "urn:wiregate:not_cached");
 }
 
 #[test]
@@ -75,7 +86,10 @@ fn rfc9111_5_2_1_5_nothing_of_a_request_with_no_store_is_stored() {
     origin.says("/a", "cache-control: max-age=60");
     let gateway = origin.cached("{}");
     let first = get(&gateway, "/a", &["cache-control: no-store"]);
-    assert_eq!(did(&first), "wiregate; fwd=uri-miss; detail=request-no-store");
+    assert_eq!(
+        did(&first),
+        "wiregate; fwd=uri-miss; detail=request-no-store"
+    );
     assert_eq!(get(&gateway, "/a", &[]).text(), "answer 2");
 }
 
@@ -91,16 +105,31 @@ fn wishes_of_requests_can_be_ignored() {
 #[test]
 fn rfc9111_4_1_vary_tells_responses_apart() {
     let origin = Origin::start();
-    origin.says("/a", "cache-control: max-age=60 | vary: accept-encoding, x-kind");
+    origin.says(
+        "/a",
+        "cache-control: max-age=60 | vary: accept-encoding, x-kind",
+    );
     let gateway = origin.cached("{}");
     let ask = |fields: &[&str]| get(&gateway, "/a", fields);
-    assert_eq!(ask(&["accept-encoding: gzip, br", "x-kind: 1"]).text(), "answer 1");
-    assert_eq!(ask(&["accept-encoding: br,gzip;q=1", "x-kind: 1"]).text(), "answer 1");
+    assert_eq!(
+        ask(&["accept-encoding: gzip, br", "x-kind: 1"]).text(),
+        "answer 1"
+    );
+    assert_eq!(
+        ask(&["accept-encoding: br,gzip;q=1", "x-kind: 1"]).text(),
+        "answer 1"
+    );
     let other = ask(&["accept-encoding: gzip, br", "x-kind: 2"]);
     assert_eq!(other.text(), "answer 2");
     assert_eq!(did(&other), "wiregate; fwd=vary-miss; stored");
-    assert_eq!(ask(&["accept-encoding: gzip, br", "x-kind: 1"]).text(), "answer 1");
-    assert_eq!(ask(&["accept-encoding: gzip, br", "x-kind: 2"]).text(), "answer 2");
+    assert_eq!(
+        ask(&["accept-encoding: gzip, br", "x-kind: 1"]).text(),
+        "answer 1"
+    );
+    assert_eq!(
+        ask(&["accept-encoding: gzip, br", "x-kind: 2"]).text(),
+        "answer 2"
+    );
     origin.says("/star", "cache-control: max-age=60 | vary: *");
     get(&gateway, "/star", &[]);
     assert!(!told(&get(&gateway, "/star", &[])).1);
@@ -127,7 +156,12 @@ fn rfc9111_4_head_is_answered_from_what_get_has_stored() {
 #[test]
 fn rfc9110_14_parts_are_cut_out_of_what_is_stored() {
     let origin = Origin::start();
-    origin.answers_with("/a", 200, "cache-control: max-age=60 | etag: \"a\"", "0123456789");
+    origin.answers_with(
+        "/a",
+        200,
+        "cache-control: max-age=60 | etag: \"a\"",
+        "0123456789",
+    );
     let gateway = origin.cached("{}");
     // The whole is fetched, whatever is asked for.
     let first = get(&gateway, "/a", &["range: bytes=2-4"]);
@@ -152,7 +186,10 @@ fn rfc9110_14_parts_are_cut_out_of_what_is_stored() {
 #[test]
 fn rfc9111_4_3_2_a_client_that_has_it_gets_a_304() {
     let origin = Origin::start();
-    origin.says("/a", "cache-control: max-age=60 | etag: \"a\" | content-type: text/plain");
+    origin.says(
+        "/a",
+        "cache-control: max-age=60 | etag: \"a\" | content-type: text/plain",
+    );
     let gateway = origin.cached("{}");
     get(&gateway, "/a", &[]);
     let same = get(&gateway, "/a", &["if-none-match: W/\"a\""]);
@@ -183,8 +220,8 @@ fn rfc9112_an_old_client_and_http2_get_the_same() {
 fn filters_act_on_each_response_and_never_on_what_is_stored() {
     let origin = Origin::start();
     origin.says("/a", "cache-control: max-age=60 | x-secret: 1");
-    let filters = "headers: { response: { set: { x-for: \"${request.headers[\\\"x-me\\\"]}\" }, remove: x-secret } }, cache: {}";
-    let gateway = Gateway::start(&origin.with_filters(&filters.replace(", cache", " }, { cache").replacen("headers", "{ headers", 1).replace("cache: {}", "cache: {} }")));
+    let filters = "{ headers: { response: { set: { x-for: \"${request.headers['x-me']}\" }, remove: x-secret } } }, { cache: {} }";
+    let gateway = Gateway::start(&origin.with_filters(filters));
     for me in ["ann", "bob"] {
         let answer = get(&gateway, "/a", &[&format!("x-me: {me}")]);
         assert_eq!(answer.header("x-for"), me);
@@ -210,7 +247,10 @@ fn metrics_and_the_access_log_tell_what_came_of_requests() {
     super::super::harness::until("all are counted", || counted("pass") > 0.5);
     assert_eq!((counted("miss") as u32, counted("hit") as u32), (1, 2));
     let log = gateway.access_log(4);
-    let told: Vec<_> = log.iter().map(|line| line["cache"].as_str().unwrap()).collect();
+    let told: Vec<_> = log
+        .iter()
+        .map(|line| line["cache"].as_str().unwrap())
+        .collect();
     assert_eq!(told, ["miss", "hit", "hit", "pass"]);
     assert_eq!(log[0]["upstream"], "app");
     assert_eq!(log[0]["attempts"], 1);

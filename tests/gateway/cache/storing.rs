@@ -28,14 +28,30 @@ fn rfc9111_3_and_rfc9213_terms_of_responses() {
         ("expires: 0", false),
         ("last-modified: Sun, 06 Nov 1994 08:49:37 GMT", true),
         ("x-nothing: 1", false),
-        ("cdn-cache-control: max-age=60 | cache-control: no-store", true),
-        ("wiregate-cache-control: no-store | cdn-cache-control: max-age=60", false),
-        ("cdn-cache-control: max-age=60, &&& | cache-control: no-store", false),
-        ("cache-control: extension=\"max-age=3600\", max-age=0", false),
+        (
+            "cdn-cache-control: max-age=60 | cache-control: no-store",
+            true,
+        ),
+        (
+            "wiregate-cache-control: no-store | cdn-cache-control: max-age=60",
+            false,
+        ),
+        (
+            "cdn-cache-control: max-age=60, &&& | cache-control: no-store",
+            false,
+        ),
+        (
+            "cache-control: extension=\"max-age=3600\", max-age=0",
+            false,
+        ),
         ("cache-control: max-age=60 | set-cookie: a=b", false),
     ];
     for (number, (fields, reused)) in cases.into_iter().enumerate() {
-        assert_eq!(is_reused(&gateway, &origin, number, fields), reused, "{fields}");
+        assert_eq!(
+            is_reused(&gateway, &origin, number, fields),
+            reused,
+            "{fields}"
+        );
     }
 }
 
@@ -75,7 +91,9 @@ fn rfc9111_3_3_a_body_that_breaks_off_is_not_stored() {
         while origin::head(&mut stream).is_some() {
             let head = "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 10\r\n\r\n";
             let body = if number == 0 { "01234" } else { "0123456789" };
-            stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+            stream
+                .write_all(format!("{head}{body}").as_bytes())
+                .unwrap();
             if number == 0 {
                 return; // half-way
             }
@@ -100,7 +118,9 @@ fn bodies_in_chunks_are_stored_and_large_ones_pass_whole() {
         for _ in 0..size / 1000 {
             body.push_str(&format!("3e8\r\n{piece}\r\n"));
         }
-        format!("HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked\r\n\r\n{body}0\r\n\r\n")
+        format!(
+            "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked\r\n\r\n{body}0\r\n\r\n"
+        )
     };
     let address = origin::answers(move |head| match head.contains("/large") {
         true => chunked(600_000),

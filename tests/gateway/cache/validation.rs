@@ -39,7 +39,10 @@ fn rfc9111_3_2_a_304_updates_every_field_and_the_body_stays() {
     get(&gateway, "/a", &[]);
     let validated = get(&gateway, "/a", &[]);
     assert_eq!((validated.status, &*validated.text()), (200, "body"));
-    assert_eq!(did(&validated), "wiregate; fwd=stale; fwd-status=304; stored");
+    assert_eq!(
+        did(&validated),
+        "wiregate; fwd=stale; fwd-status=304; stored"
+    );
     let hit = get(&gateway, "/a", &[]);
     assert!(told(&hit).1);
     for answer in [validated, hit] {
@@ -70,7 +73,10 @@ fn rfc9111_4_3_4_a_304_about_another_response_updates_nothing() {
     let gateway = Gateway::start(&configuration);
     get(&gateway, "/a", &[]);
     let anew = get(&gateway, "/a", &[]);
-    assert_eq!((anew.status, &*anew.text(), anew.header("etag")), (200, "body", "\"a\""));
+    assert_eq!(
+        (anew.status, &*anew.text(), anew.header("etag")),
+        (200, "body", "\"a\"")
+    );
     let seen = seen.lock().unwrap();
     assert!(seen[1].contains("if-none-match") && !seen[2].contains("if-none-match"));
 }
@@ -84,8 +90,14 @@ fn a_304_that_sets_a_cookie_is_for_the_one_who_asked() {
     let gateway = Gateway::start(&configuration);
     get(&gateway, "/a", &[]);
     let own = get(&gateway, "/a", &[]);
-    assert_eq!((&*own.text(), own.header("set-cookie")), ("body", "session=ann"));
-    assert_eq!(did(&own), "wiregate; fwd=stale; fwd-status=304; detail=set-cookie");
+    assert_eq!(
+        (&*own.text(), own.header("set-cookie")),
+        ("body", "session=ann")
+    );
+    assert_eq!(
+        did(&own),
+        "wiregate; fwd=stale; fwd-status=304; detail=set-cookie"
+    );
     // Nobody is answered with that from the store.
     assert!(!told(&get(&gateway, "/a", &[])).1);
 }
@@ -99,10 +111,14 @@ fn rfc9111_4_3_5_a_head_response_freshens_what_is_stored() {
     origin.answers_with("/a", 204, "cache-control: max-age=60 | etag: \"a\"", "");
     origin.answers.lock().unwrap().insert(
         "/a".to_owned(),
-        "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\netag: \"a\"\r\ncontent-length: 8\r\n\r\n".to_owned(),
+        "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\netag: \"a\"\r\ncontent-length: 8\r\n\r\n"
+            .to_owned(),
     );
     assert_eq!(send(&gateway, "HEAD", "/a").status, 200);
-    assert_eq!(told(&get(&gateway, "/a", &[])), ("answer 1".to_owned(), true));
+    assert_eq!(
+        told(&get(&gateway, "/a", &[])),
+        ("answer 1".to_owned(), true)
+    );
 }
 
 #[test]
@@ -142,7 +158,10 @@ fn rfc9111_4_4_methods_that_change_a_resource_invalidate_it() {
 #[test]
 fn rfc5861_3_a_stale_response_is_used_while_it_is_validated_once() {
     let origin = Origin::start();
-    origin.says("/a", "cache-control: max-age=60, stale-while-revalidate=60 | age: 61");
+    origin.says(
+        "/a",
+        "cache-control: max-age=60, stale-while-revalidate=60 | age: 61",
+    );
     let gateway = origin.cached("{}");
     get(&gateway, "/a", &[]);
     origin.says("/a", "cache-control: max-age=60");
@@ -150,11 +169,14 @@ fn rfc5861_3_a_stale_response_is_used_while_it_is_validated_once() {
     assert_eq!(stale.text(), "answer 1");
     assert!(did(&stale).contains("hit; ttl=-"), "{}", did(&stale));
     until("it is validated", || origin.count() == 2);
-    until("the new one is there", || get(&gateway, "/a", &[]).text() == "answer 2");
+    until("the new one is there", || {
+        get(&gateway, "/a", &[]).text() == "answer 2"
+    });
     assert_eq!(origin.count(), 2);
     // No filter has run for the request that nobody made: one line for each that somebody did.
     let runs = gateway.metric("wiregate_filter_runs_total{filter=\"cache\",route=\"all\"}");
-    let requests = gateway.metric("wiregate_requests_total{code=\"200\",method=\"GET\",route=\"all\"}");
+    let requests =
+        gateway.metric("wiregate_requests_total{code=\"200\",method=\"GET\",route=\"all\"}");
     assert!((runs - requests).abs() < 0.1, "{runs} {requests}");
 }
 
@@ -172,7 +194,9 @@ fn rfc5861_4_a_stale_response_stands_in_for_errors() {
                         true => "max-age=0, stale-if-error=60, must-revalidate",
                         false => "max-age=0, stale-if-error=60",
                     };
-                    format!("HTTP/1.1 200 OK\r\ncache-control: {terms}\r\netag: \"a\"\r\ncontent-length: 4\r\n\r\nbody")
+                    format!(
+                        "HTTP/1.1 200 OK\r\ncache-control: {terms}\r\netag: \"a\"\r\ncontent-length: 4\r\n\r\nbody"
+                    )
                 }
             };
             stream.write_all(answer.as_bytes()).unwrap();

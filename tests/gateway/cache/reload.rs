@@ -1,0 +1,63 @@
+//! Configurations of the cache, and what outlives them.
+
+use super::super::harness::wiregate;
+use super::*;
+
+#[test]
+fn what_is_stored_survives_a_reload() {
+    let origin = Origin::start();
+    origin.says("/a", "cache-control: max-age=60");
+    let gateway = origin.cached("{}");
+    get(&gateway, "/a", &[]);
+    gateway.reload(&origin.configuration("{ ttl: 5s }"));
+    assert!(told(&get(&gateway, "/a", &[])).1);
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
+fn a_store_with_other_options_is_another_one() {
+    let origin = Origin::start();
+    origin.says("/a", "cache-control: max-age=60");
+    let with = |memory: &str| {
+        let caches = format!("caches: {{ big: {{ memory: {memory} }} }}\n");
+        caches + &origin.configuration("{ store: big }")
+    };
+    let gateway = Gateway::start(&with("16MiB"));
+    get(&gateway, "/a", &[]);
+    gateway.reload(&with("16MiB"));
+    assert!(told(&get(&gateway, "/a", &[])).1);
+    gateway.reload(&with("32MiB"));
+    assert!(!told(&get(&gateway, "/a", &[])).1);
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wiregate.yaml");
+    let check = |rest: &str| {
+        let head = "version: 1\nlisteners: { public: { bind: \"127.0.0.1:0\" } }\n";
+        std::fs::write(&file, format!("{head}{rest}")).unwrap();
+        let output = wiregate(&["check", "--config"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    };
+    let said = check(
+        "caches: { one: { memory: 1KiB }, two: { largest: 1GiB } }\n\
+         routes: [{ name: all, filters: [cache: { store: default }, respond: hello] }]\n",
+    );
+    for expected in [
+        ":3:26",
+        "expected at least 1MiB, found 1KiB",
+        "a body of 1GiB does not fit into 64MiB of memory",
+        "there is no store `default` under `caches`; there is `one`, `two`",
+    ] {
+        assert!(said.contains(expected), "{expected} in {said}");
+    }
+    let said = check(
+        "caches:\n  one: { disk: { path: /tmp/x, size: 1GiB } }\n  two: { disk: { path: /tmp/x/, size: 1GiB } }\n\
+         routes: [{ name: all, filters: [respond: hello] }]\n",
+    );
+    assert!(said.contains("another cache has this folder"), "{said}");
+}
