@@ -29,6 +29,7 @@ pub struct Lent {
     /// The date of the response whose head comes next.
     date: Mutex<Option<Dating>>,
     dated: AtomicBool,
+    prompt: AtomicBool,
 }
 
 impl Lent {
@@ -48,6 +49,11 @@ impl Lent {
         let dating = Dating::new(date.as_bytes());
         self.dated.store(dating.is_some(), Ordering::Relaxed);
         *self.date.lock().unwrap_or_else(PoisonError::into_inner) = dating;
+    }
+
+    /// What is written of this response leaves at once: it comes in pieces that somebody waits for.
+    pub fn be_prompt(&self) {
+        self.prompt.store(true, Ordering::Relaxed);
     }
 
     fn is_dated(&self) -> bool {
@@ -76,6 +82,7 @@ impl Message {
     pub fn new(gate: Box<Gate>, lent: Arc<Lent>) -> Self {
         let gate = Some(gate);
         lent.dated.store(false, Ordering::Relaxed);
+        lent.prompt.store(false, Ordering::Relaxed);
         Self { gate, lent }
     }
 
@@ -145,7 +152,12 @@ impl AsyncWrite for Message {
         if self.lent.is_dated() {
             return self.poll_write_dated(cx, bytes);
         }
-        self.writer().poll_write(cx, bytes)
+        let written = ready!(self.writer().poll_write(cx, bytes))?;
+        if self.lent.prompt.load(Ordering::Relaxed) {
+            // What does not leave now leaves before whatever is written next.
+            let _ = self.writer().poll_flush(cx)?;
+        }
+        Poll::Ready(Ok(written))
     }
 
     fn poll_write_vectored(

@@ -203,6 +203,9 @@ impl Context {
         let bodiless = part == Part::Nowhere || self.is_bodiless(&head);
         self.frame_stored(session, &mut head)?;
         self.leave(session, &mut head, Origin::Cache)?;
+        if entry.is_filling() {
+            self.peer.lent.be_prompt();
+        }
         let reader = match part {
             Part::Bytes(from, to) => entry.reader_of(from, to),
             Part::Whole | Part::Nowhere => entry.reader(),

@@ -35,7 +35,7 @@ fn held(pieces: &'static [&'static str]) -> Held {
 
 fn gateway(address: SocketAddr, options: &str) -> Gateway {
     Gateway::start(&format!(
-        "upstreams: {{ app: {{ endpoints: [\"{address}\"], retry: {{ attempts: 0 }} }} }}\n\
+        "upstreams: {{ app: {{ endpoints: [\"{address}\"], retry: {{ attempts: 1 }} }} }}\n\
          routes: [{{ name: all, filters: [cache: {options}], upstream: app }}]\n"
     ))
 }

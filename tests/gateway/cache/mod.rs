@@ -99,7 +99,7 @@ impl Origin {
 
     fn with_filters(&self, filters: &str) -> String {
         format!(
-            "upstreams: {{ app: {{ endpoints: [\"{}\"], retry: {{ attempts: 0 }} }} }}\n\
+            "upstreams: {{ app: {{ endpoints: [\"{}\"], retry: {{ attempts: 1 }} }} }}\n\
              routes: [{{ name: all, filters: [{filters}], upstream: app }}]\n",
             self.address
         )

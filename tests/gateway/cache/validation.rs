@@ -203,7 +203,7 @@ fn rfc5861_4_a_stale_response_stands_in_for_errors() {
         }
     });
     let gateway = Gateway::start(&format!(
-        "upstreams: {{ app: {{ endpoints: [\"{address}\"], retry: {{ attempts: 0 }} }} }}\n\
+        "upstreams: {{ app: {{ endpoints: [\"{address}\"], retry: {{ attempts: 1 }} }} }}\n\
          routes: [{{ name: all, filters: [cache: {{}}], upstream: app }}]\n"
     ));
     for path in ["/says", "/closes", "/strict"] {
