@@ -86,18 +86,19 @@ impl Lead {
         let (name, body) = (old.name().clone(), old.body().clone());
         let entry = Arc::new(Entry::new(&store.room, name, number, meta, body));
         store.supersede(entry.name(), new.variant);
+        let to_disk = store.disk.is_some();
         let stored = self.land_with(Some(&new.tags), |shard, purged| {
             if purged == Some(Mode::Hard) {
                 return (Outcome::Left, Err(Refused::Purged));
             }
-            let slot = shard.id_of(old.name(), number);
+            let slot = shard.id_of(old.name().hash(), number);
             let Some(id) = slot.filter(|_| !old.is_broken()) else {
                 return (Outcome::Left, Err(Refused::Gone));
             };
             if purged == Some(Mode::Soft) {
                 entry.soften();
             }
-            shard.renew(id, &entry, new.variant, new.tags.clone());
+            shard.renew(id, &entry, new.variant, new.tags.clone(), to_disk);
             (Outcome::Entry(entry.clone()), Ok(()))
         });
         store.count_refusal(stored)?;

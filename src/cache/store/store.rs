@@ -61,7 +61,9 @@ impl Store {
     /// The options are too small, or the folder cannot be made, written, or locked.
     pub fn open(options: Options, clock: Clock) -> io::Result<Arc<Self>> {
         options.check()?;
-        let disk = options.disk.as_ref().map(Engine::open).transpose()?;
+        let disk = options.disk.as_ref();
+        let disk = disk.map(|disk| Engine::open(disk, options.memory));
+        let disk = disk.transpose()?;
         let room = Room::new(options.memory);
         let count = options.shards();
         let part = || Part {
@@ -158,7 +160,7 @@ impl Store {
     /// Removes one entry. Those who read it can read it to its end.
     pub fn remove(&self, entry: &Entry) {
         let variant = self.with(entry.name(), |shard| {
-            let id = shard.id_of(entry.name(), entry.number())?;
+            let id = shard.id_of(entry.name().hash(), entry.number())?;
             Some(shard.remove(id).variant)
         });
         if let (Some(variant), Some(disk)) = (variant, &self.disk) {
@@ -181,9 +183,13 @@ impl Store {
 
     /// What is in the store, and what happened.
     pub fn figures(&self) -> Figures {
+        let disk = self.disk.as_ref();
         Figures {
             memory: self.room.used() as u64,
-            disk: self.disk.as_ref().map_or(0, |disk| disk.bytes()),
+            disk: disk.map_or(0, |disk| disk.bytes()),
+            finding: disk.is_some_and(|disk| disk.is_finding()),
+            corrupt: disk.map_or(0, |disk| disk.corrupt()),
+            unwritten: disk.map_or(0, |disk| disk.unwritten()),
             entries: self.parts.iter().map(|part| part.lock().len() as u64).sum(),
             ..self.counts.read()
         }
@@ -205,17 +211,17 @@ impl Store {
     pub(super) fn finish(&self, entry: &Arc<Entry>) -> Result<(), Refused> {
         let number = entry.number();
         let variant = self.with(entry.name(), |shard| {
-            let id = shard.id_of(entry.name(), number)?;
+            let id = shard.id_of(entry.name().hash(), number)?;
             Some(shard.slot(id).variant)
         });
         let variant = variant.ok_or(Refused::Purged)?;
         self.supersede(entry.name(), variant);
         let kept = self.with(entry.name(), |shard| {
-            let Some(id) = shard.id_of(entry.name(), number) else {
+            let Some(id) = shard.id_of(entry.name().hash(), number) else {
                 return Err(Refused::Purged);
             };
             shard.clear_alone(entry.name());
-            Ok(shard.settle(id))
+            Ok(shard.settle(id, self.disk.is_some()))
         });
         if kept? {
             self.settle_down(entry, variant);
@@ -225,9 +231,7 @@ impl Store {
 
     /// A complete entry is new in the index: room is made, and the disk hears of it.
     pub(super) fn settle_down(&self, entry: &Arc<Entry>, variant: u64) {
-        if let Some(disk) = &self.disk {
-            disk.store(self, entry, variant);
-        }
+        self.write(entry, variant);
         self.make_room(entry.name());
     }
 
@@ -242,7 +246,7 @@ impl Store {
     pub(super) fn discard(&self, entry: &Arc<Entry>) {
         self.counts.discarded();
         self.with(entry.name(), |shard| {
-            if let Some(id) = shard.id_of(entry.name(), entry.number()) {
+            if let Some(id) = shard.id_of(entry.name().hash(), entry.number()) {
                 shard.remove(id);
             }
         });
@@ -283,7 +287,7 @@ impl Store {
         &self.parts[(url_hash >> 40) as usize & (self.parts.len() - 1)]
     }
 
-    fn lock(&self, url_hash: u64) -> MutexGuard<'_, Shard> {
+    pub(super) fn lock(&self, url_hash: u64) -> MutexGuard<'_, Shard> {
         self.part(url_hash).lock()
     }
 
@@ -292,7 +296,7 @@ impl Store {
         self.with_hash(name.url_hash(), change)
     }
 
-    fn with_hash<T>(&self, url_hash: u64, change: impl FnOnce(&mut Shard) -> T) -> T {
+    pub(super) fn with_hash<T>(&self, url_hash: u64, change: impl FnOnce(&mut Shard) -> T) -> T {
         self.part(url_hash).change(change)
     }
 
