@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use wiregate_sdk::Clock;
 
@@ -195,7 +196,8 @@ impl Store {
         }
     }
 
-    pub(super) fn largest(&self) -> u64 {
+    /// The bytes that one body may have: [`Options::largest`], or half of the memory where that is less.
+    pub fn largest(&self) -> u64 {
         self.options.largest.min(self.options.memory as u64 / 2)
     }
 
@@ -232,13 +234,21 @@ impl Store {
     /// A complete entry is new in the index: room is made, and the disk hears of it.
     pub(super) fn settle_down(&self, entry: &Arc<Entry>, variant: u64) {
         self.write(entry, variant);
-        self.make_room(entry.name());
+        self.make_room(entry.name(), 0);
     }
 
     /// What is still being found on disk, and is older than this, must not come back.
     pub(super) fn supersede(&self, name: &Name, variant: u64) {
         if let Some(disk) = &self.disk {
             disk.superseding(name, variant);
+        }
+    }
+
+    /// The key is not for the cache for a while.
+    pub(super) fn set_alone(&self, name: &Name, remember: Duration) {
+        if !remember.is_zero() {
+            let until = self.clock.instant() + remember;
+            self.with(name, |shard| shard.set_alone(name, until));
         }
     }
 
@@ -252,11 +262,11 @@ impl Store {
         });
     }
 
-    /// Evicts until the store is within its bound; whether it could. What is evicted comes from the part where
+    /// Evicts until the store has room for `more` bytes; whether it could. What is evicted comes from the part where
     /// something was added, unless that has less than its share.
-    pub(super) fn make_room(&self, name: &Name) -> bool {
+    pub(super) fn make_room(&self, name: &Name, more: usize) -> bool {
         let share = self.options.memory / self.parts.len();
-        while self.room.is_over() {
+        while self.room.lacks(more) {
             let own = self.part(name.url_hash());
             let part = match own.weight.load(Ordering::Relaxed) > share {
                 true => own,
@@ -264,13 +274,14 @@ impl Store {
             };
             let (done, empty) = {
                 let mut shard = part.lock();
-                let done = shard.shrink(&self.room, EVICTIONS);
+                let done = shard.shrink(&self.room, more, EVICTIONS);
                 part.weight.store(shard.weight(), Ordering::Relaxed);
                 (done, shard.is_empty())
             };
             Counts::add(&self.counts.evicted, done.evicted);
             Counts::add(&self.counts.rejected, done.rejected);
-            if empty && self.room.is_over() && self.heaviest().weight.load(Ordering::Relaxed) == 0 {
+            if empty && self.room.lacks(more) && self.heaviest().weight.load(Ordering::Relaxed) == 0
+            {
                 return false;
             }
         }

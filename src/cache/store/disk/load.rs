@@ -28,7 +28,8 @@ impl Store {
         let disk = self.disk.as_ref()?;
         let place = key.hash() as usize % disk.loads.len();
         let _turn = disk.loads[place].lock().await;
-        for (number, at) in self.lock(key.url_hash()).on_disk(key) {
+        let there = self.lock(key.url_hash()).on_disk(key);
+        for (number, at) in there {
             let (store, key) = (self.clone(), key.clone());
             let loading = move || store.load_one(&key, number, at);
             // A runtime that ends gives up what is being read.
@@ -43,7 +44,7 @@ impl Store {
     fn load_one(&self, key: &Key, number: u64, at: At) -> Option<Arc<Entry>> {
         let disk = self.disk.as_ref()?;
         let read = disk.read(self, key, number, at);
-        self.with_hash(key.url_hash(), |shard| {
+        let loaded = self.with_hash(key.url_hash(), |shard| {
             let id = shard.id_of(key.hash(), number)?;
             let slot = shard.slot_mut(id);
             if slot.disk != Place::At(at) || slot.entry.is_some() {
@@ -60,8 +61,10 @@ impl Store {
             shard.unlist(id);
             shard.admit(id);
             Some(entry)
-        })
-        .inspect(|entry| drop(self.make_room(entry.name())))
+        })?;
+        // Where there is no room, this entry may have had to go; its caller has it.
+        self.make_room(loaded.name(), 0);
+        Some(loaded)
     }
 }
 

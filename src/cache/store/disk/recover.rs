@@ -105,7 +105,7 @@ impl Engine {
         let (variant, tags) = (record.variant, record.tags);
         store.with(&name, |shard| {
             let newer = shard.twin(&name, variant, None).is_some();
-            if newer || store.room.is_over() || !shard.has_room_for_cold() {
+            if newer || store.room.lacks(0) || !shard.has_room_for_cold() {
                 return;
             }
             let mut slot = Slot::new(

@@ -208,7 +208,7 @@ impl Writer {
             return Ok(record);
         }
         match entry.body().whole() {
-            Some(Ok(Whole::Pieces(pieces))) => {
+            Some(Whole::Pieces(pieces)) => {
                 let pieces = pieces.iter().enumerate();
                 let sums = pieces.map(|(number, piece)| sum_of_block(piece, number));
                 record.sums = sums.collect();
@@ -233,7 +233,7 @@ impl Writer {
             return Err(io::Error::other("its body had to go"));
         }
         let head = match (record.kind, entry.body().whole()) {
-            (Kind::Entry, Some(Ok(Whole::Pieces(pieces)))) => {
+            (Kind::Entry, Some(Whole::Pieces(pieces))) => {
                 let pieces: Vec<&[u8]> = pieces.iter().map(|piece| &**piece).collect();
                 self.append(&segment, record, &pieces)?
             }
@@ -410,10 +410,10 @@ impl Store {
 
 fn in_memory(slot: &Slot) -> bool {
     let body = slot.entry.as_ref().and_then(|entry| entry.body().whole());
-    matches!(body, Some(Ok(Whole::Pieces(_))))
+    matches!(body, Some(Whole::Pieces(_)))
 }
 
 fn on_disk(slot: &Slot) -> bool {
     let body = slot.entry.as_ref().and_then(|entry| entry.body().whole());
-    matches!(body, Some(Ok(Whole::Stretch(_))))
+    matches!(body, Some(Whole::Stretch(_)))
 }

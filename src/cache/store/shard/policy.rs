@@ -91,12 +91,12 @@ impl Shard {
         }
     }
 
-    /// Evicts until there is room, or `most` entries have gone, or there is nothing to evict.
-    pub(in super::super) fn shrink(&mut self, room: &Room, most: usize) -> Evicted {
+    /// Evicts until there is room for `more` bytes, or `most` entries have gone, or there is nothing to evict.
+    pub(in super::super) fn shrink(&mut self, room: &Room, more: usize, most: usize) -> Evicted {
         let mut candidates = self.leave_window();
         let mut done = Evicted::default();
         for _ in 0..most {
-            if !room.is_over() {
+            if !room.lacks(more) {
                 break;
             }
             if self.list_of(Rank::Cold).weight > self.share / COLD {

@@ -145,7 +145,7 @@ async fn purges_and_what_replaced_an_entry_survive_a_restart() {
         "old refreshed",
     ];
     assert_eq!(seen, expected);
-    assert_eq!(store.purge(&What::All, Mode::Hard), 6);
+    assert_eq!(store.purge(&What::All, Mode::Hard), 5);
     let store = reopen(store, folder.path()).await;
     assert_eq!(store.figures().entries, 0);
 }

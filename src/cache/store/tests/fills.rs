@@ -121,7 +121,22 @@ fn a_body_that_is_too_large_is_not_stored() {
     assert_eq!(refused.err(), Some(Refused::TooLarge));
     let mut fill = lead(&store, "http://a/1").fill(meta(&[]), None).unwrap();
     fill.push(&bytes(1, MIB)).unwrap();
+    let mut reader = fill.entry().reader();
     assert_eq!(fill.push(b"1"), Err(Refused::TooLarge));
+    fill.abandon(Duration::from_secs(5));
+    assert!(get(&store, "http://a/1").is_none());
+    let next = store.join(&key(&store, "http://a/1"), |_| true);
+    assert!(matches!(next, Join::Alone(_)));
+    // Whoever followed has all that had been taken, and knows that it is not all.
+    let mut read = Vec::new();
+    let end = loop {
+        match reader.ready().unwrap() {
+            Ok(Some(piece)) => read.extend_from_slice(&piece),
+            end => break end,
+        }
+    };
+    assert_eq!(end, Err(Broken));
+    assert!(read == bytes(1, MIB));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use pingora_http::ResponseHeader;
 use wiregate_sdk::Clock;
 
 use super::*;
-use crate::cache::{Stored, Times};
+use crate::cache::{Failure, Stored, Times};
 
 const MIB: usize = 1024 * 1024;
 
@@ -116,13 +116,15 @@ async fn read(mut reader: Reader) -> Result<Vec<u8>, Broken> {
 /// Bytes that tell where they come from.
 fn bytes(seed: u64, length: usize) -> Bytes {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let bytes = (0..length).map(|_| {
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        state as u8
-    });
-    bytes.collect()
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes.into()
 }
 
 /// A store with a disk.
