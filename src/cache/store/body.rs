@@ -24,18 +24,20 @@ pub struct Broken;
 #[derive(Debug)]
 pub(super) struct Body {
     announced: Option<u64>,
-    whole: OnceLock<Result<Whole, Broken>>,
+    whole: OnceLock<Whole>,
     growing: Mutex<Option<Growing>>,
     pub(super) more: Notify,
 }
 
-/// A body that is there to its end.
+/// A body that has come to an end.
 #[derive(Debug)]
 pub(super) enum Whole {
     /// In memory.
     Pieces(Pieces),
     /// On disk, to be read block by block.
     Stretch(Stretch),
+    /// It broke off: what had come of it by then, for those who follow.
+    Part(Pieces),
 }
 
 /// A body in memory.
@@ -135,7 +137,7 @@ impl Body {
     fn complete(whole: Whole) -> Self {
         Self {
             announced: None,
-            whole: OnceLock::from(Ok(whole)),
+            whole: OnceLock::from(whole),
             growing: Mutex::new(None),
             more: Notify::new(),
         }
@@ -153,8 +155,8 @@ impl Body {
         Self::complete(Whole::Stretch(stretch))
     }
 
-    /// What is there, once it ends: the body, or that it is broken.
-    pub(super) fn whole(&self) -> Option<&Result<Whole, Broken>> {
+    /// What is there, once it has ended.
+    pub(super) fn whole(&self) -> Option<&Whole> {
         self.whole.get()
     }
 
@@ -164,16 +166,16 @@ impl Body {
 
     pub(super) fn length(&self) -> Option<u64> {
         match self.whole.get() {
-            Some(Ok(Whole::Pieces(pieces))) => Some(pieces.length),
-            Some(Ok(Whole::Stretch(stretch))) => Some(stretch.length()),
-            Some(Err(Broken)) | None => self.announced,
+            Some(Whole::Pieces(pieces)) => Some(pieces.length),
+            Some(Whole::Stretch(stretch)) => Some(stretch.length()),
+            Some(Whole::Part(_)) | None => self.announced,
         }
     }
 
     /// The memory that its pieces take.
     pub(super) fn bytes(&self) -> usize {
         match self.whole.get() {
-            Some(Ok(Whole::Pieces(pieces))) => pieces.charge.bytes(),
+            Some(Whole::Pieces(pieces)) => pieces.charge.bytes(),
             _ => 0,
         }
     }
@@ -186,19 +188,19 @@ impl Body {
     }
 
     pub(super) fn finish(&self) {
-        let growing = self.lock().take();
-        let whole = growing.map(Growing::finish).ok_or(Broken);
-        self.end(whole.map(Whole::Pieces));
+        self.end(Whole::Pieces);
     }
 
+    /// It ends before its end. Those who follow read what there is, and get an error then.
     pub(super) fn abort(&self) {
-        self.end(Err(Broken));
-        drop(self.lock().take());
+        self.end(Whole::Part);
     }
 
-    fn end(&self, how: Result<Whole, Broken>) {
+    fn end(&self, how: impl FnOnce(Pieces) -> Whole) {
         // The first end holds.
-        drop(self.whole.set(how));
+        if let Some(growing) = self.lock().take() {
+            drop(self.whole.set(how(growing.finish())));
+        }
         self.more.notify_waiters();
     }
 
@@ -209,9 +211,12 @@ impl Body {
         let skipped = (at % PIECE as u64) as usize;
         let rest = |piece: &Bytes| (skipped < piece.len()).then(|| piece.slice(skipped..));
         match self.whole.get() {
-            Some(Ok(Whole::Pieces(whole))) => Some(Ok(whole.pieces.get(number).and_then(rest))),
-            Some(Ok(Whole::Stretch(stretch))) => (at >= stretch.length()).then_some(Ok(None)),
-            Some(Err(broken)) => Some(Err(*broken)),
+            Some(Whole::Pieces(whole)) => Some(Ok(whole.pieces.get(number).and_then(rest))),
+            Some(Whole::Stretch(stretch)) => (at >= stretch.length()).then_some(Ok(None)),
+            Some(Whole::Part(part)) => {
+                let rest = part.pieces.get(number).and_then(rest);
+                Some(rest.map(Some).ok_or(Broken))
+            }
             None => {
                 let growing = self.lock();
                 // It has ended since it was looked at above: the caller looks again.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::body::Body;
+use super::body::{Body, Whole};
 use super::key::Name;
 use super::reader::Reader;
 use super::room::{Charge, Room, allocated};
@@ -92,7 +92,7 @@ impl Entry {
 
     /// Whether its fill was discarded.
     pub(super) fn is_broken(&self) -> bool {
-        matches!(self.body.whole(), Some(Err(_)))
+        matches!(self.body.whole(), Some(Whole::Part(_)))
     }
 
     pub(super) fn soften(&self) {

@@ -11,6 +11,8 @@ pub struct Figures {
     pub disk: u64,
     /// Entries, in memory or on disk.
     pub entries: u64,
+    /// Whether what is on disk is still being found, after the start.
+    pub finding: bool,
     /// Entries that left the memory for want of room.
     pub evicted: u64,
     /// Those among them that were new, and are asked for less often than what they would have displaced.
@@ -33,8 +35,6 @@ pub(super) struct Counts {
     pub(super) rejected: AtomicU64,
     pub(super) purged: AtomicU64,
     pub(super) discarded: AtomicU64,
-    pub(super) corrupt: AtomicU64,
-    pub(super) unwritten: AtomicU64,
 }
 
 impl Counts {
@@ -55,8 +55,6 @@ impl Counts {
             rejected: read(&self.rejected),
             purged: read(&self.purged),
             discarded: read(&self.discarded),
-            corrupt: read(&self.corrupt),
-            unwritten: read(&self.unwritten),
             ..Figures::default()
         }
     }

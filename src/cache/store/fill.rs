@@ -1,12 +1,14 @@
 //! A body on its way into the store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::refused::Refused;
 use super::{Entry, Store};
 
 /// Takes the body of an entry that others can read already. Dropped before [`Fill::finish`], the
-/// entry is discarded, and those who follow it get an error.
+/// entry is discarded: nobody finds it any more, and those who follow it read what was pushed, and then get an
+/// error.
 #[derive(Debug)]
 pub struct Fill {
     store: Arc<Store>,
@@ -33,21 +35,28 @@ impl Fill {
     /// The next piece of the body. It is copied: what the piece is a part of is not kept alive.
     ///
     /// # Errors
-    /// It cannot be stored: drop the fill, and those who follow get an error.
+    /// It was not taken, and nothing more will be: drop the fill, or [abandon](Fill::abandon) it.
     pub fn push(&mut self, piece: &[u8]) -> Result<(), Refused> {
-        self.length += piece.len() as u64;
-        if self.length > self.store.largest() {
+        let length = self.length + piece.len() as u64;
+        if length > self.store.largest() {
             return Err(Refused::TooLarge);
         }
         let announced = self.entry.body().length();
-        if announced.is_some_and(|announced| self.length > announced) {
+        if announced.is_some_and(|announced| length > announced) {
             return Err(Refused::Length);
         }
-        self.entry.body().push(piece);
-        match self.store.make_room(self.entry.name()) {
-            true => Ok(()),
-            false => Err(Refused::NoRoom),
+        if !self.store.make_room(self.entry.name(), piece.len()) {
+            return Err(Refused::NoRoom);
         }
+        self.entry.body().push(piece);
+        self.length = length;
+        Ok(())
+    }
+
+    /// Discards the entry, as dropping the fill does, and sees to it that nobody with this key waits for
+    /// another for as long as `remember` says: it is not for the cache.
+    pub fn abandon(self, remember: Duration) {
+        self.store.set_alone(self.entry.name(), remember);
     }
 
     /// The body is complete. From here on the entry stands for itself, and what it replaces is gone.
@@ -71,8 +80,8 @@ impl Fill {
 impl Drop for Fill {
     fn drop(&mut self) {
         if !self.done {
-            self.entry.body().abort();
             self.store.discard(&self.entry);
+            self.entry.body().abort();
         }
     }
 }

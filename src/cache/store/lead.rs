@@ -48,7 +48,7 @@ impl Lead {
     /// It is not stored. Those who waited fetch for themselves.
     pub fn fill(mut self, meta: Stored, length: Option<u64>) -> Result<Fill, Refused> {
         if length.is_some_and(|length| length > self.store.largest()) {
-            self.land(Outcome::Alone, |_| ());
+            self.land(Outcome::Alone);
             self.store.counts.discarded();
             return Err(Refused::TooLarge);
         }
@@ -86,18 +86,19 @@ impl Lead {
         let (name, body) = (old.name().clone(), old.body().clone());
         let entry = Arc::new(Entry::new(&store.room, name, number, meta, body));
         store.supersede(entry.name(), new.variant);
+        let to_disk = store.disk.is_some();
         let stored = self.land_with(Some(&new.tags), |shard, purged| {
             if purged == Some(Mode::Hard) {
                 return (Outcome::Left, Err(Refused::Purged));
             }
-            let slot = shard.id_of(old.name(), number);
+            let slot = shard.id_of(old.name().hash(), number);
             let Some(id) = slot.filter(|_| !old.is_broken()) else {
                 return (Outcome::Left, Err(Refused::Gone));
             };
             if purged == Some(Mode::Soft) {
                 entry.soften();
             }
-            shard.renew(id, &entry, new.variant, new.tags.clone());
+            shard.renew(id, &entry, new.variant, new.tags.clone(), to_disk);
             (Outcome::Entry(entry.clone()), Ok(()))
         });
         store.count_refusal(stored)?;
@@ -110,25 +111,17 @@ impl Lead {
     /// The response is not for the cache. Those who wait fetch for themselves; so does everyone
     /// with this key for as long as `remember` says, without waiting for each other.
     pub fn not_stored(mut self, remember: Duration) {
-        let until = self.store.clock.instant() + remember;
-        let name = self.name.clone();
-        self.land(Outcome::Alone, |shard| {
-            if !remember.is_zero() {
-                shard.set_alone(&name, until);
-            }
-        });
+        self.store.set_alone(&self.name, remember);
+        self.land(Outcome::Alone);
     }
 
     /// The fetch has failed, and so have those who wait.
     pub fn failed(mut self, failure: Failure) {
-        self.land(Outcome::Failed(failure), |_| ());
+        self.land(Outcome::Failed(failure));
     }
 
-    fn land(&mut self, outcome: Outcome, also: impl FnOnce(&mut Shard)) {
-        self.land_with(None, |shard, _| {
-            also(shard);
-            (outcome, ())
-        });
+    fn land(&mut self, outcome: Outcome) {
+        self.land_with(None, |_, _| (outcome, ()));
     }
 
     /// Ends the flight in one step with whatever is stored, and tells those who wait. `settle` hears what purges
@@ -155,7 +148,7 @@ impl Lead {
 impl Drop for Lead {
     fn drop(&mut self) {
         if !self.done {
-            self.land(Outcome::Left, |_| ());
+            self.land(Outcome::Left);
         }
     }
 }

@@ -64,7 +64,7 @@ impl Reader {
                 return piece;
             }
             match body.whole() {
-                Some(Ok(Whole::Stretch(stretch))) => {
+                Some(Whole::Stretch(stretch)) => {
                     self.ahead = stretch.read(self.at, self.to).await?;
                 }
                 // It has ended just now.

@@ -16,17 +16,13 @@ impl Room {
         Arc::new(Self { limit, used })
     }
 
-    pub(super) fn limit(&self) -> usize {
-        self.limit
-    }
-
     pub(super) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Whether more is taken than there is, so that something has to go.
-    pub(super) fn is_over(&self) -> bool {
-        self.used() > self.limit
+    /// Whether there is less left than this, so that something has to go.
+    pub(super) fn lacks(&self, more: usize) -> bool {
+        self.used() + more > self.limit
     }
 }
 
@@ -85,7 +81,8 @@ mod tests {
         let room = Room::new(100);
         let mut one = Charge::new(&room, 60);
         let two = Charge::new(&room, 41);
-        assert!(room.is_over());
+        assert!(room.lacks(0));
+        assert!(!Room::new(5).lacks(5) && Room::new(5).lacks(6));
         one.set(10);
         assert_eq!(room.used(), 51);
         drop(two);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use wiregate_sdk::Clock;
 
@@ -61,7 +62,9 @@ impl Store {
     /// The options are too small, or the folder cannot be made, written, or locked.
     pub fn open(options: Options, clock: Clock) -> io::Result<Arc<Self>> {
         options.check()?;
-        let disk = options.disk.as_ref().map(Engine::open).transpose()?;
+        let disk = options.disk.as_ref();
+        let disk = disk.map(|disk| Engine::open(disk, options.memory));
+        let disk = disk.transpose()?;
         let room = Room::new(options.memory);
         let count = options.shards();
         let part = || Part {
@@ -158,7 +161,7 @@ impl Store {
     /// Removes one entry. Those who read it can read it to its end.
     pub fn remove(&self, entry: &Entry) {
         let variant = self.with(entry.name(), |shard| {
-            let id = shard.id_of(entry.name(), entry.number())?;
+            let id = shard.id_of(entry.name().hash(), entry.number())?;
             Some(shard.remove(id).variant)
         });
         if let (Some(variant), Some(disk)) = (variant, &self.disk) {
@@ -181,15 +184,20 @@ impl Store {
 
     /// What is in the store, and what happened.
     pub fn figures(&self) -> Figures {
+        let disk = self.disk.as_ref();
         Figures {
             memory: self.room.used() as u64,
-            disk: self.disk.as_ref().map_or(0, |disk| disk.bytes()),
+            disk: disk.map_or(0, |disk| disk.bytes()),
+            finding: disk.is_some_and(|disk| disk.is_finding()),
+            corrupt: disk.map_or(0, |disk| disk.corrupt()),
+            unwritten: disk.map_or(0, |disk| disk.unwritten()),
             entries: self.parts.iter().map(|part| part.lock().len() as u64).sum(),
             ..self.counts.read()
         }
     }
 
-    pub(super) fn largest(&self) -> u64 {
+    /// The bytes that one body may have: [`Options::largest`], or half of the memory where that is less.
+    pub fn largest(&self) -> u64 {
         self.options.largest.min(self.options.memory as u64 / 2)
     }
 
@@ -205,17 +213,17 @@ impl Store {
     pub(super) fn finish(&self, entry: &Arc<Entry>) -> Result<(), Refused> {
         let number = entry.number();
         let variant = self.with(entry.name(), |shard| {
-            let id = shard.id_of(entry.name(), number)?;
+            let id = shard.id_of(entry.name().hash(), number)?;
             Some(shard.slot(id).variant)
         });
         let variant = variant.ok_or(Refused::Purged)?;
         self.supersede(entry.name(), variant);
         let kept = self.with(entry.name(), |shard| {
-            let Some(id) = shard.id_of(entry.name(), number) else {
+            let Some(id) = shard.id_of(entry.name().hash(), number) else {
                 return Err(Refused::Purged);
             };
             shard.clear_alone(entry.name());
-            Ok(shard.settle(id))
+            Ok(shard.settle(id, self.disk.is_some()))
         });
         if kept? {
             self.settle_down(entry, variant);
@@ -225,10 +233,8 @@ impl Store {
 
     /// A complete entry is new in the index: room is made, and the disk hears of it.
     pub(super) fn settle_down(&self, entry: &Arc<Entry>, variant: u64) {
-        if let Some(disk) = &self.disk {
-            disk.store(self, entry, variant);
-        }
-        self.make_room(entry.name());
+        self.write(entry, variant);
+        self.make_room(entry.name(), 0);
     }
 
     /// What is still being found on disk, and is older than this, must not come back.
@@ -238,21 +244,29 @@ impl Store {
         }
     }
 
+    /// The key is not for the cache for a while.
+    pub(super) fn set_alone(&self, name: &Name, remember: Duration) {
+        if !remember.is_zero() {
+            let until = self.clock.instant() + remember;
+            self.with(name, |shard| shard.set_alone(name, until));
+        }
+    }
+
     /// A fill has ended before its end.
     pub(super) fn discard(&self, entry: &Arc<Entry>) {
         self.counts.discarded();
         self.with(entry.name(), |shard| {
-            if let Some(id) = shard.id_of(entry.name(), entry.number()) {
+            if let Some(id) = shard.id_of(entry.name().hash(), entry.number()) {
                 shard.remove(id);
             }
         });
     }
 
-    /// Evicts until the store is within its bound; whether it could. What is evicted comes from the part where
+    /// Evicts until the store has room for `more` bytes; whether it could. What is evicted comes from the part where
     /// something was added, unless that has less than its share.
-    pub(super) fn make_room(&self, name: &Name) -> bool {
+    pub(super) fn make_room(&self, name: &Name, more: usize) -> bool {
         let share = self.options.memory / self.parts.len();
-        while self.room.is_over() {
+        while self.room.lacks(more) {
             let own = self.part(name.url_hash());
             let part = match own.weight.load(Ordering::Relaxed) > share {
                 true => own,
@@ -260,13 +274,14 @@ impl Store {
             };
             let (done, empty) = {
                 let mut shard = part.lock();
-                let done = shard.shrink(&self.room, EVICTIONS);
+                let done = shard.shrink(&self.room, more, EVICTIONS);
                 part.weight.store(shard.weight(), Ordering::Relaxed);
                 (done, shard.is_empty())
             };
             Counts::add(&self.counts.evicted, done.evicted);
             Counts::add(&self.counts.rejected, done.rejected);
-            if empty && self.room.is_over() && self.heaviest().weight.load(Ordering::Relaxed) == 0 {
+            if empty && self.room.lacks(more) && self.heaviest().weight.load(Ordering::Relaxed) == 0
+            {
                 return false;
             }
         }
@@ -283,7 +298,7 @@ impl Store {
         &self.parts[(url_hash >> 40) as usize & (self.parts.len() - 1)]
     }
 
-    fn lock(&self, url_hash: u64) -> MutexGuard<'_, Shard> {
+    pub(super) fn lock(&self, url_hash: u64) -> MutexGuard<'_, Shard> {
         self.part(url_hash).lock()
     }
 
@@ -292,7 +307,7 @@ impl Store {
         self.with_hash(name.url_hash(), change)
     }
 
-    fn with_hash<T>(&self, url_hash: u64, change: impl FnOnce(&mut Shard) -> T) -> T {
+    pub(super) fn with_hash<T>(&self, url_hash: u64, change: impl FnOnce(&mut Shard) -> T) -> T {
         self.part(url_hash).change(change)
     }
 

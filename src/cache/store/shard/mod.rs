@@ -34,6 +34,8 @@ pub(super) struct Shard {
     keys: HashMap<u128, u32, Hashed>,
     /// A slot of each URL; its `url_after` leads on.
     urls: HashMap<u64, u32, Hashed>,
+    /// Something that was on disk had to leave the index: what is older must not be found in its place.
+    dropped: bool,
     /// The lists of the policy, by [`Rank`].
     lists: [List; 4],
     sketch: Sketch,
@@ -78,6 +80,7 @@ impl Shard {
             slots: Slab::default(),
             keys: HashMap::default(),
             urls: HashMap::default(),
+            dropped: false,
             lists: [List::EMPTY; 4],
             sketch: Sketch::new(),
             running: HashMap::default(),
@@ -160,6 +163,23 @@ impl Shard {
         id
     }
 
+    /// Puts a slot that is on disk alone behind all others of its key, and of the list.
+    pub(super) fn insert_oldest(&mut self, slot: Slot) {
+        let hash = slot.name.hash();
+        let newest = self.keys.get(&hash).copied().unwrap_or(NONE);
+        let id = self.insert(slot);
+        if newest != NONE {
+            let mut oldest = newest;
+            while self.slots.get(oldest).links.older != NONE {
+                oldest = self.slots.get(oldest).links.older;
+            }
+            self.keys.insert(hash, newest);
+            self.slots.get_mut(id).links.older = NONE;
+            self.slots.get_mut(oldest).links.older = id;
+        }
+        self.cool_last(id);
+    }
+
     /// Takes a slot out of everything.
     pub(super) fn remove(&mut self, id: u32) -> Slot {
         self.unlist(id);
@@ -210,9 +230,9 @@ impl Shard {
         }
     }
 
-    /// The slot of an entry, unless something has removed it.
-    pub(super) fn id_of(&self, name: &Name, number: u64) -> Option<u32> {
-        let mut id = self.keys.get(&name.hash()).copied().unwrap_or(NONE);
+    /// The slot of an entry under a key with this hash, unless something has removed it.
+    pub(super) fn id_of(&self, hash: u128, number: u64) -> Option<u32> {
+        let mut id = self.keys.get(&hash).copied().unwrap_or(NONE);
         while id != NONE {
             let slot = self.slots.get(id);
             if slot.number == number {
@@ -247,7 +267,7 @@ impl Shard {
 
     /// The entry of a slot is complete: it replaces those that the same `Vary` chose, unless one of them is of a
     /// later fetch, and from now on it can be evicted. Whether it stays.
-    pub(super) fn settle(&mut self, id: u32) -> bool {
+    pub(super) fn settle(&mut self, id: u32, to_disk: bool) -> bool {
         let slot = self.slots.get(id);
         let (name, variant, number) = (slot.name.clone(), slot.variant, slot.number);
         while let Some(twin) = self.twin(&name, variant, Some(id)) {
@@ -257,18 +277,33 @@ impl Shard {
             }
             self.remove(twin);
         }
+        if to_disk {
+            self.slots.get_mut(id).disk = OnDisk::Queued(None);
+        }
         self.admit(id);
         true
     }
 
     /// The slot's entry gets another head.
-    pub(super) fn renew(&mut self, id: u32, entry: &Arc<Entry>, variant: u64, tags: Box<[u64]>) {
+    pub(super) fn renew(
+        &mut self,
+        id: u32,
+        entry: &Arc<Entry>,
+        variant: u64,
+        tags: Box<[u64]>,
+        to_disk: bool,
+    ) {
         let slot = self.slots.get_mut(id);
         slot.charge.set(allocated(size_of_val(&*tags)));
         slot.entry = Some(entry.clone());
         slot.soft = entry.is_purged();
         (slot.variant, slot.tags) = (variant, tags);
         if !entry.is_filling() {
+            slot.disk = match slot.disk {
+                OnDisk::At(at) => OnDisk::Queued(Some(at)),
+                OnDisk::None if to_disk => OnDisk::Queued(None),
+                same => same,
+            };
             self.unlist(id);
             let name = entry.name();
             while let Some(twin) = self.twin(name, variant, Some(id)) {
@@ -276,6 +311,11 @@ impl Shard {
             }
             self.admit(id);
         }
+    }
+
+    /// Whether the slot's body is still coming.
+    pub(super) fn is_filling(&self, id: u32) -> bool {
+        self.slots.get(id).links.rank == Rank::None
     }
 
     pub(super) fn len(&self) -> usize {

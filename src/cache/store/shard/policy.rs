@@ -39,6 +39,28 @@ impl Shard {
         self.list(id, Rank::Cold);
     }
 
+    /// An entry is on disk alone, and older than all others that are.
+    pub(super) fn cool_last(&mut self, id: u32) {
+        self.list(id, Rank::Cold);
+        let list = self.lists[Rank::Cold as usize];
+        if list.last == id {
+            return;
+        }
+        // From the head of the list to its end.
+        let second = self.slots.get(id).links.after;
+        self.slots.get_mut(second).links.before = NONE;
+        let links = &mut self.slots.get_mut(id).links;
+        (links.before, links.after) = (list.last, NONE);
+        self.slots.get_mut(list.last).links.after = id;
+        let list = &mut self.lists[Rank::Cold as usize];
+        (list.first, list.last) = (second, id);
+    }
+
+    /// Whether the index takes another entry that is on disk alone.
+    pub(in super::super) fn has_room_for_cold(&self) -> bool {
+        !self.dropped && self.list_of(Rank::Cold).weight < self.share / COLD
+    }
+
     /// The entry was asked for.
     pub(super) fn touch(&mut self, id: u32) {
         let slot = self.slots.get_mut(id);
@@ -69,24 +91,23 @@ impl Shard {
         }
     }
 
-    /// Evicts until there is room, or `most` entries have gone, or there is nothing to evict.
-    pub(in super::super) fn shrink(&mut self, room: &Room, most: usize) -> Evicted {
+    /// Evicts until there is room for `more` bytes, or `most` entries have gone, or there is nothing to evict.
+    pub(in super::super) fn shrink(&mut self, room: &Room, more: usize, most: usize) -> Evicted {
         let mut candidates = self.leave_window();
         let mut done = Evicted::default();
         for _ in 0..most {
-            if !room.is_over() {
+            if !room.lacks(more) {
                 break;
             }
             if self.list_of(Rank::Cold).weight > self.share / COLD {
-                self.remove(self.list_of(Rank::Cold).last);
+                self.drop_cold();
                 continue;
             }
             let Some(victim) = self.victim() else {
-                let cold = self.list_of(Rank::Cold).last;
-                if cold == NONE {
+                if self.list_of(Rank::Cold).last == NONE {
                     break;
                 }
-                self.remove(cold);
+                self.drop_cold();
                 continue;
             };
             let rejected = candidates
@@ -131,6 +152,11 @@ impl Shard {
         self.sketch.estimate(self.slots.get(id).name.hash() as u64)
     }
 
+    fn drop_cold(&mut self) {
+        self.dropped = true;
+        self.remove(self.list_of(Rank::Cold).last);
+    }
+
     /// Takes an entry out of memory. Where it is on disk, or on its way there, the index still knows it.
     fn evict(&mut self, id: u32) {
         if matches!(self.slots.get(id).disk, OnDisk::None) {
@@ -167,7 +193,7 @@ impl Shard {
     }
 
     /// Takes a slot off its list.
-    pub(super) fn unlist(&mut self, id: u32) {
+    pub(in super::super) fn unlist(&mut self, id: u32) {
         let links = &mut self.slots.get_mut(id).links;
         let (rank, before, after) = (links.rank, links.before, links.after);
         if rank == Rank::None {

@@ -1,9 +1,12 @@
 //! What a store promises.
 
+mod disk;
 mod fills;
 mod flights;
+mod kill;
 mod memory;
 mod purges;
+mod restarts;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,11 +17,11 @@ use pingora_http::ResponseHeader;
 use wiregate_sdk::Clock;
 
 use super::*;
-use crate::cache::{Stored, Times};
+use crate::cache::{Failure, Stored, Times};
 
-pub(super) const MIB: usize = 1024 * 1024;
+const MIB: usize = 1024 * 1024;
 
-pub(super) fn store(memory: usize) -> Arc<Store> {
+fn store(memory: usize) -> Arc<Store> {
     let options = Options {
         memory,
         largest: memory as u64 / 4,
@@ -27,7 +30,7 @@ pub(super) fn store(memory: usize) -> Arc<Store> {
     Store::open(options, Clock::manual()).unwrap()
 }
 
-pub(super) fn meta(tags: &[&str]) -> Stored {
+fn meta(tags: &[&str]) -> Stored {
     let mut head = ResponseHeader::build(200, None).unwrap();
     head.append_header("content-type", "text/plain").unwrap();
     head.append_header("X-Made", "by hand").unwrap();
@@ -47,30 +50,30 @@ pub(super) fn meta(tags: &[&str]) -> Stored {
 }
 
 /// Chosen by this value of `accept-language`.
-pub(super) fn varied(value: &'static str) -> Stored {
+fn varied(value: &'static str) -> Stored {
     Stored {
         vary: vec![language(value)],
         ..meta(&[])
     }
 }
 
-pub(super) fn language(value: &'static str) -> (HeaderName, Option<HeaderValue>) {
+fn language(value: &'static str) -> (HeaderName, Option<HeaderValue>) {
     let value = HeaderValue::from_static(value);
     (http::header::ACCEPT_LANGUAGE, Some(value))
 }
 
-pub(super) fn key(store: &Store, url: &str) -> Key {
+fn key(store: &Store, url: &str) -> Key {
     store.key(url, [&b"GET"[..]])
 }
 
-pub(super) fn lead(store: &Arc<Store>, url: &str) -> Lead {
+fn lead(store: &Arc<Store>, url: &str) -> Lead {
     match store.join(&key(store, url), |_| false) {
         Join::Lead(lead) | Join::Alone(lead) => lead,
         other => panic!("expected the lead, found {other:?}"),
     }
 }
 
-pub(super) fn put_meta(store: &Arc<Store>, url: &str, meta: Stored, body: &[u8]) -> Arc<Entry> {
+fn put_meta(store: &Arc<Store>, url: &str, meta: Stored, body: &[u8]) -> Arc<Entry> {
     let mut fill = lead(store, url)
         .fill(meta, Some(body.len() as u64))
         .unwrap();
@@ -78,11 +81,11 @@ pub(super) fn put_meta(store: &Arc<Store>, url: &str, meta: Stored, body: &[u8])
     fill.finish().unwrap()
 }
 
-pub(super) fn put(store: &Arc<Store>, url: &str, body: &[u8]) -> Arc<Entry> {
+fn put(store: &Arc<Store>, url: &str, body: &[u8]) -> Arc<Entry> {
     put_meta(store, url, meta(&[]), body)
 }
 
-pub(super) fn get(store: &Store, url: &str) -> Option<Arc<Entry>> {
+fn get(store: &Store, url: &str) -> Option<Arc<Entry>> {
     match store.find(&key(store, url), |_| true) {
         Find::Found(entry) => Some(entry),
         Find::OnDisk | Find::Missing => None,
@@ -90,7 +93,7 @@ pub(super) fn get(store: &Store, url: &str) -> Option<Arc<Entry>> {
 }
 
 /// What is there to be read without waiting.
-pub(super) fn ready(mut reader: Reader) -> Result<Vec<u8>, Broken> {
+fn ready(mut reader: Reader) -> Result<Vec<u8>, Broken> {
     let mut read = Vec::new();
     while let Some(piece) = reader.ready() {
         match piece? {
@@ -101,7 +104,7 @@ pub(super) fn ready(mut reader: Reader) -> Result<Vec<u8>, Broken> {
     Ok(read)
 }
 
-pub(super) async fn read(mut reader: Reader) -> Result<Vec<u8>, Broken> {
+async fn read(mut reader: Reader) -> Result<Vec<u8>, Broken> {
     let mut read = Vec::new();
     while let Some(piece) = reader.next().await? {
         assert!(!piece.is_empty());
@@ -111,13 +114,54 @@ pub(super) async fn read(mut reader: Reader) -> Result<Vec<u8>, Broken> {
 }
 
 /// Bytes that tell where they come from.
-pub(super) fn bytes(seed: u64, length: usize) -> Bytes {
+fn bytes(seed: u64, length: usize) -> Bytes {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let bytes = (0..length).map(|_| {
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        state as u8
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes.into()
+}
+
+/// A store with a disk.
+fn open(folder: &std::path::Path, memory: usize, size: usize) -> Arc<Store> {
+    let options = Options {
+        memory,
+        largest: memory as u64 / 4,
+        disk: Some(Disk {
+            path: folder.to_owned(),
+            size: size as u64,
+        }),
+    };
+    // The threads of a store that was dropped just now may still have the folder.
+    let mut store = None;
+    until("the folder is free", || {
+        store = Store::open(options.clone(), Clock::manual()).ok();
+        store.is_some()
     });
-    bytes.collect()
+    let store = store.unwrap();
+    until("all is found", || !store.figures().finding);
+    store
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = std::time::Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(60), "not so: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// What is in memory or on disk.
+async fn fetch(store: &Arc<Store>, url: &str) -> Option<Arc<Entry>> {
+    let key = key(store, url);
+    match store.find(&key, |_| true) {
+        Find::Found(entry) => Some(entry),
+        Find::OnDisk => store.load(&key, |_| true).await,
+        Find::Missing => None,
+    }
 }
