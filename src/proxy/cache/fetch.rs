@@ -421,7 +421,11 @@ impl Fetch {
                 match filling.push(&data) {
                     Ok(()) => continue,
                     Err(Refused::Length) => return,
-                    Err(_) => drop(fill.take()),
+                    Err(_) => {
+                        if let Some(fill) = fill.take() {
+                            fill.abandon(self.plan.policy.remember);
+                        }
+                    }
                 }
             }
             // Too large: the rest is for the one who asked, as fast as that takes it.

@@ -22,11 +22,14 @@ impl Context {
             Some(sent) if Some(sent) != self.asked_host.as_ref() => sent.as_bytes(),
             _ => b"",
         };
+        // Of trusted proxies only: what others say of it is gone by now.
+        let told_host = head.headers.get("x-forwarded-host");
         let target = head.raw_path();
         let mut parts: SmallVec<[&[u8]; 8]> = SmallVec::new();
         parts.push(self.exchange.route.as_bytes());
         parts.push(upstream.map_or(b"", |upstream| upstream.name.as_bytes()));
         parts.push(host);
+        parts.push(told_host.map_or(b"", |host| host.as_bytes()));
         parts.push(target);
         // Whether they are one's own tells apart what two filters of a route store.
         parts.push(plan.caller.as_deref().map_or(b"shared", |_| b"own"));

@@ -164,7 +164,8 @@ impl Context {
         };
         let entry = match store.find(key, &mut fits) {
             Find::Found(entry) => Some(entry),
-            Find::OnDisk | Find::Missing => None,
+            Find::OnDisk => Box::pin(store.load(key, &mut fits)).await,
+            Find::Missing => None,
         };
         match entry {
             None => Found::Nothing { others },
