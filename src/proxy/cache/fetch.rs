@@ -4,13 +4,17 @@
 //! upstream sends it, and whoever wants it reads it there. What may not be is handed to the one who
 //! asked, with the connection that it comes from.
 
+mod ask;
+mod fill;
+mod settle;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::http::HttpTask;
-use pingora_error::{Error, ErrorType, Result};
+use pingora_error::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 use smallvec::SmallVec;
@@ -20,12 +24,12 @@ use wiregate_sdk::{Attempt, Bytes, Reply};
 
 use super::super::context::{Attempts, Context};
 use super::super::hedge::Source;
-use super::super::{failure, forwarded, heads};
+use super::super::{failure, forwarded};
 use super::nobody;
 use crate::cache::rules::request::Wishes;
 use crate::cache::rules::storing::{self, Asked, Why};
-use crate::cache::rules::{Sent, conditional, reuse};
-use crate::cache::store::{Entry, Fill, Lead, Refused};
+use crate::cache::rules::{conditional, reuse};
+use crate::cache::store::{Entry, Lead};
 use crate::cache::{Dealt, Failure};
 use crate::upstream::Endpoint;
 
@@ -82,11 +86,29 @@ pub(super) enum Answer {
     Own {
         source: Box<Source>,
         first: HttpTask,
-        attempts: Box<Attempts>,
+        attempts: Handed,
         why: Why,
     },
     /// There is none.
     Failed { reply: Reply, report: Report },
+}
+
+/// The attempts behind a response that changes hands. They are counted as over where nobody takes
+/// it.
+pub(super) struct Handed(Option<Box<Attempts>>);
+
+impl Handed {
+    pub(super) fn take(mut self) -> Attempts {
+        self.0.take().map(|attempts| *attempts).unwrap_or_default()
+    }
+}
+
+impl Drop for Handed {
+    fn drop(&mut self) {
+        if let Some(attempts) = &mut self.0 {
+            attempts.end();
+        }
+    }
 }
 
 /// Who was asked, for the access log.
@@ -95,14 +117,6 @@ pub(super) struct Report {
     pub(super) tried: SmallVec<[Arc<Endpoint>; 2]>,
     pub(super) made: u32,
     pub(super) waited: Option<Duration>,
-}
-
-/// The head of a final response, and where the rest comes from.
-struct Head {
-    source: Source,
-    head: Box<ResponseHeader>,
-    end: bool,
-    sent: Sent,
 }
 
 impl Context {
@@ -186,80 +200,6 @@ impl Fetch {
         }
     }
 
-    /// Asks until there is the head of a final response.
-    async fn ask(&mut self, tell: Option<&mpsc::Sender<Event>>) -> Result<Head> {
-        loop {
-            let asked = self.cx.shared.clock.now().wall;
-            let (session, connector) = (&mut self.session, &self.connector);
-            let Some((source, first)) = self.cx.first_head(session, connector).await? else {
-                continue;
-            };
-            if let Some((source, mut head, end)) = self.final_head(source, first, tell).await? {
-                heads::settle_response(&mut head);
-                heads::lighten_response(&mut head);
-                if self.is_for_another(&head) {
-                    conditional::strip(self.session.req_header_mut());
-                    self.asks = false;
-                    self.cx.end_attempt();
-                    continue;
-                }
-                let came = self.cx.shared.clock.now().wall;
-                let sent = Sent { asked, came };
-                return Ok(Head {
-                    source,
-                    head,
-                    end,
-                    sent,
-                });
-            }
-        }
-    }
-
-    /// Passes interim responses on, up to the final one; nothing where it is to be asked again.
-    async fn final_head(
-        &mut self,
-        mut source: Source,
-        first: HttpTask,
-        tell: Option<&mpsc::Sender<Event>>,
-    ) -> Result<Option<(Source, Box<ResponseHeader>, bool)>> {
-        let mut next = Ok(first);
-        let error = loop {
-            match next {
-                Ok(HttpTask::Header(mut head, end)) => {
-                    let checked = self.cx.upstream_head(&self.session, &mut head);
-                    match checked {
-                        Ok(()) if !head.status.is_informational() => {
-                            return Ok(Some((source, head, end)));
-                        }
-                        Ok(()) => {
-                            if let Some(tell) = tell {
-                                // Whoever has gone wants no interim responses.
-                                let _ = tell.try_send(Event::Interim(head));
-                            }
-                            next = self.cx.next_part(&mut source).await;
-                        }
-                        Err(error) => break error,
-                    }
-                }
-                Ok(_) => break Error::explain(ErrorType::InvalidHTTPHeader, "no head").into_up(),
-                Err(error) => break error.into_up(),
-            }
-        };
-        let reused = source.reused;
-        drop(source);
-        let error = self.cx.end_broken(&self.session, error, reused);
-        if error.retry() { Ok(None) } else { Err(error) }
-    }
-
-    /// Whether a 304 is about another response than the one that is stored (RFC 9111, 4.3.4).
-    fn is_for_another(&self, head: &ResponseHeader) -> bool {
-        let stale = self.stale.as_ref().filter(|_| self.asks);
-        let strong = |tag: &&HeaderValue| !tag.as_bytes().starts_with(b"W/");
-        let own = stale.and_then(|stale| stale.meta().head.headers.get(header::ETAG));
-        let news = head.headers.get(header::ETAG).filter(strong);
-        head.status == StatusCode::NOT_MODIFIED && news.is_some() && own.is_some() && news != own
-    }
-
     fn asked(&self) -> Asked<'_> {
         Asked {
             head: &self.head,
@@ -272,177 +212,6 @@ impl Fetch {
         let now = self.cx.shared.clock.now().wall;
         let stale = self.stale.as_ref();
         stale.is_some_and(|stale| reuse::stands_in(stale, &self.wishes, now))
-    }
-
-    /// What is stored is good still.
-    async fn validated(
-        mut self,
-        head: Head,
-        stale: &Arc<Entry>,
-        tell: Option<mpsc::Sender<Event>>,
-    ) {
-        let merged = storing::updated(&stale.meta().head, &head.head);
-        let meta = storing::meta(&self.plan, &self.asked(), &merged, head.sent);
-        head.source.put_back().await;
-        let report = self.report();
-        let lead = self.lead.take().expect("taken once");
-        let refreshed = match meta {
-            Ok(meta) => lead.refresh(stale, meta).map_err(|_| "purged"),
-            Err(why) => {
-                self.give_up(lead, why);
-                Err(why)
-            }
-        };
-        let answer = match refreshed {
-            Ok(entry) => Answer::Stored {
-                entry,
-                dealt: Dealt::Revalidated,
-                status: StatusCode::NOT_MODIFIED,
-                report,
-            },
-            Err(why) => Answer::Good {
-                entry: stale.clone(),
-                head: Box::new(merged),
-                why,
-                report,
-            },
-        };
-        send(tell, answer).await;
-    }
-
-    /// A response that is not for the cache goes to the one who asked.
-    async fn hand_over(
-        mut self,
-        head: Head,
-        why: Why,
-        failed: bool,
-        tell: Option<mpsc::Sender<Event>>,
-    ) {
-        let lead = self.lead.take().expect("taken once");
-        if failed {
-            lead.failed(Failure {
-                status: head.head.status,
-                reason: UPSTREAM_ERROR,
-            });
-        } else {
-            self.give_up(lead, why);
-        }
-        self.own(head, why, tell).await;
-    }
-
-    /// It is for the one who asked alone.
-    async fn own(mut self, head: Head, why: Why, tell: Option<mpsc::Sender<Event>>) {
-        let attempts = Box::new(std::mem::take(&mut self.cx.attempts));
-        let answer = Answer::Own {
-            source: Box::new(head.source),
-            first: HttpTask::Header(head.head, head.end),
-            attempts,
-            why,
-        };
-        send(tell, answer).await;
-    }
-
-    /// Where it was this one request that could not have its response stored, the next one of those who
-    /// wait gets the lead: else whoever sends credentials could keep all others from the cache.
-    fn give_up(&self, lead: Lead, why: Why) {
-        match why {
-            "request-no-store" | "authorization" | "cookie" => drop(lead),
-            _ => lead.not_stored(self.plan.policy.remember),
-        }
-    }
-
-    async fn store(
-        mut self,
-        head: Head,
-        meta: crate::cache::Stored,
-        tell: Option<mpsc::Sender<Event>>,
-    ) {
-        let length = (head.head.headers.get(header::CONTENT_LENGTH))
-            .and_then(|length| length.to_str().ok()?.parse().ok());
-        let length = if head.end { Some(0) } else { length };
-        let lead = self.lead.take().expect("taken once");
-        let largest = self.cx.snapshot.stores[self.plan.policy.store].largest();
-        if length.is_some_and(|length| length > largest) {
-            lead.not_stored(self.plan.policy.remember);
-            return self.own(head, "too-large", tell).await;
-        }
-        let fill = match lead.fill(meta, length) {
-            Ok(fill) => fill,
-            Err(_) => return self.own(head, "refused", tell).await,
-        };
-        let status = head.head.status;
-        let answer = Answer::Stored {
-            entry: fill.entry().clone(),
-            dealt: Dealt::Miss,
-            status,
-            report: self.report(),
-        };
-        if let Some(tell) = &tell {
-            let _ = tell.send(Event::Answer(Box::new(answer))).await;
-        }
-        self.fill(head, fill, tell).await;
-    }
-
-    /// The body goes into the store, to its end.
-    async fn fill(mut self, head: Head, fill: Fill, tell: Option<mpsc::Sender<Event>>) {
-        let Head {
-            mut source, end, ..
-        } = head;
-        let (mut fill, mut end) = (Some(fill), end);
-        while !end {
-            let part = match self.cx.next_part(&mut source).await {
-                Ok(part) => part,
-                Err(error) => {
-                    drop(fill); // whoever follows learns that it broke off
-                    let reused = source.reused;
-                    drop(source);
-                    self.cx.end_broken(&self.session, error.into_up(), reused);
-                    return;
-                }
-            };
-            let data = match part {
-                HttpTask::Body(data, last) => {
-                    end = last;
-                    data
-                }
-                HttpTask::Failed(error) => {
-                    self.cx.end_broken(&self.session, error, source.reused);
-                    return;
-                }
-                _ => {
-                    end = true; // trailers are not stored (RFC 9111, 3.1)
-                    None
-                }
-            };
-            let Some(data) = data.filter(|data| !data.is_empty()) else {
-                continue;
-            };
-            if let Some(filling) = &mut fill {
-                match filling.push(&data) {
-                    Ok(()) => continue,
-                    Err(Refused::Length) => return,
-                    Err(_) => {
-                        if let Some(fill) = fill.take() {
-                            fill.abandon(self.plan.policy.remember);
-                        }
-                    }
-                }
-            }
-            // Too large: the rest is for the one who asked, as fast as that takes it.
-            let Some(tell) = &tell else { return };
-            if tell.send(Event::Piece(data)).await.is_err() {
-                return;
-            }
-        }
-        match fill {
-            Some(fill) => drop(fill.finish()),
-            None => {
-                if let Some(tell) = &tell {
-                    let _ = tell.send(Event::End).await;
-                }
-            }
-        }
-        source.put_back().await;
     }
 
     fn report(&self) -> Report {
@@ -498,16 +267,5 @@ impl Context {
         let chain = &self.snapshot.routes[position].chain;
         let hooks = chain.upstream(&mut attempt, &mut self.slots);
         hooks.map_err(|reply| self.fault(reply))
-    }
-
-    /// The next part of a response, within the time that the exchange has.
-    async fn next_part(&mut self, source: &mut Source) -> Result<HttpTask> {
-        match self.time_left()? {
-            None => source.next().await,
-            Some(left) => match tokio::time::timeout(left, source.next()).await {
-                Ok(part) => part,
-                Err(_) => Error::e_explain(ErrorType::ReadTimedout, "no response in time"),
-            },
-        }
     }
 }

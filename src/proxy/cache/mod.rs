@@ -28,7 +28,7 @@ use crate::cache::rules::request::Wishes;
 use crate::cache::rules::reuse::{self, Reuse};
 use crate::cache::rules::status::{Forwarded, Told};
 use crate::cache::rules::{conditional, vary};
-use crate::cache::store::{Entry, Find, Join, Key, Lead, Outcome, Store};
+use crate::cache::store::{Entry, Find, Join, Key, Lead, Outcome, Store, Waiting};
 use crate::cache::{Dealt, Failure};
 use fetch::Fetch;
 
@@ -76,8 +76,32 @@ impl Context {
         plan: Box<Plan>,
         connector: impl FnOnce() -> Arc<Connector>,
     ) -> Result<bool> {
-        let Some(store) = self.snapshot.stores.get(plan.policy.store) else {
+        if !self.prepare(session, plan) {
             return Ok(false);
+        }
+        match self.look_up(session).await {
+            Found::Usable(entry, Reuse::WhileRevalidating) => {
+                self.revalidate(session, &entry, connector);
+                self.serve_hit(session, entry).await.map(|()| true)
+            }
+            Found::Usable(entry, _) => self.serve_hit(session, entry).await.map(|()| true),
+            Found::Stale(entry) => {
+                self.go_on(entry);
+                self.miss(session, connector).await
+            }
+            Found::Nothing { others } => {
+                if others {
+                    self.caching_mut().forwarded = Forwarded::VaryMiss;
+                }
+                self.miss(session, connector).await
+            }
+        }
+    }
+
+    /// Sets up what there is to do. Returns whether the cache has anything to say to the request.
+    fn prepare(&mut self, session: &mut Session, plan: Box<Plan>) -> bool {
+        let Some(store) = self.snapshot.stores.get(plan.policy.store) else {
+            return false;
         };
         let store = store.store().clone();
         let wishes = match plan.policy.obeys_requests {
@@ -100,26 +124,7 @@ impl Context {
             told: None,
             dealt: Dealt::Pass,
         }));
-        if why.is_some() {
-            return Ok(false);
-        }
-        match self.look_up(session).await {
-            Found::Usable(entry, Reuse::WhileRevalidating) => {
-                self.revalidate(session, &entry, connector);
-                self.serve_hit(session, entry).await.map(|()| true)
-            }
-            Found::Usable(entry, _) => self.serve_hit(session, entry).await.map(|()| true),
-            Found::Stale(entry) => {
-                self.go_on(entry);
-                self.miss(session, connector).await
-            }
-            Found::Nothing { others } => {
-                if others {
-                    self.caching_mut().forwarded = Forwarded::VaryMiss;
-                }
-                self.miss(session, connector).await
-            }
-        }
+        why.is_none()
     }
 
     /// Why the cache has nothing to say to a request, if it has not.
@@ -215,27 +220,34 @@ impl Context {
                 Join::Wait(_) if self.caching().wishes.no_cache => return Ok(false),
                 Join::Wait(waiting) => waiting,
             };
-            let outcome = waiting.outcome(self.caching().plan.policy.patience);
-            let outcome = Box::pin(self.patiently(session, outcome)).await?;
-            self.caching_mut().collapsed = true;
-            match outcome {
-                Outcome::Entry(entry) => {
-                    let fits = vary::fits(&entry.meta().vary, &session.req_header().headers);
-                    let (wishes, now) = (&self.caching().wishes, self.shared.clock.now().wall);
-                    let usable = reuse::judge(&entry, wishes, now) != Reuse::No;
-                    if fits && usable {
-                        return self.serve_shared(session, entry).await;
-                    }
-                    if fits {
-                        return Ok(false); // each request has to ask for itself
-                    }
-                }
-                Outcome::Failed(failure) => return self.failed_for_all(session, failure).await,
-                Outcome::Alone | Outcome::Late => return Ok(false),
-                Outcome::Left => {}
+            if let Some(answered) = Box::pin(self.wait(session, waiting)).await? {
+                return Ok(answered);
             }
         }
         Ok(false)
+    }
+
+    /// Waits for another request's fetch. Returns whether this one was answered; nothing where it has to
+    /// join those who fetch once more.
+    async fn wait(&mut self, session: &mut Session, waiting: Waiting) -> Result<Option<bool>> {
+        let outcome = waiting.outcome(self.caching().plan.policy.patience);
+        let outcome = self.patiently(session, outcome).await?;
+        self.caching_mut().collapsed = true;
+        match outcome {
+            Outcome::Entry(entry) => {
+                let (wishes, now) = (&self.caching().wishes, self.shared.clock.now().wall);
+                if !vary::fits(&entry.meta().vary, &session.req_header().headers) {
+                    return Ok(None);
+                }
+                if reuse::judge(&entry, wishes, now) == Reuse::No {
+                    return Ok(Some(false)); // each request has to ask for itself
+                }
+                self.serve_shared(session, entry).await.map(Some)
+            }
+            Outcome::Failed(failure) => self.failed_for_all(session, failure).await.map(Some),
+            Outcome::Alone | Outcome::Late => Ok(Some(false)),
+            Outcome::Left => Ok(None),
+        }
     }
 
     /// Joins those who fetch.

@@ -61,8 +61,9 @@ impl Context {
             },
             false => Told::Hit { ttl, why: None },
         };
-        // Nobody was asked for it.
-        self.attempts.upstream = None;
+        if self.attempts.made == 0 {
+            self.attempts.upstream = None; // nobody was asked for it
+        }
         let answering = Answering {
             head: entry.meta().head.clone(),
             entry,
@@ -155,7 +156,7 @@ impl Context {
                 attempts,
                 why,
             } => {
-                self.attempts = *attempts;
+                self.attempts = attempts.take();
                 let caching = self.caching_mut();
                 caching.dealt = Dealt::Miss;
                 caching.told = Some(told(None, Stored::No(Some(why))));
@@ -172,10 +173,10 @@ impl Context {
                 }
             }
             Answer::Failed { reply, report } => {
+                self.take_report(report);
                 if let Some(entry) = self.stand_in() {
                     return self.serve_hit(session, entry).await;
                 }
-                self.take_report(report);
                 self.caching_mut().dealt = Dealt::Miss;
                 self.respond(session, reply, Origin::Gateway).await
             }
@@ -196,8 +197,11 @@ impl Context {
             rest,
         } = answering;
         let part = self.shape(session, &entry, &mut head)?;
-        let age = reuse::age(&entry.meta().times, self.shared.clock.now().wall);
-        head.insert_header(header::AGE, age.as_secs())?;
+        let age = reuse::age(&entry.meta().times, self.shared.clock.now().wall).as_secs();
+        // What has just come from the origin has no age (RFC 9111, 5.1).
+        if age > 0 || told.is_from_store() {
+            head.insert_header(header::AGE, age)?;
+        }
         self.tell_status(&mut head, &told)?;
         self.end.origin = Origin::Cache;
         let bodiless = part == Part::Nowhere || self.is_bodiless(&head);
