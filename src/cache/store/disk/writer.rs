@@ -153,7 +153,7 @@ impl Writer {
             Some((slot.disk, entry, slot.soft, slot.variant, slot.tags.clone()))
         });
         let Some((disk, entry, soft, variant, tags)) = slot else {
-            // It is gone, and what it has replaced must not come back.
+            // It is gone, or there is a newer head, which is queued behind it. What it has replaced must not come back.
             self.say(&Record::void(name.hash(), variant));
             return;
         };

@@ -295,7 +295,7 @@ impl Shard {
     ) {
         let slot = self.slots.get_mut(id);
         slot.charge.set(allocated(size_of_val(&*tags)));
-        slot.entry = Some(entry.clone());
+        (slot.entry, slot.number) = (Some(entry.clone()), entry.number());
         slot.soft = entry.is_purged();
         (slot.variant, slot.tags) = (variant, tags);
         if !entry.is_filling() {

@@ -158,7 +158,7 @@ struct Simple {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
     /// With room for everything, a store does what a map would do.
     #[test]
     fn a_store_is_a_map_with_purges(acts in prop::collection::vec(act(), 1..120)) {
