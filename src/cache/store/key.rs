@@ -13,7 +13,7 @@ use super::room::{Charge, Room, allocated};
 #[derive(Clone)]
 pub struct Key {
     /// The URL, then each part behind its length.
-    text: SmallVec<[u8; 192]>,
+    text: SmallVec<[u8; 128]>,
     url: usize,
     hash: u128,
     url_hash: u64,

@@ -80,7 +80,13 @@ impl Lead {
     /// It is not in the store any more, or a purge has hit it meanwhile. The caller may still serve it; those who
     /// waited join again.
     pub fn refresh(mut self, old: &Arc<Entry>, meta: Stored) -> Result<Arc<Entry>, Refused> {
-        let (store, number) = (self.store.clone(), old.number());
+        let store = self.store.clone();
+        // The fill that runs knows the entry by its number; later, what is queued for the disk under the old
+        // number is not to be written any more.
+        let number = match old.is_filling() {
+            true => old.number(),
+            false => store.number(),
+        };
         let meta = meta.compact();
         let new = New::of(&store, &meta);
         let (name, body) = (old.name().clone(), old.body().clone());
@@ -91,7 +97,7 @@ impl Lead {
             if purged == Some(Mode::Hard) {
                 return (Outcome::Left, Err(Refused::Purged));
             }
-            let slot = shard.id_of(old.name().hash(), number);
+            let slot = shard.id_of(old.name().hash(), old.number());
             let Some(id) = slot.filter(|_| !old.is_broken()) else {
                 return (Outcome::Left, Err(Refused::Gone));
             };

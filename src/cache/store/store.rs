@@ -130,9 +130,9 @@ impl Store {
     }
 
     /// Purges, and says how many entries were hit. In memory it holds when this returns, for fetches
-    /// that run, too; it is also written to disk, in the background. Goes through the whole store for everything
+    /// that run, too (the memory of many entries is given back a moment later); it is also written to disk, in the background. Goes through the whole store for everything
     /// but a URL: not on a worker, then.
-    pub fn purge(&self, what: &What, mode: Mode) -> usize {
+    pub fn purge(self: &Arc<Self>, what: &What, mode: Mode) -> usize {
         if let Some(disk) = &self.disk {
             disk.purging(what, mode);
         }
@@ -155,7 +155,30 @@ impl Store {
             disk.purge(what, mode);
         }
         Counts::add(&self.counts.purged, hit as u64);
+        if mode == Mode::Hard {
+            self.bury_later(what, hit);
+        }
         hit
+    }
+
+    /// Takes out what a purge has hit: at once where that is quick, and else on a thread of its own.
+    fn bury_later(self: &Arc<Self>, what: &What, hit: usize) {
+        if let What::Url(url) = what {
+            let url = hash_of(self.seed, url.as_bytes());
+            return self.part(url).bury();
+        }
+        if hit > STEP as usize {
+            let store = self.clone();
+            let thread = std::thread::Builder::new().name("cache-bury".to_owned());
+            if thread.spawn(move || store.bury()).is_ok() {
+                return;
+            }
+        }
+        self.bury();
+    }
+
+    fn bury(&self) {
+        self.parts.iter().for_each(Part::bury);
     }
 
     /// Removes one entry. Those who read it can read it to its end.
@@ -333,6 +356,11 @@ impl Part {
         let changed = change(&mut shard);
         self.weight.store(shard.weight(), Ordering::Relaxed);
         changed
+    }
+
+    /// Takes out what purges have hit, a few at a time.
+    fn bury(&self) {
+        while self.change(|shard| (0..EVICTIONS).all(|_| shard.bury_one())) {}
     }
 
     fn purge(&self, aim: &Aim<'_>, mode: Mode) -> usize {

@@ -10,6 +10,7 @@
 //! count.
 
 mod dead;
+mod index;
 mod load;
 mod record;
 mod recover;

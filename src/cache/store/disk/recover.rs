@@ -92,37 +92,42 @@ impl Engine {
         }
     }
 
-    fn take_entry(&self, store: &Store, dead: &Dead, head: Spot, body: Spot, record: Record) {
+    fn take_entry(&self, store: &Store, dead: &mut Dead, head: Spot, body: Spot, record: Record) {
         let Some(name) = Name::read(&store.room, self.seed, &record.text, record.url) else {
             self.corrupt.fetch_add(1, Ordering::Relaxed);
             return;
         };
-        let mode = dead.hits(&name, record.variant, &record.tags);
-        if mode == Some(Mode::Hard) || self.segment(body.segment).is_none() {
-            return;
+        let (variant, hash) = (record.variant, name.hash());
+        let mode = dead.hits(&name, variant, &record.tags);
+        let there = mode != Some(Mode::Hard) && self.segment(body.segment).is_some();
+        if !there || !self.index(store, name, At { head, body }, record, mode) {
+            // It does not count, and neither does what it had replaced.
+            dead.void(hash, variant);
         }
+    }
+
+    /// Whether the entry, or a newer one in its place, is in the index.
+    fn index(&self, store: &Store, name: Name, at: At, record: Record, mode: Option<Mode>) -> bool {
         let soft = record.soft || mode == Some(Mode::Soft);
         let (variant, tags) = (record.variant, record.tags);
-        store.with(&name, |shard| {
-            let newer = shard.twin(&name, variant, None).is_some();
-            if newer || store.room.lacks(0) || !shard.has_room_for_cold() {
-                return;
+        let url = name.url_hash();
+        let indexed = store.with_hash(url, |shard| {
+            if shard.twin(&name, variant, None).is_some() {
+                return true;
             }
-            let mut slot = Slot::new(
-                &store.room,
-                name.clone(),
-                store.number(),
-                variant,
-                tags,
-                soft,
-            );
-            slot.disk = Place::At(At { head, body });
+            if store.room.lacks(0) || !shard.has_room_for_cold() {
+                return false;
+            }
+            let mut slot = Slot::new(&store.room, name, store.number(), variant, tags, soft);
+            slot.disk = Place::At(at);
             shard.insert_oldest(slot);
+            true
         });
-        // It may have had to go in between.
-        if self.segment(body.segment).is_none() {
-            store.forget_segment(body.segment);
+        // The segment may have had to go in between.
+        if self.segment(at.body.segment).is_none() {
+            store.forget_segment(at.body.segment);
         }
+        indexed
     }
 
     /// Nothing in the segments before this one counts.

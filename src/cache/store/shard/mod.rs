@@ -1,6 +1,7 @@
 //! A part of the index: all that is stored under the URLs whose hash leads here.
 
 mod policy;
+mod purges;
 mod running;
 mod slab;
 
@@ -15,7 +16,6 @@ pub(super) use slab::Slot;
 use super::disk::Place as OnDisk;
 use super::flight::Flight;
 use super::key::{Key, Name};
-use super::purge::{Aim, Mode};
 use super::room::{Charge, Room, allocated};
 use super::sketch::Sketch;
 use super::{Entry, Find};
@@ -44,6 +44,10 @@ pub(super) struct Shard {
     flights: HashMap<u128, (Name, Arc<Flight>), Hashed>,
     /// Keys that are not for the cache, each at the place that its hash gives it.
     alone: Box<[Option<(u128, Instant)>]>,
+    /// Slots that a purge has hit, and that are to be taken out: their places and numbers. They are not found any
+    /// more.
+    graves: Vec<(u32, u64)>,
+    dead: usize,
     /// What this part weighs when memory is shared out evenly.
     share: usize,
     charge: Charge,
@@ -86,6 +90,8 @@ impl Shard {
             running: HashMap::default(),
             flights: HashMap::default(),
             alone: vec![None; ALONE].into_boxed_slice(),
+            graves: Vec::new(),
+            dead: 0,
             share,
             charge: Charge::new(room, 0),
         };
@@ -118,7 +124,7 @@ impl Shard {
         let mut on_disk = false;
         while id != NONE {
             let slot = self.slots.get(id);
-            if slot.name.is(key) {
+            if !slot.dead && slot.name.is(key) {
                 match &slot.entry {
                     Some(entry) if fits(entry) => return Ok(id),
                     Some(_) => {}
@@ -136,7 +142,8 @@ impl Shard {
         let mut found = Vec::new();
         while id != NONE {
             let slot = self.slots.get(id);
-            if let (true, None, OnDisk::At(at)) = (slot.name.is(key), &slot.entry, slot.disk) {
+            let there = !slot.dead && slot.name.is(key);
+            if let (true, None, OnDisk::At(at)) = (there, &slot.entry, slot.disk) {
                 found.push((slot.number, at));
             }
             id = slot.links.older;
@@ -184,6 +191,7 @@ impl Shard {
     pub(super) fn remove(&mut self, id: u32) -> Slot {
         self.unlist(id);
         let slot = self.slots.remove(id);
+        self.dead -= usize::from(slot.dead);
         self.unchain_key(id, &slot);
         let Links {
             url_before,
@@ -235,7 +243,7 @@ impl Shard {
         let mut id = self.keys.get(&hash).copied().unwrap_or(NONE);
         while id != NONE {
             let slot = self.slots.get(id);
-            if slot.number == number {
+            if slot.number == number && !slot.dead {
                 return Some(id);
             }
             id = slot.links.older;
@@ -256,7 +264,7 @@ impl Shard {
         let mut id = self.keys.get(&name.hash()).copied().unwrap_or(NONE);
         while id != NONE {
             let slot = self.slots.get(id);
-            let same = slot.variant == variant && slot.name.same(name);
+            let same = !slot.dead && slot.variant == variant && slot.name.same(name);
             if same && Some(id) != but && slot.links.rank != Rank::None {
                 return Some(id);
             }
@@ -295,7 +303,7 @@ impl Shard {
     ) {
         let slot = self.slots.get_mut(id);
         slot.charge.set(allocated(size_of_val(&*tags)));
-        slot.entry = Some(entry.clone());
+        (slot.entry, slot.number) = (Some(entry.clone()), entry.number());
         slot.soft = entry.is_purged();
         (slot.variant, slot.tags) = (variant, tags);
         if !entry.is_filling() {
@@ -319,7 +327,7 @@ impl Shard {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.slots.len()
+        self.slots.len() - self.dead
     }
 
     /// Slots by position: the one at `id`, if any, for as long as `id` is below [`Shard::end`].
@@ -336,53 +344,6 @@ impl Shard {
         self.lists.iter().map(|list| list.weight).sum()
     }
 
-    /// Purges the slots from `from` on, at most `most` of them; gives how many were hit, and where to go on.
-    pub(super) fn purge_some(
-        &mut self,
-        aim: &Aim<'_>,
-        mode: Mode,
-        from: u32,
-        most: u32,
-    ) -> (usize, Option<u32>) {
-        let end = self.end().min(from.saturating_add(most));
-        let mut hit = 0;
-        for id in from..end {
-            let hits = self.slots.peek(id).is_some_and(|slot| aim.hits(slot));
-            hit += usize::from(hits && self.purge_slot(id, mode));
-        }
-        (hit, (end < self.end()).then_some(end))
-    }
-
-    /// Purges what is stored under a URL.
-    pub(super) fn purge_url(&mut self, aim: &Aim<'_>, url: u64, mode: Mode) -> usize {
-        let mut id = self.urls.get(&url).copied().unwrap_or(NONE);
-        let mut hit = 0;
-        while id != NONE {
-            let slot = self.slots.get(id);
-            let (hits, next) = (aim.hits(slot), slot.links.url_after);
-            hit += usize::from(hits && self.purge_slot(id, mode));
-            id = next;
-        }
-        hit
-    }
-
-    /// Whether the purge changed anything.
-    fn purge_slot(&mut self, id: u32, mode: Mode) -> bool {
-        match mode {
-            Mode::Hard => {
-                self.remove(id);
-                true
-            }
-            Mode::Soft => {
-                let slot = self.slots.get_mut(id);
-                if let Some(entry) = &slot.entry {
-                    entry.soften();
-                }
-                !std::mem::replace(&mut slot.soft, true)
-            }
-        }
-    }
-
     /// Counts the memory of the tables.
     fn weigh(&mut self) {
         fn table<K, V>(map: &HashMap<K, V, Hashed>) -> usize {
@@ -395,7 +356,9 @@ impl Shard {
         }
         let tables = table(&self.keys) + table(&self.urls) + table(&self.flights);
         let alone = self.alone.len() * size_of::<Option<(u128, Instant)>>();
+        let graves = allocated(self.graves.capacity() * size_of::<(u32, u64)>());
         let all = tables + table(&self.running) + self.slots.bytes() + self.sketch.bytes() + alone;
+        let all = all + graves;
         self.charge.set(all + size_of::<Self>());
     }
 }

@@ -99,6 +99,9 @@ impl Shard {
             if !room.lacks(more) {
                 break;
             }
+            if self.bury_one() {
+                continue;
+            }
             if self.list_of(Rank::Cold).weight > self.share / COLD {
                 self.drop_cold();
                 continue;
@@ -122,7 +125,7 @@ impl Shard {
 
     /// Whether there is anything to evict.
     pub(in super::super) fn is_empty(&self) -> bool {
-        self.lists.iter().all(|list| list.first == NONE)
+        self.graves.is_empty() && self.lists.iter().all(|list| list.first == NONE)
     }
 
     /// Moves on what the window has no room for; gives it, the first to leave last.

@@ -23,6 +23,8 @@ pub(in super::super) struct Slot {
     /// The entry, if it is in memory.
     pub(in super::super) entry: Option<Arc<Entry>>,
     pub(in super::super) disk: OnDisk,
+    /// A hard purge has hit it: it is not found any more.
+    pub(in super::super) dead: bool,
     /// A soft purge has hit it.
     pub(in super::super) soft: bool,
     /// It was asked for since it was written to disk.
@@ -49,6 +51,7 @@ impl Slot {
             tags,
             entry: None,
             disk: OnDisk::None,
+            dead: false,
             soft,
             used: false,
             links: Links::NEW,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use super::*;
 
@@ -88,15 +88,8 @@ async fn a_process_that_is_killed_at_any_moment_leaves_nothing_that_is_corrupt_o
 /// Runs the writer for a moment; gives the purges that it told of, by their URL.
 fn run_and_kill(folder: &Path, after: Duration) -> HashMap<u64, u64> {
     let name = "a_process_that_is_killed_at_any_moment_leaves_nothing_that_is_corrupt_or_purged";
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "--nocapture",
-            &format!("cache::store::tests::kill::{name}"),
-        ])
-        .env(CHILD, folder)
+    let mut child = again(&format!("kill::{name}"), CHILD, folder)
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

@@ -1,5 +1,6 @@
 //! What a store promises.
 
+mod bound;
 mod disk;
 mod fills;
 mod flights;
@@ -154,6 +155,17 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(start.elapsed() < Duration::from_secs(60), "not so: {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// This test again, in a process of its own.
+fn again(test: &str, variable: &str, value: &std::path::Path) -> std::process::Command {
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    let test = format!("cache::store::tests::{test}");
+    child.args(["--exact", "--nocapture", &test]);
+    child
+        .env(variable, value)
+        .stderr(std::process::Stdio::null());
+    child
 }
 
 /// What is in memory or on disk.
