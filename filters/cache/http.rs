@@ -223,7 +223,9 @@ impl Filter for Cache {
     }
 
     async fn request(&self, req: &mut Request<'_>, (): &mut ()) -> Flow {
-        if let Some(bypass) = &self.bypass
+        // What changes a resource has a say in what is stored of it, whoever sends it.
+        let reads = req.method().is_safe();
+        if let Some(bypass) = self.bypass.as_ref().filter(|_| reads)
             && bypass.test(&req.facts()).map_err(|why| undecided(&why))?
         {
             req.exchange.cache = None;
@@ -231,8 +233,8 @@ impl Filter for Cache {
         }
         let caller = match (&req.exchange.identity, self.per_caller) {
             (Some(identity), true) => Some(format!("{}\u{0}{}", identity.by, identity.name)),
-            (None, true) => return Ok(()), // whose it is cannot be told
-            (_, false) => None,
+            (None, true) if reads => return Ok(()), // whose it is cannot be told
+            _ => None,
         };
         let mut key = Vec::with_capacity(self.key.len());
         for part in &self.key {

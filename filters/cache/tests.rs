@@ -46,6 +46,9 @@ async fn a_bypass_makes_no_plan() {
     assert!(plan(filter.get("/")).await.is_some());
     let with = filter.get("/").header("cookie", "session=1");
     assert!(plan(with).await.is_none());
+    // A change drops what is stored, whoever makes it.
+    let change = filter.post("/", "x").header("cookie", "session=1");
+    assert!(plan(change).await.is_some());
 }
 
 #[tokio::test]

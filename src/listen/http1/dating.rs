@@ -30,9 +30,8 @@ impl Dating {
     /// What is to be written of these bytes, or in their place.
     pub(super) fn next<'a>(&'a mut self, bytes: &'a [u8]) -> &'a [u8] {
         if self.written.is_none() {
-            let found = bytes
-                .windows(FIELD.len())
-                .position(|window| window.eq_ignore_ascii_case(FIELD));
+            let found =
+                memchr::memchr_iter(b'\r', bytes).find(|start| starts_field(&bytes[*start..]));
             match found {
                 Some(0) => self.written = Some(0),
                 Some(start) => return &bytes[..start],
@@ -48,6 +47,11 @@ impl Dating {
         self.written = self.written.map(|written| written + count);
         self.written.is_some_and(|written| written >= WHOLE)
     }
+}
+
+fn starts_field(bytes: &[u8]) -> bool {
+    let start = bytes.get(..FIELD.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(FIELD))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Configurations of the cache, and what outlives them.
 
-use super::super::harness::wiregate;
+use super::super::harness::{until, wiregate};
 use super::*;
 
 #[test]
@@ -28,6 +28,55 @@ fn a_store_with_other_options_is_another_one() {
     assert!(told(&get(&gateway, "/a", &[])).1);
     gateway.reload(&with("32MiB"));
     assert!(!told(&get(&gateway, "/a", &[])).1);
+}
+
+/// A configuration with a disk in this folder.
+fn on_disk(origin: &Origin, folder: &std::path::Path) -> String {
+    let path = folder.display();
+    format!("caches: {{ d: {{ memory: 16MiB, disk: {{ path: \"{path}\", size: 64MiB }} }} }}\n")
+        + &origin.configuration("{ store: d, tags: cache-tag }")
+}
+
+fn is_there(gateway: &Gateway, path: &str) -> bool {
+    let fields = ["host: example.com", "cache-control: only-if-cached"];
+    get(gateway, path, &fields).status == 200
+}
+
+#[test]
+fn a_disk_keeps_what_is_stored_when_the_process_is_killed() {
+    let origin = Origin::start();
+    let folder = tempfile::tempdir().unwrap();
+    for path in ["/a", "/b"] {
+        origin.says(
+            path,
+            &format!("cache-control: max-age=600 | cache-tag: t{}", &path[1..]),
+        );
+    }
+    let gateway = Gateway::start(&on_disk(&origin, folder.path()));
+    for path in ["/a", "/b"] {
+        get(&gateway, path, &["host: example.com"]);
+    }
+    let on_disk_now = || gateway.admin("GET", "/caches").json()["caches"]["d"]["disk"].as_u64();
+    until("both are written", || on_disk_now().unwrap() > 1_000);
+    let purged = gateway.admin("POST", "/caches/purge?tag=tb");
+    assert_eq!(purged.json()["purged"], 1);
+    // Another process cannot have the folder meanwhile, and says so.
+    let second = tempfile::tempdir().unwrap();
+    let file = second.path().join("wiregate.yaml");
+    let text =
+        super::super::harness::complete(second.path(), &on_disk(&origin, folder.path()), "{}");
+    std::fs::write(&file, text).unwrap();
+    let refused = wiregate(&["run", "--config"]).arg(&file).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && said.contains("the cache `d` cannot be opened"),
+        "{said}"
+    );
+    drop(gateway); // killed
+    let gateway = Gateway::start(&on_disk(&origin, folder.path()));
+    until("what was stored is found", || is_there(&gateway, "/a"));
+    assert!(!is_there(&gateway, "/b"));
+    assert_eq!(origin.count(), 2);
 }
 
 #[test]
