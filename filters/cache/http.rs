@@ -117,7 +117,7 @@ pub struct Options {
 /// What becomes of responses that set a cookie.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(crate = "wiregate_sdk::serde", rename_all = "snake_case")]
-#[schemars(crate = "wiregate_sdk::schemars")]
+#[schemars(crate = "wiregate_sdk::schemars", rename = "SetCookie")]
 pub enum Cookie {
     /// They are not stored.
     #[default]
@@ -167,7 +167,7 @@ impl Filter for Cache {
     type State = ();
 
     fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
-        let options = match config.0 {
+        let mut options = match config.0 {
             ShortOrFull::Full(options) => options,
             ShortOrFull::Short(ttl) => Options {
                 ttl: Some(ShortOrFull::Short(ttl)),
@@ -182,43 +182,22 @@ impl Filter for Cache {
         if options.force && options.ttl.is_none() {
             invalid.and(Invalid::at("force", "expected together with a `ttl`"));
         }
-        let key = options.key.map(OneOrMany::into_vec).unwrap_or_default();
+        let key = options
+            .key
+            .take()
+            .map(OneOrMany::into_vec)
+            .unwrap_or_default();
         for (position, part) in key.iter().enumerate() {
             if let Err(why) = part.check_text() {
                 invalid.and(Invalid::at(format!("key[{position}]"), why));
             }
         }
         invalid.into_result()?;
-        let policy = Policy {
-            store,
-            ttl: by_status(options.ttl),
-            force: options.force,
-            guess: (options.guess.fraction(), options.longest_guess.get()),
-            while_revalidate: options
-                .stale_while_revalidate
-                .map(Period::get)
-                .unwrap_or_default(),
-            if_error: options.stale_if_error.map(Period::get).unwrap_or_default(),
-            vary: (options.vary.into_iter().flatten())
-                .map(|name| name.get().clone())
-                .collect(),
-            tags: options.tags.map(|name| name.get().clone()),
-            set_cookie: match options.set_cookie {
-                Cookie::Pass => SetCookie::Pass,
-                Cookie::Strip => SetCookie::Strip,
-                Cookie::Keep => SetCookie::Keep,
-            },
-            ignores_cookies: options.ignore_cookies,
-            obeys_requests: options.obey_requests,
-            tells: options.cache_status,
-            patience: options.patience.get(),
-            remember: options.remember.get(),
-        };
         Ok(Self {
-            policy: Arc::new(policy),
-            bypass: options.bypass,
-            key,
             per_caller: options.per_caller,
+            bypass: options.bypass.take(),
+            policy: Arc::new(options.policy(store)),
+            key,
         })
     }
 
@@ -247,6 +226,36 @@ impl Filter for Cache {
             caller,
         }));
         Ok(())
+    }
+}
+
+impl Options {
+    fn policy(self, store: usize) -> Policy {
+        Policy {
+            store,
+            ttl: by_status(self.ttl),
+            force: self.force,
+            guess: (self.guess.fraction(), self.longest_guess.get()),
+            while_revalidate: self
+                .stale_while_revalidate
+                .map(Period::get)
+                .unwrap_or_default(),
+            if_error: self.stale_if_error.map(Period::get).unwrap_or_default(),
+            vary: (self.vary.into_iter().flatten())
+                .map(|name| name.get().clone())
+                .collect(),
+            tags: self.tags.map(|name| name.get().clone()),
+            set_cookie: match self.set_cookie {
+                Cookie::Pass => SetCookie::Pass,
+                Cookie::Strip => SetCookie::Strip,
+                Cookie::Keep => SetCookie::Keep,
+            },
+            ignores_cookies: self.ignore_cookies,
+            obeys_requests: self.obey_requests,
+            tells: self.cache_status,
+            patience: self.patience.get(),
+            remember: self.remember.get(),
+        }
     }
 }
 

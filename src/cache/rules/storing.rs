@@ -80,16 +80,7 @@ fn check(plan: &Plan, asked: &Asked<'_>, head: &ResponseHeader, terms: &Terms) -
     if asked.wishes.no_store && policy.obeys_requests {
         return Err("request-no-store");
     }
-    let status = head.status;
-    if status.is_informational()
-        || matches!(
-            status,
-            StatusCode::PARTIAL_CONTENT
-                | StatusCode::NOT_MODIFIED
-                | StatusCode::RANGE_NOT_SATISFIABLE
-                | StatusCode::PRECONDITION_FAILED
-        )
-    {
+    if !is_whole(head.status) {
         return Err("status");
     }
     if policy.set_cookie == SetCookie::Pass && head.headers.contains_key(header::SET_COOKIE) {
@@ -106,13 +97,19 @@ fn check(plan: &Plan, asked: &Asked<'_>, head: &ResponseHeader, terms: &Terms) -
     if terms.private && plan.caller.is_none() {
         return Err("private");
     }
-    if terms.must_understand && !is_understood(status) {
+    if terms.must_understand && !is_understood(head.status) {
         return Err("must-understand");
     }
     if terms.no_store && !terms.must_understand {
         return Err("no-store");
     }
     Ok(())
+}
+
+/// Whether a response with this status can be used for another request: it is neither a part nor an
+/// answer to a condition.
+fn is_whole(status: StatusCode) -> bool {
+    !status.is_informational() && !matches!(status.as_u16(), 206 | 304 | 412 | 416)
 }
 
 fn lifetime(

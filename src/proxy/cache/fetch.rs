@@ -83,14 +83,17 @@ pub(super) enum Answer {
         report: Report,
     },
     /// A response that is for this request alone.
-    Own {
-        source: Box<Source>,
-        first: HttpTask,
-        attempts: Handed,
-        why: Why,
-    },
+    Own(Box<Own>),
     /// There is none.
     Failed { reply: Reply, report: Report },
+}
+
+/// A response that is for the one who asked, with the connection that it comes from.
+pub(super) struct Own {
+    pub(super) source: Source,
+    pub(super) first: HttpTask,
+    pub(super) attempts: Handed,
+    pub(super) why: Why,
 }
 
 /// The attempts behind a response that changes hands. They are counted as over where nobody takes
@@ -190,10 +193,9 @@ impl Fetch {
             return self.fail(reply, tell).await;
         }
         match storing::meta(&self.plan, &self.asked(), &head.head, head.sent) {
-            Ok(meta) => {
-                let mut meta = meta;
-                // What cannot be added is not there; a field that is static always can be.
-                let _ = forwarded::name_ourselves(&mut meta.head);
+            Ok(mut meta) => {
+                let named = forwarded::name_ourselves(&mut meta.head);
+                debug_assert!(named.is_ok(), "a field that is static can always be added");
                 self.store(head, meta, tell).await;
             }
             Err(why) => self.hand_over(head, why, failed, tell).await,

@@ -307,10 +307,12 @@ impl Context {
                 && vary::fits(&other.meta().vary, &session.req_header().headers)
                 && reuse::judge(other, &caching.wishes, self.exchange.now.wall) == Reuse::Fresh
         });
-        if let Join::Lead(lead) = join
-            && let Ok(fetch) = self.fetch(session, lead, Some(entry.clone()), connector())
-        {
-            fetch.alone();
+        if let Join::Lead(lead) = join {
+            match self.fetch(session, lead, Some(entry.clone()), connector()) {
+                Ok(fetch) => fetch.alone(),
+                // A filter panicked, which was counted: this request has its response all the same.
+                Err(_) => drop(self.take_reply()),
+            }
         }
     }
 }

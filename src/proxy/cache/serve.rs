@@ -13,7 +13,7 @@ use wiregate_sdk::{Bytes, Origin, Reply};
 
 use super::super::context::Context;
 use super::broken_off;
-use super::fetch::{Answer, Event, Fetch, Report};
+use super::fetch::{Answer, Event, Fetch, Own, Report};
 use crate::cache::Dealt;
 use crate::cache::rules::range::Part;
 use crate::cache::rules::status::{Stored, Told};
@@ -101,13 +101,6 @@ impl Context {
         answer: Answer,
         events: mpsc::Receiver<Event>,
     ) -> Result<()> {
-        let forwarded = self.caching().forwarded;
-        let told = |status: Option<u16>, stored| Told::Forwarded {
-            why: forwarded,
-            status,
-            collapsed: false,
-            stored,
-        };
         match answer {
             Answer::Stored {
                 entry,
@@ -119,7 +112,7 @@ impl Context {
                 self.caching_mut().dealt = dealt;
                 let head = entry.meta().head.clone();
                 let status = (status != head.status).then(|| status.as_u16());
-                let told = told(status, Stored::Yes);
+                let told = self.forwarded(status, Stored::Yes);
                 let rest = Some(events);
                 let answering = Answering {
                     entry,
@@ -137,41 +130,15 @@ impl Context {
             } => {
                 self.take_report(report);
                 self.caching_mut().dealt = Dealt::Revalidated;
-                let told = told(Some(304), Stored::No(Some(why)));
-                let (head, rest) = (*head, None);
-                self.serve(
-                    session,
-                    Answering {
-                        entry,
-                        head,
-                        told,
-                        rest,
-                    },
-                )
-                .await
+                let answering = Answering {
+                    entry,
+                    head: *head,
+                    told: self.forwarded(Some(304), Stored::No(Some(why))),
+                    rest: None,
+                };
+                self.serve(session, answering).await
             }
-            Answer::Own {
-                mut source,
-                first,
-                attempts,
-                why,
-            } => {
-                self.attempts = attempts.take();
-                let caching = self.caching_mut();
-                caching.dealt = Dealt::Miss;
-                caching.told = Some(told(None, Stored::No(Some(why))));
-                match self.pass_on(session, &mut source, first).await {
-                    Ok(()) => {
-                        source.put_back().await;
-                        Ok(())
-                    }
-                    Err(error) => {
-                        let reused = source.reused;
-                        drop(source);
-                        Err(self.end_broken(session, error, reused))
-                    }
-                }
-            }
+            Answer::Own(own) => self.pass_own(session, *own).await,
             Answer::Failed { reply, report } => {
                 self.take_report(report);
                 if let Some(entry) = self.stand_in() {
@@ -179,6 +146,42 @@ impl Context {
                 }
                 self.caching_mut().dealt = Dealt::Miss;
                 self.respond(session, reply, Origin::Gateway).await
+            }
+        }
+    }
+
+    /// What is told of a request that went on.
+    fn forwarded(&self, status: Option<u16>, stored: Stored) -> Told {
+        Told::Forwarded {
+            why: self.caching().forwarded,
+            status,
+            collapsed: false,
+            stored,
+        }
+    }
+
+    /// Passes a response on that is for this request alone.
+    async fn pass_own(&mut self, session: &mut Session, own: Own) -> Result<()> {
+        let Own {
+            mut source,
+            first,
+            attempts,
+            why,
+        } = own;
+        self.attempts = attempts.take();
+        let told = self.forwarded(None, Stored::No(Some(why)));
+        let caching = self.caching_mut();
+        caching.dealt = Dealt::Miss;
+        caching.told = Some(told);
+        match self.pass_on(session, &mut source, first).await {
+            Ok(()) => {
+                source.put_back().await;
+                Ok(())
+            }
+            Err(error) => {
+                let reused = source.reused;
+                drop(source);
+                Err(self.end_broken(session, error, reused))
             }
         }
     }
@@ -253,31 +256,12 @@ impl Context {
             }
             return Ok(Part::Whole);
         }
-        let Some(length) = length.filter(|_| self.exchange.method == Method::GET) else {
-            return Ok(Part::Whole);
-        };
-        if !conditional::range_holds(request, &head.headers) {
-            return Ok(Part::Whole);
-        }
-        let part = range::of(request, length);
-        let (text, rest) = match part {
-            Part::Whole => {
-                return Ok(part);
+        match length.filter(|_| self.exchange.method == Method::GET) {
+            Some(length) if conditional::range_holds(request, &head.headers) => {
+                cut(head, range::of(request, length), length)
             }
-            Part::Bytes(from, to) => (format!("bytes {from}-{}/{length}", to - 1), to - from),
-            Part::Nowhere => (format!("bytes */{length}"), 0),
-        };
-        let status = match part {
-            Part::Nowhere => StatusCode::RANGE_NOT_SATISFIABLE,
-            _ => StatusCode::PARTIAL_CONTENT,
-        };
-        head.set_status(status)?;
-        head.insert_header(
-            header::CONTENT_RANGE,
-            HeaderValue::try_from(text).expect("ASCII"),
-        )?;
-        head.insert_header(header::CONTENT_LENGTH, rest)?;
-        Ok(part)
+            _ => Ok(Part::Whole),
+        }
     }
 
     /// A body of unknown length is sent in chunks (RFC 9112, 7.1).
@@ -377,4 +361,24 @@ impl Context {
             }
         }
     }
+}
+
+/// Makes of a head the one for a part of its body (RFC 9110, 14.4 and 15.5.17).
+fn cut(head: &mut ResponseHeader, part: Part, length: u64) -> Result<Part> {
+    let (status, range, rest) = match part {
+        Part::Whole => return Ok(part),
+        Part::Bytes(from, to) => {
+            let range = format!("bytes {from}-{}/{length}", to - 1);
+            (StatusCode::PARTIAL_CONTENT, range, to - from)
+        }
+        Part::Nowhere => {
+            let range = format!("bytes */{length}");
+            (StatusCode::RANGE_NOT_SATISFIABLE, range, 0)
+        }
+    };
+    head.set_status(status)?;
+    let range = HeaderValue::try_from(range).expect("ASCII");
+    head.insert_header(header::CONTENT_RANGE, range)?;
+    head.insert_header(header::CONTENT_LENGTH, rest)?;
+    Ok(part)
 }

@@ -7,7 +7,7 @@ use pingora_core::protocols::http::HttpTask;
 use tokio::sync::mpsc;
 
 use super::ask::Head;
-use super::{Answer, Event, Fetch, Handed, UPSTREAM_ERROR, send};
+use super::{Answer, Event, Fetch, Handed, Own, UPSTREAM_ERROR, send};
 use crate::cache::rules::storing::{self, Why};
 use crate::cache::store::{Entry, Lead};
 use crate::cache::{Dealt, Failure, Stored};
@@ -22,7 +22,9 @@ impl Fetch {
     ) {
         let merged = storing::updated(&stale.meta().head, &head.head);
         let meta = storing::meta(&self.plan, &self.asked(), &merged, head.sent);
-        head.source.put_back().await;
+        if head.end {
+            head.source.put_back().await;
+        }
         let report = self.report();
         let lead = self.lead.take().expect("taken once");
         let refreshed = match meta {
@@ -72,12 +74,13 @@ impl Fetch {
     /// It is for the one who asked alone.
     async fn own(mut self, head: Head, why: Why, tell: Option<mpsc::Sender<Event>>) {
         let attempts = Handed(Some(Box::new(std::mem::take(&mut self.cx.attempts))));
-        let answer = Answer::Own {
-            source: Box::new(head.source),
+        let own = Own {
+            source: head.source,
             first: HttpTask::Header(head.head, head.end),
             attempts,
             why,
         };
+        let answer = Answer::Own(Box::new(own));
         send(tell, answer).await;
     }
 
