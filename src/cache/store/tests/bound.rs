@@ -58,9 +58,10 @@ fn all_that_a_store_takes_is_counted() {
             counted <= BOUND && counted > BOUND * 9 / 10,
             "{kind}: {counted}"
         );
-        // What was freed is not always given back to the system at once.
+        // Without optimisation, the allocator pads all that it gives, and what was freed is not always given back to
+        // the system at once. With optimisation, 48.4 MB are taken where 50.3 MB are counted.
         assert!(
-            taken < BOUND + BOUND / 4,
+            taken < BOUND * 7 / 5,
             "{kind}: {taken} bytes for {counted}"
         );
         assert!(taken > BOUND / 2, "{kind}: {taken} bytes for {counted}");

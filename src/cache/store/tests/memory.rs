@@ -206,7 +206,7 @@ fn check(store: &Store, number: u8, expected: Option<&Simple>) {
     }
 }
 
-fn purge(store: &Store, model: &mut HashMap<u8, Simple>, what: u8, of: u8, hard: bool) {
+fn purge(store: &Arc<Store>, model: &mut HashMap<u8, Simple>, what: u8, of: u8, hard: bool) {
     type Hits = Box<dyn Fn(u8, &Simple) -> bool>;
     let (what, hits): (What, Hits) = match what {
         0 => (What::Url(url(of)), Box::new(move |number, _| number == of)),
