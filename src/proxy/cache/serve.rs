@@ -112,7 +112,7 @@ impl Context {
                 self.caching_mut().dealt = dealt;
                 let head = entry.meta().head.clone();
                 let status = (status != head.status).then(|| status.as_u16());
-                let told = self.forwarded(status, Stored::Yes);
+                let told = self.went_on(status, Stored::Yes);
                 let rest = Some(events);
                 let answering = Answering {
                     entry,
@@ -133,7 +133,7 @@ impl Context {
                 let answering = Answering {
                     entry,
                     head: *head,
-                    told: self.forwarded(Some(304), Stored::No(Some(why))),
+                    told: self.went_on(Some(304), Stored::No(Some(why))),
                     rest: None,
                 };
                 self.serve(session, answering).await
@@ -151,7 +151,7 @@ impl Context {
     }
 
     /// What is told of a request that went on.
-    fn forwarded(&self, status: Option<u16>, stored: Stored) -> Told {
+    fn went_on(&self, status: Option<u16>, stored: Stored) -> Told {
         Told::Forwarded {
             why: self.caching().forwarded,
             status,
@@ -169,7 +169,7 @@ impl Context {
             why,
         } = own;
         self.attempts = attempts.take();
-        let told = self.forwarded(None, Stored::No(Some(why)));
+        let told = self.went_on(None, Stored::No(Some(why)));
         let caching = self.caching_mut();
         caching.dealt = Dealt::Miss;
         caching.told = Some(told);

@@ -47,17 +47,15 @@ fn a_disk_keeps_what_is_stored_when_the_process_is_killed() {
     let origin = Origin::start();
     let folder = tempfile::tempdir().unwrap();
     for path in ["/a", "/b"] {
-        origin.says(
-            path,
-            &format!("cache-control: max-age=600 | cache-tag: t{}", &path[1..]),
-        );
+        let fields = format!("cache-control: max-age=600 | cache-tag: t{}", &path[1..]);
+        origin.answers_with(path, 200, &fields, &"x".repeat(5_000));
     }
     let gateway = Gateway::start(&on_disk(&origin, folder.path()));
     for path in ["/a", "/b"] {
         get(&gateway, path, &["host: example.com"]);
     }
     let on_disk_now = || gateway.admin("GET", "/caches").json()["caches"]["d"]["disk"].as_u64();
-    until("both are written", || on_disk_now().unwrap() > 1_000);
+    until("both are written", || on_disk_now().unwrap() > 10_000);
     let purged = gateway.admin("POST", "/caches/purge?tag=tb");
     assert_eq!(purged.json()["purged"], 1);
     // Another process cannot have the folder meanwhile, and says so.
