@@ -45,7 +45,7 @@ impl Context {
         }
         let store = &self.caching().store;
         for url in self.changed_urls(head) {
-            store.purge(&What::Url(url.into()), Mode::Hard);
+            store.purge(&What::Url(url), Mode::Hard);
         }
     }
 
