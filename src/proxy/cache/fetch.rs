@@ -24,7 +24,7 @@ use wiregate_sdk::{Attempt, Bytes, Reply};
 
 use super::super::context::{Attempts, Context};
 use super::super::hedge::Source;
-use super::super::{failure, forwarded};
+use super::super::{failure, heads};
 use super::nobody;
 use crate::cache::rules::request::Wishes;
 use crate::cache::rules::storing::{self, Asked, Why};
@@ -192,12 +192,11 @@ impl Fetch {
             let reply = Reply::problem(status, UPSTREAM_ERROR);
             return self.fail(reply, tell).await;
         }
-        match storing::meta(&self.plan, &self.asked(), &head.head, head.sent) {
-            Ok(mut meta) => {
-                let named = forwarded::name_ourselves(&mut meta.head);
-                debug_assert!(named.is_ok(), "a field that is static can always be added");
-                self.store(head, meta, tell).await;
-            }
+        // What is stored has lost what was for its hop; what is handed over loses it later.
+        let mut settled = head.head.clone();
+        heads::settle_response(&mut settled);
+        match storing::meta(&self.plan, &self.asked(), &settled, head.sent) {
+            Ok(meta) => self.store(head, meta, tell).await,
             Err(why) => self.hand_over(head, why, failed, tell).await,
         }
     }

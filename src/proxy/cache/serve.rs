@@ -210,19 +210,11 @@ impl Context {
         let bodiless = part == Part::Nowhere || self.is_bodiless(&head);
         self.frame_stored(session, &mut head)?;
         self.leave(session, &mut head, Origin::Cache)?;
-        if entry.is_filling() {
-            self.peer.lent.be_prompt();
-        }
         let reader = match part {
             Part::Bytes(from, to) => entry.reader_of(from, to),
             Part::Whole | Part::Nowhere => entry.reader(),
         };
         drop(entry);
-        if let Some(date) = head.headers.get(header::DATE)
-            && session.req_header().version != Version::HTTP_2
-        {
-            self.peer.lent.keep_date(date);
-        }
         let client = &mut session.downstream_session;
         client.write_response_header(Box::new(head)).await?;
         if bodiless {

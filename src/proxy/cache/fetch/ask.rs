@@ -7,7 +7,6 @@ use pingora_http::ResponseHeader;
 use tokio::sync::mpsc;
 
 use super::super::super::context::Context;
-use super::super::super::heads;
 use super::super::super::hedge::Source;
 use super::{Event, Fetch};
 use crate::cache::rules::{Sent, conditional};
@@ -29,9 +28,7 @@ impl Fetch {
             let Some((source, first)) = self.cx.first_head(session, connector).await? else {
                 continue;
             };
-            if let Some((source, mut head, end)) = self.final_head(source, first, tell).await? {
-                heads::settle_response(&mut head);
-                heads::lighten_response(&mut head);
+            if let Some((source, head, end)) = self.final_head(source, first, tell).await? {
                 if self.is_for_another(&head) {
                     conditional::strip(self.session.req_header_mut());
                     self.asks = false;

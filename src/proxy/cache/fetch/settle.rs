@@ -6,6 +6,7 @@ use http::{StatusCode, header};
 use pingora_core::protocols::http::HttpTask;
 use tokio::sync::mpsc;
 
+use super::super::super::heads;
 use super::ask::Head;
 use super::{Answer, Event, Fetch, Handed, Own, UPSTREAM_ERROR, send};
 use crate::cache::rules::storing::{self, Why};
@@ -16,10 +17,11 @@ impl Fetch {
     /// What is stored is good still.
     pub(super) async fn validated(
         mut self,
-        head: Head,
+        mut head: Head,
         stale: &Arc<Entry>,
         tell: Option<mpsc::Sender<Event>>,
     ) {
+        heads::settle_response(&mut head.head);
         let merged = storing::updated(&stale.meta().head, &head.head);
         let meta = storing::meta(&self.plan, &self.asked(), &merged, head.sent);
         if head.end {
