@@ -90,9 +90,13 @@ impl Entry {
         &self.body
     }
 
-    /// Whether its fill was discarded.
+    /// Whether its fill was discarded, or the disk has damaged it: it is not found any more.
     pub(super) fn is_broken(&self) -> bool {
-        matches!(self.body.whole(), Some(Whole::Part(_)))
+        match self.body.whole() {
+            Some(Whole::Part(_)) => true,
+            Some(Whole::Stretch(stretch)) => stretch.is_damaged(),
+            Some(Whole::Pieces(_)) | None => false,
+        }
     }
 
     pub(super) fn soften(&self) {

@@ -18,13 +18,13 @@ mod flight;
 mod key;
 mod lead;
 mod options;
+mod parts;
 mod purge;
 mod reader;
 mod refused;
 mod room;
 mod shard;
 mod sketch;
-mod store;
 #[cfg(test)]
 mod tests;
 
@@ -36,8 +36,8 @@ pub use flight::{Join, Outcome, Waiting};
 pub use key::Key;
 pub use lead::Lead;
 pub use options::{Disk, Options};
+pub use parts::{Find, Store};
 pub use purge::{Mode, What};
 pub use reader::Reader;
 pub use refused::Refused;
 pub(super) use room::allocated;
-pub use store::{Find, Store};

@@ -20,7 +20,8 @@ pub struct Options {
 pub struct Disk {
     /// The folder; made where it does not exist.
     pub path: PathBuf,
-    /// Bytes that the files in it may take. At least [`Disk::LEAST_SIZE`].
+    /// Bytes that the files in it may take, in sixteen segments or more. At least [`Disk::LEAST_SIZE`]. A body that is
+    /// larger than a segment (a sixteenth of this; at least 2 MiB, at most 256 MiB) is kept in memory alone.
     pub size: u64,
 }
 

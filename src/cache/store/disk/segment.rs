@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -150,6 +150,7 @@ struct Inner {
     length: u64,
     sums: Box<[u64]>,
     corrupt: Arc<AtomicU64>,
+    damaged: AtomicBool,
     _charge: Charge,
 }
 
@@ -170,12 +171,18 @@ impl Stretch {
             length,
             sums,
             corrupt,
+            damaged: AtomicBool::new(false),
             _charge: charge,
         }))
     }
 
     pub(in super::super) fn length(&self) -> u64 {
         self.0.length
+    }
+
+    /// Whether a block of it could not be read.
+    pub(in super::super) fn is_damaged(&self) -> bool {
+        self.0.damaged.load(Ordering::Acquire)
     }
 
     /// The body from `at` on, some blocks of it, but nothing from `to` on. Each was checked.
@@ -204,6 +211,7 @@ impl Stretch {
         let blocks: Option<VecDeque<Bytes>> = numbers.map(|number| self.block(number)).collect();
         if blocks.is_none() {
             self.0.corrupt.fetch_add(1, Ordering::Relaxed);
+            self.0.damaged.store(true, Ordering::Release);
         }
         blocks
     }

@@ -33,7 +33,7 @@ impl Engine {
         }
         let segments = std::mem::take(&mut *self.segments());
         let deleted = segments.values().map(|segment| segment.delete());
-        deleted.fold(Ok(()), |all: io::Result<()>, one| all.and(one))
+        deleted.fold(Ok(()), io::Result::and)
     }
 }
 
@@ -66,8 +66,10 @@ impl Writer {
     fn run(&mut self, command: Command) {
         match command {
             Command::Store(entry, variant) => {
-                if let Some(store) = self.store.upgrade() {
-                    self.store_entry(&store, &entry, variant);
+                match self.store.upgrade() {
+                    Some(store) => self.store_entry(&store, &entry, variant),
+                    // The store was closed: what the entry had replaced must not come back.
+                    None => self.say(&Record::void(entry.name().hash(), variant)),
                 }
             }
             Command::Clear => {

@@ -126,7 +126,7 @@ impl Shard {
             let slot = self.slots.get(id);
             if !slot.dead && slot.name.is(key) {
                 match &slot.entry {
-                    Some(entry) if fits(entry) => return Ok(id),
+                    Some(entry) if !entry.is_broken() && fits(entry) => return Ok(id),
                     Some(_) => {}
                     None => on_disk |= matches!(slot.disk, OnDisk::At(_)),
                 }

@@ -205,6 +205,10 @@ async fn a_body_that_was_damaged_is_never_served() {
     assert_eq!(end, Err(Broken));
     assert!(got.len() <= MIB && got == large[..got.len()]);
     assert!(store.figures().corrupt >= 2);
+    // Nobody runs into it again.
+    assert!(fetch(&store, "http://a/large").await.is_none());
+    put(&store, "http://a/large", b"new");
+    assert!(fetch(&store, "http://a/large").await.is_some());
 }
 
 #[tokio::test]
@@ -328,4 +332,53 @@ async fn where_the_disk_fails_the_memory_goes_on() {
     let entry = get(&store, "http://a/1").unwrap();
     assert_eq!(ready(entry.reader()).unwrap(), b"body");
     assert_eq!((store.figures().unwritten, store.figures().disk), (2, 0));
+}
+
+#[tokio::test]
+async fn what_happens_while_the_index_is_being_found_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 32 * MIB, DISK);
+    for number in 0..3_000 {
+        let tag = format!("t{}", number % 3);
+        put_meta(&store, &format!("http://a/{number}"), meta(&[&tag]), b"old");
+    }
+    store.settled().await.unwrap();
+    assert_eq!(store.figures().unwritten, 0);
+    let options = store.options().clone();
+    drop(store);
+    let mut store = None;
+    until("the folder is free", || {
+        store = Store::open(options.clone(), Clock::manual()).ok();
+        store.is_some()
+    });
+    let store = store.unwrap();
+    // At whatever point the search is.
+    store.purge(&What::Tag("t1".into()), Mode::Hard);
+    store.purge(&What::Url("http://a/0".into()), Mode::Hard);
+    put(&store, "http://a/2", b"new");
+    until("all is found", || !store.figures().finding);
+    assert!(fetch(&store, "http://a/0").await.is_none());
+    let two = fetch(&store, "http://a/2").await.unwrap();
+    assert_eq!(read(two.reader()).await.unwrap(), b"new");
+    for number in 3..3_000 {
+        let found = fetch(&store, &format!("http://a/{number}")).await;
+        assert_eq!(found.is_some(), number % 3 != 1, "{number}");
+    }
+    assert_eq!(store.figures().entries, 1_999);
+}
+
+#[tokio::test]
+async fn a_store_that_is_closed_before_an_entry_is_written_does_not_bring_back_the_old_one() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path(), 16 * MIB, DISK);
+        put(&store, "http://a/1", b"old");
+        store.settled().await.unwrap();
+        put(&store, "http://a/1", &bytes(1, 100_000));
+        drop(store);
+        let store = open(folder.path(), 16 * MIB, DISK);
+        if let Some(entry) = fetch(&store, "http://a/1").await {
+            assert_eq!(read(entry.reader()).await.unwrap(), bytes(1, 100_000));
+        }
+    }
 }

@@ -82,7 +82,8 @@ impl Both {
     }
 
     fn purge(&mut self, what: u8, of: u8, hard: bool) {
-        let (what, hits): (What, &dyn Fn(u8, &Simple) -> bool) = match what {
+        type Hits<'h> = &'h dyn Fn(u8, &Simple) -> bool;
+        let (what, hits): (What, Hits<'_>) = match what {
             0 => (What::Url(url(of)), &|number, _| number == of),
             1 => (What::Tag((of % 3).to_string()), &|_, simple| {
                 simple.tag == of % 3
