@@ -10,6 +10,8 @@
 //!
 //! A filter of one's own implements [`Filter`], and joins with `.add::<MyFilter>()`.
 
+mod allocator;
+
 pub mod admin;
 pub mod cache;
 pub mod cli;
@@ -29,4 +31,4 @@ pub use wiregate_filters as filters;
 pub use wiregate_sdk::*;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;

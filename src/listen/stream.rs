@@ -138,6 +138,33 @@ impl Connection {
         }
     }
 
+    /// What leaves with the next flush, to add to.
+    pub fn gathered(&mut self) -> &mut Vec<u8> {
+        &mut self.gathered
+    }
+
+    /// Sends some of these bytes, together with what was gathered before them.
+    fn poll_send_with(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        while self.written < self.gathered.len() {
+            let before = &self.gathered[self.written..];
+            let slices = [IoSlice::new(before), IoSlice::new(bytes)];
+            let sent = ready!(Pin::new(&mut self.socket).poll_write_vectored(cx, &slices))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let beyond = sent.saturating_sub(before.len());
+            self.written += sent - beyond;
+            if beyond > 0 {
+                self.gathered.clear();
+                self.written = 0;
+                return Poll::Ready(Ok(beyond));
+            }
+        }
+        self.gathered.clear();
+        self.written = 0;
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    }
+
     fn poll_send_gathered(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.gathered.len() {
             let rest = &self.gathered[self.written..];
@@ -175,11 +202,11 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if bytes.len() >= GATHERED {
+            return self.poll_send_with(cx, bytes);
+        }
         if self.gathered.len() + bytes.len() > GATHERED {
             ready!(self.poll_send_gathered(cx))?;
-        }
-        if bytes.len() >= GATHERED {
-            return Pin::new(&mut self.socket).poll_write(cx, bytes);
         }
         self.gathered.extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))

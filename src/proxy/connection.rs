@@ -1,15 +1,14 @@
 //! A client connection: what is known of it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderValue;
 use pingora_core::server::ShutdownWatch;
 
+use super::http1::Lent;
 use crate::compile::{Listening, Snapshot};
-use crate::listen::http1::Lent;
 use crate::listen::tls::Secured;
 
 /// What is known of a connection, worked out once.
@@ -28,9 +27,8 @@ pub struct Peer {
     pub no_route: Arc<str>,
     /// How long it may idle.
     pub idle: Duration,
-    /// What it has in common with the messages that Pingora gets (HTTP/1.1).
-    pub(super) lent: Arc<Lent>,
-    goes_on: AtomicBool,
+    /// What it has in common with the exchanges over it (HTTP/1.1).
+    pub(super) lent: Lent,
     /// Tells when the gateway is to stop, once the conversation has begun.
     pub(super) stop: OnceLock<ShutdownWatch>,
 }
@@ -52,16 +50,15 @@ impl Peer {
             secured,
             no_route: "".into(),
             idle,
-            lent: Arc::default(),
-            goes_on: AtomicBool::new(false),
+            lent: Lent::default(),
             stop: OnceLock::new(),
         }
     }
 
-    /// Goes on with the connection although Pingora gives it up: the request was read to its end,
-    /// and its reply is whole.
-    pub(super) fn goes_on(&self) {
-        self.goes_on.store(true, Ordering::Relaxed);
+    /// Whether the connection ends with the response that is due.
+    pub(super) fn is_closing(&self) -> bool {
+        let stopping = (self.stop.get()).is_some_and(|stop| stop.has_changed().unwrap_or(true));
+        stopping || self.lent.is_closing()
     }
 
     /// Whether a request for a host may come over this connection, by the configuration that it is
@@ -71,10 +68,6 @@ impl Peer {
             return true;
         };
         (self.secured.as_ref()).is_some_and(|secured| tls.admits(host, secured.policy.as_ref()))
-    }
-
-    pub(super) fn take_goes_on(&self) -> bool {
-        self.goes_on.swap(false, Ordering::Relaxed)
     }
 }
 

@@ -115,8 +115,6 @@ pub(super) struct End {
     pub(super) detail: Option<String>,
     /// The link that refused the request.
     pub(super) refused_by: Option<usize>,
-    /// Whether the client's connection can be used again although Pingora would close it.
-    pub(super) reusable: bool,
     /// Whether the metrics know that the request is being worked on.
     pub(super) begun: bool,
     pub(super) finished: bool,
@@ -165,7 +163,6 @@ impl Context {
                 error: None,
                 detail: None,
                 refused_by: None,
-                reusable: false,
                 begun: false,
                 finished: false,
             },
@@ -185,9 +182,6 @@ impl Context {
             received: session.body_bytes_read() as u64,
         };
         self.tell(&traffic);
-        if self.end.reusable && session.get_keepalive().is_some() {
-            self.peer.goes_on();
-        }
     }
 
     /// Tells filters, metrics and log how it ended. Once.

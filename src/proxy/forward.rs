@@ -8,7 +8,7 @@ use wiregate_sdk::Attempt;
 use wiregate_sdk::views::Claim;
 
 use super::context::Context;
-use super::grpc;
+use super::{grpc, heads};
 
 impl Context {
     /// Finishes the head that an endpoint gets.
@@ -21,7 +21,7 @@ impl Context {
             self.attempts.connection = None;
         }
         self.frame(session, head)?;
-        self.forwarded(head)?;
+        heads::edit_request(head, |fields| self.forwarded(fields))?;
         if head.version == Version::HTTP_2 && grpc::is_call(&head.headers) {
             // Pingora takes it out as a field for one hop; a gRPC server wants to see it.
             head.insert_header(header::TE, "trailers")?;

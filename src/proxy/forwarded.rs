@@ -3,21 +3,19 @@
 
 use std::net::IpAddr;
 
-use http::header::{self, HeaderValue};
-use http::{Method, StatusCode, Version};
-use pingora_error::Result;
-use pingora_http::{RequestHeader, ResponseHeader};
+use http::header::{self, Entry, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
+use pingora_error::{ErrorType, OrErr, Result};
+use pingora_http::RequestHeader;
 use wiregate_sdk::Reply;
 
 use super::context::Context;
 use crate::config::model::Forwarded;
 
-// Static text costs Pingora's header maps one allocation less than a `HeaderName`.
-pub(super) const FORWARDED_FOR: &str = "x-forwarded-for";
-pub(super) const FORWARDED_PROTO: &str = "x-forwarded-proto";
-const FORWARDED_HOST: &str = "x-forwarded-host";
-pub(super) const FORWARDED: &str = "forwarded";
-const VIA: &str = "via";
+pub(super) static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) static FORWARDED: HeaderName = header::FORWARDED;
 /// A request that has come through so many gateways of this name goes round in circles.
 const MOST_ROUNDS: usize = 8;
 /// The methods that `Allow` names where the gateway answers OPTIONS itself.
@@ -74,41 +72,28 @@ fn own_answer(method: &Method) -> Reply {
 impl Context {
     /// Tells an endpoint who asked, and through what: what a trusted proxy said is kept and added
     /// to.
-    pub(super) fn forwarded(&self, head: &mut RequestHeader) -> Result<()> {
+    pub(super) fn forwarded(&self, fields: &mut HeaderMap) -> Result<()> {
         let which = self.snapshot.settings.forwarded;
         if which != Forwarded::Rfc7239 {
-            self.x_forwarded(head)?;
+            self.x_forwarded(fields)?;
         }
         if which != Forwarded::XForwarded {
-            let element = self.forwarded_element();
-            append(head, FORWARDED, &element)?;
+            add(fields, &FORWARDED, &value_of(&self.forwarded_element())?)?;
         }
-        let via = match self.protocol {
+        let via = HeaderValue::from_static(match self.protocol {
             "HTTP/2" => "2 wiregate",
             "HTTP/1.0" => "1.0 wiregate",
             _ => "1.1 wiregate",
-        };
-        if head.headers.contains_key(header::VIA) {
-            return append(head, VIA, via.as_bytes());
-        }
-        head.insert_header(VIA, HeaderValue::from_static(via))
+        });
+        add(fields, &header::VIA, &via)
     }
 
-    fn x_forwarded(&self, head: &mut RequestHeader) -> Result<()> {
-        let own = &self.peer.forwarded_for;
-        if head.headers.contains_key(FORWARDED_FOR) {
-            append(head, FORWARDED_FOR, own.as_bytes())?;
-        } else {
-            head.insert_header(FORWARDED_FOR, own.clone())?;
-        }
-        if !head.headers.contains_key(FORWARDED_PROTO) {
-            let scheme = HeaderValue::from_static(self.exchange.client.scheme);
-            head.insert_header(FORWARDED_PROTO, scheme)?;
-        }
-        if let Some(host) = &self.asked_host
-            && !head.headers.contains_key(FORWARDED_HOST)
-        {
-            head.insert_header(FORWARDED_HOST, host.clone())?;
+    fn x_forwarded(&self, fields: &mut HeaderMap) -> Result<()> {
+        add(fields, &FORWARDED_FOR, &self.peer.forwarded_for)?;
+        (fields.entry(&FORWARDED_PROTO))
+            .or_insert_with(|| HeaderValue::from_static(self.exchange.client.scheme));
+        if let Some(host) = &self.asked_host {
+            (fields.entry(&FORWARDED_HOST)).or_insert_with(|| host.clone());
         }
         Ok(())
     }
@@ -136,24 +121,26 @@ impl Context {
 }
 
 /// Adds a member to a list that stands in one field or several.
-fn append(head: &mut RequestHeader, name: &'static str, member: &[u8]) -> Result<()> {
+fn add(fields: &mut HeaderMap, name: &HeaderName, member: &HeaderValue) -> Result<()> {
+    let mut there = match fields.entry(name) {
+        Entry::Vacant(place) => {
+            place.insert(member.clone());
+            return Ok(());
+        }
+        Entry::Occupied(there) => there,
+    };
     let mut list = Vec::new();
-    for value in head.headers.get_all(name) {
+    for value in there.iter() {
         list.extend_from_slice(value.as_bytes());
         list.extend_from_slice(b", ");
     }
-    list.extend_from_slice(member);
-    head.insert_header(name, list)
+    list.extend_from_slice(member.as_bytes());
+    there.insert(value_of(&list)?);
+    Ok(())
 }
 
-/// Says on a response that it came through here (RFC 9110, 7.6.3).
-pub(super) fn name_ourselves(head: &mut ResponseHeader) -> Result<()> {
-    let via = HeaderValue::from_static(match head.version {
-        Version::HTTP_2 => "2 wiregate",
-        Version::HTTP_10 => "1.0 wiregate",
-        _ => "1.1 wiregate",
-    });
-    head.append_header(VIA, via).map(drop)
+fn value_of(text: &[u8]) -> Result<HeaderValue> {
+    HeaderValue::from_bytes(text).or_err(ErrorType::InvalidHTTPHeader, "no value of a field")
 }
 
 /// The host that the client asks for, with its port.

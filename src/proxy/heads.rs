@@ -1,12 +1,11 @@
-//! Heads without what Pingora keeps beside them.
+//! Heads, without what is for one hop alone, and without what Pingora keeps beside them.
 //!
-//! Pingora remembers how each field name was spelled, in a second map that every clone and every
-//! edit pays for. Field names are case-insensitive (RFC 9110, 5.1): the map is let go of, and room
-//! is made for the fields that the gateway adds. On HTTP/1.1 known names leave in their usual
-//! spelling, others in lower case.
+//! Pingora remembers how each field name of an HTTP/1.1 response was spelled, in a second map that
+//! every clone and every edit pays for. Field names are case-insensitive (RFC 9110, 5.1): the map
+//! is let go of. On HTTP/1.1 known names leave in their usual spelling, others in lower case.
 
 use http::header::{self, HeaderName, HeaderValue};
-use http::{Request, Response, StatusCode, request, response};
+use http::{HeaderMap, Request, Response, StatusCode, Version, request, response};
 use pingora_http::{RequestHeader, ResponseHeader};
 use wiregate_sdk::Reply;
 
@@ -17,10 +16,8 @@ static HOP_BY_HOP: [HeaderName; 4] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
 ];
-/// The fields that the gateway adds to a request: `x-forwarded-*`, `via`, and one more.
-const ADDED_TO_REQUEST: usize = 5;
-/// The fields that the gateway adds to a response: id, date, connection, `via`, and one more.
-const ADDED_TO_RESPONSE: usize = 5;
+/// The fields that the gateway adds to a response: `via`, its id, and one more.
+const ADDED_TO_RESPONSE: usize = 3;
 
 /// Takes out the fields that `Connection` names: they are for this hop alone (RFC 9110, 7.6.1).
 /// It is done before a filter runs, so that a client cannot have a filter's own field taken out on
@@ -87,35 +84,81 @@ fn settle_upgrade(head: &mut RequestHeader) {
     }
 }
 
+/// Edits the fields of a request as such. Through Pingora's own edits each name is read anew.
+pub(super) fn edit_request<T>(
+    head: &mut RequestHeader,
+    edit: impl FnOnce(&mut HeaderMap) -> T,
+) -> T {
+    let ends = head.send_end_stream();
+    let empty = RequestHeader::from(Request::new(()).into_parts().0);
+    let mut parts = request::Parts::from(std::mem::replace(head, empty));
+    let edited = edit(&mut parts.headers);
+    *head = parts.into();
+    if let Some(ends) = ends {
+        head.set_send_end_stream(ends);
+    }
+    edited
+}
+
+/// The same for a response.
+fn edit_response(head: &mut ResponseHeader, edit: impl FnOnce(&mut HeaderMap)) {
+    let reason = head.get_reason_phrase();
+    let own = (reason != head.status.canonical_reason()).then(|| reason.map(str::to_owned));
+    let empty = ResponseHeader::from(Response::new(()).into_parts().0);
+    let mut parts = response::Parts::from(std::mem::replace(head, empty));
+    edit(&mut parts.headers);
+    *head = parts.into();
+    if let Some(own) = own {
+        // It was in a head before.
+        let _ = head.set_reason_phrase(own.as_deref());
+    }
+}
+
 /// Takes out of a response what is for the hop from the endpoint alone: fields that `Connection`
 /// names, and those that always are (RFC 9110, 7.6.1). What frames the response stays, whatever
-/// `Connection` says.
+/// `Connection` says. Then says that the response came through here.
 pub(super) fn settle_response(head: &mut ResponseHeader) {
+    let via = via_of(head.version);
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        // A name and a value that always fit.
+        let _ = head.append_header(header::VIA, via);
         return;
     }
+    edit_response(head, |fields| {
+        fields.reserve(ADDED_TO_RESPONSE);
+        drop_hop_by_hop(fields);
+        fields.append(header::VIA, via);
+    });
+}
+
+/// What this gateway calls itself after a message of a version (RFC 9110, 7.6.3).
+fn via_of(version: Version) -> HeaderValue {
+    HeaderValue::from_static(match version {
+        Version::HTTP_2 => "2 wiregate",
+        Version::HTTP_10 => "1.0 wiregate",
+        _ => "1.1 wiregate",
+    })
+}
+
+fn drop_hop_by_hop(fields: &mut HeaderMap) {
     // One look at the names is cheaper than a search for each of these, which few responses have.
     let mut present = [false; HOP_BY_HOP.len()];
-    for name in head.headers.keys() {
+    for name in fields.keys() {
         if let Some(at) = HOP_BY_HOP.iter().position(|hop| hop == name) {
             present[at] = true;
         }
     }
     if present[0] {
-        drop_named(head);
+        drop_named(fields);
     }
-    for (name, _) in HOP_BY_HOP
-        .iter()
-        .zip(present)
-        .filter(|(_, present)| *present)
-    {
-        head.remove_header(name);
+    for (name, _) in (HOP_BY_HOP.iter().zip(present)).filter(|(_, present)| *present) {
+        fields.remove(name);
     }
 }
 
 /// Takes out the fields that a response's `Connection` names.
-fn drop_named(head: &mut ResponseHeader) {
-    let values = head.headers.get_all(header::CONNECTION).iter();
+fn drop_named(fields: &mut HeaderMap) {
+    let values = fields.get_all(header::CONNECTION).iter();
     let named: Vec<HeaderName> = values
         .filter(|value| value != &"keep-alive" && value != &"close") // what nearly all say
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
@@ -123,7 +166,7 @@ fn drop_named(head: &mut ResponseHeader) {
         .filter(|name| ![header::CONTENT_LENGTH, header::TRANSFER_ENCODING].contains(name))
         .collect();
     for name in &named {
-        head.remove_header(name);
+        fields.remove(name);
     }
 }
 
@@ -146,48 +189,9 @@ fn drop_nominated(head: &mut RequestHeader, option: &[u8]) -> Result<(), Reply> 
     Ok(())
 }
 
-/// Lightens a request head that goes in origin form. Other forms keep what the URI cannot hold.
-pub(super) fn lighten_request(head: &mut RequestHeader) {
-    if !head.has_case() || !head.raw_path().starts_with(b"/") {
-        return;
-    }
-    let empty = RequestHeader::from(Request::new(()).into_parts().0);
-    let mut parts = request::Parts::from(std::mem::replace(head, empty));
-    parts.headers.reserve(ADDED_TO_REQUEST);
-    *head = parts.into();
-}
-
-/// Lightens a response head that says nothing of its own beside its status.
-pub(super) fn lighten_response(head: &mut ResponseHeader) {
-    if !head.has_case() || head.get_reason_phrase() != head.status.canonical_reason() {
-        return;
-    }
-    let empty = ResponseHeader::from(Response::new(()).into_parts().0);
-    let mut parts = response::Parts::from(std::mem::replace(head, empty));
-    parts.headers.reserve(ADDED_TO_RESPONSE);
-    *head = parts.into();
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_lightened_request_says_the_same() {
-        let mut head = RequestHeader::build("POST", b"/a?b=c", None).unwrap();
-        head.insert_header("X-Own", "1").unwrap();
-        head.append_header("X-Own", "2").unwrap();
-        head.set_version(http::Version::HTTP_11);
-        lighten_request(&mut head);
-        assert!(!head.has_case());
-        assert_eq!(head.raw_path(), b"/a?b=c");
-        assert_eq!(
-            (head.method.as_str(), head.version),
-            ("POST", http::Version::HTTP_11)
-        );
-        let values: Vec<_> = head.headers.get_all("x-own").iter().collect();
-        assert_eq!(values, ["1", "2"]);
-    }
 
     #[test]
     fn fields_for_this_hop_are_taken_out() {
@@ -230,13 +234,13 @@ mod tests {
         settle_response(&mut head);
         let mut left: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
-        assert_eq!(left, ["content-length", "x-third"]);
+        assert_eq!(left, ["content-length", "via", "x-third"]);
 
         let mut head = ResponseHeader::build(101, None).unwrap();
         head.insert_header("Connection", "upgrade").unwrap();
         head.insert_header("Upgrade", "websocket").unwrap();
         settle_response(&mut head);
-        assert_eq!(head.headers.len(), 2);
+        assert_eq!(head.headers.len(), 3);
     }
 
     #[test]
@@ -256,11 +260,21 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_is_no_path_is_kept() {
-        for target in ["http://example.com/a", "*"] {
+    fn an_edited_request_says_the_same() {
+        for target in ["/a?b=c", "*"] {
             let mut head = RequestHeader::build("OPTIONS", target.as_bytes(), None).unwrap();
-            lighten_request(&mut head);
+            head.append_header("X-Own", "1").unwrap();
+            head.set_version(Version::HTTP_2);
+            head.set_send_end_stream(false);
+            edit_request(&mut head, |fields| {
+                fields.append("x-own", HeaderValue::from(2))
+            });
             assert_eq!(head.raw_path(), target.as_bytes());
+            assert_eq!(head.method.as_str(), "OPTIONS");
+            assert_eq!(head.version, Version::HTTP_2);
+            assert_eq!(head.send_end_stream(), Some(false));
+            let values: Vec<_> = head.headers.get_all("x-own").iter().collect();
+            assert_eq!(values, ["1", "2"]);
         }
     }
 
@@ -268,12 +282,12 @@ mod tests {
     fn a_reason_phrase_of_its_own_is_kept() {
         let mut head = ResponseHeader::build(200, None).unwrap();
         head.set_reason_phrase(Some("Fine")).unwrap();
-        lighten_response(&mut head);
+        settle_response(&mut head);
         assert_eq!(head.get_reason_phrase(), Some("Fine"));
 
         head.set_reason_phrase(None).unwrap();
         head.insert_header("X-Own", "1").unwrap();
-        lighten_response(&mut head);
+        settle_response(&mut head);
         assert!(!head.has_case());
         assert_eq!(
             (head.status.as_u16(), &head.headers["x-own"]),

@@ -1,32 +1,32 @@
 //! A conversation over HTTP/1.1: one request after another.
 
+mod answer;
+mod lent;
+mod session;
+
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::{Digest, GetProxyDigest, GetSocketDigest, GetTimingDigest, Ssl};
 use pingora_core::server::ShutdownWatch;
+use pingora_http::RequestHeader;
 use tokio::time::{Instant, Sleep};
 
 use super::conversation::Conversation;
 use super::malformed;
-use crate::listen::http1::{Gate, Message, Refused};
+use crate::listen::http1::{Gate, Refused};
 use crate::listen::stream::Connection;
+use session::Session;
 
-/// What a connection brings next.
-enum Next {
-    /// A head that may go on.
-    Head,
-    /// What gets a last reply.
-    Refused(Refused),
-    /// Nothing any more.
-    Nothing,
-}
+pub(super) use lent::Lent;
 
 impl Conversation {
-    /// One request after another, each of which Pingora sees by itself. `begun` is when the first
+    /// One request after another. `begun` is when the first
     /// byte came.
     pub(super) async fn http1(
         &self,
@@ -34,6 +34,12 @@ impl Conversation {
         begun: Option<Instant>,
         shutdown: &ShutdownWatch,
     ) {
+        let digest = Arc::new(Digest {
+            ssl_digest: connection.get_ssl_digest(),
+            timing_digest: connection.get_timing_digest(),
+            proxy_digest: connection.get_proxy_digest(),
+            socket_digest: connection.get_socket_digest(),
+        });
         let mut gate = Box::new(Gate::new(connection));
         let mut patience = Patience {
             begun,
@@ -43,33 +49,34 @@ impl Conversation {
             shutdown,
         };
         loop {
-            match self.next(&mut gate, &mut patience).await {
-                Next::Head => {}
-                Next::Nothing => return,
-                Next::Refused(refused) => {
+            let head = match self.next(&mut gate, &mut patience).await {
+                Some(Ok(head)) => head,
+                None => return,
+                Some(Err(refused)) => {
                     malformed::answer(&self.shared, &self.peer, &mut gate, &refused).await;
                     return gate.close().await;
                 }
-            }
-            let message = Message::new(gate, self.peer.lent.clone());
-            let mut session = ServerSession::new_http1(Box::new(message));
-            session.set_keepalive(Some(0)); // without end: the time is kept here
-            let kept = self.proxy.process_new_http(session, shutdown).await;
-            let goes_on = kept.is_some() | self.peer.take_goes_on();
-            drop(kept);
+            };
+            let session = Session::new(head, gate, self.peer.clone(), digest.clone());
+            let session = ServerSession::new_custom(Box::new(session));
+            self.proxy.process_new_http(session, shutdown).await;
             let Some(back) = self.peer.lent.take_back() else {
                 return;
             };
-            gate = back;
-            if !goes_on || !gate.is_between() || self.peer.lent.is_tunnel() {
+            gate = back.gate;
+            if !back.goes_on || !gate.is_between() {
                 return gate.close().await;
             }
         }
     }
 
-    /// Waits for the next head: as long as the connection may idle while nothing comes, and as long
+    /// Waits for the next head, or for what gets a last reply instead: as long as the connection may idle while nothing comes, and as long
     /// as a head may take once some of it has.
-    async fn next(&self, gate: &mut Gate, patience: &mut Patience<'_, impl Future>) -> Next {
+    async fn next(
+        &self,
+        gate: &mut Gate,
+        patience: &mut Patience<'_, impl Future>,
+    ) -> Option<Result<RequestHeader, Refused>> {
         let (limit, deadline) = {
             let live = self.shared.live.load();
             let limits = &live.settings.limits;
@@ -79,11 +86,7 @@ impl Conversation {
         let idle_until = Instant::now() + self.peer.idle;
         poll_fn(|cx| {
             if let Poll::Ready(arrived) = gate.poll_head(cx, limit) {
-                return Poll::Ready(match arrived {
-                    Some(Ok(())) => Next::Head,
-                    Some(Err(refused)) => Next::Refused(refused),
-                    None => Next::Nothing,
-                });
+                return Poll::Ready(arrived);
             }
             if begun.is_none() && gate.has_begun() {
                 begun = Some(Instant::now());
@@ -91,10 +94,10 @@ impl Conversation {
             match begun {
                 Some(begun) => {
                     let over = patience.until(begun + deadline, cx);
-                    over.map(|()| Next::Refused(Refused::late()))
+                    over.map(|()| Some(Err(Refused::late())))
                 }
-                None if patience.is_stopped(cx) => Poll::Ready(Next::Nothing),
-                None => patience.until(idle_until, cx).map(|()| Next::Nothing),
+                None if patience.is_stopped(cx) => Poll::Ready(None),
+                None => patience.until(idle_until, cx).map(|()| None),
             }
         })
         .await

@@ -37,7 +37,6 @@ use http::{HeaderMap, Version, header};
 use pingora_core::connectors::ConnectorOptions;
 use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::Digest;
-use pingora_core::protocols::http::ServerSession;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, Result};
@@ -149,8 +148,7 @@ impl ProxyHttp for Engine {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
-        heads::lighten_request(session.req_header_mut());
-        spare_old_clients(session);
+        spare_old_clients(session.req_header_mut());
         let cx = ctx.insert(Context::arrive(&self.shared, session));
         let patience = cx.snapshot.settings.limits.client_write.into();
         session.set_write_timeout(Some(patience));
@@ -320,13 +318,10 @@ impl ProxyHttp for Engine {
 }
 
 /// An HTTP/1.0 client knows no interim responses, and does not mean it when it expects one
-/// (RFC 9110, 10.1.1 and 15.2).
-fn spare_old_clients(session: &mut Session) {
-    if let ServerSession::H1(client) = &mut *session.downstream_session
-        && client.req_header().version < Version::HTTP_11
-    {
-        client.req_header_mut().remove_header(&header::EXPECT);
-        client.set_ignore_info_resp(true);
+/// (RFC 9110, 10.1.1).
+fn spare_old_clients(head: &mut RequestHeader) {
+    if head.version < Version::HTTP_11 {
+        head.remove_header(&header::EXPECT);
     }
 }
 

@@ -73,7 +73,7 @@ impl Context {
         if head.method == Method::CONNECT {
             // There are no tunnels here (RFC 9110, 9.3.6). Bytes that were meant for one must not
             // become a request.
-            session.set_keepalive(None);
+            self.peer.lent.close();
             return Err(
                 Reply::problem(StatusCode::METHOD_NOT_ALLOWED, "http_request_denied")
                     .detail("CONNECT is not served")
@@ -89,7 +89,7 @@ impl Context {
         let host = host_of(head);
         if !self.peer.may_ask_for(&host, &self.snapshot) {
             drop(host);
-            session.set_keepalive(None); // the next connection is for the right name
+            self.peer.lent.close(); // the next connection is for the right name
             return Err(misdirected());
         }
         let router = &self.snapshot.router;

@@ -89,12 +89,9 @@ impl Context {
             .unwrap_or_else(|| Reply::problem(status, failure.reason).log(failure::detail(error)));
         let code = reply.status.as_u16();
         self.end.error = reply.reason();
-        // Had the request been read to its end, the connection could go on after the reply.
-        let read = self.body.lent.is_some() || session.is_body_done();
         self.return_connection(session);
-        let answered = self.respond(session, reply, Origin::Gateway).await;
-        self.end.reusable =
-            read && answered.is_ok() && session.req_header().version < Version::HTTP_2;
+        // A client that is gone has its own line in the log.
+        let _ = self.respond(session, reply, Origin::Gateway).await;
         code
     }
 

@@ -8,7 +8,7 @@ use wiregate_sdk::views::Claim;
 use wiregate_sdk::{Chain, Origin, Response};
 
 use super::context::{Context, Traffic};
-use super::{forwarded, heads, replay};
+use super::{heads, replay};
 use crate::compile::Route;
 use crate::observe::access_log::{Entry, Target};
 
@@ -31,13 +31,7 @@ impl Context {
         }
         self.end.origin = Origin::Upstream;
         heads::settle_response(head);
-        if status == StatusCode::SWITCHING_PROTOCOLS {
-            self.peer.lent.becomes_tunnel();
-        } else {
-            heads::lighten_response(head);
-        }
         self.give_ticket(session, head)?;
-        forwarded::name_ourselves(head)?;
         if let Some(position) = self.route
             && !self.slots.is_empty()
         {
@@ -57,9 +51,6 @@ impl Context {
             // Such a client knows no chunks: without a length, the body ends with the connection
             // (RFC 9112, 6.3).
             head.remove_header(&header::TRANSFER_ENCODING);
-            if !head.headers.contains_key(header::CONTENT_LENGTH) && !self.is_bodiless(head) {
-                session.set_keepalive(None);
-            }
         }
         self.identify(head)?;
         self.end.status = Some(head.status);

@@ -43,8 +43,8 @@ impl Context {
 fn distrust(head: &mut RequestHeader) {
     let names: Vec<HeaderName> = (head.headers.keys())
         .filter(|name| {
-            let name = name.as_str();
-            name.starts_with("x-forwarded-") || name == FORWARDED || name == "x-real-ip"
+            let text = name.as_str();
+            text.starts_with("x-forwarded-") || **name == FORWARDED || text == "x-real-ip"
         })
         .cloned()
         .collect();
@@ -82,17 +82,17 @@ impl Unclear {
 /// there is no such field, the last one in `Forwarded`. The scheme is the one that was told along
 /// with it.
 fn told(trusted: &CidrSet, head: &RequestHeader) -> Result<Told, Unclear> {
-    if head.headers.contains_key(FORWARDED_FOR) {
-        let hops = members(head, FORWARDED_FOR).map(Hop::of_address);
+    if head.headers.contains_key(&FORWARDED_FOR) {
+        let hops = members(head, &FORWARDED_FOR).map(Hop::of_address);
         let (place, hop) = last_untrusted(trusted, hops, "x-forwarded-for")?;
         return Ok(Told {
             address: Some(hop.address),
             scheme: scheme(head, place),
         });
     }
-    if head.headers.contains_key(FORWARDED) {
-        let hops = members(head, FORWARDED).map(Hop::of_element);
-        let (_, hop) = last_untrusted(trusted, hops, FORWARDED)?;
+    if head.headers.contains_key(&FORWARDED) {
+        let hops = members(head, &FORWARDED).map(Hop::of_element);
+        let (_, hop) = last_untrusted(trusted, hops, "forwarded")?;
         return Ok(Told {
             address: Some(hop.address),
             scheme: hop.scheme,
@@ -129,7 +129,7 @@ fn last_untrusted(
 /// The scheme in `X-Forwarded-Proto` with this place from the end. Where there are fewer, not each
 /// proxy added its own, and it is the first.
 fn scheme(head: &RequestHeader, place: usize) -> Option<&'static str> {
-    members(head, FORWARDED_PROTO)
+    members(head, &FORWARDED_PROTO)
         .take(place + 1)
         .last()
         .and_then(hops::scheme)

@@ -85,7 +85,7 @@ fn answers_502_when_nobody_listens_and_keeps_the_clients_connection() {
     assert_eq!(answer.status, 502);
     assert_eq!(answer.header("content-type"), "application/problem+json");
     assert_eq!(answer.json()["type"], "urn:wiregate:connection_refused");
-    assert_eq!(answer.header("connection"), "keep-alive");
+    assert_eq!(answer.header("connection"), "");
 
     let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
     let two = [

@@ -4,9 +4,13 @@
 
 use std::mem::MaybeUninit;
 
-use http::Method;
+use bytes::Bytes;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, Method, Uri, Version};
 use httparse::{Error, Header, Request, Status};
 use memchr::memchr_iter;
+use pingora_http::RequestHeader;
 
 use super::Body;
 use super::authority;
@@ -16,12 +20,14 @@ use super::refused::Refused;
 /// The fields that a request may have.
 pub const MOST_FIELDS: usize = 100;
 
-/// A head that may go on.
+/// The fields that the gateway adds to a request: `x-forwarded-*`, `via`, and one more.
+const ADDED: usize = 5;
+
+/// A head that may go on, and the body behind it.
 #[derive(Debug)]
 pub(super) struct Parsed {
+    pub(super) head: RequestHeader,
     pub(super) body: Body,
-    /// The head to pass on in its place: the one that came was in absolute form.
-    pub(super) instead: Option<Vec<u8>>,
 }
 
 /// Looks for the end of a head, from where the last look ended.
@@ -45,17 +51,17 @@ pub(super) fn end(bytes: &[u8], looked_at: &mut usize) -> Result<Option<usize>, 
     Ok(None)
 }
 
-/// Reads a whole head.
+/// Reads a whole head. What is in it shares its bytes.
 ///
 /// # Errors
 /// Why it may not go on.
-pub(super) fn parse(head: &[u8]) -> Result<Parsed, Refused> {
+pub(super) fn parse(bytes: &Bytes) -> Result<Parsed, Refused> {
     let mut fields = [const { MaybeUninit::<Header<'_>>::uninit() }; MOST_FIELDS];
     let mut request = Request::new(&mut []);
-    match request.parse_with_uninit_headers(head, &mut fields) {
-        Ok(Status::Complete(length)) if length == head.len() => {}
+    match request.parse_with_uninit_headers(bytes, &mut fields) {
+        Ok(Status::Complete(length)) if length == bytes.len() => {}
         Ok(_) => return Err(Refused::bad("a head ends with an empty line")),
-        Err(error) => return Err(explain(error, head)),
+        Err(error) => return Err(explain(error, bytes)),
     }
     let (Some(method), Some(path), Some(minor)) = (request.method, request.path, request.version)
     else {
@@ -70,8 +76,13 @@ pub(super) fn parse(head: &[u8]) -> Result<Parsed, Refused> {
         target: path.as_bytes(),
         minor,
     };
-    let instead = line.settle_target(&facts, request.headers)?;
-    Ok(Parsed { body, instead })
+    match line.settle_target(&facts, request.headers)? {
+        Some(instead) => parse(&instead.into()),
+        None => {
+            let head = line.head(request.headers, bytes)?;
+            Ok(Parsed { head, body })
+        }
+    }
 }
 
 fn explain(error: Error, head: &[u8]) -> Refused {
@@ -227,6 +238,43 @@ impl Line<'_> {
             [b'/', ..] => Ok(None),
             b"*" if self.method == Method::OPTIONS.as_str() => Ok(None),
             _ => self.in_origin_form(fields).map(Some),
+        }
+    }
+
+    /// The head as filters and endpoints get it. Field names are kept in lower case only: in any
+    /// other spelling they mean the same (RFC 9110, 5.1).
+    fn head(&self, fields: &[Header<'_>], bytes: &Bytes) -> Result<RequestHeader, Refused> {
+        let invalid = || Refused::bad("this is no valid HTTP request");
+        if !self.target.starts_with(b"/") {
+            // Such a target is kept as it is, beside what a URI can hold of it.
+            let head = RequestHeader::build_no_case(self.method, self.target, Some(fields.len()));
+            let mut head = head.map_err(|_| invalid())?;
+            head.set_version(self.version());
+            for field in fields {
+                let (name, value) = (field.name.to_owned(), field.value);
+                let appended = head.append_header(name, value);
+                appended.map_err(|_| invalid())?;
+            }
+            return Ok(head);
+        }
+        let target = PathAndQuery::from_maybe_shared(bytes.slice_ref(self.target));
+        let mut parts: Parts = http::Request::new(()).into_parts().0;
+        parts.method = Method::from_bytes(self.method.as_bytes()).map_err(|_| invalid())?;
+        parts.uri = Uri::from(target.map_err(|_| invalid())?);
+        parts.version = self.version();
+        parts.headers.reserve(fields.len() + ADDED);
+        for field in fields {
+            let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| invalid())?;
+            let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
+            parts.headers.append(name, value.map_err(|_| invalid())?);
+        }
+        Ok(parts.into())
+    }
+
+    fn version(&self) -> Version {
+        match self.minor {
+            0 => Version::HTTP_10,
+            _ => Version::HTTP_11,
         }
     }
 

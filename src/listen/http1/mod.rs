@@ -1,14 +1,13 @@
-//! HTTP/1.1 between a client's connection and Pingora: one message at a time, checked first.
+//! What comes from an HTTP/1.1 client: one message at a time, checked first.
 //!
-//! Pingora's session gets a stream that holds one request and no more. What the client sends
-//! behind it (further requests, the end of its side) waits here until the response has left.
-//! Between two requests there is no session, and next to no memory is held.
+//! An exchange gets one request and no more. What the client sends behind it (further requests,
+//! the end of its side) waits here until the response has left. Between two requests next to no
+//! memory is held.
 
 pub mod authority;
+mod body;
 mod chunked;
 mod head;
-mod message;
-mod passing;
 mod refused;
 
 use std::io;
@@ -17,12 +16,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
+use pingora_http::RequestHeader;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
 use super::stream::Connection;
 use chunked::Chunks;
+use head::Parsed;
 pub use head::{MOST_FIELDS, is_named, length};
-pub use message::{Lent, Message};
 pub use refused::Refused;
 
 /// How much is read at a time, on the stack.
@@ -33,7 +34,7 @@ const KEPT: usize = 512;
 const LINGER: Duration = Duration::from_secs(2);
 const MOST_LINGERED: usize = 16 * 1024 * 1024;
 
-/// How the rest of the message that is passing is framed.
+/// How the rest of the message that is being read is framed.
 #[derive(Debug)]
 enum Body {
     /// Nothing is left: whatever comes belongs to the next message.
@@ -62,16 +63,14 @@ impl Body {
 /// A client's connection, and what of it may pass.
 #[derive(Debug)]
 pub struct Gate {
-    connection: Connection,
-    /// What was read; from `start` on it has not passed yet.
+    pub connection: Connection,
+    /// What was read from it; from `start` on it has not passed yet.
     bytes: Vec<u8>,
     start: usize,
     /// How many of the waiting bytes are known to hold no end of a head.
     looked_at: usize,
     /// Whether the client has ended its side.
     ended: bool,
-    /// How many bytes of the head have not passed yet.
-    head: usize,
     body: Body,
 }
 
@@ -84,14 +83,13 @@ impl Gate {
             start: 0,
             looked_at: 0,
             ended: false,
-            head: 0,
             body: Body::Done,
         }
     }
 
     /// Whether the last message has passed whole, so that the next one begins here.
     pub fn is_between(&self) -> bool {
-        self.head == 0 && matches!(self.body, Body::Done)
+        matches!(self.body, Body::Done)
     }
 
     /// Whether some of the next head has arrived.
@@ -105,13 +103,13 @@ impl Gate {
         &mut self,
         cx: &mut Context<'_>,
         limit: usize,
-    ) -> Poll<Option<Result<(), Refused>>> {
+    ) -> Poll<Option<Result<RequestHeader, Refused>>> {
         loop {
             self.skip_empty_lines();
             if self.has_begun() {
                 match self.take_head(limit) {
-                    Ok(false) => {}
-                    Ok(true) => return Poll::Ready(Some(Ok(()))),
+                    Ok(None) => {}
+                    Ok(Some(head)) => return Poll::Ready(Some(Ok(head))),
                     Err(refused) => return Poll::Ready(Some(Err(refused))),
                 }
             }
@@ -138,25 +136,20 @@ impl Gate {
         }
     }
 
-    fn take_head(&mut self, limit: usize) -> Result<bool, Refused> {
+    fn take_head(&mut self, limit: usize) -> Result<Option<RequestHeader>, Refused> {
         let waiting = &self.bytes[self.start..];
         let within = &waiting[..waiting.len().min(limit)];
         let Some(end) = head::end(within, &mut self.looked_at)? else {
             if waiting.len() >= limit {
                 return Err(Refused::large(limit, within.contains(&b'\n')));
             }
-            return Ok(false);
+            return Ok(None);
         };
-        let parsed = head::parse(&within[..end])?;
+        let Parsed { head, body } = head::parse(&Bytes::copy_from_slice(&within[..end]))?;
         self.looked_at = 0;
-        self.head = end;
-        self.body = parsed.body;
-        if let Some(instead) = parsed.instead {
-            self.head = instead.len();
-            let range = self.start..self.start + end;
-            self.bytes.splice(range, instead);
-        }
-        Ok(true)
+        self.body = body;
+        self.take(end);
+        Ok(Some(head))
     }
 
     /// Reads once. The room is on the stack, so that a connection that waits holds none.

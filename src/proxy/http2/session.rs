@@ -143,7 +143,9 @@ impl Session {
             return (self.respond.send_informational(interim))
                 .or_err(ErrorType::WriteError, "an interim response cannot be sent");
         }
-        head.insert_header(header::DATE, get_cached_date())?;
+        if !head.headers.contains_key(header::DATE) {
+            head.insert_header(header::DATE, get_cached_date())?;
+        }
         let response = Response::from_parts(head.as_owned_parts(), ());
         let writer = (self.respond.send_response(response, end))
             .or_err(ErrorType::WriteError, "a response cannot be sent")?;

@@ -48,7 +48,7 @@ impl Hop {
 /// The members of a list that stands in one field or several, the last one first.
 pub(super) fn members<'a>(
     head: &'a RequestHeader,
-    name: &'static str,
+    name: &http::HeaderName,
 ) -> impl Iterator<Item = &'a [u8]> {
     let fields = head.headers.get_all(name).into_iter().rev();
     fields

@@ -20,14 +20,10 @@ fn what_was_for_the_hop_stops_here() {
             .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
             .unwrap();
         let answer = read_answer(&mut stream).to_lowercase();
-        for gone in ["x-hop", "keep-alive: ", "proxy-connection", "upgrade"] {
+        for gone in ["x-hop", "keep-alive", "connection", "upgrade"] {
             assert!(!answer.contains(gone), "{gone} {answer}");
         }
-        for kept in [
-            "x-end: 1\r\n",
-            "content-length: 2\r\n",
-            "connection: keep-alive\r\n",
-        ] {
+        for kept in ["x-end: 1\r\n", "content-length: 2\r\n"] {
             assert!(answer.contains(kept), "{kept} {answer}");
         }
         assert!(answer.ends_with("ok"), "{answer}");
