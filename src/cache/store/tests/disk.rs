@@ -156,6 +156,7 @@ async fn a_large_body_is_not_written_again_for_a_new_head() {
     let store = open(folder.path(), 16 * MIB, DISK);
     let body = bytes(1, 3 * MIB);
     let mut entry = put(&store, "http://a/1", &body);
+    store.settled().await.unwrap();
     for _ in 0..20 {
         entry = lead(&store, "http://a/1")
             .refresh(&entry, meta(&["new"]))
