@@ -3,6 +3,7 @@
 //! [`all`] is the list. Adding a filter means adding its file and its line here.
 
 pub mod auth;
+pub mod cache;
 pub mod security;
 pub mod traffic;
 pub mod transform;
@@ -16,6 +17,7 @@ pub fn all() -> Registry {
         .add::<auth::api_key::ApiKey>()
         .add::<auth::basic_auth::BasicAuth>()
         .add::<auth::jwt::Jwt>()
+        .add::<cache::http::Cache>()
         .add::<security::body_limit::BodyLimit>()
         .add::<security::cors::Cors>()
         .add::<security::ip::Ip>()

@@ -13,6 +13,7 @@
 mod allocator;
 
 pub mod admin;
+pub mod cache;
 pub mod cli;
 pub mod compile;
 pub mod config;

@@ -219,6 +219,7 @@ impl Reloader {
                 }
             }
         }
+        problems.extend(self.open_stores(&snapshot, &value));
         let Some(opened) = opened.ok().filter(|_| problems.is_empty()) else {
             return Err(Refused { sources, problems });
         };
@@ -250,6 +251,20 @@ impl Reloader {
             };
             unbound.into_iter().map(problem).collect()
         })
+    }
+
+    /// Opens the stores of the cache that are not open yet.
+    fn open_stores(&self, new: &Snapshot, value: &Value) -> Vec<Problem> {
+        let failed = new.open_stores(&self.shared.clock).err();
+        let problem = |(name, error): (Arc<str>, std::io::Error)| {
+            let cache = value.get("caches").and_then(|all| all.get(&name));
+            let place = cache.unwrap_or(value).place.clone();
+            Problem::new(
+                place,
+                format!("the cache `{name}` cannot be opened: {error}"),
+            )
+        };
+        failed.into_iter().flatten().map(problem).collect()
     }
 
     fn change_log(&self, log: Option<AccessLog>) {
@@ -369,6 +384,9 @@ pub fn names(snapshot: &Snapshot) -> Names {
             (key, entry.expires)
         }));
     }
+    names
+        .caches
+        .extend(snapshot.stores.iter().map(|store| store.name.clone()));
     for (name, upstream) in &snapshot.upstreams {
         let members = upstream.members();
         let labels = members

@@ -4,6 +4,7 @@
 //! with an `Origin` are refused, and on an address those for a host that is not this machine. No
 //! browser opens a Unix socket, and what a client calls the host there means nothing.
 
+mod caches;
 mod socket;
 mod upstreams;
 
@@ -59,11 +60,16 @@ impl Admin {
             (&Method::POST, "/reload") => self.reload().await,
             (&Method::POST, "/upgrade") => self.upgrade(query).await,
             (&Method::GET, "/upstreams") => self.upstreams(),
-            (_, "/metrics" | "/livez" | "/readyz" | "/config" | "/upstreams") => not_allowed("GET"),
-            (_, "/reload" | "/upgrade") => not_allowed("POST"),
+            (&Method::GET, "/caches") => self.caches(),
+            (&Method::POST, "/caches/purge") => self.purge(query).await,
+            (_, "/metrics" | "/livez" | "/readyz" | "/config" | "/upstreams" | "/caches") => {
+                not_allowed("GET")
+            }
+            (_, "/reload" | "/upgrade" | "/caches/purge") => not_allowed("POST"),
             _ => text(
                 StatusCode::NOT_FOUND,
-                "there are: GET /metrics /livez /readyz /config /upstreams, POST /reload /upgrade\n",
+                "there are: GET /metrics /livez /readyz /config /upstreams /caches, \
+                 POST /reload /upgrade /caches/purge\n",
             ),
         }
     }

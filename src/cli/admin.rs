@@ -52,7 +52,7 @@ impl AdminArguments {
             .and_then(|admin| admin.get("bind")?.text());
         bind.map(str::to_owned).ok_or_else(|| {
             Failure::Other(format!(
-                "{} has no `admin: {{ bind: … }}`: give it one, name it with --admin, or send a signal",
+                "{} has no `admin: {{ bind: … }}`: give it one, or name it with --admin",
                 path.display()
             ))
         })

@@ -1,6 +1,7 @@
 //! The command line, one file for each command.
 
 mod admin;
+mod cache;
 mod cert;
 mod check;
 mod docs;
@@ -44,6 +45,7 @@ enum Command {
     Schema(schema::Arguments),
     Docs(docs::Arguments),
     Cert(cert::Arguments),
+    Cache(cache::Arguments),
     Echo(EchoArguments),
 }
 
@@ -116,6 +118,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Schema(arguments) => schema::run(&registry, &arguments),
         Command::Docs(arguments) => docs::run(&registry, &arguments),
         Command::Cert(arguments) => cert::run(arguments),
+        Command::Cache(arguments) => cache::run(&registry, &arguments),
         Command::Echo(arguments) => crate::echo::run(&arguments.bind).map_err(Into::into),
     };
     match outcome {

@@ -8,7 +8,9 @@ use wiregate_sdk::build::Kept;
 use wiregate_sdk::value::{Node, Place, Problem, Raw, Value, did_you_mean};
 use wiregate_sdk::{Build, Chain, Consumers, Link};
 
-use super::{Config, Context, Goal, RouteConfig, Tasks, Told, Upstreams, resilience, target};
+use super::{
+    Config, Context, Goal, RouteConfig, Tasks, Told, Upstreams, resilience, stores, target,
+};
 use crate::router::param_help;
 
 /// What all filters are built with.
@@ -29,6 +31,8 @@ pub(super) struct Builder<'a> {
     tasks: &'a mut Tasks,
     preparations: &'a mut Tasks,
     problems: &'a mut Vec<Problem>,
+    /// The names of the cache's stores.
+    stores: Vec<Arc<str>>,
     /// The named filters; `None` where one could not be built, which has been said.
     named: HashMap<String, Option<(Link, bool)>>,
     /// What helps against an unknown word: there may be thousands of the same.
@@ -95,6 +99,7 @@ impl<'a> Builder<'a> {
             tasks,
             preparations,
             problems,
+            stores: stores::names(&config.caches),
             named: HashMap::new(),
             helped: HashMap::new(),
         };
@@ -236,7 +241,8 @@ impl<'a> Builder<'a> {
         let options = written.options.unwrap_or(&nothing);
         let Around { cx, kept, .. } = self.around;
         let mut build = Build::new(route, label, scope, cx.clock, kept, self.tasks)
-            .knowing(self.around.consumers.clone());
+            .knowing(self.around.consumers.clone())
+            .with_stores(&self.stores);
         let built = entry.build(
             options,
             label.to_owned(),

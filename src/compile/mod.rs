@@ -9,6 +9,7 @@ mod files;
 mod listener;
 mod resilience;
 mod snapshot;
+mod stores;
 mod target;
 mod told;
 mod upstream;
@@ -34,6 +35,7 @@ use told::Told;
 
 pub use files::Files;
 pub use snapshot::{Goal, Listening, Route, Settings, Snapshot, UNROUTED};
+pub use stores::NamedStore;
 
 /// What a compilation needs besides the configuration.
 pub struct Context<'a> {
@@ -118,6 +120,7 @@ fn assemble(
         problems,
     }
     .all(&config);
+    let stores = stores::build(&config.caches, &kept, problems);
     let consumers = consumers::build(std::mem::take(&mut config.consumers), problems);
     let around = chain::Around {
         cx,
@@ -176,6 +179,7 @@ fn assemble(
                 router,
                 routes,
                 upstreams,
+                stores,
                 kept,
                 tasks,
                 preparations,

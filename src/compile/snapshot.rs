@@ -1,15 +1,17 @@
 //! Everything that one version of the configuration says, ready to run and never changed.
 
+use std::io;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::AbortHandle;
-use wiregate_sdk::Chain;
 use wiregate_sdk::build::{Kept, Packed};
 use wiregate_sdk::types::CidrSet;
+use wiregate_sdk::{Chain, Clock};
 
 use super::{
-    AccessLog, Context, Forwarded, Limits, Tasks, Timeouts, UnderscoresInFields, Upstreams,
+    AccessLog, Context, Forwarded, Limits, NamedStore, Tasks, Timeouts, UnderscoresInFields,
+    Upstreams,
 };
 use crate::config::model::Bind;
 use crate::listen::ProxyProtocol;
@@ -31,6 +33,8 @@ pub struct Snapshot {
     pub routes: Vec<Route>,
     /// The upstreams, by name.
     pub upstreams: Upstreams,
+    /// The stores of the cache, in the order of the configuration.
+    pub stores: Vec<NamedStore>,
     /// The listeners, in the order of the configuration.
     pub listeners: Vec<Arc<Listening>>,
     /// What holds for the whole gateway.
@@ -124,6 +128,7 @@ pub(super) struct Parts {
     pub(super) router: Router,
     pub(super) routes: Vec<Route>,
     pub(super) upstreams: Upstreams,
+    pub(super) stores: Vec<NamedStore>,
     pub(super) kept: Kept,
     pub(super) preparations: Tasks,
     pub(super) tasks: Tasks,
@@ -150,6 +155,7 @@ impl Snapshot {
             router: parts.router,
             routes: parts.routes,
             upstreams: parts.upstreams,
+            stores: parts.stores,
             listeners: listeners.into_iter().map(Arc::new).collect(),
             settings,
             effective: parts.effective,
@@ -178,6 +184,36 @@ impl Snapshot {
         let mut own = self.listeners.iter();
         own.find(|own| own.name == listening.name)
             .unwrap_or(listening)
+    }
+
+    /// Opens the stores of the cache. Blocks.
+    ///
+    /// # Errors
+    /// Those that cannot be opened, by name.
+    pub fn open_stores(&self, clock: &Clock) -> Result<(), Vec<(Arc<str>, io::Error)>> {
+        self.open_each(|store| store.open(clock))
+    }
+
+    /// The same in a process that takes the place of another one, which may still have their folders.
+    ///
+    /// # Errors
+    /// Those that cannot be opened, and why.
+    pub fn open_stores_after(&self, clock: &Clock) -> Result<(), Vec<(Arc<str>, io::Error)>> {
+        self.open_each(|store| store.open_after(clock))
+    }
+
+    fn open_each(
+        &self,
+        open: impl Fn(&NamedStore) -> io::Result<()>,
+    ) -> Result<(), Vec<(Arc<str>, io::Error)>> {
+        let each = self.stores.iter();
+        let failed = each.filter_map(|store| Some((store.name.clone(), open(store).err()?)));
+        let failed: Vec<_> = failed.collect();
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(failed)
+        }
     }
 
     /// Does what should be done before it goes live, such as finding the addresses of names. Blocks,

@@ -1,5 +1,6 @@
 //! What a configuration file says, before anything is built from it.
 
+mod cache;
 pub mod consumer;
 pub mod dns;
 pub mod listener;
@@ -20,6 +21,7 @@ use consumer::Consumer;
 use dns::Dns;
 use upstream::{Timeouts, Upstream};
 
+pub use cache::{Cache, Disk};
 pub use split::{ByHeader, Split, Target};
 
 pub use listener::{
@@ -75,6 +77,9 @@ pub struct Config {
     /// The callers that are known, by name: what each shows, and what follows from being it.
     #[serde(default)]
     pub consumers: IndexMap<String, At<Consumer>>,
+    /// Where the cache keeps responses, by name; where none is written there is one, `default`.
+    #[serde(default)]
+    pub caches: IndexMap<String, At<Cache>>,
     /// Filters with their options, named once and used anywhere.
     #[serde(default)]
     #[schemars(with = "IndexMap<String, FilterUse>")]

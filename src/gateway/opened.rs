@@ -49,10 +49,16 @@ pub(super) fn open(start: &mut Start) -> Result<Opened, Failure> {
         .thread_name("control")
         .enable_all()
         .build()?;
+    let clock = Clock::default();
+    match start.predecessor {
+        Some(_) => snapshot.open_stores_after(&clock),
+        None => snapshot.open_stores(&clock),
+    }
+    .map_err(unopened)?;
     snapshot.prepare(control.handle());
     metrics.keep_only(reload::names(&snapshot));
     reload::report(&metrics, snapshot.generation);
-    let shared = Shared::new(snapshot.clone(), metrics, log, Clock::default());
+    let shared = Shared::new(snapshot.clone(), metrics, log, clock);
 
     // Every socket is there before anything is said to be ready.
     let processors = std::thread::available_parallelism()?;
@@ -106,6 +112,13 @@ pub(super) fn serve_admin(
     tracing::info!(address, "the admin API is listening");
     upgrades.with_admin(serving.clone());
     Ok(serving)
+}
+
+/// One error of all stores of the cache that cannot be opened.
+fn unopened(failed: Vec<(Arc<str>, io::Error)>) -> io::Error {
+    let each = failed.iter();
+    let errors = each.map(|(name, error)| format!("the cache `{name}` cannot be opened: {error}"));
+    io::Error::other(errors.collect::<Vec<_>>().join("; "))
 }
 
 /// One error of all listeners that cannot be opened.

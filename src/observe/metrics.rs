@@ -11,6 +11,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use crate::cache::store::Figures;
 pub use handles::{LinkMetrics, RouteMetrics, UpstreamMetrics};
 pub use listener::{ListenerMetrics, Refusal};
 pub use names::Names;
@@ -40,6 +41,10 @@ pub struct Metrics {
     endpoint_healthy: IntGaugeVec,
     endpoint_in_flight: IntGaugeVec,
     endpoint_ejections: IntCounterVec,
+    cache_requests: IntCounterVec,
+    cache_bytes: IntGaugeVec,
+    cache_entries: IntGaugeVec,
+    cache_events: IntCounterVec,
     filter_runs: IntCounterVec,
     filter_refusals: IntCounterVec,
     filter_answers: IntCounterVec,
@@ -178,6 +183,25 @@ impl Metrics {
                 "Endpoints taken out because of their answers, by reason.",
                 &["upstream", "reason"],
             ),
+            cache_requests: counters(
+                r,
+                "cache_requests_total",
+                "Requests to a route with a cache, by what came of them: hit, stale, revalidated, miss, collapsed or pass.",
+                &["route", "result"],
+            ),
+            cache_bytes: gauges(
+                r,
+                "cache_bytes",
+                "What a cache takes of `memory` and of `disk`.",
+                &["cache", "kind"],
+            ),
+            cache_entries: gauges(r, "cache_entries", "Responses in a cache.", &["cache"]),
+            cache_events: counters(
+                r,
+                "cache_events_total",
+                "Responses that were evicted, rejected, purged, discarded, corrupt or unwritten.",
+                &["cache", "event"],
+            ),
             filter_runs: counters(
                 r,
                 "filter_runs_total",
@@ -296,6 +320,31 @@ impl Metrics {
             .encode(&self.registry.gather(), &mut text)
             .expect("writing to memory does not fail");
         text
+    }
+
+    /// Shows what is in a store of the cache, and what happened there.
+    pub fn show_cache(&self, name: &str, figures: &Figures) {
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        for (kind, bytes) in [("memory", figures.memory), ("disk", figures.disk)] {
+            let labels = [("cache", name), ("kind", kind)];
+            self.series(&self.cache_bytes, &labels).set(gauge(bytes));
+        }
+        let entries = self.series(&self.cache_entries, &[("cache", name)]);
+        entries.set(gauge(figures.entries));
+        for (event, count) in [
+            ("evicted", figures.evicted),
+            ("rejected", figures.rejected),
+            ("purged", figures.purged),
+            ("discarded", figures.discarded),
+            ("corrupt", figures.corrupt),
+            ("unwritten", figures.unwritten),
+        ] {
+            let counter = self.series(&self.cache_events, &[("cache", name), ("event", event)]);
+            if count < counter.get() {
+                counter.reset(); // a store that took another one's place
+            }
+            counter.inc_by(count - counter.get());
+        }
     }
 
     /// Counts an HTTP/2 connection that was ended for one of a few known reasons.

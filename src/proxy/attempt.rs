@@ -125,7 +125,7 @@ impl Context {
 
     /// Waits for something, unless the time is up or the client leaves. Pingora does not look
     /// after a client in this hook; a client that still has a body to send cannot be looked after.
-    async fn patiently<T>(
+    pub(super) async fn patiently<T>(
         &mut self,
         session: &mut Session,
         wait: impl Future<Output = T>,

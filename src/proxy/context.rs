@@ -13,6 +13,7 @@ use wiregate_sdk::chain::Slots;
 use wiregate_sdk::views::Claim;
 use wiregate_sdk::{Client, Exchange, Origin, Outcome, Reply};
 
+use super::cache::Caching;
 use super::connection::{self, Peer};
 use super::first_byte::FirstByte;
 use super::held::Held;
@@ -47,6 +48,10 @@ pub struct Context {
     /// Whether all that filters want of the response body has been done.
     pub(super) body_ended: bool,
     pub(super) attempts: Attempts,
+    /// What it has to do with the cache, where a filter has planned that.
+    pub(super) caching: Option<Box<Caching>>,
+    /// The path that was asked for, where it was not normal.
+    pub(super) normal_path: Option<Box<str>>,
     /// How long a call may take, where its client says so.
     pub(super) deadline: Option<Duration>,
     /// The reply of a hook that could only say that it failed.
@@ -126,6 +131,20 @@ pub(super) struct End {
     pub(super) finished: bool,
 }
 
+impl Default for End {
+    fn default() -> Self {
+        Self {
+            origin: Origin::Gateway,
+            status: None,
+            error: None,
+            detail: None,
+            refused_by: None,
+            begun: false,
+            finished: false,
+        }
+    }
+}
+
 impl Context {
     /// A request has arrived.
     pub(super) fn arrive(shared: &Arc<Shared>, session: &Session) -> Box<Self> {
@@ -142,6 +161,7 @@ impl Context {
             params: Vec::new(),
             identity: None,
             upstream: None,
+            cache: None,
             now,
         };
         let host = (shared.access_log.load().is_some())
@@ -163,18 +183,46 @@ impl Context {
             held: None,
             body_ended: false,
             attempts: Attempts::default(),
+            caching: None,
+            normal_path: None,
             deadline: None,
             reply: None,
-            end: End {
-                origin: Origin::Gateway,
-                status: None,
-                error: None,
-                detail: None,
-                refused_by: None,
-                begun: false,
-                finished: false,
-            },
+            end: End::default(),
         })
+    }
+
+    /// An exchange of the cache's own, for the request of this one: nobody is told how it ends.
+    pub(super) fn detached(&self) -> Box<Self> {
+        let mut detached = Box::new(Self {
+            shared: self.shared.clone(),
+            snapshot: self.snapshot.clone(),
+            peer: self.peer.clone(),
+            until: Arc::default(),
+            exchange: self.exchange.clone(),
+            asked_host: self.asked_host.clone(),
+            host: None,
+            protocol: self.protocol,
+            route: self.route,
+            slots: Slots::new(),
+            body: Body::default(),
+            request_claim: Claim::None,
+            response_claim: Claim::None,
+            held: None,
+            body_ended: false,
+            attempts: Attempts::default(),
+            caching: None,
+            normal_path: None,
+            deadline: self.deadline,
+            reply: None,
+            end: End {
+                finished: true,
+                ..End::default()
+            },
+        });
+        if let Some(upstream) = &self.attempts.upstream {
+            detached.head_for(upstream.clone());
+        }
+        detached
     }
 
     /// The exchange is over: everyone who wants to know is told.
@@ -221,6 +269,9 @@ impl Context {
         if self.end.begun {
             self.metrics()
                 .end(&self.exchange.method, self.end.status, duration);
+            if let Some(dealt) = self.dealt() {
+                self.metrics().dealt(dealt);
+            }
         }
         self.log(route, traffic, duration);
     }

@@ -8,7 +8,7 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
 use super::attempt::MOST_STALE;
-use super::context::Context;
+use super::context::{Attempts, Context};
 use super::responder::has_begun;
 use super::{failure, websocket};
 use crate::upstream::{Ended, Outcome};
@@ -259,20 +259,27 @@ impl Context {
 
     /// Counts an attempt as over, with a response or without.
     pub(super) fn end_attempt(&mut self) {
-        self.attempts.first_byte = None;
-        self.attempts.connection = None;
-        self.attempts.leave = None;
-        self.attempts.upload = None;
-        let answered = self.attempts.answered.take();
-        let Some(place) = self.attempts.open.take() else {
-            return;
-        };
-        let unanswered = self.attempts.started.take();
-        if let Some(started) = unanswered {
+        if let (Some(started), true) = (self.attempts.started, self.attempts.open.is_some()) {
             self.attempts.waited = Some(self.shared.clock.instant() - started);
         }
-        if let Some(upstream) = &self.attempts.upstream {
-            upstream.metrics.end(unanswered.is_none());
+        self.attempts.end();
+    }
+}
+
+impl Attempts {
+    /// Counts the present one as over, with a response or without.
+    pub(super) fn end(&mut self) {
+        self.first_byte = None;
+        self.connection = None;
+        self.leave = None;
+        self.upload = None;
+        let answered = self.answered.take();
+        let Some(place) = self.open.take() else {
+            return;
+        };
+        let unanswered = self.started.take().is_some();
+        if let Some(upstream) = &self.upstream {
+            upstream.metrics.end(!unanswered);
             if let Some(status) = answered {
                 upstream.ended(place.endpoint(), status);
             }

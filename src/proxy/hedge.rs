@@ -8,7 +8,7 @@
 mod leg;
 mod request;
 mod response;
-mod source;
+pub(super) mod source;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use wiregate_sdk::views::Claim;
 use super::context::Context;
 use crate::upstream::{Ask, Breaker, Hedged, Hedging};
 use leg::{Aside, Leg, Lost, Step, ask};
-use source::Source;
+pub(super) use source::Source;
 
 /// A body that is larger than this is not sent twice at a time.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -89,6 +89,32 @@ impl Context {
         session: &mut Session,
         connector: &Arc<Connector>,
     ) -> Result<bool> {
+        let Some((mut source, head)) = self.first_head(session, connector).await? else {
+            return Ok(true);
+        };
+        let reused = source.reused;
+        match self.pass_on(session, &mut source, head).await {
+            Ok(()) => {
+                source.put_back().await;
+                Ok(false)
+            }
+            Err(error) => {
+                drop(source);
+                again(self.end_broken(session, error, reused))
+            }
+        }
+    }
+
+    /// The head of a response, and where its rest comes from; nothing where there is to be another
+    /// attempt.
+    ///
+    /// # Errors
+    /// What went wrong, where it is not tried again.
+    pub(super) async fn first_head(
+        &mut self,
+        session: &mut Session,
+        connector: &Arc<Connector>,
+    ) -> Result<Option<(Source, HttpTask)>> {
         let peer = self.begin_attempt(session).await?;
         let hedge = (self.attempts.upstream.as_ref()).and_then(|u| u.hedge.as_ref());
         let mut race = Race {
@@ -102,20 +128,9 @@ impl Context {
         };
         let won = self.run(session, &mut race).await;
         drop(race);
-        let (mut source, head) = match won {
-            Ok(won) => won,
-            Err(error) => return again(error),
-        };
-        let reused = source.reused;
-        match self.pass_on(session, &mut source, head).await {
-            Ok(()) => {
-                source.put_back().await;
-                Ok(false)
-            }
-            Err(error) => {
-                drop(source);
-                again(self.end_broken(session, error, reused))
-            }
+        match won {
+            Ok(won) => Ok(Some(won)),
+            Err(error) => again(error).map(|_| None),
         }
     }
 

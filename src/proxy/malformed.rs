@@ -72,6 +72,7 @@ fn tell(shared: &Shared, peer: &Peer, refused: &Refused, id: Box<str>) {
         bytes_in: 0,
         bytes_out: 0,
         duration: Duration::ZERO,
+        cache: None,
         upstream_time: None,
         attempts: 0,
         identity: None,

@@ -3,6 +3,7 @@
 mod attempt;
 mod body;
 mod budget;
+mod cache;
 mod connection;
 mod context;
 mod conversation;
@@ -54,6 +55,7 @@ use budget::Budget;
 use context::Context;
 
 pub use crate::listen::stream::Connection;
+pub use cache::key::normalised as normalised_url;
 pub use connection::Peer;
 pub use conversation::Conversation;
 
@@ -146,8 +148,13 @@ impl Shared {
         let dropped = self.formerly_dropped.load(Ordering::Relaxed) + present;
         let counter = &self.metrics.log_dropped;
         counter.inc_by(dropped.saturating_sub(counter.get()));
-        for upstream in self.live.load().upstreams.values() {
+        let live = self.live.load();
+        for upstream in live.upstreams.values() {
             upstream.show_in_flight();
+        }
+        for store in &live.stores {
+            self.metrics
+                .show_cache(&store.name, &store.store().figures());
         }
         self.metrics.render()
     }
@@ -156,7 +163,7 @@ impl Shared {
 /// The gateway, as Pingora sees it.
 pub struct Engine {
     shared: Arc<Shared>,
-    /// How connections to endpoints are made for hedged requests.
+    /// How connections to endpoints are made for hedged requests and for fetches of the cache.
     options: ConnectorOptions,
     /// Made with its first use: it reads the system's certificates.
     connector: OnceLock<Arc<Connector>>,
@@ -170,6 +177,11 @@ impl Engine {
             options: ConnectorOptions::from_server_conf(conf),
             connector: OnceLock::new(),
         }
+    }
+
+    fn connector(&self) -> Arc<Connector> {
+        let make = || Arc::new(Connector::new(Some(self.options.clone())));
+        self.connector.get_or_init(make).clone()
     }
 }
 
@@ -190,7 +202,10 @@ impl ProxyHttp for Engine {
         let patience = cx.snapshot.settings.limits.client_write.into();
         session.set_write_timeout(Some(patience));
         match cx.enter(session).await {
-            Ok(()) => Ok(false),
+            Ok(()) => match cx.exchange.cache.take() {
+                None => Ok(false),
+                Some(plan) => Box::pin(cx.consult(session, plan, || self.connector())).await,
+            },
             Err(reply) => {
                 Box::pin(cx.respond(session, reply, Origin::Gateway)).await?;
                 Ok(true)
@@ -203,9 +218,7 @@ impl ProxyHttp for Engine {
         if !cx.may_be_hedged(session) {
             return Ok(true);
         }
-        let make = || Arc::new(Connector::new(Some(self.options.clone())));
-        let connector = self.connector.get_or_init(make);
-        Box::pin(cx.race(session, connector)).await
+        Box::pin(cx.race(session, &self.connector())).await
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {

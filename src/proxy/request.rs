@@ -109,7 +109,7 @@ impl Context {
     }
 
     /// Puts the normalised path into the head; `exchange.target` keeps what was received.
-    fn settle_target(&self, session: &mut Session) -> Result<(), Reply> {
+    fn settle_target(&mut self, session: &mut Session) -> Result<(), Reply> {
         let head = session.req_header();
         let path = (self.snapshot.router)
             .normalise(head.uri.path())
@@ -118,6 +118,7 @@ impl Context {
             return Ok(());
         }
         let target = target(&path, head.uri.query())?;
+        self.normal_path = Some(path.into());
         // Over HTTP/2 the host may stand in the target alone, and must not go with it.
         let host = self.asked_host.clone();
         let head = session.req_header_mut();

@@ -9,6 +9,7 @@ use wiregate_sdk::{Chain, Origin, Response};
 
 use super::context::{Context, Traffic};
 use super::{heads, replay};
+use crate::cache::Dealt;
 use crate::compile::Route;
 use crate::observe::access_log::{Entry, Target};
 
@@ -33,15 +34,25 @@ impl Context {
         self.end.origin = Origin::Upstream;
         heads::settle_response(head);
         self.give_ticket(session, head)?;
+        self.passed(session, head)?;
+        self.leave(session, head, Origin::Upstream)
+    }
+
+    /// A response head leaves: back up the chain, then framed for the client.
+    ///
+    /// # Errors
+    /// A 500, where a filter panicked.
+    pub(super) fn leave(
+        &mut self,
+        session: &mut Session,
+        head: &mut ResponseHeader,
+        origin: Origin,
+    ) -> Result<()> {
         if let Some(position) = self.route
             && !self.slots.is_empty()
         {
-            let mut view = Response::new(
-                &mut self.exchange,
-                session.req_header(),
-                head,
-                Origin::Upstream,
-            );
+            let request = session.req_header();
+            let mut view = Response::new(&mut self.exchange, request, head, origin);
             let chain = &self.snapshot.routes[position].chain;
             match chain.response(&mut view, &mut self.slots, false) {
                 Err(reply) => return Err(self.fault(reply)),
@@ -60,7 +71,7 @@ impl Context {
     }
 
     /// Whether nothing can follow this head (RFC 9112, 6.3).
-    fn is_bodiless(&self, head: &ResponseHeader) -> bool {
+    pub(super) fn is_bodiless(&self, head: &ResponseHeader) -> bool {
         self.exchange.method == Method::HEAD
             || head.status == StatusCode::NO_CONTENT
             || head.status == StatusCode::NOT_MODIFIED
@@ -132,6 +143,7 @@ impl Context {
             bytes_in: traffic.received,
             bytes_out: traffic.sent,
             duration: took,
+            cache: self.dealt().map(Dealt::word),
             upstream_time: self.attempts.waited,
             attempts: self.attempts.made,
             identity: identity.map(|identity| identity.name.clone()),

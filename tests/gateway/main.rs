@@ -4,6 +4,7 @@
 
 mod balance;
 mod bodies;
+mod cache;
 mod configuration;
 mod consumers;
 mod docs;

@@ -98,6 +98,9 @@ impl fmt::Display for Invalid {
 
 impl std::error::Error for Invalid {}
 
+/// The store of the cache that is there without being configured.
+pub const DEFAULT_STORE: &str = "default";
+
 /// A task that runs while its configuration is live.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -116,6 +119,7 @@ pub struct Build<'a> {
     tasks: &'a mut Vec<Task>,
     files: Vec<PathBuf>,
     preparations: Vec<Task>,
+    stores: &'a [Arc<str>],
 }
 
 impl<'a> Build<'a> {
@@ -139,6 +143,7 @@ impl<'a> Build<'a> {
             tasks,
             files: Vec::new(),
             preparations: Vec::new(),
+            stores: &[],
         }
     }
 
@@ -147,6 +152,40 @@ impl<'a> Build<'a> {
     pub fn knowing(mut self, consumers: Arc<Consumers>) -> Self {
         self.consumers = consumers;
         self
+    }
+
+    /// With these stores of the cache, by name.
+    #[must_use]
+    pub fn with_stores(mut self, stores: &'a [Arc<str>]) -> Self {
+        self.stores = stores;
+        self
+    }
+
+    /// The position of a store of the cache, for [`Policy::store`](crate::cache::Policy::store). Where
+    /// none is configured there is one, `default`.
+    ///
+    /// # Errors
+    /// There is no store of this name.
+    pub fn store(&self, name: &str) -> Result<usize, String> {
+        if let Some(found) = self.stores.iter().position(|store| **store == *name) {
+            return Ok(found);
+        }
+        if name == DEFAULT_STORE && self.stores.is_empty() {
+            return Ok(0);
+        }
+        let known: Vec<_> = self
+            .stores
+            .iter()
+            .map(|store| format!("`{store}`"))
+            .collect();
+        let known = if known.is_empty() {
+            "`default`".to_owned()
+        } else {
+            known.join(", ")
+        };
+        Err(format!(
+            "there is no store `{name}` under `caches`; there is {known}"
+        ))
     }
 
     /// A value that outlives reloads: the same route, filter and key get the old value back, as

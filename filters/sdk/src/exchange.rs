@@ -8,9 +8,10 @@ use pingora_http::RequestHeader;
 use serde_json::{Map, Value};
 
 use crate::Now;
+use crate::cache::Plan;
 
 /// The facts of one exchange that all links of its chain share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Exchange {
     /// The request's id (a UUIDv7, or the client's own where that is trusted).
     pub id: Box<str>,
@@ -31,6 +32,8 @@ pub struct Exchange {
     pub identity: Option<Identity>,
     /// The upstream to use instead of the route's own. It must be configured.
     pub upstream: Option<Arc<str>>,
+    /// What the cache is to do; it is not asked while there is no plan.
+    pub cache: Option<Box<Plan>>,
 }
 
 /// The client, as far as the connection tells.
@@ -128,6 +131,7 @@ impl Exchange {
             params: Vec::new(),
             identity: None,
             upstream: None,
+            cache: None,
         }
     }
 

@@ -7,6 +7,7 @@
 
 pub mod body;
 pub mod build;
+pub mod cache;
 pub mod chain;
 pub mod clock;
 pub mod consumers;

@@ -251,7 +251,8 @@ pub struct Attempt<'a> {
     pub head: &'a mut RequestHeader,
     /// The upstream's name.
     pub upstream: &'a str,
-    /// The endpoint's address and port, or `unix:` and the path of its socket.
+    /// The endpoint's address and port, or `unix:` and the path of its socket; empty where the cache
+    /// fetches: it asks the filters once, before an endpoint is chosen.
     pub endpoint: &'a str,
     /// 1 for the first attempt.
     pub number: u32,

@@ -45,6 +45,9 @@ pub struct Entry {
     /// From the request head to the end of the exchange; `duration_ms` in the line.
     #[serde(rename = "duration_ms", serialize_with = "milliseconds")]
     pub duration: Duration,
+    /// What came of the request in the cache, where its route has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<&'static str>,
     /// From the choice of an endpoint to the head of its response, without the time that the
     /// client has taken for its body; `upstream_ms` in the line.
     #[serde(

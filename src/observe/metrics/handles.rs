@@ -10,6 +10,7 @@ use prometheus::{Counter, Histogram, IntCounter, IntCounterVec, IntGauge};
 use wiregate_sdk::Reply;
 
 use super::Metrics;
+use crate::cache::Dealt;
 use crate::upstream::{Cause, Endpoint, Hedged, Turn};
 
 /// The methods that have a label of their own; all else is `other`.
@@ -35,6 +36,7 @@ struct RouteHandles {
     duration: Histogram,
     in_flight: IntGauge,
     requests: [OnceLock<ByCode>; METHODS.len() + 1],
+    cache: [OnceLock<IntCounter>; Dealt::ALL.len()],
 }
 
 impl RouteMetrics {
@@ -53,12 +55,22 @@ impl RouteMetrics {
             duration: metrics.series(&metrics.duration, &labels),
             in_flight: metrics.series(&metrics.in_flight, &labels),
             requests: Default::default(),
+            cache: Default::default(),
         })
     }
 
     /// A request has begun.
     pub fn begin(&self) {
         self.handles().in_flight.inc();
+    }
+
+    /// What came of a request in the cache.
+    pub fn dealt(&self, dealt: Dealt) {
+        let counter = self.handles().cache[dealt as usize].get_or_init(|| {
+            let labels = [("route", &*self.route), ("result", dealt.word())];
+            self.metrics.series(&self.metrics.cache_requests, &labels)
+        });
+        counter.inc();
     }
 
     /// A request has ended; no status means that no response was sent, which counts as code 0.

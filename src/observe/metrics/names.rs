@@ -21,6 +21,8 @@ pub struct Names {
     pub links: HashSet<(Arc<str>, String)>,
     /// The upstreams, with their endpoints.
     pub upstreams: HashMap<Arc<str>, HashSet<Arc<str>>>,
+    /// The stores of the cache.
+    pub caches: HashSet<Arc<str>>,
     /// The listeners.
     pub listeners: HashSet<String>,
     /// When certificates expire, by their listeners and names.
@@ -31,6 +33,9 @@ impl Names {
     /// Whether a series with these labels may exist.
     fn have(&self, labels: &HashMap<&str, &str>) -> bool {
         let label = |name: &str| labels.get(name).copied();
+        if let Some(cache) = label("cache") {
+            return self.caches.contains(cache);
+        }
         match (label("route"), label("filter"), label("upstream")) {
             (Some(route), Some(filter), _) => {
                 self.links.contains(&(route.into(), filter.to_owned()))
@@ -72,6 +77,10 @@ impl Metrics {
         prune(&self.endpoint_healthy, &present);
         prune(&self.endpoint_in_flight, &present);
         prune(&self.endpoint_ejections, &present);
+        prune(&self.cache_requests, &present);
+        prune(&self.cache_bytes, &present);
+        prune(&self.cache_entries, &present);
+        prune(&self.cache_events, &present);
         prune(&self.filter_runs, &present);
         prune(&self.filter_refusals, &present);
         prune(&self.filter_answers, &present);

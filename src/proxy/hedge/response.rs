@@ -19,7 +19,7 @@ impl Context {
     ///
     /// # Errors
     /// The endpoint's, the client's, or a filter's.
-    pub(super) async fn pass_on(
+    pub(in crate::proxy) async fn pass_on(
         &mut self,
         session: &mut Session,
         source: &mut Source,
@@ -74,7 +74,9 @@ impl Context {
     fn filter(&mut self, session: &mut Session, task: HttpTask, http2: bool) -> Result<HttpTask> {
         Ok(match task {
             HttpTask::Header(mut head, end) => {
-                self.upstream_head(session, &mut head)?;
+                if self.attempts.started.is_some() {
+                    self.upstream_head(session, &mut head)?;
+                }
                 if http2 {
                     self.response_head(session, &mut head)?;
                     head.set_version(Version::HTTP_11);

@@ -15,14 +15,14 @@ use pingora_http::{RequestHeader, ResponseHeader};
 
 /// A request at an endpoint, and its response. Dropped before its end, the connection is closed, or
 /// the stream reset.
-pub(super) struct Source {
+pub(in crate::proxy) struct Source {
     /// There until dropped or put back.
     session: Option<HttpSession>,
     stage: Stage,
     connector: Arc<Connector>,
     peer: Box<HttpPeer>,
     /// Whether the connection had been used before.
-    pub(super) reused: bool,
+    pub(in crate::proxy) reused: bool,
 }
 
 /// What comes next over HTTP/2.
@@ -74,7 +74,7 @@ impl Source {
     }
 
     /// The next part of the response. It may be asked for again when this is dropped half-way.
-    pub(super) async fn next(&mut self) -> Result<HttpTask> {
+    pub(in crate::proxy) async fn next(&mut self) -> Result<HttpTask> {
         match self.session.as_mut().expect(THERE) {
             HttpSession::H1(connection) => connection.read_response_task().await,
             HttpSession::H2(stream) => next_of(stream, &mut self.stage).await,
@@ -85,7 +85,7 @@ impl Source {
     }
 
     /// The response has been read to its end: the connection can be used again.
-    pub(super) async fn put_back(mut self) {
+    pub(in crate::proxy) async fn put_back(mut self) {
         if let Some(session) = self.session.take() {
             let idle = self.peer.idle_timeout();
             self.connector

@@ -1,0 +1,189 @@
+//! Conditions of requests, and of those that validate (RFC 9111, 4.3; RFC 9110, 13).
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use pingora_http::RequestHeader;
+
+use super::{date, list};
+
+/// The conditions that a cache evaluates itself, and those on ranges.
+static EVALUATED: [HeaderName; 4] = [
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_RANGE,
+    header::RANGE,
+];
+
+/// Whether a request has a condition that only the origin can judge (4.3.2).
+pub fn is_for_origin(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::IF_MATCH) || headers.contains_key(header::IF_UNMODIFIED_SINCE)
+}
+
+/// Whether the client has what is stored already (4.3.2): a 304 will do. `now` is in seconds since 1970.
+pub fn is_not_modified(request: &HeaderMap, stored: &HeaderMap, now: i64) -> bool {
+    let mut tags = request.get_all(header::IF_NONE_MATCH).iter().peekable();
+    if tags.peek().is_some() {
+        let own = stored.get(header::ETAG).map(|tag| opaque(tag.as_bytes()));
+        let lines = tags.map(|line| line.as_bytes());
+        return lines.flat_map(list::split).any(|tag| {
+            tag == b"*" || own.is_some_and(|own| !own.is_empty() && opaque(tag) == own)
+        });
+    }
+    let mut lines = request.get_all(header::IF_MODIFIED_SINCE).iter();
+    let (Some(since), None) = (lines.next(), lines.next()) else {
+        return false;
+    };
+    let modified = stored
+        .get(header::LAST_MODIFIED)
+        .or_else(|| stored.get(header::DATE));
+    let read = |value: &HeaderValue| date::parse(value.as_bytes(), now);
+    match (read(since), modified.and_then(read)) {
+        (Some(since), Some(modified)) => modified <= since,
+        _ => false,
+    }
+}
+
+/// What is compared of a tag where weak ones will do (RFC 9110, 8.8.3.2).
+fn opaque(tag: &[u8]) -> &[u8] {
+    tag.strip_prefix(b"W/").unwrap_or(tag)
+}
+
+/// Whether a condition on a range holds (RFC 9110, 13.1.5): the stored response is the very one
+/// that the client has a part of.
+pub fn range_holds(request: &HeaderMap, stored: &HeaderMap) -> bool {
+    let Some(condition) = request.get(header::IF_RANGE) else {
+        return true;
+    };
+    let own = match condition.as_bytes() {
+        [b'"', ..] => header::ETAG,
+        [b'W', b'/', ..] => return false,
+        _ => header::LAST_MODIFIED,
+    };
+    stored.get(own) == Some(condition)
+}
+
+/// Makes of a request one for the whole response.
+pub fn strip(head: &mut RequestHeader) {
+    for name in &EVALUATED {
+        head.remove_header(name);
+    }
+}
+
+/// Makes of it one that asks whether the stored response is still good (4.3.1). Nothing is asked
+/// where that has no validator.
+pub fn ask(head: &mut RequestHeader, stored: &HeaderMap) -> bool {
+    strip(head);
+    let pairs = [
+        (header::ETAG, header::IF_NONE_MATCH),
+        (header::LAST_MODIFIED, header::IF_MODIFIED_SINCE),
+    ];
+    let mut asks = false;
+    for (own, condition) in pairs {
+        if let Some(value) = stored.get(&own) {
+            asks |= head.insert_header(condition, value).is_ok();
+        }
+    }
+    asks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    const NOW: i64 = 1_795_600_000;
+
+    fn unmodified(request: &[(&'static str, &str)], stored: &[(&'static str, &str)]) -> bool {
+        is_not_modified(&headers(request), &headers(stored), NOW)
+    }
+
+    #[test]
+    fn rfc9110_13_1_2_if_none_match_compares_weakly() {
+        let stored = [("etag", "\"a\"")];
+        for tags in ["\"a\"", "W/\"a\"", "\"b\", \"a\"", "\"x,\", W/\"a\"", "*"] {
+            assert!(unmodified(&[("if-none-match", tags)], &stored), "{tags}");
+        }
+        for tags in ["\"b\"", "", "\"A\"", "\"a", "a"] {
+            assert!(!unmodified(&[("if-none-match", tags)], &stored), "{tags}");
+        }
+        assert!(unmodified(
+            &[("if-none-match", "\"a\"")],
+            &[("etag", "W/\"a\"")]
+        ));
+        assert!(!unmodified(&[("if-none-match", "\"a\"")], &[]));
+        assert!(unmodified(&[("if-none-match", "*")], &[]));
+    }
+
+    #[test]
+    fn rfc9111_4_3_2_if_none_match_comes_before_if_modified_since() {
+        let stored = [
+            ("etag", "\"a\""),
+            ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ];
+        let later = ("if-modified-since", "Sun, 06 Nov 1994 09:49:37 GMT");
+        assert!(unmodified(&[later], &stored));
+        assert!(!unmodified(&[later, ("if-none-match", "\"b\"")], &stored));
+    }
+
+    #[test]
+    fn rfc9110_13_1_3_if_modified_since() {
+        let same = "Sun, 06 Nov 1994 08:49:37 GMT";
+        let stored = [("last-modified", same)];
+        assert!(unmodified(&[("if-modified-since", same)], &stored));
+        let rfc850 = [("if-modified-since", "Sunday, 06-Nov-94 08:49:37 GMT")];
+        assert!(unmodified(&rfc850, &stored));
+        let earlier = [("if-modified-since", "Sun, 06 Nov 1994 08:49:36 GMT")];
+        assert!(!unmodified(&earlier, &stored));
+        assert!(!unmodified(&[("if-modified-since", "0")], &stored));
+        // Without Last-Modified the date of the response stands for it (9111, 4.3.2).
+        assert!(unmodified(
+            &[("if-modified-since", same)],
+            &[("date", same)]
+        ));
+        assert!(!unmodified(&[("if-modified-since", same)], &[]));
+    }
+
+    #[test]
+    fn rfc9110_13_1_5_if_range_compares_strongly() {
+        let stored = [
+            ("etag", "\"a\""),
+            ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ];
+        let holds =
+            |condition| range_holds(&headers(&[("if-range", condition)]), &headers(&stored));
+        assert!(holds("\"a\""));
+        assert!(holds("Sun, 06 Nov 1994 08:49:37 GMT"));
+        assert!(!holds("W/\"a\""));
+        assert!(!holds("\"b\""));
+        assert!(!holds("Sun, 06 Nov 1994 08:49:38 GMT"));
+        assert!(range_holds(&headers(&[]), &headers(&stored)));
+        let weak = [("etag", "W/\"a\"")];
+        assert!(!range_holds(
+            &headers(&[("if-range", "W/\"a\"")]),
+            &headers(&weak)
+        ));
+    }
+
+    #[test]
+    fn rfc9111_4_3_1_validators_take_the_place_of_the_clients_conditions() {
+        let mut head = RequestHeader::build("GET", b"/", None).unwrap();
+        for (name, value) in [
+            ("If-None-Match", "\"x\""),
+            ("Range", "bytes=0-1"),
+            ("If-Range", "\"x\""),
+        ] {
+            head.insert_header(name, value).unwrap();
+        }
+        assert!(ask(&mut head, &headers(&[("etag", "W/\"a\"")])));
+        assert_eq!(head.headers["if-none-match"], "W/\"a\"");
+        assert_eq!(head.headers.len(), 1);
+        assert!(!ask(&mut head, &headers(&[])));
+        assert!(head.headers.is_empty());
+    }
+}

@@ -1,0 +1,300 @@
+//! Dates in fields (RFC 9110, 5.6.7), in seconds since 1970.
+
+use std::time::{Duration, SystemTime};
+
+const DAYS: [&[u8]; 7] = [
+    b"Monday",
+    b"Tuesday",
+    b"Wednesday",
+    b"Thursday",
+    b"Friday",
+    b"Saturday",
+    b"Sunday",
+];
+const MONTHS: [&[u8]; 12] = [
+    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
+];
+const DAY: i64 = 86_400;
+/// How long a date in the preferred form is.
+pub(super) const LENGTH: usize = 29;
+
+/// A date in one of the three forms, in any case; `now` settles the century of a year with two
+/// digits.
+pub(super) fn parse(text: &[u8], now: i64) -> Option<i64> {
+    let comma = text.iter().position(|byte| *byte == b',');
+    match comma {
+        Some(3) => imf(text),
+        Some(end) => rfc850(&text[..end], text.get(end + 2..)?, now),
+        None => asctime(text),
+    }
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`
+fn imf(text: &[u8]) -> Option<i64> {
+    let &[
+        w1,
+        w2,
+        w3,
+        b',',
+        b' ',
+        d1,
+        d2,
+        b' ',
+        m1,
+        m2,
+        m3,
+        b' ',
+        ref year @ ..,
+        b' ',
+        h1,
+        h2,
+        b':',
+        n1,
+        n2,
+        b':',
+        s1,
+        s2,
+        b' ',
+        g1,
+        g2,
+        g3,
+    ] = text
+    else {
+        return None;
+    };
+    short_day(&[w1, w2, w3])?;
+    gmt(&[g1, g2, g3])?;
+    let year = (year.len() == 4).then(|| digits(year)).flatten()?;
+    moment(
+        year,
+        month(&[m1, m2, m3])?,
+        digits(&[d1, d2])?,
+        &[h1, h2, n1, n2, s1, s2],
+    )
+}
+
+/// `Sunday`, and `06-Nov-94 08:49:37 GMT`
+fn rfc850(day: &[u8], rest: &[u8], now: i64) -> Option<i64> {
+    DAYS.iter().find(|name| name.eq_ignore_ascii_case(day))?;
+    let &[
+        d1,
+        d2,
+        b'-',
+        m1,
+        m2,
+        m3,
+        b'-',
+        y1,
+        y2,
+        b' ',
+        h1,
+        h2,
+        b':',
+        n1,
+        n2,
+        b':',
+        s1,
+        s2,
+        b' ',
+        g1,
+        g2,
+        g3,
+    ] = rest
+    else {
+        return None;
+    };
+    gmt(&[g1, g2, g3])?;
+    let (this_year, _, _) = civil(now.div_euclid(DAY));
+    let mut year = this_year - this_year.rem_euclid(100) + digits(&[y1, y2])?;
+    // More than 50 years ahead is the most recent past year with these digits.
+    if year > this_year + 50 {
+        year -= 100;
+    }
+    moment(
+        year,
+        month(&[m1, m2, m3])?,
+        digits(&[d1, d2])?,
+        &[h1, h2, n1, n2, s1, s2],
+    )
+}
+
+/// `Sun Nov  6 08:49:37 1994`
+fn asctime(text: &[u8]) -> Option<i64> {
+    let &[
+        w1,
+        w2,
+        w3,
+        b' ',
+        m1,
+        m2,
+        m3,
+        b' ',
+        d1,
+        d2,
+        b' ',
+        h1,
+        h2,
+        b':',
+        n1,
+        n2,
+        b':',
+        s1,
+        s2,
+        b' ',
+        ref year @ ..,
+    ] = text
+    else {
+        return None;
+    };
+    short_day(&[w1, w2, w3])?;
+    let year = (year.len() == 4).then(|| digits(year)).flatten()?;
+    let day = if d1 == b' ' {
+        digits(&[d2])
+    } else {
+        digits(&[d1, d2])
+    };
+    moment(year, month(&[m1, m2, m3])?, day?, &[h1, h2, n1, n2, s1, s2])
+}
+
+fn short_day(text: &[u8; 3]) -> Option<()> {
+    let mut days = DAYS.iter();
+    days.any(|name| name[..3].eq_ignore_ascii_case(text))
+        .then_some(())
+}
+
+fn gmt(text: &[u8; 3]) -> Option<()> {
+    text.eq_ignore_ascii_case(b"GMT").then_some(())
+}
+
+fn month(text: &[u8; 3]) -> Option<i64> {
+    let found = MONTHS
+        .iter()
+        .position(|name| name.eq_ignore_ascii_case(text))?;
+    i64::try_from(found + 1).ok()
+}
+
+fn digits(text: &[u8]) -> Option<i64> {
+    super::list::seconds(text).map(i64::from)
+}
+
+/// A moment of a day that there is; `time` is six digits.
+fn moment(year: i64, month: i64, day: i64, time: &[u8; 6]) -> Option<i64> {
+    let [hour, minute, second] = [
+        digits(&time[..2])?,
+        digits(&time[2..4])?,
+        digits(&time[4..])?,
+    ];
+    let days = days_since_1970(year, month, day);
+    let exists = day >= 1 && civil(days) == (year, month, day);
+    let in_day = hour < 24 && minute < 60 && second <= 60;
+    (exists && in_day).then_some(days * DAY + hour * 3600 + minute * 60 + second)
+}
+
+/// The proleptic Gregorian calendar, in eras of 400 years that begin in March.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day)
+}
+
+/// The same moment in whole seconds since 1970.
+pub(super) fn seconds(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    i64::try_from(since.unwrap_or(Duration::ZERO).as_secs()).unwrap_or(i64::MAX)
+}
+
+/// A date in the preferred form.
+pub(super) fn format(seconds: i64) -> String {
+    let days = seconds.div_euclid(DAY);
+    let rest = seconds.rem_euclid(DAY);
+    let (year, month, day) = civil(days);
+    // The first of January 1970 was a Thursday.
+    let name = DAYS[usize::try_from((days + 3).rem_euclid(7)).expect("below 7")];
+    let month = MONTHS[usize::try_from(month - 1).expect("1 to 12")];
+    format!(
+        "{}, {day:02} {} {year:04} {:02}:{:02}:{:02} GMT",
+        std::str::from_utf8(&name[..3]).expect("ASCII"),
+        std::str::from_utf8(month).expect("ASCII"),
+        rest / 3600,
+        rest / 60 % 60,
+        rest % 60
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: i64 = 1_795_600_000; // in 2026
+
+    #[test]
+    fn rfc9110_5_6_7_all_three_forms_are_read() {
+        for text in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "SUN, 06 NOV 1994 08:49:37 gMT",
+        ] {
+            assert_eq!(parse(text.as_bytes(), NOW), Some(784_111_777), "{text}");
+        }
+        let far = parse(b"Sun, 21 Nov 2286 04:46:39 GMT", NOW);
+        assert_eq!(far, Some(10_000_039_599));
+        // Fifty years ahead is no more past than that.
+        assert!(parse(b"Thursday, 18-Aug-50 02:01:18 GMT", NOW) > Some(NOW));
+        assert!(parse(b"Thursday, 18-Aug-77 02:01:18 GMT", NOW) < Some(NOW));
+    }
+
+    #[test]
+    fn rfc9111_5_3_what_is_no_date_is_none() {
+        for text in [
+            "0",
+            "-1",
+            "",
+            "Thu, 18 Aug 2050 02:01:18 UTC",
+            "Thu, 18 Aug 2050 02:01:18 AEST",
+            "Thu, 18 Aug 50 02:01:18 GMT",
+            "Thu 18 Aug 2050 02:01:18 GMT",
+            "Thu, 18  Aug  2050 02:01:18 GMT",
+            "Thu, 18-Aug-2050 02:01:18 GMT",
+            "Thu, 18 Aug 2050 02.01.18 GMT",
+            "Thu, 18 Aug 2050 2:01:18 GMT",
+            "Thu, 31 Feb 2050 02:01:18 GMT",
+            "Thu, 00 Feb 2050 02:01:18 GMT",
+            "Thu, 18 Aug 2050 24:01:18 GMT",
+            "Thu, 18 Aug 2050 02:01:18 GMT ",
+            "Xyz, 18 Aug 2050 02:01:18 GMT",
+        ] {
+            assert_eq!(parse(text.as_bytes(), NOW), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(seconds in 0..253_402_300_799_i64) {
+            prop_assert_eq!(parse(format(seconds).as_bytes(), NOW), Some(seconds));
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(text in prop::collection::vec(any::<u8>(), 0..40)) {
+            let _ = parse(&text, NOW);
+        }
+    }
+}

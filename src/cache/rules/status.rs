@@ -1,0 +1,155 @@
+//! What is told of the cache's part in a response: `Cache-Status` (RFC 9211).
+
+use std::fmt::Write as _;
+
+use http::{HeaderName, HeaderValue};
+
+use super::storing::Why;
+
+/// The field.
+pub static CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// What the cache did for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It answered with what was stored. `ttl` in seconds.
+    Hit { ttl: i64, why: Option<Why> },
+    /// The request went on.
+    Forwarded {
+        why: Forwarded,
+        /// The status that came back, where it is not the one that leaves.
+        status: Option<u16>,
+        /// Whether this request waited for another one's fetch.
+        collapsed: bool,
+        stored: Stored,
+    },
+}
+
+/// Whether the response was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It was.
+    Yes,
+    /// It was not, and why.
+    No(Option<Why>),
+}
+
+/// Why a request went on (RFC 9211, 2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forwarded {
+    /// The cache was not asked.
+    Bypass,
+    /// The method is none that it answers.
+    Method,
+    /// Nothing was stored for the URL.
+    UriMiss,
+    /// Nothing was stored for what `Vary` names.
+    VaryMiss,
+    /// What was stored is fresh, but not what the request asks for.
+    Request,
+    /// What was stored is stale.
+    Stale,
+}
+
+impl Forwarded {
+    /// The word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Bypass => "bypass",
+            Self::Method => "method",
+            Self::UriMiss => "uri-miss",
+            Self::VaryMiss => "vary-miss",
+            Self::Request => "request",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+impl Told {
+    /// Whether the response was there before the request.
+    pub fn is_from_store(&self) -> bool {
+        match self {
+            Self::Hit { .. } => true,
+            Self::Forwarded { collapsed, .. } => *collapsed,
+        }
+    }
+
+    /// The member of this cache.
+    pub fn value(&self) -> HeaderValue {
+        let mut text = String::with_capacity(64);
+        text.push_str("wiregate");
+        match self {
+            Self::Hit { ttl, why } => {
+                let _ = write!(text, "; hit; ttl={ttl}");
+                detail(&mut text, *why);
+            }
+            Self::Forwarded {
+                why,
+                status,
+                collapsed,
+                stored,
+            } => {
+                let _ = write!(text, "; fwd={}", why.word());
+                if let Some(status) = status {
+                    let _ = write!(text, "; fwd-status={status}");
+                }
+                if *stored == Stored::Yes {
+                    text.push_str("; stored");
+                }
+                if *collapsed {
+                    text.push_str("; collapsed");
+                }
+                if let Stored::No(why) = stored {
+                    detail(&mut text, *why);
+                }
+            }
+        }
+        HeaderValue::try_from(text).expect("words and numbers")
+    }
+}
+
+fn detail(text: &mut String, why: Option<Why>) {
+    if let Some(why) = why {
+        let _ = write!(text, "; detail={why}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc9211_2_members_are_structured_fields() {
+        let stored = Told::Forwarded {
+            why: Forwarded::Stale,
+            status: Some(304),
+            collapsed: true,
+            stored: Stored::Yes,
+        };
+        let refused = Told::Forwarded {
+            why: Forwarded::UriMiss,
+            status: None,
+            collapsed: false,
+            stored: Stored::No(Some("no-store")),
+        };
+        for (told, expected) in [
+            (
+                Told::Hit {
+                    ttl: -30,
+                    why: None,
+                },
+                "wiregate; hit; ttl=-30",
+            ),
+            (
+                stored,
+                "wiregate; fwd=stale; fwd-status=304; stored; collapsed",
+            ),
+            (refused, "wiregate; fwd=uri-miss; detail=no-store"),
+        ] {
+            let value = told.value();
+            assert_eq!(value, expected);
+            let list: sfv::List = sfv::Parser::new(value.as_bytes()).parse().unwrap();
+            assert_eq!(list.len(), 1);
+        }
+    }
+}

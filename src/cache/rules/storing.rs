@@ -1,0 +1,277 @@
+//! What may be stored, and for how long (RFC 9111, 3).
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use pingora_http::{RequestHeader, ResponseHeader};
+use wiregate_sdk::cache::{Plan, Policy, SetCookie};
+
+use super::age::{self, Guess, Sent};
+use super::request::Wishes;
+use super::response::Terms;
+use super::{date, marks, vary};
+use crate::cache::{Stored, Times};
+
+/// What a response can be purged by has bounds: more tags, or longer ones, are more than is kept.
+const MOST_TAGS: usize = 256;
+const LONGEST_TAG: usize = 256;
+
+/// Fields that are for one hop, or for the caller's own proxy (3.1), beside those that are gone by now.
+static NEVER_STORED: [HeaderName; 8] = [
+    header::AGE,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    HeaderName::from_static("proxy-authentication-info"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// A request, as far as it has a say in what is stored.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// The head, as the chain has left it.
+    pub head: &'a RequestHeader,
+    /// What it asks of caches.
+    pub wishes: &'a Wishes,
+    /// Whether a filter has found out who is calling, by whatever credentials.
+    pub identified: bool,
+}
+
+/// Why a response is not stored: the word that `Cache-Status` tells.
+pub type Why = &'static str;
+
+/// What is stored of a response.
+///
+/// # Errors
+/// Why it is not.
+pub fn meta(
+    plan: &Plan,
+    asked: &Asked<'_>,
+    head: &ResponseHeader,
+    sent: Sent,
+) -> Result<Stored, Why> {
+    let policy = &*plan.policy;
+    let terms = Terms::of(&head.headers);
+    check(plan, asked, head, &terms)?;
+    let lifetime = lifetime(policy, asked, head, &terms, sent)?;
+    let times = times(policy, &terms, head, lifetime, sent);
+    if !is_of_use(&times, &head.headers) {
+        return Err("stale");
+    }
+    let names = vary::names(&head.headers).ok_or("vary")?;
+    let names = with(names, &policy.vary);
+    Ok(Stored {
+        tags: tags(policy, &head.headers)?,
+        vary: vary::selectors(names, &asked.head.headers),
+        head: stored_head(policy, head, sent),
+        times,
+        marks: if policy.force { 0 } else { marks::of(&terms) },
+    })
+}
+
+/// The conditions that have nothing to do with time (3, 3.5).
+fn check(plan: &Plan, asked: &Asked<'_>, head: &ResponseHeader, terms: &Terms) -> Result<(), Why> {
+    let policy = &*plan.policy;
+    if asked.head.method != Method::GET {
+        return Err("method");
+    }
+    if asked.wishes.no_store && policy.obeys_requests {
+        return Err("request-no-store");
+    }
+    if !is_whole(head.status) {
+        return Err("status");
+    }
+    if policy.set_cookie == SetCookie::Pass && head.headers.contains_key(header::SET_COOKIE) {
+        return Err("set-cookie");
+    }
+    let credentials = asked.identified || asked.head.headers.contains_key(header::AUTHORIZATION);
+    let shareable = terms.public || terms.must_revalidate || terms.shared_lifetime;
+    if credentials && plan.caller.is_none() && !shareable {
+        return Err("authorization");
+    }
+    if policy.force {
+        return Ok(());
+    }
+    if terms.private && plan.caller.is_none() {
+        return Err("private");
+    }
+    if terms.must_understand && !is_understood(head.status) {
+        return Err("must-understand");
+    }
+    if terms.no_store && !terms.must_understand {
+        return Err("no-store");
+    }
+    Ok(())
+}
+
+/// Whether a response with this status can be used for another request: it is neither a part nor an
+/// answer to a condition.
+fn is_whole(status: StatusCode) -> bool {
+    !status.is_informational() && !matches!(status.as_u16(), 206 | 304 | 412 | 416)
+}
+
+fn lifetime(
+    policy: &Policy,
+    asked: &Asked<'_>,
+    head: &ResponseHeader,
+    terms: &Terms,
+    sent: Sent,
+) -> Result<Duration, Why> {
+    let ttl = policy.ttl(head.status);
+    if policy.force {
+        return ttl.ok_or("status");
+    }
+    if let Some(lifetime) = age::explicit(terms, &head.headers, sent) {
+        return Ok(lifetime);
+    }
+    // `no-cache` says how it is to be used, and so does `public`, but not for how long.
+    let useless = if terms.no_cache {
+        Ok(Duration::ZERO)
+    } else {
+        Err("no-lifetime")
+    };
+    if asked.head.headers.contains_key(header::COOKIE) && !policy.ignores_cookies && !terms.public {
+        return if terms.no_cache {
+            useless
+        } else {
+            Err("cookie")
+        };
+    }
+    let guess = Guess {
+        share: policy.guess.0,
+        most: policy.guess.1,
+    };
+    let guessed = ttl.or_else(|| age::guessed(terms, head.status, &head.headers, sent, guess));
+    let allowed = age::is_guessable(head.status) || terms.public;
+    match guessed {
+        Some(lifetime) => Ok(lifetime),
+        // It can be validated from its first use on.
+        None if allowed => Ok(Duration::ZERO),
+        None => useless,
+    }
+}
+
+fn times(
+    policy: &Policy,
+    terms: &Terms,
+    head: &ResponseHeader,
+    lifetime: Duration,
+    sent: Sent,
+) -> Times {
+    let window = |own: Option<u32>, default: Duration| match own {
+        _ if policy.force => default,
+        _ if terms.is_never_stale() => Duration::ZERO,
+        Some(seconds) => Duration::from_secs(seconds.into()),
+        None if terms.is_strict() => Duration::ZERO,
+        None => default,
+    };
+    Times {
+        received: sent.came,
+        age: if policy.force {
+            Duration::ZERO // it is as old here as it is in this cache
+        } else {
+            age::initial_age(&head.headers, sent)
+        },
+        lifetime,
+        while_revalidate: window(terms.while_revalidate, policy.while_revalidate),
+        if_error: window(terms.if_error, policy.if_error),
+    }
+}
+
+/// Whether it can ever be used: while it is fresh or allowed to be stale, or after validation.
+fn is_of_use(times: &Times, headers: &HeaderMap) -> bool {
+    let allowed = times.lifetime + times.while_revalidate.max(times.if_error);
+    allowed > times.age
+        || headers.contains_key(header::ETAG)
+        || headers.contains_key(header::LAST_MODIFIED)
+}
+
+fn with(mut names: Vec<HeaderName>, more: &[HeaderName]) -> Vec<HeaderName> {
+    if !more.is_empty() {
+        names.extend(more.iter().cloned());
+        names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        names.dedup();
+    }
+    names
+}
+
+fn tags(policy: &Policy, headers: &HeaderMap) -> Result<Vec<Box<str>>, Why> {
+    let mut tags = Vec::new();
+    let Some(name) = &policy.tags else {
+        return Ok(tags);
+    };
+    for line in headers.get_all(name) {
+        let line = line.to_str().map_err(|_| "tags")?;
+        let parts = line.split([',', ' ', '\t']).filter(|tag| !tag.is_empty());
+        tags.extend(parts.map(Box::from));
+    }
+    tags.sort_unstable();
+    tags.dedup();
+    // A response that could not be purged by all of its tags must not be there at all.
+    let fits = tags.len() <= MOST_TAGS && tags.iter().all(|tag| tag.len() <= LONGEST_TAG);
+    fits.then_some(tags).ok_or("tags")
+}
+
+/// The head as it is to be served (3.1). A `Date` is added where there is none (RFC 9110, 6.6.1).
+fn stored_head(policy: &Policy, head: &ResponseHeader, sent: Sent) -> ResponseHeader {
+    let mut head = head.clone();
+    for name in &NEVER_STORED {
+        head.remove_header(name);
+    }
+    if let Some(tags) = &policy.tags {
+        head.remove_header(tags);
+    }
+    if policy.set_cookie == SetCookie::Strip {
+        head.remove_header(&header::SET_COOKIE);
+    }
+    let came = date::seconds(sent.came);
+    let date = age::date_of(&head.headers, came);
+    let preferred = head
+        .headers
+        .get(header::DATE)
+        .is_some_and(|date| date.len() == date::LENGTH);
+    if date.is_none() || !preferred {
+        let date = date::format(date.unwrap_or(came));
+        head.insert_header(header::DATE, date)
+            .expect("a date is a field value");
+    }
+    head
+}
+
+/// Statuses whose rules for caches are known here: those of RFC 9110 and of the registry, but for those that are never stored.
+fn is_understood(status: StatusCode) -> bool {
+    status.canonical_reason().is_some()
+}
+
+/// What a 304 makes of a stored head (3.2): its fields in the place of stored ones, but for those
+/// that say how the stored body is to be read.
+pub fn updated(stored: &ResponseHeader, news: &ResponseHeader) -> ResponseHeader {
+    static KEPT: [HeaderName; 4] = [
+        header::CONTENT_LENGTH,
+        header::CONTENT_ENCODING,
+        header::CONTENT_RANGE,
+        header::CONNECTION,
+    ];
+    let mut head = stored.clone();
+    let names = news.headers.keys();
+    for name in names.filter(|name| !KEPT.contains(name) && !NEVER_STORED[1..].contains(name)) {
+        head.remove_header(name);
+        for value in news.headers.get_all(name) {
+            head.append_header(name, value.clone())
+                .expect("it was one before");
+        }
+    }
+    head
+}
+
+/// Whether the response to a HEAD request tells that a stored one is still good (4.3.5): whatever
+/// it says of the representation is the same.
+pub fn head_agrees(stored: &ResponseHeader, news: &ResponseHeader) -> bool {
+    let same = |name: HeaderName| {
+        let news = news.headers.get(&name);
+        news.is_none_or(|value| stored.headers.get(&name) == Some(value))
+    };
+    same(header::ETAG) && same(header::LAST_MODIFIED) && same(header::CONTENT_LENGTH)
+}

@@ -1,0 +1,197 @@
+//! Which requests a stored response is for (RFC 9111, 4.1).
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use super::list;
+
+/// What `Vary` names, with what a request has there, in a form that is the same for requests that
+/// ask for the same.
+pub type Selectors = Vec<(HeaderName, Option<HeaderValue>)>;
+
+/// The fields that `Vary` names, in order, each once; `None` where it holds a `*`, or what is no
+/// name: no request is like another then.
+pub fn names(response: &HeaderMap) -> Option<Vec<HeaderName>> {
+    let mut names = Vec::new();
+    for line in response.get_all(header::VARY) {
+        for name in list::split(line.as_bytes()).filter(|name| !name.is_empty()) {
+            if name == b"*" {
+                return None;
+            }
+            names.push(HeaderName::from_bytes(name).ok()?);
+        }
+    }
+    names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    names.dedup();
+    Some(names)
+}
+
+/// What this request has in these fields.
+pub fn selectors(names: Vec<HeaderName>, request: &HeaderMap) -> Selectors {
+    let values = names.into_iter().map(|name| {
+        let value = normalised(&name, request);
+        (name, value)
+    });
+    values.collect()
+}
+
+/// Whether a response that was stored with these is for this request.
+pub fn fits(selectors: &Selectors, request: &HeaderMap) -> bool {
+    selectors.iter().all(|(name, stored)| match stored {
+        None => !request.contains_key(name),
+        Some(stored) => {
+            let mut lines = request.get_all(name).iter();
+            let (first, second) = (lines.next(), lines.next());
+            first.is_some_and(|line| {
+                (second.is_none() && line == stored)
+                    || normalised(name, request).as_ref() == Some(stored)
+            })
+        }
+    })
+}
+
+/// All lines of a field as one, without space around commas. Where the order of a list means
+/// nothing, it is sorted.
+fn normalised(name: &HeaderName, request: &HeaderMap) -> Option<HeaderValue> {
+    let mut lines = request.get_all(name).iter().peekable();
+    lines.peek()?;
+    let parts = lines.flat_map(|line| list::split(line.as_bytes()));
+    let parts = parts.filter(|part| !part.is_empty());
+    let joined = if *name == header::ACCEPT_ENCODING || *name == header::ACCEPT_LANGUAGE {
+        let mut weighed: Vec<_> = parts.map(weighed).collect();
+        weighed.sort_unstable();
+        weighed.dedup();
+        weighed.join(&b","[..])
+    } else {
+        parts.collect::<Vec<_>>().join(&b","[..])
+    };
+    HeaderValue::from_bytes(&joined).ok()
+}
+
+/// `gzip ; q=1.0` is `gzip`, and `x-gzip` as well (RFC 9110, 8.4.1.3 and 12.4.2).
+fn weighed(part: &[u8]) -> Vec<u8> {
+    let mut pieces = part.splitn(2, |byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let mut name = pieces.next().unwrap_or_default().to_ascii_lowercase();
+    if name == b"x-gzip" {
+        name = b"gzip".to_vec();
+    }
+    let Some(weight) = pieces.next() else {
+        return name;
+    };
+    let weight = weight.to_ascii_lowercase();
+    match weight.strip_prefix(b"q=").and_then(thousandths) {
+        Some(1000) => {}
+        Some(part) => name.extend_from_slice(format!(";q={part}").as_bytes()),
+        None => {
+            name.push(b';'); // what is not understood is kept as it is
+            name.extend_from_slice(&weight);
+        }
+    }
+    name
+}
+
+/// A weight, in thousandths.
+fn thousandths(text: &[u8]) -> Option<u32> {
+    let text = std::str::from_utf8(text).ok()?;
+    let weight: f32 = text.parse().ok()?;
+    let valid = text.len() <= 5 && (0.0..=1.0).contains(&weight);
+    valid.then(|| (weight * 1000.0).round() as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    fn named(lines: &[&'static str]) -> Option<Vec<String>> {
+        let lines: Vec<_> = lines.iter().map(|line| ("vary", *line)).collect();
+        let names = names(&headers(&lines))?;
+        Some(names.iter().map(|name| name.as_str().to_owned()).collect())
+    }
+
+    /// Whether a response to the first request is for the second one.
+    fn same(
+        field: &'static str,
+        stored: &[(&'static str, &'static str)],
+        asked: &[(&'static str, &'static str)],
+    ) -> bool {
+        let names = names(&headers(&[("vary", field)])).unwrap();
+        fits(&selectors(names, &headers(stored)), &headers(asked))
+    }
+
+    #[test]
+    fn rfc9111_4_1_a_star_is_like_nothing() {
+        for lines in [
+            &["*"][..],
+            &["*, *"],
+            &[", *"],
+            &["", "*"],
+            &["*, Foo"],
+            &["Foo, *"],
+            &["a b"],
+        ] {
+            assert_eq!(named(lines), None, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn rfc9111_4_1_several_fields_and_lines() {
+        assert_eq!(named(&["Foo, bar", "FOO"]).unwrap(), ["bar", "foo"]);
+        assert!(named(&[""]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn rfc9111_4_1_all_named_fields_must_be_the_same() {
+        let stored = [("foo", "1"), ("bar", "2")];
+        assert!(same("foo, bar", &stored, &[("bar", "2"), ("foo", "1")]));
+        assert!(!same("foo, bar", &stored, &[("foo", "1"), ("bar", "3")]));
+        assert!(!same("foo, bar", &stored, &[("foo", "1")]));
+        assert!(!same("foo", &[], &[("foo", "1")]));
+        assert!(!same("foo", &[], &[("foo", "")]));
+        assert!(!same("foo", &[("foo", "")], &[]));
+        assert!(same("foo", &[], &[("baz", "1")]));
+        assert!(!same("foo", &[("foo", "a")], &[("foo", "A")]));
+    }
+
+    #[test]
+    fn rfc9111_4_1_lines_and_space_make_no_difference() {
+        assert!(same(
+            "foo",
+            &[("foo", "1, 2")],
+            &[("foo", "1"), ("foo", " 2 ")]
+        ));
+        assert!(same("foo", &[("foo", "1,2")], &[("foo", " 1, 2 ")]));
+        assert!(!same("foo", &[("foo", "1, 2")], &[("foo", "2, 1")]));
+    }
+
+    #[test]
+    fn rfc9111_4_1_accept_encoding_and_language_are_normalised() {
+        let coding = |one, other| {
+            same(
+                "accept-encoding",
+                &[("accept-encoding", one)],
+                &[("accept-encoding", other)],
+            )
+        };
+        assert!(coding("gzip, br", "BR,x-gzip;q=1.0"));
+        assert!(coding("gzip;q=0.5", "gzip; q=0.500"));
+        assert!(!coding("gzip;q=0", "gzip"));
+        assert!(!coding("gzip;q=0.5, br", "gzip, br"));
+        assert!(!coding("gzip", "br"));
+        let language = |one, other| {
+            same(
+                "accept-language",
+                &[("accept-language", one)],
+                &[("accept-language", other)],
+            )
+        };
+        assert!(language("en, de", " De ,   eN"));
+        assert!(!language("en, de", "en, fr"));
+    }
+}

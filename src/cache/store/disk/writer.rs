@@ -1,0 +1,324 @@
+//! The one thread that writes.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, Weak};
+
+use super::super::body::Whole;
+use super::super::{Entry, Mode, Store, What};
+use super::record::{Kind, Record, sum_of_block};
+use super::segment::Segment;
+use super::{At, Command, Engine, Place, Spot};
+
+impl Engine {
+    /// Writes what it is asked to, until the store is gone.
+    pub(super) fn write(self: Arc<Self>, store: &Weak<Store>) {
+        let mut writer = Writer {
+            engine: self,
+            store: store.clone(),
+            current: None,
+            again: Vec::new(),
+        };
+        while let Some(command) = writer.next() {
+            writer.run(command);
+            writer.run_again();
+        }
+    }
+
+    /// The disk has failed: nothing on it counts any more.
+    fn fail(&self, error: &io::Error) -> io::Result<()> {
+        if !self.failed.swap(true, Ordering::AcqRel) {
+            let folder = self.folder.display();
+            tracing::error!("cannot write to {folder}: {error}; the cache goes on in memory alone");
+        }
+        let segments = std::mem::take(&mut *self.segments());
+        let deleted = segments.values().map(|segment| segment.delete());
+        deleted.fold(Ok(()), io::Result::and)
+    }
+}
+
+struct Writer {
+    engine: Arc<Engine>,
+    store: Weak<Store>,
+    current: Option<Arc<Segment>>,
+    /// Entries that are written anew since their segment goes.
+    again: Vec<(Arc<Entry>, u64)>,
+}
+
+impl Writer {
+    fn next(&self) -> Option<Command> {
+        let mut queue = self.engine.queue();
+        loop {
+            if let Some(command) = queue.commands.pop_front() {
+                if let Command::Store(entry, _) = &command {
+                    queue.bytes = queue.bytes.saturating_sub(entry.bytes());
+                }
+                return Some(command);
+            }
+            if queue.closing {
+                return None;
+            }
+            let woken = self.engine.wake.wait(queue);
+            queue = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn run(&mut self, command: Command) {
+        match command {
+            Command::Store(entry, variant) => {
+                match self.store.upgrade() {
+                    Some(store) => self.store_entry(&store, &entry, variant),
+                    // The store was closed: what the entry had replaced must not come back.
+                    None => self.say(&Record::void(entry.name().hash(), variant)),
+                }
+            }
+            Command::Clear => {
+                self.purge_all();
+                if let Some(store) = self.store.upgrade() {
+                    store.forget_all();
+                }
+            }
+            Command::Purge(What::All, Mode::Hard) => self.purge_all(),
+            Command::Purge(what, mode) => self.say(&Record::purge(&what, mode)),
+            Command::Void(hash, variant) => self.say(&Record::void(hash, variant)),
+            Command::Sync(told) => {
+                let synced = match (&self.current, self.engine.failed.load(Ordering::Acquire)) {
+                    (Some(current), false) => current.sync(),
+                    _ => Ok(()),
+                };
+                // Whoever asked may have gone.
+                drop(told.send(synced));
+            }
+        }
+    }
+
+    /// Each segment that goes lets at most a quarter of one be written anew, so that this ends.
+    fn run_again(&mut self) {
+        while let Some((entry, variant)) = self.again.pop() {
+            if let Some(store) = self.store.upgrade() {
+                self.store_entry(&store, &entry, variant);
+            }
+        }
+    }
+
+    /// Nothing on disk counts any more: it goes at once.
+    fn purge_all(&mut self) {
+        self.say(&Record::purge(&What::All, Mode::Hard));
+        let kept = self.current.as_ref().map(|current| current.id());
+        let mut segments = self.engine.segments();
+        let old: Vec<u32> = segments
+            .keys()
+            .copied()
+            .filter(|id| Some(*id) != kept)
+            .collect();
+        for id in old {
+            // What stays is dead all the same: the record says so.
+            let deleted = segments.remove(&id).map(|segment| segment.delete());
+            drop(deleted);
+        }
+    }
+
+    /// Writes what must not be lost: where that fails, whatever it was about goes.
+    fn say(&mut self, record: &Record) {
+        if self.engine.failed.load(Ordering::Acquire) {
+            return;
+        }
+        let said = match self.room_for(record, 0) {
+            Ok(segment) => self.append(&segment, record, &[]).map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = said {
+            self.fail(&error);
+        }
+    }
+
+    fn fail(&mut self, error: &io::Error) {
+        self.current = None;
+        if let Err(error) = self.engine.fail(error) {
+            let folder = self.engine.folder.display();
+            tracing::error!(
+                "cannot delete what is in {folder}: {error}; empty it before the next start"
+            );
+        }
+        if let Some(store) = self.store.upgrade() {
+            store.forget_all();
+        }
+    }
+
+    /// Writes an entry, unless something has removed it, or it is written already.
+    fn store_entry(&mut self, store: &Store, queued: &Arc<Entry>, variant: u64) {
+        let (name, number) = (queued.name(), queued.number());
+        let slot = store.with(name, |shard| {
+            let slot = shard.slot(shard.id_of(name.hash(), number)?);
+            let entry = slot.entry.clone().unwrap_or_else(|| queued.clone());
+            Some((slot.disk, entry, slot.soft, slot.variant, slot.tags.clone()))
+        });
+        let Some((disk, entry, soft, variant, tags)) = slot else {
+            // It is gone, or there is a newer head, which is queued behind it. What it has replaced must not come back.
+            self.say(&Record::void(name.hash(), variant));
+            return;
+        };
+        let Place::Queued(at) = disk else {
+            return;
+        };
+        let record = self.record_of(&entry, at, soft, variant, tags);
+        let written = record.and_then(|record| self.write_record(&entry, &record, at));
+        match written {
+            Ok(at) => store.with(name, |shard| {
+                if let Some(id) = shard.id_of(name.hash(), number) {
+                    let slot = shard.slot_mut(id);
+                    // A head that has come meanwhile is behind this one in the queue.
+                    let same = slot
+                        .entry
+                        .as_ref()
+                        .is_none_or(|now| Arc::ptr_eq(now, &entry));
+                    slot.used = false;
+                    slot.disk = match same {
+                        true => Place::At(at),
+                        false => Place::Queued(Some(at)),
+                    };
+                }
+            }),
+            Err(error) => self.not_written(store, &entry, variant, &error),
+        }
+    }
+
+    fn record_of(
+        &self,
+        entry: &Entry,
+        at: Option<At>,
+        soft: bool,
+        variant: u64,
+        tags: Box<[u64]>,
+    ) -> io::Result<Record> {
+        let (text, url) = entry.name().parts();
+        let mut record = Record {
+            soft,
+            text: text.into(),
+            url,
+            variant,
+            tags,
+            ..Record::bare(Kind::Entry)
+        };
+        entry.meta().encode(&mut record.meta);
+        record.length = entry.length().unwrap_or(0);
+        let there = at.filter(|at| self.engine.segment(at.body.segment).is_some());
+        if let Some(at) = there {
+            record.kind = Kind::Head;
+            record.body = Some(at.body);
+            return Ok(record);
+        }
+        match entry.body().whole() {
+            Some(Whole::Pieces(pieces)) => {
+                let pieces = pieces.iter().enumerate();
+                let sums = pieces.map(|(number, piece)| sum_of_block(piece, number));
+                record.sums = sums.collect();
+                Ok(record)
+            }
+            _ => Err(io::Error::other(
+                "its body was on disk, and is not any more",
+            )),
+        }
+    }
+
+    fn write_record(&mut self, entry: &Entry, record: &Record, at: Option<At>) -> io::Result<At> {
+        if self.engine.failed.load(Ordering::Acquire) {
+            return Err(io::Error::other("the disk has failed"));
+        }
+        let segment = self.room_for(record, record.after_head())?;
+        // Room was made: the body that a head is for may have gone for it.
+        let body = record
+            .body
+            .filter(|body| self.engine.segment(body.segment).is_some());
+        if record.body.is_some() && body.is_none() {
+            return Err(io::Error::other("its body had to go"));
+        }
+        let head = match (record.kind, entry.body().whole()) {
+            (Kind::Entry, Some(Whole::Pieces(pieces))) => {
+                let pieces: Vec<&[u8]> = pieces.iter().map(|piece| &**piece).collect();
+                self.append(&segment, record, &pieces)?
+            }
+            _ => self.append(&segment, record, &[])?,
+        };
+        let body = at.and(body).unwrap_or(head);
+        Ok(At { head, body })
+    }
+
+    fn append(&self, segment: &Segment, record: &Record, body: &[&[u8]]) -> io::Result<Spot> {
+        let offset = u32::try_from(segment.length()).map_err(io::Error::other)?;
+        let head = record.encode(segment.id(), offset);
+        segment.append(std::iter::once(&*head).chain(body.iter().copied()))?;
+        let segment = segment.id();
+        Ok(Spot { segment, offset })
+    }
+
+    /// The segment for a record of this kind with so many bytes behind its head.
+    fn room_for(&mut self, record: &Record, body: u64) -> io::Result<Arc<Segment>> {
+        let head = 64 + record.text.len() + record.meta.len();
+        let head = head + (record.tags.len() + record.sums.len()) * 8;
+        let needed = head as u64 + body;
+        if needed > self.engine.length {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "larger than a segment",
+            ));
+        }
+        if let Some(current) = &self.current {
+            if current.length() + needed <= self.engine.length {
+                return Ok(current.clone());
+            }
+            current.sync()?;
+            self.current = None;
+        }
+        self.make_room();
+        let id = self
+            .engine
+            .segments()
+            .keys()
+            .last()
+            .map_or(1, |last| last + 1);
+        let segment = Arc::new(Segment::create(&self.engine.folder, id)?);
+        self.engine.segments().insert(id, segment.clone());
+        self.current = Some(segment.clone());
+        Ok(segment)
+    }
+
+    /// Deletes the oldest segments until there is room for another one.
+    fn make_room(&mut self) {
+        let Some(store) = self.store.upgrade() else {
+            return;
+        };
+        loop {
+            let oldest = {
+                let mut segments = self.engine.segments();
+                let bytes: u64 = segments.values().map(|segment| segment.length()).sum();
+                let most = self.engine.count as u64 * self.engine.length;
+                if segments.len() < self.engine.count && bytes + self.engine.length <= most {
+                    return;
+                }
+                segments.pop_first()
+            };
+            let Some((id, segment)) = oldest else {
+                return;
+            };
+            let rescued = store.rescue(id, self.engine.length / 4);
+            self.again.extend(rescued);
+            store.forget_segment(id);
+            if let Err(error) = segment.delete() {
+                tracing::warn!("cannot delete a segment of the cache: {error}");
+            }
+        }
+    }
+
+    /// The entry stays in memory; what is on disk of it, or of what it has replaced, does not count.
+    fn not_written(&mut self, store: &Store, entry: &Entry, variant: u64, error: &io::Error) {
+        self.engine.unwritten.fetch_add(1, Ordering::Relaxed);
+        let full = error.kind() == io::ErrorKind::StorageFull;
+        if error.raw_os_error().is_some() && !self.engine.told.swap(true, Ordering::Relaxed) {
+            let folder = self.engine.folder.display();
+            tracing::warn!(full, "cannot write an entry to {folder}: {error}");
+        }
+        store.not_on_disk(entry);
+        self.say(&Record::void(entry.name().hash(), variant));
+    }
+}

@@ -1,0 +1,87 @@
+//! A body on its way into the store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::refused::Refused;
+use super::{Entry, Store};
+
+/// Takes the body of an entry that others can read already. Dropped before [`Fill::finish`], the
+/// entry is discarded: nobody finds it any more, and those who follow it read what was pushed, and then get an
+/// error.
+#[derive(Debug)]
+pub struct Fill {
+    store: Arc<Store>,
+    entry: Arc<Entry>,
+    length: u64,
+    done: bool,
+}
+
+impl Fill {
+    pub(super) fn new(store: Arc<Store>, entry: Arc<Entry>) -> Self {
+        Self {
+            store,
+            entry,
+            length: 0,
+            done: false,
+        }
+    }
+
+    /// The entry, as others see it.
+    pub fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
+    /// The next piece of the body. It is copied: what the piece is a part of is not kept alive.
+    ///
+    /// # Errors
+    /// It was not taken, and nothing more will be: drop the fill, or [abandon](Fill::abandon) it.
+    pub fn push(&mut self, piece: &[u8]) -> Result<(), Refused> {
+        let length = self.length + piece.len() as u64;
+        if length > self.store.largest() {
+            return Err(Refused::TooLarge);
+        }
+        let announced = self.entry.body().length();
+        if announced.is_some_and(|announced| length > announced) {
+            return Err(Refused::Length);
+        }
+        if !self.store.make_room(self.entry.name(), piece.len()) {
+            return Err(Refused::NoRoom);
+        }
+        self.entry.body().push(piece);
+        self.length = length;
+        Ok(())
+    }
+
+    /// Discards the entry, as dropping the fill does, and sees to it that nobody with this key waits for
+    /// another for as long as `remember` says: it is not for the cache.
+    pub fn abandon(self, remember: Duration) {
+        self.store.set_alone(self.entry.name(), remember);
+    }
+
+    /// The body is complete. From here on the entry stands for itself, and what it replaces is gone.
+    ///
+    /// # Errors
+    /// The body is not as long as announced: it is discarded. A purge has hit the entry: nobody finds it any
+    /// more, and those who follow it can read it to its end.
+    pub fn finish(mut self) -> Result<Arc<Entry>, Refused> {
+        let announced = self.entry.body().length();
+        if announced.is_some_and(|announced| self.length != announced) {
+            return Err(Refused::Length);
+        }
+        self.done = true;
+        self.entry.body().finish();
+        let finished = self.store.finish(&self.entry);
+        self.store.count_refusal(finished)?;
+        Ok(self.entry.clone())
+    }
+}
+
+impl Drop for Fill {
+    fn drop(&mut self) {
+        if !self.done {
+            self.store.discard(&self.entry);
+            self.entry.body().abort();
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! One fetch for each key at a time, and those who wait for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::Entry;
+use super::lead::Lead;
+use crate::cache::Failure;
+
+/// Who fetches.
+#[derive(Debug)]
+pub enum Join {
+    /// Nobody: another fetch has just stored an entry that fits.
+    Found(Arc<Entry>),
+    /// This request, and others wait for what becomes of it.
+    Lead(Lead),
+    /// Another request: wait for what becomes of that.
+    Wait(Waiting),
+    /// This request, and nobody waits: not long ago, a response to this key was not for the cache.
+    Alone(Lead),
+}
+
+/// What became of a fetch.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// Its response is being stored, or a stored one was refreshed. Whether it fits (`Vary`, what the
+    /// request asks for) is for the caller to see; where it does not,
+    /// [`Store::join`](super::Store::join) again.
+    Entry(Arc<Entry>),
+    /// Its response is not for the cache: fetch without it.
+    Alone,
+    /// It failed, and so has everyone who waited for it.
+    Failed(Failure),
+    /// Whoever fetched went away before anything was known, or a purge came in between: join again.
+    Left,
+    /// It takes longer than the caller would wait.
+    Late,
+}
+
+/// A fetch that others wait for.
+#[derive(Debug)]
+pub(super) struct Flight(watch::Sender<Option<Outcome>>);
+
+impl Default for Flight {
+    fn default() -> Self {
+        Self(watch::Sender::new(None))
+    }
+}
+
+impl Flight {
+    /// The memory that one takes, with its place in the index.
+    pub(super) const BYTES: usize = 768;
+
+    pub(super) fn land(&self, outcome: Outcome) {
+        self.0.send_replace(Some(outcome));
+    }
+}
+
+/// A place among those who wait for a fetch. Dropping it gives it up.
+#[derive(Debug)]
+pub struct Waiting(watch::Receiver<Option<Outcome>>);
+
+impl Waiting {
+    pub(super) fn new(flight: &Flight) -> Self {
+        Self(flight.0.subscribe())
+    }
+
+    /// What becomes of the fetch, or [`Outcome::Late`] after `most`.
+    pub async fn outcome(mut self, most: Duration) -> Outcome {
+        let landed = self.0.wait_for(Option::is_some);
+        match tokio::time::timeout(most, landed).await {
+            Ok(Ok(outcome)) => outcome.clone().unwrap_or(Outcome::Left),
+            Ok(Err(_)) => Outcome::Left,
+            Err(_) => Outcome::Late,
+        }
+    }
+}

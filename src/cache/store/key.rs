@@ -1,0 +1,186 @@
+//! What a response is stored under.
+
+use std::fmt;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
+
+use super::room::{Charge, Room, allocated};
+
+/// A URL and whatever else tells responses apart. All parts are kept and compared: two keys whose
+/// hashes collide are still two keys.
+#[derive(Clone)]
+pub struct Key {
+    /// The URL, then each part behind its length.
+    text: SmallVec<[u8; 128]>,
+    url: usize,
+    hash: u128,
+    url_hash: u64,
+}
+
+impl Key {
+    pub(super) fn new<'p>(seed: u64, url: &str, parts: impl IntoIterator<Item = &'p [u8]>) -> Self {
+        let mut text = SmallVec::from_slice(url.as_bytes());
+        for part in parts {
+            text.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            text.extend_from_slice(part);
+        }
+        let (hash, url_hash) = hashes(seed, &text, url.len());
+        let url = url.len();
+        Self {
+            text,
+            url,
+            hash,
+            url_hash,
+        }
+    }
+
+    /// The URL.
+    pub fn url(&self) -> &str {
+        std::str::from_utf8(&self.text[..self.url]).expect("made of a str")
+    }
+
+    pub(super) fn hash(&self) -> u128 {
+        self.hash
+    }
+
+    pub(super) fn url_hash(&self) -> u64 {
+        self.url_hash
+    }
+}
+
+/// Where the URL ends is part of the key.
+fn hashes(seed: u64, text: &[u8], url: usize) -> (u128, u64) {
+    let hash = xxh3_128_with_seed(text, seed ^ url as u64);
+    (hash, hash_of(seed, &text[..url]))
+}
+
+/// The hash of a URL, a tag, or a prefix.
+pub(super) fn hash_of(seed: u64, text: &[u8]) -> u64 {
+    xxh3_64_with_seed(text, seed)
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.url == other.url && self.text == other.text
+    }
+}
+
+impl Eq for Key {}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Key").field(&self.url()).finish()
+    }
+}
+
+/// A key as the store keeps it: one copy for the index and all who hold an entry.
+#[derive(Clone, Debug)]
+pub(super) struct Name(Arc<Kept>);
+
+#[derive(Debug)]
+struct Kept {
+    text: Box<[u8]>,
+    url: usize,
+    hash: u128,
+    url_hash: u64,
+    _charge: Charge,
+}
+
+impl Name {
+    pub(super) fn new(room: &Arc<Room>, key: &Key) -> Self {
+        Self(Arc::new(Kept {
+            url: key.url,
+            hash: key.hash,
+            url_hash: key.url_hash,
+            _charge: charge(room, key.text.len()),
+            text: key.text.as_slice().into(),
+        }))
+    }
+
+    /// As it was written to disk: `None` where it is no name.
+    pub(super) fn read(room: &Arc<Room>, seed: u64, text: &[u8], url: usize) -> Option<Self> {
+        std::str::from_utf8(text.get(..url)?).ok()?;
+        let (hash, url_hash) = hashes(seed, text, url);
+        Some(Self(Arc::new(Kept {
+            url,
+            hash,
+            url_hash,
+            _charge: charge(room, text.len()),
+            text: text.into(),
+        })))
+    }
+
+    pub(super) fn is(&self, key: &Key) -> bool {
+        self.0.hash == key.hash && self.0.url == key.url && *self.0.text == *key.text
+    }
+
+    pub(super) fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+            || (self.0.hash == other.0.hash
+                && self.0.url == other.0.url
+                && self.0.text == other.0.text)
+    }
+
+    pub(super) fn url(&self) -> &str {
+        std::str::from_utf8(&self.0.text[..self.0.url]).expect("checked when it was made")
+    }
+
+    /// The text, and where in it the URL ends.
+    pub(super) fn parts(&self) -> (&[u8], usize) {
+        (&self.0.text, self.0.url)
+    }
+
+    pub(super) fn hash(&self) -> u128 {
+        self.0.hash
+    }
+
+    pub(super) fn url_hash(&self) -> u64 {
+        self.0.url_hash
+    }
+}
+
+fn charge(room: &Arc<Room>, text: usize) -> Charge {
+    let arc = size_of::<Kept>() + 2 * size_of::<usize>();
+    Charge::new(room, allocated(arc) + allocated(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_the_same_when_all_parts_are() {
+        let key = |url, parts: &[&'static [u8]]| Key::new(7, url, parts.iter().copied());
+        let one = key("http://a/b", &[b"GET", b"c"]);
+        assert_eq!(one, key("http://a/b", &[b"GET", b"c"]));
+        for other in [
+            key("http://a/b", &[b"GET", b"d"]),
+            key("http://a/b", &[b"GET"]),
+            key("http://a/b", &[b"GETc"]),
+            key("http://a/b", &[b"GE", b"Tc"]),
+            key("http://a/b", &[b"GET", b"c", b""]),
+            key("http://a/", &[b"b", b"GET", b"c"]),
+            key("", &[b"http://a/b", b"GET", b"c"]),
+        ] {
+            assert_ne!(one, other);
+            assert_ne!(one.hash(), other.hash());
+        }
+    }
+
+    #[test]
+    fn a_name_says_which_key_it_was_made_of() {
+        let room = Room::new(1 << 20);
+        let key = Key::new(7, "http://a/b", [&b"GET"[..]]);
+        let name = Name::new(&room, &key);
+        assert!(name.is(&key) && !name.is(&Key::new(7, "http://a/b", [])));
+        let (text, url) = name.parts();
+        let again = Name::read(&room, 7, text, url).unwrap();
+        assert!(again.is(&key) && again.same(&name));
+        assert!(Name::read(&room, 7, b"abc", 4).is_none());
+        assert!(Name::read(&room, 7, &[0xff, b'a'], 1).is_none());
+        drop((name, again));
+        assert_eq!(room.used(), 0);
+    }
+}

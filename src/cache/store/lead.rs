@@ -1,0 +1,189 @@
+//! The right to fetch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::body::Body;
+use super::fill::Fill;
+use super::flight::{Flight, Outcome};
+use super::key::{Name, hash_of};
+use super::purge::Mode;
+use super::refused::Refused;
+use super::shard::{Shard, Slot};
+use super::{Entry, Store};
+use crate::cache::{Failure, Stored};
+
+/// The right to fetch what a key stands for, and to store it. Dropped before it says what became of
+/// the fetch, one of those who wait gets it.
+#[derive(Debug)]
+pub struct Lead {
+    store: Arc<Store>,
+    name: Name,
+    /// Those who wait; none where each fetches alone.
+    flight: Option<Arc<Flight>>,
+    number: u64,
+    done: bool,
+}
+
+impl Lead {
+    pub(super) fn new(
+        store: Arc<Store>,
+        name: Name,
+        flight: Option<Arc<Flight>>,
+        number: u64,
+    ) -> Self {
+        Self {
+            store,
+            name,
+            flight,
+            number,
+            done: false,
+        }
+    }
+
+    /// The head is known, and the response may be stored: the body follows. Those who waited read it
+    /// while it comes. `length` is the length of the body, where it is known.
+    ///
+    /// # Errors
+    /// It is not stored. Those who waited fetch for themselves.
+    pub fn fill(mut self, meta: Stored, length: Option<u64>) -> Result<Fill, Refused> {
+        if length.is_some_and(|length| length > self.store.largest()) {
+            self.land(Outcome::Alone);
+            self.store.counts.discarded();
+            return Err(Refused::TooLarge);
+        }
+        let (store, name) = (self.store.clone(), self.name.clone());
+        let meta = meta.compact();
+        let new = New::of(&store, &meta);
+        let body = Arc::new(Body::coming(&store.room, length));
+        let entry = Entry::new(&store.room, name.clone(), self.number, meta, body);
+        let entry = Arc::new(entry);
+        let stored = self.land_with(Some(&new.tags), |shard, purged| {
+            if purged == Some(Mode::Hard) {
+                return (Outcome::Left, Err(Refused::Purged));
+            }
+            let soft = purged == Some(Mode::Soft);
+            if soft {
+                entry.soften();
+            }
+            shard.insert(new.slot(&store, &entry, soft));
+            (Outcome::Entry(entry.clone()), Ok(()))
+        });
+        store.count_refusal(stored)?;
+        Ok(Fill::new(store, entry))
+    }
+
+    /// A stored response was found to be good (a 304): it gets another head, and keeps its body.
+    /// Where `meta.vary` is another one, the entry stands under that from now on.
+    ///
+    /// # Errors
+    /// It is not in the store any more, or a purge has hit it meanwhile. The caller may still serve it; those who
+    /// waited join again.
+    pub fn refresh(mut self, old: &Arc<Entry>, meta: Stored) -> Result<Arc<Entry>, Refused> {
+        let store = self.store.clone();
+        // The fill that runs knows the entry by its number; later, what is queued for the disk under the old
+        // number is not to be written any more.
+        let number = match old.is_filling() {
+            true => old.number(),
+            false => store.number(),
+        };
+        let meta = meta.compact();
+        let new = New::of(&store, &meta);
+        let (name, body) = (old.name().clone(), old.body().clone());
+        let entry = Arc::new(Entry::new(&store.room, name, number, meta, body));
+        store.supersede(entry.name(), new.variant);
+        let to_disk = store.disk.is_some();
+        let stored = self.land_with(Some(&new.tags), |shard, purged| {
+            if purged == Some(Mode::Hard) {
+                return (Outcome::Left, Err(Refused::Purged));
+            }
+            let slot = shard.id_of(old.name().hash(), old.number());
+            let Some(id) = slot.filter(|_| !old.is_broken()) else {
+                return (Outcome::Left, Err(Refused::Gone));
+            };
+            if purged == Some(Mode::Soft) {
+                entry.soften();
+            }
+            shard.renew(id, &entry, new.variant, new.tags.clone(), to_disk);
+            (Outcome::Entry(entry.clone()), Ok(()))
+        });
+        store.count_refusal(stored)?;
+        if !entry.is_filling() {
+            store.settle_down(&entry, new.variant);
+        }
+        Ok(entry)
+    }
+
+    /// The response is not for the cache. Those who wait fetch for themselves; so does everyone
+    /// with this key for as long as `remember` says, without waiting for each other.
+    pub fn not_stored(mut self, remember: Duration) {
+        self.store.set_alone(&self.name, remember);
+        self.land(Outcome::Alone);
+    }
+
+    /// The fetch has failed, and so have those who wait.
+    pub fn failed(mut self, failure: Failure) {
+        self.land(Outcome::Failed(failure));
+    }
+
+    fn land(&mut self, outcome: Outcome) {
+        self.land_with(None, |_, _| (outcome, ()));
+    }
+
+    /// Ends the flight in one step with whatever is stored, and tells those who wait. `settle` hears what purges
+    /// have done to a response with these tags since the fetch began.
+    fn land_with<T>(
+        &mut self,
+        tags: Option<&[u64]>,
+        settle: impl FnOnce(&mut Shard, Option<Mode>) -> (Outcome, T),
+    ) -> T {
+        self.done = true;
+        let flight = self.flight.take();
+        let (outcome, settled) = self.store.with(&self.name, |shard| {
+            let running = shard.end_of(self.number, &self.name, flight.as_ref());
+            let purged = running.and_then(|running| running.purged(tags.unwrap_or_default()));
+            settle(shard, purged)
+        });
+        if let Some(flight) = flight {
+            flight.land(outcome);
+        }
+        settled
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        if !self.done {
+            self.land(Outcome::Left);
+        }
+    }
+}
+
+/// What the index has to know of a new entry.
+struct New {
+    variant: u64,
+    tags: Box<[u64]>,
+}
+
+impl New {
+    fn of(store: &Store, meta: &Stored) -> Self {
+        let tags = meta.tags();
+        let tags = tags.map(|tag| hash_of(store.seed, tag.as_bytes()));
+        Self {
+            variant: meta.variant(store.seed),
+            tags: tags.collect(),
+        }
+    }
+
+    fn slot(&self, store: &Store, entry: &Arc<Entry>, soft: bool) -> Slot {
+        Slot::new(
+            &store.room,
+            entry.name().clone(),
+            entry.number(),
+            self.variant,
+            self.tags.clone(),
+            soft,
+        )
+        .with(entry.clone())
+    }
+}

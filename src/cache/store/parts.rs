@@ -1,0 +1,398 @@
+//! The store itself: its parts, and what goes through all of them.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use wiregate_sdk::Clock;
+
+use super::disk::{self, Engine};
+use super::figures::Counts;
+use super::flight::Flight;
+use super::key::{Name, hash_of};
+use super::purge::Aim;
+use super::room::{Charge, Room};
+use super::shard::{Running, Shard};
+use super::{Entry, Figures, Join, Key, Lead, Mode, Options, Refused, Waiting, What};
+
+/// How many entries one lock is held for, at most, while something goes through all of them.
+const STEP: u32 = 1024;
+/// How many entries leave the memory before the lock is given back.
+const EVICTIONS: usize = 64;
+
+/// What [`Store::find`] knows without waiting.
+#[derive(Debug)]
+pub enum Find {
+    /// The newest entry that fits. It may still be filling, and it may be stale.
+    Found(Arc<Entry>),
+    /// Nothing that fits is in memory; something with this key is on disk: [`Store::load`] it.
+    OnDisk,
+    /// Nothing.
+    Missing,
+}
+
+/// A place for responses. See the module.
+pub struct Store {
+    options: Options,
+    pub(super) clock: Clock,
+    /// Chosen at random, so that nobody can choose keys whose hashes collide. On disk with the rest.
+    pub(super) seed: u64,
+    numbers: AtomicU64,
+    pub(super) room: Arc<Room>,
+    parts: Box<[Part]>,
+    pub(super) counts: Counts,
+    pub(super) disk: Option<Arc<Engine>>,
+}
+
+/// Parts do not share a cache line.
+#[repr(align(128))]
+struct Part {
+    shard: Mutex<Shard>,
+    /// What can be evicted from it.
+    weight: AtomicUsize,
+}
+
+impl Store {
+    /// Opens a store. With a disk, its folder is locked against other processes and stores; what is in it
+    /// is found little by little, without holding up the start.
+    ///
+    /// # Errors
+    /// The options are too small, or the folder cannot be made, written, or locked.
+    pub fn open(options: Options, clock: Clock) -> io::Result<Arc<Self>> {
+        options.check()?;
+        let disk = options.disk.as_ref();
+        let disk = disk.map(|disk| Engine::open(disk, options.memory));
+        let disk = disk.transpose()?;
+        let room = Room::new(options.memory);
+        let count = options.shards();
+        let part = || Part {
+            shard: Mutex::new(Shard::new(&room, options.memory / count)),
+            weight: AtomicUsize::new(0),
+        };
+        let store = Arc::new(Self {
+            clock,
+            seed: disk
+                .as_ref()
+                .map_or_else(|| fastrand::u64(..), |disk| disk.seed()),
+            numbers: AtomicU64::new(1),
+            parts: (0..count).map(|_| part()).collect(),
+            room,
+            counts: Counts::default(),
+            disk,
+            options,
+        });
+        disk::start(&store)?;
+        Ok(store)
+    }
+
+    /// How it was opened.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The key of a URL and of whatever else tells responses apart (the method, a header field, a
+    /// caller). A purge by URL or prefix sees the URL; two keys are the same when all parts are.
+    pub fn key<'p>(&self, url: &str, parts: impl IntoIterator<Item = &'p [u8]>) -> Key {
+        Key::new(self.seed, url, parts)
+    }
+
+    /// The newest entry under a key that `fits`: `Vary` is for the caller to compare. Runs under a
+    /// lock of a part of the store: `fits` has to be quick, and must not call the store.
+    pub fn find(&self, key: &Key, fits: impl FnMut(&Entry) -> bool) -> Find {
+        self.lock(key.url_hash()).find(key, fits)
+    }
+
+    /// Settles who fetches what `find` and `load` did not give. `fits` is asked once more, since
+    /// another fetch may have ended in between; where a stale entry is to be validated, it says no to
+    /// that one.
+    pub fn join(self: &Arc<Self>, key: &Key, fits: impl FnMut(&Entry) -> bool) -> Join {
+        let mut shard = self.lock(key.url_hash());
+        if let Some(entry) = shard.peek(key, fits) {
+            return Join::Found(entry);
+        }
+        if shard.is_alone(key, self.clock.instant()) {
+            return Join::Alone(self.lead(&mut shard, key, None));
+        }
+        match shard.flight(key) {
+            Ok(Some(flight)) => Join::Wait(Waiting::new(flight)),
+            Ok(None) => Join::Lead(self.lead(&mut shard, key, Some(Arc::default()))),
+            Err(()) => Join::Alone(self.lead(&mut shard, key, None)),
+        }
+    }
+
+    fn lead(self: &Arc<Self>, shard: &mut Shard, key: &Key, flight: Option<Arc<Flight>>) -> Lead {
+        let (number, name) = (self.number(), Name::new(&self.room, key));
+        let running = Running::new(name.clone(), Charge::new(&self.room, Flight::BYTES));
+        shard.begin(number, running, flight.as_ref());
+        Lead::new(self.clone(), name, flight, number)
+    }
+
+    /// Whether any purge was asked for since it was opened.
+    pub fn was_purged(&self) -> bool {
+        self.counts.purges.load(Ordering::Relaxed) > 0
+    }
+
+    /// Purges, and says how many entries were hit. In memory it holds when this returns, for fetches
+    /// that run, too (the memory of many entries is given back a moment later); it is also written to disk, in the background. Goes through the whole store for everything
+    /// but a URL: not on a worker, then.
+    pub fn purge(self: &Arc<Self>, what: &What, mode: Mode) -> usize {
+        if let Some(disk) = &self.disk {
+            disk.purging(what, mode);
+        }
+        let aim = what.aim(self.seed);
+        let hit = match what {
+            What::Url(url) => {
+                let url = hash_of(self.seed, url.as_bytes());
+                self.with_hash(url, |shard| {
+                    shard.tell_running(&aim, mode);
+                    shard.purge_url(&aim, url, mode)
+                })
+            }
+            _ => {
+                let parts = self.parts.iter();
+                parts.map(|part| part.purge(&aim, mode)).sum()
+            }
+        };
+        // Behind every entry that was written before it was hit.
+        if let Some(disk) = &self.disk {
+            disk.purge(what, mode);
+        }
+        Counts::add(&self.counts.purges, 1);
+        Counts::add(&self.counts.purged, hit as u64);
+        if mode == Mode::Hard {
+            self.bury_later(what, hit);
+        }
+        hit
+    }
+
+    /// Takes out what a purge has hit: at once where that is quick, and else on a thread of its own.
+    fn bury_later(self: &Arc<Self>, what: &What, hit: usize) {
+        if let What::Url(url) = what {
+            let url = hash_of(self.seed, url.as_bytes());
+            return self.part(url).bury();
+        }
+        if hit > STEP as usize {
+            let store = self.clone();
+            let thread = std::thread::Builder::new().name("cache-bury".to_owned());
+            if thread.spawn(move || store.bury()).is_ok() {
+                return;
+            }
+        }
+        self.bury();
+    }
+
+    fn bury(&self) {
+        self.parts.iter().for_each(Part::bury);
+    }
+
+    /// Removes one entry. Those who read it can read it to its end.
+    pub fn remove(&self, entry: &Entry) {
+        let variant = self.with(entry.name(), |shard| {
+            let id = shard.id_of(entry.name().hash(), entry.number())?;
+            Some(shard.remove(id).variant)
+        });
+        if let (Some(variant), Some(disk)) = (variant, &self.disk) {
+            disk.superseding(entry.name(), variant);
+            disk.void(entry.name(), variant);
+        }
+    }
+
+    /// Waits until every purge and every entry before this call is on disk, so that no restart undoes
+    /// it. At once where there is no disk.
+    ///
+    /// # Errors
+    /// The disk has failed: what was on it is gone, and so is every entry that a purge could have meant.
+    pub async fn settled(&self) -> io::Result<()> {
+        match &self.disk {
+            Some(disk) => disk.settled().await,
+            None => Ok(()),
+        }
+    }
+
+    /// What is in the store, and what happened.
+    pub fn figures(&self) -> Figures {
+        let disk = self.disk.as_ref();
+        Figures {
+            memory: self.room.used() as u64,
+            disk: disk.map_or(0, |disk| disk.bytes()),
+            finding: disk.is_some_and(|disk| disk.is_finding()),
+            corrupt: disk.map_or(0, |disk| disk.corrupt()),
+            unwritten: disk.map_or(0, |disk| disk.unwritten()),
+            entries: self.parts.iter().map(|part| part.lock().len() as u64).sum(),
+            ..self.counts.read()
+        }
+    }
+
+    /// The bytes that one body may have: [`Options::largest`], or half of the memory where that is less.
+    pub fn largest(&self) -> u64 {
+        self.options.largest.min(self.options.memory as u64 / 2)
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn count_refusal(&self, settled: Result<(), Refused>) -> Result<(), Refused> {
+        settled.inspect_err(|_| self.counts.discarded())
+    }
+
+    /// A body has come to its end.
+    pub(super) fn finish(&self, entry: &Arc<Entry>) -> Result<(), Refused> {
+        let number = entry.number();
+        let variant = self.with(entry.name(), |shard| {
+            let id = shard.id_of(entry.name().hash(), number)?;
+            Some(shard.slot(id).variant)
+        });
+        let variant = variant.ok_or(Refused::Purged)?;
+        self.supersede(entry.name(), variant);
+        let kept = self.with(entry.name(), |shard| {
+            let Some(id) = shard.id_of(entry.name().hash(), number) else {
+                return Err(Refused::Purged);
+            };
+            shard.clear_alone(entry.name());
+            Ok(shard.settle(id, self.disk.is_some()))
+        });
+        if kept? {
+            self.settle_down(entry, variant);
+        }
+        Ok(())
+    }
+
+    /// A complete entry is new in the index: room is made, and the disk hears of it.
+    pub(super) fn settle_down(&self, entry: &Arc<Entry>, variant: u64) {
+        self.write(entry, variant);
+        self.make_room(entry.name(), 0);
+    }
+
+    /// What is still being found on disk, and is older than this, must not come back.
+    pub(super) fn supersede(&self, name: &Name, variant: u64) {
+        if let Some(disk) = &self.disk {
+            disk.superseding(name, variant);
+        }
+    }
+
+    /// The key is not for the cache for a while.
+    pub(super) fn set_alone(&self, name: &Name, remember: Duration) {
+        if !remember.is_zero() {
+            let until = self.clock.instant() + remember;
+            self.with(name, |shard| shard.set_alone(name, until));
+        }
+    }
+
+    /// A fill has ended before its end.
+    pub(super) fn discard(&self, entry: &Arc<Entry>) {
+        self.counts.discarded();
+        self.with(entry.name(), |shard| {
+            if let Some(id) = shard.id_of(entry.name().hash(), entry.number()) {
+                shard.remove(id);
+            }
+        });
+    }
+
+    /// Evicts until the store has room for `more` bytes; whether it could. What is evicted comes from the part where
+    /// something was added, unless that has less than its share.
+    pub(super) fn make_room(&self, name: &Name, more: usize) -> bool {
+        let share = self.options.memory / self.parts.len();
+        while self.room.lacks(more) {
+            let own = self.part(name.url_hash());
+            let part = match own.weight.load(Ordering::Relaxed) > share {
+                true => own,
+                false => self.heaviest(),
+            };
+            let (done, empty) = {
+                let mut shard = part.lock();
+                let done = shard.shrink(&self.room, more, EVICTIONS);
+                part.weight.store(shard.weight(), Ordering::Relaxed);
+                (done, shard.is_empty())
+            };
+            Counts::add(&self.counts.evicted, done.evicted);
+            Counts::add(&self.counts.rejected, done.rejected);
+            if empty && self.room.lacks(more) && self.heaviest().weight.load(Ordering::Relaxed) == 0
+            {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn heaviest(&self) -> &Part {
+        let parts = self.parts.iter();
+        let heaviest = parts.max_by_key(|part| part.weight.load(Ordering::Relaxed));
+        heaviest.expect("there is at least one part")
+    }
+
+    fn part(&self, url_hash: u64) -> &Part {
+        &self.parts[(url_hash >> 40) as usize & (self.parts.len() - 1)]
+    }
+
+    pub(super) fn lock(&self, url_hash: u64) -> MutexGuard<'_, Shard> {
+        self.part(url_hash).lock()
+    }
+
+    /// Changes the part of the index that a name is in.
+    pub(super) fn with<T>(&self, name: &Name, change: impl FnOnce(&mut Shard) -> T) -> T {
+        self.with_hash(name.url_hash(), change)
+    }
+
+    pub(super) fn with_hash<T>(&self, url_hash: u64, change: impl FnOnce(&mut Shard) -> T) -> T {
+        self.part(url_hash).change(change)
+    }
+
+    /// Goes through the index, part by part, a step at a time.
+    pub(super) fn each_step(&self, mut step: impl FnMut(&mut Shard, std::ops::Range<u32>)) {
+        for part in &self.parts {
+            let mut from = 0;
+            while from < part.lock().end() {
+                part.change(|shard| step(shard, from..shard.end().min(from + STEP)));
+                from += STEP;
+            }
+        }
+    }
+}
+
+impl Part {
+    fn lock(&self) -> MutexGuard<'_, Shard> {
+        self.shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Shard) -> T) -> T {
+        let mut shard = self.lock();
+        let changed = change(&mut shard);
+        self.weight.store(shard.weight(), Ordering::Relaxed);
+        changed
+    }
+
+    /// Takes out what purges have hit, a few at a time.
+    fn bury(&self) {
+        while self.change(|shard| (0..EVICTIONS).all(|_| shard.bury_one())) {}
+    }
+
+    fn purge(&self, aim: &Aim<'_>, mode: Mode) -> usize {
+        self.change(|shard| shard.tell_running(aim, mode));
+        let (mut hit, mut from) = (0, Some(0));
+        while let Some(start) = from {
+            let (more, next) = self.change(|shard| shard.purge_some(aim, mode, start, STEP));
+            hit += more;
+            from = next;
+        }
+        hit
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Some(disk) = &self.disk {
+            disk.close();
+        }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,364 @@
+//! A part of the index: all that is stored under the URLs whose hash leads here.
+
+mod policy;
+mod purges;
+mod running;
+mod slab;
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+use std::time::Instant;
+
+pub(super) use running::Running;
+pub(super) use slab::Slot;
+
+use super::disk::Place as OnDisk;
+use super::flight::Flight;
+use super::key::{Key, Name};
+use super::room::{Charge, Room, allocated};
+use super::sketch::Sketch;
+use super::{Entry, Find};
+use slab::{Links, List, NONE, Rank, Slab};
+
+/// More entries than this under one key, told apart by `Vary`, are not kept: the oldest goes.
+pub(super) const VARIANTS: usize = 64;
+/// How many keys of a shard are remembered to be not for the cache.
+const ALONE: usize = 512;
+
+/// A part of the index. All that is stored under one URL is in one part.
+#[derive(Debug)]
+pub(super) struct Shard {
+    slots: Slab,
+    /// The newest slot of each key; its `older` leads on.
+    keys: HashMap<u128, u32, Hashed>,
+    /// A slot of each URL; its `url_after` leads on.
+    urls: HashMap<u64, u32, Hashed>,
+    /// Something that was on disk had to leave the index: what is older must not be found in its place.
+    dropped: bool,
+    /// The lists of the policy, by [`Rank`].
+    lists: [List; 4],
+    sketch: Sketch,
+    /// Who fetches, by number; and by key, where others may wait for it.
+    running: HashMap<u64, Running, Hashed>,
+    flights: HashMap<u128, (Name, Arc<Flight>), Hashed>,
+    /// Keys that are not for the cache, each at the place that its hash gives it.
+    alone: Box<[Option<(u128, Instant)>]>,
+    /// Slots that a purge has hit, and that are to be taken out: their places and numbers. They are not found any
+    /// more.
+    graves: Vec<(u32, u64)>,
+    dead: usize,
+    /// What this part weighs when memory is shared out evenly.
+    share: usize,
+    charge: Charge,
+}
+
+/// The keys of the maps are hashes.
+type Hashed = BuildHasherDefault<AsItIs>;
+
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a hash is a number");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        // Numbers of fetches are in a row, and the maps look at the high bits as well.
+        self.0 = hash ^ hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_u128(&mut self, hash: u128) {
+        self.0 = hash as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+impl Shard {
+    pub(super) fn new(room: &Arc<Room>, share: usize) -> Self {
+        let mut shard = Self {
+            slots: Slab::default(),
+            keys: HashMap::default(),
+            urls: HashMap::default(),
+            dropped: false,
+            lists: [List::EMPTY; 4],
+            sketch: Sketch::new(),
+            running: HashMap::default(),
+            flights: HashMap::default(),
+            alone: vec![None; ALONE].into_boxed_slice(),
+            graves: Vec::new(),
+            dead: 0,
+            share,
+            charge: Charge::new(room, 0),
+        };
+        shard.weigh();
+        shard
+    }
+
+    /// Looks for the newest entry that fits, and counts that it was asked for.
+    pub(super) fn find(&mut self, key: &Key, fits: impl FnMut(&Entry) -> bool) -> Find {
+        self.sketch.count(key.hash() as u64);
+        match self.look(key, fits) {
+            Ok(id) => {
+                self.touch(id);
+                let entry = self.slots.get(id).entry.clone();
+                Find::Found(entry.expect("what fits is in memory"))
+            }
+            Err(true) => Find::OnDisk,
+            Err(false) => Find::Missing,
+        }
+    }
+
+    /// The newest entry that fits; or else, whether there is something on disk.
+    pub(super) fn peek(&self, key: &Key, fits: impl FnMut(&Entry) -> bool) -> Option<Arc<Entry>> {
+        let id = self.look(key, fits).ok()?;
+        self.slots.get(id).entry.clone()
+    }
+
+    fn look(&self, key: &Key, mut fits: impl FnMut(&Entry) -> bool) -> Result<u32, bool> {
+        let mut id = self.keys.get(&key.hash()).copied().unwrap_or(NONE);
+        let mut on_disk = false;
+        while id != NONE {
+            let slot = self.slots.get(id);
+            if !slot.dead && slot.name.is(key) {
+                match &slot.entry {
+                    Some(entry) if !entry.is_broken() && fits(entry) => return Ok(id),
+                    Some(_) => {}
+                    None => on_disk |= matches!(slot.disk, OnDisk::At(_)),
+                }
+            }
+            id = slot.links.older;
+        }
+        Err(on_disk)
+    }
+
+    /// Each slot under the key that is on disk and not in memory, newest first.
+    pub(super) fn on_disk(&self, key: &Key) -> Vec<(u64, super::disk::At)> {
+        let mut id = self.keys.get(&key.hash()).copied().unwrap_or(NONE);
+        let mut found = Vec::new();
+        while id != NONE {
+            let slot = self.slots.get(id);
+            let there = !slot.dead && slot.name.is(key);
+            if let (true, None, OnDisk::At(at)) = (there, &slot.entry, slot.disk) {
+                found.push((slot.number, at));
+            }
+            id = slot.links.older;
+        }
+        found
+    }
+
+    /// Puts a slot at the head of its key's. It is on no list of the policy.
+    pub(super) fn insert(&mut self, mut slot: Slot) -> u32 {
+        let (hash, url) = (slot.name.hash(), slot.name.url_hash());
+        slot.links = Links::NEW;
+        slot.links.older = self.keys.get(&hash).copied().unwrap_or(NONE);
+        slot.links.url_after = self.urls.get(&url).copied().unwrap_or(NONE);
+        let after = slot.links.url_after;
+        let id = self.slots.insert(slot);
+        if after != NONE {
+            self.slots.get_mut(after).links.url_before = id;
+        }
+        self.keys.insert(hash, id);
+        self.urls.insert(url, id);
+        self.sketch.fit(self.slots.len());
+        self.bound_variants(id);
+        self.weigh();
+        id
+    }
+
+    /// Puts a slot that is on disk alone behind all others of its key, and of the list.
+    pub(super) fn insert_oldest(&mut self, slot: Slot) {
+        let hash = slot.name.hash();
+        let newest = self.keys.get(&hash).copied().unwrap_or(NONE);
+        let id = self.insert(slot);
+        if newest != NONE {
+            let mut oldest = newest;
+            while self.slots.get(oldest).links.older != NONE {
+                oldest = self.slots.get(oldest).links.older;
+            }
+            self.keys.insert(hash, newest);
+            self.slots.get_mut(id).links.older = NONE;
+            self.slots.get_mut(oldest).links.older = id;
+        }
+        self.cool_last(id);
+    }
+
+    /// Takes a slot out of everything.
+    pub(super) fn remove(&mut self, id: u32) -> Slot {
+        self.unlist(id);
+        let slot = self.slots.remove(id);
+        self.dead -= usize::from(slot.dead);
+        self.unchain_key(id, &slot);
+        let Links {
+            url_before,
+            url_after,
+            ..
+        } = slot.links;
+        if url_after != NONE {
+            self.slots.get_mut(url_after).links.url_before = url_before;
+        }
+        match (url_before, url_after) {
+            (NONE, NONE) => drop(self.urls.remove(&slot.name.url_hash())),
+            (NONE, after) => drop(self.urls.insert(slot.name.url_hash(), after)),
+            (before, after) => self.slots.get_mut(before).links.url_after = after,
+        }
+        slot
+    }
+
+    fn unchain_key(&mut self, id: u32, slot: &Slot) {
+        let hash = slot.name.hash();
+        let first = self.keys.get(&hash).copied().unwrap_or(NONE);
+        if first == id {
+            match slot.links.older {
+                NONE => drop(self.keys.remove(&hash)),
+                older => drop(self.keys.insert(hash, older)),
+            }
+            return;
+        }
+        let mut newer = first;
+        while self.slots.get(newer).links.older != id {
+            newer = self.slots.get(newer).links.older;
+        }
+        self.slots.get_mut(newer).links.older = slot.links.older;
+    }
+
+    /// Removes the oldest of a key that has too many, unless its fill runs.
+    fn bound_variants(&mut self, newest: u32) {
+        let (mut id, mut count) = (newest, 1);
+        while self.slots.get(id).links.older != NONE {
+            id = self.slots.get(id).links.older;
+            count += 1;
+        }
+        if count > VARIANTS && self.slots.get(id).links.rank != Rank::None {
+            self.remove(id);
+        }
+    }
+
+    /// The slot of an entry under a key with this hash, unless something has removed it.
+    pub(super) fn id_of(&self, hash: u128, number: u64) -> Option<u32> {
+        let mut id = self.keys.get(&hash).copied().unwrap_or(NONE);
+        while id != NONE {
+            let slot = self.slots.get(id);
+            if slot.number == number && !slot.dead {
+                return Some(id);
+            }
+            id = slot.links.older;
+        }
+        None
+    }
+
+    pub(super) fn slot(&self, id: u32) -> &Slot {
+        self.slots.get(id)
+    }
+
+    pub(super) fn slot_mut(&mut self, id: u32) -> &mut Slot {
+        self.slots.get_mut(id)
+    }
+
+    /// The newest slot under this name that was chosen by the same `Vary`, but for `id` itself.
+    pub(super) fn twin(&self, name: &Name, variant: u64, but: Option<u32>) -> Option<u32> {
+        let mut id = self.keys.get(&name.hash()).copied().unwrap_or(NONE);
+        while id != NONE {
+            let slot = self.slots.get(id);
+            let same = !slot.dead && slot.variant == variant && slot.name.same(name);
+            if same && Some(id) != but && slot.links.rank != Rank::None {
+                return Some(id);
+            }
+            id = slot.links.older;
+        }
+        None
+    }
+
+    /// The entry of a slot is complete: it replaces those that the same `Vary` chose, unless one of them is of a
+    /// later fetch, and from now on it can be evicted. Whether it stays.
+    pub(super) fn settle(&mut self, id: u32, to_disk: bool) -> bool {
+        let slot = self.slots.get(id);
+        let (name, variant, number) = (slot.name.clone(), slot.variant, slot.number);
+        while let Some(twin) = self.twin(&name, variant, Some(id)) {
+            if self.slots.get(twin).number > number {
+                self.remove(id);
+                return false;
+            }
+            self.remove(twin);
+        }
+        if to_disk {
+            self.slots.get_mut(id).disk = OnDisk::Queued(None);
+        }
+        self.admit(id);
+        true
+    }
+
+    /// The slot's entry gets another head.
+    pub(super) fn renew(
+        &mut self,
+        id: u32,
+        entry: &Arc<Entry>,
+        variant: u64,
+        tags: Box<[u64]>,
+        to_disk: bool,
+    ) {
+        let slot = self.slots.get_mut(id);
+        slot.charge.set(allocated(size_of_val(&*tags)));
+        (slot.entry, slot.number) = (Some(entry.clone()), entry.number());
+        slot.soft = entry.is_purged();
+        (slot.variant, slot.tags) = (variant, tags);
+        if !entry.is_filling() {
+            slot.disk = match slot.disk {
+                OnDisk::At(at) => OnDisk::Queued(Some(at)),
+                OnDisk::None if to_disk => OnDisk::Queued(None),
+                same => same,
+            };
+            self.unlist(id);
+            let name = entry.name();
+            while let Some(twin) = self.twin(name, variant, Some(id)) {
+                self.remove(twin);
+            }
+            self.admit(id);
+        }
+    }
+
+    /// Whether the slot's body is still coming.
+    pub(super) fn is_filling(&self, id: u32) -> bool {
+        self.slots.get(id).links.rank == Rank::None
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.dead
+    }
+
+    /// Slots by position: the one at `id`, if any, for as long as `id` is below [`Shard::end`].
+    pub(super) fn at(&self, id: u32) -> Option<&Slot> {
+        self.slots.peek(id)
+    }
+
+    pub(super) fn end(&self) -> u32 {
+        self.slots.end()
+    }
+
+    /// What can be evicted here.
+    pub(super) fn weight(&self) -> usize {
+        self.lists.iter().map(|list| list.weight).sum()
+    }
+
+    /// Counts the memory of the tables.
+    fn weigh(&mut self) {
+        fn table<K, V>(map: &HashMap<K, V, Hashed>) -> usize {
+            // A table is as large as a power of two, and at most seven eighths full.
+            let buckets = (map.capacity() * 8).div_ceil(7).next_power_of_two();
+            match map.capacity() {
+                0 => 0,
+                _ => allocated(buckets * (size_of::<(K, V)>() + 1)),
+            }
+        }
+        let tables = table(&self.keys) + table(&self.urls) + table(&self.flights);
+        let alone = self.alone.len() * size_of::<Option<(u128, Instant)>>();
+        let graves = allocated(self.graves.capacity() * size_of::<(u32, u64)>());
+        let all = tables + table(&self.running) + self.slots.bytes() + self.sketch.bytes() + alone;
+        let all = all + graves;
+        self.charge.set(all + size_of::<Self>());
+    }
+}

@@ -1,0 +1,219 @@
+//! What stays in memory: W-TinyLFU, by bytes.
+//!
+//! A new entry comes into a small window, where the most recent are kept whatever they are. What
+//! leaves it joins the main part on probation; asked for again, it is protected. Where there is no
+//! room, the one that has just left the window is compared with the one that has waited longest on
+//! probation, and the one that is asked for less often goes. So a scan over many keys, each asked for once,
+//! displaces nothing that is asked for again and again.
+
+use super::super::disk::Place as OnDisk;
+use super::super::room::Room;
+use super::Shard;
+use super::slab::{List, NONE, Rank};
+
+/// A window is this part of a shard's share.
+const WINDOW: usize = 64;
+/// Protected entries take at most this many tenths of a shard's share.
+const PROTECTED: usize = 8;
+/// What is on disk alone takes at most this part of a shard's share, in memory.
+const COLD: usize = 2;
+
+/// What an eviction did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in super::super) struct Evicted {
+    /// Entries that left the memory.
+    pub(in super::super) evicted: u64,
+    /// Those among them that were new, and not admitted.
+    pub(in super::super) rejected: u64,
+}
+
+impl Shard {
+    /// The entry's body is there: from now on it can be evicted.
+    pub(in super::super) fn admit(&mut self, id: u32) {
+        self.list(id, Rank::Window);
+    }
+
+    /// An entry is on disk alone.
+    pub(in super::super) fn cool(&mut self, id: u32) {
+        self.unlist(id);
+        self.list(id, Rank::Cold);
+    }
+
+    /// An entry is on disk alone, and older than all others that are.
+    pub(super) fn cool_last(&mut self, id: u32) {
+        self.list(id, Rank::Cold);
+        let list = self.lists[Rank::Cold as usize];
+        if list.last == id {
+            return;
+        }
+        // From the head of the list to its end.
+        let second = self.slots.get(id).links.after;
+        self.slots.get_mut(second).links.before = NONE;
+        let links = &mut self.slots.get_mut(id).links;
+        (links.before, links.after) = (list.last, NONE);
+        self.slots.get_mut(list.last).links.after = id;
+        let list = &mut self.lists[Rank::Cold as usize];
+        (list.first, list.last) = (second, id);
+    }
+
+    /// Whether the index takes another entry that is on disk alone.
+    pub(in super::super) fn has_room_for_cold(&self) -> bool {
+        !self.dropped && self.list_of(Rank::Cold).weight < self.share / COLD
+    }
+
+    /// The entry was asked for.
+    pub(super) fn touch(&mut self, id: u32) {
+        let slot = self.slots.get_mut(id);
+        slot.used = true;
+        match slot.links.rank {
+            Rank::None | Rank::Cold => {}
+            rank @ (Rank::Window | Rank::Protected) => {
+                if self.lists[rank as usize].first != id {
+                    self.unlist(id);
+                    self.list(id, rank);
+                }
+            }
+            Rank::Probation => {
+                self.unlist(id);
+                self.list(id, Rank::Protected);
+                self.demote();
+            }
+        }
+    }
+
+    fn demote(&mut self) {
+        let most = self.share / 10 * PROTECTED;
+        let list = &self.lists[Rank::Protected as usize];
+        if list.weight > most && list.length > 1 {
+            let last = list.last;
+            self.unlist(last);
+            self.list(last, Rank::Probation);
+        }
+    }
+
+    /// Evicts until there is room for `more` bytes, or `most` entries have gone, or there is nothing to evict.
+    pub(in super::super) fn shrink(&mut self, room: &Room, more: usize, most: usize) -> Evicted {
+        let mut candidates = self.leave_window();
+        let mut done = Evicted::default();
+        for _ in 0..most {
+            if !room.lacks(more) {
+                break;
+            }
+            if self.bury_one() {
+                continue;
+            }
+            if self.list_of(Rank::Cold).weight > self.share / COLD {
+                self.drop_cold();
+                continue;
+            }
+            let Some(victim) = self.victim() else {
+                if self.list_of(Rank::Cold).last == NONE {
+                    break;
+                }
+                self.drop_cold();
+                continue;
+            };
+            let rejected = candidates
+                .pop()
+                .filter(|new| *new != victim && self.popularity(*new) <= self.popularity(victim));
+            done.evicted += 1;
+            done.rejected += u64::from(rejected.is_some());
+            self.evict(rejected.unwrap_or(victim));
+        }
+        done
+    }
+
+    /// Whether there is anything to evict.
+    pub(in super::super) fn is_empty(&self) -> bool {
+        self.graves.is_empty() && self.lists.iter().all(|list| list.first == NONE)
+    }
+
+    /// Moves on what the window has no room for; gives it, the first to leave last.
+    fn leave_window(&mut self) -> Vec<u32> {
+        let mut left = Vec::new();
+        loop {
+            let window = self.list_of(Rank::Window);
+            if window.weight <= self.share / WINDOW || window.length <= 1 {
+                break;
+            }
+            let last = window.last;
+            self.unlist(last);
+            self.list(last, Rank::Probation);
+            left.push(last);
+        }
+        left.reverse();
+        left
+    }
+
+    fn victim(&self) -> Option<u32> {
+        let ranks = [Rank::Probation, Rank::Protected, Rank::Window];
+        let lasts = ranks.map(|rank| self.list_of(rank).last);
+        lasts.into_iter().find(|last| *last != NONE)
+    }
+
+    fn popularity(&self, id: u32) -> u8 {
+        self.sketch.estimate(self.slots.get(id).name.hash() as u64)
+    }
+
+    fn drop_cold(&mut self) {
+        self.dropped = true;
+        self.remove(self.list_of(Rank::Cold).last);
+    }
+
+    /// Takes an entry out of memory. Where it is on disk, or on its way there, the index still knows it.
+    fn evict(&mut self, id: u32) {
+        if matches!(self.slots.get(id).disk, OnDisk::None) {
+            self.remove(id);
+            return;
+        }
+        self.slots.get_mut(id).entry = None;
+        self.cool(id);
+    }
+
+    fn list_of(&self, rank: Rank) -> &List {
+        &self.lists[rank as usize]
+    }
+
+    /// Puts a slot at the head of a list.
+    fn list(&mut self, id: u32, rank: Rank) {
+        let first = self.lists[rank as usize].first;
+        let slot = self.slots.get_mut(id);
+        let entry = slot.entry.as_ref().map_or(0, |entry| entry.bytes());
+        let links = &mut slot.links;
+        links.weight = slot.charge.bytes() + size_of::<super::Slot>() + entry;
+        (links.rank, links.before, links.after) = (rank, NONE, first);
+        let weight = links.weight;
+        if first != NONE {
+            self.slots.get_mut(first).links.before = id;
+        }
+        let list = &mut self.lists[rank as usize];
+        list.first = id;
+        if list.last == NONE {
+            list.last = id;
+        }
+        list.weight += weight;
+        list.length += 1;
+    }
+
+    /// Takes a slot off its list.
+    pub(in super::super) fn unlist(&mut self, id: u32) {
+        let links = &mut self.slots.get_mut(id).links;
+        let (rank, before, after) = (links.rank, links.before, links.after);
+        if rank == Rank::None {
+            return;
+        }
+        let weight = links.weight;
+        (links.rank, links.before, links.after) = (Rank::None, NONE, NONE);
+        let list = &mut self.lists[rank as usize];
+        list.weight -= weight;
+        list.length -= 1;
+        match before {
+            NONE => list.first = after,
+            before => self.slots.get_mut(before).links.after = after,
+        }
+        match after {
+            NONE => self.lists[rank as usize].last = before,
+            after => self.slots.get_mut(after).links.before = before,
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Slots, found by number, and chained into lists without further memory.
+
+use std::sync::Arc;
+
+use super::super::Entry;
+use super::super::disk::Place as OnDisk;
+use super::super::key::Name;
+use super::super::room::{Charge, Room, allocated};
+
+/// No slot.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// What the index knows of an entry, whether that is in memory or on disk.
+#[derive(Debug)]
+pub(in super::super) struct Slot {
+    pub(in super::super) name: Name,
+    /// The entry's number: tells this entry from the one that the slot had before.
+    pub(in super::super) number: u64,
+    /// The hash of what `Vary` chose it by.
+    pub(in super::super) variant: u64,
+    /// The hashes of its tags.
+    pub(in super::super) tags: Box<[u64]>,
+    /// The entry, if it is in memory.
+    pub(in super::super) entry: Option<Arc<Entry>>,
+    pub(in super::super) disk: OnDisk,
+    /// A hard purge has hit it: it is not found any more.
+    pub(in super::super) dead: bool,
+    /// A soft purge has hit it.
+    pub(in super::super) soft: bool,
+    /// It was asked for since it was written to disk.
+    pub(in super::super) used: bool,
+    pub(super) links: Links,
+    pub(in super::super) charge: Charge,
+}
+
+impl Slot {
+    /// The slot of an entry that is neither in memory nor on disk yet.
+    pub(in super::super) fn new(
+        room: &Arc<Room>,
+        name: Name,
+        number: u64,
+        variant: u64,
+        tags: Box<[u64]>,
+        soft: bool,
+    ) -> Self {
+        Self {
+            charge: Charge::new(room, allocated(size_of_val(&*tags))),
+            name,
+            number,
+            variant,
+            tags,
+            entry: None,
+            disk: OnDisk::None,
+            dead: false,
+            soft,
+            used: false,
+            links: Links::NEW,
+        }
+    }
+
+    /// With its entry in memory.
+    pub(in super::super) fn with(self, entry: Arc<Entry>) -> Self {
+        let entry = Some(entry);
+        Self { entry, ..self }
+    }
+}
+
+/// Where a slot stands in the lists that it is on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Links {
+    /// The list of the policy that it is on, and its neighbours there.
+    pub(super) rank: Rank,
+    pub(super) before: u32,
+    pub(super) after: u32,
+    /// What it weighs on that list.
+    pub(super) weight: usize,
+    /// Its neighbours under the same URL.
+    pub(super) url_before: u32,
+    pub(super) url_after: u32,
+    /// The one before it under the same key.
+    pub(super) older: u32,
+}
+
+impl Links {
+    pub(super) const NEW: Self = Self {
+        rank: Rank::None,
+        before: NONE,
+        after: NONE,
+        weight: 0,
+        url_before: NONE,
+        url_after: NONE,
+        older: NONE,
+    };
+}
+
+/// The lists of the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rank {
+    /// New: not yet compared with anything.
+    Window,
+    /// Admitted, and not asked for since.
+    Probation,
+    /// Asked for again.
+    Protected,
+    /// On disk alone.
+    Cold,
+    /// Not to be evicted: its fill runs.
+    None,
+}
+
+/// One list of the policy: the most recent first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct List {
+    pub(super) first: u32,
+    pub(super) last: u32,
+    pub(super) weight: usize,
+    pub(super) length: usize,
+}
+
+impl List {
+    pub(super) const EMPTY: Self = Self {
+        first: NONE,
+        last: NONE,
+        weight: 0,
+        length: 0,
+    };
+}
+
+/// Slots by number.
+#[derive(Debug, Default)]
+pub(super) struct Slab {
+    slots: Vec<Option<Slot>>,
+    free: Vec<u32>,
+}
+
+impl Slab {
+    pub(super) fn insert(&mut self, slot: Slot) -> u32 {
+        match self.free.pop() {
+            Some(id) => {
+                self.slots[id as usize] = Some(slot);
+                id
+            }
+            None => {
+                self.slots.push(Some(slot));
+                u32::try_from(self.slots.len() - 1).expect("memory ends before that")
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: u32) -> Slot {
+        self.free.push(id);
+        self.slots[id as usize].take().expect("it is there")
+    }
+
+    pub(super) fn get(&self, id: u32) -> &Slot {
+        self.slots[id as usize].as_ref().expect("it is there")
+    }
+
+    pub(super) fn get_mut(&mut self, id: u32) -> &mut Slot {
+        self.slots[id as usize].as_mut().expect("it is there")
+    }
+
+    /// The slot with this number, if there is one.
+    pub(super) fn peek(&self, id: u32) -> Option<&Slot> {
+        self.slots.get(id as usize)?.as_ref()
+    }
+
+    /// One more than the greatest number.
+    pub(super) fn end(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Option<Slot>>() + self.free.capacity() * size_of::<u32>()
+    }
+}

@@ -1,0 +1,118 @@
+//! How often each key is asked for, roughly: a count-min sketch that forgets (TinyLFU).
+
+use super::room::allocated;
+
+/// Counts up to fifteen, sixteen counters to a word, four words for each key. After as many counts as ten
+/// times its size, all are halved, so that what was popular once has to be so again.
+#[derive(Debug)]
+pub(super) struct Sketch {
+    words: Box<[u64]>,
+    counted: usize,
+}
+
+/// The smallest sketch: 2 KiB.
+const LEAST: usize = 256;
+/// One bit of each counter, the highest, to be cleared after a shift.
+const HALF: u64 = 0x7777_7777_7777_7777;
+const LOWEST: u64 = 0x1111_1111_1111_1111;
+
+impl Sketch {
+    pub(super) fn new() -> Self {
+        Self {
+            words: vec![0; LEAST].into_boxed_slice(),
+            counted: 0,
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        allocated(self.words.len() * size_of::<u64>())
+    }
+
+    /// Sees to it that so many keys can be told apart. What was counted is lost when it grows.
+    pub(super) fn fit(&mut self, keys: usize) {
+        if keys > self.words.len() {
+            self.words = vec![0; keys.next_power_of_two()].into_boxed_slice();
+            self.counted = 0;
+        }
+    }
+
+    pub(super) fn count(&mut self, hash: u64) {
+        let mut added = false;
+        for row in 0..4 {
+            let (word, shift) = self.place(hash, row);
+            if (self.words[word] >> shift) & 0xf < 15 {
+                self.words[word] += 1 << shift;
+                added = true;
+            }
+        }
+        self.counted += usize::from(added);
+        if self.counted >= 10 * self.words.len() {
+            self.halve();
+        }
+    }
+
+    pub(super) fn estimate(&self, hash: u64) -> u8 {
+        let counts = (0..4).map(|row| {
+            let (word, shift) = self.place(hash, row);
+            ((self.words[word] >> shift) & 0xf) as u8
+        });
+        counts.min().unwrap_or(0)
+    }
+
+    fn halve(&mut self) {
+        let mut odd = 0;
+        for word in &mut self.words {
+            odd += (*word & LOWEST).count_ones() as usize;
+            *word = (*word >> 1) & HALF;
+        }
+        self.counted = (self.counted - odd / 4) / 2;
+    }
+
+    /// Each row has a word of its own, and in it four counters of its own.
+    fn place(&self, hash: u64, row: u32) -> (usize, u32) {
+        const SEEDS: [u64; 4] = [
+            0xc3a5_c85c_97cb_3127,
+            0xb492_b66f_be98_f273,
+            0x9ae1_6a3b_2f90_404f,
+            0xcbf2_9ce4_8422_2325,
+        ];
+        let mixed = (hash ^ hash >> 32).wrapping_mul(SEEDS[row as usize]);
+        let word = (mixed >> 32) as usize & (self.words.len() - 1);
+        (word, (4 * row + (mixed >> 30 & 3) as u32) * 4)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_often_is_told_from_what_is_not() {
+        let mut sketch = Sketch::new();
+        sketch.fit(1_000);
+        for key in 0..1_000_u64 {
+            sketch.count(key.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        }
+        for _ in 0..8 {
+            sketch.count(7 << 20);
+        }
+        assert!(sketch.estimate(7 << 20) >= 8);
+        let once = (0..1_000_u64)
+            .filter(|key| sketch.estimate(key.wrapping_mul(0x9e37_79b9_7f4a_7c15)) <= 2);
+        assert!(once.count() > 950);
+        assert!(sketch.estimate(12_345_678_901) <= 2);
+    }
+
+    #[test]
+    fn what_was_popular_once_is_forgotten() {
+        let mut sketch = Sketch::new();
+        for _ in 0..15 {
+            sketch.count(99);
+        }
+        assert_eq!(sketch.estimate(99), 15);
+        for key in 0..30_000_u64 {
+            sketch.count(key.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        }
+        assert!(sketch.estimate(99) < 10);
+    }
+}

@@ -1,0 +1,136 @@
+//! One fetch for each key at a time.
+
+use http::StatusCode;
+
+use super::*;
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn wait(store: &Arc<Store>, url: &str) -> Waiting {
+    match store.join(&key(store, url), |_| true) {
+        Join::Wait(waiting) => waiting,
+        other => panic!("expected to wait, found {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn of_many_who_come_at_once_one_fetches_and_all_follow() {
+    let store = store(8 * MIB);
+    let first = lead(&store, "http://a/1");
+    let waiting: Vec<_> = (0..100)
+        .map(|_| tokio::spawn(wait(&store, "http://a/1").outcome(LONG)))
+        .collect();
+    let mut fill = first.fill(meta(&[]), None).unwrap();
+    fill.push(b"bo").unwrap();
+    let mut entries = Vec::new();
+    for one in waiting {
+        match one.await.unwrap() {
+            Outcome::Entry(entry) => entries.push(entry),
+            other => panic!("expected the entry, found {other:?}"),
+        }
+    }
+    fill.push(b"dy").unwrap();
+    fill.finish().unwrap();
+    for entry in entries {
+        assert_eq!(read(entry.reader()).await.unwrap(), b"body");
+    }
+    let late = store.join(&key(&store, "http://a/1"), |_| true);
+    assert!(matches!(late, Join::Found(_)));
+}
+
+#[tokio::test]
+async fn a_fetch_that_fails_fails_for_all_who_waited_and_for_nobody_else() {
+    let store = store(8 * MIB);
+    let first = lead(&store, "http://a/1");
+    let waiting: Vec<_> = (0..100).map(|_| wait(&store, "http://a/1")).collect();
+    let failure = Failure {
+        status: StatusCode::BAD_GATEWAY,
+        reason: "connection_refused",
+    };
+    first.failed(failure);
+    for one in waiting {
+        match one.outcome(LONG).await {
+            Outcome::Failed(failed) => assert_eq!(failed, failure),
+            other => panic!("expected the failure, found {other:?}"),
+        }
+    }
+    drop(lead(&store, "http://a/1"));
+}
+
+#[tokio::test]
+async fn of_those_who_waited_for_one_that_left_one_takes_its_place() {
+    let store = store(8 * MIB);
+    let first = lead(&store, "http://a/1");
+    let waiting: Vec<_> = (0..10).map(|_| wait(&store, "http://a/1")).collect();
+    drop(first);
+    let (mut leads, mut others) = (Vec::new(), 0);
+    for one in waiting {
+        assert!(matches!(one.outcome(LONG).await, Outcome::Left));
+        match store.join(&key(&store, "http://a/1"), |_| true) {
+            Join::Lead(lead) => leads.push(lead),
+            Join::Wait(_) => others += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((leads.len(), others), (1, 9));
+}
+
+#[tokio::test]
+async fn what_is_not_for_the_cache_makes_nobody_wait_for_a_while() {
+    let clock = Clock::manual();
+    let options = Options {
+        memory: 8 * MIB,
+        largest: 1 << 20,
+        disk: None,
+    };
+    let store = Store::open(options, clock.clone()).unwrap();
+    let first = lead(&store, "http://a/1");
+    let waiting = wait(&store, "http://a/1");
+    first.not_stored(Duration::from_secs(5));
+    assert!(matches!(waiting.outcome(LONG).await, Outcome::Alone));
+    let join = || store.join(&key(&store, "http://a/1"), |_| true);
+    let (one, two) = (join(), join());
+    assert!(matches!((&one, &two), (Join::Alone(_), Join::Alone(_))));
+    clock.advance(Duration::from_secs(5));
+    assert!(matches!(join(), Join::Lead(_)));
+
+    lead(&store, "http://a/2").not_stored(Duration::from_secs(5));
+    put(&store, "http://a/2", b"stored after all");
+    store.purge(&What::All, Mode::Hard);
+    let again = store.join(&key(&store, "http://a/2"), |_| true);
+    assert!(matches!(again, Join::Lead(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_longer_than_he_would() {
+    let store = store(8 * MIB);
+    let _first = lead(&store, "http://a/1");
+    let waiting = wait(&store, "http://a/1").outcome(Duration::from_secs(3));
+    assert!(matches!(waiting.await, Outcome::Late));
+}
+
+#[test]
+fn a_stampede_of_threads_has_one_fetch_at_a_time() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let store = store(8 * MIB);
+    let (leads, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..2_000 {
+                    match store.join(&key(&store, "http://a/1"), |_| false) {
+                        Join::Lead(lead) => {
+                            let now = leads.fetch_add(1, Ordering::SeqCst) + 1;
+                            most.fetch_max(now, Ordering::SeqCst);
+                            leads.fetch_sub(1, Ordering::SeqCst);
+                            drop(lead);
+                        }
+                        Join::Wait(_) => {}
+                        other => panic!("{other:?}"),
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(most.into_inner(), 1);
+}

@@ -1,0 +1,186 @@
+//! The stores of the cache, out of their configuration.
+
+use std::io;
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use indexmap::IndexMap;
+use wiregate_sdk::Clock;
+use wiregate_sdk::build::{DEFAULT_STORE, Kept};
+use wiregate_sdk::types::Size;
+use wiregate_sdk::value::{At, Problem};
+
+use crate::cache::store::{Disk, Mode, Options, Store, What};
+use crate::config::model;
+
+/// Less memory than that is no cache.
+const LEAST: Size = Size::mib(1);
+
+/// How often a process that has taken another one's place looks whether that has left its folder.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// A store of the cache. It is opened before its configuration goes live, and stays what it is over reloads
+/// as long as its options do.
+pub struct NamedStore {
+    /// Its name.
+    pub name: Arc<str>,
+    options: Options,
+    opened: Arc<ArcSwapOption<Store>>,
+}
+
+impl NamedStore {
+    /// The store.
+    ///
+    /// # Panics
+    /// Before it was opened.
+    pub fn store(&self) -> Arc<Store> {
+        (self.opened.load_full()).expect("opened before it goes live")
+    }
+
+    /// The largest body that it takes.
+    pub fn largest(&self) -> u64 {
+        self.options.largest
+    }
+
+    /// Opens it, unless it is open.
+    ///
+    /// # Errors
+    /// The system's, or another process has its folder.
+    pub fn open(&self, clock: &Clock) -> io::Result<()> {
+        if self.opened.load().is_none() {
+            // Configurations go live one at a time.
+            let store = Store::open(self.options.clone(), clock.clone())?;
+            self.opened.store(Some(store));
+        }
+        Ok(())
+    }
+
+    /// Opens it in a process that takes another one's place, which still has the folder: in memory alone
+    /// until that is gone. What is then on disk is older than what this process has done: it is
+    /// validated before its use, or dropped, where something was purged meanwhile.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open_after(&self, clock: &Clock) -> io::Result<()> {
+        match self.open(clock) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
+            opened => return opened,
+        }
+        let (whole, clock) = (self.options.clone(), clock.clone());
+        let memory = Options {
+            disk: None,
+            ..whole.clone()
+        };
+        self.opened.store(Some(Store::open(memory, clock.clone())?));
+        let (name, place) = (self.name.clone(), Arc::downgrade(&self.opened));
+        thread::Builder::new()
+            .name("cache-folder".into())
+            .spawn(move || wait_for_folder(&name, &place, &whole, &clock))?;
+        Ok(())
+    }
+}
+
+/// Opens a store with its disk as soon as its folder is free, unless nobody wants it any more.
+fn wait_for_folder(name: &str, place: &Weak<ArcSwapOption<Store>>, whole: &Options, clock: &Clock) {
+    while place.strong_count() > 0 {
+        match Store::open(whole.clone(), clock.clone()) {
+            Ok(store) => {
+                let Some(place) = place.upgrade() else { return };
+                let purged = place
+                    .load()
+                    .as_ref()
+                    .is_some_and(|store| store.was_purged());
+                let mode = if purged { Mode::Hard } else { Mode::Soft };
+                store.purge(&What::All, mode);
+                place.store(Some(store));
+                tracing::info!(cache = name, "the cache has its folder");
+                return;
+            }
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => thread::sleep(LOOK),
+            Err(error) => {
+                tracing::error!(cache = name, %error, "the cache stays without its folder");
+                return;
+            }
+        }
+    }
+}
+
+/// The names of all stores, in order.
+pub(super) fn names(config: &IndexMap<String, At<model::Cache>>) -> Vec<Arc<str>> {
+    match config.is_empty() {
+        true => vec![DEFAULT_STORE.into()],
+        false => config.keys().map(|name| name.as_str().into()).collect(),
+    }
+}
+
+/// All stores, in the order of the configuration.
+pub(super) fn build(
+    config: &IndexMap<String, At<model::Cache>>,
+    kept: &Kept,
+    problems: &mut Vec<Problem>,
+) -> Vec<NamedStore> {
+    let default = model::Cache::default();
+    let configs = config.values().map(|config| &config.value);
+    let configs = configs.chain(config.is_empty().then_some(&default));
+    let each = names(config).into_iter().zip(configs);
+    let stores = each.map(|(name, config)| one(name, config, kept, problems));
+    let stores: Vec<_> = stores.collect();
+    one_folder_each(config, problems);
+    stores
+}
+
+fn one(
+    name: Arc<str>,
+    config: &model::Cache,
+    kept: &Kept,
+    problems: &mut Vec<Problem>,
+) -> NamedStore {
+    let memory = config.memory.value;
+    if memory < LEAST {
+        let message = format!("expected at least {LEAST}, found {memory}");
+        problems.push(Problem::new(config.memory.place.clone(), message));
+    }
+    if let Some(largest) = config
+        .largest
+        .as_ref()
+        .filter(|largest| largest.value > memory)
+    {
+        let found = largest.value;
+        let message = format!("a body of {found} does not fit into {memory} of memory");
+        problems.push(Problem::new(largest.place.clone(), message));
+    }
+    let memory = memory.len();
+    let largest = (config.largest.as_ref()).map_or(memory / 8, |largest| largest.value.len());
+    let options = Options {
+        memory,
+        largest: largest as u64,
+        disk: config.disk.as_ref().map(|disk| Disk {
+            path: disk.path.value.clone().into(),
+            size: disk.size.len() as u64,
+        }),
+    };
+    let key = format!("cache\u{0}{name}\u{0}{options:?}");
+    NamedStore {
+        name,
+        options,
+        opened: kept.get_or_insert(key, ArcSwapOption::empty),
+    }
+}
+
+/// Two stores in one folder would have each other's files.
+fn one_folder_each(config: &IndexMap<String, At<model::Cache>>, problems: &mut Vec<Problem>) {
+    let disks = config.values().filter_map(|config| config.disk.as_ref());
+    let mut seen: Vec<&At<String>> = Vec::new();
+    for path in disks.map(|disk| &disk.path) {
+        let same = |other: &&&At<String>| {
+            std::path::Path::new(&other.value) == std::path::Path::new(&path.value)
+        };
+        if let Some(other) = seen.iter().find(same) {
+            let problem = Problem::new(path.place.clone(), "another cache has this folder");
+            problems.push(problem.related(other.place.clone(), "this one"));
+        }
+        seen.push(path);
+    }
+}

@@ -1,0 +1,84 @@
+//! Requests that went to the upstream by themselves, when their response comes: what it changes
+//! about what is stored (RFC 9111, 4.3.5 and 4.4).
+
+use http::{Method, StatusCode};
+use pingora_error::Result;
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+
+use super::super::context::Context;
+use crate::cache::rules::Sent;
+use crate::cache::rules::status::{Stored, Told};
+use crate::cache::rules::storing::{self, Asked};
+use crate::cache::store::{Join, Mode, What};
+
+impl Context {
+    /// The response to a request that the cache did not answer is about to leave.
+    pub(in crate::proxy) fn passed(
+        &mut self,
+        session: &Session,
+        head: &mut ResponseHeader,
+    ) -> Result<()> {
+        let Some(caching) = &mut self.caching else {
+            return Ok(());
+        };
+        let told = caching.told.take().unwrap_or(Told::Forwarded {
+            why: caching.forwarded,
+            status: None,
+            collapsed: false,
+            stored: Stored::No(None),
+        });
+        if !self.exchange.method.is_safe() {
+            self.invalidate(head);
+        } else if self.exchange.method == Method::HEAD {
+            self.freshen(session, head);
+        }
+        self.hide_tags(head);
+        self.tell_status(head, &told)
+    }
+
+    /// A request that changes a resource has succeeded: what is stored of it, and of what the
+    /// response names, is used no more.
+    fn invalidate(&self, head: &ResponseHeader) {
+        if !(head.status.is_success() || head.status.is_redirection()) {
+            return;
+        }
+        let store = &self.caching().store;
+        for url in self.changed_urls(head) {
+            store.purge(&What::Url(url), Mode::Hard);
+        }
+    }
+
+    /// The response to a HEAD request may tell that a stale response is still good.
+    fn freshen(&self, session: &Session, head: &ResponseHeader) {
+        let caching = self.caching();
+        let Some(stale) = caching
+            .stale
+            .as_ref()
+            .filter(|_| head.status == StatusCode::OK)
+        else {
+            return;
+        };
+        if !storing::head_agrees(&stale.meta().head, head) {
+            return;
+        }
+        let mut asked = session.req_header().clone();
+        asked.set_method(Method::GET); // what is refreshed is the response to one
+        let asked = Asked {
+            head: &asked,
+            wishes: &caching.wishes,
+            identified: self.exchange.identity.is_some(),
+        };
+        let sent = Sent {
+            asked: self.exchange.now.wall,
+            came: self.shared.clock.now().wall,
+        };
+        let merged = storing::updated(&stale.meta().head, head);
+        if let Ok(meta) = storing::meta(&caching.plan, &asked, &merged, sent)
+            && let Join::Lead(lead) = caching.store.join(caching.key(), |_| false)
+        {
+            // A purge has been faster: then there is nothing to refresh.
+            let _ = lead.refresh(stale, meta);
+        }
+    }
+}

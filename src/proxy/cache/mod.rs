@@ -1,0 +1,348 @@
+//! Exchanges with the cache: what is stored answers, and what is not is fetched, stored on the way, and
+//! shared with all who wait for it.
+//!
+//! Whoever asks the cache only ever reads from a store. A fetch is an exchange of its own
+//! (`fetch.rs`), with nobody behind it: a client that leaves, or that reads slowly, changes nothing
+//! about it. Pingora's own cache is not used: a fresh hit through its state machine costs nearly as
+//! much as a proxied request, and a response that it revalidates in the background runs all filters
+//! anew.
+
+mod after;
+mod fetch;
+pub mod key;
+mod nobody;
+mod serve;
+mod told;
+
+use std::sync::Arc;
+
+use http::{Method, StatusCode, header};
+use pingora_core::connectors::http::Connector;
+use pingora_error::{Error, Result};
+use pingora_proxy::Session;
+use wiregate_sdk::cache::Plan;
+use wiregate_sdk::{Origin, Reply};
+
+use super::context::Context;
+use crate::cache::rules::request::Wishes;
+use crate::cache::rules::reuse::{self, Reuse};
+use crate::cache::rules::status::{Forwarded, Told};
+use crate::cache::rules::{conditional, vary};
+use crate::cache::store::{Entry, Find, Join, Key, Lead, Outcome, Store, Waiting};
+use crate::cache::{Dealt, Failure};
+use fetch::Fetch;
+
+/// So often a request waits for the fetches of others, which turn out not to be for it.
+const MOST_WAITS: usize = 3;
+
+/// One request's dealings with the cache.
+pub(super) struct Caching {
+    plan: Box<Plan>,
+    store: Arc<Store>,
+    /// The key, where the method is one that the cache answers.
+    key: Option<Key>,
+    wishes: Wishes,
+    /// Why the request goes on, once it does.
+    forwarded: Forwarded,
+    /// Whether it has waited for another one's fetch.
+    collapsed: bool,
+    /// What is stored for it and cannot be used as it is.
+    stale: Option<Arc<Entry>>,
+    /// What the client is told, where that is known before the response comes.
+    told: Option<Told>,
+    /// What came of it, for the metrics and the log.
+    dealt: Dealt,
+}
+
+/// What a lookup has found.
+enum Found {
+    /// An entry that may answer.
+    Usable(Arc<Entry>, Reuse),
+    /// One that may answer after it was validated.
+    Stale(Arc<Entry>),
+    /// None for this request; whether there are some for others.
+    Nothing { others: bool },
+}
+
+impl Context {
+    /// Follows the plan of a filter: answers from the cache, or through it. Returns whether the request was
+    /// answered; where not, it goes to the upstream by itself.
+    ///
+    /// # Errors
+    /// The client's, or what broke off a response.
+    pub(super) async fn consult(
+        &mut self,
+        session: &mut Session,
+        plan: Box<Plan>,
+        connector: impl FnOnce() -> Arc<Connector>,
+    ) -> Result<bool> {
+        if !self.prepare(session, plan) {
+            return Ok(false);
+        }
+        match self.look_up(session).await {
+            Found::Usable(entry, Reuse::WhileRevalidating) => {
+                self.revalidate(session, &entry, connector);
+                self.serve_hit(session, entry).await.map(|()| true)
+            }
+            Found::Usable(entry, _) => self.serve_hit(session, entry).await.map(|()| true),
+            Found::Stale(entry) => {
+                self.go_on(entry);
+                self.miss(session, connector).await
+            }
+            Found::Nothing { others } => {
+                if others {
+                    self.caching_mut().forwarded = Forwarded::VaryMiss;
+                }
+                self.miss(session, connector).await
+            }
+        }
+    }
+
+    /// Sets up what there is to do. Returns whether the cache has anything to say to the request.
+    fn prepare(&mut self, session: &mut Session, plan: Box<Plan>) -> bool {
+        let Some(store) = self.snapshot.stores.get(plan.policy.store) else {
+            return false;
+        };
+        let store = store.store();
+        let wishes = match plan.policy.obeys_requests {
+            true => Wishes::of(&session.req_header().headers),
+            false => Wishes::default(),
+        };
+        let why = self.passes(session);
+        let key = match why {
+            None => Some(self.cache_key(session, &plan, &store)),
+            Some(_) => None,
+        };
+        self.caching = Some(Box::new(Caching {
+            plan,
+            store,
+            key,
+            wishes,
+            forwarded: why.unwrap_or(Forwarded::UriMiss),
+            collapsed: false,
+            stale: None,
+            told: None,
+            dealt: Dealt::Pass,
+        }));
+        why.is_none()
+    }
+
+    /// Why the cache has nothing to say to a request, if it has not.
+    fn passes(&self, session: &mut Session) -> Option<Forwarded> {
+        let head = session.req_header();
+        if head.method != Method::GET && head.method != Method::HEAD {
+            return Some(Forwarded::Method);
+        }
+        let special = head.headers.contains_key(header::UPGRADE)
+            || head.headers.contains_key(header::TRANSFER_ENCODING)
+            || (head.headers.get(header::CONTENT_LENGTH)).is_some_and(|length| length != "0")
+            || self.body.bytes.is_some()
+            || !head.raw_path().starts_with(b"/")
+            || !head.raw_path_is_utf8();
+        if special || !session.as_mut().is_body_empty() {
+            return Some(Forwarded::Bypass);
+        }
+        conditional::is_for_origin(&session.req_header().headers).then_some(Forwarded::Request)
+    }
+
+    fn caching(&self) -> &Caching {
+        self.caching
+            .as_deref()
+            .expect("there while it is consulted")
+    }
+
+    fn caching_mut(&mut self) -> &mut Caching {
+        self.caching
+            .as_deref_mut()
+            .expect("there while it is consulted")
+    }
+
+    async fn look_up(&self, session: &Session) -> Found {
+        let caching = self.caching();
+        let (store, key) = (&caching.store, caching.key());
+        let headers = &session.req_header().headers;
+        let mut others = false;
+        let mut fits = |entry: &Entry| {
+            let fits = vary::fits(&entry.meta().vary, headers);
+            others |= !fits;
+            fits
+        };
+        let entry = match store.find(key, &mut fits) {
+            Find::Found(entry) => Some(entry),
+            Find::OnDisk => Box::pin(store.load(key, &mut fits)).await,
+            Find::Missing => None,
+        };
+        match entry {
+            None => Found::Nothing { others },
+            Some(entry) => match reuse::judge(&entry, &caching.wishes, self.exchange.now.wall) {
+                Reuse::No => Found::Stale(entry),
+                reuse => Found::Usable(entry, reuse),
+            },
+        }
+    }
+
+    /// What is stored has to be validated.
+    fn go_on(&mut self, entry: Arc<Entry>) {
+        let now = self.exchange.now.wall;
+        let fresh = reuse::ttl(&entry.meta().times, now) > 0 && !entry.is_purged();
+        let caching = self.caching_mut();
+        let own = caching.wishes != Wishes::default();
+        caching.forwarded = if fresh && own {
+            Forwarded::Request
+        } else {
+            Forwarded::Stale
+        };
+        caching.stale = Some(entry);
+    }
+
+    /// Nothing that is stored may answer as it is.
+    async fn miss(
+        &mut self,
+        session: &mut Session,
+        connector: impl FnOnce() -> Arc<Connector>,
+    ) -> Result<bool> {
+        if self.caching().wishes.only_if_cached {
+            let reply = Reply::problem(StatusCode::GATEWAY_TIMEOUT, "not_cached")
+                .detail("nothing that is stored answers this request");
+            return self
+                .respond(session, reply, Origin::Gateway)
+                .await
+                .map(|()| true);
+        }
+        if session.req_header().method == Method::HEAD {
+            return Ok(false); // it goes on as it is (RFC 9111, 4.3.5)
+        }
+        for _ in 0..MOST_WAITS {
+            let waiting = match self.join(session) {
+                Join::Found(entry) => return self.serve_shared(session, entry).await,
+                Join::Alone(_) => return Ok(false),
+                Join::Lead(lead) => return self.lead(session, lead, connector()).await,
+                Join::Wait(_) if self.caching().wishes.no_cache => return Ok(false),
+                Join::Wait(waiting) => waiting,
+            };
+            if let Some(answered) = Box::pin(self.wait(session, waiting)).await? {
+                return Ok(answered);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Waits for another request's fetch. Returns whether this one was answered; nothing where it has to
+    /// join those who fetch once more.
+    async fn wait(&mut self, session: &mut Session, waiting: Waiting) -> Result<Option<bool>> {
+        let outcome = waiting.outcome(self.caching().plan.policy.patience);
+        let outcome = self.patiently(session, outcome).await?;
+        self.caching_mut().collapsed = true;
+        match outcome {
+            Outcome::Entry(entry) => {
+                let (wishes, now) = (&self.caching().wishes, self.shared.clock.now().wall);
+                if !vary::fits(&entry.meta().vary, &session.req_header().headers) {
+                    return Ok(None);
+                }
+                if reuse::judge(&entry, wishes, now) == Reuse::No {
+                    return Ok(Some(false)); // each request has to ask for itself
+                }
+                self.serve_shared(session, entry).await.map(Some)
+            }
+            Outcome::Failed(failure) => self.failed_for_all(session, failure).await.map(Some),
+            Outcome::Alone | Outcome::Late => Ok(Some(false)),
+            Outcome::Left => Ok(None),
+        }
+    }
+
+    /// Joins those who fetch.
+    fn join(&self, session: &Session) -> Join {
+        let caching = self.caching();
+        let headers = &session.req_header().headers;
+        let now = self.exchange.now.wall;
+        caching.store.join(caching.key(), |entry| {
+            vary::fits(&entry.meta().vary, headers)
+                && reuse::judge(entry, &caching.wishes, now) != Reuse::No
+        })
+    }
+
+    /// Answers with what another request's fetch has brought.
+    async fn serve_shared(&mut self, session: &mut Session, entry: Arc<Entry>) -> Result<bool> {
+        let caching = self.caching_mut();
+        caching.collapsed = true;
+        caching.dealt = Dealt::Collapsed;
+        self.serve_hit(session, entry).await.map(|()| true)
+    }
+
+    /// The fetch of another request has failed: so has this one, unless what is stored may stand in.
+    async fn failed_for_all(&mut self, session: &mut Session, failure: Failure) -> Result<bool> {
+        if let Some(entry) = self.stand_in() {
+            return self.serve_hit(session, entry).await.map(|()| true);
+        }
+        let reply = Reply::problem(failure.status, failure.reason)
+            .log("the fetch of another request, which this one waited for, has failed");
+        self.respond(session, reply, Origin::Gateway)
+            .await
+            .map(|()| true)
+    }
+
+    /// What is stored, if it may be used where the upstream fails (RFC 5861, 4).
+    fn stand_in(&mut self) -> Option<Arc<Entry>> {
+        let now = self.shared.clock.now().wall;
+        let caching = self.caching_mut();
+        let stale = caching.stale.as_ref()?;
+        let stands_in = reuse::stands_in(stale, &caching.wishes, now);
+        let entry = stale.clone();
+        caching.dealt = Dealt::Stale;
+        stands_in.then_some(entry)
+    }
+
+    /// Validates what is stored for others, while this request gets it as it is. Where somebody does so
+    /// already there is nothing to do.
+    fn revalidate(
+        &mut self,
+        session: &Session,
+        entry: &Arc<Entry>,
+        connector: impl FnOnce() -> Arc<Connector>,
+    ) {
+        let caching = self.caching();
+        // Nobody else does, and nothing fresh is there already.
+        let join = caching.store.join(caching.key(), |other| {
+            !std::ptr::eq(other, &**entry)
+                && vary::fits(&other.meta().vary, &session.req_header().headers)
+                && reuse::judge(other, &caching.wishes, self.exchange.now.wall) == Reuse::Fresh
+        });
+        if let Join::Lead(lead) = join {
+            match self.fetch(session, lead, Some(entry.clone()), connector()) {
+                Ok(fetch) => fetch.alone(),
+                // A filter panicked, which was counted: this request has its response all the same.
+                Err(_) => drop(self.take_reply()),
+            }
+        }
+    }
+}
+
+impl Caching {
+    fn key(&self) -> &Key {
+        self.key.as_ref().expect("there where the cache answers")
+    }
+}
+
+impl Context {
+    /// Fetches, for this request and all who wait.
+    async fn lead(
+        &mut self,
+        session: &mut Session,
+        lead: Lead,
+        connector: Arc<Connector>,
+    ) -> Result<bool> {
+        let stale = self.caching().stale.clone();
+        // Hooks that panic have their reply by now.
+        let fetch: Fetch = self.fetch(session, lead, stale, connector)?;
+        Box::pin(self.follow(session, fetch)).await.map(|()| true)
+    }
+}
+
+/// An error for what broke off under a response that has begun.
+fn broken_off() -> Box<Error> {
+    Error::explain(
+        pingora_error::ErrorType::ConnectionClosed,
+        "what was to be stored broke off",
+    )
+    .into_up()
+}

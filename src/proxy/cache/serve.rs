@@ -1,0 +1,376 @@
+//! A stored response on its way to a client.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Method, StatusCode, Version, header};
+use pingora_core::protocols::http::HttpTask;
+use pingora_error::Result;
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+use tokio::sync::mpsc;
+use wiregate_sdk::views::Claim;
+use wiregate_sdk::{Bytes, Origin, Reply};
+
+use super::super::context::Context;
+use super::broken_off;
+use super::fetch::{Answer, Event, Fetch, Own, Report};
+use crate::cache::Dealt;
+use crate::cache::rules::range::Part;
+use crate::cache::rules::status::{Stored, Told};
+use crate::cache::rules::{conditional, range, reuse};
+use crate::cache::store::{Broken, Entry, Reader};
+
+/// Where the pieces of a body come from.
+struct Body {
+    reader: Reader,
+    /// Where the rest comes from, if the body turns out to be too large for the store.
+    rest: Option<mpsc::Receiver<Event>>,
+}
+
+/// A response that is about to leave.
+struct Answering {
+    entry: Arc<Entry>,
+    head: ResponseHeader,
+    told: Told,
+    rest: Option<mpsc::Receiver<Event>>,
+}
+
+impl Context {
+    /// Answers with a stored response as it is.
+    pub(super) async fn serve_hit(
+        &mut self,
+        session: &mut Session,
+        entry: Arc<Entry>,
+    ) -> Result<()> {
+        let ttl = reuse::ttl(&entry.meta().times, self.exchange.now.wall);
+        let purged = entry.is_purged();
+        let caching = self.caching_mut();
+        if caching.dealt == Dealt::Pass {
+            caching.dealt = if ttl > 0 && !purged {
+                Dealt::Hit
+            } else {
+                Dealt::Stale
+            };
+        }
+        let told = match caching.collapsed {
+            true => Told::Forwarded {
+                why: caching.forwarded,
+                status: None,
+                collapsed: true,
+                stored: Stored::No(None),
+            },
+            false => Told::Hit { ttl, why: None },
+        };
+        if self.attempts.made == 0 {
+            self.attempts.upstream = None; // nobody was asked for it
+        }
+        let answering = Answering {
+            head: entry.meta().head.clone(),
+            entry,
+            told,
+            rest: None,
+        };
+        self.serve(session, answering).await
+    }
+
+    /// Waits for a fetch, and answers with what becomes of it.
+    pub(super) async fn follow(&mut self, session: &mut Session, fetch: Fetch) -> Result<()> {
+        let mut events = fetch.start();
+        loop {
+            let event = self.patiently(session, events.recv()).await?;
+            match event {
+                Some(Event::Interim(head)) => {
+                    let interim = vec![HttpTask::Header(head, false)];
+                    session.write_response_tasks(interim).await?;
+                }
+                Some(Event::Answer(answer)) => {
+                    return Box::pin(self.answer(session, *answer, events)).await;
+                }
+                Some(Event::Piece(_) | Event::End) | None => {
+                    let reply = Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "fetch_lost")
+                        .log("the fetch has ended without an answer");
+                    return self.respond(session, reply, Origin::Gateway).await;
+                }
+            }
+        }
+    }
+
+    async fn answer(
+        &mut self,
+        session: &mut Session,
+        answer: Answer,
+        events: mpsc::Receiver<Event>,
+    ) -> Result<()> {
+        match answer {
+            Answer::Stored {
+                entry,
+                dealt,
+                status,
+                report,
+            } => {
+                self.take_report(report);
+                self.caching_mut().dealt = dealt;
+                let head = entry.meta().head.clone();
+                let status = (status != head.status).then(|| status.as_u16());
+                let told = self.went_on(status, Stored::Yes);
+                let rest = Some(events);
+                let answering = Answering {
+                    entry,
+                    head,
+                    told,
+                    rest,
+                };
+                self.serve(session, answering).await
+            }
+            Answer::Good {
+                entry,
+                head,
+                why,
+                report,
+            } => {
+                self.take_report(report);
+                self.caching_mut().dealt = Dealt::Revalidated;
+                let answering = Answering {
+                    entry,
+                    head: *head,
+                    told: self.went_on(Some(304), Stored::No(Some(why))),
+                    rest: None,
+                };
+                self.serve(session, answering).await
+            }
+            Answer::Own(own) => self.pass_own(session, *own).await,
+            Answer::Failed { reply, report } => {
+                self.take_report(report);
+                if let Some(entry) = self.stand_in() {
+                    return self.serve_hit(session, entry).await;
+                }
+                self.caching_mut().dealt = Dealt::Miss;
+                self.respond(session, reply, Origin::Gateway).await
+            }
+        }
+    }
+
+    /// What is told of a request that went on.
+    fn went_on(&self, status: Option<u16>, stored: Stored) -> Told {
+        Told::Forwarded {
+            why: self.caching().forwarded,
+            status,
+            collapsed: false,
+            stored,
+        }
+    }
+
+    /// Passes a response on that is for this request alone.
+    async fn pass_own(&mut self, session: &mut Session, own: Own) -> Result<()> {
+        let Own {
+            mut source,
+            first,
+            attempts,
+            why,
+        } = own;
+        self.attempts = attempts.take();
+        let told = self.went_on(None, Stored::No(Some(why)));
+        let caching = self.caching_mut();
+        caching.dealt = Dealt::Miss;
+        caching.told = Some(told);
+        match self.pass_on(session, &mut source, first).await {
+            Ok(()) => {
+                source.put_back().await;
+                Ok(())
+            }
+            Err(error) => {
+                let reused = source.reused;
+                drop(source);
+                Err(self.end_broken(session, error, reused))
+            }
+        }
+    }
+
+    fn take_report(&mut self, report: Report) {
+        self.attempts.tried = report.tried;
+        self.attempts.made = report.made;
+        self.attempts.waited = report.waited;
+    }
+
+    async fn serve(&mut self, session: &mut Session, answering: Answering) -> Result<()> {
+        let Answering {
+            entry,
+            mut head,
+            told,
+            rest,
+        } = answering;
+        let part = self.shape(session, &entry, &mut head)?;
+        let age = reuse::age(&entry.meta().times, self.shared.clock.now().wall).as_secs();
+        // What has just come from the origin has no age (RFC 9111, 5.1).
+        if age > 0 || told.is_from_store() {
+            head.insert_header(header::AGE, age)?;
+        }
+        self.tell_status(&mut head, &told)?;
+        self.end.origin = Origin::Cache;
+        let bodiless = part == Part::Nowhere || self.is_bodiless(&head);
+        self.frame_stored(session, &mut head)?;
+        self.leave(session, &mut head, Origin::Cache)?;
+        let reader = match part {
+            Part::Bytes(from, to) => entry.reader_of(from, to),
+            Part::Whole | Part::Nowhere => entry.reader(),
+        };
+        drop(entry);
+        let client = &mut session.downstream_session;
+        client.write_response_header(Box::new(head)).await?;
+        if bodiless {
+            return client.write_response_body(Bytes::new(), true).await;
+        }
+        self.send_body(session, Body { reader, rest }).await
+    }
+
+    /// Makes of a stored head what this request gets: all of the response, a part of it (RFC 9110, 14),
+    /// or the word that the client has it already (13).
+    fn shape(&self, session: &Session, entry: &Entry, head: &mut ResponseHeader) -> Result<Part> {
+        let request = &session.req_header().headers;
+        let length = entry.length();
+        let empty = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status);
+        if let Some(length) = length.filter(|_| !empty) {
+            head.insert_header(header::CONTENT_LENGTH, length)?;
+        }
+        if head.status != StatusCode::OK {
+            return Ok(Part::Whole);
+        }
+        let now = crate::cache::rules::seconds(self.exchange.now.wall);
+        if conditional::is_not_modified(request, &head.headers, now) {
+            head.set_status(StatusCode::NOT_MODIFIED)?;
+            // What describes the body alone goes with it (RFC 9110, 15.4.5).
+            for name in [
+                header::CONTENT_LENGTH,
+                header::CONTENT_TYPE,
+                header::CONTENT_ENCODING,
+            ] {
+                head.remove_header(&name);
+            }
+            return Ok(Part::Whole);
+        }
+        match length.filter(|_| self.exchange.method == Method::GET) {
+            Some(length) if conditional::range_holds(request, &head.headers) => {
+                cut(head, range::of(request, length), length)
+            }
+            _ => Ok(Part::Whole),
+        }
+    }
+
+    /// A body of unknown length is sent in chunks (RFC 9112, 7.1).
+    fn frame_stored(&self, session: &Session, head: &mut ResponseHeader) -> Result<()> {
+        head.set_version(Version::HTTP_11);
+        let measured = head.headers.contains_key(header::CONTENT_LENGTH);
+        let chunks = session.req_header().version == Version::HTTP_11;
+        if !measured && chunks && !self.is_bodiless(head) {
+            head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+        }
+        Ok(())
+    }
+
+    /// Sends pieces as they are there, and waits for those that are not.
+    async fn send_body(&mut self, session: &mut Session, mut body: Body) -> Result<()> {
+        let mut next = self.piece(session, &mut body).await?;
+        loop {
+            let Some(data) = next else {
+                return self.send_piece(session, None, true).await;
+            };
+            // What ends a body leaves together with its end.
+            match body.reader.ready() {
+                Some(Ok(None)) => return self.send_piece(session, Some(data), true).await,
+                Some(Ok(following)) => {
+                    self.send_piece(session, Some(data), false).await?;
+                    next = following;
+                }
+                Some(Err(Broken)) | None => {
+                    self.send_piece(session, Some(data), false).await?;
+                    next = self.piece(session, &mut body).await?;
+                }
+            }
+        }
+    }
+
+    async fn send_piece(
+        &mut self,
+        session: &mut Session,
+        data: Option<Bytes>,
+        end: bool,
+    ) -> Result<()> {
+        let mut data = data;
+        if self.response_claim != Claim::None {
+            self.response_body(&mut data, end)?;
+        } else if self.attempts.times.total.is_some() {
+            self.time_left()?;
+        }
+        let client = &mut session.downstream_session;
+        client
+            .write_response_body(data.unwrap_or_default(), end)
+            .await
+    }
+
+    /// The next piece, unless the client leaves.
+    async fn piece(&mut self, session: &mut Session, body: &mut Body) -> Result<Option<Bytes>> {
+        let read = match body.reader.ready() {
+            Some(read) => read,
+            None => {
+                let reader = &mut body.reader;
+                tokio::select! {
+                    biased;
+                    read = reader.next() => read,
+                    gone = session.downstream_session.read_body_or_idle(true) => {
+                        return Err(gone.err().unwrap_or_else(broken_off).into_down());
+                    }
+                }
+            }
+        };
+        match read {
+            Ok(piece) => Ok(piece),
+            Err(Broken) => self.piece_of_rest(session, body).await,
+        }
+    }
+
+    /// A body that was too large for the store comes from its fetch.
+    async fn piece_of_rest(
+        &mut self,
+        session: &mut Session,
+        body: &mut Body,
+    ) -> Result<Option<Bytes>> {
+        let event = match &mut body.rest {
+            None => None,
+            Some(rest) => tokio::select! {
+                biased;
+                event = rest.recv() => event,
+                gone = session.downstream_session.read_body_or_idle(true) => {
+                    return Err(gone.err().unwrap_or_else(broken_off).into_down());
+                }
+            },
+        };
+        match event {
+            Some(Event::Piece(piece)) => Ok(Some(piece)),
+            Some(Event::End) => Ok(None),
+            _ => {
+                self.end.error.get_or_insert("http_response_incomplete");
+                Err(broken_off())
+            }
+        }
+    }
+}
+
+/// Makes of a head the one for a part of its body (RFC 9110, 14.4 and 15.5.17).
+fn cut(head: &mut ResponseHeader, part: Part, length: u64) -> Result<Part> {
+    let (status, range, rest) = match part {
+        Part::Whole => return Ok(part),
+        Part::Bytes(from, to) => {
+            let range = format!("bytes {from}-{}/{length}", to - 1);
+            (StatusCode::PARTIAL_CONTENT, range, to - from)
+        }
+        Part::Nowhere => {
+            let range = format!("bytes */{length}");
+            (StatusCode::RANGE_NOT_SATISFIABLE, range, 0)
+        }
+    };
+    head.set_status(status)?;
+    let range = HeaderValue::try_from(range).expect("ASCII");
+    head.insert_header(header::CONTENT_RANGE, range)?;
+    head.insert_header(header::CONTENT_LENGTH, rest)?;
+    Ok(part)
+}

@@ -1,0 +1,34 @@
+//! What is told of the cache's part in an exchange.
+
+use pingora_error::Result;
+use pingora_http::ResponseHeader;
+
+use super::super::context::Context;
+use crate::cache::Dealt;
+use crate::cache::rules::status::{CACHE_STATUS, Told};
+
+impl Context {
+    /// What came of the request in the cache, where there was a plan for it.
+    pub(in crate::proxy) fn dealt(&self) -> Option<Dealt> {
+        self.caching.as_ref().map(|caching| caching.dealt)
+    }
+
+    /// Tells the client what the cache did, after what caches before it have told (RFC 9211, 2).
+    pub(super) fn tell_status(&self, head: &mut ResponseHeader, told: &Told) -> Result<()> {
+        match &self.caching {
+            Some(caching) if caching.plan.policy.tells => head
+                .append_header(CACHE_STATUS.clone(), told.value())
+                .map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes out the field that only the cache is to see.
+    pub(super) fn hide_tags(&self, head: &mut ResponseHeader) {
+        if let Some(caching) = &self.caching
+            && let Some(tags) = &caching.plan.policy.tags
+        {
+            head.remove_header(tags);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Nothing of one caller reaches another: a test for each way that it could.
+
+use super::super::harness::{KEY_OF_ANN, KEY_OF_BOB};
+use super::*;
+
+const FRESH: &str = "cache-control: max-age=60";
+
+/// Whether what Ann has got is what Bob gets.
+fn is_shared(gateway: &Gateway, ann: &[&str], bob: &[&str]) -> bool {
+    let first = get(gateway, "/a", ann);
+    assert_eq!(first.status, 200, "{}", first.text());
+    let second = get(gateway, "/a", bob);
+    first.text() == second.text()
+}
+
+const KEYS: &str = "{ api_key: { from: { header: x-key }, keys: [{ name: ann, key: \"${env:KEY_OF_ANN}\" }, { name: bob, key: \"${env:KEY_OF_BOB}\" }] } }";
+
+#[test]
+fn rfc9111_3_5_a_response_to_credentials_is_not_shared() {
+    let origin = Origin::start();
+    origin.says("/a", FRESH);
+    let gateway = origin.cached("{}");
+    assert!(!is_shared(&gateway, &["authorization: Basic YTpi"], &[]));
+    // Once everybody may have it, callers with credentials may, too.
+    assert!(told(&get(&gateway, "/a", &["authorization: Basic YTpi"])).1);
+}
+
+#[test]
+fn a_response_to_an_identified_caller_is_not_shared_whatever_the_credentials() {
+    let origin = Origin::start();
+    origin.says("/a", FRESH);
+    for filters in [
+        format!("{KEYS}, {{ cache: {{}} }}"),
+        format!("{{ cache: {{}} }}, {KEYS}"),
+    ] {
+        let gateway = Gateway::start(&origin.with_filters(&filters));
+        let (ann, bob) = (
+            format!("x-key: {KEY_OF_ANN}"),
+            format!("x-key: {KEY_OF_BOB}"),
+        );
+        assert!(!is_shared(&gateway, &[&ann], &[&bob]), "{filters}");
+        assert!(!is_shared(&gateway, &[&ann], &[&ann]), "{filters}");
+    }
+}
+
+#[test]
+fn what_is_stored_is_only_for_those_whom_all_filters_let_through() {
+    let origin = Origin::start();
+    origin.says("/a", "cache-control: max-age=60, public");
+    // The cache stands before what asks for credentials.
+    let gateway = Gateway::start(&origin.with_filters(&format!("{{ cache: {{}} }}, {KEYS}")));
+    let (ann, bob) = (
+        format!("x-key: {KEY_OF_ANN}"),
+        format!("x-key: {KEY_OF_BOB}"),
+    );
+    assert!(is_shared(&gateway, &[&ann], &[&bob]));
+    let stranger = get(&gateway, "/a", &[]);
+    assert_eq!(stranger.status, 401);
+    assert!(!stranger.text().contains("answer"));
+}
+
+#[test]
+fn each_caller_can_have_its_own() {
+    let origin = Origin::start();
+    origin.says("/a", "cache-control: private, max-age=60");
+    let filters = format!("{KEYS}, {{ cache: {{ per_caller: true }} }}");
+    let gateway = Gateway::start(&origin.with_filters(&filters));
+    let (ann, bob) = (
+        format!("x-key: {KEY_OF_ANN}"),
+        format!("x-key: {KEY_OF_BOB}"),
+    );
+    assert!(!is_shared(&gateway, &[&ann], &[&bob]));
+    assert_eq!(
+        told(&get(&gateway, "/a", &[&ann])),
+        ("answer 1".to_owned(), true)
+    );
+    assert_eq!(
+        told(&get(&gateway, "/a", &[&bob])),
+        ("answer 2".to_owned(), true)
+    );
+}
+
+#[test]
+fn rfc9111_5_2_2_7_a_private_response_is_not_shared() {
+    let origin = Origin::start();
+    origin.says("/a", "cache-control: private, max-age=60");
+    assert!(!is_shared(&origin.cached("{}"), &[], &[]));
+    origin.says("/a", "cache-control: max-age=60, private=\"set-cookie\"");
+    assert!(!is_shared(&origin.cached("{}"), &[], &[]));
+}
+
+#[test]
+fn a_cookie_that_is_set_reaches_one_caller() {
+    let origin = Origin::start();
+    origin.says(
+        "/a",
+        "cache-control: max-age=60, public | set-cookie: session=ann",
+    );
+    assert!(!is_shared(&origin.cached("{}"), &[], &[]));
+    let stripping = origin.cached("{ set_cookie: strip }");
+    assert_eq!(get(&stripping, "/a", &[]).header("set-cookie"), "");
+    let hit = get(&stripping, "/a", &[]);
+    assert!(told(&hit).1);
+    assert_eq!(hit.header("set-cookie"), "");
+}
+
+#[test]
+fn a_response_to_a_cookie_is_not_shared_by_a_ttl_or_a_guess() {
+    let origin = Origin::start();
+    origin.says("/a", "last-modified: Sun, 06 Nov 1994 08:49:37 GMT");
+    let ann = ["cookie: session=ann"];
+    assert!(!is_shared(&origin.cached("{}"), &ann, &[]));
+    assert!(!is_shared(&origin.cached("60s"), &ann, &[]));
+}
+
+#[test]
+fn force_does_not_share_what_is_for_one_caller() {
+    let origin = Origin::start();
+    origin.says("/a", "cache-control: no-store");
+    let options = "{ ttl: 60s, force: true }";
+    assert!(!is_shared(
+        &origin.cached(options),
+        &["authorization: Basic YTpi"],
+        &[]
+    ));
+    origin.says("/a", "set-cookie: session=ann");
+    assert!(!is_shared(&origin.cached(options), &[], &[]));
+}
+
+#[test]
+fn hosts_queries_and_schemes_do_not_share() {
+    let origin = Origin::start();
+    for path in ["/a", "/a?x=1", "/a?x=2"] {
+        origin.says(path, FRESH);
+    }
+    let gateway = origin.cached("{}");
+    assert!(!is_shared(
+        &gateway,
+        &["host: one.example"],
+        &["host: two.example"]
+    ));
+    assert_ne!(
+        get(&gateway, "/a?x=1", &[]).text(),
+        get(&gateway, "/a?x=2", &[]).text()
+    );
+    // What a client says of a host in a field of its own changes nothing for others.
+    assert!(is_shared(
+        &gateway,
+        &["x-forwarded-host: evil.example"],
+        &[]
+    ));
+    assert!(!origin.last().contains("evil.example"));
+}
+
+#[test]
+fn routes_and_upstreams_do_not_share() {
+    let (one, two) = (Origin::start(), Origin::start());
+    for origin in [&one, &two] {
+        origin.answers_with("/a", 200, FRESH, "same");
+    }
+    let gateway = Gateway::start(&format!(
+        "upstreams:\n  one: {{ endpoints: [\"{}\"] }}\n  two: {{ endpoints: [\"{}\"] }}\n\
+         filters: {{ kept: {{ cache: {{}} }} }}\n\
+         routes:\n  - {{ name: one, filters: [kept], upstream: one }}\n\
+         \x20 - {{ name: two, match: {{ headers: {{ x-tenant: two }} }}, filters: [kept], upstream: two }}\n",
+        one.address, two.address
+    ));
+    get(&gateway, "/a", &[]);
+    get(&gateway, "/a", &["x-tenant: two"]);
+    assert_eq!((one.count(), two.count()), (1, 1));
+}
+
+#[test]
+fn what_filters_change_of_a_request_is_part_of_its_key() {
+    let origin = Origin::start();
+    for path in ["/en/a", "/de/a"] {
+        origin.says(path, FRESH);
+    }
+    let rewrite = "{ rewrite: { path: \"/${request.headers['x-language']}/a\" } }, { cache: {} }";
+    let gateway = Gateway::start(&origin.with_filters(rewrite));
+    assert!(!is_shared(
+        &gateway,
+        &["x-language: en"],
+        &["x-language: de"]
+    ));
+    assert!(is_shared(
+        &gateway,
+        &["x-language: en"],
+        &["x-language: en"]
+    ));
+}
+
+#[test]
+fn expressions_and_fields_can_be_part_of_a_key() {
+    let origin = Origin::start();
+    origin.says("/a", FRESH);
+    let gateway = origin.cached("{ key: 'request.headers[\"x-tenant\"]' }");
+    assert!(!is_shared(&gateway, &["x-tenant: a"], &["x-tenant: b"]));
+    let gateway = origin.cached("{ vary: x-tenant }");
+    assert!(!is_shared(&gateway, &["x-tenant: a"], &["x-tenant: b"]));
+    // Two parts are not one that looks the same.
+    let gateway = origin.cached("{ key: ['request.headers[\"a\"]', 'request.headers[\"b\"]'] }");
+    assert!(!is_shared(&gateway, &["a: x", "b: yz"], &["a: xy", "b: z"]));
+}
+
+#[test]
+fn the_answer_to_a_head_request_is_not_taken_for_one_to_get() {
+    let origin = Origin::start();
+    origin.answers.lock().unwrap().insert(
+        "/a".to_owned(),
+        format!("HTTP/1.1 200 OK\r\n{FRESH}\r\ncontent-length: 0\r\n\r\n"),
+    );
+    let gateway = origin.cached("{}");
+    send(&gateway, "HEAD", "/a");
+    origin.says("/a", FRESH);
+    assert_eq!(get(&gateway, "/a", &[]).text(), "answer 2");
+}
+
+#[test]
+fn a_request_with_a_body_goes_by_itself() {
+    let origin = Origin::start();
+    origin.says("/a", FRESH);
+    let gateway = origin.cached("{}");
+    let url = gateway.url("/a");
+    let bodied = curl(&["-X", "GET", "-d", "who=ann", &url]);
+    assert_eq!(did(&bodied), "wiregate; fwd=bypass");
+    assert!(!told(&get(&gateway, "/a", &[])).1);
+}

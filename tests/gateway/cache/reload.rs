@@ -1,0 +1,110 @@
+//! Configurations of the cache, and what outlives them.
+
+use super::super::harness::{until, wiregate};
+use super::*;
+
+#[test]
+fn what_is_stored_survives_a_reload() {
+    let origin = Origin::start();
+    origin.says("/a", "cache-control: max-age=60");
+    let gateway = origin.cached("{}");
+    get(&gateway, "/a", &[]);
+    gateway.reload(&origin.configuration("{ ttl: 5s }"));
+    assert!(told(&get(&gateway, "/a", &[])).1);
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
+fn a_store_with_other_options_is_another_one() {
+    let origin = Origin::start();
+    origin.says("/a", "cache-control: max-age=60");
+    let with = |memory: &str| {
+        let caches = format!("caches: {{ big: {{ memory: {memory} }} }}\n");
+        caches + &origin.configuration("{ store: big }")
+    };
+    let gateway = Gateway::start(&with("16MiB"));
+    get(&gateway, "/a", &[]);
+    gateway.reload(&with("16MiB"));
+    assert!(told(&get(&gateway, "/a", &[])).1);
+    gateway.reload(&with("32MiB"));
+    assert!(!told(&get(&gateway, "/a", &[])).1);
+}
+
+/// A configuration with a disk in this folder.
+fn on_disk(origin: &Origin, folder: &std::path::Path) -> String {
+    let path = folder.display();
+    format!("caches: {{ d: {{ memory: 16MiB, disk: {{ path: \"{path}\", size: 64MiB }} }} }}\n")
+        + &origin.configuration("{ store: d, tags: cache-tag }")
+}
+
+fn is_there(gateway: &Gateway, path: &str) -> bool {
+    let fields = ["host: example.com", "cache-control: only-if-cached"];
+    get(gateway, path, &fields).status == 200
+}
+
+#[test]
+fn a_disk_keeps_what_is_stored_when_the_process_is_killed() {
+    let origin = Origin::start();
+    let folder = tempfile::tempdir().unwrap();
+    for path in ["/a", "/b"] {
+        let fields = format!("cache-control: max-age=600 | cache-tag: t{}", &path[1..]);
+        origin.answers_with(path, 200, &fields, &"x".repeat(5_000));
+    }
+    let gateway = Gateway::start(&on_disk(&origin, folder.path()));
+    for path in ["/a", "/b"] {
+        get(&gateway, path, &["host: example.com"]);
+    }
+    let on_disk_now = || gateway.admin("GET", "/caches").json()["caches"]["d"]["disk"].as_u64();
+    until("both are written", || on_disk_now().unwrap() > 10_000);
+    let purged = gateway.admin("POST", "/caches/purge?tag=tb");
+    assert_eq!(purged.json()["purged"], 1);
+    // Another process cannot have the folder meanwhile, and says so.
+    let second = tempfile::tempdir().unwrap();
+    let file = second.path().join("wiregate.yaml");
+    let text =
+        super::super::harness::complete(second.path(), &on_disk(&origin, folder.path()), "{}");
+    std::fs::write(&file, text).unwrap();
+    let refused = wiregate(&["run", "--config"]).arg(&file).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && said.contains("the cache `d` cannot be opened"),
+        "{said}"
+    );
+    drop(gateway); // killed
+    let gateway = Gateway::start(&on_disk(&origin, folder.path()));
+    until("what was stored is found", || is_there(&gateway, "/a"));
+    assert!(!is_there(&gateway, "/b"));
+    assert_eq!(origin.count(), 2);
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wiregate.yaml");
+    let check = |rest: &str| {
+        let head = "version: 1\nlisteners: { public: { bind: \"127.0.0.1:0\" } }\n";
+        std::fs::write(&file, format!("{head}{rest}")).unwrap();
+        let output = wiregate(&["check", "--config"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    };
+    let said = check(
+        "caches: { one: { memory: 1KiB }, two: { largest: 1GiB } }\n\
+         routes: [{ name: all, filters: [cache: { store: default }, respond: hello] }]\n",
+    );
+    for expected in [
+        ":3:26",
+        "expected at least 1MiB, found 1KiB",
+        "a body of 1GiB does not fit into 64MiB of memory",
+        "there is no store `default` under `caches`; there is `one`, `two`",
+    ] {
+        assert!(said.contains(expected), "{expected} in {said}");
+    }
+    let said = check(
+        "caches:\n  one: { disk: { path: /tmp/x, size: 1GiB } }\n  two: { disk: { path: /tmp/x/, size: 1GiB } }\n\
+         routes: [{ name: all, filters: [respond: hello] }]\n",
+    );
+    assert!(said.contains("another cache has this folder"), "{said}");
+}

@@ -1,0 +1,141 @@
+//! What is stored, and for how long (RFC 9111, 3 and 4.2; RFC 9213).
+
+use super::*;
+
+/// Whether a response with these fields is used again.
+fn is_reused(gateway: &Gateway, origin: &Origin, number: usize, fields: &str) -> bool {
+    let path = format!("/{number}");
+    origin.says(&path, fields);
+    get(gateway, &path, &[]);
+    told(&get(gateway, &path, &[])).1
+}
+
+#[test]
+fn rfc9111_3_and_rfc9213_terms_of_responses() {
+    let origin = Origin::start();
+    let gateway = origin.cached("{}");
+    let cases = [
+        ("cache-control: max-age=60", true),
+        ("cache-control: s-maxage=60, max-age=0", true),
+        ("cache-control: max-age=60, s-maxage=0", false),
+        ("cache-control: no-store, max-age=60", false),
+        ("cache-control: private, max-age=60", false),
+        ("cache-control: private=\"x\", max-age=60", false),
+        ("cache-control: no-cache=\"x\", max-age=60", false),
+        ("cache-control: max-age=60, must-revalidate", true),
+        ("cache-control: max-age=60, no-store, must-understand", true),
+        ("expires: Sun, 06 Nov 2050 08:49:37 GMT", true),
+        ("expires: 0", false),
+        ("last-modified: Sun, 06 Nov 1994 08:49:37 GMT", true),
+        ("x-nothing: 1", false),
+        (
+            "cdn-cache-control: max-age=60 | cache-control: no-store",
+            true,
+        ),
+        (
+            "wiregate-cache-control: no-store | cdn-cache-control: max-age=60",
+            false,
+        ),
+        (
+            "cdn-cache-control: max-age=60, &&& | cache-control: no-store",
+            false,
+        ),
+        (
+            "cache-control: extension=\"max-age=3600\", max-age=0",
+            false,
+        ),
+        ("cache-control: max-age=60 | set-cookie: a=b", false),
+    ];
+    for (number, (fields, reused)) in cases.into_iter().enumerate() {
+        assert_eq!(
+            is_reused(&gateway, &origin, number, fields),
+            reused,
+            "{fields}"
+        );
+    }
+}
+
+#[test]
+fn a_ttl_holds_by_status_and_with_force_whatever_a_response_says() {
+    let origin = Origin::start();
+    let gateway = origin.cached("{ ttl: { 200: 60s, 4xx: 60s }, force: true }");
+    assert!(is_reused(&gateway, &origin, 1, "cache-control: no-store"));
+    origin.answers_with("/403", 403, "", "no");
+    get(&gateway, "/403", &[]);
+    assert!(told(&get(&gateway, "/403", &[])).1);
+    origin.answers_with("/500", 500, "cache-control: max-age=60", "no");
+    get(&gateway, "/500", &[]);
+    assert!(!told(&get(&gateway, "/500", &[])).1);
+}
+
+#[test]
+fn rfc9111_3_1_fields_for_one_hop_are_not_stored() {
+    let origin = Origin::start();
+    origin.says(
+        "/a",
+        "cache-control: max-age=60 | connection: a, b | a: 1 | b: 2 | c: 3 | proxy-authenticate: x | keep-alive: 5",
+    );
+    let gateway = origin.cached("{}");
+    get(&gateway, "/a", &[]);
+    let second = get(&gateway, "/a", &[]);
+    assert!(told(&second).1);
+    for gone in ["a", "b", "proxy-authenticate", "keep-alive"] {
+        assert_eq!(second.header(gone), "", "{gone}");
+    }
+    assert_eq!(second.header("c"), "3");
+}
+
+#[test]
+fn rfc9111_3_3_a_body_that_breaks_off_is_not_stored() {
+    let address = origin::serve(|number, mut stream| {
+        while origin::head(&mut stream).is_some() {
+            let head = "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 10\r\n\r\n";
+            let body = if number == 0 { "01234" } else { "0123456789" };
+            stream
+                .write_all(format!("{head}{body}").as_bytes())
+                .unwrap();
+            if number == 0 {
+                return; // half-way
+            }
+        }
+    });
+    let gateway = Gateway::start(&format!(
+        "upstreams: {{ app: {{ endpoints: [\"{address}\"] }} }}\n\
+         routes: [{{ name: all, filters: [cache: {{}}], upstream: app }}]\n"
+    ));
+    let broken = get(&gateway, "/a", &[]);
+    assert!(broken.body.len() < 10);
+    let whole = get(&gateway, "/a", &[]);
+    assert_eq!((&*whole.text(), told(&whole).1), ("0123456789", false));
+    assert!(told(&get(&gateway, "/a", &[])).1);
+}
+
+#[test]
+fn bodies_in_chunks_are_stored_and_large_ones_pass_whole() {
+    let chunked = |size: usize| {
+        let piece = "x".repeat(1000);
+        let mut body = String::new();
+        for _ in 0..size / 1000 {
+            body.push_str(&format!("3e8\r\n{piece}\r\n"));
+        }
+        format!(
+            "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked\r\n\r\n{body}0\r\n\r\n"
+        )
+    };
+    let address = origin::answers(move |head| match head.contains("/large") {
+        true => chunked(600_000),
+        false => chunked(100_000),
+    });
+    let gateway = Gateway::start(&format!(
+        "caches: {{ small: {{ memory: 4MiB, largest: 256KiB }} }}\n\
+         upstreams: {{ app: {{ endpoints: [\"{address}\"] }} }}\n\
+         routes: [{{ name: all, filters: [cache: {{ store: small }}], upstream: app }}]\n"
+    ));
+    assert_eq!(get(&gateway, "/a", &[]).body.len(), 100_000);
+    let stored = get(&gateway, "/a", &[]);
+    assert_eq!((stored.body.len(), told(&stored).1), (100_000, true));
+    for _ in 0..3 {
+        let large = get(&gateway, "/large", &[]);
+        assert_eq!((large.body.len(), told(&large).1), (600_000, false));
+    }
+}
