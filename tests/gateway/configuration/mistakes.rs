@@ -13,7 +13,7 @@ pub(super) fn mistakes() -> Vec<Mistake> {
         ),
         (
             with("limits: { drain_deadline: 5 }"),
-            &["error: expected ", "found `5`", "w.yaml:4:18"],
+            &["error: expected ", "found `5`", "w.yaml:4:27"],
         ),
         (
             with("limits: { head: 2MiB }"),
