@@ -39,7 +39,7 @@ impl Context {
     ) -> Result<()> {
         drain(session).await;
         let is_call = grpc::is_call(&session.req_header().headers);
-        let mut reply = reply;
+        let (mut reply, mut bare) = (reply, false);
         let (call, mut head, body) = loop {
             self.note(&reply, origin);
             let call = is_call && !reply.status.is_success();
@@ -47,12 +47,14 @@ impl Context {
                 true => (trailers_only(session, &reply)?, Bytes::new()),
                 false => self.draft(&reply)?,
             };
+            let body = if bare { Bytes::new() } else { body };
             match self.through_filters(session, &mut head, body).await {
                 Ok(body) => break (call, head, body),
-                // A link has a say of this kind once, so that this comes to an end.
-                Err(stopped) => {
+                // A link has a say over a whole body once, and what cannot pass in pieces goes
+                // without a body: this comes to an end.
+                Err((stopped, in_pieces)) => {
                     self.stopped(stopped.link, &stopped.reply);
-                    reply = stopped.reply;
+                    (reply, bare) = (stopped.reply, bare | in_pieces);
                 }
             }
         };
@@ -187,12 +189,15 @@ impl Context {
     }
 
     /// The links that the request has entered see the reply on its way out.
+    ///
+    /// # Errors
+    /// What a link sends in its place, and whether that came of the body in pieces.
     async fn through_filters(
         &mut self,
         session: &Session,
         head: &mut ResponseHeader,
         body: Bytes,
-    ) -> Result<Bytes, Stopped> {
+    ) -> Result<Bytes, (Stopped, bool)> {
         let Some(position) = self.route else {
             return Ok(body);
         };
@@ -204,15 +209,12 @@ impl Context {
         let waiting = waiting.unwrap_or_default();
         let to = waiting.map_or(0, |link| link + 1);
         let passed = chain.pass_whole(body, &mut self.slots, to);
-        let body = passed.map_err(|reply| Stopped { link: to, reply })?;
-        match waiting {
-            Some(link) => {
-                chain
-                    .climb(&mut view, body, &mut self.slots, link, true)
-                    .await
-            }
-            None => Ok(body),
-        }
+        let body = passed.map_err(|reply| (Stopped { link: to, reply }, true))?;
+        let Some(link) = waiting else {
+            return Ok(body);
+        };
+        let climbed = chain.climb(&mut view, body, &mut self.slots, link, true);
+        climbed.await.map_err(|stopped| (stopped, false))
     }
 }
 
