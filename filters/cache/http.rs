@@ -7,8 +7,8 @@ use wiregate_sdk::cache::{Plan, Policy, SetCookie};
 use wiregate_sdk::types::{FieldName, OneOrMany, Percent, Period};
 use wiregate_sdk::value::ShortOrFull;
 use wiregate_sdk::{
-    Build, Condition, Deserialize, Expression, Filter, Flow, Invalid, JsonSchema, Reply, Request,
-    StatusCode,
+    Build, Condition, Deserialize, Expression, Filter, Flow, Identity, Invalid, JsonSchema, Reply,
+    Request, StatusCode,
 };
 
 use super::lifetimes::{Lifetimes, by_status};
@@ -211,8 +211,11 @@ impl Filter for Cache {
             return Ok(());
         }
         let caller = match (&req.exchange.identity, self.per_caller) {
-            (Some(identity), true) => Some(format!("{}\u{0}{}", identity.by, identity.name)),
-            (None, true) if reads => return Ok(()), // whose it is cannot be told
+            (Some(identity), true) => Some(caller(identity)),
+            (None, true) if reads => {
+                req.exchange.cache = None; // whose it is cannot be told
+                return Ok(());
+            }
             _ => None,
         };
         let mut key = Vec::with_capacity(self.key.len());
@@ -227,6 +230,16 @@ impl Filter for Cache {
         }));
         Ok(())
     }
+}
+
+/// What tells a caller from all others: names are unique within their issuer only (RFC 7519, 4.1.2),
+/// and a consumer may have the name of somebody else.
+fn caller(identity: &Identity) -> String {
+    let issuer = identity.claim(&["iss"]).and_then(|issuer| issuer.as_str());
+    let consumer = identity.consumer.as_ref().map(|consumer| &*consumer.name);
+    let (by, name) = (identity.by, &identity.name);
+    let (issuer, consumer) = (issuer.unwrap_or(""), consumer.unwrap_or(""));
+    format!("{by}\u{0}{name}\u{0}{issuer}\u{0}{consumer}")
 }
 
 impl Options {

@@ -88,14 +88,12 @@ fn wait_for_folder(name: &str, place: &Weak<ArcSwapOption<Store>>, whole: &Optio
         match Store::open(whole.clone(), clock.clone()) {
             Ok(store) => {
                 let Some(place) = place.upgrade() else { return };
-                let purged = place
-                    .load()
-                    .as_ref()
-                    .is_some_and(|store| store.was_purged());
-                let mode = if purged { Mode::Hard } else { Mode::Soft };
-                store.purge(&What::All, mode);
-                place.store(Some(store));
+                store.purge(&What::All, Mode::Soft);
+                let former = place.swap(Some(store.clone()));
                 tracing::info!(cache = name, "the cache has its folder");
+                if let Some(former) = former {
+                    heed(&former, &store);
+                }
                 return;
             }
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => thread::sleep(LOOK),
@@ -104,6 +102,17 @@ fn wait_for_folder(name: &str, place: &Weak<ArcSwapOption<Store>>, whole: &Optio
                 return;
             }
         }
+    }
+}
+
+/// What was purged in a store that another one has replaced is in no other: as long as somebody has it
+/// still, and may purge in it.
+fn heed(former: &Arc<Store>, store: &Arc<Store>) {
+    while !former.was_purged() && Arc::strong_count(former) > 1 {
+        thread::sleep(LOOK);
+    }
+    if former.was_purged() {
+        store.purge(&What::All, Mode::Hard);
     }
 }
 

@@ -55,7 +55,7 @@ pub fn meta(
     let policy = &*plan.policy;
     let terms = Terms::of(&head.headers);
     check(plan, asked, head, &terms)?;
-    let lifetime = lifetime(policy, asked, head, &terms, sent)?;
+    let lifetime = lifetime(plan, asked, head, &terms, sent)?;
     let times = times(policy, &terms, head, lifetime, sent);
     if !is_of_use(&times, &head.headers) {
         return Err("stale");
@@ -91,11 +91,11 @@ fn check(plan: &Plan, asked: &Asked<'_>, head: &ResponseHeader, terms: &Terms) -
     if credentials && plan.caller.is_none() && !shareable {
         return Err("authorization");
     }
-    if policy.force {
-        return Ok(());
-    }
     if terms.private && plan.caller.is_none() {
         return Err("private");
+    }
+    if policy.force {
+        return Ok(());
     }
     if terms.must_understand && !is_understood(head.status) {
         return Err("must-understand");
@@ -113,15 +113,23 @@ fn is_whole(status: StatusCode) -> bool {
 }
 
 fn lifetime(
-    policy: &Policy,
+    plan: &Plan,
     asked: &Asked<'_>,
     head: &ResponseHeader,
     terms: &Terms,
     sent: Sent,
 ) -> Result<Duration, Why> {
+    let policy = &*plan.policy;
     let ttl = policy.ttl(head.status);
+    let cookie =
+        asked.head.headers.contains_key(header::COOKIE) && !policy.ignores_cookies && !terms.public;
     if policy.force {
-        return ttl.ok_or("status");
+        let shared = cookie && plan.caller.is_none();
+        return if shared {
+            Err("cookie")
+        } else {
+            ttl.ok_or("status")
+        };
     }
     if let Some(lifetime) = age::explicit(terms, &head.headers, sent) {
         return Ok(lifetime);
@@ -132,7 +140,7 @@ fn lifetime(
     } else {
         Err("no-lifetime")
     };
-    if asked.head.headers.contains_key(header::COOKIE) && !policy.ignores_cookies && !terms.public {
+    if cookie {
         return if terms.no_cache {
             useless
         } else {

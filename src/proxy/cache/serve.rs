@@ -130,9 +130,11 @@ impl Context {
             } => {
                 self.take_report(report);
                 self.caching_mut().dealt = Dealt::Revalidated;
+                let mut head = *head;
+                self.hide_tags(&mut head);
                 let answering = Answering {
                     entry,
-                    head: *head,
+                    head,
                     told: self.went_on(Some(304), Stored::No(Some(why))),
                     rest: None,
                 };
@@ -199,7 +201,7 @@ impl Context {
             told,
             rest,
         } = answering;
-        let part = self.shape(session, &entry, &mut head)?;
+        let mut part = self.shape(session, &entry, &mut head)?;
         let age = reuse::age(&entry.meta().times, self.shared.clock.now().wall).as_secs();
         // What has just come from the origin has no age (RFC 9111, 5.1).
         if age > 0 || told.is_from_store() {
@@ -210,6 +212,18 @@ impl Context {
         let bodiless = part == Part::Nowhere || self.is_bodiless(&head);
         self.frame_stored(session, &mut head)?;
         self.leave(session, &mut head, Origin::Cache)?;
+        let mut rest = rest;
+        if let Part::Bytes(..) = part {
+            // What a filter makes of the body has parts of its own, and what the store has no room for
+            // comes from its beginning.
+            let rewritten = self.held.is_some() || self.response_claim >= Claim::Rewrite;
+            match entry.length().filter(|_| !rewritten) {
+                Some(length) => part = cut(&mut head, part, length)?,
+                None => part = Part::Whole,
+            }
+            rest = rest.filter(|_| part == Part::Whole);
+            self.end.status = Some(head.status);
+        }
         let reader = match part {
             Part::Bytes(from, to) => entry.reader_of(from, to),
             Part::Whole | Part::Nowhere => entry.reader(),
@@ -250,7 +264,11 @@ impl Context {
         }
         match length.filter(|_| self.exchange.method == Method::GET) {
             Some(length) if conditional::range_holds(request, &head.headers) => {
-                cut(head, range::of(request, length), length)
+                match range::of(request, length) {
+                    // The filters see the whole response first.
+                    part @ Part::Bytes(..) => Ok(part),
+                    part => cut(head, part, length),
+                }
             }
             _ => Ok(Part::Whole),
         }
@@ -296,7 +314,7 @@ impl Context {
         end: bool,
     ) -> Result<()> {
         let mut data = data;
-        if self.response_claim != Claim::None {
+        if self.response_claim != Claim::None || self.held.is_some() {
             self.response_body(&mut data, end)?;
         } else if self.attempts.times.total.is_some() {
             self.time_left()?;

@@ -69,6 +69,7 @@ impl Chain {
         entered: Entered<'_>,
     ) -> Result<(), Stopped> {
         let (identity, upstream) = (exchange.identity.clone(), exchange.upstream.clone());
+        let cache = exchange.cache.take();
         let mut copied = Copied {
             head: inbound.head().clone(),
             inbound,
@@ -83,6 +84,7 @@ impl Chain {
             Err(reply) => slot.would_end(&reply),
         }
         exchange.upstream = upstream;
+        exchange.cache = cache;
         if identity.is_some() {
             exchange.identity = identity;
         }
