@@ -42,7 +42,7 @@ pub enum Algorithm {
     EdDSA,
 }
 
-/// What a signature of an algorithm is verified with.
+/// What a key must be for an algorithm.
 pub(super) enum Scheme {
     Hmac(hmac::Algorithm),
     Rsa(&'static RsaParameters),
@@ -88,6 +88,11 @@ impl Algorithm {
             Self::ES512 => "ES512",
             Self::EdDSA => "EdDSA",
         }
+    }
+
+    /// The same of `jsonwebtoken`, which has all but ES512.
+    pub(super) fn in_jsonwebtoken(self) -> Option<jsonwebtoken::Algorithm> {
+        self.name().parse().ok()
     }
 
     pub(super) fn scheme(self) -> Scheme {

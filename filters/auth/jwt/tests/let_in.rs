@@ -1,5 +1,8 @@
 //! Who is let in, and as whom.
 
+use aws_lc_rs::rsa::KeySize;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -30,6 +33,22 @@ async fn tokens_of_every_algorithm() {
             let forged = other.token(&json!({ "alg": name }), &claims(&json!({})));
             assert!(verdict(&filter, &forged).await.is_err(), "{name}");
         }
+    }
+}
+
+#[tokio::test]
+async fn with_an_rsa_key_as_pkcs1_has_it() {
+    let signer = Signer::rsa(KeySize::Rsa2048);
+    let body: String = signer.pem.lines().filter(|it| !it.contains('-')).collect();
+    // A `SubjectPublicKeyInfo` of RSA has 24 bytes before the key itself.
+    let key = STANDARD.encode(&STANDARD.decode(body).unwrap()[24..]);
+    let pem = format!("-----BEGIN RSA PUBLIC KEY-----\n{key}\n-----END RSA PUBLIC KEY-----");
+    let filter = probe::<Jwt>(&format!(
+        "issuer: ours\naudience: orders\nalgorithms: [RS256, PS256]\nkeys: {{ pem: {pem:?} }}"
+    ));
+    for name in ["RS256", "PS256"] {
+        let token = signer.token(&json!({ "alg": name }), &claims(&json!({})));
+        assert_eq!(verdict(&filter, &token).await, Ok(()), "{name}");
     }
 }
 
