@@ -8,4 +8,4 @@ mod stored;
 
 pub use dealt::Dealt;
 pub use failure::Failure;
-pub use stored::{Stored, Times};
+pub use stored::{Stored, Times, Variant};

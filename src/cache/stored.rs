@@ -4,8 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use bytes::{BufMut, BytesMut};
 use http::{HeaderName, HeaderValue};
+use pingora_cache::VarianceBuilder;
+use pingora_cache::key::HashBinary;
 use pingora_http::ResponseHeader;
-use xxhash_rust::xxh3::Xxh3;
 
 use super::store::allocated;
 use wire::{Reading, Writing};
@@ -28,6 +29,10 @@ pub struct Stored {
     /// Bits whose meaning belongs to the rules.
     pub marks: u32,
 }
+
+/// Which of the variants under one key a response is: a hash of what `Vary` named, with what the
+/// request had there; zero where it named nothing.
+pub type Variant = HashBinary;
 
 /// When a response was fetched, and how long it may be used (RFC 9111, 4.2; RFC 5861).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,21 +107,17 @@ impl Stored {
         self.tags.iter().map(|tag| &**tag)
     }
 
-    /// A hash of `vary`: of two entries under one key, the later replaces one that has the same.
-    pub fn variant(&self, seed: u64) -> u64 {
-        let mut hash = Xxh3::with_seed(seed);
+    /// Of two entries under one key, the later replaces one that has the same.
+    pub fn variant(&self) -> Variant {
+        let mut variance = VarianceBuilder::new();
         for (name, value) in &self.vary {
-            hash.update(name.as_str().as_bytes());
             match value {
-                None => hash.update(b"\n-"),
-                Some(value) => {
-                    hash.update(b"\n+");
-                    hash.update(&(value.len() as u64).to_le_bytes());
-                    hash.update(value.as_bytes());
-                }
+                // No field's value has a line end in it, so this is none of them.
+                None => variance.add_value(name.as_str(), "\n"),
+                Some(value) => variance.add_value(name.as_str(), value),
             }
         }
-        hash.digest()
+        variance.finalize().unwrap_or_default()
     }
 
     /// Adds all of it to `bytes`, for [`Stored::decode`].
@@ -223,7 +224,7 @@ mod tests {
         assert_eq!(again.vary, stored.vary);
         assert_eq!(again.tags, stored.tags);
         assert_eq!((again.times, again.marks), (stored.times, stored.marks));
-        assert_eq!(again.variant(7), stored.variant(7));
+        assert_eq!(again.variant(), stored.variant());
         for length in 0..bytes.len() {
             assert!(Stored::decode(&bytes[..length]).is_none(), "{length}");
         }
@@ -231,14 +232,47 @@ mod tests {
         assert!(Stored::decode(&bytes).is_none());
     }
 
+    /// Which variant this makes a response, by field.
+    fn variant(vary: &[(&'static str, Option<&'static str>)]) -> Variant {
+        let vary = vary.iter().map(|(name, value)| {
+            let value = value.map(HeaderValue::from_static);
+            (HeaderName::from_static(name), value)
+        });
+        let vary = vary.collect();
+        Stored { vary, ..stored() }.variant()
+    }
+
+    #[test]
+    fn variants_are_the_same_when_all_fields_are() {
+        let one = variant(&[("accept", Some("a")), ("dnt", Some("b"))]);
+        assert_eq!(one, variant(&[("dnt", Some("b")), ("accept", Some("a"))]));
+        for other in [
+            variant(&[("accept", Some("a")), ("dnt", Some("c"))]),
+            variant(&[("accept", Some("b")), ("dnt", Some("a"))]),
+            variant(&[("accept", Some("a"))]),
+            variant(&[("accept", Some("adntb"))]),
+            variant(&[("accept", Some("a")), ("dnt", None)]),
+        ] {
+            assert_ne!(one, other);
+        }
+    }
+
     #[test]
     fn a_field_that_was_there_and_empty_is_another_variant_than_one_that_was_not() {
-        let with = |value: Option<HeaderValue>| Stored {
-            vary: vec![(http::header::ACCEPT, value)],
-            ..stored()
-        };
-        let empty = with(Some(HeaderValue::from_static("")));
-        assert_ne!(with(None).variant(7), empty.variant(7));
+        let nothing_named = variant(&[]);
+        let (empty, absent) = (
+            variant(&[("accept", Some(""))]),
+            variant(&[("accept", None)]),
+        );
+        assert!(empty != absent && empty != nothing_named && absent != nothing_named);
+    }
+
+    /// Records on disk hold it: where it has to change, the format of the disk does too.
+    #[test]
+    fn variants_do_not_change_from_one_release_to_the_next() {
+        let known: u128 = 0x35af4cb7b922a22c711bb23193a9a010;
+        assert_eq!(stored().variant(), known.to_be_bytes());
+        assert_eq!(variant(&[]), Variant::default());
     }
 
     #[test]

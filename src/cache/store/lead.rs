@@ -11,7 +11,7 @@ use super::purge::Mode;
 use super::refused::Refused;
 use super::shard::{Shard, Slot};
 use super::{Entry, Store};
-use crate::cache::{Failure, Stored};
+use crate::cache::{Failure, Stored, Variant};
 
 /// The right to fetch what a key stands for, and to store it. Dropped before it says what became of
 /// the fetch, one of those who wait gets it.
@@ -161,7 +161,7 @@ impl Drop for Lead {
 
 /// What the index has to know of a new entry.
 struct New {
-    variant: u64,
+    variant: Variant,
     tags: Box<[u64]>,
 }
 
@@ -170,7 +170,7 @@ impl New {
         let tags = meta.tags();
         let tags = tags.map(|tag| hash_of(store.seed, tag.as_bytes()));
         Self {
-            variant: meta.variant(store.seed),
+            variant: meta.variant(),
             tags: tags.collect(),
         }
     }

@@ -16,6 +16,7 @@ use super::purge::Aim;
 use super::room::{Charge, Room};
 use super::shard::{Running, Shard};
 use super::{Entry, Figures, Join, Key, Lead, Mode, Options, Refused, Waiting, What};
+use crate::cache::Variant;
 
 /// How many entries one lock is held for, at most, while something goes through all of them.
 const STEP: u32 = 1024;
@@ -261,13 +262,13 @@ impl Store {
     }
 
     /// A complete entry is new in the index: room is made, and the disk hears of it.
-    pub(super) fn settle_down(&self, entry: &Arc<Entry>, variant: u64) {
+    pub(super) fn settle_down(&self, entry: &Arc<Entry>, variant: Variant) {
         self.write(entry, variant);
         self.make_room(entry.name(), 0);
     }
 
     /// What is still being found on disk, and is older than this, must not come back.
-    pub(super) fn supersede(&self, name: &Name, variant: u64) {
+    pub(super) fn supersede(&self, name: &Name, variant: Variant) {
         if let Some(disk) = &self.disk {
             disk.superseding(name, variant);
         }

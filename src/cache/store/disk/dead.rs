@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::super::key::{Name, hash_of};
 use super::super::{Mode, What};
 use super::Spot;
+use crate::cache::Variant;
 
 /// Purges and newer entries, of this run and of records that were read: they count for what is found from now
 /// on, which is older.
@@ -14,7 +15,7 @@ pub(super) struct Dead {
     urls: HashMap<u64, Mode>,
     tags: HashMap<u64, Mode>,
     prefixes: Vec<(String, Mode)>,
-    voided: HashSet<(u128, u64)>,
+    voided: HashSet<(u128, Variant)>,
     /// Bodies that a newer head was found for.
     bodies: HashSet<Spot>,
 }
@@ -42,7 +43,7 @@ impl Dead {
         }
     }
 
-    pub(super) fn void(&mut self, hash: u128, variant: u64) {
+    pub(super) fn void(&mut self, hash: u128, variant: Variant) {
         self.voided.insert((hash, variant));
     }
 
@@ -60,7 +61,7 @@ impl Dead {
     }
 
     /// What has happened to an entry since: `Hard` where it must not be found.
-    pub(super) fn hits(&self, name: &Name, variant: u64, tags: &[u64]) -> Option<Mode> {
+    pub(super) fn hits(&self, name: &Name, variant: Variant, tags: &[u64]) -> Option<Mode> {
         if self.voided.contains(&(name.hash(), variant)) {
             return Some(Mode::Hard);
         }

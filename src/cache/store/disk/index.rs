@@ -7,10 +7,11 @@ use super::super::body::Whole;
 use super::super::shard::Slot;
 use super::super::{Entry, Store};
 use super::{At, Place};
+use crate::cache::Variant;
 
 impl Store {
     /// An entry is complete and in the index, with `Place::Queued`: it waits to be written.
-    pub(in super::super) fn write(&self, entry: &Arc<Entry>, variant: u64) {
+    pub(in super::super) fn write(&self, entry: &Arc<Entry>, variant: Variant) {
         if let Some(disk) = &self.disk
             && !disk.store(entry, variant)
         {
@@ -73,7 +74,7 @@ impl Store {
 
     /// Entries in memory that were asked for since they were written to this segment, up to so many bytes: they
     /// are queued again.
-    pub(super) fn rescue(&self, segment: u32, most: u64) -> Vec<(Arc<Entry>, u64)> {
+    pub(super) fn rescue(&self, segment: u32, most: u64) -> Vec<(Arc<Entry>, Variant)> {
         let (mut rescued, mut bytes) = (Vec::new(), 0);
         self.each_step(|shard, ids| {
             for id in ids {

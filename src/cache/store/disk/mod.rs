@@ -29,6 +29,7 @@ use tokio::sync::oneshot;
 use super::key::Name;
 use super::options::Disk;
 use super::{Entry, Mode, Store, What};
+use crate::cache::Variant;
 use dead::Dead;
 use segment::Segment;
 pub(super) use segment::{Spot, Stretch};
@@ -100,9 +101,9 @@ struct Queue {
 #[derive(Debug)]
 enum Command {
     /// An entry is to be written, in its newest state, unless it is gone.
-    Store(Arc<Entry>, u64),
+    Store(Arc<Entry>, Variant),
     Purge(What, Mode),
-    Void(u128, u64),
+    Void(u128, Variant),
     /// Nothing on disk counts any more.
     Clear,
     /// Whatever was asked before is to be on disk.
@@ -192,7 +193,7 @@ impl Engine {
     }
 
     /// What is found under this name and variant is older than what is there now.
-    pub(super) fn superseding(&self, name: &Name, variant: u64) {
+    pub(super) fn superseding(&self, name: &Name, variant: Variant) {
         self.bury(|dead| dead.void(name.hash(), variant));
     }
 
@@ -205,12 +206,12 @@ impl Engine {
     }
 
     /// What is on disk under this name and variant does not count any more.
-    pub(super) fn void(&self, name: &Name, variant: u64) {
+    pub(super) fn void(&self, name: &Name, variant: Variant) {
         self.say(Command::Void(name.hash(), variant));
     }
 
     /// An entry is to be written, in its turn; `false` where too many wait.
-    pub(super) fn store(&self, entry: &Arc<Entry>, variant: u64) -> bool {
+    pub(super) fn store(&self, entry: &Arc<Entry>, variant: Variant) -> bool {
         let mut queue = self.queue();
         if queue.bytes >= self.waiting || self.failed.load(Ordering::Relaxed) {
             return false;
@@ -284,7 +285,7 @@ fn lock(folder: &Path) -> io::Result<File> {
 }
 
 /// The first line of the file `store`: the version of the format. The second one is the seed of all hashes.
-const FORMAT: &str = "wiregate cache 1";
+const FORMAT: &str = "wiregate cache 2";
 
 /// The seed of the folder, and whether what is in the folder goes with it.
 fn seed(folder: &Path) -> io::Result<(u64, bool)> {

@@ -2,12 +2,12 @@
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 4 | `WGR1` |
+//! | 4 | `WGR2` |
 //! | 1, 1, 2 | the kind, flags, nothing |
 //! | 4, 4, 4 | the lengths of the rest of the head, of the text, and of the URL in it |
 //! | 4 | how many tags there are |
 //! | 8 | the length of the body |
-//! | 8 | the variant |
+//! | 16 | the variant |
 //! | 8 | the checksum of all that, of where the record stands, and of the rest of the head |
 //!
 //! The rest of the head is the text (a key, or what a purge names), the hashes of the tags, the checksums of the
@@ -18,10 +18,11 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 use super::super::body::PIECE;
 use super::super::purge::{Mode, What};
 use super::segment::{Segment, Spot};
+use crate::cache::Variant;
 
-const MAGIC: [u8; 4] = *b"WGR1";
+const MAGIC: [u8; 4] = *b"WGR2";
 /// The part of a head that every record has.
-const FIXED: usize = 48;
+const FIXED: usize = 56;
 /// A head that claims to be longer is none.
 const LONGEST: usize = 4 * 1024 * 1024;
 /// As much is read at first: most heads are shorter.
@@ -50,7 +51,7 @@ pub(super) struct Record {
     pub(super) aim: u8,
     pub(super) text: Box<[u8]>,
     pub(super) url: usize,
-    pub(super) variant: u64,
+    pub(super) variant: Variant,
     pub(super) tags: Box<[u64]>,
     /// The checksums of the body's blocks.
     pub(super) sums: Box<[u64]>,
@@ -81,7 +82,7 @@ impl Record {
             aim: 0,
             text: Box::default(),
             url: 0,
-            variant: 0,
+            variant: Variant::default(),
             tags: Box::default(),
             sums: Box::default(),
             body: None,
@@ -118,7 +119,7 @@ impl Record {
         Some((what, if self.soft { Mode::Soft } else { Mode::Hard }))
     }
 
-    pub(super) fn void(hash: u128, variant: u64) -> Self {
+    pub(super) fn void(hash: u128, variant: Variant) -> Self {
         Self {
             text: hash.to_le_bytes().into(),
             variant,
@@ -143,7 +144,7 @@ impl Record {
             bytes.extend_from_slice(&length.to_le_bytes());
         }
         bytes.extend_from_slice(&self.length.to_le_bytes());
-        bytes.extend_from_slice(&self.variant.to_le_bytes());
+        bytes.extend_from_slice(&self.variant);
         bytes.extend_from_slice(&[0; 8]);
         bytes.extend_from_slice(&self.text);
         for number in self.tags.iter().chain(&self.sums) {
@@ -215,7 +216,8 @@ impl Record {
         };
         let flags = bytes[5];
         let [text, url, tags] = [12, 16, 20].map(|at| u32_at(bytes, at) as usize);
-        let (length, variant) = (u64_at(bytes, 24), u64_at(bytes, 32));
+        let length = u64_at(bytes, 24);
+        let variant = bytes[32..48].try_into().expect("sixteen bytes");
         let blocks = match kind {
             Kind::Entry => usize::try_from(length.div_ceil(PIECE as u64)).ok()?,
             _ => 0,

@@ -9,6 +9,7 @@ use super::super::{Entry, Mode, Store, What};
 use super::record::{Kind, Record, sum_of_block};
 use super::segment::Segment;
 use super::{At, Command, Engine, Place, Spot};
+use crate::cache::Variant;
 
 impl Engine {
     /// Writes what it is asked to, until the store is gone.
@@ -42,7 +43,7 @@ struct Writer {
     store: Weak<Store>,
     current: Option<Arc<Segment>>,
     /// Entries that are written anew since their segment goes.
-    again: Vec<(Arc<Entry>, u64)>,
+    again: Vec<(Arc<Entry>, Variant)>,
 }
 
 impl Writer {
@@ -146,7 +147,7 @@ impl Writer {
     }
 
     /// Writes an entry, unless something has removed it, or it is written already.
-    fn store_entry(&mut self, store: &Store, queued: &Arc<Entry>, variant: u64) {
+    fn store_entry(&mut self, store: &Store, queued: &Arc<Entry>, variant: Variant) {
         let (name, number) = (queued.name(), queued.number());
         let slot = store.with(name, |shard| {
             let slot = shard.slot(shard.id_of(name.hash(), number)?);
@@ -188,7 +189,7 @@ impl Writer {
         entry: &Entry,
         at: Option<At>,
         soft: bool,
-        variant: u64,
+        variant: Variant,
         tags: Box<[u64]>,
     ) -> io::Result<Record> {
         let (text, url) = entry.name().parts();
@@ -311,7 +312,7 @@ impl Writer {
     }
 
     /// The entry stays in memory; what is on disk of it, or of what it has replaced, does not count.
-    fn not_written(&mut self, store: &Store, entry: &Entry, variant: u64, error: &io::Error) {
+    fn not_written(&mut self, store: &Store, entry: &Entry, variant: Variant, error: &io::Error) {
         self.engine.unwritten.fetch_add(1, Ordering::Relaxed);
         let full = error.kind() == io::ErrorKind::StorageFull;
         if error.raw_os_error().is_some() && !self.engine.told.swap(true, Ordering::Relaxed) {

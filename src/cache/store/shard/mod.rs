@@ -19,6 +19,7 @@ use super::key::{Key, Name};
 use super::room::{Charge, Room, allocated};
 use super::sketch::Sketch;
 use super::{Entry, Find};
+use crate::cache::Variant;
 use slab::{Links, List, NONE, Rank, Slab};
 
 /// More entries than this under one key, told apart by `Vary`, are not kept: the oldest goes.
@@ -260,7 +261,7 @@ impl Shard {
     }
 
     /// The newest slot under this name that was chosen by the same `Vary`, but for `id` itself.
-    pub(super) fn twin(&self, name: &Name, variant: u64, but: Option<u32>) -> Option<u32> {
+    pub(super) fn twin(&self, name: &Name, variant: Variant, but: Option<u32>) -> Option<u32> {
         let mut id = self.keys.get(&name.hash()).copied().unwrap_or(NONE);
         while id != NONE {
             let slot = self.slots.get(id);
@@ -297,7 +298,7 @@ impl Shard {
         &mut self,
         id: u32,
         entry: &Arc<Entry>,
-        variant: u64,
+        variant: Variant,
         tags: Box<[u64]>,
         to_disk: bool,
     ) {

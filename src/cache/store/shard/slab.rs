@@ -6,6 +6,7 @@ use super::super::Entry;
 use super::super::disk::Place as OnDisk;
 use super::super::key::Name;
 use super::super::room::{Charge, Room, allocated};
+use crate::cache::Variant;
 
 /// No slot.
 pub(super) const NONE: u32 = u32::MAX;
@@ -16,8 +17,8 @@ pub(in super::super) struct Slot {
     pub(in super::super) name: Name,
     /// The entry's number: tells this entry from the one that the slot had before.
     pub(in super::super) number: u64,
-    /// The hash of what `Vary` chose it by.
-    pub(in super::super) variant: u64,
+    /// What `Vary` chose it by.
+    pub(in super::super) variant: Variant,
     /// The hashes of its tags.
     pub(in super::super) tags: Box<[u64]>,
     /// The entry, if it is in memory.
@@ -39,7 +40,7 @@ impl Slot {
         room: &Arc<Room>,
         name: Name,
         number: u64,
-        variant: u64,
+        variant: Variant,
         tags: Box<[u64]>,
         soft: bool,
     ) -> Self {
