@@ -165,6 +165,7 @@ impl Reloader {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         if *self.held.borrow() {
+            tracing::warn!("there is no reload while another process is to take this one's place");
             return Err(self.held_back());
         }
         self.watched().reading();
@@ -209,9 +210,10 @@ impl Reloader {
         let opened = self.open_listeners(&snapshot, &value);
         let opened = opened.map_err(|more| problems.extend(more));
         let log = &snapshot.settings.access_log;
+        let mut changed = None;
         if problems.is_empty() && *log != old.settings.access_log {
             match open_log(log) {
-                Ok(log) => self.change_log(log),
+                Ok(log) => changed = Some(log),
                 Err(error) => {
                     let place = value.get("access_log").unwrap_or(&value).place.clone();
                     let message = format!("the access log cannot be opened: {error}");
@@ -219,10 +221,15 @@ impl Reloader {
                 }
             }
         }
-        problems.extend(self.open_stores(&snapshot, &value));
+        if problems.is_empty() {
+            problems.extend(self.open_stores(&snapshot, &value));
+        }
         let Some(opened) = opened.ok().filter(|_| problems.is_empty()) else {
             return Err(Refused { sources, problems });
         };
+        if let Some(log) = changed {
+            self.change_log(log);
+        }
         let generation = snapshot.generation;
         snapshot.prepare(&self.runtime);
         let snapshot = Arc::new(snapshot);

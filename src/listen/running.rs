@@ -307,11 +307,15 @@ impl Inner {
                 .map(Bound::share)
                 .collect::<io::Result<_>>()?,
             None => {
-                let sockets = match self.take_handed(listening) {
-                    Some(handed) => handed.bound,
-                    None => vec![Bound::open(&listening.bind)?],
-                };
-                Bound::for_all(sockets, self.workers.len())?
+                // Beside sockets that another process still accepts from no new one may stand: it
+                // would get connections that nobody accepts yet.
+                match self.take_handed(listening) {
+                    Some(handed) => Bound::shared_by(handed.bound, self.workers.len())?,
+                    None => {
+                        let first = Bound::open(&listening.bind)?;
+                        Bound::for_all(vec![first], self.workers.len())?
+                    }
+                }
             }
         };
         let address = bound.first().map(|bound| bound.address.clone());

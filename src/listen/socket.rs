@@ -126,6 +126,19 @@ impl Bound {
         Ok(sockets)
     }
 
+    /// A socket for each of so many workers, at least, out of those that there are: where there are
+    /// fewer, workers share them.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn shared_by(mut sockets: Vec<Self>, workers: usize) -> io::Result<Vec<Self>> {
+        for at in 0..workers.saturating_sub(sockets.len()) {
+            let one = sockets.get(at).map(Self::share).transpose()?;
+            sockets.extend(one);
+        }
+        Ok(sockets)
+    }
+
     fn tcp(address: SocketAddr, beside: bool) -> io::Result<Self> {
         let domain = Domain::for_address(address);
         let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;

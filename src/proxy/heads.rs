@@ -124,6 +124,10 @@ pub(super) fn settle_response(head: &mut ResponseHeader) {
         let _ = head.append_header(header::VIA, via);
         return;
     }
+    if head.version < Version::HTTP_11 {
+        // Each hop has a version of its own (RFC 9110, 2.5), and chunks may follow.
+        head.set_version(Version::HTTP_11);
+    }
     edit_response(head, |fields| {
         fields.reserve(ADDED_TO_RESPONSE);
         drop_hop_by_hop(fields);

@@ -235,7 +235,7 @@ fn a_configured_ttl_holds_where_the_response_says_nothing() {
         "no-store"
     );
     assert_eq!(
-        case(true).lifetime(403, &[("cache-control", "private, no-store")]),
+        case(true).lifetime(403, &[("cache-control", "no-store")]),
         Some(9)
     );
     assert_eq!(case(true).why(200, &[FRESH]), "status");
@@ -269,6 +269,12 @@ fn force_never_shares_what_is_for_one_caller() {
     );
     assert_eq!(forced().why(200, &[("set-cookie", "a=b")]), "set-cookie");
     assert_eq!(forced().why(200, &[("vary", "*")]), "vary");
+    let private = [("cache-control", "private, no-store")];
+    assert_eq!(forced().why(200, &private), "private");
+    assert_eq!(
+        forced().request("cookie", "session=ann").why(200, &[]),
+        "cookie"
+    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::HttpTask;
 use pingora_core::protocols::http::body_buffer::FixedBuffer;
@@ -35,6 +35,8 @@ const BODY_SILENCE: Duration = Duration::from_secs(60);
 
 /// One exchange over HTTP/1.1. Dropped, it gives the gate back.
 pub(super) struct Session {
+    /// The method as the client sent it: filters may send another one on.
+    asked: Method,
     head: RequestHeader,
     /// There until it is dropped.
     gate: Option<Box<Gate>>,
@@ -76,6 +78,7 @@ impl Session {
         peer.lent.until.set(None);
         Self {
             goes_on: answer::wants_more(&head),
+            asked: head.method.clone(),
             head,
             gate: Some(gate),
             peer,
@@ -174,7 +177,7 @@ impl Session {
             return; // HTTP/1.0 knows no interim responses (RFC 9110, 15.2)
         }
         if !interim {
-            self.framing = Framing::of(&self.head, &head);
+            self.framing = Framing::of(&self.asked, &head);
             if head.status == StatusCode::SWITCHING_PROTOCOLS && is_upgrade_req(&self.head) {
                 self.tunnel = Some(true);
                 self.peer.lent.becomes_tunnel();

@@ -125,6 +125,11 @@ fn force_does_not_share_what_is_for_one_caller() {
     ));
     origin.says("/a", "set-cookie: session=ann");
     assert!(!is_shared(&origin.cached(options), &[], &[]));
+    origin.says("/a", "cache-control: private, no-store");
+    assert!(!is_shared(&origin.cached(options), &[], &[]));
+    origin.says("/a", "cache-control: no-store");
+    let ann = ["cookie: session=ann"];
+    assert!(!is_shared(&origin.cached(options), &ann, &[]));
 }
 
 #[test]

@@ -231,6 +231,43 @@ fn filters_act_on_each_response_and_never_on_what_is_stored() {
 }
 
 #[test]
+fn filters_that_want_whole_bodies_get_them_from_the_store_too() {
+    let origin = Origin::start();
+    let fields = "cache-control: max-age=60 | content-type: application/json";
+    origin.answers_with("/a", 200, fields, r#"{"n": 1}"#);
+    for filters in [
+        "{ cache: {} }, { json: { response: { set: { added: yes } } } }",
+        "{ json: { response: { set: { added: yes } } } }, { cache: {} }",
+        "{ cache: {} }, { template: { response: { text: 'made of {{ body }}' } } }",
+    ] {
+        let gateway = Gateway::start(&origin.with_filters(filters));
+        let bodies: Vec<_> = (0..3).map(|_| get(&gateway, "/a", &[]).text()).collect();
+        let made = ["added", "made of"]
+            .iter()
+            .any(|text| bodies[0].contains(text));
+        assert!(made && bodies[0].contains('1'), "{filters} {bodies:?}");
+        assert!(bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
+        let part = get(&gateway, "/a", &["range: bytes=0-0"]);
+        assert_eq!(
+            (part.status, part.text()),
+            (200, bodies[0].clone()),
+            "{filters}"
+        );
+    }
+}
+
+#[test]
+fn an_observed_cache_stores_and_serves_nothing() {
+    let origin = Origin::start();
+    origin.says("/a", "cache-control: max-age=60");
+    let gateway = origin.cached("{ mode: observe }");
+    for _ in 0..3 {
+        assert_eq!(get(&gateway, "/a", &[]).header("cache-status"), "");
+    }
+    assert_eq!(origin.count(), 3);
+}
+
+#[test]
 fn metrics_and_the_access_log_tell_what_came_of_requests() {
     let origin = Origin::start();
     origin.says("/a", "cache-control: max-age=60");

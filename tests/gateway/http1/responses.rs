@@ -60,6 +60,25 @@ fn a_head_and_what_there_is_of_a_body_do_not_wait_for_the_rest() {
 }
 
 #[test]
+fn what_an_old_origin_says_leaves_in_the_version_of_this_hop() {
+    let body = "x".repeat(2000);
+    let origin = Origin::answering(move |_, stream| {
+        let answer = format!(
+            "HTTP/1.0 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2000\r\n\r\n{body}"
+        );
+        stream.write_all(answer.as_bytes()).is_ok()
+    });
+    let gateway = gateway(&origin, "all_routes: { filters: [compress] }\n");
+    let mut stream = connect(&gateway);
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\naccept-encoding: gzip\r\n\r\n")
+        .unwrap();
+    let head = read_head(&mut stream).to_lowercase();
+    assert!(head.starts_with("http/1.1 200"), "{head}");
+    assert!(head.contains("transfer-encoding: chunked"), "{head}");
+}
+
+#[test]
 fn a_response_with_two_framings_leaves_with_one() {
     let origin = Origin::answering(|_, stream| {
         let answer = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\ntransfer-encoding: chunked\r\n\r\n2;x=y\r\nok\r\n0\r\nt: u\r\n\r\n";
