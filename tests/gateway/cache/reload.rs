@@ -78,6 +78,26 @@ fn a_disk_keeps_what_is_stored_when_the_process_is_killed() {
 }
 
 #[test]
+fn a_disk_goes_over_to_the_process_that_takes_the_place_of_another() {
+    let origin = Origin::start();
+    let folder = tempfile::tempdir().unwrap();
+    let fields = "cache-control: max-age=600 | etag: \"1\"";
+    origin.answers_with("/a", 200, fields, &"x".repeat(5_000));
+    let gateway = Gateway::start(&on_disk(&origin, folder.path()));
+    get(&gateway, "/a", &["host: example.com"]);
+    let disk = || gateway.admin("GET", "/caches").json()["caches"]["d"]["disk"].as_u64();
+    until("it is written", || disk().unwrap() > 5_000);
+    let _process = crate::upgrade::upgrade(&gateway, &[]).unwrap();
+    until("the folder has gone over", || {
+        disk().is_some_and(|bytes| bytes > 5_000)
+    });
+    // What happened meanwhile is not known to it: it is validated before its next use.
+    let answer = get(&gateway, "/a", &["host: example.com"]);
+    assert!(answer.header("cache-status").contains("fwd=stale"));
+    assert!(told(&get(&gateway, "/a", &["host: example.com"])).1);
+}
+
+#[test]
 fn what_is_wrong_is_told_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("wiregate.yaml");
