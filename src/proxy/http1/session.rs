@@ -7,13 +7,13 @@
 mod custom;
 
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http::{Method, StatusCode, Version};
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::HttpTask;
@@ -21,6 +21,7 @@ use pingora_core::protocols::http::body_buffer::FixedBuffer;
 use pingora_core::protocols::http::v1::common::is_upgrade_req;
 use pingora_error::{Error, ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
+use smallvec::SmallVec;
 use tokio::io::AsyncWriteExt;
 
 use super::answer::{self, Framing};
@@ -199,6 +200,47 @@ impl Session {
         written(limit, connection.write_all(&data[..count])).await?;
         connection.gathered().extend_from_slice(behind);
         self.sent += count;
+        Ok(())
+    }
+
+    /// Writes pieces of a body that is not in chunks, several of them with one call.
+    async fn write_pieces(&mut self, pieces: &mut SmallVec<[Bytes; 4]>) -> Result<()> {
+        if let [one] = pieces.as_slice() {
+            let one = one.clone();
+            pieces.clear();
+            return self.write(&one).await;
+        }
+        let limit = self.write_timeout;
+        let gate = self.gate.as_deref_mut().expect("there until dropped");
+        let connection = &mut gate.connection;
+        for piece in pieces.iter_mut() {
+            let (count, _) = self.framing.frame(piece, connection.gathered());
+            piece.truncate(count);
+            self.sent += count;
+        }
+        pieces.retain(|piece| !piece.is_empty());
+        while !pieces.is_empty() {
+            let slices: SmallVec<[IoSlice<'_>; 4]> =
+                pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+            let mut sent = 0;
+            let write = async {
+                sent = connection.write_vectored(&slices).await?;
+                match sent {
+                    0 => Err(io::ErrorKind::WriteZero.into()),
+                    _ => Ok(()),
+                }
+            };
+            written(limit, write).await?;
+            drop(slices);
+            while let Some(first) = pieces.first_mut().filter(|_| sent > 0) {
+                let part = sent.min(first.len());
+                first.advance(part);
+                sent -= part;
+                if first.is_empty() {
+                    pieces.remove(0);
+                }
+            }
+        }
         Ok(())
     }
 

@@ -16,6 +16,7 @@ use pingora_core::protocols::http::v1::common::is_upgrade_req;
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_error::{Error, ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
+use smallvec::SmallVec;
 
 use super::{Framing, Session};
 use crate::listen::until::Over;
@@ -78,10 +79,21 @@ impl CustomSession for Session {
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
         let (mut ended, mut waits) = (false, false);
+        let mut pieces = SmallVec::<[Bytes; 4]>::new();
         for task in tasks {
-            let (end, more) = self.take(task).await?;
-            (ended, waits) = (ended | end, more);
+            match task {
+                HttpTask::Body(data, end) if !matches!(self.framing, Framing::Chunks) => {
+                    pieces.extend(data.filter(|data| !data.is_empty()));
+                    (ended, waits) = (ended | end, false);
+                }
+                task => {
+                    self.write_pieces(&mut pieces).await?;
+                    let (end, more) = self.take(task).await?;
+                    (ended, waits) = (ended | end, more);
+                }
+            }
         }
+        self.write_pieces(&mut pieces).await?;
         if ended || matches!(self.framing, Framing::Length(0)) {
             self.end().await?;
             return Ok(true);
