@@ -1,7 +1,9 @@
 //! Filters that change what passes, or answer in its place.
 
+mod bounded;
 mod field;
 mod host;
+mod sides;
 mod url;
 mod workers;
 

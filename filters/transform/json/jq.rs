@@ -8,7 +8,6 @@ mod recursion;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use wiregate_sdk::types::{Pairs, Period, Size};
 use wiregate_sdk::value::ShortOrFull;
 use wiregate_sdk::{Deserialize, Facts, Invalid, JsonSchema, Template};
 
+use super::super::bounded::Bounded;
 use super::scan;
 use meter::Meter;
 
@@ -195,31 +195,9 @@ fn failure(exception: Exn<'_, Val>, meter: &Meter) -> Failure {
 
 /// A value as JSON; `None` where that is longer than `limit`.
 fn to_json(value: &Val, limit: usize) -> Option<Vec<u8>> {
-    let mut out = Bounded {
-        bytes: Vec::new(),
-        limit,
-    };
+    let mut out = Bounded::new(limit);
     let written = write::write(&mut out, &write::Pp::default(), 0, value);
-    written.is_ok().then_some(out.bytes)
-}
-
-struct Bounded {
-    bytes: Vec<u8>,
-    limit: usize,
-}
-
-impl Write for Bounded {
-    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + piece.len() > self.limit {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.bytes.extend_from_slice(piece);
-        Ok(piece.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    written.is_ok().then(|| out.into_bytes())
 }
 
 fn is_name(name: &str) -> bool {

@@ -23,6 +23,7 @@ use wiregate_sdk::{
     Reply, Request, Response, StatusCode,
 };
 
+use super::sides;
 use super::workers::Workers;
 use entity::Side;
 use path::Path;
@@ -173,25 +174,7 @@ impl Filter for Json {
     type State = ();
 
     fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
-        if config.request.is_none() && config.response.is_none() {
-            return Err(Invalid::new(
-                "expected `request` or `response`, found neither",
-            ));
-        }
-        let mut invalid = Invalid::default();
-        let mut built = |change: Option<Change>, at| match change {
-            None => None,
-            Some(change) => match Rewrite::new(change, at) {
-                Ok(rewrite) => Some(rewrite),
-                Err(problems) => {
-                    invalid.and(problems);
-                    None
-                }
-            },
-        };
-        let request = built(config.request, "request");
-        let response = built(config.response, "response");
-        invalid.into_result()?;
+        let (request, response) = sides::build(config.request, config.response, Rewrite::new)?;
         Ok(Self {
             request,
             response,

@@ -1,6 +1,5 @@
 //! One body that a template makes.
 
-use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use wiregate_sdk::{
     Bytes, Condition, Facts, HeaderMap, HeaderValue, Headers, Invalid, Reply, StatusCode,
 };
 
+use super::super::bounded::Bounded;
 use super::Made;
 use super::form::{self, Form};
 use super::values::{Roots, Values};
@@ -132,18 +132,16 @@ impl Body {
             .environment
             .get_template(NAME)
             .expect("it was compiled");
-        let mut out = Bounded {
-            bytes: Vec::new(),
-            limit: self.output,
-        };
+        let mut out = Bounded::new(self.output);
         if let Err(error) = template.render_captured_to(values, &mut out) {
             return Err(failed(describe(&error)));
         }
+        let made = out.into_bytes();
         if self.form == Form::Json {
-            scan::check(&out.bytes)
+            scan::check(&made)
                 .map_err(|why| failed(format!("the template makes no JSON: {why}")))?;
         }
-        Ok(out.bytes.into())
+        Ok(made.into())
     }
 
     /// Makes the fields right; the length is the gateway's.
@@ -285,23 +283,4 @@ fn describe(error: &minijinja::Error) -> String {
 
 fn failed(why: String) -> Reply {
     Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "template_failed").log(why)
-}
-
-struct Bounded {
-    bytes: Vec<u8>,
-    limit: usize,
-}
-
-impl Write for Bounded {
-    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + piece.len() > self.limit {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.bytes.extend_from_slice(piece);
-        Ok(piece.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -15,6 +15,7 @@ use wiregate_sdk::{
 };
 
 use super::json::entity::Side;
+use super::sides;
 use super::workers::Workers;
 use body::Body;
 
@@ -115,22 +116,8 @@ impl Filter for Template {
     type State = ();
 
     fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
-        if config.request.is_none() && config.response.is_none() {
-            return Err(Invalid::new(
-                "expected `request` or `response`, found neither",
-            ));
-        }
-        let mut invalid = Invalid::default();
-        let mut built = |made: Option<Made>, at| {
-            let body = made.map(|made| Body::new(made, at).map(Arc::new));
-            body.transpose().unwrap_or_else(|problems| {
-                invalid.and(problems);
-                None
-            })
-        };
-        let request = built(config.request, "request");
-        let response = built(config.response, "response");
-        invalid.into_result()?;
+        let body = |made, at| Body::new(made, at).map(Arc::new);
+        let (request, response) = sides::build(config.request, config.response, body)?;
         let workers = cx.keep("workers", Workers::new);
         Ok(Self {
             request,
