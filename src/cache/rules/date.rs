@@ -31,142 +31,85 @@ pub(super) fn parse(text: &[u8], now: i64) -> Option<i64> {
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
 fn imf(text: &[u8]) -> Option<i64> {
-    let &[
-        w1,
-        w2,
-        w3,
-        b',',
-        b' ',
-        d1,
-        d2,
-        b' ',
-        m1,
-        m2,
-        m3,
-        b' ',
-        ref year @ ..,
-        b' ',
-        h1,
-        h2,
-        b':',
-        n1,
-        n2,
-        b':',
-        s1,
-        s2,
-        b' ',
-        g1,
-        g2,
-        g3,
-    ] = text
-    else {
-        return None;
-    };
-    short_day(&[w1, w2, w3])?;
-    gmt(&[g1, g2, g3])?;
-    let year = (year.len() == 4).then(|| digits(year)).flatten()?;
-    moment(
-        year,
-        month(&[m1, m2, m3])?,
-        digits(&[d1, d2])?,
-        &[h1, h2, n1, n2, s1, s2],
-    )
+    let (name, rest) = text.split_at_checked(3)?;
+    short_day(name)?;
+    let written = Written::read(rest.strip_prefix(b", ")?, b' ', 4)?;
+    written.moment(written.year)
 }
 
 /// `Sunday`, and `06-Nov-94 08:49:37 GMT`
 fn rfc850(day: &[u8], rest: &[u8], now: i64) -> Option<i64> {
     DAYS.iter().find(|name| name.eq_ignore_ascii_case(day))?;
-    let &[
-        d1,
-        d2,
-        b'-',
-        m1,
-        m2,
-        m3,
-        b'-',
-        y1,
-        y2,
-        b' ',
-        h1,
-        h2,
-        b':',
-        n1,
-        n2,
-        b':',
-        s1,
-        s2,
-        b' ',
-        g1,
-        g2,
-        g3,
-    ] = rest
-    else {
-        return None;
-    };
-    gmt(&[g1, g2, g3])?;
+    let written = Written::read(rest, b'-', 2)?;
     let (this_year, _, _) = civil(now.div_euclid(DAY));
-    let mut year = this_year - this_year.rem_euclid(100) + digits(&[y1, y2])?;
+    let mut year = this_year - this_year.rem_euclid(100) + written.year;
     // More than 50 years ahead is the most recent past year with these digits.
     if year > this_year + 50 {
         year -= 100;
     }
-    moment(
-        year,
-        month(&[m1, m2, m3])?,
-        digits(&[d1, d2])?,
-        &[h1, h2, n1, n2, s1, s2],
-    )
+    written.moment(year)
 }
 
 /// `Sun Nov  6 08:49:37 1994`
 fn asctime(text: &[u8]) -> Option<i64> {
-    let &[
-        w1,
-        w2,
-        w3,
-        b' ',
-        m1,
-        m2,
-        m3,
-        b' ',
-        d1,
-        d2,
-        b' ',
-        h1,
-        h2,
-        b':',
-        n1,
-        n2,
-        b':',
-        s1,
-        s2,
-        b' ',
-        ref year @ ..,
-    ] = text
-    else {
-        return None;
+    let (name, rest) = text.split_at_checked(3)?;
+    short_day(name)?;
+    let (name, rest) = rest.strip_prefix(b" ")?.split_at_checked(3)?;
+    let (day, rest) = rest.strip_prefix(b" ")?.split_at_checked(2)?;
+    let (clock, rest) = rest.strip_prefix(b" ")?.split_at_checked(8)?;
+    let year = rest.strip_prefix(b" ")?;
+    let written = Written {
+        year: (year.len() == 4).then(|| digits(year)).flatten()?,
+        month: month(name)?,
+        day: digits(day.strip_prefix(b" ").unwrap_or(day))?,
+        time: time(clock)?,
     };
-    short_day(&[w1, w2, w3])?;
-    let year = (year.len() == 4).then(|| digits(year)).flatten()?;
-    let day = if d1 == b' ' {
-        digits(&[d2])
-    } else {
-        digits(&[d1, d2])
-    };
-    moment(year, month(&[m1, m2, m3])?, day?, &[h1, h2, n1, n2, s1, s2])
+    written.moment(written.year)
 }
 
-fn short_day(text: &[u8; 3]) -> Option<()> {
+/// What a date says.
+struct Written {
+    year: i64,
+    month: i64,
+    day: i64,
+    /// Seconds since midnight.
+    time: i64,
+}
+
+impl Written {
+    /// `06 Nov 1994 08:49:37 GMT`, with this between the parts of the day, and so many digits of the
+    /// year.
+    fn read(text: &[u8], between: u8, digits_of_year: usize) -> Option<Self> {
+        let (day, rest) = text.split_at_checked(2)?;
+        let (name, rest) = rest.strip_prefix(&[between])?.split_at_checked(3)?;
+        let (year, rest) = rest
+            .strip_prefix(&[between])?
+            .split_at_checked(digits_of_year)?;
+        let (clock, zone) = rest.strip_prefix(b" ")?.split_at_checked(8)?;
+        zone.eq_ignore_ascii_case(b" GMT").then_some(())?;
+        Some(Self {
+            year: digits(year)?,
+            month: month(name)?,
+            day: digits(day)?,
+            time: time(clock)?,
+        })
+    }
+
+    /// The moment, in that year; none on a day that there is not.
+    fn moment(&self, year: i64) -> Option<i64> {
+        let days = days_since_1970(year, self.month, self.day);
+        let exists = self.day >= 1 && civil(days) == (year, self.month, self.day);
+        exists.then_some(days * DAY + self.time)
+    }
+}
+
+fn short_day(text: &[u8]) -> Option<()> {
     let mut days = DAYS.iter();
     days.any(|name| name[..3].eq_ignore_ascii_case(text))
         .then_some(())
 }
 
-fn gmt(text: &[u8; 3]) -> Option<()> {
-    text.eq_ignore_ascii_case(b"GMT").then_some(())
-}
-
-fn month(text: &[u8; 3]) -> Option<i64> {
+fn month(text: &[u8]) -> Option<i64> {
     let found = MONTHS
         .iter()
         .position(|name| name.eq_ignore_ascii_case(text))?;
@@ -177,17 +120,13 @@ fn digits(text: &[u8]) -> Option<i64> {
     super::list::seconds(text).map(i64::from)
 }
 
-/// A moment of a day that there is; `time` is six digits.
-fn moment(year: i64, month: i64, day: i64, time: &[u8; 6]) -> Option<i64> {
-    let [hour, minute, second] = [
-        digits(&time[..2])?,
-        digits(&time[2..4])?,
-        digits(&time[4..])?,
-    ];
-    let days = days_since_1970(year, month, day);
-    let exists = day >= 1 && civil(days) == (year, month, day);
-    let in_day = hour < 24 && minute < 60 && second <= 60;
-    (exists && in_day).then_some(days * DAY + hour * 3600 + minute * 60 + second)
+/// `08:49:37`, which may be a leap second.
+fn time(text: &[u8]) -> Option<i64> {
+    let &[h1, h2, b':', n1, n2, b':', s1, s2] = text else {
+        return None;
+    };
+    let [hour, minute, second] = [digits(&[h1, h2])?, digits(&[n1, n2])?, digits(&[s1, s2])?];
+    (hour < 24 && minute < 60 && second <= 60).then_some(hour * 3600 + minute * 60 + second)
 }
 
 /// The proleptic Gregorian calendar, in eras of 400 years that begin in March.
