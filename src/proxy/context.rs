@@ -164,17 +164,54 @@ impl Context {
             cache: None,
             now,
         };
-        let host = (shared.access_log.load().is_some())
-            .then(|| wiregate_sdk::host_of(head).as_ref().into());
+        let mut this = Self::begin(shared.clone(), snapshot, peer, until, exchange);
+        this.asked_host = super::forwarded::asked_host(head);
+        this.protocol = protocol(head.version);
+        if shared.access_log.load().is_some() {
+            this.host = Some(wiregate_sdk::host_of(head).as_ref().into());
+        }
+        this
+    }
+
+    /// An exchange of the cache's own, for the request of this one: nobody is told how it ends.
+    pub(super) fn detached(&self) -> Box<Self> {
+        let (shared, snapshot) = (self.shared.clone(), self.snapshot.clone());
+        let exchange = self.exchange.clone();
+        let mut this = Self::begin(
+            shared,
+            snapshot,
+            self.peer.clone(),
+            Arc::default(),
+            exchange,
+        );
+        this.asked_host.clone_from(&self.asked_host);
+        this.protocol = self.protocol;
+        this.route = self.route;
+        this.deadline = self.deadline;
+        this.end.finished = true;
+        if let Some(upstream) = &self.attempts.upstream {
+            this.head_for(upstream.clone());
+        }
+        this
+    }
+
+    /// An exchange of which nothing is known but who asks.
+    fn begin(
+        shared: Arc<Shared>,
+        snapshot: Arc<Snapshot>,
+        peer: Arc<Peer>,
+        until: Arc<Until>,
+        exchange: Exchange,
+    ) -> Box<Self> {
         Box::new(Self {
-            shared: shared.clone(),
+            shared,
             snapshot,
             peer,
             until,
             exchange,
-            asked_host: super::forwarded::asked_host(head),
-            host,
-            protocol: protocol(head.version),
+            asked_host: None,
+            host: None,
+            protocol: "",
             route: None,
             slots: Slots::new(),
             body: Body::default(),
@@ -189,40 +226,6 @@ impl Context {
             reply: None,
             end: End::default(),
         })
-    }
-
-    /// An exchange of the cache's own, for the request of this one: nobody is told how it ends.
-    pub(super) fn detached(&self) -> Box<Self> {
-        let mut detached = Box::new(Self {
-            shared: self.shared.clone(),
-            snapshot: self.snapshot.clone(),
-            peer: self.peer.clone(),
-            until: Arc::default(),
-            exchange: self.exchange.clone(),
-            asked_host: self.asked_host.clone(),
-            host: None,
-            protocol: self.protocol,
-            route: self.route,
-            slots: Slots::new(),
-            body: Body::default(),
-            request_claim: Claim::None,
-            response_claim: Claim::None,
-            held: None,
-            body_ended: false,
-            attempts: Attempts::default(),
-            caching: None,
-            normal_path: None,
-            deadline: self.deadline,
-            reply: None,
-            end: End {
-                finished: true,
-                ..End::default()
-            },
-        });
-        if let Some(upstream) = &self.attempts.upstream {
-            detached.head_for(upstream.clone());
-        }
-        detached
     }
 
     /// The exchange is over: everyone who wants to know is told.
