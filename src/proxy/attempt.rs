@@ -12,7 +12,7 @@ use wiregate_sdk::{Facts, Reply};
 
 use super::context::Context;
 use super::first_byte::FirstByte;
-use super::http2::BODY_SILENCE;
+use super::session::BODY_SILENCE;
 use crate::upstream::{Ask, Cause, Leave, NoPlace, Place, Upstream};
 
 /// Idle connections that an endpoint had closed, and that a request may run into, at most; then it

@@ -31,7 +31,6 @@ use crate::listen::http2::{Excess, Metered, Seen};
 use arrival::head_of;
 use session::Session;
 
-pub(super) use session::BODY_SILENCE;
 use streams::Streams;
 
 /// Malformed requests that a connection survives: each is reset alone.

@@ -20,11 +20,11 @@ mod http1;
 mod http2;
 mod inbound;
 mod malformed;
-mod messages;
 mod replay;
 mod request;
 mod responder;
 mod response;
+mod session;
 mod trusted;
 mod websocket;
 

@@ -22,7 +22,7 @@ use pingora_error::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
-use super::messages::no_messages;
+use super::session::no_messages;
 use super::websocket::Tunnel;
 
 /// Where a lent session comes back to.

@@ -6,6 +6,7 @@
 
 mod custom;
 
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::pin;
@@ -17,7 +18,6 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::{Method, StatusCode, Version};
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::HttpTask;
-use pingora_core::protocols::http::body_buffer::FixedBuffer;
 use pingora_core::protocols::http::v1::common::is_upgrade_req;
 use pingora_error::{Error, ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -28,17 +28,19 @@ use super::answer::{self, Framing};
 use super::lent::Back;
 use crate::listen::http1::Gate;
 use crate::listen::stream::Connection;
-use crate::listen::until::Timer;
 use crate::proxy::connection::Peer;
+use crate::proxy::session::Account;
 
-/// A request body may be silent for this long.
-const BODY_SILENCE: Duration = Duration::from_secs(60);
+/// Pieces of a body that leave together.
+type Pieces = SmallVec<[Bytes; 4]>;
+
+const THERE: &str = "there until dropped";
 
 /// One exchange over HTTP/1.1. Dropped, it gives the gate back.
 pub(super) struct Session {
     /// The method as the client sent it: filters may send another one on.
     asked: Method,
-    head: RequestHeader,
+    account: Account,
     /// There until it is dropped.
     gate: Option<Box<Gate>>,
     peer: Arc<Peer>,
@@ -46,17 +48,8 @@ pub(super) struct Session {
     goes_on: bool,
     room: BytesMut,
     framing: Framing,
-    written: Option<Box<ResponseHeader>>,
     /// Where the protocol was switched: whether the client may still send.
     tunnel: Option<bool>,
-    received: usize,
-    sent: usize,
-    kept: Option<FixedBuffer>,
-    digest: Arc<Digest>,
-    read_timeout: Option<Duration>,
-    write_timeout: Option<Duration>,
-    drain_timeout: Option<Duration>,
-    timer: Timer,
 }
 
 impl Drop for Session {
@@ -80,26 +73,17 @@ impl Session {
         Self {
             goes_on: answer::wants_more(&head),
             asked: head.method.clone(),
-            head,
+            account: Account::new(head, digest),
             gate: Some(gate),
             peer,
             room: BytesMut::new(),
             framing: Framing::Awaited,
-            written: None,
             tunnel: None,
-            received: 0,
-            sent: 0,
-            kept: None,
-            digest,
-            read_timeout: Some(BODY_SILENCE),
-            write_timeout: None,
-            drain_timeout: None,
-            timer: Timer::default(),
         }
     }
 
     fn gate(&mut self) -> &mut Gate {
-        self.gate.as_deref_mut().expect("there until dropped")
+        self.gate.as_deref_mut().expect(THERE)
     }
 
     fn connection(&mut self) -> &mut Connection {
@@ -119,8 +103,8 @@ impl Session {
             return Ok(None);
         }
         let tunnel = self.tunnel.is_some();
-        let limit = self.read_timeout.filter(|_| !tunnel);
-        let gate = self.gate.as_deref_mut().expect("there until dropped");
+        let limit = self.account.read_timeout.filter(|_| !tunnel);
+        let gate = self.gate.as_deref_mut().expect(THERE);
         let room = &mut self.room;
         let next = poll_fn(|cx| {
             let read = match tunnel {
@@ -143,10 +127,7 @@ impl Session {
             self.tunnel = self.tunnel.map(|_| false);
             return Ok(None);
         };
-        self.received += data.len();
-        if let Some(kept) = &mut self.kept {
-            kept.write_to_buffer(&data);
-        }
+        self.account.came(&data);
         Ok(Some(data))
     }
 
@@ -173,13 +154,14 @@ impl Session {
     fn write_head(&mut self, head: Box<ResponseHeader>) {
         let interim =
             head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS;
-        let old = self.head.version < Version::HTTP_11;
+        let old = self.account.head.version < Version::HTTP_11;
         if self.framing != Framing::Awaited || (interim && old) {
             return; // HTTP/1.0 knows no interim responses (RFC 9110, 15.2)
         }
         if !interim {
             self.framing = Framing::of(&self.asked, &head);
-            if head.status == StatusCode::SWITCHING_PROTOCOLS && is_upgrade_req(&self.head) {
+            if head.status == StatusCode::SWITCHING_PROTOCOLS && is_upgrade_req(&self.account.head)
+            {
                 self.tunnel = Some(true);
                 self.peer.lent.becomes_tunnel();
             }
@@ -189,73 +171,76 @@ impl Session {
         }
         let goes_on = self.goes_on;
         answer::put_head(&head, old, goes_on, self.connection().gathered());
-        self.written = Some(head);
+        self.account.written = Some(head);
     }
 
-    async fn write(&mut self, data: &Bytes) -> Result<()> {
-        let limit = self.write_timeout;
-        let gate = self.gate.as_deref_mut().expect("there until dropped");
-        let connection = &mut gate.connection;
-        let (count, behind) = self.framing.frame(data, connection.gathered());
-        written(limit, connection.write_all(&data[..count])).await?;
-        connection.gathered().extend_from_slice(behind);
-        self.sent += count;
+    /// Writes pieces of the body, those that are in no chunks with as few calls as it takes.
+    async fn write(&mut self, pieces: &mut Pieces) -> Result<()> {
+        if pieces.len() > 1 && self.framing != Framing::Chunks {
+            return self.write_together(pieces).await;
+        }
+        let limit = self.account.write_timeout;
+        let connection = &mut self.gate.as_deref_mut().expect(THERE).connection;
+        for piece in pieces.drain(..).filter(|piece| !piece.is_empty()) {
+            let (count, behind) = self.framing.frame(&piece, connection.gathered());
+            written(limit, connection.write_all(&piece[..count])).await?;
+            connection.gathered().extend_from_slice(behind);
+            self.account.sent += count;
+        }
         Ok(())
     }
 
-    /// Writes pieces of a body that is not in chunks, several of them with one call.
-    async fn write_pieces(&mut self, pieces: &mut SmallVec<[Bytes; 4]>) -> Result<()> {
-        if let [one] = pieces.as_slice() {
-            let one = one.clone();
-            pieces.clear();
-            return self.write(&one).await;
-        }
-        let limit = self.write_timeout;
-        let gate = self.gate.as_deref_mut().expect("there until dropped");
-        let connection = &mut gate.connection;
+    async fn write_together(&mut self, pieces: &mut Pieces) -> Result<()> {
+        let limit = self.account.write_timeout;
+        let connection = &mut self.gate.as_deref_mut().expect(THERE).connection;
         for piece in pieces.iter_mut() {
             let (count, _) = self.framing.frame(piece, connection.gathered());
             piece.truncate(count);
-            self.sent += count;
+            self.account.sent += count;
         }
-        pieces.retain(|piece| !piece.is_empty());
-        while !pieces.is_empty() {
-            let slices: SmallVec<[IoSlice<'_>; 4]> =
-                pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-            let mut sent = 0;
-            let write = async {
-                sent = connection.write_vectored(&slices).await?;
-                match sent {
-                    0 => Err(io::ErrorKind::WriteZero.into()),
-                    _ => Ok(()),
-                }
+        let mut left = pieces.drain(..).collect::<VecDeque<_>>();
+        while left.iter().any(Buf::has_remaining) {
+            let mut sent = {
+                let slices: SmallVec<[IoSlice<'_>; 4]> =
+                    left.iter().map(|piece| IoSlice::new(piece)).collect();
+                written(limit, connection.write_vectored(&slices)).await?
             };
-            written(limit, write).await?;
-            drop(slices);
-            while let Some(first) = pieces.first_mut().filter(|_| sent > 0) {
-                let part = sent.min(first.len());
-                first.advance(part);
-                sent -= part;
-                if first.is_empty() {
-                    pieces.remove(0);
-                }
+            if sent == 0 {
+                let why = "the client takes no response";
+                return Err(Error::explain(ErrorType::WriteError, why).into_down());
+            }
+            while let Some(first) = left.front_mut().filter(|first| sent >= first.len()) {
+                sent -= first.len();
+                left.pop_front();
+            }
+            if let Some(first) = left.front_mut() {
+                first.advance(sent);
             }
         }
         Ok(())
     }
 
+    /// Sends a head that nothing follows yet. One with a body of known length waits for the first of
+    /// that: they leave together, or as soon as the client is awaited.
+    async fn send_head(&mut self) -> Result<()> {
+        match self.framing {
+            Framing::Length(_) => Ok(()),
+            _ => self.flush().await,
+        }
+    }
+
     async fn flush(&mut self) -> Result<()> {
-        let limit = self.write_timeout;
+        let limit = self.account.write_timeout;
         written(limit, self.connection().flush()).await
     }
 
     /// Ends the response.
     async fn end(&mut self) -> Result<()> {
-        let gate = self.gate.as_deref_mut().expect("there until dropped");
+        let gate = self.gate.as_deref_mut().expect(THERE);
         let whole = self.framing.end(gate.connection.gathered());
         self.tunnel = self.tunnel.map(|_| false); // a tunnel ends with either of its ends
         self.flush().await?;
-        if !whole && self.written.is_some() {
+        if !whole && self.account.written.is_some() {
             return Error::e_explain(
                 ErrorType::InternalError,
                 "a response ends before its length",
@@ -264,23 +249,16 @@ impl Session {
         Ok(())
     }
 
-    /// Does one of the things that a response is made of; whether it has ended, and whether what
-    /// was written may wait for more.
-    async fn take(&mut self, task: HttpTask) -> Result<(bool, bool)> {
+    /// Does one of the things that a response is made of, but for its body; whether it has ended.
+    async fn take(&mut self, task: HttpTask) -> Result<bool> {
         match task {
             HttpTask::Header(head, end) => {
                 self.write_head(head);
-                // Its body follows at once, where it has one of known length.
-                Ok((end, matches!(self.framing, Framing::Length(_))))
+                Ok(end)
             }
-            HttpTask::Body(data, end) | HttpTask::UpgradedBody(data, end) => {
-                if let Some(data) = data.filter(|data| !data.is_empty()) {
-                    self.write(&data).await?;
-                }
-                Ok((end, false))
-            }
+            HttpTask::Body(_, end) | HttpTask::UpgradedBody(_, end) => Ok(end),
             // There is nobody who reads trailers behind a chunked response, by default.
-            HttpTask::Trailer(_) | HttpTask::Done => Ok((true, false)),
+            HttpTask::Trailer(_) | HttpTask::Done => Ok(true),
             HttpTask::Failed(error) => {
                 self.flush().await?;
                 Err(error) // the endpoint's, not the client's
@@ -289,10 +267,10 @@ impl Session {
     }
 }
 
-async fn written(
+async fn written<T>(
     limit: Option<Duration>,
-    write: impl Future<Output = io::Result<()>>,
-) -> Result<()> {
+    write: impl Future<Output = io::Result<T>>,
+) -> Result<T> {
     match within(limit, write).await {
         Some(written) => written
             .or_err(ErrorType::WriteError, "the client takes no response")

@@ -6,7 +6,6 @@
 mod custom;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -14,7 +13,6 @@ use h2::{RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::HttpTask;
-use pingora_core::protocols::http::body_buffer::FixedBuffer;
 use pingora_core::protocols::http::date::get_cached_date;
 use pingora_core::protocols::http::v2::write_body;
 use pingora_error::{Error, ErrorType, OrErr, Result};
@@ -23,12 +21,9 @@ use tokio::time::Instant;
 use wiregate_sdk::Reply;
 
 use crate::listen::Ending;
-use crate::listen::until::{Timer, Until};
+use crate::listen::until::Until;
 use crate::proxy::grpc;
-
-/// A request body may be silent for this long at least: as long as over HTTP/1.1, where that is
-/// Pingora's own time.
-pub(in crate::proxy) const BODY_SILENCE: Duration = Duration::from_secs(60);
+use crate::proxy::session::Account;
 
 /// What may stand in no HTTP/2 response (RFC 9113, 8.2.2).
 const FOR_ONE_HOP: [HeaderName; 5] = [
@@ -41,25 +36,16 @@ const FOR_ONE_HOP: [HeaderName; 5] = [
 
 /// One exchange over HTTP/2.
 pub(super) struct Session {
-    head: RequestHeader,
+    account: Account,
     body: RecvStream,
     /// Whether the request body has been read to its end.
     body_ended: bool,
     respond: SendResponse<Bytes>,
     writer: Option<SendStream<Bytes>>,
-    written: Option<Box<ResponseHeader>>,
     /// Whether the response has ended.
     ended: bool,
-    received: usize,
-    sent: usize,
-    kept: Option<FixedBuffer>,
-    digest: Arc<Digest>,
-    read_timeout: Option<Duration>,
-    write_timeout: Option<Duration>,
-    drain_timeout: Option<Duration>,
     /// When the exchange must be over.
     pub(super) until: Arc<Until>,
-    timer: Timer,
     ending: Ending,
 }
 
@@ -77,28 +63,23 @@ impl Session {
         let deadline = grpc::deadline(&head.headers).and_then(Result::ok);
         until.set(deadline.and_then(|deadline| Instant::now().checked_add(deadline)));
         Self {
-            head,
+            account: Account::new(head, digest),
             body,
             body_ended: false,
             respond,
             writer: None,
-            written: None,
             ended: false,
-            received: 0,
-            sent: 0,
-            kept: None,
-            digest,
-            read_timeout: Some(BODY_SILENCE),
-            write_timeout: None,
-            drain_timeout: None,
             until: Arc::new(until),
-            timer: Timer::default(),
             ending,
         }
     }
 
     async fn read(&mut self) -> Result<Option<Bytes>> {
-        let data = match self.read_timeout.filter(|_| self.written.is_none()) {
+        let data = match self
+            .account
+            .read_timeout
+            .filter(|_| self.account.written.is_none())
+        {
             Some(limit) => tokio::time::timeout(limit, self.body.data())
                 .await
                 .or_err(ErrorType::ReadTimedout, "the request body is silent")?,
@@ -111,10 +92,7 @@ impl Session {
             self.body_ended = true;
             return Ok(None);
         };
-        self.received += data.len();
-        if let Some(kept) = &mut self.kept {
-            kept.write_to_buffer(&data);
-        }
+        self.account.came(&data);
         // A stream that is gone has no capacity to give back.
         let _ = self.body.flow_control().release_capacity(data.len());
         Ok(Some(data))
@@ -139,7 +117,7 @@ impl Session {
     }
 
     fn write_head(&mut self, mut head: Box<ResponseHeader>, end: bool) -> Result<()> {
-        if self.ended || self.written.is_some() {
+        if self.ended || self.account.written.is_some() {
             return Ok(());
         }
         for name in &FOR_ONE_HOP {
@@ -159,7 +137,7 @@ impl Session {
         let response = Response::from_parts(head.as_owned_parts(), ());
         let writer = (self.respond.send_response(response, end))
             .or_err(ErrorType::WriteError, "a response cannot be sent")?;
-        self.written = Some(head);
+        self.account.written = Some(head);
         self.writer = Some(writer);
         self.ended = end;
         Ok(())
@@ -173,9 +151,9 @@ impl Session {
             return Error::e_explain(ErrorType::InternalError, "a head comes before a body");
         };
         let bytes = data.len();
-        let written = write_body(writer, data, end, self.write_timeout).await;
+        let written = write_body(writer, data, end, self.account.write_timeout).await;
         written.map_err(Error::into_down)?;
-        self.sent += bytes;
+        self.account.sent += bytes;
         self.ended = end;
         Ok(())
     }
@@ -192,7 +170,7 @@ impl Session {
     /// The answer to a call that is nothing but its status.
     fn write_status(&mut self, fields: [(&'static str, HeaderValue); 2]) -> Result<()> {
         let mut head = ResponseHeader::build(StatusCode::OK, Some(4))?;
-        if let Some(content_type) = self.head.headers.get(header::CONTENT_TYPE) {
+        if let Some(content_type) = self.account.head.headers.get(header::CONTENT_TYPE) {
             head.insert_header(header::CONTENT_TYPE, content_type)?;
         }
         for (name, value) in fields {
@@ -241,7 +219,7 @@ impl Drop for Session {
     /// A call that is cut off because the gateway ends gets a status. Any other exchange that has
     /// not ended is reset by `h2`.
     fn drop(&mut self) {
-        if self.ended || !self.ending.is_over() || !grpc::is_call(&self.head.headers) {
+        if self.ended || !self.ending.is_over() || !grpc::is_call(&self.account.head.headers) {
             return;
         }
         let fields = grpc::fields(&Reply::problem(
@@ -261,6 +239,8 @@ impl Drop for Session {
 #[cfg(test)]
 mod tests {
     use pingora_core::protocols::http::custom::server::Session as _;
+
+    use std::time::Duration;
 
     use super::*;
 
