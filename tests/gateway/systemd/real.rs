@@ -5,18 +5,22 @@ use std::process::{Command, Stdio};
 
 use super::UNIT;
 
+/// A folder of every Debian machine that is nobody's; in the namespaces it is the test's.
+const THERE: &str = "/mnt";
+
 #[test]
 fn the_unit_starts_reloads_upgrades_restarts_and_stops() {
     if !possible() {
         eprintln!("no systemd can be started here: the unit was not run");
         return;
     }
-    // The unit has a /tmp of its own, and does not see this one.
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    // The unit has a /tmp of its own and sees no home: what it works with is mounted at THERE.
+    let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     for name in ["units", "run", "credentials"] {
         std::fs::create_dir(at(name)).unwrap();
     }
+    std::fs::write(at("wiregate"), "").unwrap();
     std::fs::write(at("credentials/zone"), "here").unwrap();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap();
@@ -24,19 +28,17 @@ fn the_unit_starts_reloads_upgrades_restarts_and_stops() {
     let configuration = format!(
         "version: 1\nzone: \"${{cred:wiregate_zone}}\"\n\
          listeners: {{ public: {{ bind: \"{address}\" }} }}\n\
-         admin: {{ bind: \"unix:{}/wiregate/admin.sock\" }}\n\
-         routes: [{{ name: all, filters: [respond: 204] }}]\n",
-        at("run").display()
+         admin: {{ bind: \"unix:{THERE}/run/wiregate/admin.sock\" }}\n\
+         routes: [{{ name: all, filters: [respond: 204] }}]\n"
     );
     std::fs::write(at("wiregate.yaml"), configuration).unwrap();
-    let program = env!("CARGO_BIN_EXE_wiregate");
     let unit = std::fs::read_to_string(UNIT).unwrap();
     let unit: Vec<String> = (unit.lines())
         .filter(|line| !line.starts_with("User=") && !line.starts_with("Group="))
         .filter(|line| !line.contains("network-online.target"))
         .map(|line| {
-            line.replace("/usr/bin/wiregate", program)
-                .replace("/etc/wiregate/", &format!("{}/", folder.path().display()))
+            line.replace("/usr/bin/", &format!("{THERE}/"))
+                .replace("/etc/wiregate/", &format!("{THERE}/"))
         })
         .collect();
     std::fs::write(at("units/wiregate.service"), unit.join("\n")).unwrap();
@@ -51,11 +53,12 @@ fn the_unit_starts_reloads_upgrades_restarts_and_stops() {
             "/tests/gateway/systemd/real.sh"
         ))
         .env("FOLDER", folder.path())
-        .env("PROGRAM", program)
+        .env("PROGRAM", env!("CARGO_BIN_EXE_wiregate"))
+        .env("THERE", THERE)
         .env("URL", format!("http://{address}/"))
-        .env("HOME", folder.path())
-        .env("XDG_RUNTIME_DIR", at("run"))
-        .env("SYSTEMD_UNIT_PATH", at("units"))
+        .env("HOME", THERE)
+        .env("XDG_RUNTIME_DIR", format!("{THERE}/run"))
+        .env("SYSTEMD_UNIT_PATH", format!("{THERE}/units"))
         .stdin(Stdio::null())
         .output()
         .unwrap();

@@ -1,8 +1,11 @@
 # Runs the unit under a systemd of its own, in namespaces that end with it, and says how it went.
-# FOLDER has the configuration, and in `units` the unit; PROGRAM is what it runs.
+# FOLDER has the configuration, and in `units` the unit; PROGRAM is what it runs. Both are mounted
+# where the unit's sandbox shows them, at THERE.
 set -eu
 # Credentials reach the unit by mounts that are passed on.
 mount --make-rshared /
+mount --bind "$FOLDER" "$THERE"
+mount --bind "$PROGRAM" "$THERE/wiregate"
 mount -t tmpfs run /run
 mount -t tmpfs runtime "$XDG_RUNTIME_DIR"
 chmod 700 "$XDG_RUNTIME_DIR"
@@ -41,11 +44,11 @@ curl -s -o /dev/null -w 'answers %{http_code}\n' "$URL"
 systemctl --user reload wiregate.service
 await 'show StatusText | grep -q "configuration 2"'
 told reloaded
-cp "$FOLDER/wiregate.yaml" "$FOLDER/good.yaml"
-echo 'routes: [{}]' > "$FOLDER/wiregate.yaml"
+cp "$THERE/wiregate.yaml" "$THERE/good.yaml"
+echo 'routes: [{}]' > "$THERE/wiregate.yaml"
 systemctl --user reload wiregate.service 2> /dev/null || echo "reload refused, $(show SubState)"
-cp "$FOLDER/good.yaml" "$FOLDER/wiregate.yaml"
-"$PROGRAM" upgrade --admin "unix:$XDG_RUNTIME_DIR/wiregate/admin.sock" > /dev/null
+cp "$THERE/good.yaml" "$THERE/wiregate.yaml"
+"$THERE/wiregate" upgrade --admin "unix:$XDG_RUNTIME_DIR/wiregate/admin.sock" > /dev/null
 await '[ "$(show MainPID)" != "$FIRST" ]'
 await "! [ -e /proc/$FIRST ]"
 await '! show StatusText | grep -q finishes'
