@@ -1,23 +1,22 @@
 //! The filters of one route in execution order, and how an exchange runs through them.
 
+mod erased;
 mod observe;
 mod whole;
 
 use std::any::Any;
-use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 use http::StatusCode;
 use smallvec::SmallVec;
 
-use crate::views::Claim;
-use crate::views::Inbound;
+use crate::views::{Claim, Inbound};
 use crate::{
-    Abort, Attempt, Bytes, Chunk, Exchange, Filter, Flow, Mode, Outcome, Reply, Request, Response,
+    Abort, Attempt, Chunk, Exchange, Filter, Flow, Mode, Outcome, Reply, Request, Response,
 };
+use erased::Erased;
 
 /// The word for a filter that panicked.
 const PANICKED: &str = "filter_panicked";
@@ -322,92 +321,4 @@ impl Chain {
         let claims = slots.iter().map(|slot| slot.response_claim);
         claims.max().unwrap_or_default()
     }
-}
-
-type Hook<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// The object-safe twin of [`Filter`].
-trait Erased: Send + Sync {
-    fn state(&self) -> Box<dyn Any + Send + Sync>;
-    fn request<'a>(
-        &'a self,
-        req: &'a mut Request<'_>,
-        state: &'a mut (dyn Any + Send + Sync),
-    ) -> Hook<'a, Flow>;
-    fn upstream(&self, attempt: &mut Attempt<'_>, state: &mut (dyn Any + Send + Sync));
-    fn response(&self, res: &mut Response<'_>, state: &mut (dyn Any + Send + Sync));
-    fn response_whole<'a>(
-        &'a self,
-        res: &'a mut Response<'_>,
-        body: Bytes,
-        state: &'a mut (dyn Any + Send + Sync),
-    ) -> Hook<'a, Result<Bytes, Reply>>;
-    fn request_body(
-        &self,
-        chunk: &mut Chunk,
-        state: &mut (dyn Any + Send + Sync),
-    ) -> Result<(), Reply>;
-    fn response_body(
-        &self,
-        chunk: &mut Chunk,
-        state: &mut (dyn Any + Send + Sync),
-    ) -> Result<(), Abort>;
-    fn done(&self, outcome: &Outcome<'_>, state: &mut (dyn Any + Send + Sync));
-}
-
-impl<F: Filter> Erased for F {
-    fn state(&self) -> Box<dyn Any + Send + Sync> {
-        Box::<F::State>::default()
-    }
-
-    fn request<'a>(
-        &'a self,
-        req: &'a mut Request<'_>,
-        state: &'a mut (dyn Any + Send + Sync),
-    ) -> Hook<'a, Flow> {
-        Box::pin(async move { Filter::request(self, req, own::<F>(state)).await })
-    }
-
-    fn upstream(&self, attempt: &mut Attempt<'_>, state: &mut (dyn Any + Send + Sync)) {
-        Filter::upstream(self, attempt, own::<F>(state));
-    }
-
-    fn response(&self, res: &mut Response<'_>, state: &mut (dyn Any + Send + Sync)) {
-        Filter::response(self, res, own::<F>(state));
-    }
-
-    fn response_whole<'a>(
-        &'a self,
-        res: &'a mut Response<'_>,
-        body: Bytes,
-        state: &'a mut (dyn Any + Send + Sync),
-    ) -> Hook<'a, Result<Bytes, Reply>> {
-        Box::pin(async move { Filter::response_whole(self, res, body, own::<F>(state)).await })
-    }
-
-    fn request_body(
-        &self,
-        chunk: &mut Chunk,
-        state: &mut (dyn Any + Send + Sync),
-    ) -> Result<(), Reply> {
-        Filter::request_body(self, chunk, own::<F>(state))
-    }
-
-    fn response_body(
-        &self,
-        chunk: &mut Chunk,
-        state: &mut (dyn Any + Send + Sync),
-    ) -> Result<(), Abort> {
-        Filter::response_body(self, chunk, own::<F>(state))
-    }
-
-    fn done(&self, outcome: &Outcome<'_>, state: &mut (dyn Any + Send + Sync)) {
-        Filter::done(self, outcome, own::<F>(state));
-    }
-}
-
-fn own<F: Filter>(state: &mut (dyn Any + Send + Sync)) -> &mut F::State {
-    state
-        .downcast_mut()
-        .expect("a slot holds the state of its link's filter")
 }

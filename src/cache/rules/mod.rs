@@ -13,6 +13,8 @@ pub mod status;
 pub mod storing;
 #[cfg(test)]
 mod storing_tests;
+#[cfg(test)]
+mod updating_tests;
 pub mod vary;
 
 use std::time::SystemTime;

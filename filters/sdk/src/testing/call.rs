@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
-use http::{HeaderName, HeaderValue, StatusCode};
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HOST};
+use http::{HeaderName, HeaderValue};
 use pingora_http::{RequestHeader, ResponseHeader};
 
+use super::bodies::{Inner, draft, pass_request_body, pass_response_body};
 use super::exchange;
 use super::seen::Seen;
-use crate::chain::{Entered, Slots, Stopped};
-use crate::reply::ReplyBody;
-use crate::views::{Claim, Inbound, Read};
-use crate::{
-    Abort, Attempt, Chain, Chunk, Exchange, Identity, Now, Origin, Outcome, Reply, Response,
-};
+use crate::chain::{Slots, Stopped};
+use crate::views::Claim;
+use crate::{Attempt, Chain, Exchange, Identity, Now, Origin, Outcome, Reply, Response};
 
 /// A request that is about to be sent through a filter, and the response that waits behind it.
 pub struct Call {
@@ -301,138 +299,6 @@ impl Call {
         Ok(match may_have_body {
             true => pass_response_body(chain, slots, &self.response_body, 0),
             false => (Bytes::new(), None),
-        })
-    }
-}
-
-fn pass_request_body(
-    chain: &Chain,
-    slots: &mut Slots,
-    passed: usize,
-    whole: Option<Bytes>,
-    pieces: &[Bytes],
-) -> Result<Bytes, Stopped> {
-    let whole = whole.map(|body| vec![body]);
-    let pieces = whole.as_deref().unwrap_or(pieces);
-    let mut sent = BytesMut::new();
-    for_each_piece(pieces, |chunk| {
-        chain.request_body(chunk, slots, passed)?;
-        sent.extend_from_slice(&chunk.data);
-        Ok(())
-    })?;
-    Ok(sent.freeze())
-}
-
-fn pass_response_body(
-    chain: &Chain,
-    slots: &mut Slots,
-    pieces: &[Bytes],
-    to: usize,
-) -> (Bytes, Option<&'static str>) {
-    let mut sent = BytesMut::new();
-    let passed = for_each_piece(pieces, |chunk| {
-        chain.response_body(chunk, slots, to)?;
-        sent.extend_from_slice(&chunk.data);
-        Ok::<_, Abort>(())
-    });
-    (sent.freeze(), passed.err().map(|abort| abort.reason))
-}
-
-/// Calls with each piece, and then with an empty last one, as connections do.
-fn for_each_piece<E>(
-    pieces: &[Bytes],
-    mut each: impl FnMut(&mut Chunk) -> Result<(), E>,
-) -> Result<(), E> {
-    for data in pieces {
-        each(&mut Chunk {
-            data: data.clone(),
-            last: false,
-        })?;
-    }
-    each(&mut Chunk {
-        data: Bytes::new(),
-        last: true,
-    })
-}
-
-/// The response that a reply makes; the length is there where there is the body to measure, which
-/// only the gateway writes for a problem.
-fn draft(reply: &Reply) -> (ResponseHeader, Vec<Bytes>) {
-    let mut head = ResponseHeader::build(reply.status, None).expect("a valid status");
-    for (name, value) in &reply.headers {
-        head.append_header(name, value).expect("a valid field");
-    }
-    let body = match &reply.body {
-        ReplyBody::Bytes(content_type, body) => {
-            head.insert_header(CONTENT_TYPE, content_type)
-                .expect("a valid field");
-            vec![body.clone()]
-        }
-        ReplyBody::Empty | ReplyBody::Problem(_) => Vec::new(),
-    };
-    let bodiless = matches!(
-        reply.status,
-        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-    );
-    if !bodiless && reply.reason().is_none() {
-        let length: usize = body.iter().map(Bytes::len).sum();
-        head.insert_header(CONTENT_LENGTH, length)
-            .expect("a valid field");
-    }
-    (head, body)
-}
-
-struct Inner<'a> {
-    head: &'a mut RequestHeader,
-    pieces: &'a [Bytes],
-    body: Option<Bytes>,
-    /// How many links have had their way with it.
-    passed: usize,
-}
-
-impl Inner<'_> {
-    fn settled(&mut self, entered: &mut Entered<'_>) -> Result<Bytes, Stopped> {
-        let whole = self.body.take().map(|body| vec![body]);
-        let mut read = BytesMut::new();
-        for_each_piece(whole.as_deref().unwrap_or(self.pieces), |chunk| {
-            entered.pass(chunk, self.passed)?;
-            read.extend_from_slice(&chunk.data);
-            Ok(())
-        })?;
-        self.passed = entered.count();
-        Ok(read.freeze())
-    }
-
-    fn keep(&mut self, body: Bytes) {
-        if self.head.headers.contains_key(CONTENT_LENGTH) {
-            (self.head.insert_header(CONTENT_LENGTH, body.len())).expect("a valid field");
-        }
-        self.body = Some(body);
-    }
-}
-
-impl Inbound for Inner<'_> {
-    fn head(&self) -> &RequestHeader {
-        self.head
-    }
-
-    fn head_mut(&mut self) -> &mut RequestHeader {
-        self.head
-    }
-
-    fn read_body<'a>(&'a mut self, entered: &'a mut Entered<'_>) -> Read<'a, Bytes> {
-        Box::pin(async move {
-            let body = self.settled(entered)?;
-            self.keep(body.clone());
-            Ok(body)
-        })
-    }
-
-    fn replace_body<'a>(&'a mut self, body: Bytes, entered: &'a mut Entered<'_>) -> Read<'a, ()> {
-        Box::pin(async move {
-            self.settled(entered)?;
-            self.keep(body);
-            Ok(())
         })
     }
 }

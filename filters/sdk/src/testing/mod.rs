@@ -24,6 +24,7 @@
 //! # }
 //! ```
 
+mod bodies;
 mod call;
 mod seen;
 

@@ -1,0 +1,95 @@
+//! Filters whose types are forgotten, so that a chain can hold all of them.
+
+use std::any::Any;
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::{Abort, Attempt, Bytes, Chunk, Filter, Flow, Outcome, Reply, Request, Response};
+
+pub(super) type Hook<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The object-safe twin of [`Filter`].
+pub(super) trait Erased: Send + Sync {
+    fn state(&self) -> Box<dyn Any + Send + Sync>;
+    fn request<'a>(
+        &'a self,
+        req: &'a mut Request<'_>,
+        state: &'a mut (dyn Any + Send + Sync),
+    ) -> Hook<'a, Flow>;
+    fn upstream(&self, attempt: &mut Attempt<'_>, state: &mut (dyn Any + Send + Sync));
+    fn response(&self, res: &mut Response<'_>, state: &mut (dyn Any + Send + Sync));
+    fn response_whole<'a>(
+        &'a self,
+        res: &'a mut Response<'_>,
+        body: Bytes,
+        state: &'a mut (dyn Any + Send + Sync),
+    ) -> Hook<'a, Result<Bytes, Reply>>;
+    fn request_body(
+        &self,
+        chunk: &mut Chunk,
+        state: &mut (dyn Any + Send + Sync),
+    ) -> Result<(), Reply>;
+    fn response_body(
+        &self,
+        chunk: &mut Chunk,
+        state: &mut (dyn Any + Send + Sync),
+    ) -> Result<(), Abort>;
+    fn done(&self, outcome: &Outcome<'_>, state: &mut (dyn Any + Send + Sync));
+}
+
+impl<F: Filter> Erased for F {
+    fn state(&self) -> Box<dyn Any + Send + Sync> {
+        Box::<F::State>::default()
+    }
+
+    fn request<'a>(
+        &'a self,
+        req: &'a mut Request<'_>,
+        state: &'a mut (dyn Any + Send + Sync),
+    ) -> Hook<'a, Flow> {
+        Box::pin(async move { Filter::request(self, req, own::<F>(state)).await })
+    }
+
+    fn upstream(&self, attempt: &mut Attempt<'_>, state: &mut (dyn Any + Send + Sync)) {
+        Filter::upstream(self, attempt, own::<F>(state));
+    }
+
+    fn response(&self, res: &mut Response<'_>, state: &mut (dyn Any + Send + Sync)) {
+        Filter::response(self, res, own::<F>(state));
+    }
+
+    fn response_whole<'a>(
+        &'a self,
+        res: &'a mut Response<'_>,
+        body: Bytes,
+        state: &'a mut (dyn Any + Send + Sync),
+    ) -> Hook<'a, Result<Bytes, Reply>> {
+        Box::pin(async move { Filter::response_whole(self, res, body, own::<F>(state)).await })
+    }
+
+    fn request_body(
+        &self,
+        chunk: &mut Chunk,
+        state: &mut (dyn Any + Send + Sync),
+    ) -> Result<(), Reply> {
+        Filter::request_body(self, chunk, own::<F>(state))
+    }
+
+    fn response_body(
+        &self,
+        chunk: &mut Chunk,
+        state: &mut (dyn Any + Send + Sync),
+    ) -> Result<(), Abort> {
+        Filter::response_body(self, chunk, own::<F>(state))
+    }
+
+    fn done(&self, outcome: &Outcome<'_>, state: &mut (dyn Any + Send + Sync)) {
+        Filter::done(self, outcome, own::<F>(state));
+    }
+}
+
+fn own<F: Filter>(state: &mut (dyn Any + Send + Sync)) -> &mut F::State {
+    state
+        .downcast_mut()
+        .expect("a slot holds the state of its link's filter")
+}

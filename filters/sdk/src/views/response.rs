@@ -1,0 +1,148 @@
+//! A response on its way out, and how an exchange ended.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+use pingora_http::{RequestHeader, ResponseHeader};
+
+use super::Claim;
+use crate::{Exchange, Facts, Headers};
+
+/// Who made a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// An endpoint.
+    Upstream,
+    /// The cache.
+    Cache,
+    /// The gateway itself.
+    Gateway,
+}
+
+/// A response head on its way out.
+pub struct Response<'a> {
+    /// What is known of the exchange.
+    pub exchange: &'a mut Exchange,
+    /// The request that it answers, as the chain left it.
+    pub request: &'a RequestHeader,
+    /// Who made it.
+    pub origin: Origin,
+    head: &'a mut ResponseHeader,
+    claim: Claim,
+}
+
+impl<'a> Response<'a> {
+    /// Puts the view together: for the gateway and for test harnesses.
+    pub fn new(
+        exchange: &'a mut Exchange,
+        request: &'a RequestHeader,
+        head: &'a mut ResponseHeader,
+        origin: Origin,
+    ) -> Self {
+        Self {
+            exchange,
+            request,
+            origin,
+            head,
+            claim: Claim::None,
+        }
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.head.status
+    }
+
+    /// Changes the status.
+    pub fn set_status(&mut self, status: StatusCode) {
+        let done = self.head.set_status(status);
+        debug_assert!(done.is_ok(), "a StatusCode is always a valid one");
+    }
+
+    /// The head.
+    pub fn head(&self) -> &ResponseHeader {
+        self.head
+    }
+
+    /// The header fields.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.head.headers
+    }
+
+    /// The header fields, to edit.
+    pub fn headers_mut(&mut self) -> Headers<'_> {
+        (&mut *self.head).into()
+    }
+
+    /// The first value of a header field, where it is there and visible ASCII.
+    pub fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers().get(name)?.to_str().ok()
+    }
+
+    /// What expressions and templates may ask about.
+    pub fn facts(&self) -> Facts<'_> {
+        Facts {
+            request: self.request,
+            exchange: self.exchange,
+            response: Some(self.head),
+        }
+    }
+
+    /// Whether a body can follow: not after HEAD, nor with 1xx, 204 and 304 (RFC 9110, 6.4.1).
+    pub fn may_have_body(&self) -> bool {
+        let status = self.head.status;
+        self.exchange.method != Method::HEAD
+            && !status.is_informational()
+            && status != StatusCode::NO_CONTENT
+            && status != StatusCode::NOT_MODIFIED
+    }
+
+    /// Asks for [`crate::Filter::response_body`] to be called with each piece, to rewrite it. The
+    /// length is no longer known: the gateway drops `content-length` and frames the body anew.
+    pub fn rewrite_body(&mut self) {
+        self.claim = self.claim.max(Claim::Rewrite);
+    }
+
+    /// Asks for [`crate::Filter::response_whole`] to be called with the whole body, before the head
+    /// leaves; the gateway sees to `content-length`. A body that is larger than the configuration
+    /// allows (`limits.buffered_body`) becomes a 502. Where no body can follow, as after HEAD, none
+    /// is waited for.
+    pub fn whole_body(&mut self) {
+        self.claim = Claim::Whole;
+    }
+
+    /// Asks for [`crate::Filter::response_body`] to be called with each piece, which it leaves as
+    /// it is.
+    pub fn watch_body(&mut self) {
+        self.claim = self.claim.max(Claim::Watch);
+    }
+
+    /// The same response with another head.
+    pub(crate) fn copy<'c>(&'c mut self, head: &'c mut ResponseHeader) -> Response<'c> {
+        Response::new(self.exchange, self.request, head, self.origin)
+    }
+
+    /// What the link just run claimed; asked once by the chain.
+    pub(crate) fn take_claim(&mut self) -> Claim {
+        std::mem::take(&mut self.claim)
+    }
+}
+
+/// How an exchange ended.
+#[derive(Debug)]
+pub struct Outcome<'a> {
+    /// What is known of the exchange.
+    pub exchange: &'a Exchange,
+    /// The status that was sent; `None` when the client left before one was.
+    pub status: Option<StatusCode>,
+    /// Who made the response.
+    pub origin: Origin,
+    /// One word for what went wrong, where something did.
+    pub error: Option<&'static str>,
+    /// From the request head to the end of the response.
+    pub duration: Duration,
+    /// Body bytes sent to the client.
+    pub bytes_sent: u64,
+    /// Body bytes received from the client.
+    pub bytes_received: u64,
+}

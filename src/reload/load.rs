@@ -1,0 +1,90 @@
+//! From a file to a configuration that could run.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use wiregate_sdk::build::Packed;
+use wiregate_sdk::value::Value;
+use wiregate_sdk::{Clock, Registry};
+
+use super::Refused;
+use crate::compile::{self, Snapshot};
+use crate::config::model::AccessLog as Target;
+use crate::config::{Environment, Sources, read_all};
+use crate::observe::access_log::{AccessLog, Output};
+use crate::observe::metrics::Metrics;
+
+/// A configuration that is good.
+pub struct Loaded {
+    /// What it says, ready to run.
+    pub snapshot: Snapshot,
+    /// The texts, and the files to watch.
+    pub sources: Sources,
+    /// What was read, with its places.
+    pub value: Value,
+}
+
+/// What a configuration goes on from.
+#[derive(Clone, Copy)]
+pub enum From<'a> {
+    /// Nothing.
+    Nothing,
+    /// The running one.
+    Running(&'a Snapshot),
+    /// What another process has packed.
+    Packed(&'a Packed),
+}
+
+/// Reads and compiles a configuration: what `check`, the start and each reload do.
+///
+/// # Errors
+/// Every problem, with the texts that they are in.
+pub fn load(
+    path: &Path,
+    registry: &Registry,
+    metrics: &Arc<Metrics>,
+    from: From<'_>,
+) -> Result<Loaded, Refused> {
+    let read = read_all(path, &Environment::of_process());
+    let (mut sources, problems) = (read.sources, read.problems);
+    let Some(value) = read.value else {
+        return Err(Refused { sources, problems });
+    };
+    let files = compile::Files::default();
+    let cx = compile::Context {
+        registry,
+        metrics,
+        clock: &Clock::default(),
+        old: match from {
+            From::Running(old) => Some(old),
+            _ => None,
+        },
+        packed: match from {
+            From::Packed(packed) => packed,
+            _ => &Packed::new(),
+        },
+        files: &files,
+    };
+    let compiled = compile::compile(&value, problems, &cx);
+    sources.watch.append(&mut files.take());
+    match compiled {
+        Ok(snapshot) => Ok(Loaded {
+            snapshot,
+            sources,
+            value,
+        }),
+        Err(problems) => Err(Refused { sources, problems }),
+    }
+}
+
+/// Opens the access log that a configuration asks for.
+///
+/// # Errors
+/// The system's.
+pub fn open_log(target: &Target) -> std::io::Result<Option<AccessLog>> {
+    match target {
+        Target::Off => Ok(None),
+        Target::Stdout => AccessLog::open(Output::Stdout).map(Some),
+        Target::File(path) => AccessLog::open(Output::File(path.into())).map(Some),
+    }
+}
