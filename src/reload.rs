@@ -149,6 +149,9 @@ impl Reloader {
         if problems.is_empty() {
             problems.extend(self.open_stores(&snapshot, &value));
         }
+        if problems.is_empty() {
+            problems.extend(self.start_exporter(&snapshot, &value));
+        }
         let Some(opened) = opened.ok().filter(|_| problems.is_empty()) else {
             return Err(Refused { sources, problems });
         };
@@ -197,6 +200,15 @@ impl Reloader {
             )
         };
         failed.into_iter().flatten().map(problem).collect()
+    }
+
+    /// Starts what sends spans, unless it runs already.
+    fn start_exporter(&self, new: &Snapshot, value: &Value) -> Option<Problem> {
+        let traces = new.traces.as_ref()?;
+        let error = self.shared.exporters.start(&traces.exporter).err()?;
+        let place = value.get("traces").unwrap_or(value).place.clone();
+        let message = format!("the thread that exports traces cannot be started: {error}");
+        Some(Problem::new(place, message))
     }
 
     fn change_log(&self, log: Option<AccessLog>) {

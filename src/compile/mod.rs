@@ -12,6 +12,7 @@ mod snapshot;
 mod stores;
 mod target;
 mod told;
+mod traces;
 mod upstream;
 
 use std::collections::HashMap;
@@ -121,6 +122,7 @@ fn assemble(
     }
     .all(&config);
     let stores = stores::build(&config.caches, &kept, problems);
+    let traces = traces::build(config.traces.as_ref(), source, cx, problems);
     let consumers = consumers::build(std::mem::take(&mut config.consumers), problems);
     let around = chain::Around {
         cx,
@@ -180,6 +182,7 @@ fn assemble(
                 routes,
                 upstreams,
                 stores,
+                traces,
                 kept,
                 tasks,
                 preparations,

@@ -17,6 +17,7 @@ use crate::config::model::Bind;
 use crate::listen::ProxyProtocol;
 use crate::listen::tls::Tls;
 use crate::observe::metrics::{LinkMetrics, RouteMetrics};
+use crate::observe::traces::Traces;
 use crate::router::Router;
 use crate::upstream::{Split, Upstream};
 
@@ -37,6 +38,8 @@ pub struct Snapshot {
     pub stores: Vec<NamedStore>,
     /// The listeners, in the order of the configuration.
     pub listeners: Vec<Arc<Listening>>,
+    /// How requests are traced, where they are.
+    pub traces: Option<Traces>,
     /// What holds for the whole gateway.
     pub settings: Settings,
     /// The configuration as it is in force, secrets hidden.
@@ -129,6 +132,7 @@ pub(super) struct Parts {
     pub(super) routes: Vec<Route>,
     pub(super) upstreams: Upstreams,
     pub(super) stores: Vec<NamedStore>,
+    pub(super) traces: Option<Traces>,
     pub(super) kept: Kept,
     pub(super) preparations: Tasks,
     pub(super) tasks: Tasks,
@@ -156,6 +160,7 @@ impl Snapshot {
             routes: parts.routes,
             upstreams: parts.upstreams,
             stores: parts.stores,
+            traces: parts.traces,
             listeners: listeners.into_iter().map(Arc::new).collect(),
             settings,
             effective: parts.effective,

@@ -5,6 +5,7 @@ pub mod consumer;
 pub mod dns;
 pub mod listener;
 mod split;
+mod traces;
 pub mod upstream;
 
 use std::num::NonZeroUsize;
@@ -23,6 +24,7 @@ use upstream::{Timeouts, Upstream};
 
 pub use cache::{Cache, Disk};
 pub use split::{ByHeader, Split, Target};
+pub use traces::{Compression, Parent, Traces};
 
 pub use listener::{
     Alpn, Bind, Certificate, ClientCertificates, Listener, Off, ProxyProtocol, Tls, TlsVersion,
@@ -46,6 +48,9 @@ pub struct Config {
     /// Where a line for each request goes: `stdout` (the default), `off`, or `{ file: PATH }`.
     #[serde(default)]
     pub access_log: AccessLog,
+    /// Where spans of requests go, and of which there are some; nowhere when absent.
+    #[serde(default)]
+    pub traces: Option<At<Traces>>,
     /// Where this gateway is, such as `${env:ZONE}`: endpoints of the same `zone` are preferred.
     #[serde(default)]
     pub zone: Option<At<String>>,

@@ -27,7 +27,8 @@ use opened::{accept, open, serve_admin};
 use signals::{End, Reach, Signals};
 use workers::Workers;
 
-/// How long the log may take to write what it still has at the end.
+/// How long the log may take to write, and the exporter of traces to send, what they still have at the
+/// end.
 const LOG_GRACE: Duration = Duration::from_secs(5);
 /// How much longer than all that they have to do, at the end.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -274,7 +275,7 @@ impl Gateway {
             tracing::warn!("requests in flight are cut off by a signal");
             return;
         }
-        close_log(&self.shared);
+        close_logs(&self.shared);
     }
 
     /// Accepts nothing any more since another process does, and finishes what it has.
@@ -329,7 +330,7 @@ impl Gateway {
                 }
             }
         });
-        close_log(&self.shared);
+        close_logs(&self.shared);
         outcome.map_err(|ended| {
             // Nobody accepts connections now: whoever watches the gateway is to start it anew.
             let why = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
@@ -342,8 +343,11 @@ impl Gateway {
     }
 }
 
-fn close_log(shared: &Shared) {
+/// Has the access log and the traces get to their end, both at the same time.
+fn close_logs(shared: &Shared) {
+    shared.exporters.close(LOG_GRACE);
     if let Some(log) = &**shared.access_log.load() {
         log.close(LOG_GRACE);
     }
+    shared.exporters.ended(LOG_GRACE);
 }

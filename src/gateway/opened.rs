@@ -59,6 +59,9 @@ pub(super) fn open(start: &mut Start) -> Result<Opened, Failure> {
     metrics.keep_only(reload::names(&snapshot));
     reload::report(&metrics, snapshot.generation);
     let shared = Shared::new(snapshot.clone(), metrics, log, clock);
+    if let Some(traces) = &snapshot.traces {
+        shared.exporters.start(&traces.exporter)?;
+    }
 
     // Every socket is there before anything is said to be ready.
     let processors = std::thread::available_parallelism()?;

@@ -3,6 +3,7 @@
 mod handles;
 mod listener;
 mod names;
+mod traces;
 
 use std::sync::{Arc, RwLock};
 
@@ -15,6 +16,7 @@ use crate::cache::store::Figures;
 pub use handles::{LinkMetrics, RouteMetrics, UpstreamMetrics};
 pub use listener::{ListenerMetrics, Refusal};
 pub use names::Names;
+pub use traces::TraceMetrics;
 
 const BUCKETS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
@@ -62,6 +64,8 @@ pub struct Metrics {
     pub panics: IntCounter,
     /// Access log lines that were dropped because the writer could not keep up.
     pub log_dropped: IntCounter,
+    /// What becomes of spans.
+    pub traces: TraceMetrics,
     /// Whether the last attempt to load a configuration succeeded.
     pub reload_successful: IntGauge,
     /// When a configuration was last loaded.
@@ -279,6 +283,7 @@ impl Metrics {
                 "access_log_dropped_total",
                 "Access log lines dropped because the writer could not keep up.",
             ),
+            traces: TraceMetrics::new(r),
             reload_successful: gauge(
                 r,
                 "config_last_reload_successful",

@@ -169,6 +169,7 @@ impl Context {
         self.attempts.tried.push(place.endpoint().clone());
         self.attempts.made += 1;
         self.attempts.here += 1;
+        self.attempts.span = self.span_of_attempt(upstream, place.endpoint(), now);
         self.attempts.started = Some(now);
         self.attempts.open = Some(place);
         self.attempts.leave = leave;

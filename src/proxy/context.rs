@@ -18,10 +18,12 @@ use super::connection::{self, Peer};
 use super::first_byte::FirstByte;
 use super::held::Held;
 use super::replay::Slot;
+use super::traced::Traced;
 use super::websocket::Patience;
 use super::{Shared, budget::Share};
 use crate::compile::{Route, Snapshot};
 use crate::listen::until::Until;
+use crate::observe::traces::RunningAttempt;
 use crate::upstream::{Endpoint, Leave, Live, Place, Retrying, Timeouts, Upstream};
 
 /// One exchange, from its first hook to its last.
@@ -37,6 +39,8 @@ pub struct Context {
     /// The host that was asked for, where the access log wants it.
     pub(super) host: Option<Box<str>>,
     pub(super) protocol: &'static str,
+    /// Its trace, where requests are traced.
+    pub(super) traced: Option<Traced>,
     /// The route's position in the snapshot.
     pub(super) route: Option<usize>,
     pub(super) slots: Slots,
@@ -91,6 +95,8 @@ pub(super) struct Attempts {
     pub(super) open: Option<Place>,
     /// The circuit breaker's leave for it, until that has been told of a failure.
     pub(super) leave: Option<Leave>,
+    /// Its span, where the trace is recorded.
+    pub(super) span: Option<RunningAttempt>,
     /// Its connection, where it has one of its own.
     pub(super) connection: Option<RawFd>,
     /// Its connection, while the response is awaited for less than an idle time.
@@ -170,6 +176,7 @@ impl Context {
         if shared.access_log.load().is_some() {
             this.host = Some(wiregate_sdk::host_of(head).as_ref().into());
         }
+        this.begin_trace(head);
         this
     }
 
@@ -188,6 +195,7 @@ impl Context {
         this.protocol = self.protocol;
         this.route = self.route;
         this.deadline = self.deadline;
+        this.traced = self.traced.as_ref().map(Traced::following);
         this.end.finished = true;
         if let Some(upstream) = &self.attempts.upstream {
             this.head_for(upstream.clone());
@@ -212,6 +220,7 @@ impl Context {
             asked_host: None,
             host: None,
             protocol: "",
+            traced: None,
             route: None,
             slots: Slots::new(),
             body: Body::default(),
@@ -277,6 +286,7 @@ impl Context {
             }
         }
         self.log(route, traffic, duration);
+        self.tell_trace(duration);
     }
 
     /// The route, once one has won.

@@ -11,7 +11,7 @@ use super::attempt::MOST_STALE;
 use super::context::{Attempts, Context};
 use super::responder::has_begun;
 use super::{failure, websocket};
-use crate::upstream::{Ended, Outcome};
+use crate::upstream::{Cause, Ended, Outcome};
 
 impl Context {
     /// No connection: nothing was sent.
@@ -93,8 +93,19 @@ impl Context {
     pub(super) fn charge(&mut self, error: &Error, reused: bool) {
         let stale = reused && ending(error) == Some(Ended::Reset);
         match stale && self.attempts.started.is_some() {
-            true => self.end_attempt(),
+            true => {
+                self.note_break();
+                self.end_attempt();
+            }
             false => self.failed(error),
+        }
+    }
+
+    /// An attempt has run into a connection that the endpoint had closed: its span tells, though it counts
+    /// against nobody.
+    fn note_break(&mut self) {
+        if let Some(span) = &mut self.attempts.span {
+            span.failed(Cause::ConnectionTerminated.word());
         }
     }
 
@@ -114,6 +125,7 @@ impl Context {
         {
             return false;
         }
+        self.note_break();
         self.end_attempt();
         self.attempts.stale += 1;
         self.attempts.tried.pop();
@@ -183,6 +195,9 @@ impl Context {
     /// The head of a response has come.
     fn answered(&mut self, status: StatusCode) {
         self.attempts.first_byte = None;
+        if let Some(span) = &mut self.attempts.span {
+            span.answered(status);
+        }
         let Some(upstream) = &self.attempts.upstream else {
             return;
         };
@@ -203,6 +218,9 @@ impl Context {
     pub(super) fn failed(&mut self, error: &Error) {
         let unanswered = self.attempts.started.is_some();
         let cause = failure::upstream(error, !unanswered);
+        if let Some(span) = &mut self.attempts.span {
+            span.failed(cause.word());
+        }
         match unanswered {
             true => self.tell_breaker(false),
             false => self.tell_breaker_of_break(),
@@ -273,6 +291,7 @@ impl Attempts {
         self.connection = None;
         self.leave = None;
         self.upload = None;
+        self.span = None; // it ends with the attempt
         let answered = self.answered.take();
         let Some(place) = self.open.take() else {
             return;

@@ -16,12 +16,23 @@ impl Context {
     /// # Errors
     /// A 500, where a filter panicked.
     pub(super) fn forward(&mut self, session: &Session, head: &mut RequestHeader) -> Result<()> {
+        self.finish_head(session, head)?;
+        if let Some(span) = &mut self.attempts.span {
+            span.sent(&head.uri, head.version);
+        }
+        Ok(())
+    }
+
+    fn finish_head(&mut self, session: &Session, head: &mut RequestHeader) -> Result<()> {
         if head.version == Version::HTTP_2 {
             // A connection of many streams is not shut down for the sake of one.
             self.attempts.connection = None;
         }
         self.frame(session, head)?;
-        heads::edit_request(head, |fields| self.forwarded(fields))?;
+        heads::edit_request(head, |fields| {
+            self.pass_trace(fields);
+            self.forwarded(fields)
+        })?;
         if head.version == Version::HTTP_2 && grpc::is_call(&head.headers) {
             // Pingora takes it out as a field for one hop; a gRPC server wants to see it.
             head.insert_header(header::TE, "trailers")?;

@@ -205,11 +205,12 @@ impl Context {
         self.attempts.times.bound(&mut peer, left);
         self.attempts.made += 1;
         let leg = open(&race.connector, peer, self.attempts.made);
+        let span = self.span_of_attempt(&upstream, place.endpoint(), now);
         race.hedging = Some(hedging);
         let last = self.attempts.tried.len().saturating_sub(1);
         let endpoint = place.endpoint().clone();
         self.attempts.tried.insert(last, endpoint);
-        race.back = Some((leg, Aside::new(upstream, place, leave, now)));
+        race.back = Some((leg, Aside::new(upstream, place, leave, now).with(span)));
     }
 
     /// Puts the other attempt in front.

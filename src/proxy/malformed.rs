@@ -60,6 +60,8 @@ fn tell(shared: &Shared, peer: &Peer, refused: &Refused, id: Box<str>) {
     log.write(Entry {
         time: SystemTime::now(),
         request_id: id,
+        trace_id: None,
+        span_id: None,
         client: peer.address.ip(),
         method: no_method,
         target: Target::default(),

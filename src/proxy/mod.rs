@@ -25,6 +25,7 @@ mod request;
 mod responder;
 mod response;
 mod session;
+mod traced;
 mod trusted;
 mod websocket;
 
@@ -51,6 +52,7 @@ use wiregate_sdk::{Clock, Origin};
 use crate::compile::Snapshot;
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::Metrics;
+use crate::observe::traces::Exporters;
 use budget::Budget;
 use context::Context;
 
@@ -91,6 +93,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Where a line for each request goes.
     pub access_log: ArcSwap<Option<AccessLog>>,
+    /// What sends spans.
+    pub exporters: Exporters,
     /// Where time comes from.
     pub clock: Clock,
     /// How far the gateway is from its start, or its end.
@@ -113,6 +117,7 @@ impl Shared {
             budget: Budget::new(metrics.body_memory.clone()),
             metrics,
             access_log: ArcSwap::from_pointee(access_log),
+            exporters: Exporters::default(),
             clock,
             phase: watch::Sender::new(Phase::Starting),
             formerly_dropped: AtomicU64::new(0),

@@ -69,6 +69,7 @@ impl Context {
         }
         self.settle_client(session)?;
         heads::settle_connection(session.req_header_mut())?;
+        self.show_trace(session.req_header_mut());
         let head = session.req_header();
         if head.method == Method::CONNECT {
             // There are no tunnels here (RFC 9110, 9.3.6). Bytes that were meant for one must not
@@ -105,6 +106,9 @@ impl Context {
         self.route = Some(hit.route);
         self.exchange.route = self.snapshot.routes[hit.route].name.clone();
         self.exchange.params = hit.params;
+        if let Some(traced) = &mut self.traced {
+            traced.path = Some(hit.path);
+        }
         Ok(())
     }
 

@@ -119,8 +119,6 @@ impl Context {
         };
         let upstream = self.attempts.upstream.as_ref();
         let endpoint = (self.attempts.tried.last()).map(|endpoint| endpoint.label.clone());
-        let refused_by = (self.end.refused_by)
-            .and_then(|link| Some(route?.chain.links.get(link)?.label.as_str().into()));
         let labels = |those: Vec<(usize, &'static str)>| label(route, &those);
         let chain = route.map(|route| &route.chain);
         let observed = chain.map(|chain| chain.observed(&self.slots).collect());
@@ -128,9 +126,12 @@ impl Context {
         let target = self.exchange.target.path_and_query();
         let identity = self.exchange.identity.as_ref();
         let consumer = identity.and_then(|identity| identity.consumer.as_ref());
+        let (trace_id, span_id) = self.trace_ids();
         log.write(Entry {
             time: self.exchange.now.wall,
             request_id: self.exchange.id.clone(),
+            trace_id,
+            span_id,
             client: self.exchange.client.address,
             method: self.exchange.method.clone(),
             target: Target::new(target.map_or("", |target| target.as_str())),
@@ -148,7 +149,7 @@ impl Context {
             attempts: self.attempts.made,
             identity: identity.map(|identity| identity.name.clone()),
             consumer: consumer.map(|consumer| consumer.name.clone()),
-            refused_by,
+            refused_by: self.refused_by(route),
             observed: observed.map_or_else(Vec::new, labels),
             degraded: degraded.map_or_else(Vec::new, labels),
             error: self.end.error,

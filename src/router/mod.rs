@@ -115,6 +115,8 @@ pub struct Router {
 pub struct Hit {
     /// Its position among the routes that the router was compiled from.
     pub route: usize,
+    /// The place of the path that took the request, for [`Router::pattern`].
+    pub path: usize,
     /// What its path parameters stand for, decoded, in path order.
     pub params: Params,
 }
@@ -171,10 +173,21 @@ impl Router {
                 let entry = &self.table.entries()[at];
                 Ok(Some(Hit {
                     route: entry.route,
+                    path: at,
                     params: entry.path.params(path),
                 }))
             }
         }
+    }
+
+    /// The pattern of a path that took a request, as it is written. Nothing where the route takes any
+    /// path, or where what is written has references in it.
+    pub fn pattern(&self, at: usize) -> Option<String> {
+        let entry = self.table.entries().get(at)?;
+        let hidden = (self.routes.get(entry.route)?.written.as_ref())
+            .is_some_and(|written| written.part("path").is_some());
+        let any = matches!(entry.path, PathPattern::Any);
+        (!hidden && !any).then(|| entry.path.to_string())
     }
 
     /// The entry that takes a request. `path` is a key.

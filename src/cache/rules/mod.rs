@@ -17,9 +17,17 @@ mod storing_tests;
 mod updating_tests;
 pub mod vary;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub use age::Sent;
+
+/// The moment that a field tells (RFC 9110, 5.6.7); `now` settles the century of a year with two
+/// digits.
+pub fn date(text: &[u8], now: SystemTime) -> Option<SystemTime> {
+    let since = date::parse(text, date::seconds(now))?;
+    let since = Duration::from_secs(u64::try_from(since).ok()?);
+    SystemTime::UNIX_EPOCH.checked_add(since)
+}
 
 /// Seconds since 1970.
 pub fn seconds(time: SystemTime) -> i64 {

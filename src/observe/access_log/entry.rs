@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Serialize, Serializer};
 use wiregate_sdk::Method;
 
+use crate::observe::traces::{SpanId, TraceId};
+
 /// The facts of one exchange that operators see. Fields without a value are left out of the line.
 #[derive(Debug, Serialize)]
 pub struct Entry {
@@ -16,6 +18,12 @@ pub struct Entry {
     pub time: SystemTime,
     /// The request's id, as the client was told it.
     pub request_id: Box<str>,
+    /// The trace that it is a part of, where requests are traced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<TraceId>,
+    /// Its own span, where the trace is recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub span_id: Option<SpanId>,
     /// The client, as far as trusted proxies tell.
     pub client: IpAddr,
     #[serde(serialize_with = "method")]

@@ -15,6 +15,8 @@ pub(super) fn entry(target: &str) -> Entry {
     Entry {
         time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_042),
         request_id: "id-1".into(),
+        trace_id: None,
+        span_id: None,
         client: "192.0.2.7".parse().unwrap(),
         method: Method::GET,
         target: Target::new(target),

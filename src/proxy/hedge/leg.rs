@@ -11,6 +11,7 @@ use pingora_http::RequestHeader;
 
 use super::super::context::Context;
 use super::source::Source;
+use crate::observe::traces::RunningAttempt;
 use crate::upstream::{Endpoint, Leave, Place, Upstream};
 
 /// Where an attempt has got to.
@@ -74,6 +75,7 @@ pub(super) struct Aside {
     open: Option<Place>,
     leave: Option<Leave>,
     started: Option<Instant>,
+    span: Option<RunningAttempt>,
 }
 
 impl Aside {
@@ -90,7 +92,14 @@ impl Aside {
             open: Some(place),
             leave,
             started: Some(now),
+            span: None,
         }
+    }
+
+    /// With its span, where its trace is recorded.
+    pub(super) fn with(mut self, span: Option<RunningAttempt>) -> Self {
+        self.span = span;
+        self
     }
 
     /// Another endpoint was faster.
@@ -116,6 +125,7 @@ impl Context {
         std::mem::swap(&mut attempts.open, &mut aside.open);
         std::mem::swap(&mut attempts.leave, &mut aside.leave);
         std::mem::swap(&mut attempts.started, &mut aside.started);
+        std::mem::swap(&mut attempts.span, &mut aside.span);
         // The present one is the last of those tried.
         attempts
             .tried

@@ -1,0 +1,265 @@
+//! Traces out of their configuration.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, header};
+use reqwest::Url;
+use sha2::{Digest as _, Sha256};
+use wiregate_sdk::types::Period;
+use wiregate_sdk::value::{At, Node, Place, Problem, Value};
+
+use super::{Context, files};
+use crate::config::model;
+use crate::observe::traces::{Exporter, Receiver, Sampler, Target, Traces};
+
+const QUEUE: std::ops::RangeInclusive<u32> = 64..=262_144;
+const BATCH: std::ops::RangeInclusive<u32> = 1..=8192;
+const SOONEST: Period = Period::millis(100);
+const LATEST: Period = Period::seconds(60);
+const MOST_ATTRIBUTES: usize = 64;
+/// The longest name or value of an attribute that all spans have, in bytes.
+const LONGEST: usize = 1024;
+/// A field is taken for one that holds a secret where its name has one of these in it.
+const SECRETS: [&str; 8] = [
+    "auth", "cookie", "credential", "key", "password", "secret", "signature", "token",
+];
+
+/// Makes ready what is configured; the exporter of the running configuration stays where nothing
+/// changes for it.
+pub(super) fn build(
+    config: Option<&At<model::Traces>>,
+    source: &Value,
+    cx: &Context<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<Traces> {
+    let config = config?;
+    let before = problems.len();
+    let mut reader = Reader { cx, problems };
+    let url = reader.url(&config.endpoint);
+    let headers = reader.headers(config, source);
+    let ca = reader.ca(config, url.as_ref());
+    let resource = reader.resource(config);
+    reader.bounds(config);
+    let (Some(url), false) = (url, problems.len() > before) else {
+        return None;
+    };
+    let ca = ca.as_deref();
+    let target = Target {
+        receiver: digest(config, &url, &headers, ca),
+        resource,
+        queue: config.queue.value,
+        batch: config.batch.value,
+        interval: config.interval.get(),
+    };
+    Some(Traces {
+        sampler: Sampler::new(config.sample),
+        parent: config.parent,
+        exporter: exporter(config, target, (url, headers, ca), cx, problems)?,
+    })
+}
+
+/// The exporter of the running configuration, where it does what this one asks for, or a new one.
+fn exporter(
+    config: &model::Traces,
+    target: Target,
+    (url, headers, ca): (Url, HeaderMap, Option<&[u8]>),
+    cx: &Context<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<Arc<Exporter>> {
+    let running = cx.old.and_then(|old| old.traces.as_ref());
+    if let Some(running) = running.filter(|running| *running.exporter.target() == target) {
+        return Some(running.exporter.clone());
+    }
+    let timeout = config.timeout.get();
+    match Receiver::new(url, headers, ca, timeout, config.compression) {
+        Ok(receiver) => {
+            let metrics = cx.metrics.traces.clone();
+            Some(Arc::new(Exporter::new(target, receiver, metrics)))
+        }
+        Err(why) => {
+            let path = config.ca.as_ref().unwrap_or(&config.endpoint);
+            let message = match &config.ca {
+                Some(path) => format!("`{}`: {why}", path.value),
+                None => format!("the authorities of the system cannot be used: {why}"),
+            };
+            problems.push(Problem::new(path.place.clone(), message));
+            None
+        }
+    }
+}
+
+struct Reader<'a> {
+    cx: &'a Context<'a>,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn say(&mut self, place: &Place, message: impl Into<String>) -> &mut Problem {
+        self.problems.push(Problem::new(place.clone(), message));
+        self.problems.last_mut().expect("just added")
+    }
+
+    fn url(&mut self, endpoint: &At<String>) -> Option<Url> {
+        const EXPECTED: &str = "expected a URL such as `http://127.0.0.1:4318/v1/traces`";
+        let place = &endpoint.place;
+        let url = match Url::parse(endpoint) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") => url,
+            _ => {
+                self.say(place, format!("{EXPECTED}, found `{}`", endpoint.value));
+                return None;
+            }
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            let problem = self.say(place, "there are credentials in the URL");
+            problem.secret = true;
+            problem.help = Some("write them as `headers: { authorization: \"${env:NAME}\" }`".into());
+            return None;
+        }
+        if url.fragment().is_some() {
+            let message = format!("{EXPECTED}, found one with a fragment, `{}`", endpoint.value);
+            self.say(place, message);
+            return None;
+        }
+        Some(url)
+    }
+
+    fn headers(&mut self, config: &model::Traces, source: &Value) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &*config.headers {
+            let name = name.get();
+            let place = &value.place;
+            if *name == header::CONTENT_TYPE || *name == header::CONTENT_ENCODING {
+                let message = format!("`{name}` says what is sent, and is set by the gateway");
+                self.say(place, message);
+                continue;
+            }
+            if SECRETS.iter().any(|part| name.as_str().contains(part))
+                && !is_reference(source, place)
+            {
+                let message = format!("`{name}` holds a secret, which is not written out");
+                let problem = self.say(place, message);
+                problem.secret = true;
+                problem.help = Some("write a reference, such as `${env:NAME}`".into());
+                continue;
+            }
+            match HeaderValue::from_str(value) {
+                Ok(mut field) => {
+                    field.set_sensitive(true);
+                    headers.insert(name.clone(), field);
+                }
+                Err(_) => {
+                    let message = "expected a text of visible ASCII characters and spaces";
+                    self.say(place, message).secret = true;
+                }
+            }
+        }
+        headers
+    }
+
+    fn ca(&mut self, config: &model::Traces, url: Option<&Url>) -> Option<Vec<u8>> {
+        let path = config.ca.as_ref()?;
+        if url.is_some_and(|url| url.scheme() == "http") {
+            let message = "`ca` is for https, but `endpoint` is http";
+            self.say(&path.place, message);
+        }
+        let read = files::read(path, self.cx.files);
+        read.map_err(|problem| self.problems.push(problem)).ok()
+    }
+
+    fn resource(&mut self, config: &model::Traces) -> Vec<(String, String)> {
+        if config.service.is_empty() || config.service.len() > LONGEST {
+            let message = format!("expected a name of 1 to {LONGEST} bytes");
+            self.say(&config.service.place, message);
+        }
+        let mut all = vec![("service.name".to_owned(), config.service.value.clone())];
+        let written = &config.resource;
+        for (name, value) in written {
+            if name == "service.name" {
+                self.say(&value.place, "this is what `service` is for");
+            } else if name.is_empty() || name.len() > LONGEST || value.len() > LONGEST {
+                let message =
+                    format!("expected a name of 1 to {LONGEST} bytes, and a value of no more");
+                self.say(&value.place, message);
+            }
+            all.push((name.clone(), value.value.clone()));
+        }
+        if let Some((_, value)) = written.get_index(MOST_ATTRIBUTES) {
+            let found = written.len();
+            let message = format!("expected at most {MOST_ATTRIBUTES} attributes, found {found}");
+            self.say(&value.place, message);
+        }
+        let own = [
+            ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("process.pid", std::process::id().to_string()),
+        ];
+        for (name, value) in own {
+            if !written.contains_key(name) {
+                all.push((name.to_owned(), value));
+            }
+        }
+        all
+    }
+
+    fn bounds(&mut self, config: &model::Traces) {
+        let numbers = [(&config.queue, QUEUE), (&config.batch, BATCH)];
+        for (number, range) in numbers {
+            if !range.contains(&number.get()) {
+                let (low, high) = (range.start(), range.end());
+                let message = format!("expected {low} to {high} spans, found {}", number.value);
+                self.say(&number.place, message);
+            }
+        }
+        let (batch, queue) = (&config.batch, &config.queue);
+        if batch.value > queue.value {
+            let written = if is_written(batch) { batch } else { queue };
+            let message = format!(
+                "a batch of {} spans (`batch`) does not fit into a queue for {} (`queue`)",
+                batch.value, queue.value
+            );
+            self.say(&written.place, message).help =
+                Some("raise `queue`, or lower `batch`".into());
+        }
+        for time in [&config.interval, &config.timeout] {
+            if !(SOONEST..=LATEST).contains(&time.value) {
+                let message =
+                    format!("expected a time from `{SOONEST}` to `{LATEST}`, found `{}`", time.value);
+                self.say(&time.place, message);
+            }
+        }
+    }
+}
+
+fn is_written(number: &At<NonZeroU32>) -> bool {
+    number.place.line > 0
+}
+
+/// Whether the value of a field comes from elsewhere, wholly or in part.
+fn is_reference(source: &Value, place: &Place) -> bool {
+    let headers = source.get("traces").and_then(|traces| traces.get("headers"));
+    let Some(Node::Map(headers)) = headers.map(|headers| &headers.node) else {
+        return false;
+    };
+    let mut values = headers.iter().map(|(_, value)| value);
+    let value = values.find(|value| value.place == *place);
+    value.is_some_and(|value| matches!(&value.node, Node::Scalar(s) if s.written.is_some()))
+}
+
+/// One number for all that makes a receiver what it is.
+fn digest(config: &model::Traces, url: &Url, headers: &HeaderMap, ca: Option<&[u8]>) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    let mut add = |bytes: &[u8]| {
+        digest.update((bytes.len() as u64).to_be_bytes());
+        digest.update(bytes);
+    };
+    add(url.as_str().as_bytes());
+    add(config.compression.word().as_bytes());
+    add(&Duration::as_nanos(&config.timeout.get()).to_be_bytes());
+    add(ca.unwrap_or(b"the system's"));
+    for (name, value) in headers {
+        add(name.as_str().as_bytes());
+        add(value.as_bytes());
+    }
+    digest.finalize().into()
+}

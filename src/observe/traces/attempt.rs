@@ -1,0 +1,67 @@
+//! An attempt that is under way.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{StatusCode, Uri, Version};
+use wiregate_sdk::Clock;
+
+use super::{Exporter, Span, SpanId, What};
+
+/// An attempt that is under way, and recorded. It ends when it is dropped, whatever the reason for
+/// that is.
+#[derive(Debug)]
+pub struct RunningAttempt {
+    exporter: Arc<Exporter>,
+    clock: Clock,
+    began: Instant,
+    /// There until it has ended.
+    span: Option<Box<Span>>,
+}
+
+impl RunningAttempt {
+    /// One that began at this moment; the span's duration is not known yet.
+    pub fn new(exporter: Arc<Exporter>, clock: Clock, began: Instant, span: Box<Span>) -> Self {
+        Self {
+            exporter,
+            clock,
+            began,
+            span: Some(span),
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> Option<SpanId> {
+        self.span.as_ref().map(|span| span.id)
+    }
+
+    /// A request with this target has been made for it.
+    pub fn sent(&mut self, target: &Uri, version: Version) {
+        self.change(|attempt| attempt.sent = Some((target.clone(), version)));
+    }
+
+    /// The head of a response has come.
+    pub fn answered(&mut self, status: StatusCode) {
+        self.change(|attempt| attempt.status = Some(status.as_u16()));
+    }
+
+    /// It has failed.
+    pub fn failed(&mut self, why: &'static str) {
+        self.change(|attempt| attempt.error = Some(why));
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut super::Attempt)) {
+        if let Some(What::Attempt(attempt)) = self.span.as_mut().map(|span| &mut span.what) {
+            change(attempt);
+        }
+    }
+}
+
+impl Drop for RunningAttempt {
+    fn drop(&mut self) {
+        if let Some(mut span) = self.span.take() {
+            span.duration = self.clock.instant() - self.began;
+            self.exporter.push(span);
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The spans of an exchange: its own, and one for each attempt.
+
+use std::time::{Duration, Instant};
+
+use http::HeaderMap;
+use http::header::{self, Entry, HeaderValue};
+use pingora_core::upstreams::peer::Peer as _;
+use pingora_http::RequestHeader;
+
+use super::context::Context;
+use crate::cache::Dealt;
+use crate::compile::Route;
+use crate::config::model::Parent;
+use crate::observe::traces::context::{TRACEPARENT, TRACESTATE, Told};
+use crate::observe::traces::{
+    Attempt, Request, RunningAttempt, Span, SpanId, TraceContext, TraceId, What,
+};
+use crate::upstream::{Endpoint, Upstream};
+
+/// What an exchange knows of its trace.
+pub(super) struct Traced {
+    pub(super) context: TraceContext,
+    /// Whether the fields of the request are not those that it came with.
+    begins: bool,
+    user_agent: Option<HeaderValue>,
+    /// The place of the path that took the request, in the router.
+    pub(super) path: Option<usize>,
+}
+
+impl Traced {
+    /// The same for an exchange that follows from this one.
+    pub(super) fn following(&self) -> Self {
+        Self {
+            context: self.context,
+            begins: false,
+            user_agent: None,
+            path: None,
+        }
+    }
+}
+
+impl Context {
+    /// Goes on with the trace of whoever asks, or begins one, where requests are traced.
+    pub(super) fn begin_trace(&mut self, head: &RequestHeader) {
+        let Some(traces) = &self.snapshot.traces else {
+            return;
+        };
+        let heeded = match traces.parent {
+            Parent::Always => true,
+            Parent::TrustedProxies => self.peer.trusted,
+            Parent::Never => false,
+        };
+        let told = Told::read(&head.headers).filter(|_| heeded);
+        let context = TraceContext::begin(told, traces.sampler, || fastrand::u128(..));
+        let agent = head.headers.get(header::USER_AGENT);
+        self.traced = Some(Traced {
+            context,
+            begins: told.is_none(),
+            user_agent: agent.filter(|_| context.is_sampled()).cloned(),
+            path: None,
+        });
+    }
+
+    /// Puts this exchange in the place of whoever asked, for the filters and what they ask. What came
+    /// with a trace that does not go on goes with it (Trace Context, 4.3).
+    pub(super) fn show_trace(&self, head: &mut RequestHeader) {
+        let Some(traced) = &self.traced else {
+            return;
+        };
+        let (context, begins) = (&traced.context, traced.begins);
+        if begins || context.is_sampled() {
+            let _ = head.insert_header(TRACEPARENT, context.traceparent(context.span));
+        }
+        if begins {
+            head.remove_header(&TRACESTATE);
+        }
+    }
+
+    /// Puts the present attempt in the place of the exchange, for the endpoint. Where a filter has taken
+    /// the field out, the endpoint is not to know of the trace.
+    pub(super) fn pass_trace(&self, fields: &mut HeaderMap) {
+        if let Some(attempt) = &self.attempts.span
+            && let (Some(traced), Some(span)) = (&self.traced, attempt.id())
+            && let Entry::Occupied(mut there) = fields.entry(TRACEPARENT)
+        {
+            there.insert(traced.context.traceparent(span));
+        }
+    }
+
+    /// The span of an attempt that begins, where the trace is recorded.
+    pub(super) fn span_of_attempt(
+        &self,
+        upstream: &Upstream,
+        endpoint: &Endpoint,
+        now: Instant,
+    ) -> Option<RunningAttempt> {
+        let context = self.sampled()?;
+        let exporter = &self.snapshot.traces.as_ref()?.exporter;
+        let arrived = self.exchange.now;
+        let span = Span {
+            context,
+            id: SpanId::random(|| fastrand::u128(..)),
+            parent: Some(context.span),
+            start: arrived.wall + (now - arrived.instant),
+            duration: Duration::ZERO,
+            what: What::Attempt(Attempt {
+                method: self.exchange.method.clone(),
+                upstream: upstream.name.clone(),
+                endpoint: endpoint.label.clone(),
+                tls: endpoint.peer.tls(),
+                number: self.attempts.made,
+                sent: None,
+                status: None,
+                error: None,
+            }),
+        };
+        let clock = self.shared.clock.clone();
+        Some(RunningAttempt::new(
+            exporter.clone(),
+            clock,
+            now,
+            Box::new(span),
+        ))
+    }
+
+    /// Tells of the exchange, which is over, where its trace is recorded.
+    pub(super) fn tell_trace(&mut self, duration: Duration) {
+        let Some(context) = self.sampled() else {
+            return;
+        };
+        let agent = self.traced.as_mut().and_then(|it| it.user_agent.take());
+        let (Some(traces), route) = (&self.snapshot.traces, self.route()) else {
+            return;
+        };
+        let client = &self.exchange.client;
+        let consumer = (self.exchange.identity.as_ref()).and_then(|who| who.consumer.as_ref());
+        let pattern = self.traced.as_ref().and_then(|traced| traced.path);
+        let span = Span {
+            context,
+            id: context.span,
+            parent: context.parent,
+            start: self.exchange.now.wall,
+            duration,
+            what: What::Request(Request {
+                method: self.exchange.method.clone(),
+                target: self.exchange.target.clone(),
+                host: self.asked_host.clone(),
+                scheme: client.scheme,
+                protocol: self.protocol,
+                route: route.map(|route| route.name.clone()),
+                pattern: pattern.and_then(|path| self.snapshot.router.pattern(path)),
+                status: self.end.status.map(|status| status.as_u16()),
+                error: self.end.error,
+                client: client.address,
+                peer: (client.peer, client.port),
+                user_agent: agent,
+                id: self.exchange.id.clone(),
+                consumer: consumer.map(|consumer| consumer.name.clone()),
+                refused_by: self.refused_by(route),
+                cache: self.dealt().map(Dealt::word),
+            }),
+        };
+        traces.exporter.push(Box::new(span));
+    }
+
+    /// The label of the filter that refused the request.
+    pub(super) fn refused_by(&self, route: Option<&Route>) -> Option<Box<str>> {
+        let link = route?.chain.links.get(self.end.refused_by?)?;
+        Some(link.label.as_str().into())
+    }
+
+    /// The ids of the trace, and of the exchange's own span, where there is one.
+    pub(super) fn trace_ids(&self) -> (Option<TraceId>, Option<SpanId>) {
+        let context = self.traced.as_ref().map(|traced| traced.context);
+        let sampled = context.filter(TraceContext::is_sampled);
+        (
+            context.map(|context| context.trace),
+            sampled.map(|context| context.span),
+        )
+    }
+
+    /// The trace's context, where it is recorded.
+    fn sampled(&self) -> Option<TraceContext> {
+        let context = self.traced.as_ref()?.context;
+        context.is_sampled().then_some(context)
+    }
+}
