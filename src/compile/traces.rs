@@ -23,7 +23,14 @@ const MOST_ATTRIBUTES: usize = 64;
 const LONGEST: usize = 1024;
 /// A field is taken for one that holds a secret where its name has one of these in it.
 const SECRETS: [&str; 8] = [
-    "auth", "cookie", "credential", "key", "password", "secret", "signature", "token",
+    "auth",
+    "cookie",
+    "credential",
+    "key",
+    "password",
+    "secret",
+    "signature",
+    "token",
 ];
 
 /// Makes ready what is configured; the exporter of the running configuration stays where nothing
@@ -114,11 +121,15 @@ impl Reader<'_> {
         if !url.username().is_empty() || url.password().is_some() {
             let problem = self.say(place, "there are credentials in the URL");
             problem.secret = true;
-            problem.help = Some("write them as `headers: { authorization: \"${env:NAME}\" }`".into());
+            problem.help =
+                Some("write them as `headers: { authorization: \"${env:NAME}\" }`".into());
             return None;
         }
         if url.fragment().is_some() {
-            let message = format!("{EXPECTED}, found one with a fragment, `{}`", endpoint.value);
+            let message = format!(
+                "{EXPECTED}, found one with a fragment, `{}`",
+                endpoint.value
+            );
             self.say(place, message);
             return None;
         }
@@ -218,13 +229,14 @@ impl Reader<'_> {
                 "a batch of {} spans (`batch`) does not fit into a queue for {} (`queue`)",
                 batch.value, queue.value
             );
-            self.say(&written.place, message).help =
-                Some("raise `queue`, or lower `batch`".into());
+            self.say(&written.place, message).help = Some("raise `queue`, or lower `batch`".into());
         }
         for time in [&config.interval, &config.timeout] {
             if !(SOONEST..=LATEST).contains(&time.value) {
-                let message =
-                    format!("expected a time from `{SOONEST}` to `{LATEST}`, found `{}`", time.value);
+                let message = format!(
+                    "expected a time from `{SOONEST}` to `{LATEST}`, found `{}`",
+                    time.value
+                );
                 self.say(&time.place, message);
             }
         }
@@ -237,7 +249,9 @@ fn is_written(number: &At<NonZeroU32>) -> bool {
 
 /// Whether the value of a field comes from elsewhere, wholly or in part.
 fn is_reference(source: &Value, place: &Place) -> bool {
-    let headers = source.get("traces").and_then(|traces| traces.get("headers"));
+    let headers = source
+        .get("traces")
+        .and_then(|traces| traces.get("headers"));
     let Some(Node::Map(headers)) = headers.map(|headers| &headers.node) else {
         return false;
     };

@@ -41,5 +41,6 @@ mod secrets;
 mod sticky;
 mod systemd;
 mod targets;
+mod traces;
 mod upgrade;
 mod upstreams;

@@ -76,7 +76,11 @@ impl Reports {
     /// The receiver has taken them, and has something to say all the same.
     pub(super) fn partly(&mut self, rejected: u64, why: &str) {
         if is_over(&mut self.partial) {
-            tracing::warn!(rejected, why, "the receiver of traces did not take all spans");
+            tracing::warn!(
+                rejected,
+                why,
+                "the receiver of traces did not take all spans"
+            );
         }
     }
 }

@@ -14,8 +14,6 @@ mod exporter;
 mod post;
 mod running;
 mod span;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 

@@ -14,8 +14,8 @@ use prost::Message as _;
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Response, Url};
 
-use crate::config::model::Compression;
 use crate::cache::rules;
+use crate::config::model::Compression;
 
 /// More of an answer is not read, in bytes.
 const LARGEST_ANSWER: usize = 64 << 10;
