@@ -7,10 +7,11 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
-use pingora_http::RequestHeader;
 
 use crate::chain::{Entered, Stopped};
 use crate::{Exchange, Facts, Headers, Now, Reply};
+pub use http::request::Parts as RequestHead;
+pub use http::response::Parts as ResponseHead;
 pub use response::{Origin, Outcome, Response};
 
 /// A request on its way in.
@@ -35,9 +36,9 @@ pub type Read<'a, T> = Pin<Box<dyn Future<Output = Result<T, Stopped>> + Send + 
 /// A body that is read goes through the links entered so far, each of which sees it once.
 pub trait Inbound: Send {
     /// The request head.
-    fn head(&self) -> &RequestHeader;
+    fn head(&self) -> &RequestHead;
     /// The request head, to change.
-    fn head_mut(&mut self) -> &mut RequestHeader;
+    fn head_mut(&mut self) -> &mut RequestHead;
     /// Reads the body to its end and keeps it, so that it is sent on, also on a retry.
     fn read_body<'a>(&'a mut self, entered: &'a mut Entered<'_>) -> Read<'a, Bytes>;
     /// Reads the body to its end, forgets it, and sends these bytes on in its place.
@@ -78,7 +79,7 @@ impl<'a> Request<'a> {
     }
 
     /// The head, as it will leave for the upstream.
-    pub fn head(&self) -> &RequestHeader {
+    pub fn head(&self) -> &RequestHead {
         self.inbound.head()
     }
 
@@ -119,12 +120,12 @@ impl<'a> Request<'a> {
 
     /// Sets the path and query that the upstream will see.
     pub fn set_target(&mut self, path_and_query: Uri) {
-        self.inbound.head_mut().set_uri(path_and_query);
+        self.inbound.head_mut().uri = path_and_query;
     }
 
     /// Sets the method that the upstream will see.
     pub fn set_method(&mut self, method: Method) {
-        self.inbound.head_mut().set_method(method);
+        self.inbound.head_mut().method = method;
     }
 
     /// Sets the `Host` that the upstream will see.
@@ -250,7 +251,7 @@ pub struct Attempt<'a> {
     /// What is known of the exchange.
     pub exchange: &'a Exchange,
     /// The head that this endpoint will get: a copy, made anew for each attempt.
-    pub head: &'a mut RequestHeader,
+    pub head: &'a mut RequestHead,
     /// The upstream's name.
     pub upstream: &'a str,
     /// The endpoint's address and port, or `unix:` and the path of its socket; empty where the cache

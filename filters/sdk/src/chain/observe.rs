@@ -4,27 +4,26 @@ use std::panic::AssertUnwindSafe;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use pingora_http::RequestHeader;
 
 use super::{Chain, Entered, Link, Slot, Slots, Stopped};
 use crate::views::{Inbound, Read};
-use crate::{Abort, Attempt, Chunk, Exchange, Reply, Request, Response};
+use crate::{Abort, Attempt, Chunk, Exchange, Reply, Request, RequestHead, Response};
 
 /// The word for what is no refusal: a redirect, a preflight.
 const ANSWERED: &str = "answered";
 
 /// A request head of the link's own, before the client's connection.
 struct Copied<'a> {
-    head: RequestHeader,
+    head: RequestHead,
     inbound: &'a mut dyn Inbound,
 }
 
 impl Inbound for Copied<'_> {
-    fn head(&self) -> &RequestHeader {
+    fn head(&self) -> &RequestHead {
         &self.head
     }
 
-    fn head_mut(&mut self) -> &mut RequestHeader {
+    fn head_mut(&mut self) -> &mut RequestHead {
         &mut self.head
     }
 
