@@ -18,8 +18,8 @@ static HOP_BY_HOP: [HeaderName; 4] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
 ];
-/// The fields that the gateway adds to a response: `via`, its id, and one more.
-const ADDED_TO_RESPONSE: usize = 3;
+/// Room for the fields that are added to a response: `via`, its id, and those of ordinary filters.
+const ADDED_TO_RESPONSE: usize = 8;
 
 /// Takes out the fields that `Connection` names: they are for this hop alone (RFC 9110, 7.6.1).
 /// It is done before a filter runs, so that a client cannot have a filter's own field taken out on
@@ -91,6 +91,8 @@ fn settle_upgrade(head: &mut RequestHeader) {
 pub(super) fn take_request(head: &mut RequestHeader) -> RequestHead {
     let mut empty = RequestHeader::from(Request::new(()).into_parts().0);
     if let Some(ends) = head.send_end_stream() {
+        // It is told of HTTP/2 alone.
+        empty.set_version(head.version);
         empty.set_send_end_stream(ends);
     }
     std::mem::replace(head, empty).into()

@@ -23,7 +23,7 @@ pub struct Request<'a> {
     claim: Claim,
     replacement: Option<Bytes>,
     /// What ends the request whatever the filter makes of it: its body is not whole.
-    broken: Option<Stopped>,
+    broken: Option<Box<Stopped>>,
     /// What the filter had to do without.
     pub(crate) degraded: Option<&'static str>,
 }
@@ -162,7 +162,7 @@ impl<'a> Request<'a> {
         if let Some(own) = &self.replacement {
             return Ok(own.clone());
         }
-        self.broken = Some(self.entered.stop(given_up()));
+        self.broken = Some(Box::new(self.entered.stop(given_up())));
         match self.inbound.read_body(&mut self.entered).await {
             Ok(body) => {
                 self.broken = None;
@@ -170,7 +170,7 @@ impl<'a> Request<'a> {
             }
             Err(stopped) => {
                 let reply = stopped.reply.clone();
-                self.broken = Some(stopped);
+                self.broken = Some(Box::new(stopped));
                 Err(reply)
             }
         }
@@ -199,15 +199,22 @@ impl<'a> Request<'a> {
         self.claim = self.claim.max(Claim::Watch);
     }
 
+    /// What the link claimed, where it has let the request pass and has not read its body.
+    pub(crate) fn left_alone(&self, flow: &Result<(), Box<Reply>>) -> Option<Claim> {
+        let alone = flow.is_ok() && self.broken.is_none() && self.replacement.is_none();
+        alone.then_some(self.claim)
+    }
+
     /// The link has run, and this is what it says: what it did to the body is done, and what it
     /// claimed is returned.
-    pub(crate) async fn settle(mut self, flow: Result<(), Reply>) -> Result<Claim, Stopped> {
+    pub(crate) async fn settle(mut self, flow: Result<(), Box<Reply>>) -> Result<Claim, Stopped> {
         match (flow, self.broken) {
             (Err(reply), broken) => {
                 let link = broken.map_or(self.entered.count(), |broken| broken.link);
+                let reply = *reply;
                 Err(Stopped { link, reply })
             }
-            (Ok(()), Some(broken)) => Err(broken),
+            (Ok(()), Some(broken)) => Err(*broken),
             (Ok(()), None) => {
                 if let Some(body) = self.replacement {
                     self.inbound.replace_body(body, &mut self.entered).await?;
@@ -224,7 +231,7 @@ impl<'a> Request<'a> {
     /// Its body is not whole, which nobody can undo.
     pub(crate) fn settle_copy(self) -> Result<Claim, Stopped> {
         match self.broken {
-            Some(broken) => Err(broken),
+            Some(broken) => Err(*broken),
             None => Ok(self.claim.at_most_watch()),
         }
     }

@@ -78,7 +78,7 @@ impl Chain {
         let flow = hook.catch_unwind().await;
         slot.degraded = request.degraded;
         let claim = request.settle_copy()?;
-        match flow.unwrap_or_else(|_| Err(self.panicked(link))) {
+        match flow.unwrap_or_else(|_| Err(Box::new(self.panicked(link)))) {
             Ok(()) => slot.request_claim = claim,
             Err(reply) => slot.would_end(&reply),
         }
