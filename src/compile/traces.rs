@@ -201,14 +201,9 @@ impl Reader<'_> {
             let message = format!("expected at most {MOST_ATTRIBUTES} attributes, found {found}");
             self.say(&value.place, message);
         }
-        let own = [
-            ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
-            ("process.pid", std::process::id().to_string()),
-        ];
-        for (name, value) in own {
-            if !written.contains_key(name) {
-                all.push((name.to_owned(), value));
-            }
+        let version = "service.version";
+        if !written.contains_key(version) {
+            all.push((version.to_owned(), env!("CARGO_PKG_VERSION").to_owned()));
         }
         all
     }

@@ -349,5 +349,5 @@ fn close_logs(shared: &Shared) {
     if let Some(log) = &**shared.access_log.load() {
         log.close(LOG_GRACE);
     }
-    shared.exporters.ended(LOG_GRACE);
+    shared.exporters.ended(LOG_GRACE + MARGIN);
 }

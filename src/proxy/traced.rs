@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
-use http::header::{self, Entry, HeaderValue};
+use http::header::{self, Entry};
 use pingora_core::upstreams::peer::Peer as _;
 use pingora_http::RequestHeader;
 
@@ -13,7 +13,7 @@ use crate::compile::Route;
 use crate::config::model::Parent;
 use crate::observe::traces::context::{TRACEPARENT, TRACESTATE, Told};
 use crate::observe::traces::{
-    Attempt, Request, RunningAttempt, Span, SpanId, TraceContext, TraceId, What,
+    Attempt, Request, RunningAttempt, Span, SpanId, TraceContext, TraceId, Verb, What, span,
 };
 use crate::upstream::{Endpoint, Upstream};
 
@@ -22,7 +22,7 @@ pub(super) struct Traced {
     pub(super) context: TraceContext,
     /// Whether the fields of the request are not those that it came with.
     begins: bool,
-    user_agent: Option<HeaderValue>,
+    user_agent: Option<Box<str>>,
     /// The place of the path that took the request, in the router.
     pub(super) path: Option<usize>,
 }
@@ -56,7 +56,7 @@ impl Context {
         self.traced = Some(Traced {
             context,
             begins: told.is_none(),
-            user_agent: agent.filter(|_| context.is_sampled()).cloned(),
+            user_agent: agent.filter(|_| context.is_sampled()).map(span::text),
             path: None,
         });
     }
@@ -97,14 +97,14 @@ impl Context {
         let context = self.sampled()?;
         let exporter = &self.snapshot.traces.as_ref()?.exporter;
         let arrived = self.exchange.now;
-        let span = Span {
+        let begun = Span {
             context,
             id: SpanId::random(|| fastrand::u128(..)),
             parent: Some(context.span),
             start: arrived.wall + (now - arrived.instant),
             duration: Duration::ZERO,
             what: What::Attempt(Attempt {
-                method: self.exchange.method.clone(),
+                method: Verb::of(&self.exchange.method),
                 upstream: upstream.name.clone(),
                 endpoint: endpoint.label.clone(),
                 tls: endpoint.peer.tls(),
@@ -119,7 +119,7 @@ impl Context {
             exporter.clone(),
             clock,
             now,
-            Box::new(span),
+            Box::new(begun),
         ))
     }
 
@@ -134,17 +134,19 @@ impl Context {
         };
         let client = &self.exchange.client;
         let consumer = (self.exchange.identity.as_ref()).and_then(|who| who.consumer.as_ref());
+        let (path, query) = span::parts(&self.exchange.target);
         let pattern = self.traced.as_ref().and_then(|traced| traced.path);
-        let span = Span {
+        let ended = Span {
             context,
             id: context.span,
             parent: context.parent,
             start: self.exchange.now.wall,
             duration,
             what: What::Request(Request {
-                method: self.exchange.method.clone(),
-                target: self.exchange.target.clone(),
-                host: self.asked_host.clone(),
+                method: Verb::of(&self.exchange.method),
+                path,
+                query,
+                host: self.asked_host.as_ref().and_then(span::host),
                 scheme: client.scheme,
                 protocol: self.protocol,
                 route: route.map(|route| route.name.clone()),
@@ -160,7 +162,7 @@ impl Context {
                 cache: self.dealt().map(Dealt::word),
             }),
         };
-        traces.exporter.push(Box::new(span));
+        traces.exporter.push(Box::new(ended));
     }
 
     /// The label of the filter that refused the request.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use http::{StatusCode, Uri, Version};
 use wiregate_sdk::Clock;
 
-use super::{Exporter, Span, SpanId, What};
+use super::{Exporter, Span, SpanId, What, span};
 
 /// An attempt that is under way, and recorded. It ends when it is dropped, whatever the reason for
 /// that is.
@@ -37,7 +37,8 @@ impl RunningAttempt {
 
     /// A request with this target has been made for it.
     pub fn sent(&mut self, target: &Uri, version: Version) {
-        self.change(|attempt| attempt.sent = Some((target.clone(), version)));
+        let (path, _) = span::parts(target);
+        self.change(|attempt| attempt.sent = Some((path, version)));
     }
 
     /// The head of a response has come.

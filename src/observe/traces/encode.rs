@@ -6,7 +6,6 @@ mod value;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::Method;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -16,10 +15,12 @@ use opentelemetry_proto::tonic::trace::v1::{self as otlp, ResourceSpans, ScopeSp
 use prost::Message as _;
 
 use self::value::Attributes;
-use super::{Span, What};
+use super::{Span, Verb, What};
 
 /// The version of the conventions that the attributes have their names from: HTTP is stable in it.
 const SCHEMA: &str = "https://opentelemetry.io/schemas/1.23.0";
+/// Tells apart the processes that there are while one takes the place of another.
+const PROCESS: &str = "process.pid";
 /// The flags of a span say whether its parent is of another process, and this says that they do.
 const HAS_IS_REMOTE: u32 = 0x100;
 const IS_REMOTE: u32 = 0x200;
@@ -29,6 +30,9 @@ pub(super) fn message(resource: &[(String, String)], spans: Vec<Box<Span>>) -> V
     let mut attributes = Attributes::default();
     for (name, value) in resource {
         attributes.text(name, value);
+    }
+    if resource.iter().all(|(name, _)| name != PROCESS) {
+        attributes.number(PROCESS, std::process::id());
     }
     let scope = InstrumentationScope {
         name: "wiregate".to_owned(),
@@ -99,35 +103,19 @@ fn nanoseconds(start: SystemTime, later: Duration) -> u64 {
 }
 
 /// The method in a span's name: one of a few words, whatever clients send.
-fn method_in_name(method: &Method) -> &str {
-    if is_known(method) {
-        method.as_str()
-    } else {
-        "HTTP"
+fn method_in_name(method: &Verb) -> &'static str {
+    match method {
+        Verb::Known(word) => word,
+        Verb::Other(_) => "HTTP",
     }
 }
 
-fn add_method(attributes: &mut Attributes, method: &Method) {
-    if is_known(method) {
-        attributes.text("http.request.method", method.as_str());
-    } else {
-        attributes.text("http.request.method", "_OTHER");
-        attributes.cut("http.request.method_original", method.as_str());
+fn add_method(attributes: &mut Attributes, method: &Verb) {
+    match method {
+        Verb::Known(word) => attributes.text("http.request.method", word),
+        Verb::Other(word) => {
+            attributes.text("http.request.method", "_OTHER");
+            attributes.text("http.request.method_original", word);
+        }
     }
-}
-
-/// Whether it is a method of RFC 9110 or RFC 5789.
-fn is_known(method: &Method) -> bool {
-    [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::DELETE,
-        Method::CONNECT,
-        Method::OPTIONS,
-        Method::TRACE,
-        Method::PATCH,
-    ]
-    .contains(method)
 }

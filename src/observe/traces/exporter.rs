@@ -218,6 +218,8 @@ impl Work {
     /// Sends a batch, again where that may help.
     async fn send(&mut self, batch: Batch<'_>, body: Bytes) {
         for tries in 1.. {
+            // At the end there is no time to lose: each batch has one more try.
+            let last = tries == MOST_TRIES || self.closing.borrow().is_some();
             let (why, after) = match self.receiver.post(body.clone()).await {
                 Sent::Taken { rejected, said } => {
                     self.reports.works();
@@ -233,16 +235,13 @@ impl Work {
                 Sent::Later { why, after } => (why, after),
             };
             self.reports.fails(&why);
-            if tries == MOST_TRIES {
+            if last {
                 break;
             }
             let pause = after.unwrap_or_else(|| pause(tries, fastrand::f64()));
-            let pause = sleep(pause.min(LONGEST_PAUSE));
-            // At the end there is no time to lose.
-            let was_closing = self.closing.borrow().is_some();
             tokio::select! {
-                () = pause => {}
-                () = closing(&mut self.closing), if !was_closing => {}
+                () = sleep(pause.min(LONGEST_PAUSE)) => {}
+                () = closing(&mut self.closing) => {}
             }
         }
         batch.failed();

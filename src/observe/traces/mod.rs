@@ -13,7 +13,7 @@ mod encode;
 mod exporter;
 mod post;
 mod running;
-mod span;
+pub mod span;
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub use self::context::{Sampler, SpanId, TraceContext, TraceId};
 pub use self::exporter::{Exporter, Target};
 pub use self::post::Receiver;
 pub use self::running::Exporters;
-pub use self::span::{Attempt, Request, Span, What};
+pub use self::span::{Attempt, Request, Span, Verb, What};
 use crate::config::model::Parent;
 
 /// How one version of the configuration traces requests.

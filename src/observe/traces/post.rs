@@ -13,6 +13,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse
 use prost::Message as _;
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Response, Url};
+use tokio::time::{Instant, timeout_at};
 
 use crate::cache::rules;
 use crate::config::model::Compression;
@@ -108,36 +109,38 @@ impl Receiver {
 
     /// Sends a message.
     pub(super) async fn post(&self, body: Bytes) -> Sent {
+        let deadline = Instant::now() + self.timeout;
         let request = self.client.post(self.url.clone());
         let request = request.headers(self.headers.clone()).body(body);
-        let asked = async { Ok(judge(request.send().await?).await) };
-        match tokio::time::timeout(self.timeout, asked).await {
-            Ok(Ok(sent)) => sent,
-            Ok(Err(error)) => Sent::Later {
-                why: words(&reqwest::Error::without_url(error)),
-                after: None,
-            },
-            Err(_) => Sent::Later {
-                why: format!("no answer within {:?}", self.timeout),
-                after: None,
-            },
+        let response = match timeout_at(deadline, request.send()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => {
+                let why = words(&error.without_url());
+                return Sent::Later { why, after: None };
+            }
+            Err(_) => {
+                let why = format!("no answer within {:?}", self.timeout);
+                return Sent::Later { why, after: None };
+            }
+        };
+        if !response.status().is_success() {
+            return refusal(&response);
+        }
+        // It has the spans, whatever becomes of the rest of its answer.
+        let answer = timeout_at(deadline, start_of(response)).await;
+        let answer = ExportTraceServiceResponse::decode(answer.unwrap_or_default().as_slice());
+        let partial = answer.unwrap_or_default().partial_success;
+        let partial = partial.unwrap_or_default();
+        Sent::Taken {
+            rejected: u64::try_from(partial.rejected_spans).unwrap_or(0),
+            said: shown(&partial.error_message),
         }
     }
 }
 
-/// What an answer means. A receiver that has answered with a success has the spans, whatever else it
-/// says.
-async fn judge(response: Response) -> Sent {
+/// What an answer means that is no success.
+fn refusal(response: &Response) -> Sent {
     let status = response.status();
-    if status.is_success() {
-        let body = start_of(response).await;
-        let answer = ExportTraceServiceResponse::decode(body.as_slice()).unwrap_or_default();
-        let partial = answer.partial_success.unwrap_or_default();
-        return Sent::Taken {
-            rejected: u64::try_from(partial.rejected_spans).unwrap_or(0),
-            said: shown(&partial.error_message),
-        };
-    }
     let why = format!("the receiver answers with {}", status.as_u16());
     match status {
         StatusCode::TOO_MANY_REQUESTS

@@ -4,11 +4,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use http::uri::Authority;
 use http::{HeaderValue, Method, Uri, Version};
 
 use super::{SpanId, TraceContext};
 
-/// A span that has ended.
+/// More of a text that a client has a say in is not in a span, in bytes.
+const LONGEST: usize = 2 << 10;
+
+/// A span that has ended. What it holds is its own, and bounded: nothing in it keeps the head of a request
+/// in memory.
 #[derive(Debug)]
 pub struct Span {
     /// The trace that it is a part of, and what of its flags holds for it.
@@ -38,11 +43,13 @@ pub enum What {
 #[derive(Debug)]
 pub struct Request {
     /// Its method.
-    pub method: Method,
-    /// The target as logs may show it.
-    pub target: Uri,
-    /// The host that was asked for, with its port.
-    pub host: Option<HeaderValue>,
+    pub method: Verb,
+    /// The path of the target, as logs may show it.
+    pub path: Box<str>,
+    /// The query of the target, as logs may show it.
+    pub query: Option<Box<str>>,
+    /// The host that was asked for, and its port where it was named.
+    pub host: Option<(Box<str>, Option<u16>)>,
     /// `http` or `https`.
     pub scheme: &'static str,
     /// `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`.
@@ -60,7 +67,7 @@ pub struct Request {
     /// The other end of the connection, with its port.
     pub peer: (IpAddr, u16),
     /// What the client says it is.
-    pub user_agent: Option<HeaderValue>,
+    pub user_agent: Option<Box<str>>,
     /// The request's id.
     pub id: Box<str>,
     /// The name of the configured consumer that asks.
@@ -75,7 +82,7 @@ pub struct Request {
 #[derive(Debug)]
 pub struct Attempt {
     /// The method of the request.
-    pub method: Method,
+    pub method: Verb,
     /// The upstream.
     pub upstream: Arc<str>,
     /// The endpoint's address: an IP address and port, or `unix:` and a path.
@@ -84,10 +91,91 @@ pub struct Attempt {
     pub tls: bool,
     /// Which attempt at an answer it is, from 1.
     pub number: u32,
-    /// The target and the protocol of what was sent.
-    pub sent: Option<(Uri, Version)>,
+    /// The path and the protocol of what was sent.
+    pub sent: Option<(Box<str>, Version)>,
     /// The status of the response.
     pub status: Option<u16>,
     /// The word for why it failed.
     pub error: Option<&'static str>,
+}
+
+/// A method.
+#[derive(Debug)]
+pub enum Verb {
+    /// One of RFC 9110 or RFC 5789.
+    Known(&'static str),
+    /// Another one; its start.
+    Other(Box<str>),
+}
+
+impl Verb {
+    /// The word for a method.
+    pub fn of(method: &Method) -> Self {
+        Self::Known(match *method {
+            Method::GET => "GET",
+            Method::HEAD => "HEAD",
+            Method::POST => "POST",
+            Method::PUT => "PUT",
+            Method::DELETE => "DELETE",
+            Method::CONNECT => "CONNECT",
+            Method::OPTIONS => "OPTIONS",
+            Method::TRACE => "TRACE",
+            Method::PATCH => "PATCH",
+            _ => return Self::Other(cut(method.as_str())),
+        })
+    }
+}
+
+/// The start of a text that a client has a say in.
+fn cut(text: &str) -> Box<str> {
+    text[..text.floor_char_boundary(LONGEST)].into()
+}
+
+/// The path and the query of a target, cut.
+pub fn parts(target: &Uri) -> (Box<str>, Option<Box<str>>) {
+    (cut(target.path()), target.query().map(cut))
+}
+
+/// The value of a field as text, cut.
+pub fn text(value: &HeaderValue) -> Box<str> {
+    let bytes = value.as_bytes();
+    cut(&String::from_utf8_lossy(&bytes[..bytes.len().min(LONGEST)]))
+}
+
+/// The host and the port of a `Host`, where it is valid.
+pub fn host(value: &HeaderValue) -> Option<(Box<str>, Option<u16>)> {
+    let authority = value.to_str().ok()?.parse::<Authority>().ok()?;
+    let name = authority.host().trim_start_matches('[');
+    let name = name.trim_end_matches(']').to_ascii_lowercase();
+    Some((cut(&name), authority.port_u16()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_clients_are_cut_between_characters() {
+        let long = "é".repeat(LONGEST);
+        let value = HeaderValue::from_bytes(long.as_bytes()).unwrap();
+        assert_eq!(text(&value).len(), LONGEST);
+        let odd = HeaderValue::from_bytes(format!("a{long}").as_bytes()).unwrap();
+        assert!(text(&odd).len() <= LONGEST);
+        let target: Uri = format!("/{0}?{0}", "a".repeat(9000)).parse().unwrap();
+        let (path, query) = parts(&target);
+        assert_eq!((path.len(), query.unwrap().len()), (LONGEST, LONGEST));
+        let method = Method::from_bytes("A".repeat(9000).as_bytes()).unwrap();
+        assert!(matches!(Verb::of(&method), Verb::Other(word) if word.len() == LONGEST));
+    }
+
+    #[test]
+    fn a_host_is_a_name_and_a_port() {
+        let host = |text: &'static str| host(&HeaderValue::from_static(text));
+        assert_eq!(
+            host("Shop.Example:8080"),
+            Some(("shop.example".into(), Some(8080)))
+        );
+        assert_eq!(host("[2001:DB8::1]"), Some(("2001:db8::1".into(), None)));
+        assert_eq!(host("a b"), None);
+    }
 }

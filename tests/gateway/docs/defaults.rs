@@ -12,7 +12,7 @@ use wiregate::config::model::upstream::{
     Breaker, Cause, Health, Hedge, InFlight, Outliers, Retry, Sticky, Timeouts, Upstream,
     WeightedEndpoint,
 };
-use wiregate::config::model::{Http2, Limits};
+use wiregate::config::model::{Http2, Limits, Traces};
 
 #[test]
 fn defaults_in_the_guide_are_those_of_the_code() {
@@ -106,6 +106,8 @@ fn defaults() -> BTreeMap<String, String> {
     add("limits.http2.unknown_frames", &unknown_frames);
 
     listener_defaults(&mut add);
+
+    trace_defaults(&mut add);
 
     let Dns {
         servers,
@@ -254,6 +256,33 @@ fn defaults() -> BTreeMap<String, String> {
     add("breaker.open_for", &open_for);
     add("breaker.probes", &probes);
     all
+}
+
+fn trace_defaults(add: &mut impl FnMut(&str, &dyn std::fmt::Display)) {
+    let endpoint = serde_json::json!({ "endpoint": "http://127.0.0.1:4318/v1/traces" });
+    let Traces {
+        endpoint: _,
+        headers,
+        ca,
+        sample,
+        parent,
+        service,
+        resource,
+        queue,
+        batch,
+        interval,
+        timeout,
+        compression,
+    } = serde_json::from_value(endpoint).unwrap();
+    assert!(headers.is_empty() && ca.is_none() && resource.is_empty());
+    add("traces.sample", &sample);
+    add("traces.parent", &parent.word());
+    add("traces.service", &service.value);
+    add("traces.queue", &queue.value);
+    add("traces.batch", &batch.value);
+    add("traces.interval", &interval.value);
+    add("traces.timeout", &timeout.value);
+    add("traces.compression", &compression.word());
 }
 
 fn listener_defaults(add: &mut impl FnMut(&str, &dyn std::fmt::Display)) {

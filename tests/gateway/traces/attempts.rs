@@ -87,7 +87,9 @@ fn a_try_that_gets_no_answer_tells_why() {
         assert_eq!(span.get("http.response.status_code"), "");
     }
 
-    let silent = origin::serve(|_, mut stream| drop(origin::drain(&mut stream)));
+    let silent = origin::serve(|_, mut stream| {
+        origin::drain(&mut stream);
+    });
     let late = gateway(&receiver, &[silent], ", timeouts: { first_byte: 100ms }");
     assert_eq!(curl(&[&late.url("/")]).status, 504);
     let spans = receiver.spans_when(5);
@@ -131,7 +133,9 @@ fn an_endpoint_that_says_no_is_an_error_of_the_client_and_not_of_the_server() {
 #[test]
 fn in_a_race_both_tries_are_spans() {
     let receiver = Receiver::start();
-    let slow = origin::serve(|_, mut stream| drop(origin::drain(&mut stream)));
+    let slow = origin::serve(|_, mut stream| {
+        origin::drain(&mut stream);
+    });
     let (fast, at_fast) = Seen::by(|_| empty(200));
     let hedge = ", hedge: { after: 50ms, at_most: 50% }";
     let gateway = gateway(&receiver, &[slow, at_fast], hedge);
@@ -191,6 +195,35 @@ fn a_hit_of_the_cache_has_no_try_and_a_fetch_is_one_of_whoever_asked() {
         (spans[2].kind, spans[2].get("wiregate.cache")),
         (SERVER, "hit")
     );
+}
+
+#[test]
+fn what_is_fetched_in_the_background_is_a_part_of_the_request_that_made_it_so() {
+    let receiver = Receiver::start();
+    let (seen, address) = Seen::by(|_| {
+        "HTTP/1.1 200 OK\r\ncache-control: max-age=0, stale-while-revalidate=60\r\n\
+         content-length: 2\r\n\r\nok"
+            .to_owned()
+    });
+    let text = format!(
+        "upstreams: {{ app: {{ endpoints: [\"{address}\"] }} }}\n\
+         routes: [{{ name: all, filters: [cache], upstream: app }}]\n"
+    );
+    let gateway = Gateway::start(&(to(&receiver, "") + &text));
+    curl(&[&gateway.url("/a")]);
+    receiver.spans_when(2);
+    curl(&[&gateway.url("/a")]);
+    let spans = receiver.spans_when(4);
+    let [.., server, client] = &spans[..] else {
+        panic!("{spans:?}");
+    };
+    assert_eq!(
+        (server.kind, server.get("wiregate.cache")),
+        (SERVER, "stale")
+    );
+    assert_eq!((client.kind, &client.parent), (CLIENT, &server.id));
+    assert_eq!(client.trace, server.trace);
+    assert_eq!(span_in(&seen.last().join("\n")), client.id);
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn problem(traces: &str) -> String {
 fn what_cannot_be_meant_is_told_with_its_place() {
     let good = "endpoint: \"http://a.test/v1/traces\"";
     for (options, message, place) in [
-        ("sample: 10%", "missing key `endpoint`", "5:9"),
+        ("sample: 10%", "missing `endpoint`", "5:9"),
         (
             "endpoint: a.test:4318",
             "expected a URL such as `http://127.0.0.1:4318/v1/traces`, found `a.test:4318`",
@@ -100,7 +100,7 @@ fn what_cannot_be_meant_is_told_with_its_place() {
         ("GOOD, sample: 101%", "at most `100%`", "5:56"),
         (
             "GOOD, parent: maybe",
-            "`always`, `trusted_proxies` or `never`",
+            "expected one of `always`, `trusted_proxies`, `never`",
             "5:56",
         ),
         (
@@ -135,7 +135,11 @@ fn what_cannot_be_meant_is_told_with_its_place() {
             "expected a time from `100ms` to `1m`, found `61s`",
             "5:57",
         ),
-        ("GOOD, compression: zstd", "`none` or `gzip`", "5:61"),
+        (
+            "GOOD, compression: zstd",
+            "expected one of `none`, `gzip`",
+            "5:61",
+        ),
         (
             "GOOD, service: \"\"",
             "expected a name of 1 to 1024 bytes",

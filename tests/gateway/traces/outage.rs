@@ -156,7 +156,10 @@ fn what_is_not_wanted_is_not_sent_again() {
 fn what_a_receiver_leaves_out_is_counted_and_told_once_a_minute() {
     let receiver = Receiver::start();
     receiver.answers(Answer::Partly(3, "too\nold"));
-    let gateway = gateway(&receiver, ", batch: 8, interval: 1m");
+    let endpoint = receiver.url();
+    // Each batch is full.
+    let traces = format!("traces: {{ endpoint: \"{endpoint}\", batch: 8, interval: 1m }}\n");
+    let gateway = Gateway::start(&(traces + ROUTES));
     load(&gateway, 16);
     until("they are counted", || dropped(&gateway, "rejected") == 6.0);
     assert_eq!(exported(&gateway), 10.0);
@@ -171,4 +174,18 @@ fn what_a_receiver_leaves_out_is_counted_and_told_once_a_minute() {
     load(&gateway, 8);
     until("they are counted", || exported(&gateway) == 18.0);
     assert_eq!(dropped(&gateway, "rejected"), 14.0);
+}
+
+#[test]
+fn a_receiver_that_has_said_yes_is_not_asked_again_whatever_it_says_then() {
+    let receiver = Receiver::start();
+    receiver.answers(Answer::Half);
+    let gateway = gateway(&receiver, ", timeout: 200ms");
+    for count in 1..=2 {
+        curl(&[&gateway.url("/")]);
+        until("it is counted", || exported(&gateway) == f64::from(count));
+    }
+    assert_eq!(receiver.posted().len(), 2);
+    assert_eq!(receiver.spans().len(), 2);
+    assert!(!gateway.log().contains("cannot"), "{}", gateway.log());
 }

@@ -54,6 +54,8 @@ pub enum Answer {
     Partly(i64, &'static str),
     /// A status, and further fields.
     Status(u16, &'static str),
+    /// It takes it, but the end of its answer does not come.
+    Half,
     /// Not at all, until it answers otherwise.
     Hang,
 }
@@ -179,13 +181,14 @@ impl State {
             }
             let message = ExportTraceServiceRequest::decode(body.as_slice()).unwrap();
             let answer = self.answers.lock().unwrap().clone();
-            let taken = matches!(answer, Answer::Take | Answer::Partly(..));
+            let taken = matches!(answer, Answer::Take | Answer::Half | Answer::Partly(..));
             self.got.lock().unwrap().push(Posted {
                 head,
                 message,
                 taken,
             });
             let answer = match answer {
+                Answer::Half => b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n".to_vec(),
                 Answer::Take => ok(ExportTraceServiceResponse::default()),
                 Answer::Partly(rejected_spans, said) => ok(ExportTraceServiceResponse {
                     partial_success: Some(ExportTracePartialSuccess {

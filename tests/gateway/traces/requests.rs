@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::receiver::{CLIENT, Receiver, SERVER, Span, field, texts};
-use super::{exported, to, traced};
+use super::{exported, to};
 use crate::harness::{Gateway, curl, echo, upstream};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -258,7 +258,11 @@ fn a_pattern_with_a_reference_in_it_is_shown_nowhere() {
 
 #[test]
 fn many_requests_are_sent_together_and_none_is_lost_or_twice() {
-    let (gateway, _origin, receiver) = traced(", batch: 100");
+    let (origin, receiver) = (echo(), Receiver::start());
+    let endpoint = receiver.url();
+    let traces = format!("traces: {{ endpoint: \"{endpoint}\", batch: 100, interval: 1m }}\n");
+    let routes = "routes: [{ name: all, upstream: app }]\n";
+    let gateway = Gateway::start(&(traces + &upstream(&origin) + routes));
     for _ in 0..4 {
         let url = gateway.url("/a");
         let arguments = ["-n", "250", "-c", "4", &url];
@@ -272,10 +276,10 @@ fn many_requests_are_sent_together_and_none_is_lost_or_twice() {
     let spans = receiver.spans_when(2000);
     let ids: std::collections::HashSet<_> = spans.iter().map(|span| &span.id).collect();
     assert_eq!((spans.len(), ids.len()), (2000, 2000));
-    let largest = receiver.posted().into_iter().map(|posted| {
+    let sizes = receiver.posted().into_iter().map(|posted| {
         let scopes = &posted.message.resource_spans[0].scope_spans;
         scopes[0].spans.len()
     });
-    assert_eq!(largest.max(), Some(100));
+    assert_eq!(sizes.collect::<Vec<_>>(), [100; 20]);
     crate::harness::until("all are counted", || exported(&gateway) == 2000.0);
 }

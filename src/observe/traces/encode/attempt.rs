@@ -46,11 +46,10 @@ fn add_endpoint(attributes: &mut Attributes, attempt: &Attempt) {
         attributes.text("network.peer.address", &host);
         attributes.number("network.peer.port", address.port());
     } else {
-        let path = endpoint.trim_start_matches("unix:");
-        attributes.text("server.address", path);
+        attributes.text("server.address", endpoint.trim_start_matches("unix:"));
         attributes.text("network.transport", "unix");
     }
-    let Some((target, version)) = &attempt.sent else {
+    let Some((path, version)) = &attempt.sent else {
         return;
     };
     let scheme = if attempt.tls { "https" } else { "http" };
@@ -58,10 +57,7 @@ fn add_endpoint(attributes: &mut Attributes, attempt: &Attempt) {
         true => "localhost",
         false => endpoint,
     };
-    attributes.cut(
-        "url.full",
-        &format!("{scheme}://{authority}{}", target.path()),
-    );
+    attributes.text("url.full", &format!("{scheme}://{authority}{path}"));
     let version = match *version {
         Version::HTTP_2 => "2",
         Version::HTTP_10 => "1.0",

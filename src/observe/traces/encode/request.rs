@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use http::Uri;
-use http::uri::Authority;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 use super::value::Attributes;
@@ -38,7 +36,7 @@ pub(super) fn told(request: Request) -> Told {
     };
     let mut attributes = Attributes::default();
     add_method(&mut attributes, &request.method);
-    add_target(&mut attributes, &request.target, request.scheme);
+    add_target(&mut attributes, &request);
     attributes.some("http.route", template);
     if let Some(status) = request.status {
         attributes.number("http.response.status_code", status);
@@ -60,12 +58,12 @@ pub(super) fn told(request: Request) -> Told {
     }
 }
 
-fn add_target(attributes: &mut Attributes, target: &Uri, scheme: &str) {
-    attributes.cut("url.path", target.path());
-    if let Some(query) = target.query() {
-        attributes.cut("url.query", &without_signatures(query));
+fn add_target(attributes: &mut Attributes, request: &Request) {
+    attributes.text("url.path", &request.path);
+    if let Some(query) = &request.query {
+        attributes.text("url.query", &without_signatures(query));
     }
-    attributes.text("url.scheme", scheme);
+    attributes.text("url.scheme", request.scheme);
 }
 
 /// The query, without what OpenTelemetry names as never to be kept.
@@ -86,14 +84,11 @@ fn without_signatures(query: &str) -> Cow<'_, str> {
 
 /// The host that was asked for; the port is that of the scheme where none was named.
 fn add_host(attributes: &mut Attributes, request: &Request) {
-    let host = request.host.as_ref().and_then(|host| host.to_str().ok());
-    let Some(host) = host.and_then(|host| host.parse::<Authority>().ok()) else {
-        return;
-    };
-    let name = host.host().trim_start_matches('[').trim_end_matches(']');
-    attributes.cut("server.address", &name.to_ascii_lowercase());
-    let usual = if request.scheme == "https" { 443 } else { 80 };
-    attributes.number("server.port", host.port_u16().unwrap_or(usual));
+    if let Some((host, port)) = &request.host {
+        attributes.text("server.address", host);
+        let usual = if request.scheme == "https" { 443 } else { 80 };
+        attributes.number("server.port", port.unwrap_or(usual));
+    }
 }
 
 fn add_client(attributes: &mut Attributes, request: &Request) {
@@ -105,10 +100,7 @@ fn add_client(attributes: &mut Attributes, request: &Request) {
         attributes.text("network.peer.address", &peer.to_string());
         attributes.number("network.peer.port", port);
     }
-    let agent = request.user_agent.as_ref();
-    if let Some(agent) = agent.map(|agent| String::from_utf8_lossy(agent.as_bytes())) {
-        attributes.cut("user_agent.original", &agent);
-    }
+    attributes.some("user_agent.original", request.user_agent.as_deref());
 }
 
 fn add_own(attributes: &mut Attributes, request: &Request) {

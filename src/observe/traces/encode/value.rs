@@ -3,9 +3,6 @@
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 
-/// More of a text that a client has sent is not in a span, in bytes.
-const LONGEST: usize = 2 << 10;
-
 /// The attributes of a span, as they come.
 #[derive(Default)]
 pub(super) struct Attributes(Vec<KeyValue>);
@@ -14,11 +11,6 @@ impl Attributes {
     /// A text.
     pub(super) fn text(&mut self, name: &str, value: &str) {
         self.add(name, Value::StringValue(value.to_owned()));
-    }
-
-    /// The start of a text that a client or an endpoint has a say in.
-    pub(super) fn cut(&mut self, name: &str, value: &str) {
-        self.text(name, &value[..value.floor_char_boundary(LONGEST)]);
     }
 
     /// A text, where there is one.
