@@ -23,7 +23,7 @@ impl Context {
         self.frame(session, head)?;
         heads::edit_request(head, |head| self.finish_head(head))?;
         if let Some(span) = &mut self.attempts.span {
-            span.sent(&head.uri, head.version);
+            span.sent(&head.method, &head.uri, head.version);
         }
         Ok(())
     }

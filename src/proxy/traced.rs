@@ -68,7 +68,8 @@ impl Context {
             return;
         };
         let (context, begins) = (&traced.context, traced.begins);
-        if begins || context.is_sampled() {
+        // A client may have had its own taken out, as one for a hop.
+        if begins || context.is_sampled() || !head.headers.contains_key(TRACEPARENT) {
             let _ = head.insert_header(TRACEPARENT, context.traceparent(context.span));
         }
         if begins {
@@ -129,40 +130,44 @@ impl Context {
             return;
         };
         let agent = self.traced.as_mut().and_then(|it| it.user_agent.take());
-        let (Some(traces), route) = (&self.snapshot.traces, self.route()) else {
-            return;
-        };
-        let client = &self.exchange.client;
-        let consumer = (self.exchange.identity.as_ref()).and_then(|who| who.consumer.as_ref());
-        let (path, query) = span::parts(&self.exchange.target);
+        let request = self.traced_request(agent);
+        if let Some(traces) = &self.snapshot.traces {
+            traces.exporter.push(Box::new(Span {
+                context,
+                id: context.span,
+                parent: context.parent,
+                start: self.exchange.now.wall,
+                duration,
+                what: What::Request(request),
+            }));
+        }
+    }
+
+    fn traced_request(&self, user_agent: Option<Box<str>>) -> Request {
+        let (exchange, route) = (&self.exchange, self.route());
+        let client = &exchange.client;
+        let consumer = (exchange.identity.as_ref()).and_then(|who| who.consumer.as_ref());
+        let (path, query) = span::parts(&exchange.target);
         let pattern = self.traced.as_ref().and_then(|traced| traced.path);
-        let ended = Span {
-            context,
-            id: context.span,
-            parent: context.parent,
-            start: self.exchange.now.wall,
-            duration,
-            what: What::Request(Request {
-                method: Verb::of(&self.exchange.method),
-                path,
-                query,
-                host: self.asked_host.as_ref().and_then(span::host),
-                scheme: client.scheme,
-                protocol: self.protocol,
-                route: route.map(|route| route.name.clone()),
-                pattern: pattern.and_then(|path| self.snapshot.router.pattern(path)),
-                status: self.end.status.map(|status| status.as_u16()),
-                error: self.end.error,
-                client: client.address,
-                peer: (client.peer, client.port),
-                user_agent: agent,
-                id: self.exchange.id.clone(),
-                consumer: consumer.map(|consumer| consumer.name.clone()),
-                refused_by: self.refused_by(route),
-                cache: self.dealt().map(Dealt::word),
-            }),
-        };
-        traces.exporter.push(Box::new(ended));
+        Request {
+            method: Verb::of(&exchange.method),
+            path,
+            query,
+            host: self.asked_host.as_ref().and_then(span::host),
+            scheme: client.scheme,
+            protocol: self.protocol,
+            route: route.map(|route| route.name.clone()),
+            pattern: pattern.and_then(|path| self.snapshot.router.pattern(path)),
+            status: self.end.status.map(|status| status.as_u16()),
+            error: self.end.error,
+            client: client.address,
+            peer: (client.peer, client.port),
+            user_agent,
+            id: exchange.id.clone(),
+            consumer: consumer.map(|consumer| consumer.name.clone()),
+            refused_by: self.refused_by(route),
+            cache: self.dealt().map(Dealt::word),
+        }
     }
 
     /// The label of the filter that refused the request.

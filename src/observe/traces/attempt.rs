@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{StatusCode, Uri, Version};
+use http::{Method, StatusCode, Uri, Version};
 use wiregate_sdk::Clock;
 
-use super::{Exporter, Span, SpanId, What, span};
+use super::{Exporter, Span, SpanId, Verb, What, span};
 
 /// An attempt that is under way, and recorded. It ends when it is dropped, whatever the reason for
 /// that is.
@@ -35,10 +35,13 @@ impl RunningAttempt {
         self.span.as_ref().map(|span| span.id)
     }
 
-    /// A request with this target has been made for it.
-    pub fn sent(&mut self, target: &Uri, version: Version) {
+    /// The request that is sent, as filters have left it.
+    pub fn sent(&mut self, method: &Method, target: &Uri, version: Version) {
         let (path, _) = span::parts(target);
-        self.change(|attempt| attempt.sent = Some((path, version)));
+        self.change(|attempt| {
+            attempt.method = Verb::of(method);
+            attempt.sent = Some((path, version));
+        });
     }
 
     /// The head of a response has come.

@@ -11,6 +11,7 @@ mod batch;
 pub mod context;
 mod encode;
 mod exporter;
+mod ids;
 mod post;
 mod running;
 pub mod span;
@@ -18,8 +19,9 @@ pub mod span;
 use std::sync::Arc;
 
 pub use self::attempt::RunningAttempt;
-pub use self::context::{Sampler, SpanId, TraceContext, TraceId};
+pub use self::context::{Sampler, TraceContext};
 pub use self::exporter::{Exporter, Target};
+pub use self::ids::{SpanId, TraceId};
 pub use self::post::Receiver;
 pub use self::running::Exporters;
 pub use self::span::{Attempt, Request, Span, Verb, What};

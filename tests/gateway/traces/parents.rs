@@ -32,11 +32,14 @@ fn what_is_not_to_be_recorded_is_passed_on_as_it_is() {
     let (traceparent, tracestate) = seen(&gateway, &[&parent("00"), STATE]);
     assert_eq!(traceparent, format!("00-{TRACE}-{ASKER}-00"));
     assert_eq!(tracestate, "rojo=00f067aa0ba902b7");
+    let for_one_hop = [&*parent("00"), "connection: traceparent"];
+    let (traceparent, _) = seen(&gateway, &for_one_hop);
+    assert_eq!(traceparent, format!("00-{TRACE}-{ASKER}-00"));
     // One that is recorded says that the other one is not about to come.
     seen(&gateway, &[]);
     let spans = receiver.spans_when(2);
     assert!(spans.iter().all(|span| span.trace != TRACE), "{spans:?}");
-    let log = gateway.access_log(2);
+    let log = gateway.access_log(3);
     assert_eq!(log[0]["trace_id"], TRACE);
     assert_eq!(log[0].get("span_id"), None);
 }
@@ -175,4 +178,21 @@ fn a_share_is_recorded_of_what_begins_here() {
         .count();
     assert!((384..=616).contains(&recorded), "{recorded}");
     assert_eq!(receiver.spans_when(recorded).len(), recorded);
+}
+
+#[test]
+fn over_http2_traces_go_on_as_well() {
+    let (gateway, _origin, receiver) = traced("");
+    let field = parent("01");
+    let url = gateway.url("/a");
+    let answer = curl(&["--http2-prior-knowledge", "-H", &field, "-H", STATE, &url]);
+    let spans = receiver.spans_when(2);
+    let [server, client] = &spans[..] else {
+        panic!("{spans:?}");
+    };
+    assert_eq!((&*server.trace, &*server.parent), (TRACE, ASKER));
+    let headers = &answer.json()["headers"];
+    let expected = format!("00-{TRACE}-{}-01", client.id);
+    assert_eq!(headers["traceparent"], expected.as_str());
+    assert_eq!(headers["tracestate"], "rojo=00f067aa0ba902b7");
 }
