@@ -26,7 +26,7 @@ const HAS_IS_REMOTE: u32 = 0x100;
 const IS_REMOTE: u32 = 0x200;
 
 /// A message with these spans, of a resource with these attributes.
-pub(super) fn message(resource: &[(String, String)], spans: Vec<Box<Span>>) -> Vec<u8> {
+pub(super) fn message(resource: &[(String, String)], spans: Vec<Span>) -> Vec<u8> {
     let mut attributes = Attributes::default();
     for (name, value) in resource {
         attributes.text(name, value);
@@ -41,7 +41,7 @@ pub(super) fn message(resource: &[(String, String)], spans: Vec<Box<Span>>) -> V
     };
     let spans = ScopeSpans {
         scope: Some(scope),
-        spans: spans.into_iter().map(|span| encoded(*span)).collect(),
+        spans: spans.into_iter().map(encoded).collect(),
         schema_url: SCHEMA.to_owned(),
     };
     let all = ResourceSpans {

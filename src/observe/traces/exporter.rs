@@ -183,7 +183,7 @@ impl Work {
                 self.wait().await;
             }
             let taken = std::iter::from_fn(|| self.spans.try_recv().ok());
-            let spans: Vec<_> = taken.take(self.batch).collect();
+            let spans: Vec<_> = taken.take(self.batch).map(|span| *span).collect();
             if spans.is_empty() {
                 if self.is_ending() {
                     return;
