@@ -1,5 +1,6 @@
 //! The spans of an exchange: its own, and one for each attempt.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
@@ -22,6 +23,7 @@ pub(super) struct Traced {
     pub(super) context: TraceContext,
     /// Whether the fields of the request are not those that it came with.
     begins: bool,
+    state: Option<Arc<str>>,
     user_agent: Option<Box<str>>,
     /// The place of the path that took the request, in the router.
     pub(super) path: Option<usize>,
@@ -33,6 +35,7 @@ impl Traced {
         Self {
             context: self.context,
             begins: false,
+            state: self.state.clone(),
             user_agent: None,
             path: None,
         }
@@ -56,13 +59,16 @@ impl Context {
         self.traced = Some(Traced {
             context,
             begins: told.is_none(),
+            state: told
+                .filter(|_| context.is_sampled())
+                .and_then(|_| span::state(&head.headers)),
             user_agent: agent.filter(|_| context.is_sampled()).map(span::text),
             path: None,
         });
     }
 
     /// Puts this exchange in the place of whoever asked, for the filters and what they ask. What came
-    /// with a trace that does not go on goes with it (Trace Context, 4.3).
+    /// with a trace that does not go on goes with it.
     pub(super) fn show_trace(&self, head: &mut RequestHeader) {
         let Some(traced) = &self.traced else {
             return;
@@ -102,6 +108,7 @@ impl Context {
             context,
             id: SpanId::random(|| fastrand::u128(..)),
             parent: Some(context.span),
+            state: self.trace_state(),
             start: arrived.wall + (now - arrived.instant),
             duration: Duration::ZERO,
             what: What::Attempt(Attempt {
@@ -136,6 +143,7 @@ impl Context {
                 context,
                 id: context.span,
                 parent: context.parent,
+                state: self.trace_state(),
                 start: self.exchange.now.wall,
                 duration,
                 what: What::Request(request),
@@ -184,6 +192,10 @@ impl Context {
             context.map(|context| context.trace),
             sampled.map(|context| context.span),
         )
+    }
+
+    fn trace_state(&self) -> Option<Arc<str>> {
+        self.traced.as_ref().and_then(|traced| traced.state.clone())
     }
 
     /// The trace's context, where it is recorded.

@@ -82,6 +82,7 @@ fn encoded(span: Span) -> otlp::Span {
     otlp::Span {
         trace_id: span.context.trace.bytes().to_vec(),
         span_id: span.id.bytes().to_vec(),
+        trace_state: span.state.as_deref().unwrap_or_default().to_owned(),
         parent_span_id: span.parent.map_or_else(Vec::new, |id| id.bytes().to_vec()),
         flags: u32::from(span.context.flags()) | HAS_IS_REMOTE | place,
         name: told.name,

@@ -46,7 +46,8 @@ pub struct Target {
 pub struct Exporter {
     target: Target,
     queue: mpsc::Sender<Box<Span>>,
-    waking: Arc<Waking>,
+    /// Behind the queue: it tells the thread that that is closed.
+    waking: AtLast,
     metrics: TraceMetrics,
     /// What its thread is made of, until that is started.
     rest: Mutex<Option<Work>>,
@@ -58,6 +59,16 @@ struct Waking {
     wake: Notify,
     /// Whether it is awake, or was woken.
     awake: AtomicBool,
+}
+
+/// Wakes the thread when it is dropped.
+#[derive(Debug)]
+struct AtLast(Arc<Waking>);
+
+impl Drop for AtLast {
+    fn drop(&mut self) {
+        self.0.wake.notify_one();
+    }
 }
 
 impl Exporter {
@@ -79,7 +90,7 @@ impl Exporter {
         Self {
             target,
             queue,
-            waking,
+            waking: AtLast(waking),
             metrics,
             rest: Mutex::new(Some(work)),
         }
@@ -102,9 +113,9 @@ impl Exporter {
     fn wake_for_batch(&self) {
         let waiting = self.queue.max_capacity() - self.queue.capacity();
         if waiting >= self.target.batch.get() as usize
-            && !self.waking.awake.swap(true, Ordering::SeqCst)
+            && !self.waking.0.awake.swap(true, Ordering::SeqCst)
         {
-            self.waking.wake.notify_one();
+            self.waking.0.wake.notify_one();
         }
     }
 
@@ -135,12 +146,6 @@ impl Exporter {
             hand.send(work).map_err(io::Error::other)?;
         }
         Ok(Some(Running::new(close, ended)))
-    }
-}
-
-impl Drop for Exporter {
-    fn drop(&mut self) {
-        self.waking.wake.notify_one();
     }
 }
 

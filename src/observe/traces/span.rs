@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::uri::Authority;
-use http::{HeaderValue, Method, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
+use super::context::TRACESTATE;
 use super::{SpanId, TraceContext};
 
 /// More of a text that a client has a say in is not in a span, in bytes.
 const LONGEST: usize = 2 << 10;
+/// A longer `tracestate` is in no span, though it is passed on.
+const LONGEST_STATE: usize = 512;
 
 /// A span that has ended. What it holds is its own, and bounded: nothing in it keeps the head of a request
 /// in memory.
@@ -22,6 +25,8 @@ pub struct Span {
     pub id: SpanId,
     /// The span that it is a part of.
     pub parent: Option<SpanId>,
+    /// What tracing systems keep in the trace (`tracestate`).
+    pub state: Option<Arc<str>>,
     /// When it began.
     pub start: SystemTime,
     /// How long it took.
@@ -142,6 +147,23 @@ pub fn text(value: &HeaderValue) -> Box<str> {
     cut(&String::from_utf8_lossy(&bytes[..bytes.len().min(LONGEST)]))
 }
 
+/// The `tracestate` of a request: one list, in however many fields it has come. Nothing where it is too
+/// long, or not text.
+pub fn state(fields: &HeaderMap) -> Option<Arc<str>> {
+    let mut all = String::new();
+    for value in fields.get_all(TRACESTATE) {
+        let value = value.to_str().ok()?;
+        if all.len() + value.len() >= LONGEST_STATE {
+            return None;
+        }
+        if !all.is_empty() {
+            all.push(',');
+        }
+        all.push_str(value);
+    }
+    (!all.is_empty()).then(|| all.into())
+}
+
 /// The host and the port of a `Host`, where it is valid.
 pub fn host(value: &HeaderValue) -> Option<(Box<str>, Option<u16>)> {
     let authority = value.to_str().ok()?.parse::<Authority>().ok()?;
@@ -166,6 +188,22 @@ mod tests {
         assert_eq!((path.len(), query.unwrap().len()), (LONGEST, LONGEST));
         let method = Method::from_bytes("A".repeat(9000).as_bytes()).unwrap();
         assert!(matches!(Verb::of(&method), Verb::Other(word) if word.len() == LONGEST));
+    }
+
+    #[test]
+    fn a_tracestate_is_one_list_and_not_longer_than_it_may_be() {
+        let read = |values: &[&str]| {
+            let mut fields = HeaderMap::new();
+            for value in values {
+                fields.append(TRACESTATE, HeaderValue::from_str(value).unwrap());
+            }
+            state(&fields)
+        };
+        assert_eq!(read(&["a=1,b=2", "c=3"]).as_deref(), Some("a=1,b=2,c=3"));
+        assert_eq!(read(&[]), None);
+        assert_eq!(read(&[""]), None);
+        assert!(read(&[&"a".repeat(511)]).is_some());
+        assert_eq!(read(&[&"a".repeat(300), &"b".repeat(300)]), None);
     }
 
     #[test]

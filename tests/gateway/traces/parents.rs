@@ -68,6 +68,7 @@ fn a_word_that_cannot_be_read_begins_a_trace() {
             "{fields:?}"
         );
         assert_eq!((&*server.parent, &client.parent), ("", &server.id));
+        assert_eq!((&*server.state, &*client.state), ("", ""));
         assert_ne!(server.trace, TRACE);
         assert_eq!(tracestate, "", "{fields:?}");
     }

@@ -69,6 +69,7 @@ pub struct Span {
     pub trace: String,
     pub id: String,
     pub parent: String,
+    pub state: String,
     pub flags: u32,
     pub start: u64,
     pub end: u64,
@@ -250,13 +251,13 @@ impl Span {
     fn of(span: &Decoded) -> Self {
         assert!([0, 8].contains(&span.parent_span_id.len()));
         assert_eq!((span.trace_id.len(), span.span_id.len()), (16, 8));
-        assert_eq!(span.trace_state, "");
         Self {
             name: span.name.clone(),
             kind: span.kind,
             trace: hex(&span.trace_id),
             id: hex(&span.span_id),
             parent: hex(&span.parent_span_id),
+            state: span.trace_state.clone(),
             flags: span.flags,
             start: span.start_time_unix_nano,
             end: span.end_time_unix_nano,

@@ -70,6 +70,9 @@ fn a_request_and_its_attempt_are_two_spans_of_the_trace_that_it_came_with() {
         seen["tracestate"],
         "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"
     );
+    for span in [server, client] {
+        assert_eq!(span.state, "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE");
+    }
     assert_eq!(line["trace_id"], TRACE);
     assert_eq!(line["span_id"], server.id.as_str());
     assert!(before <= server.start && server.start <= client.start);
