@@ -21,7 +21,9 @@ const LATEST: Period = Period::seconds(60);
 const MOST_ATTRIBUTES: usize = 64;
 /// The longest name or value of an attribute that all spans have, in bytes.
 const LONGEST: usize = 1024;
-/// A field is taken for one that holds a secret where its name has one of these in it.
+/// What helps where a secret is written out.
+const REFERENCE: &str = "write a reference, such as `${env:NAME}`";
+/// A field or a parameter is taken for one that holds a secret where its name has one of these in it.
 const SECRETS: [&str; 8] = [
     "auth",
     "cookie",
@@ -44,7 +46,8 @@ pub(super) fn build(
     let config = config?;
     let before = problems.len();
     let mut reader = Reader { cx, problems };
-    let url = reader.url(&config.endpoint);
+    let source = source.get("traces").unwrap_or(source);
+    let url = reader.url(&config.endpoint, source);
     let headers = reader.headers(config, source);
     let ca = reader.ca(config, url.as_ref());
     let resource = reader.resource(config);
@@ -108,29 +111,45 @@ impl Reader<'_> {
         self.problems.last_mut().expect("just added")
     }
 
-    fn url(&mut self, endpoint: &At<String>) -> Option<Url> {
+    /// What is written there is not shown.
+    fn secret(&mut self, place: &Place, message: String, help: &str) {
+        let problem = self.say(place, message);
+        problem.secret = true;
+        problem.help = Some(help.to_owned());
+    }
+
+    fn url(&mut self, endpoint: &At<String>, source: &Value) -> Option<Url> {
         const EXPECTED: &str = "expected a URL such as `http://127.0.0.1:4318/v1/traces`";
         let place = &endpoint.place;
-        let url = match Url::parse(endpoint) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") => url,
-            _ => {
-                self.say(place, format!("{EXPECTED}, found `{}`", endpoint.value));
-                return None;
-            }
+        let url = Url::parse(endpoint).ok();
+        let credentials = match &url {
+            Some(url) => !url.username().is_empty() || url.password().is_some(),
+            None => endpoint.contains('@'),
         };
-        if !url.username().is_empty() || url.password().is_some() {
-            let problem = self.say(place, "there are credentials in the URL");
-            problem.secret = true;
-            problem.help =
-                Some("write them as `headers: { authorization: \"${env:NAME}\" }`".into());
+        if credentials {
+            let message = "there are credentials in the URL";
+            let help = "write them as `headers: { authorization: \"${env:NAME}\" }`";
+            self.secret(place, message.to_owned(), help);
             return None;
         }
+        let Some(url) = url.filter(|url| matches!(url.scheme(), "http" | "https")) else {
+            self.say(place, format!("{EXPECTED}, found `{}`", endpoint.value));
+            return None;
+        };
         if url.fragment().is_some() {
             let message = format!(
                 "{EXPECTED}, found one with a fragment, `{}`",
                 endpoint.value
             );
             self.say(place, message);
+            return None;
+        }
+        let mut names = url.query_pairs().map(|(name, _)| name.to_ascii_lowercase());
+        if let Some(name) = names.find(|name| is_secret(name))
+            && !source.get("endpoint").is_some_and(is_reference)
+        {
+            let message = format!("`{name}` holds a secret, which is not written out");
+            self.secret(place, message, REFERENCE);
             return None;
         }
         Some(url)
@@ -141,18 +160,15 @@ impl Reader<'_> {
         for (name, value) in &*config.headers {
             let name = name.get();
             let place = &value.place;
+            let written = values(source).find(|written| written.place == *place);
             if *name == header::CONTENT_TYPE || *name == header::CONTENT_ENCODING {
                 let message = format!("`{name}` says what is sent, and is set by the gateway");
                 self.say(place, message);
                 continue;
             }
-            if SECRETS.iter().any(|part| name.as_str().contains(part))
-                && !is_reference(source, place)
-            {
+            if is_secret(name.as_str()) && !written.is_some_and(is_reference) {
                 let message = format!("`{name}` holds a secret, which is not written out");
-                let problem = self.say(place, message);
-                problem.secret = true;
-                problem.help = Some("write a reference, such as `${env:NAME}`".into());
+                self.secret(place, message, REFERENCE);
                 continue;
             }
             match HeaderValue::from_str(value) {
@@ -242,17 +258,23 @@ fn is_written(number: &At<NonZeroU32>) -> bool {
     number.place.line > 0
 }
 
-/// Whether the value of a field comes from elsewhere, wholly or in part.
-fn is_reference(source: &Value, place: &Place) -> bool {
-    let headers = source
-        .get("traces")
-        .and_then(|traces| traces.get("headers"));
-    let Some(Node::Map(headers)) = headers.map(|headers| &headers.node) else {
-        return false;
+/// Whether a name says that what it names is a secret.
+fn is_secret(name: &str) -> bool {
+    SECRETS.iter().any(|part| name.contains(part))
+}
+
+/// Whether a value comes from elsewhere, wholly or in part.
+fn is_reference(value: &Value) -> bool {
+    matches!(&value.node, Node::Scalar(scalar) if scalar.written.is_some())
+}
+
+/// The values of the fields, as they are written.
+fn values(source: &Value) -> impl Iterator<Item = &Value> {
+    let entries = match source.get("headers").map(|headers| &headers.node) {
+        Some(Node::Map(entries)) => entries.as_slice(),
+        _ => &[],
     };
-    let mut values = headers.iter().map(|(_, value)| value);
-    let value = values.find(|value| value.place == *place);
-    value.is_some_and(|value| matches!(&value.node, Node::Scalar(s) if s.written.is_some()))
+    entries.iter().map(|(_, value)| value)
 }
 
 /// One number for all that makes a receiver what it is.

@@ -187,6 +187,18 @@ fn a_secret_that_is_written_out_is_refused_and_not_shown() {
             "there are credentials in the URL",
         ),
         (
+            "endpoint: \"ftp://me:s3cr3t@a.test/v1/traces\"",
+            "there are credentials in the URL",
+        ),
+        (
+            "endpoint: \"http://me:s3cr3t@a test/\"",
+            "there are credentials in the URL",
+        ),
+        (
+            "endpoint: \"http://a.test/v1/traces?x=1&Api-Key=s3cr3t\"",
+            "`api-key` holds a secret, which is not written out",
+        ),
+        (
             "endpoint: \"http://a.test/\", headers: { authorization: Bearer s3cr3t }",
             "`authorization` holds a secret, which is not written out",
         ),
