@@ -14,7 +14,7 @@ use wiregate_sdk::value::At;
 #[serde(deny_unknown_fields)]
 pub struct Traces {
     /// The whole URL of a receiver of OTLP/HTTP, such as `http://127.0.0.1:4318/v1/traces`. Spans are
-    /// sent there in protobuf.
+    /// sent there in protobuf. A secret in its query is a reference.
     pub endpoint: At<String>,
     /// Fields that it is asked with. What is in those that hold secrets, such as `authorization`, is
     /// a reference.

@@ -93,3 +93,23 @@ fn is_over(last: &mut Option<Instant>) -> bool {
     }
     over
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::metrics::Metrics;
+
+    #[test]
+    fn each_span_is_counted_once() {
+        let metrics = Metrics::new();
+        let all = &metrics.traces;
+        Batch::new(10, all).taken(3);
+        Batch::new(10, all).taken(11);
+        Batch::new(5, all).rejected();
+        Batch::new(6, all).failed();
+        drop(Batch::new(7, all));
+        let counts = [&all.exported, &all.rejected, &all.failed, &all.shutdown];
+        assert_eq!(counts.map(prometheus::IntCounter::get), [7, 18, 6, 7]);
+        assert_eq!(all.queue_full.get(), 0);
+    }
+}
