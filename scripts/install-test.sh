@@ -7,6 +7,6 @@ cd "$(dirname "$0")"
 ./install-packages.sh \
     curl:curl nginx:nginx h2load:nghttp2-client nghttp:nghttp2-client wrk:wrk taskset:util-linux \
     openssl:openssl prlimit:util-linux redis-server:redis-server redis-cli:redis-tools zstd:zstd \
-    unshare:util-linux systemd-analyze:systemd
+    unshare:util-linux systemd-analyze:systemd promtool:prometheus
 
 cargo nextest --version > /dev/null 2>&1 || cargo install cargo-nextest --locked

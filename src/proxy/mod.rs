@@ -110,7 +110,7 @@ impl Shared {
     ) -> Self {
         Self {
             live: ArcSwap::new(snapshot),
-            budget: Budget::new(metrics.body_memory.clone()),
+            budget: Budget::new(metrics.body_memory().clone()),
             metrics,
             access_log: ArcSwap::from_pointee(access_log),
             clock,
@@ -146,15 +146,24 @@ impl Shared {
             .as_ref()
             .map_or(0, AccessLog::dropped);
         let dropped = self.formerly_dropped.load(Ordering::Relaxed) + present;
-        let counter = &self.metrics.log_dropped;
-        counter.inc_by(dropped.saturating_sub(counter.get()));
+        self.metrics.show_log_dropped(dropped);
+        self.metrics.show_phase(match self.phase() {
+            Phase::Starting => "starting",
+            Phase::Ready => "ready",
+            Phase::Draining | Phase::HandedOver => "draining",
+        });
         let live = self.live.load();
+        let body_memory = live.settings.limits.body_memory;
+        self.metrics.show_body_memory_limit(body_memory.get());
         for upstream in live.upstreams.values() {
             upstream.show_in_flight();
         }
         for store in &live.stores {
             self.metrics
                 .show_cache(&store.name, &store.store().figures());
+        }
+        for fetches in live.fetches() {
+            self.metrics.show_fetches(&fetches);
         }
         self.metrics.render()
     }
@@ -241,13 +250,15 @@ impl ProxyHttp for Engine {
     async fn connected_to_upstream(
         &self,
         _session: &mut Session,
-        _reused: bool,
+        reused: bool,
         _peer: &HttpPeer,
         connection: RawFd,
         _digest: Option<&Digest>,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        here(ctx)?.connected(connection);
+        let cx = here(ctx)?;
+        cx.connected(connection);
+        cx.count_connection(reused);
         Ok(())
     }
 
