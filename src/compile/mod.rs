@@ -297,10 +297,12 @@ fn finish_route(name: &Arc<str>, mut chain: Chain, cx: &Context<'_>, place: &Pla
     let links: Arc<[LinkMetrics]> = (chain.links.iter())
         .map(|link| LinkMetrics::new(metrics.clone(), name.clone(), &link.label))
         .collect();
-    chain.watch = Some(Arc::new(LinkTimes {
-        links: links.clone(),
-        clock: cx.clock.clone(),
-    }));
+    if !links.is_empty() {
+        chain.watch = Some(Arc::new(LinkTimes {
+            links: links.clone(),
+            clock: cx.clock.clone(),
+        }));
+    }
     Route {
         name: name.clone(),
         place: place.to_string(),

@@ -3,7 +3,9 @@
 mod access_log;
 mod admin;
 mod exposition;
+mod featured;
 mod metrics;
+mod rules;
 
 use std::collections::HashSet;
 

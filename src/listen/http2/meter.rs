@@ -306,6 +306,19 @@ mod tests {
     }
 
     #[test]
+    fn streams_that_are_reset_are_counted_for_both_sides() {
+        let mut meter = meter(|_, _| {});
+        for stream in [1, 3] {
+            let reset = frame(kind::RST_STREAM, 0, stream);
+            assert_eq!(meter.received(&reset, Instant::now), Ok(()));
+        }
+        meter.sent(&frame(kind::RST_STREAM, 0, 5));
+        meter.sent(&frame(kind::DATA, flag::END_STREAM, 7));
+        assert_eq!(meter.take_resets(), (2, 1));
+        assert_eq!(meter.take_resets(), (0, 0));
+    }
+
+    #[test]
     fn what_answers_the_gateway_is_not_counted() {
         let mut meter = meter(|limits, rate| (limits.pings, limits.settings) = (rate, rate));
         for kind in [kind::PING, kind::SETTINGS] {

@@ -53,8 +53,10 @@ pub struct LinkMetrics {
     answers: OnceLock<IntCounter>,
     observed: OnceLock<IntCounter>,
     degraded: OnceLock<IntCounter>,
-    seconds: [OnceLock<Spent>; Hook::ALL.len()],
+    seconds: OnceLock<Box<ByHook>>,
 }
+
+type ByHook = [OnceLock<Spent>; Hook::ALL.len()];
 
 impl LinkMetrics {
     /// The metrics of a filter in a route.
@@ -68,7 +70,7 @@ impl LinkMetrics {
             answers: OnceLock::new(),
             observed: OnceLock::new(),
             degraded: OnceLock::new(),
-            seconds: Default::default(),
+            seconds: OnceLock::new(),
         }
     }
 
@@ -86,7 +88,8 @@ impl LinkMetrics {
 
     /// A hook of it has taken this long.
     fn took(&self, hook: Hook, time: Duration) {
-        let seconds = self.seconds[hook as usize].get_or_init(|| {
+        let by_hook = self.seconds.get_or_init(Box::default);
+        let seconds = by_hook[hook as usize].get_or_init(|| {
             let [route, filter] = self.labels();
             let labels = [route, filter, ("hook", hook.word())];
             self.metrics.series(&self.metrics.filters.seconds, &labels)

@@ -63,7 +63,7 @@ struct RouteHandles {
     received: Count,
     sent: Count,
     requests: [OnceLock<ByCode>; METHODS.len() + 1],
-    failed: ByReason,
+    failed: OnceLock<ByReason>,
     cache: [OnceLock<IntCounter>; Dealt::ALL.len()],
 }
 
@@ -102,7 +102,7 @@ impl RouteMetrics {
             received: metrics.series(&all.received, &labels),
             sent: metrics.series(&all.sent, &labels),
             requests: Default::default(),
-            failed: ByReason::default(),
+            failed: OnceLock::new(),
             cache: Default::default(),
         })
     }
@@ -142,7 +142,8 @@ impl RouteMetrics {
                 .series(&self.metrics.requests.requests, &labels)
         });
         if let Some(reason) = ended.error {
-            handles.failed.count(reason, |reason| {
+            let failed = handles.failed.get_or_init(ByReason::default);
+            failed.count(reason, |reason| {
                 let labels = [("route", &*self.route), ("reason", reason)];
                 self.metrics.series(&self.metrics.requests.failed, &labels)
             });
@@ -182,14 +183,14 @@ const REASONS: usize = 32;
 
 /// A counter for each of a few words, in the order in which they are first seen.
 struct ByReason {
-    first: [OnceLock<(&'static str, IntCounter)>; REASONS],
+    first: Box<[OnceLock<(&'static str, IntCounter)>]>,
     other: OnceLock<IntCounter>,
 }
 
 impl Default for ByReason {
     fn default() -> Self {
         Self {
-            first: [const { OnceLock::new() }; REASONS],
+            first: (0..REASONS).map(|_| OnceLock::new()).collect(),
             other: OnceLock::new(),
         }
     }
