@@ -8,13 +8,12 @@ mod listeners;
 mod names;
 mod requests;
 mod shards;
+mod system;
 mod upstreams;
 
 use std::sync::{Arc, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prometheus::core::Collector;
-use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder, IntCounter, IntGauge, Registry, TextEncoder};
 
 use caches::Caches;
@@ -29,17 +28,19 @@ pub use names::Names;
 use requests::Requests;
 pub use requests::{Ended, RouteMetrics};
 pub use shards::count_as;
+use system::System;
 pub use upstreams::UpstreamMetrics;
 use upstreams::Upstreams;
 
 /// All metrics that are declared, in the order of the reference.
-pub const GROUPS: [Group; 6] = [
+pub const GROUPS: [Group; 7] = [
     Requests::GROUP,
     Filters::GROUP,
     Upstreams::GROUP,
     Listeners::GROUP,
     Caches::GROUP,
     Process::GROUP,
+    System::GROUP,
 ];
 
 /// All metrics of one gateway.
@@ -53,6 +54,7 @@ pub struct Metrics {
     listeners: Listeners,
     caches: Caches,
     process: Process,
+    system: System,
     resets: Resets,
 }
 
@@ -69,19 +71,18 @@ impl Metrics {
             upstreams: Upstreams::new(&registry),
             caches: Caches::new(&registry),
             process: Process::new(&registry),
+            system: System::new(&registry),
             resets: Resets::new(&listeners),
             listeners,
             registry,
         };
         this.process.begin();
-        this.registry
-            .register(Box::new(ProcessCollector::for_self()))
-            .expect("registered once");
         Arc::new(this)
     }
 
     /// All metrics in the Prometheus text format.
     pub fn render(&self) -> Vec<u8> {
+        self.system.look();
         let mut text = Vec::new();
         TextEncoder::new()
             .encode(&self.registry.gather(), &mut text)
@@ -103,14 +104,6 @@ impl Metrics {
     pub fn resets(&self) -> &Resets {
         &self.resets
     }
-}
-
-/// What the process collector tells beside these, by name.
-pub fn of_the_process() -> Vec<(String, String)> {
-    let collector = ProcessCollector::for_self();
-    let all = collector.desc().into_iter();
-    all.map(|desc| (desc.fq_name.clone(), desc.help.clone()))
-        .collect()
 }
 
 /// Seconds since 1970.

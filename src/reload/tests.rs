@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use wiregate_sdk::{Build, Clock, Filter, Flow, Invalid, Request};
 
-use super::{Reloader, load, report};
+use super::{Reloader, load};
 use crate::listen::Listeners;
 use crate::observe::metrics::Metrics;
 use crate::proxy::Shared;

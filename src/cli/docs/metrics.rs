@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::observe::metrics::{Family, GROUPS, Group, of_the_process};
+use crate::observe::metrics::{Family, GROUPS, Group};
 
 const HEAD: &str = "\
 # Metrics
@@ -23,12 +23,6 @@ about each; a dashboard for Grafana is in [`conf/dashboard.json`](../conf/dashbo
 - Workers count apart, and are added up for whoever asks: what each request costs is some additions.
 ";
 
-const PROCESS: &str = "
-## The process
-
-Of the operating system, as Prometheus' clients have it:
-";
-
 /// The page.
 pub(super) fn page() -> String {
     let mut page = String::from(HEAD);
@@ -39,16 +33,6 @@ pub(super) fn page() -> String {
             title.trim()
         );
         families.iter().for_each(|family| row(&mut page, family));
-    }
-    page.push_str(PROCESS);
-    page.push_str("\n| metric | type | tells |\n|---|---|---|\n");
-    for (name, help) in of_the_process() {
-        let kind = if name.ends_with("_total") {
-            "counter"
-        } else {
-            "gauge"
-        };
-        let _ = writeln!(page, "| `{name}` | {kind} | {help} |");
     }
     page
 }

@@ -11,14 +11,14 @@ families! {
     pub(super) struct Caches {
         /// Requests to a route with a cache, by what came of them: `hit`, `stale`, `revalidated`,
         /// `miss`, `collapsed` or `pass`.
-        requests: IntCounterVec = "cache_requests_total" [route, result];
+        requests: IntCounterVec = "wiregate_cache_requests_total" [route, result];
         /// What a cache takes of `memory` and of `disk`.
-        bytes: IntGaugeVec = "cache_bytes" [cache, kind];
+        bytes: IntGaugeVec = "wiregate_cache_bytes" [cache, kind];
         /// Responses in a cache.
-        entries: IntGaugeVec = "cache_entries" [cache];
+        entries: IntGaugeVec = "wiregate_cache_entries" [cache];
         /// Responses that were `evicted`, `rejected`, `purged`, `discarded`, `corrupt` or
         /// `unwritten`.
-        events: IntCounterVec = "cache_events_total" [cache, event];
+        events: IntCounterVec = "wiregate_cache_events_total" [cache, event];
     }
 }
 

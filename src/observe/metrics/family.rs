@@ -2,14 +2,16 @@
 //! their help and their page in the documentation come.
 
 use prometheus::core::{Collector, MetricVec};
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, proto};
+use prometheus::{
+    Counter, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, proto,
+};
 
 use super::names::{Names, prune};
 use super::shards::{self, Builder, Cells};
 
 /// A metric as it is declared.
 pub struct Family {
-    /// Its name, with the prefix.
+    /// Its name.
     pub name: &'static str,
     /// `counter`, `gauge` or `histogram`.
     pub kind: &'static str,
@@ -43,6 +45,14 @@ pub(super) trait Declared: Sized {
 }
 
 impl Declared for IntCounter {
+    const KIND: &'static str = "counter";
+
+    fn declare(registry: &Registry, family: &Family) -> Self {
+        register(registry, Self::with_opts(family.opts()))
+    }
+}
+
+impl Declared for Counter {
     const KIND: &'static str = "counter";
 
     fn declare(registry: &Registry, family: &Family) -> Self {
@@ -133,7 +143,7 @@ macro_rules! families {
                 crate::observe::metrics::family::Group {
                     title: $title,
                     families: &[$(crate::observe::metrics::family::Family {
-                        name: concat!("wiregate_", $name),
+                        name: $name,
                         kind: <$kind as crate::observe::metrics::family::Declared>::KIND,
                         labels: &[$(stringify!($label)),*],
                         help: concat!($($help),+),

@@ -16,26 +16,26 @@ families! {
     /// Filters
     pub(super) struct Filters {
         /// Requests that reached a filter.
-        runs: Family<Counted> = "filter_runs_total" [route, filter];
+        runs: Family<Counted> = "wiregate_filter_runs_total" [route, filter];
         /// Requests that a filter refused, or failed at, with a problem.
-        refusals: IntCounterVec = "filter_refusals_total" [route, filter];
+        refusals: IntCounterVec = "wiregate_filter_refusals_total" [route, filter];
         /// Requests that a filter answered: a redirect, a preflight, a fixed response.
-        answers: IntCounterVec = "filter_answers_total" [route, filter];
+        answers: IntCounterVec = "wiregate_filter_answers_total" [route, filter];
         /// Requests that a filter with `mode: observe` would have ended.
-        observed: IntCounterVec = "filter_observed_total" [route, filter];
+        observed: IntCounterVec = "wiregate_filter_observed_total" [route, filter];
         /// Requests that a filter let go on although something was not there that it needs, such as
         /// a store.
-        degraded: IntCounterVec = "filter_degraded_total" [route, filter];
+        degraded: IntCounterVec = "wiregate_filter_degraded_total" [route, filter];
         /// Time spent in a filter's hooks, by hook: `request`, `upstream`, `response`,
         /// `request_body`, `response_body` and `done`. In `request`, and in `response_body` of one
         /// that wants the whole, waiting is included. One exchange of eight is measured, and counts
         /// eight times.
-        seconds: Family<Time> = "filter_seconds_total" [route, filter, hook];
+        seconds: Family<Time> = "wiregate_filter_seconds_total" [route, filter, hook];
         /// What filters fetch in the background, such as the keys of an issuer, by where it comes
         /// from and how that ended: `ok` or `error`.
-        fetches: IntCounterVec = "filter_fetches_total" [filter, from, result];
-        /// When that last succeeded; 0 where it never has.
-        fetched: IntGaugeVec = "filter_fetch_success_timestamp_seconds" [filter, from];
+        fetches: IntCounterVec = "wiregate_filter_fetches_total" [filter, from, result];
+        /// When a filter has last fetched what it fetches in the background; 0 where it never has.
+        fetched: IntGaugeVec = "wiregate_filter_fetch_success_timestamp_seconds" [filter, from];
     }
 }
 

@@ -12,26 +12,26 @@ families! {
     /// The gateway
     pub(super) struct Process {
         /// Always 1; says which build this is.
-        build: IntGaugeVec = "build_info" [version];
+        build: IntGaugeVec = "wiregate_build_info" [version];
         /// Worker threads.
-        workers: IntGauge = "workers" [];
+        workers: IntGauge = "wiregate_workers" [];
         /// 1 for what the gateway is: `starting`, `ready` or `draining`.
-        phase: IntGaugeVec = "phase" [phase];
+        phase: IntGaugeVec = "wiregate_phase" [phase];
         /// The number of the running configuration.
-        generation: IntGauge = "config_generation" [];
+        generation: IntGauge = "wiregate_config_generation" [];
         /// 1 when the last configuration that was offered is running.
-        successful: IntGauge = "config_last_reload_successful" [];
+        successful: IntGauge = "wiregate_config_last_reload_successful" [];
         /// When the running configuration was loaded.
-        success: IntGauge = "config_last_reload_success_timestamp_seconds" [];
+        success: IntGauge = "wiregate_config_last_reload_success_timestamp_seconds" [];
         /// Reloads: `ok`, `refused`, `held_back` during an upgrade, or `broken`.
-        reloads: IntCounterVec = "config_reloads_total" [result];
+        reloads: IntCounterVec = "wiregate_config_reloads_total" [result];
         /// How long reloads took, up to the moment when the configuration was live or refused.
-        reload: Family<Histogram> = "config_reload_duration_seconds" [];
+        reload: Family<Histogram> = "wiregate_config_reload_duration_seconds" [];
         /// Upgrades: those that have `failed`, and in a process that has taken another one's place
         /// one that is `done`.
-        upgrades: IntCounterVec = "upgrades_total" [result];
+        upgrades: IntCounterVec = "wiregate_upgrades_total" [result];
         /// Access log lines that were dropped: the writer could not keep up, or not write.
-        log_dropped: IntCounter = "access_log_dropped_total" [];
+        log_dropped: IntCounter = "wiregate_access_log_dropped_total" [];
     }
 }
 

@@ -13,32 +13,32 @@ families! {
     /// Listeners
     pub(super) struct Listeners {
         /// Open client connections.
-        connections: IntGaugeVec = "connections" [listener];
-        /// How many there may be: the listener's `max_connections`.
-        limit: IntGaugeVec = "connections_limit" [listener];
+        connections: IntGaugeVec = "wiregate_connections" [listener];
+        /// How many client connections a listener may have: its `max_connections`.
+        limit: IntGaugeVec = "wiregate_connections_limit" [listener];
         /// Client connections that were accepted.
-        accepted: IntCounterVec = "connections_accepted_total" [listener];
+        accepted: IntCounterVec = "wiregate_connections_accepted_total" [listener];
         /// Client connections that were closed before anything was read from them:
         /// `max_connections`, `max_connections_per_client`, `proxy_source` or `proxy_header`.
-        refused: IntCounterVec = "connections_refused_total" [listener, reason];
+        refused: IntCounterVec = "wiregate_connections_refused_total" [listener, reason];
         /// Connections that the system did not hand over, as a rule because the process has no
         /// file descriptor left.
-        errors: IntCounterVec = "accept_errors_total" [listener];
+        errors: IntCounterVec = "wiregate_accept_errors_total" [listener];
         /// TLS handshakes with clients, by version, and whether they were `full`, or `resumed` an
         /// earlier session.
-        handshakes: IntCounterVec = "tls_handshakes_total" [listener, version, kind];
-        /// How long they took.
-        handshake: Family<Histogram> = "tls_handshake_duration_seconds" [listener];
+        handshakes: IntCounterVec = "wiregate_tls_handshakes_total" [listener, version, kind];
+        /// How long TLS handshakes with clients took that succeeded.
+        handshake: Family<Histogram> = "wiregate_tls_handshake_duration_seconds" [listener];
         /// TLS handshakes with clients that came to nothing: `timeout`, `closed`, `not_tls`,
         /// `incompatible`, `client_certificate`, `refused_by_client` or `other`.
-        failures: IntCounterVec = "tls_handshake_failures_total" [listener, reason];
+        failures: IntCounterVec = "wiregate_tls_handshake_failures_total" [listener, reason];
         /// When a certificate of a listener expires, by the name that it is chosen for.
-        expiry: IntGaugeVec = "tls_certificate_expiry_timestamp_seconds" [listener, name];
+        expiry: IntGaugeVec = "wiregate_tls_certificate_expiry_timestamp_seconds" [listener, name];
         /// HTTP/2 connections ended because of what the client sent: too much of one kind of frame,
         /// or what is against the protocol.
-        http2_ended: IntCounterVec = "http2_connections_ended_total" [reason];
+        http2_ended: IntCounterVec = "wiregate_http2_connections_ended_total" [reason];
         /// HTTP/2 streams that were reset, by the `client` or by the `gateway`.
-        http2_resets: IntCounterVec = "http2_streams_reset_total" [by];
+        http2_resets: IntCounterVec = "wiregate_http2_streams_reset_total" [by];
     }
 }
 

@@ -17,24 +17,24 @@ families! {
     pub(super) struct Requests {
         /// Requests by route, method and status code. Methods that are not well known are `other`;
         /// code 0 means that no response was sent. The route `-` has what no route took.
-        requests: Family<Counted> = "requests_total" [route, method, code];
+        requests: Family<Counted> = "wiregate_requests_total" [route, method, code];
         /// From the request head to the end of the response.
-        duration: Family<Histogram> = "request_duration_seconds" [route];
+        duration: Family<Histogram> = "wiregate_request_duration_seconds" [route];
         /// Requests being worked on.
-        in_flight: Family<Risen> = "requests_in_flight" [route];
+        in_flight: Family<Risen> = "wiregate_requests_in_flight" [route];
         /// Requests that the gateway or a filter refused, or that failed, by the reason that the
         /// access log has in `error`, and a problem in its `type`.
-        failed: IntCounterVec = "requests_failed_total" [route, reason];
+        failed: IntCounterVec = "wiregate_requests_failed_total" [route, reason];
         /// Bytes of request bodies, as clients sent them.
-        received: Family<Counted> = "request_body_bytes_total" [route];
+        received: Family<Counted> = "wiregate_request_body_bytes_total" [route];
         /// Bytes of response bodies, as clients got them.
-        sent: Family<Counted> = "response_body_bytes_total" [route];
+        sent: Family<Counted> = "wiregate_response_body_bytes_total" [route];
         /// Panics of filters and in the choice of a route, each of which cost one request at most.
-        panics: IntCounter = "panics_total" [];
+        panics: IntCounter = "wiregate_panics_total" [];
         /// Bodies held in memory.
-        body_memory: IntGauge = "body_memory_bytes" [];
-        /// What they may take: `limits.body_memory`.
-        body_memory_limit: IntGauge = "body_memory_limit_bytes" [];
+        body_memory: IntGauge = "wiregate_body_memory_bytes" [];
+        /// What bodies in memory may take: `limits.body_memory`.
+        body_memory_limit: IntGauge = "wiregate_body_memory_limit_bytes" [];
     }
 }
 

@@ -17,44 +17,45 @@ families! {
     /// Upstreams
     pub(super) struct Upstreams {
         /// Attempts by upstream and status code; code 0 means that no response came.
-        requests: Family<Counted> = "upstream_requests_total" [upstream, code];
+        requests: Family<Counted> = "wiregate_upstream_requests_total" [upstream, code];
         /// From the start of an attempt to the head of its response, without the time that the
         /// client has taken for its body.
-        duration: Family<Histogram> = "upstream_duration_seconds" [upstream];
+        duration: Family<Histogram> = "wiregate_upstream_duration_seconds" [upstream];
         /// Attempts under way.
-        in_flight: Family<Risen> = "upstream_requests_in_flight" [upstream];
+        in_flight: Family<Risen> = "wiregate_upstream_requests_in_flight" [upstream];
         /// Attempts that have got a connection: a `new` one, or a `reused` one, which over HTTP/2
         /// may have other requests.
-        connections: Family<Counted> = "upstream_connections_total" [upstream, kind];
+        connections: Family<Counted> = "wiregate_upstream_connections_total" [upstream, kind];
         /// From the start of an attempt to a new connection, with its TLS.
-        connect: Family<Histogram> = "upstream_connect_duration_seconds" [upstream];
+        connect: Family<Histogram> = "wiregate_upstream_connect_duration_seconds" [upstream];
         /// Attempts that failed, and requests that found no endpoint, by upstream and cause.
-        errors: IntCounterVec = "upstream_errors_total" [upstream, error];
-        /// Attempts that were to be repeated: `made`, or given up with `no_budget` left.
-        retries: IntCounterVec = "upstream_retries_total" [upstream, outcome];
+        errors: IntCounterVec = "wiregate_upstream_errors_total" [upstream, error];
+        /// Attempts that were to be repeated, and were (`made`), or were not for want of budget
+        /// (`no_budget`).
+        retries: IntCounterVec = "wiregate_upstream_retries_total" [upstream, outcome];
         /// Requests whose first endpoint was slow, by what came of a second one: `won`, `lost`,
         /// `failed`, `abandoned`, or none because of `no_budget` or `no_endpoint`.
-        hedges: IntCounterVec = "upstream_hedges_total" [upstream, outcome];
+        hedges: IntCounterVec = "wiregate_upstream_hedges_total" [upstream, outcome];
         /// Requests that wait for their turn.
-        waiting: IntGaugeVec = "upstream_requests_waiting" [upstream];
+        waiting: IntGaugeVec = "wiregate_upstream_requests_waiting" [upstream];
         /// 1 while the circuit breaker lets no requests through, or only probes.
-        circuit: IntGaugeVec = "upstream_circuit_open" [upstream];
+        circuit: IntGaugeVec = "wiregate_upstream_circuit_open" [upstream];
         /// How often the circuit breaker has `opened` and `closed`.
-        turns: IntCounterVec = "upstream_circuit_turns_total" [upstream, turn];
+        turns: IntCounterVec = "wiregate_upstream_circuit_turns_total" [upstream, turn];
         /// Health checks that an endpoint has `passed` or `failed`.
-        checks: IntCounterVec = "upstream_health_checks_total" [upstream, result];
+        checks: IntCounterVec = "wiregate_upstream_health_checks_total" [upstream, result];
         /// Questions to DNS (`dns`) about endpoints, and changed files of them (`file`): `ok`,
         /// `empty`, `timeout` or `error`.
-        refreshes: IntCounterVec = "upstream_refreshes_total" [upstream, source, result];
-        /// When one of these last succeeded.
-        refreshed: IntGaugeVec = "upstream_refresh_success_timestamp_seconds" [upstream, source];
+        refreshes: IntCounterVec = "wiregate_upstream_refreshes_total" [upstream, source, result];
+        /// When DNS (`dns`) or a changed file (`file`) has last told of endpoints.
+        refreshed: IntGaugeVec = "wiregate_upstream_refresh_success_timestamp_seconds" [upstream, source];
         /// 1 while an endpoint gets requests.
-        healthy: IntGaugeVec = "endpoint_healthy" [upstream, endpoint];
+        healthy: IntGaugeVec = "wiregate_endpoint_healthy" [upstream, endpoint];
         /// Attempts under way at an endpoint.
-        at_endpoint: IntGaugeVec = "endpoint_requests_in_flight" [upstream, endpoint];
+        at_endpoint: IntGaugeVec = "wiregate_endpoint_requests_in_flight" [upstream, endpoint];
         /// Endpoints taken out because of their answers: `consecutive_errors`, `error_rate` or
         /// `slow`.
-        ejections: IntCounterVec = "endpoint_ejections_total" [upstream, reason];
+        ejections: IntCounterVec = "wiregate_endpoint_ejections_total" [upstream, reason];
     }
 }
 
