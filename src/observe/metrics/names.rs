@@ -75,6 +75,7 @@ impl Metrics {
         self.listeners.prune(&present);
         self.caches.prune(&present);
         self.process.prune(&present);
+        self.system.prune(&present);
         let all = &self.listeners;
         for (listener, most) in &present.listeners {
             let most = i64::try_from(*most).unwrap_or(i64::MAX);
