@@ -10,6 +10,7 @@ use wiregate::observe::metrics::GROUPS;
 use crate::harness::{Echo, Gateway, curl, echoes, until};
 use crate::issuer::{Issuer, Key};
 use crate::listeners::pki::Authority;
+use crate::observe::ask_often;
 use crate::origin;
 
 /// A running gateway, and what it needs.
@@ -93,9 +94,8 @@ impl Featured {
             if missing.is_empty() {
                 return;
             }
-            std::thread::park_timeout(std::time::Duration::from_millis(50));
-            // It is counted with luck only, one time of eight.
-            let _ = curl(&[&self.gateway.url("/answered")]);
+            // The time of filters is measured with luck only.
+            ask_often(&self.gateway, "/answered", "");
         }
         panic!("nothing is told of {missing:?}");
     }
