@@ -4,10 +4,12 @@ mod parity;
 mod plans;
 mod redis;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sfv::{List, ListEntry, Parser};
 use wiregate_sdk::testing::{Probe, Seen, probe, refusal};
+use wiregate_sdk::{Consumer, Identity};
 
 use super::algorithm::Algorithm;
 use super::fields::{Fields, Headers};
@@ -109,6 +111,19 @@ async fn counts_by_header_consumer_or_for_everybody() {
     }
     let by_consumer = probe::<RateLimit>("{ limit: 1/min, by: consumer }");
     for (name, expected) in [("ann", 200), ("bob", 200), ("ann", 429)] {
+        let consumer = Consumer {
+            name: name.into(),
+            ..Consumer::default()
+        };
+        let caller = Identity {
+            consumer: Some(Arc::new(consumer)),
+            ..Identity::default()
+        };
+        let seen = by_consumer.get("/").caller(caller).send().await;
+        assert_eq!(seen.status(), expected, "{name}");
+    }
+    // Of those who are none it knows no names.
+    for (name, expected) in [("ann", 200), ("kim", 429)] {
         let seen = by_consumer.get("/").identity(name).send().await;
         assert_eq!(seen.status(), expected, "{name}");
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::Facts;
-use crate::{Client, Exchange, Identity, Now};
+use crate::{Client, Consumer, Exchange, Identity, Now};
 
 /// An exchange to ask about.
 pub(crate) struct Given {
@@ -71,6 +71,10 @@ pub(crate) fn full() -> Given {
     given.exchange.identity = Some(Identity {
         name: "alice".into(),
         groups: Arc::from(["admin".into(), "dev".into()]),
+        consumer: Some(Arc::new(Consumer {
+            name: "alice".into(),
+            ..Consumer::default()
+        })),
         by: "jwt",
         ..Identity::default()
     });
