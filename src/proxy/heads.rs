@@ -101,7 +101,7 @@ pub(super) fn edit_request<T>(
 }
 
 /// The same for a response.
-fn edit_response(head: &mut ResponseHeader, edit: impl FnOnce(&mut HeaderMap)) {
+pub(super) fn edit_response(head: &mut ResponseHeader, edit: impl FnOnce(&mut HeaderMap)) {
     let reason = head.get_reason_phrase();
     let own = (reason != head.status.canonical_reason()).then(|| reason.map(str::to_owned));
     let empty = ResponseHeader::from(Response::new(()).into_parts().0);

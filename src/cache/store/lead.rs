@@ -10,7 +10,7 @@ use super::key::{Name, hash_of};
 use super::purge::Mode;
 use super::refused::Refused;
 use super::shard::{Shard, Slot};
-use super::{Entry, Store};
+use super::{Asker, Entry, Store};
 use crate::cache::{Failure, Stored, Variant};
 
 /// The right to fetch what a key stands for, and to store it. Dropped before it says what became of
@@ -19,7 +19,8 @@ use crate::cache::{Failure, Stored, Variant};
 pub struct Lead {
     store: Arc<Store>,
     name: Name,
-    /// Those who wait; none where each fetches alone.
+    asker: Asker,
+    /// Those who wait, until they know.
     flight: Option<Arc<Flight>>,
     number: u64,
     done: bool,
@@ -29,13 +30,15 @@ impl Lead {
     pub(super) fn new(
         store: Arc<Store>,
         name: Name,
-        flight: Option<Arc<Flight>>,
+        asker: Asker,
+        flight: Arc<Flight>,
         number: u64,
     ) -> Self {
         Self {
             store,
             name,
-            flight,
+            asker,
+            flight: Some(flight),
             number,
             done: false,
         }
@@ -70,7 +73,7 @@ impl Lead {
             (Outcome::Entry(entry.clone()), Ok(()))
         });
         store.count_refusal(stored)?;
-        Ok(Fill::new(store, entry))
+        Ok(Fill::new(store, entry, self.asker))
     }
 
     /// A stored response was found to be good (a 304): it gets another head, and keeps its body.
@@ -114,10 +117,22 @@ impl Lead {
         Ok(entry)
     }
 
-    /// The response is not for the cache. Those who wait fetch for themselves; so does everyone
-    /// with this key for as long as `remember` says, without waiting for each other.
+    /// The response is not for the cache. Those who wait go on by themselves; so does nearly everyone
+    /// with such a request for as long as `remember` says, see [`Store::join`].
     pub fn not_stored(mut self, remember: Duration) {
-        self.store.set_alone(&self.name, remember);
+        let Self {
+            store, name, asker, ..
+        } = &self;
+        store.set_alone(name, *asker, remember, true);
+        self.land(Outcome::Alone);
+    }
+
+    /// The response is larger than what is stored. Nobody tries again for as long as `remember` says.
+    pub fn too_large(mut self, remember: Duration) {
+        let Self {
+            store, name, asker, ..
+        } = &self;
+        store.set_alone(name, *asker, remember, false);
         self.land(Outcome::Alone);
     }
 
@@ -140,7 +155,7 @@ impl Lead {
         self.done = true;
         let flight = self.flight.take();
         let (outcome, settled) = self.store.with(&self.name, |shard| {
-            let running = shard.end_of(self.number, &self.name, flight.as_ref());
+            let running = shard.end_of(self.number, flight.as_ref());
             let purged = running.and_then(|running| running.purged(tags.unwrap_or_default()));
             settle(shard, purged)
         });

@@ -11,11 +11,11 @@ use wiregate_sdk::Clock;
 use super::disk::{self, Engine};
 use super::figures::Counts;
 use super::flight::Flight;
-use super::key::{Name, hash_of};
+use super::key::{Name, Url, hash_of};
 use super::purge::Aim;
 use super::room::{Charge, Room};
 use super::shard::{Running, Shard};
-use super::{Entry, Figures, Join, Key, Lead, Mode, Options, Refused, Waiting, What};
+use super::{Asker, Entry, Figures, Join, Key, Lead, Mode, Options, Refused, Waiting, What};
 use crate::cache::Variant;
 
 /// How many entries one lock is held for, at most, while something goes through all of them.
@@ -95,7 +95,7 @@ impl Store {
 
     /// The key of a URL and of whatever else tells responses apart (the method, a header field, a
     /// caller). A purge by URL or prefix sees the URL; two keys are the same when all parts are.
-    pub fn key<'p>(&self, url: &str, parts: impl IntoIterator<Item = &'p [u8]>) -> Key {
+    pub fn key<'p>(&self, url: impl Into<Url>, parts: impl IntoIterator<Item = &'p [u8]>) -> Key {
         Key::new(self.seed, url, parts)
     }
 
@@ -105,29 +105,41 @@ impl Store {
         self.lock(key.url_hash()).find(key, fits)
     }
 
-    /// Settles who fetches what `find` and `load` did not give. `fits` is asked once more, since
-    /// another fetch may have ended in between; where a stale entry is to be validated, it says no to
+    /// Settles who fetches what `find` and `load` did not give, among those who are alike. `fits` is asked once more,
+    /// since another fetch may have ended in between; where a stale entry is to be validated, it says no to
     /// that one.
-    pub fn join(self: &Arc<Self>, key: &Key, fits: impl FnMut(&Entry) -> bool) -> Join {
+    ///
+    /// While a key is remembered to be not for the cache, one request at a time fetches nevertheless, and no more
+    /// than one in 100 ms: it may have been the request, and not the response, that was not for the cache.
+    pub fn join(
+        self: &Arc<Self>,
+        key: &Key,
+        asker: Asker,
+        fits: impl FnMut(&Entry) -> bool,
+    ) -> Join {
         let mut shard = self.lock(key.url_hash());
         if let Some(entry) = shard.peek(key, fits) {
             return Join::Found(entry);
         }
-        if shard.is_alone(key, self.clock.instant()) {
-            return Join::Alone(self.lead(&mut shard, key, None));
-        }
-        match shard.flight(key) {
-            Ok(Some(flight)) => Join::Wait(Waiting::new(flight)),
-            Ok(None) => Join::Lead(self.lead(&mut shard, key, Some(Arc::default()))),
-            Err(()) => Join::Alone(self.lead(&mut shard, key, None)),
+        let waiting = match shard.flight(key, asker) {
+            Ok(flight) => flight.map(|flight| Waiting::new(flight)),
+            Err(()) => return Join::Alone,
+        };
+        let now = self.clock.instant();
+        match (waiting, shard.is_alone(key, asker, now)) {
+            (Some(_), true) => Join::Alone,
+            (Some(waiting), false) => Join::Wait(waiting),
+            (None, true) if !shard.may_try(key, asker, now) => Join::Alone,
+            (None, _) => Join::Lead(self.lead(&mut shard, key, asker)),
         }
     }
 
-    fn lead(self: &Arc<Self>, shard: &mut Shard, key: &Key, flight: Option<Arc<Flight>>) -> Lead {
+    fn lead(self: &Arc<Self>, shard: &mut Shard, key: &Key, asker: Asker) -> Lead {
         let (number, name) = (self.number(), Name::new(&self.room, key));
-        let running = Running::new(name.clone(), Charge::new(&self.room, Flight::BYTES));
-        shard.begin(number, running, flight.as_ref());
-        Lead::new(self.clone(), name, flight, number)
+        let charge = Charge::new(&self.room, Flight::BYTES);
+        let flight = Arc::default();
+        shard.begin(number, Running::new(name.clone(), asker, charge), &flight);
+        Lead::new(self.clone(), name, asker, flight, number)
     }
 
     /// Whether any purge was asked for since it was opened.
@@ -274,11 +286,15 @@ impl Store {
         }
     }
 
-    /// The key is not for the cache for a while.
-    pub(super) fn set_alone(&self, name: &Name, remember: Duration) {
+    /// The key is not for the cache for a while, as far as those who are alike are concerned. `tries` is whether
+    /// somebody may find out before that.
+    pub(super) fn set_alone(&self, name: &Name, asker: Asker, remember: Duration, tries: bool) {
         if !remember.is_zero() {
-            let until = self.clock.instant() + remember;
-            self.with(name, |shard| shard.set_alone(name, until));
+            let now = self.clock.instant();
+            let next = if tries { now } else { now + remember };
+            self.with(name, |shard| {
+                shard.set_alone(name, asker, now, (now + remember, next))
+            });
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use pingora_core::protocols::http::HttpTask;
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
@@ -12,13 +12,17 @@ use wiregate_sdk::views::Claim;
 use wiregate_sdk::{Bytes, Origin, Reply};
 
 use super::super::context::Context;
+use super::super::heads;
 use super::broken_off;
 use super::fetch::{Answer, Event, Fetch, Own, Report};
 use crate::cache::Dealt;
 use crate::cache::rules::range::Part;
-use crate::cache::rules::status::{Stored, Told};
+use crate::cache::rules::status::{CACHE_STATUS, Stored, Told};
 use crate::cache::rules::{conditional, range, reuse};
 use crate::cache::store::{Broken, Entry, Reader};
+
+/// So many things leave with one call: a head, and pieces of 64 KiB.
+const TOGETHER: usize = 8;
 
 /// Where the pieces of a body come from.
 struct Body {
@@ -153,7 +157,7 @@ impl Context {
     }
 
     /// What is told of a request that went on.
-    fn went_on(&self, status: Option<u16>, stored: Stored) -> Told {
+    pub(super) fn went_on(&self, status: Option<u16>, stored: Stored) -> Told {
         Told::Forwarded {
             why: self.caching().forwarded,
             status,
@@ -203,11 +207,16 @@ impl Context {
         } = answering;
         let mut part = self.shape(session, &entry, &mut head)?;
         let age = reuse::age(&entry.meta().times, self.shared.clock.now().wall).as_secs();
-        // What has just come from the origin has no age (RFC 9111, 5.1).
-        if age > 0 || told.is_from_store() {
-            head.insert_header(header::AGE, age)?;
-        }
-        self.tell_status(&mut head, &told)?;
+        let status = self.told_status(&told);
+        heads::edit_response(&mut head, |fields| {
+            // What has just come from the origin has no age (RFC 9111, 5.1).
+            if age > 0 || told.is_from_store() {
+                fields.insert(header::AGE, age.into());
+            }
+            if let Some(status) = status {
+                fields.append(CACHE_STATUS.clone(), status);
+            }
+        });
         self.end.origin = Origin::Cache;
         let bodiless = part == Part::Nowhere || self.is_bodiless(&head);
         self.frame_stored(session, &mut head)?;
@@ -229,12 +238,8 @@ impl Context {
             Part::Whole | Part::Nowhere => entry.reader(),
         };
         drop(entry);
-        let client = &mut session.downstream_session;
-        client.write_response_header(Box::new(head)).await?;
-        if bodiless {
-            return client.write_response_body(Bytes::new(), true).await;
-        }
-        self.send_body(session, Body { reader, rest }).await
+        let body = (!bodiless).then_some(Body { reader, rest });
+        self.send_stored(session, head, body).await
     }
 
     /// Makes of a stored head what this request gets: all of the response, a part of it (RFC 9110, 14),
@@ -243,7 +248,9 @@ impl Context {
         let request = &session.req_header().headers;
         let length = entry.length();
         let empty = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status);
-        if let Some(length) = length.filter(|_| !empty) {
+        if let Some(length) = length.filter(|_| !empty)
+            && told_length(&head.headers) != Some(length)
+        {
             head.insert_header(header::CONTENT_LENGTH, length)?;
         }
         if head.status != StatusCode::OK {
@@ -285,44 +292,55 @@ impl Context {
         Ok(())
     }
 
-    /// Sends pieces as they are there, and waits for those that are not.
-    async fn send_body(&mut self, session: &mut Session, mut body: Body) -> Result<()> {
-        let mut next = self.piece(session, &mut body).await?;
+    /// Sends a head and what follows it: pieces that are there with one call, and those that are not when they
+    /// come.
+    async fn send_stored(
+        &mut self,
+        session: &mut Session,
+        head: ResponseHeader,
+        body: Option<Body>,
+    ) -> Result<()> {
+        let mut tasks = Vec::with_capacity(TOGETHER);
+        tasks.push(HttpTask::Header(Box::new(head), body.is_none()));
+        let Some(mut body) = body else {
+            return session
+                .downstream_session
+                .response_duplex_vec(tasks)
+                .await
+                .map(drop);
+        };
+        let mut next = body.reader.ready();
         loop {
-            let Some(data) = next else {
-                return self.send_piece(session, None, true).await;
-            };
-            // What ends a body leaves together with its end.
-            match body.reader.ready() {
-                Some(Ok(None)) => return self.send_piece(session, Some(data), true).await,
-                Some(Ok(following)) => {
-                    self.send_piece(session, Some(data), false).await?;
-                    next = following;
+            let mut end = false;
+            while let Some(Ok(piece)) = next {
+                // What ends a body leaves together with its end.
+                next = piece.as_ref().and_then(|_| body.reader.ready());
+                end = piece.is_none() || matches!(next, Some(Ok(None)));
+                tasks.push(self.piece_task(piece, end)?);
+                if end || tasks.len() == TOGETHER {
+                    break;
                 }
-                Some(Err(Broken)) | None => {
-                    self.send_piece(session, Some(data), false).await?;
-                    next = self.piece(session, &mut body).await?;
-                }
+            }
+            self.time_left()?;
+            let client = &mut session.downstream_session;
+            client
+                .response_duplex_vec(std::mem::take(&mut tasks))
+                .await?;
+            if end {
+                return Ok(());
+            }
+            if !matches!(next, Some(Ok(_))) {
+                next = Some(Ok(self.piece(session, &mut body).await?));
             }
         }
     }
 
-    async fn send_piece(
-        &mut self,
-        session: &mut Session,
-        data: Option<Bytes>,
-        end: bool,
-    ) -> Result<()> {
-        let mut data = data;
+    /// A piece of the body, after the filters that claimed it.
+    fn piece_task(&mut self, mut data: Option<Bytes>, end: bool) -> Result<HttpTask> {
         if self.response_claim != Claim::None || self.held.is_some() {
             self.response_body(&mut data, end)?;
-        } else if self.attempts.times.total.is_some() {
-            self.time_left()?;
         }
-        let client = &mut session.downstream_session;
-        client
-            .write_response_body(data.unwrap_or_default(), end)
-            .await
+        Ok(HttpTask::Body(data, end))
     }
 
     /// The next piece, unless the client leaves.
@@ -371,6 +389,16 @@ impl Context {
             }
         }
     }
+}
+
+/// The length that a stored head tells, if it does so in one number.
+fn told_length(fields: &HeaderMap) -> Option<u64> {
+    fields
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
 }
 
 /// Makes of a head the one for a part of its body (RFC 9110, 14.4 and 15.5.17).
