@@ -44,7 +44,7 @@ use super::lifetimes::{Lifetimes, by_status};
 /// for its URL, `Location` and `Content-Location` is dropped, if the route of that method uses the same store.
 ///
 /// `Cache-Status` (RFC 9211) tells what the cache did. Purging is described in
-/// [caching](../caching.md).
+/// [caching](../caching.md). [A whole configuration](../../examples/cache.yaml) is among the examples.
 ///
 /// | what happens | what the client gets |
 /// |---|---|

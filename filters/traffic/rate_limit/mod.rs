@@ -90,6 +90,8 @@ use options::{Plans, Set};
 /// forgets is granted a second time. So is what a replica had not seen yet when it became the master.
 /// Its user needs the commands `EVALSHA`, `EVAL`, `GET`, `SET`, `TIME` and `PING`.
 ///
+/// [A whole configuration](../../examples/rate-limit.yaml) is among the examples.
+///
 /// ```yaml
 /// - rate_limit: 100/min
 /// ```
