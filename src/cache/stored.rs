@@ -52,8 +52,6 @@ pub struct Times {
 /// What a field takes in a `HeaderMap`: its bucket (a hash, a name, a value, links), its index, and
 /// the name's own memory.
 const FIELD: usize = 160;
-/// So many fields are added to a stored head on its way out: its map need not grow each time.
-const ADDED: usize = 4;
 
 impl Stored {
     /// A copy that holds on to no buffer which it was read from: the values share one allocation.
@@ -63,7 +61,7 @@ impl Stored {
         let mut values = BytesMut::with_capacity(length);
         let mut parts = Response::new(()).into_parts().0;
         parts.status = self.head.status;
-        parts.headers = HeaderMap::with_capacity(fields.keys_len() + ADDED);
+        parts.headers = HeaderMap::with_capacity(fields.keys_len());
         for (name, value) in fields {
             values.put_slice(value.as_bytes());
             let copy = HeaderValue::from_maybe_shared(values.split().freeze());
