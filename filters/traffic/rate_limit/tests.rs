@@ -4,12 +4,10 @@ mod parity;
 mod plans;
 mod redis;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use sfv::{List, ListEntry, Parser};
 use wiregate_sdk::testing::{Probe, Seen, probe, refusal};
-use wiregate_sdk::{Consumer, Identity};
 
 use super::algorithm::Algorithm;
 use super::fields::{Fields, Headers};
@@ -111,14 +109,7 @@ async fn counts_by_header_consumer_or_for_everybody() {
     }
     let by_consumer = probe::<RateLimit>("{ limit: 1/min, by: consumer }");
     for (name, expected) in [("ann", 200), ("bob", 200), ("ann", 429)] {
-        let consumer = Consumer {
-            name: name.into(),
-            ..Consumer::default()
-        };
-        let caller = Identity {
-            consumer: Some(Arc::new(consumer)),
-            ..Identity::default()
-        };
+        let caller = plans::caller(name, None);
         let seen = by_consumer.get("/").caller(caller).send().await;
         assert_eq!(seen.status(), expected, "{name}");
     }

@@ -4,18 +4,16 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use wiregate_sdk::Clock;
 
 use super::disk::{self, Engine};
 use super::figures::Counts;
-use super::flight::Flight;
 use super::key::{Name, Url, hash_of};
 use super::purge::Aim;
-use super::room::{Charge, Room};
-use super::shard::{Running, Shard};
-use super::{Asker, Entry, Figures, Join, Key, Lead, Mode, Options, Refused, Waiting, What};
+use super::room::Room;
+use super::shard::Shard;
+use super::{Entry, Figures, Key, Mode, Options, Refused, What};
 use crate::cache::Variant;
 
 /// How many entries one lock is held for, at most, while something goes through all of them.
@@ -103,43 +101,6 @@ impl Store {
     /// lock of a part of the store: `fits` has to be quick, and must not call the store.
     pub fn find(&self, key: &Key, fits: impl FnMut(&Entry) -> bool) -> Find {
         self.lock(key.url_hash()).find(key, fits)
-    }
-
-    /// Settles who fetches what `find` and `load` did not give, among those who are alike. `fits` is asked once more,
-    /// since another fetch may have ended in between; where a stale entry is to be validated, it says no to
-    /// that one.
-    ///
-    /// While a key is remembered to be not for the cache, one request at a time fetches nevertheless, and no more
-    /// than one in 100 ms: it may have been the request, and not the response, that was not for the cache.
-    pub fn join(
-        self: &Arc<Self>,
-        key: &Key,
-        asker: Asker,
-        fits: impl FnMut(&Entry) -> bool,
-    ) -> Join {
-        let mut shard = self.lock(key.url_hash());
-        if let Some(entry) = shard.peek(key, fits) {
-            return Join::Found(entry);
-        }
-        let waiting = match shard.flight(key, asker) {
-            Ok(flight) => flight.map(|flight| Waiting::new(flight)),
-            Err(()) => return Join::Alone,
-        };
-        let now = self.clock.instant();
-        match (waiting, shard.is_alone(key, asker, now)) {
-            (Some(_), true) => Join::Alone,
-            (Some(waiting), false) => Join::Wait(waiting),
-            (None, true) if !shard.may_try(key, asker, now) => Join::Alone,
-            (None, _) => Join::Lead(self.lead(&mut shard, key, asker)),
-        }
-    }
-
-    fn lead(self: &Arc<Self>, shard: &mut Shard, key: &Key, asker: Asker) -> Lead {
-        let (number, name) = (self.number(), Name::new(&self.room, key));
-        let charge = Charge::new(&self.room, Flight::BYTES);
-        let flight = Arc::default();
-        shard.begin(number, Running::new(name.clone(), asker, charge), &flight);
-        Lead::new(self.clone(), name, asker, flight, number)
     }
 
     /// Whether any purge was asked for since it was opened.
@@ -283,18 +244,6 @@ impl Store {
     pub(super) fn supersede(&self, name: &Name, variant: Variant) {
         if let Some(disk) = &self.disk {
             disk.superseding(name, variant);
-        }
-    }
-
-    /// The key is not for the cache for a while, as far as those who are alike are concerned. `tries` is whether
-    /// somebody may find out before that.
-    pub(super) fn set_alone(&self, name: &Name, asker: Asker, remember: Duration, tries: bool) {
-        if !remember.is_zero() {
-            let now = self.clock.instant();
-            let next = if tries { now } else { now + remember };
-            self.with(name, |shard| {
-                shard.set_alone(name, asker, now, (now + remember, next))
-            });
         }
     }
 

@@ -11,6 +11,7 @@ mod after;
 mod fetch;
 pub mod key;
 mod nobody;
+mod send;
 mod serve;
 mod told;
 

@@ -9,18 +9,18 @@ use jaq_core::load::parse::{BinaryOp, Def, Pattern, Term};
 use jaq_core::ops::Math;
 use jaq_core::path::{Opt, Part, Path};
 
-use super::natives::{APART, INDEX, MADE, OVER, SORTED, STEP, TEXT, TIMES, WHOLE};
+use super::natives::{APART, INDEX, KEY, MADE, OVER, SORTED, STEP, TEXT, TIMES, WHOLE};
 
 type T<'s> = Term<&'s str>;
 
-/// What carries the right side of `*=` into its left; no program can name it.
+/// What carries the right side of `*=`, `/=` and `-=` into the left; no program can name it.
 const OPERAND: &str = "$an operand";
 
 /// What looks at the input of a filter of jaq's before that begins, and at what its arguments give.
 fn guards(name: &str, args: usize) -> (Option<&'static str>, Option<&'static str>) {
     match (name, args) {
         ("sort", 0) | ("sort_by" | "group_by" | "min_by_or_empty" | "max_by_or_empty", 1) => {
-            (Some(SORTED), Some(SORTED))
+            (Some(SORTED), Some(KEY))
         }
         ("bsearch", 1) => (None, Some(SORTED)),
         (
@@ -99,7 +99,7 @@ pub(super) fn term(written: T<'_>) -> T<'_> {
             let is_range = name == "range" && args.len() == 3;
             let (input, argument) = guards(name, args.len());
             let args = args.into_iter().map(|arg| match argument {
-                Some(argument) => pipe(term(arg), call(argument)),
+                Some(argument) => looked_at(arg, argument),
                 None => term(arg),
             });
             let called = Term::Call(name, args.collect());
@@ -208,8 +208,6 @@ fn path_part(part: Part<T<'_>>) -> Part<T<'_>> {
 fn looked_at<'s>(written: T<'s>, by: &'static str) -> T<'s> {
     match written {
         written @ (Term::Num(_) | Term::Str(None, _)) if is_simple(&written) => written,
-        // `{$a}` in a pattern must keep its form.
-        Term::Var(name) => Term::Var(name),
         written => pipe(term(written), call(by)),
     }
 }

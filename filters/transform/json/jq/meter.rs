@@ -35,7 +35,7 @@ const TOO_LONG: &str = "it ran longer than `time`";
 /// The meter of one run, on one thread.
 pub(super) struct Meter {
     /// Real time: a program that hangs does so whatever the gateway's clock says.
-    deadline: Instant,
+    deadline: Cell<Instant>,
     /// Where the stack was when the run began.
     base: usize,
     /// How long a text may be.
@@ -51,7 +51,7 @@ pub(super) struct Meter {
 impl Meter {
     pub(super) fn new(time: Duration, longest: usize) -> Self {
         Self {
-            deadline: Instant::now() + time,
+            deadline: Cell::new(Instant::now() + time),
             base: here(),
             longest,
             work: Cell::new(0),
@@ -106,10 +106,28 @@ impl Meter {
             return Ok(());
         }
         self.work.set(0);
-        match Instant::now() > self.deadline {
+        match self.left().is_zero() {
             true => Err(self.exceed(TOO_LONG)),
             false => Ok(()),
         }
+    }
+
+    fn left(&self) -> Duration {
+        let deadline = self.deadline.get();
+        deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Something will take up to so many units later, in one go with others of its kind: the time for it is gone from
+    /// here on.
+    ///
+    /// # Errors
+    /// As [`Meter::step`].
+    pub(super) fn owe<'a>(&self, units: usize) -> Result<(), Exn<'a, Val>> {
+        match self.deadline.get().checked_sub(takes(units)) {
+            Some(deadline) => self.deadline.set(deadline),
+            None => return Err(self.exceed(TOO_LONG)),
+        }
+        self.work(WORK)
     }
 
     /// Something is about to begin that cannot be interrupted, and takes up to so many units. What would take
@@ -122,9 +140,7 @@ impl Meter {
             return self.work(1);
         }
         self.work.set(0);
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        let takes = UNIT.saturating_mul(u32::try_from(units).unwrap_or(u32::MAX));
-        match takes > left {
+        match takes(units) > self.left() {
             true => Err(self.exceed(TOO_LONG)),
             false => Ok(()),
         }
@@ -140,8 +156,7 @@ impl Meter {
             Val::TStr(text) | Val::BStr(text) => return Ok(1 + text.len() / BYTES_OF_A_UNIT),
             _ => return Ok(1),
         }
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        let most = left.as_nanos() / UNIT.as_nanos();
+        let most = self.left().as_nanos() / UNIT.as_nanos();
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let mut rest = most;
         match weigh(value, DEEPEST, &mut rest) {
@@ -195,6 +210,11 @@ impl Meter {
         self.exceeded.set(Some(limit));
         Exn::halt(1)
     }
+}
+
+/// How long so many units take.
+fn takes(units: usize) -> Duration {
+    UNIT.saturating_mul(u32::try_from(units).unwrap_or(u32::MAX))
 }
 
 /// Takes what a value weighs; `false` where that is more than there is, or it is deeper than that.

@@ -28,6 +28,8 @@ pub(super) const OVER: &str = "a quotient";
 pub(super) const WHOLE: &str = "a whole value";
 /// What is sorted, or looked up among sorted ones: gives what it gets.
 pub(super) const SORTED: &str = "a sorted value";
+/// What others are sorted by: gives what it gets.
+pub(super) const KEY: &str = "a key";
 /// What is taken apart into as many items as it has bytes: gives what it gets.
 pub(super) const APART: &str = "a text to take apart";
 /// What is looked up in something: gives what it gets.
@@ -81,6 +83,7 @@ pub(super) fn natives() -> impl Iterator<Item = Fun<Kind>> {
         (STEP, v(0), looked_at!(Meter::step)),
         (WHOLE, v(0), looked_at!(whole)),
         (SORTED, v(0), looked_at!(sorted)),
+        (KEY, v(0), looked_at!(key)),
         (APART, v(0), looked_at!(apart)),
         (INDEX, v(0), looked_at!(index)),
         (MADE, v(0), Native::new(|cv| box_once(made(cv)))),
@@ -102,6 +105,11 @@ fn whole<'a>(meter: &Meter, value: &Val) -> Result<(), Exn<'a, Val>> {
 
 fn sorted<'a>(meter: &Meter, value: &Val) -> Result<(), Exn<'a, Val>> {
     meter.begin(meter.weight(value)?.saturating_mul(TO_SORT))
+}
+
+/// Keys are compared when all of them are there: each takes its part of the time beforehand.
+fn key<'a>(meter: &Meter, value: &Val) -> Result<(), Exn<'a, Val>> {
+    meter.owe(meter.weight(value)?.saturating_mul(TO_SORT))
 }
 
 fn apart<'a>(meter: &Meter, value: &Val) -> Result<(), Exn<'a, Val>> {
