@@ -194,6 +194,24 @@ impl Snapshot {
         self.open_each(|store| store.open(clock))
     }
 
+    /// The same where another configuration is live, whose stores may have their folders until it is taken apart.
+    ///
+    /// # Errors
+    /// Those that cannot be opened, and why.
+    pub fn open_stores_over(
+        &self,
+        old: &Self,
+        clock: &Clock,
+    ) -> Result<(), Vec<(Arc<str>, io::Error)>> {
+        self.open_each(|store| {
+            let mut others = old.stores.iter();
+            match others.any(|other| other.has_folder_of(store)) {
+                true => store.open_after(clock),
+                false => store.open(clock),
+            }
+        })
+    }
+
     /// The same in a process that takes the place of another one, which may still have their folders.
     ///
     /// # Errors
