@@ -1,6 +1,6 @@
 //! `wiregate docs`.
 
-mod page;
+pub(super) mod page;
 
 use std::fmt::Write;
 use std::path::PathBuf;
