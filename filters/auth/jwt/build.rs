@@ -234,7 +234,9 @@ impl<'a, 'b> Builder<'a, 'b> {
             None => None,
             Some(path) => {
                 self.cx.watch(path);
-                Some(read(path).map_err(|why| Invalid::at("ca", why))?)
+                let ca = read(path).map_err(|why| Invalid::at("ca", why))?;
+                self.holds(&ca);
+                Some(ca)
             }
         };
         let trust = ca.as_deref().map(digest_of);

@@ -63,7 +63,7 @@ impl Basis {
 
     /// The present moment in ticks.
     pub(super) fn now(&self, clock: &Clock) -> u64 {
-        self.epoch + ticks(clock.monotonic())
+        self.epoch.saturating_add(ticks(clock.monotonic()))
     }
 
     /// Seconds from where they are counted.
