@@ -33,6 +33,7 @@ mount -t tmpfs -o mode=1777 tmp root/tmp
 mount --bind "$FOLDER" root/mnt
 # Nothing of the machine's own is in the way, and there is a systemd of sorts.
 rm -f root/usr/sbin/policy-rc.d
+rm -f root/etc/dpkg/dpkg.cfg.d/* # images of containers leave out manual pages
 mv root/usr/bin/systemctl root/usr/bin/systemctl-of-systemd
 cp "$SCRIPTS/systemctl.sh" root/usr/bin/systemctl
 cp "$SCRIPTS/steps.sh" root/tmp/steps.sh

@@ -8,8 +8,9 @@ const ALGORITHMS: [&str; 4] = ["gcra", "token_bucket", "fixed_window", "sliding_
 fn routes() -> String {
     let routes = ALGORITHMS.map(|algorithm| {
         // A window of a day may end while the test runs: of a year it hardly does.
-        let limit =
-            format!("{{ limit: 5/365d, algorithm: {algorithm}, by: request.headers[\"x-who\"] }}");
+        let limit = format!(
+            "{{ limit: 5/365d, algorithm: {algorithm}, by: 'request.headers[\"x-who\"]' }}"
+        );
         format!(
             "  - {{ name: {algorithm}, match: {{ path: /{algorithm} }}, \
              filters: [rate_limit: {limit}, respond: 204] }}\n"
