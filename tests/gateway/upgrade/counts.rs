@@ -53,14 +53,18 @@ fn what_is_left_of_a_rate_limit_is_left_after_upgrades() {
 
 #[test]
 fn the_number_of_the_configuration_goes_on() {
-    let gateway = Gateway::start(&routes());
+    let mut gateway = Gateway::start(&routes());
+    let generation = |gateway: &Gateway| {
+        let answer = gateway.admin("GET", "/readyz?verbose");
+        answer.json()["generation"].clone()
+    };
     gateway.reload(&routes());
     gateway.reload(&(routes() + "zone: here\n"));
-    let generation = || gateway.admin("GET", "/readyz?verbose").json()["generation"].clone();
-    assert_eq!(generation(), 3);
+    assert_eq!(generation(&gateway), 3);
     let _second = upgrade(&gateway, &[]).unwrap();
-    assert_eq!(generation(), 4);
+    assert_eq!(gateway.wait().code(), Some(0));
+    assert_eq!(generation(&gateway), 4);
     assert_eq!(gateway.metric("wiregate_config_generation"), 4.0);
     gateway.reload(&routes());
-    assert_eq!(generation(), 5);
+    assert_eq!(generation(&gateway), 5);
 }
