@@ -149,7 +149,7 @@ impl Reloader {
             }
         }
         if problems.is_empty() {
-            problems.extend(self.open_stores(&snapshot, &value));
+            problems.extend(self.open_stores(old, &snapshot, &value));
         }
         let Some(opened) = opened.ok().filter(|_| problems.is_empty()) else {
             return Err(Refused { sources, problems });
@@ -188,8 +188,8 @@ impl Reloader {
     }
 
     /// Opens the stores of the cache that are not open yet.
-    fn open_stores(&self, new: &Snapshot, value: &Value) -> Vec<Problem> {
-        let failed = new.open_stores(&self.shared.clock).err();
+    fn open_stores(&self, old: &Snapshot, new: &Snapshot, value: &Value) -> Vec<Problem> {
+        let failed = new.open_stores_over(old, &self.shared.clock).err();
         let problem = |(name, error): (Arc<str>, std::io::Error)| {
             let cache = value.get("caches").and_then(|all| all.get(&name));
             let place = cache.unwrap_or(value).place.clone();

@@ -1,7 +1,7 @@
 //! `wiregate docs`.
 
 mod metrics;
-mod page;
+pub(super) mod page;
 
 use std::fmt::Write;
 use std::path::PathBuf;

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use crate::fetches::Fetches;
+use crate::portable::{LEAST_ROOM, ROOM};
 pub use crate::portable::{Packed, Portable};
 use crate::value::Place;
 use crate::{Clock, Consumers};
@@ -289,8 +290,14 @@ impl Kept {
     /// What the process that takes this one's place needs.
     pub fn pack(&self) -> Packed {
         let portable = lock(&self.portable).clone();
-        let packed = portable.into_iter();
-        packed.map(|(key, value)| (key, value.pack())).collect()
+        let (mut left, mut values) = (ROOM, portable.len());
+        let packed = portable.into_iter().map(|(key, value)| {
+            let packed = value.pack((left / values).max(LEAST_ROOM));
+            left = left.saturating_sub(packed.len());
+            values -= 1;
+            (key, packed)
+        });
+        packed.collect()
     }
 
     /// Takes in what a former process has packed meanwhile.

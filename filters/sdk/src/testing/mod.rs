@@ -110,6 +110,22 @@ impl Probe {
         }
     }
 
+    /// The same filter in a process that has taken this one's place: it gets what it kept for that
+    /// (`keep_over_upgrades`), packed and taken in as in an upgrade.
+    ///
+    /// # Panics
+    /// With every problem, where the options are refused.
+    #[must_use]
+    pub fn upgrade<F: Filter>(self, options: &str) -> Self {
+        match Self::build::<F>(options, self.clock, Kept::after(self.kept.pack())) {
+            Ok(probe) => {
+                probe.kept.take_in(&self.kept.pack());
+                probe
+            }
+            Err(problems) => panic!("refused: {}", say(&problems)),
+        }
+    }
+
     /// The clock that the filter goes by; it stands until the test advances it.
     #[must_use]
     pub fn clock(&self) -> &Clock {

@@ -111,11 +111,46 @@ fn a_claim_says_which_consumer_calls() {
     let allowing = by(&issuer, ", consumer: azp, unknown_consumer: allow");
     let upstream = crate::harness::upstream(&origin);
     gateway.reload(&format!("{upstream}{consumers}{}", routes(&allowing)));
-    let answer = gateway.bring(&token("other"));
+    // Whoever is none has the name of none, not even where the issuer calls him as one is called.
+    for sub in ["ann", "acme"] {
+        let claims = json!({ "azp": "other", "sub": sub });
+        let answer = gateway.bring(&key.token(&issuer.url, &claims));
+        assert_eq!(saw(&answer, "x-user"), sub);
+        let told = ["x-consumer", "x-plan"].map(|field| saw(&answer, field));
+        assert!(
+            told.iter().all(|told| *told == "" || told.is_null()),
+            "{told:?}"
+        );
+    }
     assert_eq!(
-        [saw(&answer, "x-user"), saw(&answer, "x-consumer")],
-        ["ann", "ann"]
+        saw(&gateway.bring(&token("acme-client")), "x-consumer"),
+        "acme"
     );
+}
+
+#[test]
+fn a_stranger_uses_up_no_limit_of_a_consumer_with_his_name() {
+    let (issuer, key) = (Issuer::start(), Key::new("k1"));
+    issuer.publish(&[&key]);
+    let url = &issuer.url;
+    let (gateway, _origin) = forwarding(&format!(
+        r#"consumers:
+  acme: {{ credentials: {{ jwt: {{ issuer: "{url}", subject: acme-client }} }} }}
+routes:
+  - name: all
+    filters:
+      - jwt: {{ issuer: "{url}", audience: orders, consumer: azp, unknown_consumer: allow }}
+      - rate_limit: {{ limit: 1/h, by: consumer }}
+    upstream: app
+"#
+    ));
+    let ask = |claims| gateway.bring(&key.token(url, &claims)).status;
+    // Strangers share one limit, whatever they are called.
+    assert_eq!(ask(json!({ "sub": "acme", "azp": "x" })), 200);
+    assert_eq!(ask(json!({ "sub": "acme", "azp": "acme" })), 429);
+    assert_eq!(ask(json!({ "sub": "ann", "azp": "y" })), 429);
+    assert_eq!(ask(json!({ "sub": "ann", "azp": "acme-client" })), 200);
+    assert_eq!(ask(json!({ "sub": "acme", "azp": "acme-client" })), 429);
 }
 
 #[test]
