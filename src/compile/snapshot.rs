@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::AbortHandle;
-use wiregate_sdk::build::{Kept, Packed};
+use wiregate_sdk::build::{Fetches, Kept, Packed};
 use wiregate_sdk::types::CidrSet;
 use wiregate_sdk::{Chain, Clock};
 
@@ -81,7 +81,7 @@ pub struct Route {
     /// What is counted about it.
     pub metrics: RouteMetrics,
     /// What is counted about its filters.
-    pub link_metrics: Vec<LinkMetrics>,
+    pub link_metrics: Arc<[LinkMetrics]>,
 }
 
 /// Where a route's requests go.
@@ -206,6 +206,24 @@ impl Snapshot {
         self.open_each(|store| store.open(clock))
     }
 
+    /// The same where another configuration is live, whose stores may have their folders until it is taken apart.
+    ///
+    /// # Errors
+    /// Those that cannot be opened, and why.
+    pub fn open_stores_over(
+        &self,
+        old: &Self,
+        clock: &Clock,
+    ) -> Result<(), Vec<(Arc<str>, io::Error)>> {
+        self.open_each(|store| {
+            let mut others = old.stores.iter();
+            match others.any(|other| other.has_folder_of(store)) {
+                true => store.open_after(clock),
+                false => store.open(clock),
+            }
+        })
+    }
+
     /// The same in a process that takes the place of another one, which may still have their folders.
     ///
     /// # Errors
@@ -248,6 +266,11 @@ impl Snapshot {
     /// Takes in what a former process has packed meanwhile.
     pub fn take_in(&self, packed: &Packed) {
         self.kept.take_in(packed);
+    }
+
+    /// What its filters fetch in the background.
+    pub fn fetches(&self) -> Vec<Arc<Fetches>> {
+        self.kept.all_fetches()
     }
 
     /// Whether the first health checks of all endpoints are in.

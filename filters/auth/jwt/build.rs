@@ -7,8 +7,9 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use reqwest::Client;
 use wiregate_sdk::types::Period;
-use wiregate_sdk::{Build, Invalid};
+use wiregate_sdk::{Build, Filter, Invalid};
 
+use super::Jwt;
 use super::algorithm::{Algorithm, Scheme};
 use super::fetch::{self, Fetch, From};
 use super::jwk::{self, Origin};
@@ -221,8 +222,9 @@ impl<'a, 'b> Builder<'a, 'b> {
             plain_http: plain_http == PlainHttp::Allow,
         };
         let clock = self.cx.clock.clone();
+        let shown = self.cx.fetches(Jwt::NAME, &fetch.shown());
         let remote = self.cx.share(key, || {
-            Remote::new(fetch, clock, refresh.get(), cool_down.get())
+            Remote::new(fetch, clock, refresh.get(), cool_down.get(), shown)
         });
         self.cx.background(remote.clone().run());
         Ok(remote)

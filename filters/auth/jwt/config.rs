@@ -86,6 +86,10 @@ use crate::auth::source::Place;
 /// - jwt: { issuer: "https://id.example.com", audience: orders, consumer: client_id }
 /// - rate_limit: { limit: 100/min, by: consumer }
 /// ```
+///
+/// Whoever is let in as none of them (`unknown_consumer: allow`) has no `consumer` and no plan, whatever the name.
+///
+/// [A whole configuration](../../examples/jwt.yaml) is among the examples.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(crate = "wiregate_sdk::serde", deny_unknown_fields)]
 #[schemars(crate = "wiregate_sdk::schemars")]

@@ -41,8 +41,8 @@ use options::{Plans, Set};
 /// counted what the second one refuses: limits that belong together stand in one filter.
 ///
 /// `by` says whose requests are counted together. Whoever it is empty for shares one limit: with
-/// `by: consumer` all callers without a name, with `by: request.headers["x-tenant"]` all requests
-/// without that field. `by: '"all"'` is one limit for everybody, and `by: route` one for each route
+/// `by: consumer` all callers that the configuration does not know (for those whom an issuer alone knows there is
+/// `by: identity.name`), with `by: request.headers["x-tenant"]` all requests without that field. `by: '"all"'` is one limit for everybody, and `by: route` one for each route
 /// that uses the filter. A filter that is named once and used by several routes counts for all of them
 /// together. Counts outlive reloads, and [upgrades](../operating.md#upgrades), as long as `limit`,
 /// `algorithm`, `burst`, `by`, `ipv6_prefix`, `keys` and `store` stay.
@@ -96,6 +96,8 @@ use options::{Plans, Set};
 /// is back, its counts hold again. It must not evict keys (`maxmemory-policy noeviction`): what it
 /// forgets is granted a second time. So is what a replica had not seen yet when it became the master.
 /// Its user needs the commands `EVALSHA`, `EVAL`, `GET`, `SET`, `TIME` and `PING`.
+///
+/// [A whole configuration](../../examples/rate-limit.yaml) is among the examples.
 ///
 /// ```yaml
 /// - rate_limit: 100/min
