@@ -2,6 +2,7 @@ mod algorithms;
 mod local;
 mod parity;
 mod plans;
+mod portable;
 mod redis;
 
 use std::time::Duration;
