@@ -33,11 +33,15 @@ fn ask(gateway: &Gateway, path: &str, fields: &[&str]) -> Answer {
 #[test]
 fn limits_hold_by_plan_and_by_address() {
     let (redis, api) = (Redis::start(), echo());
-    let redis = format!("127.0.0.1:{}", redis.port);
+    // However busy the machine is.
+    let store = format!(
+        "{{ redis: {{ at: \"redis://127.0.0.1:{}\", deadline: 10s }} }}",
+        redis.port
+    );
     let gateway = example(
         "rate-limit.yaml",
         &[
-            ("10.0.0.5:6379", &redis),
+            ("{ redis: \"redis://10.0.0.5:6379\" }", &store),
             ("10.0.0.1:8080", &api.addresses()[0].to_string()),
         ],
     );
