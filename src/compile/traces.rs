@@ -85,7 +85,7 @@ fn exporter(
     let timeout = config.timeout.get();
     match Receiver::new(url, headers, ca, timeout, config.compression) {
         Ok(receiver) => {
-            let metrics = cx.metrics.traces.clone();
+            let metrics = cx.metrics.traces();
             Some(Arc::new(Exporter::new(target, receiver, metrics)))
         }
         Err(why) => {

@@ -23,6 +23,7 @@ use super::websocket::Patience;
 use super::{Shared, budget::Share};
 use crate::compile::{Route, Snapshot};
 use crate::listen::until::Until;
+use crate::observe::metrics::{Ended, RouteMetrics};
 use crate::observe::traces::RunningAttempt;
 use crate::upstream::{Endpoint, Leave, Live, Place, Retrying, Timeouts, Upstream};
 
@@ -279,8 +280,14 @@ impl Context {
             }
         }
         if self.end.begun {
-            self.metrics()
-                .end(&self.exchange.method, self.end.status, duration);
+            self.metrics().end(&Ended {
+                method: &self.exchange.method,
+                status: self.end.status,
+                error: self.end.error,
+                duration,
+                received: traffic.received,
+                sent: traffic.sent,
+            });
             if let Some(dealt) = self.dealt() {
                 self.metrics().dealt(dealt);
             }
@@ -294,7 +301,7 @@ impl Context {
         self.route.map(|position| &self.snapshot.routes[position])
     }
 
-    pub(super) fn metrics(&self) -> &crate::observe::metrics::RouteMetrics {
+    pub(super) fn metrics(&self) -> &RouteMetrics {
         self.route()
             .map_or(&self.snapshot.unrouted, |route| &route.metrics)
     }

@@ -1,8 +1,21 @@
 //! What is counted about spans.
 
-use prometheus::{IntCounter, Registry};
+use prometheus::{IntCounter, IntCounterVec};
 
-use super::{counter, counters};
+use super::Metrics;
+use super::family::families;
+
+families! {
+    /// Traces
+    pub(super) struct Traces {
+        /// Spans that the receiver of traces has taken.
+        exported: IntCounter = "wiregate_traces_exported_total" [];
+        /// Spans that were not exported: no room (`queue_full`), batches that were given up
+        /// (`failed`), what the receiver did not want (`rejected`), and what was left at the end
+        /// (`shutdown`).
+        dropped: IntCounterVec = "wiregate_traces_dropped_total" [reason];
+    }
+}
 
 /// What becomes of spans.
 #[derive(Clone, Debug)]
@@ -19,22 +32,23 @@ pub struct TraceMetrics {
     pub shutdown: IntCounter,
 }
 
-impl TraceMetrics {
-    pub(super) fn new(registry: &Registry) -> Self {
-        let dropped = counters(
-            registry,
-            "traces_dropped_total",
-            "Spans that were not exported, by reason: queue_full, rejected, failed or shutdown.",
-            &["reason"],
-        );
-        // They are there from the start, so that an alert sees the first one.
-        let reason = |reason: &str| dropped.with_label_values(&[reason]);
-        Self {
-            exported: counter(
-                registry,
-                "traces_exported_total",
-                "Spans that the receiver of traces has taken.",
-            ),
+const REASONS: [&str; 4] = ["queue_full", "failed", "rejected", "shutdown"];
+
+impl Traces {
+    /// What is there from the beginning, so that the first loss is an increase.
+    pub(super) fn begin(&self) {
+        for reason in REASONS {
+            let _ = self.dropped.with_label_values(&[reason]);
+        }
+    }
+}
+
+impl Metrics {
+    /// What becomes of spans.
+    pub fn traces(&self) -> TraceMetrics {
+        let reason = |reason: &str| self.traces.dropped.with_label_values(&[reason]);
+        TraceMetrics {
+            exported: self.traces.exported.clone(),
             queue_full: reason("queue_full"),
             rejected: reason("rejected"),
             failed: reason("failed"),

@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn each_span_is_counted_once() {
         let metrics = Metrics::new();
-        let all = &metrics.traces;
+        let all = &metrics.traces();
         Batch::new(10, all).taken(3);
         Batch::new(10, all).taken(11);
         Batch::new(5, all).rejected();
