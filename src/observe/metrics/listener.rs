@@ -10,6 +10,10 @@ use crate::listen::tls::Failed;
 pub enum Refusal {
     /// The listener has as many as it may have.
     Connections,
+    /// The gateway has as many as it may have, over all listeners.
+    AllConnections,
+    /// The process takes as much memory as it may.
+    Memory,
     /// The client has as many as it may have.
     ConnectionsPerClient,
     /// It is not from where a PROXY header may come from.
@@ -19,8 +23,10 @@ pub enum Refusal {
 }
 
 /// All refusals, in the order of their declaration, with their words.
-const REFUSALS: [&str; 4] = [
+const REFUSALS: [&str; 6] = [
     "max_connections",
+    "limits_connections",
+    "memory",
     "max_connections_per_client",
     "proxy_source",
     "proxy_header",
