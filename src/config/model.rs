@@ -145,7 +145,7 @@ pub enum UnderscoresInFields {
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Connections of clients that may be open at once, over all listeners; more are closed at once.
-    /// When absent, half of the file descriptors that the process may open, and at most 100000.
+    /// When absent, three quarters of the files that the process may open, and at most 100000.
     pub connections: Option<NonZeroU32>,
     /// Requests that may be under way at once, over all listeners; more get a 503. WebSockets and
     /// other long streams are among them.

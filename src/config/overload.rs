@@ -39,7 +39,7 @@ pub struct Memory {
     /// What the marks are shares of. When absent, the lowest limit of the process's control group
     /// and of those above it, or the machine's memory where there is none.
     pub limit: Option<Size>,
-    /// From here on requests get a 503, and connections without one are closed after a second.
+    /// From here on requests get a 503, and connections without one are closed after five seconds.
     /// That ends five hundredths of the limit below it.
     pub soft: Percent,
     /// From here on new connections are closed at once as well. At least `soft`.

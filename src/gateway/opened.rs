@@ -89,15 +89,17 @@ pub(super) fn open(start: &mut Start) -> Result<Opened, Failure> {
     })
 }
 
-/// Has as many files open as the system allows; returns how many that are.
+/// Raises how many files the process may open to what the system allows; returns how many that is.
 fn raise_descriptors() -> usize {
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    // Where that is not allowed it stays as it is.
-    let _ = setrlimit(Resource::Nofile, raised);
+    if limit.current != limit.maximum {
+        let raised = Rlimit {
+            current: limit.maximum,
+            ..limit
+        };
+        // Where that is not allowed it stays as it is.
+        let _ = setrlimit(Resource::Nofile, raised);
+    }
     let most = getrlimit(Resource::Nofile).current;
     most.and_then(|most| usize::try_from(most).ok())
         .unwrap_or(usize::MAX)
@@ -106,12 +108,12 @@ fn raise_descriptors() -> usize {
 /// Warns where more connections may come than there are descriptors for.
 fn check_descriptors(snapshot: &Snapshot, descriptors: usize) {
     if let Some(connections) = snapshot.settings.limits.connections
-        && connections.get() as usize > descriptors / 2
+        && connections.get() as usize > descriptors / 4 * 3
     {
         tracing::warn!(
             %connections,
             descriptors,
-            "`limits.connections` is more than half of the files that the process may open: a \
+            "`limits.connections` is more than three quarters of the files that the process may open: a \
              request may need two"
         );
     }

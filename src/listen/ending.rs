@@ -14,19 +14,8 @@ use pingora_core::server::ShutdownWatch;
 /// what it sends may be on its way.
 pub const LEAVE: Duration = Duration::from_secs(1);
 
-/// How long a connection may do nothing, and how long it may take over a head, while others find
-/// no place.
-const CROWDED_IDLE: Duration = Duration::from_secs(1);
-const CROWDED_HEAD: Duration = Duration::from_secs(2);
-
-/// How long a connection may take while others find no place.
-#[derive(Clone, Copy, Debug)]
-pub struct Crowded {
-    /// Without anything of a request.
-    pub idle: Duration,
-    /// Over a head.
-    pub head: Duration,
-}
+/// How long a connection may do nothing, or take over a head, while others find no place.
+const CROWDED: Duration = Duration::from_secs(5);
 
 /// What the connections of one listener at one worker are told.
 #[derive(Clone, Debug)]
@@ -110,15 +99,11 @@ impl Ending {
         self.over.crowded.store(crowded, Ordering::Relaxed);
     }
 
-    /// For how long a connection may do nothing now, and how long it may take over a head.
-    pub fn crowded(&self) -> Option<Crowded> {
-        self.over
-            .crowded
-            .load(Ordering::Relaxed)
-            .then_some(Crowded {
-                idle: CROWDED_IDLE,
-                head: CROWDED_HEAD,
-            })
+    /// How long a connection may do nothing, or take over a head, at most, where others find no
+    /// place.
+    pub fn crowded(&self) -> Option<Duration> {
+        let crowded = self.over.crowded.load(Ordering::Relaxed);
+        crowded.then_some(CROWDED)
     }
 
     /// Wakes up to this many tasks, from this one on, the oldest first; returns from where on to go

@@ -24,12 +24,12 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::compile::Listening;
 use crate::observe::metrics::{ListenerMetrics, Refusal};
-use crate::overload::{Level, Load, Seat, is_nearly};
+use crate::overload::{Level, Load, Seat};
 use crate::proxy::{Connection, Conversation, Engine, Peer, Shared};
 use caps::Slot;
 use transport::Plain;
 
-pub use ending::{Crowded, Ending, LEAVE};
+pub use ending::{Ending, LEAVE};
 pub use proxy_protocol::ProxyProtocol;
 pub use running::{Accepting, Beginning, Handed, Listeners, Prepared, Task, Unbound};
 pub use socket::{Bound, Listener};

@@ -3,27 +3,23 @@
 mod handles;
 mod listener;
 mod names;
+mod overload;
 
 use std::sync::{Arc, RwLock};
 
 use prometheus::{
-    CounterVec, Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    CounterVec, Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::cache::store::Figures;
-use crate::overload::Shed;
 pub use handles::{LinkMetrics, RouteMetrics, UpstreamMetrics};
 pub use listener::{ListenerMetrics, Refusal};
 pub use names::Names;
+pub use overload::OverloadMetrics;
 
 const BUCKETS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-];
-
-/// Waits for a worker, in seconds.
-const DELAYS: [f64; 10] = [
-    0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5,
 ];
 
 /// All metrics of one gateway.
@@ -62,15 +58,8 @@ pub struct Metrics {
     connections_refused: IntCounterVec,
     handshake_failures: IntCounterVec,
     certificate_expiry: IntGaugeVec,
-    requests_shed: [IntCounter; Shed::ALL.len()],
-    /// How long what is ready waits for its worker.
-    pub worker_delay: Histogram,
-    /// Workers that have more to do than they can.
-    pub overloaded_workers: IntGauge,
-    /// How much memory the process may take.
-    pub memory_limit: IntGauge,
-    /// Which of its marks it has reached.
-    pub memory_level: IntGauge,
+    /// What the gateway sheds, and why.
+    pub overload: OverloadMetrics,
     /// Bytes of request bodies held in memory.
     pub body_memory: IntGauge,
     /// Panics of filters and in the choice of a route.
@@ -283,32 +272,7 @@ impl Metrics {
                 "When a certificate of a listener expires.",
                 &["listener", "name"],
             ),
-            requests_shed: shed(r),
-            worker_delay: register(
-                r,
-                Histogram::with_opts(
-                    HistogramOpts::from(opts(
-                        "worker_delay_seconds",
-                        "How long what is ready waits for its worker, measured when requests come.",
-                    ))
-                    .buckets(DELAYS.to_vec()),
-                ),
-            ),
-            overloaded_workers: gauge(
-                r,
-                "overloaded_workers",
-                "Workers that have more to do than they can, and shed requests.",
-            ),
-            memory_limit: gauge(
-                r,
-                "memory_limit_bytes",
-                "What the marks of memory are shares of; 0 where it is not looked at.",
-            ),
-            memory_level: gauge(
-                r,
-                "memory_level",
-                "The mark that the process's memory has reached: 0 is none, 1 the soft one, 2 the hard one.",
-            ),
+            overload: OverloadMetrics::new(r),
             body_memory: gauge(r, "body_memory_bytes", "Bodies held in memory."),
             panics: counter(
                 r,
@@ -388,11 +352,6 @@ impl Metrics {
         }
     }
 
-    /// Counts a request that was shed.
-    pub fn shed(&self, why: Shed) {
-        self.requests_shed[why as usize].inc();
-    }
-
     /// Counts an HTTP/2 connection that was ended for one of a few known reasons.
     pub fn http2_ended(&self, reason: &'static str) {
         self.http2_ended.with_label_values(&[reason]).inc();
@@ -412,17 +371,6 @@ fn register<T: Clone + prometheus::core::Collector + 'static>(
         .register(Box::new(metric.clone()))
         .expect("each name is registered once");
     metric
-}
-
-/// A counter for each reason to shed a request.
-fn shed(registry: &Registry) -> [IntCounter; Shed::ALL.len()] {
-    let all = counters(
-        registry,
-        "requests_shed_total",
-        "Requests that got a 503 because the gateway had too much to do, by reason.",
-        &["reason"],
-    );
-    Shed::ALL.map(|why| all.with_label_values(&[why.word()]))
 }
 
 fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {

@@ -144,7 +144,7 @@ impl Load {
         self.delay.store(micros(delay), Relaxed);
         self.back.store(self.micros(now), Relaxed);
         self.sent.store(0, Relaxed);
-        shared.metrics.worker_delay.observe(delay.as_secs_f64());
+        (shared.metrics.overload.delay).observe(delay.as_secs_f64());
         match &shared.live.load().settings.limits.overload {
             ShortOrFull::Full(overload) => {
                 controller.measured(ready, now, overload, || self.flow())

@@ -105,9 +105,9 @@ pub async fn watch(shared: Arc<Shared>) {
 fn tell(shared: &Shared, limit: u64, level: Level) {
     let overload = &shared.overload;
     let gauge = |value| i64::try_from(value).unwrap_or(i64::MAX);
-    overload.metrics.memory_limit.set(gauge(limit));
+    overload.metrics.overload.memory_limit.set(gauge(limit));
     let before = Level::of(overload.memory.swap(level as u8, Ordering::Relaxed));
-    overload.metrics.memory_level.set(level as i64);
+    overload.metrics.overload.memory_level.set(level as i64);
     if before == level {
         return;
     }

@@ -79,7 +79,7 @@ impl Overload {
             connections: AtomicUsize::new(0),
             memory: AtomicU8::new(Level::Low as u8),
             loads: Mutex::default(),
-            connections_by_default: (descriptors / 2).clamp(1, MOST_CONNECTIONS),
+            connections_by_default: (descriptors / 4 * 3).clamp(1, MOST_CONNECTIONS),
             metrics,
         }
     }
@@ -111,7 +111,7 @@ impl Overload {
         if limits.never_shed.iter().any(|spared| spared == path) {
             return Ok(place);
         }
-        self.metrics.shed(why);
+        self.metrics.overload.shed(why);
         Err(why)
     }
 
@@ -205,8 +205,8 @@ mod tests {
     }
 
     #[test]
-    fn half_of_the_descriptors_are_for_clients() {
-        for (descriptors, expected) in [(1, 1), (1024, 512), (1 << 30, 100_000)] {
+    fn three_quarters_of_the_descriptors_are_for_clients() {
+        for (descriptors, expected) in [(1, 1), (1024, 768), (1 << 30, 100_000)] {
             let most = overload(descriptors).most_connections(&Limits::default());
             assert_eq!(most, expected);
         }

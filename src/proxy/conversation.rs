@@ -94,8 +94,6 @@ impl Conversation {
 
 /// Whether a connection without a whole head holds the place of others.
 fn is_in_the_way(ending: &Ending, opened: Instant, begun: Option<Instant>) -> bool {
-    ending.crowded().is_some_and(|crowded| match begun {
-        None => opened.elapsed() >= crowded.idle,
-        Some(begun) => begun.elapsed() >= crowded.head,
-    })
+    let since = begun.unwrap_or(opened);
+    (ending.crowded()).is_some_and(|patience| since.elapsed() >= patience)
 }

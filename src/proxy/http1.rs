@@ -109,7 +109,7 @@ impl Conversation {
             match begun {
                 Some(begun) => {
                     let crowded = patience.ending.crowded();
-                    let deadline = crowded.map_or(deadline, |short| deadline.min(short.head));
+                    let deadline = crowded.map_or(deadline, |short| deadline.min(short));
                     let over = patience.until(begun + deadline, cx);
                     over.map(|()| Some(Err(Refused::late())))
                 }
@@ -120,8 +120,7 @@ impl Conversation {
                 }
                 None => {
                     let crowded = patience.ending.crowded();
-                    let idle =
-                        crowded.map_or(self.peer.idle, |short| short.idle.min(self.peer.idle));
+                    let idle = crowded.map_or(self.peer.idle, |short| self.peer.idle.min(short));
                     patience.until(since + idle, cx).map(|()| None)
                 }
             }

@@ -217,7 +217,7 @@ impl<C: IO> Open<C> {
         }
         if accepted.is_pending()
             && let Some(crowded) = ending.crowded()
-            && self.streams.left(crowded.idle).is_none()
+            && self.streams.left(crowded).is_none()
         {
             return Poll::Ready(Next::InTheWay);
         }

@@ -156,7 +156,7 @@ impl Shared {
         let counter = &self.metrics.log_dropped;
         counter.inc_by(dropped.saturating_sub(counter.get()));
         let overloaded = self.overload.overloaded_workers();
-        (self.metrics.overloaded_workers).set(i64::try_from(overloaded).unwrap_or(i64::MAX));
+        (self.metrics.overload.workers).set(i64::try_from(overloaded).unwrap_or(i64::MAX));
         let live = self.live.load();
         for upstream in live.upstreams.values() {
             upstream.show_in_flight();

@@ -22,6 +22,7 @@ pub const DESCRIPTORS: u32 = 20_000;
 
 const PLAIN: &str = include_str!("../conf/plain.yaml");
 const SIX_FILTERS: &str = include_str!("../conf/six-filters.yaml");
+const OVERLOAD: &str = include_str!("../conf/overload.yaml");
 
 /// One proxy under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub enum Contender {
     SixFilters,
     /// Wiregate with ten thousand routes and no filter.
     TenThousand,
+    /// Wiregate with requests that cost something, and its limits as they are by default.
+    Overload,
     /// Wiregate with one route, and three endpoints balanced like this.
     Balanced(&'static str),
 }
@@ -54,6 +57,7 @@ impl Contender {
             Self::Plain => "wiregate-plain",
             Self::SixFilters => "wiregate-six-filters",
             Self::TenThousand => "wiregate-ten-thousand",
+            Self::Overload => "wiregate-overload",
             Self::Balanced(how) => {
                 let word = how.trim_start_matches(|c: char| !c.is_alphabetic());
                 let word = word.split(|c: char| c != '_' && !c.is_alphabetic()).next();
@@ -118,6 +122,7 @@ impl Contender {
             Self::Plain => wiregate(PLAIN)?,
             Self::SixFilters => wiregate(SIX_FILTERS)?,
             Self::TenThousand => wiregate(&ten_thousand())?,
+            Self::Overload => wiregate(OVERLOAD)?,
             Self::Balanced(how) => wiregate(&balanced(how, origin))?,
         };
         let mut process = Process::start(&name, command, stage.folder)?;
@@ -187,12 +192,29 @@ pub fn start_origin(
 ) -> io::Result<(Process, SocketAddr)> {
     let address = free_address()?;
     fs::write(stage.folder.join("mebibyte"), vec![b'm'; 1 << 20])?;
+    fs::write(stage.folder.join("page.html"), page())?;
     let name = format!("{}-origin", scenario.name());
     let servers = nginx::origin(address, scenario, stage);
     let command = nginx::command(&servers, &name, stage, processors)?;
     let mut process = Process::start(&name, command, stage.folder)?;
     process.wait_ready(&Probe::of_origin(scenario, address))?;
     Ok((process, address))
+}
+
+/// A page of 64 KiB, with text that repeats about as much as that of pages does.
+fn page() -> String {
+    let mut page = String::from("<!doctype html>\n");
+    let mut number: u32 = 1;
+    while page.len() < 64 << 10 {
+        number = number.wrapping_mul(1_103_515_245).wrapping_add(12_345);
+        writeln!(
+            page,
+            "<li><a href=\"/items/{number:x}\">item {}</a></li>",
+            number >> 20
+        )
+        .expect("a string takes everything");
+    }
+    page
 }
 
 /// The file with the two addresses of this run in place of the ones it names.
@@ -279,7 +301,7 @@ mod tests {
     fn a_file_is_moved_to_the_addresses_of_the_run() {
         let origin = LISTEN.parse().unwrap();
         let listen = "127.0.0.1:5".parse().unwrap();
-        for yaml in [PLAIN, SIX_FILTERS, &ten_thousand()] {
+        for yaml in [PLAIN, SIX_FILTERS, OVERLOAD, &ten_thousand()] {
             let moved = moved(yaml, listen, origin).unwrap();
             assert!(moved.contains("bind: \"127.0.0.1:5\""), "{moved:.600}");
             assert!(

@@ -75,8 +75,10 @@ pub fn origin(listen: SocketAddr, scenario: Scenario, stage: &Stage<'_>) -> Stri
         http2_max_requests 1000000000;
         location / {{ return 200 \"hello, world\\n\"; }}
         location = /p42/mebibyte {{ alias {}; }}
+        location = /p42/page {{ default_type text/html; alias {}; }}
     }}",
-        file.display()
+        file.display(),
+        stage.folder.join("page.html").display()
     )
 }
 

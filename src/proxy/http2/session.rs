@@ -325,4 +325,60 @@ mod tests {
         })
         .await;
     }
+
+    /// What comes of a response of so many bytes to a client that takes this many each second.
+    async fn respond_to(each: u32, bytes: usize) -> Result<()> {
+        let (client, server) = tokio::io::duplex(64 * 1024);
+        let client = async {
+            let mut builder = h2::client::Builder::new();
+            let handshake = builder.initial_window_size(each).handshake(client);
+            let (mut client, connection) = handshake.await.unwrap();
+            tokio::spawn(connection);
+            let request = http::Request::get("http://a/").body(()).unwrap();
+            let (answer, _) = client.send_request(request, true).unwrap();
+            let mut body = answer.await.unwrap().into_body();
+            while let Some(Ok(data)) = body.data().await {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                body.flow_control().release_capacity(data.len()).unwrap();
+            }
+            std::future::pending().await
+        };
+        let server = async {
+            let mut connection = h2::server::handshake(server).await.unwrap();
+            let (request, respond) = connection.accept().await.unwrap().unwrap();
+            let (parts, body) = request.into_parts();
+            let ending = Ending::new(tokio::sync::watch::channel(false).1);
+            let paces = Paces::of(&Limits::default());
+            let mut session =
+                Session::new(parts.into(), body, respond, Arc::default(), ending, paces);
+            let head = Box::new(ResponseHeader::build(200, None).unwrap());
+            session.write_head(head, false).unwrap();
+            tokio::select! {
+                written = session.write(vec![0; bytes].into(), true) => written,
+                _ = connection.accept() => panic!("the connection has ended"),
+            }
+        };
+        tokio::select! {
+            () = client => unreachable!(),
+            written = server => written,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_response_may_be_taken_slowly_but_not_too_slowly() {
+        respond_to(1000, 1_000_000).await.unwrap();
+        let begun = Instant::now();
+        let slow = respond_to(100, 1_000_000).await.unwrap_err();
+        assert_eq!(*slow.etype(), ErrorType::WriteTimedout);
+        assert!(
+            slow.to_string().contains("`limits.response_rate`"),
+            "{slow}"
+        );
+        // A second for each 100 bytes, which should take a fifth of one: 60 seconds are used up.
+        let took = begun.elapsed();
+        assert!(
+            (Duration::from_secs(60)..Duration::from_secs(90)).contains(&took),
+            "{took:?}"
+        );
+    }
 }

@@ -100,7 +100,10 @@ fn defaults() -> BTreeMap<String, String> {
         http2,
     } = Limits::default();
     assert_eq!(connections, None, "what is there instead is told in words");
-    add("limits.connections", &"half of the files that may be open");
+    add(
+        "limits.connections",
+        &"three quarters of the files that may be open",
+    );
     add("limits.requests", &requests);
     add("limits.retry_after", &retry_after);
     assert!(never_shed.is_empty());

@@ -49,7 +49,7 @@ fn connections_that_do_nothing_make_room_for_others() {
         until("a place is free", || ask(&mut connect(&gateway)));
         // Without this it would have been a minute.
         assert!(
-            begun.elapsed() < Duration::from_secs(20),
+            begun.elapsed() < Duration::from_secs(30),
             "{limits}{listener}"
         );
         for stream in &mut idle {
@@ -73,8 +73,8 @@ fn as_long_as_there_is_room_they_stay() {
     let mut kept = connect(&gateway);
     assert!(ask(&mut kept));
     let since = Instant::now();
-    until("three seconds are over", || {
-        since.elapsed() > Duration::from_secs(3)
+    until("six seconds are over", || {
+        since.elapsed() > Duration::from_secs(6)
     });
     let mut rest = [0; 4096];
     let _ = kept.read(&mut rest); // of the first answer
