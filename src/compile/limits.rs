@@ -2,7 +2,7 @@
 
 use wiregate_sdk::value::{Place, Problem, ShortOrFull, Value};
 
-use crate::config::model::{Limits, Memory, Overload};
+use crate::config::model::{Limits, Memory};
 
 /// How many paths may be spared: each is compared with that of a request that would be shed.
 const MOST_SPARED: usize = 16;
@@ -10,13 +10,6 @@ const MOST_SPARED: usize = 16;
 /// Checks those that decide what is shed.
 pub(super) fn check(limits: &Limits, source: &Value, problems: &mut Vec<Problem>) {
     let written = |names: &[&str]| place(source, names);
-    if let ShortOrFull::Full(Overload { delay, target, .. }) = &limits.overload
-        && target > delay
-    {
-        let message =
-            format!("expected at most {delay}, which is `overload.delay`, found {target}");
-        problems.push(Problem::new(written(&["overload", "target"]), message));
-    }
     if let ShortOrFull::Full(Memory { limit, soft, hard }) = &limits.memory {
         if hard < soft {
             let message = format!("expected at least {soft}, which is `memory.soft`, found {hard}");

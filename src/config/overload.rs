@@ -8,18 +8,16 @@ use wiregate_sdk::types::{Percent, Period, Size};
 ///
 /// Each worker measures how long whatever is ready has to wait until the worker comes to it. A
 /// burst makes that wait long for a moment, and is served. A wait that stays long means that more
-/// comes than can be done: from then on, requests are answered with a 503 as long as the wait is
-/// above `target`, before a route is looked for. That ends when, over a second, fewer than one
-/// request in twenty had to be.
+/// comes than can be done: from then on, requests are answered with a 503 whenever the wait is
+/// above half a millisecond and eight others were admitted in the meantime, before a route is looked
+/// for. That ends when, over a second, fewer than one request in twenty had to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Overload {
     /// A wait that is long.
     pub delay: Period,
-    /// How long it has to stay above `delay` without a break, in at least three measurements.
+    /// How long it has to stay above `delay` without a break, and without getting shorter.
     pub during: Period,
-    /// While the worker is overloaded: the wait beyond which requests are shed; at most `delay`.
-    pub target: Period,
 }
 
 impl Default for Overload {
@@ -27,7 +25,6 @@ impl Default for Overload {
         Self {
             delay: Period::millis(50),
             during: Period::millis(100),
-            target: Period::millis(1),
         }
     }
 }

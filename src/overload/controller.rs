@@ -1,7 +1,8 @@
 //! When a worker is overloaded, out of how long what was ready had to wait for it.
 //!
 //! As in CoDel (RFC 8289) it is not one long wait that counts, but that there was none that was
-//! short for a while: a burst leaves a queue that empties again, and overload one that does not.
+//! short for a while: a burst, or a moment in which the process was stopped, leaves a queue that
+//! gets shorter, and overload one that does not.
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +10,6 @@ use crate::config::model::Overload;
 
 /// With more time than this between two measurements, they tell nothing of what was in between.
 const GAP: Duration = Duration::from_millis(20);
-/// So many waits in a row must have been long.
-const LEAST: u32 = 3;
 /// How often it is looked whether overload is over.
 const LOOK: Duration = Duration::from_secs(1);
 /// Overload is over when fewer than one request of so many was shed since the last look.
@@ -19,8 +18,8 @@ const FEW: u64 = 20;
 /// Whether a worker is overloaded.
 #[derive(Debug, Default)]
 pub struct Controller {
-    /// When the waits began to be long, and how many there were since.
-    long: Option<(Instant, u32)>,
+    /// When the waits began to be long, and how long the last one was.
+    long: Option<(Instant, Duration)>,
     /// When the last measurement ended.
     last: Option<Instant>,
     /// While the worker is overloaded: when that was last looked at.
@@ -56,17 +55,18 @@ impl Controller {
         if self.looked.is_some() {
             return self.look(now, flow);
         }
-        if now - ready <= *overload.delay {
+        let delay = now - ready;
+        if delay <= *overload.delay {
             self.long = None;
             return None;
         }
-        let (mut since, mut count) = self.long.unwrap_or((ready, 0));
-        if last.is_none_or(|last| ready.saturating_duration_since(last) > GAP) {
-            (since, count) = (ready, 0);
-        }
-        self.long = Some((since, count + 1));
-        let began = count + 1 >= LEAST && now - since >= *overload.during;
-        began.then(|| {
+        let in_a_row = last.is_some_and(|last| ready.saturating_duration_since(last) <= GAP);
+        let before = self.long.filter(|_| in_a_row);
+        let since = before.map_or(ready, |(since, _)| since);
+        self.long = Some((since, delay));
+        // A little shorter is not shorter.
+        let stays = before.is_some_and(|(_, before)| delay * 10 >= before * 9);
+        (stays && now - since >= *overload.during).then(|| {
             self.looked = Some(now);
             Turn::Began
         })
@@ -119,8 +119,10 @@ mod tests {
     #[test]
     fn a_burst_is_no_overload() {
         let mut run = Run::new();
-        // One long wait, as when the process was stopped for a moment; then a queue that empties.
-        assert_eq!(run.waits(&[900, 10, 60, 60, 40, 60, 60, 49]), None);
+        // One long wait, as when the process was stopped for a moment, and a queue that empties.
+        assert_eq!(run.waits(&[900, 700, 500, 300, 200, 100, 60, 40]), None);
+        // Not for long enough.
+        assert_eq!(run.waits(&[51, 40, 90, 40]), None);
         // Waits that are as long as they may be.
         assert_eq!(run.waits(&[50; 100]), None);
     }
@@ -128,11 +130,12 @@ mod tests {
     #[test]
     fn a_queue_that_stays_is_overload() {
         let mut run = Run::new();
-        assert_eq!(run.waits(&[51, 51]), None);
+        assert_eq!(run.waits(&[51]), None);
         assert_eq!(run.waits(&[51]), Some(Turn::Began));
         let mut run = Run::new();
-        assert_eq!(run.waits(&[400, 400]), None, "twice is not enough");
-        assert_eq!(run.waits(&[400]), Some(Turn::Began));
+        assert_eq!(run.waits(&[400]), None, "once is not enough");
+        assert_eq!(run.waits(&[300]), None, "it gets shorter");
+        assert_eq!(run.waits(&[290]), Some(Turn::Began));
     }
 
     #[test]
@@ -145,7 +148,7 @@ mod tests {
     #[test]
     fn overload_is_over_when_little_is_shed() {
         let mut run = Run::new();
-        assert_eq!(run.waits(&[100, 100, 100]), Some(Turn::Began));
+        assert_eq!(run.waits(&[100, 100]), Some(Turn::Began));
         assert_eq!(run.wait(0, 1, FEW), None, "it is not time to look yet");
         assert_eq!(run.wait(999, 1, MANY), None);
         assert_eq!(run.wait(999, 1, FEW), Some(Turn::Ended));
@@ -155,7 +158,7 @@ mod tests {
     #[test]
     fn overload_is_over_when_nothing_comes() {
         let mut run = Run::new();
-        assert_eq!(run.waits(&[100, 100, 100]), Some(Turn::Began));
+        assert_eq!(run.waits(&[100, 100]), Some(Turn::Began));
         let later = run.1 + Duration::from_secs(1);
         let turn = run.0.look(later, Flow::default);
         assert_eq!(turn, Some(Turn::Ended));

@@ -14,11 +14,16 @@ use tokio::time::timeout;
 use wiregate_sdk::value::ShortOrFull;
 
 use super::controller::{Controller, Flow, Turn};
-use crate::config::model::Overload;
 use crate::proxy::Shared;
 
 /// How often a wait is measured, in microseconds, unless the worker is overloaded.
 const EVERY: u64 = 1000;
+/// The wait beyond which requests are shed while the worker is overloaded, in microseconds. What is
+/// admitted waits about so long twice: on its way in, and for its answer.
+const TARGET: u64 = 500;
+/// So many requests are admitted between two probes all the same: where each of them takes long, a
+/// short queue is a long wait already, and is no overload.
+const LEAST: u64 = 8;
 /// For how long a measurement holds, in microseconds.
 const HOLDS: u64 = 20_000;
 /// How often it is looked whether overload is over when nothing comes.
@@ -41,6 +46,8 @@ pub struct Load {
     spill: AtomicBool,
     came: AtomicU64,
     shed: AtomicU64,
+    /// How many were admitted since the last probe came back.
+    admitted: AtomicU64,
 }
 
 impl Load {
@@ -56,6 +63,7 @@ impl Load {
             spill: AtomicBool::new(false),
             came: AtomicU64::new(0),
             shed: AtomicU64::new(0),
+            admitted: AtomicU64::new(0),
         }
     }
 
@@ -65,7 +73,7 @@ impl Load {
     }
 
     /// Whether the worker takes a request that has come.
-    pub(super) fn admits(&self, overload: &Overload) -> bool {
+    pub(super) fn admits(&self) -> bool {
         let (now, over) = (self.micros(Instant::now()), self.is_over());
         if over || now >= self.next.load(Relaxed) {
             self.next.store(now + EVERY, Relaxed);
@@ -75,10 +83,8 @@ impl Load {
             return true;
         }
         count(&self.came);
-        let admitted = u128::from(self.wait(now)) <= overload.target.as_micros();
-        if !admitted {
-            count(&self.shed);
-        }
+        let admitted = self.wait(now) <= TARGET || self.admitted.load(Relaxed) < LEAST;
+        count(if admitted { &self.admitted } else { &self.shed });
         admitted
     }
 
@@ -144,6 +150,7 @@ impl Load {
         self.delay.store(micros(delay), Relaxed);
         self.back.store(self.micros(now), Relaxed);
         self.sent.store(0, Relaxed);
+        self.admitted.store(0, Relaxed);
         (shared.metrics.overload.delay).observe(delay.as_secs_f64());
         match &shared.live.load().settings.limits.overload {
             ShortOrFull::Full(overload) => {
@@ -188,16 +195,16 @@ mod tests {
 
     #[test]
     fn only_an_overloaded_worker_sheds_and_only_while_what_comes_would_wait() {
-        let overload = Overload::default();
         let load = over(5000);
-        assert!(!load.admits(&overload));
-        load.delay.store(900, Relaxed);
-        assert!(load.admits(&overload));
+        let admitted = (0..100).filter(|_| load.admits()).count() as u64;
+        assert_eq!(admitted, LEAST, "a few between two probes");
         let flow = load.flow();
-        assert_eq!((flow.came, flow.shed), (2, 1));
+        assert_eq!((flow.came, flow.shed), (100, 100 - LEAST));
+        load.delay.store(TARGET, Relaxed);
+        assert!(load.admits());
         load.delay.store(5000, Relaxed);
         load.overloaded.store(false, Relaxed);
-        assert!(load.admits(&overload));
+        assert!(load.admits());
     }
 
     #[test]

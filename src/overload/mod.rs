@@ -119,10 +119,8 @@ impl Overload {
         if self.level() >= Level::Soft {
             return Some(Shed::Memory);
         }
-        let ShortOrFull::Full(overload) = &limits.overload else {
-            return None;
-        };
-        (!load.admits(overload)).then_some(Shed::Delay)
+        let looked_at = matches!(limits.overload, ShortOrFull::Full(_));
+        (looked_at && !load.admits()).then_some(Shed::Delay)
     }
 
     /// A place for one more connection, where there is one.

@@ -91,7 +91,7 @@ fn requests_are_shed_while_a_worker_has_too_much_to_do() {
     assert_eq!(gateway.metric("wiregate_overloaded_workers"), 0.0);
     let counted = gateway.metric("wiregate_requests_shed_total{reason=\"delay\"}");
     assert_eq!(counted, shed as f64);
-    assert!(gateway.metric("wiregate_worker_delay_seconds_count") >= 3.0);
+    assert!(gateway.metric("wiregate_worker_delay_seconds_count") >= 2.0);
     let begun = gateway.log().matches("a worker is overloaded").count();
     assert!(begun <= 10, "it is said at the beginning: {begun}");
     let logged = gateway.access_log(shed);

@@ -114,14 +114,9 @@ fn defaults() -> BTreeMap<String, String> {
     let (ShortOrFull::Full(overload), ShortOrFull::Full(memory)) = (overload, memory) else {
         panic!("both are looked at");
     };
-    let Overload {
-        delay,
-        during,
-        target,
-    } = overload;
+    let Overload { delay, during } = overload;
     add("limits.overload.delay", &delay);
     add("limits.overload.during", &during);
-    add("limits.overload.target", &target);
     let Memory { limit, soft, hard } = memory;
     assert_eq!(limit, None, "what is there instead is told in words");
     add("limits.memory.limit", &"what there is");
