@@ -2,12 +2,12 @@
 
 use divan::{Bencher, black_box};
 use futures_util::FutureExt;
-use pingora_http::{RequestHeader, ResponseHeader};
 use wiregate::chain::{Entered, Slots};
+use wiregate::testing::{exchange, request_head, response_head};
 use wiregate::views::{Inbound, Read};
 use wiregate::{
     Build, Bytes, Chain, Deserialize, Filter, Flow, Invalid, JsonSchema, Link, Origin, Outcome,
-    Request, Response,
+    Request, RequestHead, Response,
 };
 
 fn main() {
@@ -34,14 +34,14 @@ impl Filter for Noop {
     }
 }
 
-struct Inner(RequestHeader);
+struct Inner(RequestHead);
 
 impl Inbound for Inner {
-    fn head(&self) -> &RequestHeader {
+    fn head(&self) -> &RequestHead {
         &self.0
     }
 
-    fn head_mut(&mut self) -> &mut RequestHeader {
+    fn head_mut(&mut self) -> &mut RequestHead {
         &mut self.0
     }
 
@@ -62,10 +62,10 @@ fn noop_filters(bencher: Bencher<'_, '_>, filters: usize) {
         links: (0..filters).map(link).collect(),
         on_panic: None,
     };
-    let mut inbound = Inner(RequestHeader::build("GET", b"/", None).expect("valid"));
+    let mut inbound = Inner(request_head("GET", "/"));
     let request_head = inbound.0.clone();
-    let mut response_head = ResponseHeader::build(200, None).expect("valid");
-    let mut exchange = wiregate::testing::exchange(&request_head);
+    let mut response_head = response_head(200);
+    let mut exchange = exchange(&request_head);
     bencher.bench_local(|| {
         let mut slots = Slots::new();
         let entered = chain.request(&mut exchange, &mut inbound, &mut slots);

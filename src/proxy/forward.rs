@@ -1,11 +1,11 @@
 //! The head that an endpoint gets.
 
-use http::{Version, header};
+use http::{HeaderValue, Version, header};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
-use wiregate_sdk::Attempt;
 use wiregate_sdk::views::Claim;
+use wiregate_sdk::{Attempt, RequestHead};
 
 use super::context::Context;
 use super::{grpc, heads};
@@ -21,10 +21,16 @@ impl Context {
             self.attempts.connection = None;
         }
         self.frame(session, head)?;
-        heads::edit_request(head, |fields| self.forwarded(fields))?;
+        heads::edit_request(head, |head| self.finish_head(head))
+    }
+
+    /// What goes on from hop to hop, and what the filters want of an attempt.
+    fn finish_head(&mut self, head: &mut RequestHead) -> Result<()> {
+        self.forwarded(&mut head.headers)?;
         if head.version == Version::HTTP_2 && grpc::is_call(&head.headers) {
             // Pingora takes it out as a field for one hop; a gRPC server wants to see it.
-            head.insert_header(header::TE, "trailers")?;
+            let trailers = HeaderValue::from_static("trailers");
+            head.headers.insert(header::TE, trailers);
         }
         let (Some(position), Some(upstream)) = (self.route, &self.attempts.upstream) else {
             return Ok(());

@@ -5,10 +5,12 @@
 //! is let go of. On HTTP/1.1 known names leave in their usual spelling, others in lower case.
 
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Request, Response, StatusCode, Version, request, response};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use pingora_http::{RequestHeader, ResponseHeader};
-use wiregate_sdk::Reply;
+use wiregate_sdk::{Reply, RequestHead, ResponseHead};
 
+/// The field that carries the request's id in each response.
+pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What a response has for its own connection alone; `Connection` is the first.
 static HOP_BY_HOP: [HeaderName; 4] = [
     header::CONNECTION,
@@ -16,8 +18,8 @@ static HOP_BY_HOP: [HeaderName; 4] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
 ];
-/// The fields that the gateway adds to a response: `via`, its id, and one more.
-const ADDED_TO_RESPONSE: usize = 3;
+/// Room for the fields that are added to a response: `via`, its id, and those of ordinary filters.
+const ADDED_TO_RESPONSE: usize = 8;
 
 /// Takes out the fields that `Connection` names: they are for this hop alone (RFC 9110, 7.6.1).
 /// It is done before a filter runs, so that a client cannot have a filter's own field taken out on
@@ -84,54 +86,103 @@ fn settle_upgrade(head: &mut RequestHeader) {
     }
 }
 
-/// Edits the fields of a request as such. Through Pingora's own edits each name is read anew.
-pub(super) fn edit_request<T>(
-    head: &mut RequestHeader,
-    edit: impl FnOnce(&mut HeaderMap) -> T,
-) -> T {
+/// Takes a request's head out of its place, to be edited as plain parts: through Pingora's own edits
+/// each name is read anew. [`put_request`] brings it back.
+pub(super) fn take_request(head: &mut RequestHeader) -> RequestHead {
+    let mut empty = RequestHeader::from(Request::new(()).into_parts().0);
+    if let Some(ends) = head.send_end_stream() {
+        // It is told of HTTP/2 alone.
+        empty.set_version(head.version);
+        empty.set_send_end_stream(ends);
+    }
+    std::mem::replace(head, empty).into()
+}
+
+/// Puts a head back into the place that it was taken from.
+pub(super) fn put_request(head: &mut RequestHeader, parts: RequestHead) {
     let ends = head.send_end_stream();
-    let empty = RequestHeader::from(Request::new(()).into_parts().0);
-    let mut parts = request::Parts::from(std::mem::replace(head, empty));
-    let edited = edit(&mut parts.headers);
     *head = parts.into();
     if let Some(ends) = ends {
         head.set_send_end_stream(ends);
     }
+}
+
+/// Edits a request's head as plain parts.
+pub(super) fn edit_request<T>(
+    head: &mut RequestHeader,
+    edit: impl FnOnce(&mut RequestHead) -> T,
+) -> T {
+    let mut parts = take_request(head);
+    let edited = edit(&mut parts);
+    put_request(head, parts);
     edited
 }
 
-/// The same for a response.
-fn edit_response(head: &mut ResponseHeader, edit: impl FnOnce(&mut HeaderMap)) {
-    let reason = head.get_reason_phrase();
-    let own = (reason != head.status.canonical_reason()).then(|| reason.map(str::to_owned));
-    let empty = ResponseHeader::from(Response::new(()).into_parts().0);
-    let mut parts = response::Parts::from(std::mem::replace(head, empty));
-    edit(&mut parts.headers);
-    *head = parts.into();
-    if let Some(own) = own {
-        // It was in a head before.
-        let _ = head.set_reason_phrase(own.as_deref());
+/// A response's head, taken out of its place to be edited as plain parts.
+pub(super) struct TakenResponse {
+    /// The head.
+    pub(super) parts: ResponseHead,
+    /// The status with a reason phrase of its own, which the parts have no room for.
+    reason: Option<(StatusCode, Option<String>)>,
+}
+
+impl TakenResponse {
+    /// Takes a head out of its place.
+    pub(super) fn of(head: &mut ResponseHeader) -> Self {
+        let (status, reason) = (head.status, head.get_reason_phrase());
+        let own = reason != status.canonical_reason();
+        let reason = own.then(|| (status, reason.map(str::to_owned)));
+        let empty = ResponseHeader::from(Response::new(()).into_parts().0);
+        let parts = std::mem::replace(head, empty).into();
+        Self { parts, reason }
     }
+
+    /// Puts it back. A reason phrase of its own stays with its status.
+    pub(super) fn put(self, head: &mut ResponseHeader) {
+        *head = self.parts.into();
+        if let Some((status, reason)) = self.reason
+            && status == head.status
+        {
+            // It was in a head before.
+            let _ = head.set_reason_phrase(reason.as_deref());
+        }
+    }
+}
+
+/// Edits a response's head as plain parts.
+pub(super) fn edit_response<T>(
+    head: &mut ResponseHeader,
+    edit: impl FnOnce(&mut ResponseHead) -> T,
+) -> T {
+    let mut taken = TakenResponse::of(head);
+    let edited = edit(&mut taken.parts);
+    taken.put(head);
+    edited
 }
 
 /// Takes out of a response what is for the hop from the endpoint alone: fields that `Connection`
 /// names, and those that always are (RFC 9110, 7.6.1). What frames the response stays, whatever
-/// `Connection` says. Then says that the response came through here.
-pub(super) fn settle_response(head: &mut ResponseHeader) {
+/// `Connection` says. Then says that the response came through here, and for which request.
+pub(super) fn settle_response(head: &mut ResponseHeader, id: Option<HeaderValue>) {
     let via = via_of(head.version);
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        // A name and a value that always fit.
+        // Names and values that always fit.
         let _ = head.append_header(header::VIA, via);
+        let _ = id.map(|id| head.insert_header(&REQUEST_ID, id));
         return;
     }
     if head.version < Version::HTTP_11 {
         // Each hop has a version of its own (RFC 9110, 2.5), and chunks may follow.
         head.set_version(Version::HTTP_11);
     }
-    edit_response(head, |fields| {
+    edit_response(head, |head| {
+        let fields = &mut head.headers;
         fields.reserve(ADDED_TO_RESPONSE);
         drop_hop_by_hop(fields);
         fields.append(header::VIA, via);
+        if let Some(id) = id {
+            fields.insert(&REQUEST_ID, id);
+        }
     });
 }
 
@@ -235,7 +286,7 @@ mod tests {
             head.insert_header(name, "1").unwrap();
         }
         head.insert_header("Content-Length", "0").unwrap();
-        settle_response(&mut head);
+        settle_response(&mut head, None);
         let mut left: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["content-length", "via", "x-third"]);
@@ -243,7 +294,7 @@ mod tests {
         let mut head = ResponseHeader::build(101, None).unwrap();
         head.insert_header("Connection", "upgrade").unwrap();
         head.insert_header("Upgrade", "websocket").unwrap();
-        settle_response(&mut head);
+        settle_response(&mut head, None);
         assert_eq!(head.headers.len(), 3);
     }
 
@@ -270,8 +321,8 @@ mod tests {
             head.append_header("X-Own", "1").unwrap();
             head.set_version(Version::HTTP_2);
             head.set_send_end_stream(false);
-            edit_request(&mut head, |fields| {
-                fields.append("x-own", HeaderValue::from(2))
+            edit_request(&mut head, |head| {
+                head.headers.append("x-own", HeaderValue::from(2))
             });
             assert_eq!(head.raw_path(), target.as_bytes());
             assert_eq!(head.method.as_str(), "OPTIONS");
@@ -286,12 +337,15 @@ mod tests {
     fn a_reason_phrase_of_its_own_is_kept() {
         let mut head = ResponseHeader::build(200, None).unwrap();
         head.set_reason_phrase(Some("Fine")).unwrap();
-        settle_response(&mut head);
+        settle_response(&mut head, None);
         assert_eq!(head.get_reason_phrase(), Some("Fine"));
+        edit_response(&mut head, |head| head.status = StatusCode::ACCEPTED);
+        assert_eq!(head.get_reason_phrase(), Some("Accepted"));
+        head.set_status(StatusCode::OK).unwrap();
 
         head.set_reason_phrase(None).unwrap();
         head.insert_header("X-Own", "1").unwrap();
-        settle_response(&mut head);
+        settle_response(&mut head, None);
         assert!(!head.has_case());
         assert_eq!(
             (head.status.as_u16(), &head.headers["x-own"]),

@@ -14,6 +14,7 @@ use wiregate_sdk::{Chain, Chunk, Origin, Reply, Response};
 
 use super::budget::Share;
 use super::context::Context;
+use super::heads::TakenResponse;
 use super::inbound::{Room, make_room, no_memory};
 use super::replay::{self, Slot};
 use crate::config::model::Limits;
@@ -165,11 +166,14 @@ impl Context {
             return Ok(body);
         };
         let chain = &self.snapshot.routes[position].chain;
-        let request = session.req_header();
-        let mut view = Response::new(&mut self.exchange, request, head, self.end.origin);
-        chain
+        let (request, origin) = (session.req_header(), self.end.origin);
+        let mut taken = TakenResponse::of(head);
+        let mut view = Response::new(&mut self.exchange, request, &mut taken.parts, origin);
+        let climbed = chain
             .climb(&mut view, body, &mut self.slots, link, false)
-            .await
+            .await;
+        taken.put(head);
+        climbed
     }
 
     async fn send_held(
@@ -180,7 +184,7 @@ impl Context {
     ) -> Result<()> {
         head.remove_header(&header::TRANSFER_ENCODING);
         head.remove_header(&header::ACCEPT_RANGES);
-        self.identify(&mut head)?;
+        self.identify(&mut head);
         self.write_whole(session, head, body).await
     }
 }

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{StatusCode, header};
-use pingora_http::RequestHeader;
+use http::{HeaderMap, StatusCode, header};
 use pingora_proxy::Session;
 use wiregate_sdk::chain::{Entered, Stopped};
 use wiregate_sdk::views::{Inbound, Read};
-use wiregate_sdk::{Chunk, Headers, Reply};
+use wiregate_sdk::{Chunk, Reply, RequestHead};
 
 use super::Shared;
 use super::budget::Share;
 use super::context::Body;
+use super::heads;
 use super::request::expects_continue;
 use crate::config::model::Limits;
 
@@ -22,6 +22,9 @@ const STEP: usize = 64 * 1024;
 /// The client's side of an exchange.
 pub(super) struct Client<'a> {
     session: &'a mut Session,
+    /// The head, taken out of the session by the first edit. It is back in its place while the body is
+    /// read, and at the end.
+    head: Option<RequestHead>,
     body: &'a mut Body,
     shared: &'a Shared,
     limits: &'a Limits,
@@ -37,6 +40,7 @@ impl<'a> Client<'a> {
     ) -> Self {
         Self {
             session,
+            head: None,
             body,
             shared,
             limits,
@@ -56,6 +60,12 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
+    fn put_head_back(&mut self) {
+        if let Some(head) = self.head.take() {
+            heads::put_request(self.session.req_header_mut(), head);
+        }
+    }
+
     /// The body as the links entered so far leave it; nothing where it is not to be kept.
     async fn settled(&mut self, keep: bool, entered: &mut Entered<'_>) -> Result<Bytes, Stopped> {
         let bytes = match self.body.bytes.take() {
@@ -73,19 +83,23 @@ impl<'a> Client<'a> {
     /// Puts these bytes in the place of the client's own, which have been read.
     fn keep(&mut self, bytes: Bytes) -> Result<(), Reply> {
         self.charge(bytes.len())?;
-        if declared_length(self.session).is_some_and(|length| length != bytes.len() as u64) {
-            Headers::from(self.head_mut()).set(&header::CONTENT_LENGTH, bytes.len().into());
+        let declared = declared_length(&self.head().headers);
+        if declared.is_some_and(|length| length != bytes.len() as u64) {
+            let fields = &mut self.head_mut().headers;
+            fields.insert(header::CONTENT_LENGTH, bytes.len().into());
         }
         self.body.bytes = Some(bytes);
         Ok(())
     }
 
     async fn whole(&mut self, keep: bool, entered: &mut Entered<'_>) -> Result<Bytes, Stopped> {
+        self.put_head_back();
         let limit = self.limits.buffered_body.get();
-        if declared_length(self.session).is_some_and(|length| length > limit) {
+        let fields = &self.session.req_header().headers;
+        if declared_length(fields).is_some_and(|length| length > limit) {
             return Err(entered.stop(too_large(limit)));
         }
-        if expects_continue(self.session) && !self.session.is_body_done() {
+        if expects_continue(fields) && !self.session.is_body_done() {
             let written = self.session.downstream_session.write_continue_response();
             written.await.map_err(|_| entered.stop(gone()))?;
         }
@@ -140,13 +154,23 @@ impl<'a> Client<'a> {
     }
 }
 
+impl Drop for Client<'_> {
+    fn drop(&mut self) {
+        self.put_head_back();
+    }
+}
+
 impl Inbound for Client<'_> {
-    fn head(&self) -> &RequestHeader {
-        self.session.req_header()
+    fn head(&self) -> &RequestHead {
+        match &self.head {
+            Some(head) => head,
+            None => self.session.req_header(),
+        }
     }
 
-    fn head_mut(&mut self) -> &mut RequestHeader {
-        self.session.req_header_mut()
+    fn head_mut(&mut self) -> &mut RequestHead {
+        let place = self.session.req_header_mut();
+        self.head.get_or_insert_with(|| heads::take_request(place))
     }
 
     fn read_body<'a>(&'a mut self, entered: &'a mut Entered<'_>) -> Read<'a, Bytes> {
@@ -201,8 +225,8 @@ pub(super) fn make_room(
     Ok(())
 }
 
-fn declared_length(session: &Session) -> Option<u64> {
-    let value = session.get_header(header::CONTENT_LENGTH)?;
+fn declared_length(fields: &HeaderMap) -> Option<u64> {
+    let value = fields.get(header::CONTENT_LENGTH)?;
     value.to_str().ok()?.trim().parse().ok()
 }
 

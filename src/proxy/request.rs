@@ -3,14 +3,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::SystemTime;
 
-use http::{HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use pingora_proxy::Session;
 use prometheus::IntCounter;
 use uuid::Uuid;
 use wiregate_sdk::chain::Stopped;
 use wiregate_sdk::host_of;
 use wiregate_sdk::views::Claim;
-use wiregate_sdk::{Chunk, Facts, Headers, Reply};
+use wiregate_sdk::{Chunk, Facts, Reply};
 
 use super::context::Context;
 use super::inbound::Client;
@@ -123,7 +123,8 @@ impl Context {
         let host = self.asked_host.clone();
         let head = session.req_header_mut();
         if let Some(host) = host.filter(|_| !head.headers.contains_key(header::HOST)) {
-            Headers::from(&mut *head).set(&header::HOST, host);
+            // A name and a value that always fit.
+            let _ = head.insert_header(header::HOST, host);
         }
         head.set_uri(target);
         Ok(())
@@ -142,18 +143,23 @@ impl Context {
             &snapshot.settings.limits,
         );
         let mut before = clock.instant();
+        let mut ran = Ok(());
         for metrics in &route.link_metrics {
-            let entered = (route.chain)
+            ran = (route.chain)
                 .enter(&mut self.exchange, &mut inbound, &mut self.slots)
                 .await;
             let after = clock.instant();
             metrics.ran(after - before);
             before = after;
-            if let Err(Stopped { link, reply }) = entered {
-                self.stopped(link, &reply);
-                return Err(reply);
+            if ran.is_err() {
+                break;
             }
         }
+        drop(inbound);
+        ran.map_err(|Stopped { link, reply }| {
+            self.stopped(link, &reply);
+            reply
+        })?;
         self.request_claim = wiregate_sdk::Chain::request_claim(&self.slots);
         Ok(())
     }
@@ -270,9 +276,8 @@ fn refused(refusal: &Refusal) -> Reply {
 }
 
 /// Whether a request announces that it waits for a `100 Continue` (RFC 9110, 10.1.1).
-pub(super) fn expects_continue(session: &Session) -> bool {
-    session
-        .get_header(header::EXPECT)
+pub(super) fn expects_continue(fields: &HeaderMap) -> bool {
+    (fields.get(header::EXPECT))
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 

@@ -9,12 +9,13 @@ use pingora_error::{Error, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use serde_json::{Map, Value};
-use wiregate_sdk::chain::Stopped;
+use wiregate_sdk::chain::{Slots, Stopped};
 use wiregate_sdk::reply::{Problem, ReplyBody};
 use wiregate_sdk::views::Claim;
 use wiregate_sdk::{Chain, Origin, Reply, Response};
 
 use super::context::Context;
+use super::heads::TakenResponse;
 use super::request::expects_continue;
 use super::{body, failure, grpc};
 use crate::upstream::Cause;
@@ -58,7 +59,7 @@ impl Context {
                 }
             }
         };
-        self.identify(&mut head)?;
+        self.identify(&mut head);
         if call {
             self.end.status = Some(head.status);
             let only = HttpTask::Header(Box::new(head), true);
@@ -202,20 +203,34 @@ impl Context {
             return Ok(body);
         };
         let chain = &self.snapshot.routes[position].chain;
+        let mut taken = TakenResponse::of(head);
         let request = session.req_header();
-        let mut view = Response::new(&mut self.exchange, request, head, Origin::Gateway);
-        let waiting = chain.response(&mut view, &mut self.slots, true);
-        debug_assert!(waiting.is_ok(), "a lenient pass does not fail");
-        let waiting = waiting.unwrap_or_default();
-        let to = waiting.map_or(0, |link| link + 1);
-        let passed = chain.pass_whole(body, &mut self.slots, to);
-        let body = passed.map_err(|reply| (Stopped { link: to, reply }, true))?;
-        let Some(link) = waiting else {
-            return Ok(body);
-        };
-        let climbed = chain.climb(&mut view, body, &mut self.slots, link, true);
-        climbed.await.map_err(|stopped| (stopped, false))
+        let parts = &mut taken.parts;
+        let mut view = Response::new(&mut self.exchange, request, parts, Origin::Gateway);
+        let passed = pass(chain, &mut view, body, &mut self.slots).await;
+        taken.put(head);
+        passed
     }
+}
+
+/// A reply's head and body, back up the chain.
+async fn pass(
+    chain: &Chain,
+    view: &mut Response<'_>,
+    body: Bytes,
+    slots: &mut Slots,
+) -> Result<Bytes, (Stopped, bool)> {
+    let waiting = chain.response(view, slots, true);
+    debug_assert!(waiting.is_ok(), "a lenient pass does not fail");
+    let waiting = waiting.unwrap_or_default();
+    let to = waiting.map_or(0, |link| link + 1);
+    let passed = chain.pass_whole(body, slots, to);
+    let body = passed.map_err(|reply| (Stopped { link: to, reply }, true))?;
+    let Some(link) = waiting else {
+        return Ok(body);
+    };
+    let climbed = chain.climb(view, body, slots, link, true);
+    climbed.await.map_err(|stopped| (stopped, false))
 }
 
 /// The reply to a gRPC call: a head that is trailers as well, and nothing after it.
@@ -274,7 +289,7 @@ pub(super) fn has_begun(session: &Session) -> bool {
 
 /// Reads a small unread body, so that the connection can be used again.
 async fn drain(session: &mut Session) {
-    if session.is_body_done() || expects_continue(session) {
+    if session.is_body_done() || expects_continue(&session.req_header().headers) {
         return;
     }
     let length = session

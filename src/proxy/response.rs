@@ -8,13 +8,11 @@ use wiregate_sdk::views::Claim;
 use wiregate_sdk::{Chain, Origin, Response};
 
 use super::context::{Context, Traffic};
+use super::heads::REQUEST_ID;
 use super::{heads, replay};
 use crate::cache::Dealt;
 use crate::compile::Route;
 use crate::observe::access_log::{Entry, Target};
-
-/// The field that carries the request's id in each response.
-pub(super) const REQUEST_ID: &str = "x-request-id";
 
 impl Context {
     /// A response head from upstream is about to leave.
@@ -32,9 +30,13 @@ impl Context {
             return Ok(());
         }
         self.end.origin = Origin::Upstream;
-        heads::settle_response(head);
+        heads::settle_response(head, self.id());
         self.give_ticket(session, head)?;
         self.passed(session, head)?;
+        if self.slots.is_empty() {
+            self.left(session, head);
+            return Ok(());
+        }
         self.leave(session, head, Origin::Upstream)
     }
 
@@ -48,26 +50,38 @@ impl Context {
         head: &mut ResponseHeader,
         origin: Origin,
     ) -> Result<()> {
-        if let Some(position) = self.route
-            && !self.slots.is_empty()
-        {
-            let request = session.req_header();
-            let mut view = Response::new(&mut self.exchange, request, head, origin);
-            let chain = &self.snapshot.routes[position].chain;
-            match chain.response(&mut view, &mut self.slots, false) {
-                Err(reply) => return Err(self.fault(reply)),
-                Ok(Some(link)) => return self.hold(session, head, link),
-                Ok(None) => self.frame_response(session, head)?,
+        let id = self.id();
+        let filtered = self.route.filter(|_| !self.slots.is_empty());
+        let chain = filtered.map(|position| &self.snapshot.routes[position].chain);
+        let request = session.req_header();
+        let ran = heads::edit_response(head, |head| {
+            let ran = chain.map_or(Ok(None), |chain| {
+                let mut view = Response::new(&mut self.exchange, request, head, origin);
+                chain.response(&mut view, &mut self.slots, false)
+            });
+            if let Some(id) = id {
+                head.headers.insert(&REQUEST_ID, id);
             }
+            ran
+        });
+        match ran {
+            Err(reply) => return Err(self.fault(reply)),
+            Ok(Some(link)) => return self.hold(session, head, link),
+            Ok(None) if filtered.is_some() => self.frame_response(session, head)?,
+            Ok(None) => {}
         }
+        self.left(session, head);
+        Ok(())
+    }
+
+    /// The head is as the client gets it, but for what its version of HTTP does not know.
+    fn left(&mut self, session: &Session, head: &mut ResponseHeader) {
         if session.req_header().version < Version::HTTP_11 {
             // Such a client knows no chunks: without a length, the body ends with the connection
             // (RFC 9112, 6.3).
             head.remove_header(&header::TRANSFER_ENCODING);
         }
-        self.identify(head)?;
         self.end.status = Some(head.status);
-        Ok(())
     }
 
     /// Whether nothing can follow this head (RFC 9112, 6.3).
@@ -97,11 +111,15 @@ impl Context {
     }
 
     /// Every response carries the request's id.
-    pub(super) fn identify(&self, head: &mut ResponseHeader) -> Result<()> {
-        if let Ok(id) = HeaderValue::from_str(&self.exchange.id) {
-            head.insert_header(REQUEST_ID, id)?;
+    pub(super) fn identify(&self, head: &mut ResponseHeader) {
+        if let Some(id) = self.id() {
+            heads::edit_response(head, |head| head.headers.insert(&REQUEST_ID, id));
         }
-        Ok(())
+    }
+
+    /// The request's id as a field's value.
+    fn id(&self) -> Option<HeaderValue> {
+        HeaderValue::from_str(&self.exchange.id).ok()
     }
 
     /// Puts the client's session back in its place, where a stand-in had it.

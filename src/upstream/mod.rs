@@ -33,9 +33,9 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use http::{HeaderValue, StatusCode};
-use pingora_http::RequestHeader;
 use tokio::sync::{Notify, watch};
 use wiregate_sdk::Clock;
+use wiregate_sdk::RequestHead;
 
 pub use address::Address;
 pub use balance::{Candidate, Picker};
@@ -262,7 +262,7 @@ impl Upstream {
     pub fn ticket(
         &self,
         tried: &[Arc<Endpoint>],
-        asked: &RequestHeader,
+        asked: &RequestHead,
         https: bool,
     ) -> Option<HeaderValue> {
         let sticky = self.policy.sticky.as_ref()?;
@@ -279,7 +279,7 @@ impl Upstream {
     }
 
     /// Takes what is between the client and the gateway out of what an endpoint gets.
-    pub fn hide_ticket(&self, head: &mut RequestHeader) {
+    pub fn hide_ticket(&self, head: &mut RequestHead) {
         if let Some(sticky) = &self.policy.sticky {
             sticky.hide(head);
         }

@@ -11,7 +11,7 @@ use aws_lc_rs::{constant_time, hmac};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::{HeaderValue, header};
-use pingora_http::RequestHeader;
+use wiregate_sdk::RequestHead;
 
 use super::Endpoint;
 use crate::config::model::upstream as model;
@@ -50,7 +50,7 @@ impl Sticky {
     }
 
     /// The ticket that a request brings.
-    pub(super) fn ticket(&self, head: &RequestHeader) -> Option<Ticket> {
+    pub(super) fn ticket(&self, head: &RequestHead) -> Option<Ticket> {
         let fields = head.headers.get_all(header::COOKIE).iter();
         let mut pairs = fields.flat_map(|field| field.as_bytes().split(|byte| *byte == b';'));
         let value = pairs.find_map(|pair| self.value(pair))?;
@@ -61,7 +61,7 @@ impl Sticky {
     }
 
     /// Takes the cookie out of what an endpoint gets.
-    pub(super) fn hide(&self, head: &mut RequestHeader) {
+    pub(super) fn hide(&self, head: &mut RequestHead) {
         let is_ours = |field: &HeaderValue| {
             let mut pairs = field.as_bytes().split(|byte| *byte == b';');
             pairs.any(|pair| self.value(pair).is_some())
@@ -79,10 +79,10 @@ impl Sticky {
                 rest.extend_from_slice(pair.trim_ascii());
             }
         }
-        head.remove_header(&header::COOKIE);
+        head.headers.remove(header::COOKIE);
         if !rest.is_empty() {
-            head.insert_header(header::COOKIE, rest)
-                .expect("parts of a good value are good");
+            let rest = HeaderValue::from_bytes(&rest).expect("parts of a good value are good");
+            head.headers.insert(header::COOKIE, rest);
         }
     }
 
@@ -169,10 +169,10 @@ mod tests {
         Sticky::new(upstream, &decode(&value).unwrap())
     }
 
-    fn asking(cookies: &[&str]) -> RequestHeader {
-        let mut head = RequestHeader::build("GET", b"/", None).unwrap();
+    fn asking(cookies: &[&str]) -> RequestHead {
+        let mut head = wiregate_sdk::testing::request_head("GET", "/");
         for cookie in cookies {
-            head.append_header("cookie", *cookie).unwrap();
+            head.headers.append("cookie", cookie.parse().unwrap());
         }
         head
     }

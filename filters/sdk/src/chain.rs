@@ -181,9 +181,13 @@ impl Chain {
         let mut request = Request::new(exchange, inbound, entered);
         let hook = AssertUnwindSafe(link.filter.request(&mut request, &mut *slot.state));
         let flow = hook.catch_unwind().await;
-        let flow = flow.unwrap_or_else(|_| Err(self.panicked(link)));
+        let flow = flow.unwrap_or_else(|_| Err(Box::new(self.panicked(link))));
         slot.degraded = request.degraded;
-        slot.request_claim = request.settle(flow).await?;
+        slot.request_claim = match request.left_alone(&flow) {
+            Some(claim) => claim,
+            // What few requests need is boxed apart.
+            None => Box::pin(request.settle(flow)).await?,
+        };
         Ok(())
     }
 

@@ -4,11 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{Method, Uri};
-use pingora_http::RequestHeader;
 use serde_json::{Map, Value};
 
-use crate::Now;
 use crate::cache::Plan;
+use crate::{Now, RequestHead};
 
 /// The facts of one exchange that all links of its chain share.
 #[derive(Clone, Debug)]
@@ -120,7 +119,7 @@ impl Identity {
 
 impl Exchange {
     /// An exchange whose request has just come: who calls and where it goes is not known yet.
-    pub fn new(id: Box<str>, now: Now, client: Client, head: &RequestHeader) -> Self {
+    pub fn new(id: Box<str>, now: Now, client: Client, head: &RequestHead) -> Self {
         Self {
             id,
             now,

@@ -17,12 +17,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::StatusCode;
-use pingora_http::{RequestHeader, ResponseHeader};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{Deserialize, Deserializer, Error};
 
 use crate::types::found;
-use crate::{Exchange, host_of};
+use crate::{Exchange, RequestHead, ResponseHead, host_of};
 pub(crate) use asked::params_asked;
 use evaluate::Program;
 use fact::Fact;
@@ -33,11 +32,11 @@ use values::Slot;
 #[derive(Clone, Copy)]
 pub struct Facts<'a> {
     /// The request head, as the chain has left it so far.
-    pub request: &'a RequestHeader,
+    pub request: &'a RequestHead,
     /// What is known of the exchange.
     pub exchange: &'a Exchange,
     /// The response head, once there is one.
-    pub response: Option<&'a ResponseHeader>,
+    pub response: Option<&'a ResponseHead>,
 }
 
 impl<'a> Facts<'a> {

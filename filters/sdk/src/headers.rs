@@ -2,39 +2,32 @@
 
 use http::header::VARY;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use pingora_http::{RequestHeader, ResponseHeader};
+
+use crate::views::{RequestHead, ResponseHead};
 
 /// The header fields of one message.
 ///
 /// Fields that frame the message (`content-length`, `transfer-encoding`, `connection` and the
 /// other hop-by-hop fields) belong to the gateway; configuration types such as
 /// [`crate::types::FieldName`] refuse them at load.
-pub struct Headers<'a>(Side<'a>);
+pub struct Headers<'a>(&'a mut HeaderMap);
 
-enum Side<'a> {
-    Request(&'a mut RequestHeader),
-    Response(&'a mut ResponseHeader),
-}
-
-impl<'a> From<&'a mut RequestHeader> for Headers<'a> {
-    fn from(head: &'a mut RequestHeader) -> Self {
-        Self(Side::Request(head))
+impl<'a> From<&'a mut RequestHead> for Headers<'a> {
+    fn from(head: &'a mut RequestHead) -> Self {
+        Self(&mut head.headers)
     }
 }
 
-impl<'a> From<&'a mut ResponseHeader> for Headers<'a> {
-    fn from(head: &'a mut ResponseHeader) -> Self {
-        Self(Side::Response(head))
+impl<'a> From<&'a mut ResponseHead> for Headers<'a> {
+    fn from(head: &'a mut ResponseHead) -> Self {
+        Self(&mut head.headers)
     }
 }
 
 impl Headers<'_> {
     /// All fields, to read.
     pub fn map(&self) -> &HeaderMap {
-        match &self.0 {
-            Side::Request(head) => &head.headers,
-            Side::Response(head) => &head.headers,
-        }
+        self.0
     }
 
     /// The first value of a field.
@@ -44,28 +37,17 @@ impl Headers<'_> {
 
     /// Sets a field, in place of all values that it had.
     pub fn set(&mut self, name: &HeaderName, value: HeaderValue) {
-        let done = match &mut self.0 {
-            Side::Request(head) => head.insert_header(name, value),
-            Side::Response(head) => head.insert_header(name, value),
-        };
-        debug_assert!(done.is_ok(), "a HeaderName and HeaderValue always fit");
+        self.0.insert(name, value);
     }
 
     /// Adds a value to a field, after those that it has.
     pub fn add(&mut self, name: &HeaderName, value: HeaderValue) {
-        let done = match &mut self.0 {
-            Side::Request(head) => head.append_header(name, value),
-            Side::Response(head) => head.append_header(name, value),
-        };
-        debug_assert!(done.is_ok(), "a HeaderName and HeaderValue always fit");
+        self.0.append(name, value);
     }
 
     /// Removes a field with all its values; returns the first of them.
     pub fn remove(&mut self, name: &HeaderName) -> Option<HeaderValue> {
-        match &mut self.0 {
-            Side::Request(head) => head.remove_header(name),
-            Side::Response(head) => head.remove_header(name),
-        }
+        self.0.remove(name)
     }
 
     /// Moves all values of `from` to the end of `to`.
@@ -110,12 +92,12 @@ mod tests {
     use super::*;
 
     fn varied(lines: &[&str]) -> Vec<String> {
-        let mut head = ResponseHeader::build(200, None).unwrap();
+        let mut fields = HeaderMap::new();
         for line in lines {
-            head.append_header(VARY, *line).unwrap();
+            fields.append(VARY, line.parse().unwrap());
         }
-        Headers::from(&mut head).vary(&http::header::ORIGIN);
-        let values = head.headers.get_all(VARY).iter();
+        Headers(&mut fields).vary(&http::header::ORIGIN);
+        let values = fields.get_all(VARY).iter();
         values
             .map(|value| value.to_str().unwrap().to_owned())
             .collect()

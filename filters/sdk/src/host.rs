@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use http::header::HOST;
-use pingora_http::RequestHeader;
+
+use crate::views::RequestHead;
 
 /// The host that a request asks for: in lower case, without port, without the dot that a fully
 /// qualified name may end with; an IPv6 address in its brackets. Empty where the request names
@@ -11,7 +12,7 @@ use pingora_http::RequestHeader;
 ///
 /// `Host` rules, which a filter may have changed; without one, `:authority` or the target's own
 /// (RFC 9110, 7.2; RFC 9113, 8.3.1). A request on which they differ is refused before it gets here.
-pub fn host_of(head: &RequestHeader) -> Cow<'_, str> {
+pub fn host_of(head: &RequestHead) -> Cow<'_, str> {
     let host = match head.headers.get(HOST) {
         Some(value) => String::from_utf8_lossy(value.as_bytes()),
         None => head
@@ -59,11 +60,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::request_head;
 
-    fn asking(host: &[u8]) -> RequestHeader {
-        let mut head = RequestHeader::build("GET", b"/", None).unwrap();
+    fn asking(host: &[u8]) -> RequestHead {
+        let mut head = request_head("GET", "/");
         let value = HeaderValue::from_bytes(host).unwrap();
-        head.insert_header(HOST, value).unwrap();
+        head.headers.insert(HOST, value);
         head
     }
 
@@ -92,11 +94,12 @@ mod tests {
 
     #[test]
     fn falls_back_on_the_authority_and_prefers_the_field() {
-        let mut head = RequestHeader::build("GET", b"/", None).unwrap();
+        let mut head = request_head("GET", "/");
         assert_eq!(host_of(&head), "");
-        head.set_uri("http://user:pw@Example.org:1/x".parse().unwrap());
+        head.uri = "http://user:pw@Example.org:1/x".parse().unwrap();
         assert_eq!(host_of(&head), "example.org");
-        head.insert_header(HOST, "other.example").unwrap();
+        let other = HeaderValue::from_static("other.example");
+        head.headers.insert(HOST, other);
         assert_eq!(host_of(&head), "other.example");
     }
 

@@ -43,7 +43,7 @@ pub use path::path_key;
 pub use registry::Registry;
 pub use reply::Reply;
 pub use template::Template;
-pub use views::{Attempt, Origin, Outcome, Request, Response};
+pub use views::{Attempt, Origin, Outcome, Request, RequestHead, Response, ResponseHead};
 
 pub use bytes::Bytes;
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};

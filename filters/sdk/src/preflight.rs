@@ -2,11 +2,12 @@
 
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use http::{HeaderValue, Method};
-use pingora_http::RequestHeader;
+
+use crate::views::RequestHead;
 
 /// The method that a preflight asks for: an `OPTIONS` with `Origin` and
 /// `Access-Control-Request-Method` (Fetch standard, 4.8). Nothing for every other request.
-pub fn asked_method(head: &RequestHeader) -> Option<&HeaderValue> {
+pub fn asked_method(head: &RequestHead) -> Option<&HeaderValue> {
     if head.method != Method::OPTIONS || !head.headers.contains_key(ORIGIN) {
         return None;
     }
@@ -16,6 +17,7 @@ pub fn asked_method(head: &RequestHeader) -> Option<&HeaderValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::request_head;
 
     #[test]
     fn all_of_it_makes_a_preflight() {
@@ -30,9 +32,10 @@ mod tests {
             ),
             ("OPTIONS", "origin", "access-control-request-headers", false),
         ] {
-            let mut head = RequestHeader::build(method, b"/", None).unwrap();
-            head.insert_header(origin, "https://a.test").unwrap();
-            head.insert_header(wish, "PUT").unwrap();
+            let mut head = request_head(method, "/");
+            for (name, value) in [(origin, "https://a.test"), (wish, "PUT")] {
+                head.headers.insert(name, HeaderValue::from_static(value));
+            }
             let found = asked_method(&head).map(HeaderValue::as_bytes);
             assert_eq!(
                 found,

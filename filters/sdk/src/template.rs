@@ -209,7 +209,7 @@ mod tests {
 
     fn asking(query: &str) -> Given {
         let mut given = Given::default();
-        given.request.set_uri(format!("/?{query}").parse().unwrap());
+        given.request.uri = format!("/?{query}").parse().unwrap();
         given
     }
 

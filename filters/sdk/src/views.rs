@@ -7,10 +7,11 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
-use pingora_http::RequestHeader;
 
 use crate::chain::{Entered, Stopped};
 use crate::{Exchange, Facts, Headers, Now, Reply};
+pub use http::request::Parts as RequestHead;
+pub use http::response::Parts as ResponseHead;
 pub use response::{Origin, Outcome, Response};
 
 /// A request on its way in.
@@ -22,7 +23,7 @@ pub struct Request<'a> {
     claim: Claim,
     replacement: Option<Bytes>,
     /// What ends the request whatever the filter makes of it: its body is not whole.
-    broken: Option<Stopped>,
+    broken: Option<Box<Stopped>>,
     /// What the filter had to do without.
     pub(crate) degraded: Option<&'static str>,
 }
@@ -35,9 +36,9 @@ pub type Read<'a, T> = Pin<Box<dyn Future<Output = Result<T, Stopped>> + Send + 
 /// A body that is read goes through the links entered so far, each of which sees it once.
 pub trait Inbound: Send {
     /// The request head.
-    fn head(&self) -> &RequestHeader;
+    fn head(&self) -> &RequestHead;
     /// The request head, to change.
-    fn head_mut(&mut self) -> &mut RequestHeader;
+    fn head_mut(&mut self) -> &mut RequestHead;
     /// Reads the body to its end and keeps it, so that it is sent on, also on a retry.
     fn read_body<'a>(&'a mut self, entered: &'a mut Entered<'_>) -> Read<'a, Bytes>;
     /// Reads the body to its end, forgets it, and sends these bytes on in its place.
@@ -78,7 +79,7 @@ impl<'a> Request<'a> {
     }
 
     /// The head, as it will leave for the upstream.
-    pub fn head(&self) -> &RequestHeader {
+    pub fn head(&self) -> &RequestHead {
         self.inbound.head()
     }
 
@@ -119,12 +120,12 @@ impl<'a> Request<'a> {
 
     /// Sets the path and query that the upstream will see.
     pub fn set_target(&mut self, path_and_query: Uri) {
-        self.inbound.head_mut().set_uri(path_and_query);
+        self.inbound.head_mut().uri = path_and_query;
     }
 
     /// Sets the method that the upstream will see.
     pub fn set_method(&mut self, method: Method) {
-        self.inbound.head_mut().set_method(method);
+        self.inbound.head_mut().method = method;
     }
 
     /// Sets the `Host` that the upstream will see.
@@ -161,7 +162,7 @@ impl<'a> Request<'a> {
         if let Some(own) = &self.replacement {
             return Ok(own.clone());
         }
-        self.broken = Some(self.entered.stop(given_up()));
+        self.broken = Some(Box::new(self.entered.stop(given_up())));
         match self.inbound.read_body(&mut self.entered).await {
             Ok(body) => {
                 self.broken = None;
@@ -169,7 +170,7 @@ impl<'a> Request<'a> {
             }
             Err(stopped) => {
                 let reply = stopped.reply.clone();
-                self.broken = Some(stopped);
+                self.broken = Some(Box::new(stopped));
                 Err(reply)
             }
         }
@@ -198,15 +199,22 @@ impl<'a> Request<'a> {
         self.claim = self.claim.max(Claim::Watch);
     }
 
+    /// What the link claimed, where it has let the request pass and has not read its body.
+    pub(crate) fn left_alone(&self, flow: &Result<(), Box<Reply>>) -> Option<Claim> {
+        let alone = flow.is_ok() && self.broken.is_none() && self.replacement.is_none();
+        alone.then_some(self.claim)
+    }
+
     /// The link has run, and this is what it says: what it did to the body is done, and what it
     /// claimed is returned.
-    pub(crate) async fn settle(mut self, flow: Result<(), Reply>) -> Result<Claim, Stopped> {
+    pub(crate) async fn settle(mut self, flow: Result<(), Box<Reply>>) -> Result<Claim, Stopped> {
         match (flow, self.broken) {
             (Err(reply), broken) => {
                 let link = broken.map_or(self.entered.count(), |broken| broken.link);
+                let reply = *reply;
                 Err(Stopped { link, reply })
             }
-            (Ok(()), Some(broken)) => Err(broken),
+            (Ok(()), Some(broken)) => Err(*broken),
             (Ok(()), None) => {
                 if let Some(body) = self.replacement {
                     self.inbound.replace_body(body, &mut self.entered).await?;
@@ -223,7 +231,7 @@ impl<'a> Request<'a> {
     /// Its body is not whole, which nobody can undo.
     pub(crate) fn settle_copy(self) -> Result<Claim, Stopped> {
         match self.broken {
-            Some(broken) => Err(broken),
+            Some(broken) => Err(*broken),
             None => Ok(self.claim.at_most_watch()),
         }
     }
@@ -250,7 +258,7 @@ pub struct Attempt<'a> {
     /// What is known of the exchange.
     pub exchange: &'a Exchange,
     /// The head that this endpoint will get: a copy, made anew for each attempt.
-    pub head: &'a mut RequestHeader,
+    pub head: &'a mut RequestHead,
     /// The upstream's name.
     pub upstream: &'a str,
     /// The endpoint's address and port, or `unix:` and the path of its socket; empty where the cache

@@ -194,7 +194,7 @@ impl Fetch {
         }
         // What is stored has lost what was for its hop; what is handed over loses it later.
         let mut settled = head.head.clone();
-        heads::settle_response(&mut settled);
+        heads::settle_response(&mut settled, None);
         match storing::meta(&self.plan, &self.asked(), &settled, head.sent) {
             Ok(meta) => self.store(head, meta, tell).await,
             Err(why) => self.hand_over(head, why, failed, tell).await,
@@ -258,15 +258,17 @@ impl Context {
         let (Some(position), Some(upstream)) = (self.route, &self.attempts.upstream) else {
             return Ok(());
         };
-        let mut attempt = Attempt {
-            exchange: &self.exchange,
-            head,
-            upstream: &upstream.name,
-            endpoint: "",
-            number: 1,
-        };
         let chain = &self.snapshot.routes[position].chain;
-        let hooks = chain.upstream(&mut attempt, &mut self.slots);
+        let hooks = heads::edit_request(head, |head| {
+            let mut attempt = Attempt {
+                exchange: &self.exchange,
+                head,
+                upstream: &upstream.name,
+                endpoint: "",
+                number: 1,
+            };
+            chain.upstream(&mut attempt, &mut self.slots)
+        });
         hooks.map_err(|reply| self.fault(reply))
     }
 }

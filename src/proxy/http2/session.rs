@@ -24,6 +24,7 @@ use wiregate_sdk::Reply;
 use crate::listen::Ending;
 use crate::listen::until::Until;
 use crate::proxy::grpc;
+use crate::proxy::heads::TakenResponse;
 use crate::proxy::pace::{Pace, Paces};
 use crate::proxy::session::{Account, late, untaken};
 
@@ -124,23 +125,29 @@ impl Session {
         if self.ended || self.account.written.is_some() {
             return Ok(());
         }
-        for name in &FOR_ONE_HOP {
-            head.remove_header(name);
-        }
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        let status = head.status;
+        if status == StatusCode::SWITCHING_PROTOCOLS {
             return Error::e_explain(ErrorType::InvalidHTTPHeader, "HTTP/2 knows no 101");
         }
-        if head.status.is_informational() {
-            let interim = Response::from_parts(head.as_owned_parts(), ());
-            return (self.respond.send_informational(interim))
-                .or_err(ErrorType::WriteError, "an interim response cannot be sent");
+        // What is kept of it is its status: that is all that is asked for.
+        let mut parts = TakenResponse::of(&mut head).parts;
+        head.set_status(status)?;
+        for name in &FOR_ONE_HOP {
+            parts.headers.remove(name);
         }
-        if !head.headers.contains_key(header::DATE) {
-            head.insert_header(header::DATE, get_cached_date())?;
+        if status.is_informational() {
+            return (self
+                .respond
+                .send_informational(Response::from_parts(parts, ())))
+            .or_err(ErrorType::WriteError, "an interim response cannot be sent");
         }
-        let response = Response::from_parts(head.as_owned_parts(), ());
-        let writer = (self.respond.send_response(response, end))
-            .or_err(ErrorType::WriteError, "a response cannot be sent")?;
+        if !parts.headers.contains_key(header::DATE) {
+            parts.headers.insert(header::DATE, get_cached_date());
+        }
+        let writer = (self
+            .respond
+            .send_response(Response::from_parts(parts, ()), end))
+        .or_err(ErrorType::WriteError, "a response cannot be sent")?;
         self.account.written = Some(head);
         self.writer = Some(writer);
         self.ended = end;

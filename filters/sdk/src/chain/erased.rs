@@ -4,18 +4,19 @@ use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::{Abort, Attempt, Bytes, Chunk, Filter, Flow, Outcome, Reply, Request, Response};
+use crate::{Abort, Attempt, Bytes, Chunk, Filter, Outcome, Reply, Request, Response};
 
 pub(super) type Hook<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The object-safe twin of [`Filter`].
 pub(super) trait Erased: Send + Sync {
     fn state(&self) -> Box<dyn Any + Send + Sync>;
+    /// A reply is boxed, so that what nearly every request gets, which is none, is small.
     fn request<'a>(
         &'a self,
         req: &'a mut Request<'_>,
         state: &'a mut (dyn Any + Send + Sync),
-    ) -> Hook<'a, Flow>;
+    ) -> Hook<'a, Result<(), Box<Reply>>>;
     fn upstream(&self, attempt: &mut Attempt<'_>, state: &mut (dyn Any + Send + Sync));
     fn response(&self, res: &mut Response<'_>, state: &mut (dyn Any + Send + Sync));
     fn response_whole<'a>(
@@ -46,8 +47,9 @@ impl<F: Filter> Erased for F {
         &'a self,
         req: &'a mut Request<'_>,
         state: &'a mut (dyn Any + Send + Sync),
-    ) -> Hook<'a, Flow> {
-        Box::pin(async move { Filter::request(self, req, own::<F>(state)).await })
+    ) -> Hook<'a, Result<(), Box<Reply>>> {
+        let state = own::<F>(state);
+        Box::pin(async move { Filter::request(self, req, state).await.map_err(Box::new) })
     }
 
     fn upstream(&self, attempt: &mut Attempt<'_>, state: &mut (dyn Any + Send + Sync)) {

@@ -4,27 +4,26 @@ use std::panic::AssertUnwindSafe;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use pingora_http::RequestHeader;
 
 use super::{Chain, Entered, Link, Slot, Slots, Stopped};
 use crate::views::{Inbound, Read};
-use crate::{Abort, Attempt, Chunk, Exchange, Reply, Request, Response};
+use crate::{Abort, Attempt, Chunk, Exchange, Reply, Request, RequestHead, Response};
 
 /// The word for what is no refusal: a redirect, a preflight.
 const ANSWERED: &str = "answered";
 
 /// A request head of the link's own, before the client's connection.
 struct Copied<'a> {
-    head: RequestHeader,
+    head: RequestHead,
     inbound: &'a mut dyn Inbound,
 }
 
 impl Inbound for Copied<'_> {
-    fn head(&self) -> &RequestHeader {
+    fn head(&self) -> &RequestHead {
         &self.head
     }
 
-    fn head_mut(&mut self) -> &mut RequestHeader {
+    fn head_mut(&mut self) -> &mut RequestHead {
         &mut self.head
     }
 
@@ -79,7 +78,7 @@ impl Chain {
         let flow = hook.catch_unwind().await;
         slot.degraded = request.degraded;
         let claim = request.settle_copy()?;
-        match flow.unwrap_or_else(|_| Err(self.panicked(link))) {
+        match flow.unwrap_or_else(|_| Err(Box::new(self.panicked(link)))) {
             Ok(()) => slot.request_claim = claim,
             Err(reply) => slot.would_end(&reply),
         }

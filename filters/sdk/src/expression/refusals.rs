@@ -154,7 +154,7 @@ fn loops_cannot_make_much_of_little() {
 #[test]
 fn failures_of_an_evaluation_show_nothing_of_the_request() {
     let mut given = full();
-    given.request.insert_header("x-secret", "hunter2").unwrap();
+    (given.request.headers).insert("x-secret", "hunter2".parse().unwrap());
     for (source, why) in [
         ("int(request.headers['x-secret'])", "cannot take this value"),
         (

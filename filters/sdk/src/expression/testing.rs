@@ -4,16 +4,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use pingora_http::{RequestHeader, ResponseHeader};
-
 use super::Facts;
-use crate::{Client, Exchange, Identity, Now};
+use crate::testing::{request_head, response_head};
+use crate::{Client, Exchange, HeaderName, HeaderValue, Identity, Now, RequestHead, ResponseHead};
 
 /// An exchange to ask about.
 pub(crate) struct Given {
-    pub(crate) request: RequestHeader,
+    pub(crate) request: RequestHead,
     pub(crate) exchange: Exchange,
-    pub(crate) response: Option<ResponseHeader>,
+    pub(crate) response: Option<ResponseHead>,
 }
 
 impl Given {
@@ -30,7 +29,7 @@ impl Given {
 impl Default for Given {
     fn default() -> Self {
         let address = IpAddr::from([10, 1, 2, 3]);
-        let request = RequestHeader::build("GET", b"/", None).unwrap();
+        let request = request_head("GET", "/");
         let now = Now {
             instant: Instant::now(),
             wall: UNIX_EPOCH + Duration::from_secs(1_795_169_041),
@@ -53,16 +52,17 @@ impl Default for Given {
 /// One that has everything.
 pub(crate) fn full() -> Given {
     let mut given = Given {
-        request: RequestHeader::build("POST", b"/orders/7%20?a=1&b=x+y", None).unwrap(),
+        request: request_head("POST", "/orders/7%20?a=1&b=x+y"),
         ..Given::default()
     };
     for (name, value) in [
         ("host", "API.example.com:8443"),
-        ("X-Tenant", "acme"),
+        ("x-tenant", "acme"),
         ("x-tenant", "second"),
         ("cookie", "theme=dark; sid=42"),
     ] {
-        given.request.append_header(name, value).unwrap();
+        let name = HeaderName::from_static(name);
+        (given.request.headers).append(name, HeaderValue::from_static(value));
     }
     given.exchange.target = "/x/../orders/7%20?a=1".parse().unwrap();
     given.exchange.route = "orders".into();
@@ -74,8 +74,8 @@ pub(crate) fn full() -> Given {
         by: "jwt",
         ..Identity::default()
     });
-    let mut response = ResponseHeader::build(404, None).unwrap();
-    response.insert_header("x-cache", "hit").unwrap();
+    let mut response = response_head(404);
+    (response.headers).insert("x-cache", HeaderValue::from_static("hit"));
     given.response = Some(response);
     given
 }

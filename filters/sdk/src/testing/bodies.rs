@@ -3,12 +3,12 @@
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use pingora_http::{RequestHeader, ResponseHeader};
 
+use super::response_head;
 use crate::chain::{Entered, Slots, Stopped};
 use crate::reply::ReplyBody;
 use crate::views::{Inbound, Read};
-use crate::{Abort, Chain, Chunk, Reply};
+use crate::{Abort, Chain, Chunk, Reply, RequestHead, ResponseHead};
 
 pub(super) fn pass_request_body(
     chain: &Chain,
@@ -62,15 +62,14 @@ fn for_each_piece<E>(
 
 /// The response that a reply makes; the length is there where there is the body to measure, which
 /// only the gateway writes for a problem.
-pub(super) fn draft(reply: &Reply) -> (ResponseHeader, Vec<Bytes>) {
-    let mut head = ResponseHeader::build(reply.status, None).expect("a valid status");
+pub(super) fn draft(reply: &Reply) -> (ResponseHead, Vec<Bytes>) {
+    let mut head = response_head(reply.status.as_u16());
     for (name, value) in &reply.headers {
-        head.append_header(name, value).expect("a valid field");
+        head.headers.append(name, value.clone());
     }
     let body = match &reply.body {
         ReplyBody::Bytes(content_type, body) => {
-            head.insert_header(CONTENT_TYPE, content_type)
-                .expect("a valid field");
+            head.headers.insert(CONTENT_TYPE, content_type.clone());
             vec![body.clone()]
         }
         ReplyBody::Empty | ReplyBody::Problem(_) => Vec::new(),
@@ -81,15 +80,14 @@ pub(super) fn draft(reply: &Reply) -> (ResponseHeader, Vec<Bytes>) {
     );
     if !bodiless && reply.reason().is_none() {
         let length: usize = body.iter().map(Bytes::len).sum();
-        head.insert_header(CONTENT_LENGTH, length)
-            .expect("a valid field");
+        head.headers.insert(CONTENT_LENGTH, length.into());
     }
     (head, body)
 }
 
 /// The connection that a call comes over.
 pub(super) struct Inner<'a> {
-    pub(super) head: &'a mut RequestHeader,
+    pub(super) head: &'a mut RequestHead,
     pub(super) pieces: &'a [Bytes],
     pub(super) body: Option<Bytes>,
     /// How many links have had their way with it.
@@ -111,18 +109,18 @@ impl Inner<'_> {
 
     fn keep(&mut self, body: Bytes) {
         if self.head.headers.contains_key(CONTENT_LENGTH) {
-            (self.head.insert_header(CONTENT_LENGTH, body.len())).expect("a valid field");
+            self.head.headers.insert(CONTENT_LENGTH, body.len().into());
         }
         self.body = Some(body);
     }
 }
 
 impl Inbound for Inner<'_> {
-    fn head(&self) -> &RequestHeader {
+    fn head(&self) -> &RequestHead {
         self.head
     }
 
-    fn head_mut(&mut self) -> &mut RequestHeader {
+    fn head_mut(&mut self) -> &mut RequestHead {
         self.head
     }
 

@@ -4,32 +4,32 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
-use http::{HeaderName, HeaderValue};
-use pingora_http::{RequestHeader, ResponseHeader};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::bodies::{Inner, draft, pass_request_body, pass_response_body};
-use super::exchange;
 use super::seen::Seen;
+use super::{exchange, request_head, response_head};
 use crate::chain::{Slots, Stopped};
 use crate::views::Claim;
-use crate::{Attempt, Chain, Exchange, Identity, Now, Origin, Outcome, Reply, Response};
+use crate::{
+    Attempt, Chain, Exchange, Identity, Now, Origin, Outcome, Reply, RequestHead, Response,
+    ResponseHead,
+};
 
 /// A request that is about to be sent through a filter, and the response that waits behind it.
 pub struct Call {
     chain: Arc<Chain>,
-    head: RequestHeader,
+    head: RequestHead,
     exchange: Exchange,
     body: Vec<Bytes>,
-    response: ResponseHeader,
+    response: ResponseHead,
     response_body: Vec<Bytes>,
 }
 
 impl Call {
     pub(super) fn new(chain: Arc<Chain>, now: Now, method: &str, target: &str) -> Self {
-        let mut head =
-            RequestHeader::build(method, target.as_bytes(), None).expect("a valid request line");
-        head.insert_header(HOST, "example.com")
-            .expect("a valid field");
+        let mut head = request_head(method, target);
+        (head.headers).insert(HOST, HeaderValue::from_static("example.com"));
         let mut exchange = exchange(&head);
         exchange.now = now;
         exchange.route = "probe".into();
@@ -38,7 +38,7 @@ impl Call {
             head,
             exchange,
             body: Vec::new(),
-            response: ResponseHeader::build(200, None).expect("a valid status"),
+            response: response_head(200),
             response_body: Vec::new(),
         }
     }
@@ -52,16 +52,16 @@ impl Call {
         let name: HeaderName = name.parse().expect("a valid field name");
         let value = HeaderValue::from_str(value).expect("a valid field value");
         if name == HOST {
-            self.head.remove_header(&HOST);
+            self.head.headers.remove(HOST);
         }
-        self.head.append_header(name, value).expect("a valid field");
+        self.head.headers.append(name, value);
         self
     }
 
     /// Removes all request header fields of this name.
     #[must_use]
     pub fn without_header(mut self, name: &str) -> Self {
-        self.head.remove_header(name);
+        self.head.headers.remove(name);
         self
     }
 
@@ -71,7 +71,7 @@ impl Call {
     /// Where it is not a valid one.
     #[must_use]
     pub fn rewritten(mut self, target: &str) -> Self {
-        self.head.set_uri(target.parse().expect("a valid target"));
+        self.head.uri = target.parse().expect("a valid target");
         self
     }
 
@@ -89,9 +89,7 @@ impl Call {
     pub fn pieces(mut self, pieces: impl IntoIterator<Item = Bytes>) -> Self {
         self.body = pieces.into_iter().collect();
         let length: usize = self.body.iter().map(Bytes::len).sum();
-        self.head
-            .insert_header(CONTENT_LENGTH, length)
-            .expect("a valid field");
+        self.head.headers.insert(CONTENT_LENGTH, length.into());
         self
     }
 
@@ -150,7 +148,7 @@ impl Call {
     /// Where it is not a valid one.
     #[must_use]
     pub fn answer(mut self, status: u16) -> Self {
-        self.response.set_status(status).expect("a valid status");
+        self.response.status = StatusCode::from_u16(status).expect("a valid status");
         self
     }
 
@@ -161,9 +159,8 @@ impl Call {
     #[must_use]
     pub fn answer_header(mut self, name: &str, value: &str) -> Self {
         let name: HeaderName = name.parse().expect("a valid field name");
-        self.response
-            .append_header(name, value)
-            .expect("a valid field");
+        let value = HeaderValue::from_str(value).expect("a valid field value");
+        self.response.headers.append(name, value);
         self
     }
 
@@ -175,9 +172,7 @@ impl Call {
     pub fn answer_body(mut self, pieces: impl IntoIterator<Item = Bytes>) -> Self {
         self.response_body = pieces.into_iter().collect();
         let length: usize = self.response_body.iter().map(Bytes::len).sum();
-        self.response
-            .insert_header(CONTENT_LENGTH, length)
-            .expect("a valid field");
+        (self.response.headers).insert(CONTENT_LENGTH, length.into());
         self
     }
 
@@ -290,11 +285,11 @@ impl Call {
             let (body, aborted) = pass_response_body(chain, slots, &self.response_body, link + 1);
             assert_eq!(aborted, None, "nothing stands behind the filter");
             let body = chain.climb(&mut view, body, slots, link, false).await?;
-            (self.response.insert_header(CONTENT_LENGTH, body.len())).expect("a valid field");
+            (self.response.headers).insert(CONTENT_LENGTH, body.len().into());
             return Ok((body, None));
         }
         if Chain::response_claim(slots) >= Claim::Rewrite {
-            self.response.remove_header(&CONTENT_LENGTH);
+            self.response.headers.remove(CONTENT_LENGTH);
         }
         Ok(match may_have_body {
             true => pass_response_body(chain, slots, &self.response_body, 0),

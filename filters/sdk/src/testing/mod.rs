@@ -31,11 +31,9 @@ mod seen;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use pingora_http::RequestHeader;
-
 use crate::build::{Kept, Task};
 use crate::value::{Node, Piece, Problem, Value, pieces, read};
-use crate::{Build, Chain, Client, Clock, Exchange, Filter, Registry};
+use crate::{Build, Chain, Client, Clock, Exchange, Filter, Registry, RequestHead, ResponseHead};
 
 pub use call::Call;
 pub use seen::Seen;
@@ -141,9 +139,33 @@ impl Probe {
     }
 }
 
+/// A request head that says no more than this.
+///
+/// # Panics
+/// Where that is not a valid method or target.
+#[must_use]
+pub fn request_head(method: &str, target: &str) -> RequestHead {
+    let request = http::Request::builder().method(method).uri(target);
+    request
+        .body(())
+        .expect("a valid request line")
+        .into_parts()
+        .0
+}
+
+/// A response head that says no more than this.
+///
+/// # Panics
+/// Where that is not a valid status.
+#[must_use]
+pub fn response_head(status: u16) -> ResponseHead {
+    let response = http::Response::builder().status(status);
+    response.body(()).expect("a valid status").into_parts().0
+}
+
 /// An exchange of which nothing is known but this request and a client at 192.0.2.1.
 #[must_use]
-pub fn exchange(head: &RequestHeader) -> Exchange {
+pub fn exchange(head: &RequestHead) -> Exchange {
     let address = IpAddr::from([192, 0, 2, 1]);
     let client = Client {
         address,

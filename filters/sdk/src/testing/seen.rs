@@ -1,9 +1,8 @@
 //! What came of a request through a filter.
 
 use bytes::Bytes;
-use pingora_http::{RequestHeader, ResponseHeader};
 
-use crate::{Exchange, Reply};
+use crate::{Exchange, Reply, RequestHead, ResponseHead};
 
 /// What became of a request.
 #[derive(Debug)]
@@ -11,11 +10,11 @@ pub struct Seen {
     /// The filter's own reply, where it ended the request.
     pub reply: Option<Reply>,
     /// The request head as an endpoint got it, or as it was when the filter replied.
-    pub request: RequestHeader,
+    pub request: RequestHead,
     /// The request body as an endpoint got it.
     pub request_body: Bytes,
     /// The response head that left.
-    pub response: ResponseHeader,
+    pub response: ResponseHead,
     /// The response body that left; of problems only those bytes that a filter made.
     pub response_body: Bytes,
     /// Why the filter would have ended the exchange, where it is only looked at.

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, Method, StatusCode};
-use pingora_http::{RequestHeader, ResponseHeader};
 
-use super::Claim;
+use super::{Claim, RequestHead, ResponseHead};
 use crate::{Exchange, Facts, Headers};
 
 /// Who made a response.
@@ -24,10 +23,10 @@ pub struct Response<'a> {
     /// What is known of the exchange.
     pub exchange: &'a mut Exchange,
     /// The request that it answers, as the chain left it.
-    pub request: &'a RequestHeader,
+    pub request: &'a RequestHead,
     /// Who made it.
     pub origin: Origin,
-    head: &'a mut ResponseHeader,
+    head: &'a mut ResponseHead,
     claim: Claim,
 }
 
@@ -35,8 +34,8 @@ impl<'a> Response<'a> {
     /// Puts the view together: for the gateway and for test harnesses.
     pub fn new(
         exchange: &'a mut Exchange,
-        request: &'a RequestHeader,
-        head: &'a mut ResponseHeader,
+        request: &'a RequestHead,
+        head: &'a mut ResponseHead,
         origin: Origin,
     ) -> Self {
         Self {
@@ -55,12 +54,11 @@ impl<'a> Response<'a> {
 
     /// Changes the status.
     pub fn set_status(&mut self, status: StatusCode) {
-        let done = self.head.set_status(status);
-        debug_assert!(done.is_ok(), "a StatusCode is always a valid one");
+        self.head.status = status;
     }
 
     /// The head.
-    pub fn head(&self) -> &ResponseHeader {
+    pub fn head(&self) -> &ResponseHead {
         self.head
     }
 
@@ -118,7 +116,7 @@ impl<'a> Response<'a> {
     }
 
     /// The same response with another head.
-    pub(crate) fn copy<'c>(&'c mut self, head: &'c mut ResponseHeader) -> Response<'c> {
+    pub(crate) fn copy<'c>(&'c mut self, head: &'c mut ResponseHead) -> Response<'c> {
         Response::new(self.exchange, self.request, head, self.origin)
     }
 

@@ -21,7 +21,7 @@ impl Fetch {
         stale: &Arc<Entry>,
         tell: Option<mpsc::Sender<Event>>,
     ) {
-        heads::settle_response(&mut head.head);
+        heads::settle_response(&mut head.head, None);
         let merged = storing::updated(&stale.meta().head, &head.head);
         let meta = storing::meta(&self.plan, &self.asked(), &merged, head.sent);
         if head.end {
