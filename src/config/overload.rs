@@ -23,7 +23,7 @@ pub struct Overload {
 impl Default for Overload {
     fn default() -> Self {
         Self {
-            delay: Period::millis(50),
+            delay: Period::millis(100),
             during: Period::millis(100),
         }
     }

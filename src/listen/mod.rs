@@ -105,8 +105,8 @@ impl Worker {
                         if let Some(served) = welcome(socket, address) {
                             connections.spawn(served);
                         }
-                        in_a_row += 1;
-                        if in_a_row >= MOST_IN_A_ROW && self.load.is_over() {
+                        in_a_row = if self.load.is_over() { in_a_row + 1 } else { 0 };
+                        if in_a_row >= MOST_IN_A_ROW {
                             // Those that are open already come first.
                             in_a_row = 0;
                             tokio::task::yield_now().await;

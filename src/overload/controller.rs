@@ -90,6 +90,8 @@ impl Controller {
 
 #[cfg(test)]
 mod tests {
+    use wiregate_sdk::types::Period;
+
     use super::*;
 
     /// A controller, and the time that it has.
@@ -104,7 +106,11 @@ mod tests {
         fn wait(&mut self, after: u64, millis: u64, flow: Flow) -> Option<Turn> {
             let ready = self.1 + Duration::from_millis(after);
             self.1 = ready + Duration::from_millis(millis);
-            (self.0).measured(ready, self.1, &Overload::default(), || flow)
+            let overload = Overload {
+                delay: Period::millis(50),
+                during: Period::millis(100),
+            };
+            (self.0).measured(ready, self.1, &overload, || flow)
         }
 
         fn waits(&mut self, waits: &[u64]) -> Option<Turn> {

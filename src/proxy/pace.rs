@@ -59,6 +59,11 @@ impl Pace {
         }
     }
 
+    /// From now on no rate is asked for.
+    pub(super) fn lift(&mut self) {
+        self.rate = ByteRate::default();
+    }
+
     /// Bytes have come, or gone.
     pub(super) fn moved(&mut self, bytes: usize) {
         if self.left == self.allowance {

@@ -9,7 +9,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
-use super::harness::{Answer, Gateway, PATIENCE, curl, echo, raw, until, upstream};
+use super::harness::{
+    Answer, Gateway, PATIENCE, complete, curl, echo, raw, until, upstream, wiregate,
+};
 
 /// One worker, whose delay is long from 5 ms on.
 const QUICK: &str =
@@ -249,4 +251,61 @@ fn streams_and_calls_are_shed_as_they_expect() {
     let logged = gateway.access_log(2);
     let shed = (logged.iter()).filter(|line| line["error"] == "overloaded");
     assert_eq!(shed.count(), 2);
+}
+
+#[test]
+fn mistakes_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wiregate.yaml");
+    let seventeen = "/a, ".repeat(17);
+    for (limits, said) in [
+        (
+            "memory: { soft: 90%, hard: 80% }",
+            "expected at least 90%, which is `memory.soft`, found 80%",
+        ),
+        (
+            "memory: { soft: 0% }",
+            "expected more than 0%, since all requests would be shed",
+        ),
+        (
+            "memory: { limit: 0 }",
+            "expected at least one byte, found 0",
+        ),
+        (
+            "never_shed: [healthz]",
+            "expected a path such as `/healthz`, without a query, found `healthz`",
+        ),
+        (
+            "never_shed: [\"/healthz?x\"]",
+            "expected a path such as `/healthz`, without a query, found `/healthz?x`",
+        ),
+        (
+            &format!("never_shed: [{seventeen}]"),
+            "expected at most 16 paths, found 17",
+        ),
+        (
+            "body_rate: 500",
+            "expected bytes per second such as `500B/s` or `1KiB/s`, found `500`",
+        ),
+        ("response_rate: 1KiB/min", "expected bytes per second"),
+        ("overload: { delay: 50 }", "expected a duration"),
+        ("overload: { dely: 50ms }", "did you mean `delay`?"),
+        ("overload: never", "`off`"),
+        ("requests: 0", "expected a whole number from 1"),
+    ] {
+        let configuration =
+            format!("limits: {{ {limits} }}\nroutes: [{{ name: all, filters: [respond: ok] }}]\n");
+        std::fs::write(&file, complete(folder.path(), &configuration, "{}")).unwrap();
+        let output = wiregate(&["check", "--config"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        let problems = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{limits}: {problems}");
+        assert!(problems.contains(said), "{limits}: {problems}");
+        assert!(
+            problems.contains("wiregate.yaml:5:"),
+            "{limits}: {problems}"
+        );
+    }
 }

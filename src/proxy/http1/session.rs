@@ -172,6 +172,7 @@ impl Session {
             if head.status == StatusCode::SWITCHING_PROTOCOLS && is_upgrade_req(&self.account.head)
             {
                 self.tunnel = Some(true);
+                self.paces.response.lift();
                 self.peer.lent.becomes_tunnel();
             }
             // What follows a request that was not read is never taken for the next one.
