@@ -338,7 +338,9 @@ mod tests {
         let (client, server) = tokio::io::duplex(64 * 1024);
         let client = async {
             let mut builder = h2::client::Builder::new();
-            let handshake = builder.initial_window_size(each).handshake(client);
+            let handshake = builder
+                .initial_window_size(each)
+                .handshake::<_, Bytes>(client);
             let (mut client, connection) = handshake.await.unwrap();
             tokio::spawn(connection);
             let request = http::Request::get("http://a/").body(()).unwrap();

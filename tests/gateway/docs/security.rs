@@ -14,7 +14,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const SAYS: [(&str, &str); 8] = [
     ("wiregate check", "is good"),
     ("chmod", ""),
-    ("/config", "***"),
+    ("/config", "key: ${env:KEY_OF_ANN}"),
     ("systemd-analyze", "OK"),
     ("-brief", "TLSv1.3"),
     ("AES128-SHA", ""),
