@@ -152,7 +152,7 @@ impl Conversation {
         let place = match self.admit(&head) {
             Ok(place) => place,
             Err(why) => {
-                self.shed_http2(&mut respond, &head, why);
+                self.shed_http2(body, &mut respond, &head, why);
                 return Ok(());
             }
         };

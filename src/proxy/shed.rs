@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use h2::RecvStream;
 use h2::server::SendResponse;
 use http::{HeaderValue, Response, StatusCode, Version, header};
 use pingora_core::protocols::http::date::get_cached_date;
@@ -23,6 +24,8 @@ const PROXY_STATUS: &str = "wiregate; error=proxy_internal_response; details=\"o
 const STATUS: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 /// As much of a body as has come already is read, so that the connection can go on.
 const MOST_READ: usize = 64 * 1024;
+/// How long a client that still sends gets to take notice of its reply, over HTTP/2.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// The reply to one shed request.
 struct Answer {
@@ -69,6 +72,7 @@ impl Conversation {
     /// Sheds a request over HTTP/2.
     pub(super) fn shed_http2(
         &self,
+        body: RecvStream,
         respond: &mut SendResponse<Bytes>,
         head: &RequestHeader,
         why: Shed,
@@ -82,10 +86,13 @@ impl Conversation {
         };
         let alone = call.is_some() || head.method == http::Method::HEAD;
         // A client that has gone meanwhile learns nothing.
-        if let Ok(mut body) = respond.send_response(response, alone)
+        if let Ok(mut sending) = respond.send_response(response, alone)
             && !alone
         {
-            let _ = body.send_data(answer.body.into(), true);
+            let _ = sending.send_data(answer.body.into(), true);
+        }
+        if !body.is_end_stream() {
+            tokio::spawn(take_leave(body));
         }
     }
 
@@ -144,6 +151,18 @@ impl Conversation {
             detail: Some(Cow::Borrowed(why.word()).into()),
         });
     }
+}
+
+/// Throws away what still comes of a body, for a moment: were the stream reset at once, some clients
+/// would forget the reply.
+async fn take_leave(mut body: RecvStream) {
+    let rest = async {
+        while let Some(Ok(data)) = body.data().await {
+            // A stream that is gone has no capacity to give back.
+            let _ = body.flow_control().release_capacity(data.len());
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, rest).await;
 }
 
 impl Answer {

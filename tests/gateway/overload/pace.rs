@@ -67,7 +67,7 @@ fn a_body_that_trickles_gets_a_408_and_one_that_keeps_the_rate_does_not() {
 }
 
 #[test]
-fn a_slow_upload_over_http2_gets_a_408_as_well() {
+fn a_slow_upload_over_http2_is_ended_as_well() {
     let (gateway, _origin) = gateway("limits: { body_rate: 100MB/s, body_grace: 1s }\n");
     // curl sends it at 10 kB/s, which is far below.
     let body = gateway.file("body");
@@ -81,7 +81,12 @@ fn a_slow_upload_over_http2_gets_a_408_as_well() {
         &body,
         &gateway.url("/"),
     ];
-    assert_eq!(curl(&asked).status, 408);
+    // Some curls forget a reply that comes while they still send.
+    let status = curl(&asked).status;
+    assert!([408, 0].contains(&status), "{status}");
+    let logged = &gateway.access_log(1)[0];
+    let (status, error) = (&logged["status"], &logged["error"]);
+    assert_eq!((status, error), (&408.into(), &"body_timeout".into()));
 }
 
 /// Reads an answer of a gigabyte, so much at a time; returns how much came.
