@@ -76,7 +76,7 @@ impl Level {
 pub async fn watch(shared: Arc<Shared>) {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut present, mut renew) = (0, 0);
+    let (mut present, mut renew, mut blind) = (0, 0, false);
     loop {
         looks.tick().await;
         if renew == 0 {
@@ -89,10 +89,17 @@ pub async fn watch(shared: Arc<Shared>) {
             ShortOrFull::Full(memory) => {
                 let limit = memory.limit.map_or(present, Size::get);
                 let used = resident();
-                let before = shared.overload.level();
-                match limit {
-                    0 => (0, Level::Low), // not known: no more is said than that
-                    limit => (limit, before.with(used, limit, memory)),
+                let known = limit > 0 && used > 0;
+                if !known && !std::mem::replace(&mut blind, true) {
+                    tracing::error!(
+                        limit,
+                        used,
+                        "the system does not tell how much memory there is and is used: the marks of memory are not looked at"
+                    );
+                }
+                match known {
+                    true => (limit, shared.overload.level().with(used, limit, memory)),
+                    false => (0, Level::Low),
                 }
             }
         };

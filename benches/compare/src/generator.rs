@@ -212,10 +212,8 @@ async fn ask(stream: &mut TcpStream) -> io::Result<Status> {
     stream.write_all(REQUEST).await?;
     let mut read = Vec::with_capacity(4096);
     loop {
-        if let Some((status, whole)) = answer(&read) {
-            if whole {
-                return Ok(status);
-            }
+        if let Some((status, true)) = answer(&read) {
+            return Ok(status);
         }
         if stream.read_buf(&mut read).await? == 0 || read.len() > LARGEST {
             return Err(io::ErrorKind::UnexpectedEof.into());
