@@ -42,6 +42,9 @@ fn is_served_beside(first: &[u8], limits: &str, listener: &str, reason: &str) {
             stream
         })
         .collect();
+    until("all are there", || {
+        gateway.metric("wiregate_connections{listener=\"public\"}") == 4.0
+    });
     until("a place is free", || ask(&mut connect(&gateway)));
     // Without this it would have been a minute, or ten seconds for a head.
     let first = first.escape_ascii();
