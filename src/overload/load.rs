@@ -151,7 +151,7 @@ impl Load {
         self.back.store(self.micros(now), Relaxed);
         self.sent.store(0, Relaxed);
         self.admitted.store(0, Relaxed);
-        (shared.metrics.overload.delay).observe(delay.as_secs_f64());
+        shared.metrics.delayed(delay);
         match &shared.live.load().settings.limits.overload {
             ShortOrFull::Full(overload) => {
                 controller.measured(ready, now, overload, || self.flow())

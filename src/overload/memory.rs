@@ -111,10 +111,8 @@ pub async fn watch(shared: Arc<Shared>) {
 /// Takes a level on, and tells of it where it is another one.
 fn tell(shared: &Shared, limit: u64, level: Level) {
     let overload = &shared.overload;
-    let gauge = |value| i64::try_from(value).unwrap_or(i64::MAX);
-    overload.metrics.overload.memory_limit.set(gauge(limit));
+    overload.metrics.show_memory(limit, level);
     let before = Level::of(overload.memory.swap(level as u8, Ordering::Relaxed));
-    overload.metrics.overload.memory_level.set(level as i64);
     if before == level {
         return;
     }

@@ -111,7 +111,7 @@ impl Overload {
         if limits.never_shed.iter().any(|spared| spared == path) {
             return Ok(place);
         }
-        self.metrics.overload.shed(why);
+        self.metrics.shed(why);
         Err(why)
     }
 

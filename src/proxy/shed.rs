@@ -16,6 +16,7 @@ use super::http1::wants_more;
 use super::{grpc, request};
 use crate::listen::http1::Gate;
 use crate::observe::access_log::{Entry, Target};
+use crate::observe::metrics::Ended;
 use crate::overload::{Place, Shed};
 
 /// What is told in every place: logs, the problem's type, `Proxy-Status` (RFC 9209, 2.3.29).
@@ -115,7 +116,14 @@ impl Conversation {
     fn log(&self, answer: &Answer, head: &RequestHeader, why: Shed) {
         let metrics = &self.shared.live.load().unrouted;
         metrics.begin();
-        metrics.end(&head.method, Some(STATUS), Duration::ZERO);
+        metrics.end(&Ended {
+            method: &head.method,
+            status: Some(STATUS),
+            error: Some(REASON),
+            duration: Duration::ZERO,
+            received: 0,
+            sent: answer.body.len() as u64,
+        });
         let Some(log) = &**self.shared.access_log.load() else {
             return;
         };

@@ -5,12 +5,15 @@
 
 pub mod attack;
 pub mod bare;
+pub mod check;
 pub mod command;
 pub mod contender;
+mod files;
 pub mod generator;
 pub mod idle;
 pub mod load;
 mod nginx;
+pub mod origin;
 pub mod paced;
 pub mod process;
 pub mod report;

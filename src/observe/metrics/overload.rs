@@ -1,64 +1,68 @@
 //! What is counted about overload.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Registry};
+use std::time::Duration;
 
-use super::{counters, gauge, opts, register};
-use crate::overload::Shed;
+use prometheus::{IntCounter, IntCounterVec, IntGauge};
 
-/// Waits for a worker, in seconds.
-const DELAYS: [f64; 10] = [
-    0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5,
-];
+use super::Metrics;
+use super::family::families;
+use super::shards::{Family, Histogram, Times};
+use crate::overload::{Level, Shed};
 
-/// What is counted about overload.
-pub struct OverloadMetrics {
-    shed: [IntCounter; Shed::ALL.len()],
-    /// How long what is ready waits for its worker, in seconds.
-    pub delay: Histogram,
-    /// Workers that have more to do than they can.
-    pub workers: IntGauge,
-    /// How much memory the process may take.
-    pub memory_limit: IntGauge,
-    /// Which of its marks it has reached.
-    pub memory_level: IntGauge,
+families! {
+    /// Overload
+    pub(super) struct Overload {
+        /// Requests that got a 503 because the gateway had too much to do, by reason: `delay`,
+        /// `requests` or `memory`.
+        shed: IntCounterVec = "wiregate_requests_shed_total" [reason];
+        /// How long what is ready waits for its worker, measured when requests come.
+        delay: Family<Histogram> = "wiregate_worker_delay_seconds" [];
+        /// Workers that have more to do than they can, and shed requests.
+        workers: IntGauge = "wiregate_overloaded_workers" [];
+        /// What the marks of memory are shares of; 0 where it is not looked at.
+        memory_limit: IntGauge = "wiregate_memory_limit_bytes" [];
+        /// The mark that the process's memory has reached: 0 is none, 1 the soft one, 2 the hard
+        /// one.
+        memory_level: IntGauge = "wiregate_memory_level" [];
+    }
 }
 
-impl OverloadMetrics {
-    pub(super) fn new(registry: &Registry) -> Self {
-        let shed = counters(
-            registry,
-            "requests_shed_total",
-            "Requests that got a 503 because the gateway had too much to do, by reason.",
-            &["reason"],
-        );
-        let delay = opts(
-            "worker_delay_seconds",
-            "How long what is ready waits for its worker, measured when requests come.",
-        );
-        let delay = HistogramOpts::from(delay).buckets(DELAYS.to_vec());
+/// What is counted often.
+pub(super) struct Handles {
+    shed: [IntCounter; Shed::ALL.len()],
+    delay: Times,
+}
+
+impl Handles {
+    pub(super) fn new(all: &Overload) -> Self {
         Self {
-            shed: Shed::ALL.map(|why| shed.with_label_values(&[why.word()])),
-            delay: register(registry, Histogram::with_opts(delay)),
-            workers: gauge(
-                registry,
-                "overloaded_workers",
-                "Workers that have more to do than they can, and shed requests.",
-            ),
-            memory_limit: gauge(
-                registry,
-                "memory_limit_bytes",
-                "What the marks of memory are shares of; 0 where it is not looked at.",
-            ),
-            memory_level: gauge(
-                registry,
-                "memory_level",
-                "The mark that the process's memory has reached: 0 is none, 1 the soft one, 2 the hard one.",
-            ),
+            shed: Shed::ALL.map(|why| all.shed.with_label_values(&[why.word()])),
+            delay: all.delay.with_label_values::<&str>(&[]),
         }
     }
+}
 
+impl Metrics {
     /// A request was shed.
     pub fn shed(&self, why: Shed) {
-        self.shed[why as usize].inc();
+        self.sheds.shed[why as usize].inc();
+    }
+
+    /// What was ready has waited so long for its worker.
+    pub fn delayed(&self, delay: Duration) {
+        self.sheds.delay.observe(delay);
+    }
+
+    /// Shows how many workers have more to do than they can.
+    pub fn show_overloaded(&self, workers: usize) {
+        let workers = i64::try_from(workers).unwrap_or(i64::MAX);
+        self.overload.workers.set(workers);
+    }
+
+    /// The memory of the process was looked at.
+    pub fn show_memory(&self, limit: u64, level: Level) {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.overload.memory_limit.set(limit);
+        self.overload.memory_level.set(level as i64);
     }
 }

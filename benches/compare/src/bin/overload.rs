@@ -11,8 +11,9 @@ use std::process::ExitCode;
 
 use wiregate_bench::attack::Attack;
 use wiregate_bench::command::{self, Result};
-use wiregate_bench::contender::{Contender, Stage, start_origin};
+use wiregate_bench::contender::{Contender, Stage};
 use wiregate_bench::generator::{self, How, Load, Outcome};
+use wiregate_bench::origin::Origin;
 use wiregate_bench::process::{Pinning, Process, pinned, raise_descriptors};
 use wiregate_bench::scenario::Scenario;
 
@@ -120,14 +121,16 @@ fn all(seconds: f64, rounds: u32, binaries: PathBuf) -> Result<()> {
     let stage = Stage {
         binaries: &binaries,
         folder: folder.path(),
+        memory: folder.path(),
     };
     let pinning = Pinning::detect();
     let (proxy, others) = pinning
         .as_ref()
         .map(|pinning| (&*pinning.proxy, &*pinning.others))
         .unzip();
-    let (_origin, origin) = start_origin(SCENARIO, &stage, others)?;
-    let (_gateway, address) = Contender::Overload.start(SCENARIO, origin, &stage, proxy)?;
+    let origin = Origin::start(SCENARIO, &stage, others)?;
+    let contender = Contender::Overload;
+    let (_gateway, address) = contender.start(SCENARIO, origin.address, &stage, proxy)?;
     let run = Run {
         address,
         others: others.map(str::to_owned),
