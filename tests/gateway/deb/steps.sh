@@ -96,11 +96,14 @@ dpkg --force-confold -i /mnt/1.deb || failed upgrade
 code
 asked
 
-echo "# disabled by the administrator, it stays so"
+echo "# disabled by the administrator, it stays so; and the sockets stay enabled"
 systemctl start wiregate.service
+systemctl is-enabled wiregate.socket
 systemctl disable wiregate.service > /dev/null 2>&1
+systemctl enable wiregate.socket > /dev/null 2>&1
 dpkg --force-confold -i /mnt/2.deb || failed upgrade
 systemctl is-enabled wiregate.service
+systemctl is-enabled wiregate.socket
 systemctl enable wiregate.service > /dev/null 2>&1
 systemctl is-enabled wiregate.service
 rm /run/asked
@@ -110,12 +113,13 @@ dpkg -r wiregate || failed remove
 code
 version && echo
 ls -d /usr/bin/wiregate /etc/wiregate/wiregate.yaml /var/lib/wiregate 2>&1
-readlink /etc/systemd/system/wiregate.service
+readlink /etc/systemd/system/wiregate.service /etc/systemd/system/wiregate.socket
 asked
 
 echo "# install anew, with the configuration that is there"
 dpkg --force-confold -i /mnt/2.deb || failed reinstall
 curl -s $url
+systemctl is-enabled wiregate.socket
 asked
 
 echo "# purge"
