@@ -38,7 +38,7 @@ pub use upstreams::UpstreamMetrics;
 use upstreams::Upstreams;
 
 /// All metrics that are declared, in the order of the reference.
-pub const GROUPS: [Group; 8] = [
+pub const GROUPS: [Group; 9] = [
     Requests::GROUP,
     Overload::GROUP,
     Filters::GROUP,

@@ -131,6 +131,8 @@ impl Conversation {
         log.write(Entry {
             time: SystemTime::now(),
             request_id: answer.id.clone(),
+            trace_id: None,
+            span_id: None,
             client: self.peer.address.ip(),
             method: head.method.clone(),
             target: Target::new(target.map_or("*", |target| target.as_str())),
