@@ -145,7 +145,8 @@ impl Conversation {
                 return few.then_some(()).ok_or(Reason::ENHANCE_YOUR_CALM);
             }
         };
-        let session = Session::new(head, body, respond, open.digest.clone(), ending.clone());
+        let mut session = Session::new(head, body, respond, open.digest.clone(), ending.clone());
+        session.keeps_fields = self.shared.log_asks_response();
         let here = Here {
             peer: self.peer.clone(),
             until: session.until.clone(),

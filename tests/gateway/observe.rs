@@ -3,6 +3,7 @@
 mod access_log;
 mod admin;
 mod exposition;
+mod lines;
 mod metrics;
 
 use std::collections::HashSet;

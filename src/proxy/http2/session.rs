@@ -23,7 +23,7 @@ use wiregate_sdk::Reply;
 use crate::listen::Ending;
 use crate::listen::until::Until;
 use crate::proxy::grpc;
-use crate::proxy::heads::TakenResponse;
+use crate::proxy::heads::{self, TakenResponse};
 use crate::proxy::session::Account;
 
 /// What may stand in no HTTP/2 response (RFC 9113, 8.2.2).
@@ -45,6 +45,8 @@ pub(super) struct Session {
     writer: Option<SendStream<Bytes>>,
     /// Whether the response has ended.
     ended: bool,
+    /// Whether the fields of the response are kept, once it is written.
+    pub(super) keeps_fields: bool,
     /// When the exchange must be over.
     pub(super) until: Arc<Until>,
     ending: Ending,
@@ -70,6 +72,7 @@ impl Session {
             respond,
             writer: None,
             ended: false,
+            keeps_fields: false,
             until: Arc::new(until),
             ending,
         }
@@ -125,7 +128,7 @@ impl Session {
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return Error::e_explain(ErrorType::InvalidHTTPHeader, "HTTP/2 knows no 101");
         }
-        // What is kept of it is its status: that is all that is asked for.
+        // What is kept of it is its status: as a rule that is all that is asked for.
         let mut parts = TakenResponse::of(&mut head).parts;
         head.set_status(status)?;
         for name in &FOR_ONE_HOP {
@@ -139,6 +142,9 @@ impl Session {
         }
         if !parts.headers.contains_key(header::DATE) {
             parts.headers.insert(header::DATE, get_cached_date());
+        }
+        if self.keeps_fields {
+            heads::edit_response(&mut head, |head| head.headers.clone_from(&parts.headers));
         }
         let writer = (self
             .respond
