@@ -9,6 +9,7 @@ mod explain;
 mod reload;
 mod run;
 mod schema;
+mod top;
 mod upgrade;
 
 use std::io::IsTerminal;
@@ -46,6 +47,7 @@ enum Command {
     Docs(docs::Arguments),
     Cert(cert::Arguments),
     Cache(cache::Arguments),
+    Top(top::Arguments),
     Echo(EchoArguments),
 }
 
@@ -119,6 +121,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Docs(arguments) => docs::run(&registry, &arguments),
         Command::Cert(arguments) => cert::run(arguments),
         Command::Cache(arguments) => cache::run(&registry, &arguments),
+        Command::Top(arguments) => top::run(&registry, &arguments),
         Command::Echo(arguments) => crate::echo::run(&arguments.bind).map_err(Into::into),
     };
     match outcome {

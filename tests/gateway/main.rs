@@ -41,5 +41,6 @@ mod secrets;
 mod sticky;
 mod systemd;
 mod targets;
+mod top;
 mod upgrade;
 mod upstreams;
