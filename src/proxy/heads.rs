@@ -18,8 +18,6 @@ static HOP_BY_HOP: [HeaderName; 4] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
 ];
-/// Room for the fields that are added to a response: `via`, its id, and those of ordinary filters.
-const ADDED_TO_RESPONSE: usize = 8;
 
 /// Takes out the fields that `Connection` names: they are for this hop alone (RFC 9110, 7.6.1).
 /// It is done before a filter runs, so that a client cannot have a filter's own field taken out on
@@ -177,7 +175,7 @@ pub(super) fn settle_response(head: &mut ResponseHeader, id: Option<HeaderValue>
     }
     edit_response(head, |head| {
         let fields = &mut head.headers;
-        fields.reserve(ADDED_TO_RESPONSE);
+        // Often as many as are added.
         drop_hop_by_hop(fields);
         fields.append(header::VIA, via);
         if let Some(id) = id {

@@ -16,6 +16,9 @@ use crate::cache::Dealt;
 use crate::compile::Route;
 use crate::observe::access_log::{Ended, Entry, Target};
 
+/// Room for the fields that ordinary filters add to a response, and its id.
+const ADDED_BY_FILTERS: usize = 6;
+
 impl Context {
     /// A response head from upstream is about to leave.
     ///
@@ -58,6 +61,7 @@ impl Context {
         let request = session.req_header();
         let ran = heads::edit_response(head, |head| {
             let ran = chain.map_or(Ok(None), |chain| {
+                head.headers.reserve(ADDED_BY_FILTERS);
                 let mut view = Response::new(&mut self.exchange, request, head, origin);
                 chain.response(&mut view, &mut self.slots, false)
             });

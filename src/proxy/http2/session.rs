@@ -23,7 +23,7 @@ use wiregate_sdk::Reply;
 use crate::listen::Ending;
 use crate::listen::until::Until;
 use crate::proxy::grpc;
-use crate::proxy::heads::{self, TakenResponse};
+use crate::proxy::heads::{self, REQUEST_ID, TakenResponse};
 use crate::proxy::session::Account;
 
 /// What may stand in no HTTP/2 response (RFC 9113, 8.2.2).
@@ -139,6 +139,11 @@ impl Session {
                 .respond
                 .send_informational(Response::from_parts(parts, ())))
             .or_err(ErrorType::WriteError, "an interim response cannot be sent");
+        }
+        if let Some(id) = parts.headers.get_mut(&REQUEST_ID) {
+            // It comes once: in the table of the connection's fields it would only push out others
+            // (RFC 7541, 7.1.3).
+            id.set_sensitive(true);
         }
         if !parts.headers.contains_key(header::DATE) {
             parts.headers.insert(header::DATE, get_cached_date());
