@@ -75,6 +75,7 @@ const NARROWEST: usize = 8;
 impl Page {
     pub(super) fn of(figures: &Figures, sort: Sort) -> Self {
         let mut tables = vec![routes(figures), upstreams(figures), filters(figures)];
+        tables.retain(|table| !table.rows.is_empty());
         tables.iter_mut().for_each(|table| table.sort(sort));
         let mut head = format!(
             "wiregate {}  configuration {}  {} req/s  {} err/s  {} in flight  {} connections  {}",

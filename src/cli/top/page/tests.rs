@@ -88,6 +88,15 @@ fn a_page_has_three_tables_and_a_head() {
 }
 
 #[test]
+fn a_table_without_rows_is_left_out() {
+    let mut figures = figures();
+    figures.upstreams.clear();
+    figures.filters.clear();
+    let text = Page::of(&figures, Sort::Name).text(100, false);
+    assert_eq!(text.lines().count(), 2 + 4, "{text}");
+}
+
+#[test]
 fn rows_are_sorted_as_asked() {
     let mut sort = Sort::Requests;
     for expected in [

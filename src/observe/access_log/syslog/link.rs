@@ -125,18 +125,22 @@ impl Link {
     }
 }
 
-/// A receiver says nothing: whatever comes means that it has closed the connection. What is written then
-/// would be lost without a word.
+/// Whether the receiver is still there. It has nothing to say, and what it says all the same is
+/// forgotten; but what is written after it has closed the connection would be lost without a word.
 fn is_open(stream: &TcpStream) -> io::Result<()> {
-    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-    match recv(stream, &mut [0; 1], flags) {
-        Ok((0, _)) => Err(io::Error::new(
-            ErrorKind::ConnectionAborted,
-            "the receiver has closed the connection",
-        )),
-        Err(rustix::io::Errno::WOULDBLOCK) | Ok(_) => Ok(()),
-        Err(error) => Err(error.into()),
+    let mut said = [0; 256];
+    for _ in 0..16 {
+        match recv(stream, &mut said, RecvFlags::DONTWAIT) {
+            Ok((0, _)) => {
+                let why = "the receiver has closed the connection";
+                return Err(io::Error::new(ErrorKind::ConnectionAborted, why));
+            }
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => break,
+            Err(error) => return Err(error.into()),
+        }
     }
+    Ok(())
 }
 
 impl Socket {

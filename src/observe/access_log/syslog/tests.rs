@@ -138,7 +138,8 @@ fn over_tcp_each_message_is_counted_and_none_is_lost_when_the_receiver_comes_lat
     for (n, message) in read_messages(&mut stream, 300).iter().enumerate() {
         assert_eq!(told(message).1["target"], format!("/é{n}"));
     }
-    // It goes and comes back.
+    // It says something, goes, and comes back.
+    std::io::Write::write_all(&mut stream, b"250 fine\r\n").unwrap();
     drop(stream);
     log.write(entry("/after"));
     let (mut stream, _) = listener.accept().unwrap();
