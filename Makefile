@@ -5,7 +5,8 @@ export CARGO_TARGET_DIR := $(TARGET)
 # Debian keeps nginx where only root looks.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: run test soak bench bench-reloads bench-micro lint fmt schema docs build-needs test-needs
+.PHONY: run test soak bench bench-reloads bench-micro deb lint fmt schema docs \
+	build-needs deb-needs test-needs
 
 run: build-needs
 	cargo build --release --package wiregate --bin wiregate
@@ -39,6 +40,11 @@ bench-reloads: test-needs
 bench-micro: build-needs
 	cargo bench --package wiregate --bench router --bench chain --bench snapshot --bench balance
 
+# The Debian package, and one with its debug symbols, in the folder `debian` of the target folder.
+deb: deb-needs
+	cargo build --release --package wiregate --bin wiregate
+	scripts/build-deb.sh $(TARGET)/release/wiregate $(TARGET)/debian --dbgsym
+
 lint: build-needs
 	cargo clippy --workspace --all-targets -- -D warnings
 
@@ -55,6 +61,9 @@ docs: build-needs
 
 build-needs:
 	@scripts/install-build.sh
+
+deb-needs: build-needs
+	@scripts/install-deb.sh
 
 test-needs: build-needs
 	@scripts/install-test.sh

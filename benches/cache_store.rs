@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use divan::Bencher;
 use pingora_http::ResponseHeader;
 use wiregate::Clock;
-use wiregate::cache::store::{Entry, Find, Join, Key, Mode, Options, Store, What};
+use wiregate::cache::store::{Asker, Entry, Find, Join, Key, Mode, Options, Store, What};
 use wiregate::cache::{Stored, Times};
 
 fn main() {
@@ -49,11 +49,11 @@ fn stored(tag: &str) -> Stored {
 
 fn key(store: &Store, number: usize) -> Key {
     let url = format!("https://api.example.com/orders/{number}?page=1");
-    store.key(&url, [&b"GET"[..]])
+    store.key(url.as_str(), [&b"GET"[..]])
 }
 
 fn put(store: &Arc<Store>, key: &Key, stored: Stored, body: &[u8]) -> Arc<Entry> {
-    let Join::Lead(lead) = store.join(key, |_| false) else {
+    let Join::Lead(lead) = store.join(key, Asker::Anybody, |_| false) else {
         panic!("nobody else fetches");
     };
     let length = Some(body.len() as u64);

@@ -61,6 +61,7 @@ fn noop_filters(bencher: Bencher<'_, '_>, filters: usize) {
     let chain = Chain {
         links: (0..filters).map(link).collect(),
         on_panic: None,
+        watch: None,
     };
     let mut inbound = Inner(request_head("GET", "/"));
     let request_head = inbound.0.clone();

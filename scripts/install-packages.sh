@@ -19,6 +19,14 @@ command -v apt-get > /dev/null || {
 as_root=()
 [ "$(id -u)" -eq 0 ] || as_root=(sudo)
 
+# Debian starts a daemon when it is installed. Tests start their own, so that none of these is to run.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+    trap '"${as_root[@]}" rm -f $policy' EXIT
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee $policy > /dev/null
+    "${as_root[@]}" chmod 755 $policy
+fi
+
 echo "installing ${missing[*]}" >&2
 "${as_root[@]}" apt-get update -qq
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \

@@ -9,7 +9,7 @@ mod watched;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use notify::{RecursiveMode, Watcher};
 use tokio::runtime::Handle;
@@ -22,7 +22,7 @@ use crate::config::Sources;
 use crate::listen::tls::Tls;
 use crate::listen::{Listeners, Prepared, Unbound};
 use crate::observe::access_log::AccessLog;
-use crate::observe::metrics::{Metrics, Names};
+use crate::observe::metrics::{Names, Reloaded};
 use crate::proxy::Shared;
 pub use held::Held;
 pub use load::{From, Loaded, load, open_log};
@@ -89,8 +89,10 @@ impl Reloader {
             .reloading
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        let (metrics, began) = (&self.shared.metrics, Instant::now());
         if *self.held.borrow() {
             tracing::warn!("there is no reload while another process is to take this one's place");
+            metrics.reloaded(Reloaded::HeldBack, began.elapsed());
             return Err(self.held_back());
         }
         self.watched().reading();
@@ -102,16 +104,16 @@ impl Reloader {
             From::Running(&old),
         )
         .and_then(|new| self.swap(&old, new));
-        let metrics = &self.shared.metrics;
         match &outcome {
             Ok((generation, sources)) => {
+                metrics.reloaded(Reloaded::Ok, began.elapsed());
                 self.watched().have(&sources.watch);
                 tracing::info!(generation, "the configuration is live");
             }
             Err(refused) => {
                 // What was missing may appear: its place is watched as well.
                 self.watched().also(&refused.sources.watch);
-                metrics.reload_successful.set(0);
+                metrics.reloaded(Reloaded::Refused, began.elapsed());
                 tracing::error!(
                     problems = refused.problems.len(),
                     first = refused
@@ -147,7 +149,7 @@ impl Reloader {
             }
         }
         if problems.is_empty() {
-            problems.extend(self.open_stores(&snapshot, &value));
+            problems.extend(self.open_stores(old, &snapshot, &value));
         }
         let Some(opened) = opened.ok().filter(|_| problems.is_empty()) else {
             return Err(Refused { sources, problems });
@@ -164,7 +166,7 @@ impl Reloader {
         old.retire();
         self.runtime.spawn(bury(old.clone()));
         snapshot.go_live(&self.runtime);
-        report(&self.shared.metrics, generation);
+        self.shared.metrics.is_live(generation);
         Ok((generation, sources))
     }
 
@@ -186,8 +188,8 @@ impl Reloader {
     }
 
     /// Opens the stores of the cache that are not open yet.
-    fn open_stores(&self, new: &Snapshot, value: &Value) -> Vec<Problem> {
-        let failed = new.open_stores(&self.shared.clock).err();
+    fn open_stores(&self, old: &Snapshot, new: &Snapshot, value: &Value) -> Vec<Problem> {
+        let failed = new.open_stores_over(old, &self.shared.clock).err();
         let problem = |(name, error): (Arc<str>, std::io::Error)| {
             let cache = value.get("caches").and_then(|all| all.get(&name));
             let place = cache.unwrap_or(value).place.clone();
@@ -255,12 +257,13 @@ impl Reloader {
 
     /// Reloads on a thread that may block and makes way for the workers; nothing where the reload itself broke.
     pub async fn reload_aside(self: &Arc<Self>) -> Option<Result<u64, Refused>> {
-        let this = self.clone();
+        let (this, began) = (self.clone(), Instant::now());
         match thread::aside(move || this.reload()).await {
             Ok(outcome) => Some(outcome),
             Err(error) => {
                 // Before or after the swap: either way nobody may believe that all is well.
-                self.shared.metrics.reload_successful.set(0);
+                let metrics = &self.shared.metrics;
+                metrics.reloaded(Reloaded::Broken, began.elapsed());
                 tracing::error!(%error, "the reload broke off");
                 None
             }
@@ -283,20 +286,6 @@ async fn bury(retired: Arc<Snapshot>) {
     }
 }
 
-/// Says in the metrics that a configuration is live.
-pub fn report(metrics: &Metrics, generation: u64) {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    metrics.reload_successful.set(1);
-    metrics
-        .reload_success_timestamp
-        .set(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
-    metrics
-        .generation
-        .set(i64::try_from(generation).unwrap_or(i64::MAX));
-}
-
 /// What a configuration has that is counted by name.
 pub fn names(snapshot: &Snapshot) -> Names {
     let mut names = Names::default();
@@ -309,13 +298,18 @@ pub fn names(snapshot: &Snapshot) -> Names {
             .extend(labels.map(|label| (route.name.clone(), label)));
     }
     for listening in &snapshot.listeners {
-        names.listeners.insert(listening.name.clone());
+        let most = listening.max_connections;
+        names.listeners.insert(listening.name.clone(), most);
         let entries = listening.tls.iter().flat_map(Tls::entries);
         names.certificates.extend(entries.map(|entry| {
             let key = (listening.name.clone(), entry.name.clone());
             (key, entry.expires)
         }));
     }
+    let fetches = snapshot.fetches().into_iter();
+    names
+        .fetches
+        .extend(fetches.map(|fetches| (fetches.filter, fetches.from.clone())));
     names
         .caches
         .extend(snapshot.stores.iter().map(|store| store.name.clone()));

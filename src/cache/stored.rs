@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::{BufMut, BytesMut};
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use pingora_cache::VarianceBuilder;
 use pingora_cache::key::HashBinary;
 use pingora_http::ResponseHeader;
@@ -59,16 +59,17 @@ impl Stored {
         let fields = &self.head.headers;
         let length = fields.values().map(HeaderValue::len).sum();
         let mut values = BytesMut::with_capacity(length);
-        let mut head = ResponseHeader::build_no_case(self.head.status, Some(fields.keys_len()))
-            .expect("the status is one");
+        let mut parts = Response::new(()).into_parts().0;
+        parts.status = self.head.status;
+        parts.headers = HeaderMap::with_capacity(fields.keys_len());
         for (name, value) in fields {
             values.put_slice(value.as_bytes());
             let copy = HeaderValue::from_maybe_shared(values.split().freeze());
             let mut copy = copy.expect("it was a field's value before");
             copy.set_sensitive(value.is_sensitive());
-            let appended = head.append_header(name.clone(), copy);
-            appended.expect("they are a name and a value");
+            parts.headers.append(name.clone(), copy);
         }
+        let head = ResponseHeader::from(parts);
         let vary = self.vary.into_iter().map(|(name, value)| {
             let value = value
                 .map(|value| HeaderValue::from_bytes(value.as_bytes()).expect("it was one before"));

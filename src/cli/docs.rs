@@ -1,6 +1,7 @@
 //! `wiregate docs`.
 
-mod page;
+mod metrics;
+pub(super) mod page;
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -12,16 +13,18 @@ use self::page::Page;
 use super::Outcome;
 use crate::config::schema::{generator, options};
 
-/// Write the reference page of each filter, and a list of them, into a folder.
+/// Write the reference pages into a folder: one for each filter and a list of them under `filters`,
+/// and one for the metrics.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The folder; it is made where it is not there.
-    #[arg(long, default_value = "docs/filters")]
+    #[arg(long, default_value = "docs")]
     out: PathBuf,
 }
 
 pub(super) fn run(registry: &Registry, arguments: &Arguments) -> Outcome {
-    std::fs::create_dir_all(&arguments.out)?;
+    let filters = arguments.out.join("filters");
+    std::fs::create_dir_all(&filters)?;
     let mut list = String::from("# Filters\n\nGenerated from the code by `wiregate docs`.\n\n");
     for entry in registry.entries() {
         let mut generator = generator();
@@ -29,9 +32,10 @@ pub(super) fn run(registry: &Registry, arguments: &Arguments) -> Outcome {
         let definitions = Value::Object(generator.take_definitions(true));
         let page = Page::new(&schema, &definitions);
         let _ = writeln!(list, "- [`{0}`]({0}.md): {1}", entry.name, page.summary());
-        let file = arguments.out.join(format!("{}.md", entry.name));
+        let file = filters.join(format!("{}.md", entry.name));
         std::fs::write(file, page.write(entry.name))?;
     }
-    std::fs::write(arguments.out.join("README.md"), list)?;
+    std::fs::write(filters.join("README.md"), list)?;
+    std::fs::write(arguments.out.join("metrics.md"), metrics::page())?;
     Ok(())
 }

@@ -4,8 +4,10 @@ mod admin;
 mod cache;
 mod cert;
 mod check;
+mod completions;
 mod docs;
 mod explain;
+mod man;
 mod reload;
 mod run;
 mod schema;
@@ -17,7 +19,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use wiregate_sdk::Registry;
 
 use crate::config::report;
@@ -45,6 +47,8 @@ enum Command {
     Upgrade(upgrade::Arguments),
     Schema(schema::Arguments),
     Docs(docs::Arguments),
+    Man(man::Arguments),
+    Completions(completions::Arguments),
     Cert(cert::Arguments),
     Cache(cache::Arguments),
     Top(top::Arguments),
@@ -119,6 +123,8 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Upgrade(arguments) => upgrade::run(&registry, &arguments),
         Command::Schema(arguments) => schema::run(&registry, &arguments),
         Command::Docs(arguments) => docs::run(&registry, &arguments),
+        Command::Man(arguments) => man::run(&registry, &arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
         Command::Cert(arguments) => cert::run(arguments),
         Command::Cache(arguments) => cache::run(&registry, &arguments),
         Command::Top(arguments) => top::run(&registry, &arguments),
@@ -143,6 +149,11 @@ pub fn run(registry: Registry) -> ExitCode {
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// The command line, as manual pages and completions are made of it.
+fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Whether an output takes colours (<https://no-color.org>).

@@ -26,7 +26,7 @@ use wiregate_sdk::{Chain, Clock, Mode, Registry};
 
 use crate::config::model::upstream::Timeouts;
 use crate::config::model::{Config, Forwarded, Limits, Route as RouteConfig, UnderscoresInFields};
-use crate::observe::metrics::{LinkMetrics, Metrics, RouteMetrics};
+use crate::observe::metrics::{LinkMetrics, LinkTimes, Metrics, RouteMetrics};
 use crate::router::{RouteSpec, Router, Written};
 use crate::upstream::Upstream;
 
@@ -130,7 +130,7 @@ fn assemble(
     };
     let mut chains = chain::Builder::new(&config, around, &mut tasks, &mut preparations, problems);
     let global = chains.global(&config.all_routes.filters);
-    let panics = cx.metrics.panics.clone();
+    let panics = cx.metrics.panics().clone();
     let on_panic: OnPanic = Arc::new(move || panics.inc());
     let matches = matches(source);
     let mut routes = Vec::with_capacity(config.routes.len());
@@ -140,6 +140,7 @@ fn assemble(
         let mut chain = Chain {
             links: global.clone(),
             on_panic: Some(on_panic.clone()),
+            watch: None,
         };
         // Without all that it says, a route could seem to lack parameters, or to clash with others.
         let whole = !told.covers(&place);
@@ -148,7 +149,7 @@ fn assemble(
         let goal = chains.goal_of(&route, &place, &chain, &upstreams);
         let name: Arc<str> = route.name.value.as_str().into();
         let timeouts = route.timeouts.as_deref().copied().unwrap_or_default();
-        let mut built = finish_route(&name, chain, cx.metrics, &place);
+        let mut built = finish_route(&name, chain, cx, &place);
         (built.goal, built.timeouts) = (goal, timeouts);
         routes.push(built);
         if whole {
@@ -291,10 +292,17 @@ fn check_names(source: &Value, problems: &mut Vec<Problem>) {
     }
 }
 
-fn finish_route(name: &Arc<str>, chain: Chain, metrics: &Arc<Metrics>, place: &Place) -> Route {
-    let links = (chain.links.iter())
+fn finish_route(name: &Arc<str>, mut chain: Chain, cx: &Context<'_>, place: &Place) -> Route {
+    let metrics = cx.metrics;
+    let links: Arc<[LinkMetrics]> = (chain.links.iter())
         .map(|link| LinkMetrics::new(metrics.clone(), name.clone(), &link.label))
         .collect();
+    if !links.is_empty() {
+        chain.watch = Some(Arc::new(LinkTimes {
+            links: links.clone(),
+            clock: cx.clock.clone(),
+        }));
+    }
     Route {
         name: name.clone(),
         place: place.to_string(),

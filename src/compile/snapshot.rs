@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::AbortHandle;
-use wiregate_sdk::build::{Kept, Packed};
+use wiregate_sdk::build::{Fetches, Kept, Packed};
 use wiregate_sdk::types::CidrSet;
 use wiregate_sdk::{Chain, Clock};
 
@@ -81,7 +81,7 @@ pub struct Route {
     /// What is counted about it.
     pub metrics: RouteMetrics,
     /// What is counted about its filters.
-    pub link_metrics: Vec<LinkMetrics>,
+    pub link_metrics: Arc<[LinkMetrics]>,
 }
 
 /// Where a route's requests go.
@@ -123,6 +123,9 @@ pub struct Listening {
     pub tls: Option<Tls>,
 }
 
+/// The key under which the number of the configuration goes over to the next process.
+const GENERATION: &str = "generation";
+
 /// What the compiler has built, before it is a snapshot.
 pub(super) struct Parts {
     pub(super) router: Router,
@@ -142,6 +145,15 @@ impl Listening {
     }
 }
 
+/// The number of the configuration that one goes on from, in this process or in the one before.
+fn former(cx: &Context<'_>) -> Option<u64> {
+    let packed = || {
+        let bytes = cx.packed.get(GENERATION)?.as_slice();
+        bytes.try_into().ok().map(u64::from_le_bytes)
+    };
+    cx.old.map(|old| old.generation).or_else(packed)
+}
+
 impl Snapshot {
     pub(super) fn new(
         cx: &Context<'_>,
@@ -151,7 +163,7 @@ impl Snapshot {
     ) -> Self {
         parts.kept.seal();
         Self {
-            generation: cx.old.map_or(1, |old| old.generation + 1),
+            generation: former(cx).map_or(1, |former| former.saturating_add(1)),
             router: parts.router,
             routes: parts.routes,
             upstreams: parts.upstreams,
@@ -194,6 +206,24 @@ impl Snapshot {
         self.open_each(|store| store.open(clock))
     }
 
+    /// The same where another configuration is live, whose stores may have their folders until it is taken apart.
+    ///
+    /// # Errors
+    /// Those that cannot be opened, and why.
+    pub fn open_stores_over(
+        &self,
+        old: &Self,
+        clock: &Clock,
+    ) -> Result<(), Vec<(Arc<str>, io::Error)>> {
+        self.open_each(|store| {
+            let mut others = old.stores.iter();
+            match others.any(|other| other.has_folder_of(store)) {
+                true => store.open_after(clock),
+                false => store.open(clock),
+            }
+        })
+    }
+
     /// The same in a process that takes the place of another one, which may still have their folders.
     ///
     /// # Errors
@@ -227,12 +257,20 @@ impl Snapshot {
 
     /// What the process that takes this one's place needs.
     pub fn pack(&self) -> Packed {
-        self.kept.pack()
+        let mut packed = self.kept.pack();
+        let generation = self.generation.to_le_bytes();
+        packed.insert(GENERATION.to_owned(), generation.into());
+        packed
     }
 
     /// Takes in what a former process has packed meanwhile.
     pub fn take_in(&self, packed: &Packed) {
         self.kept.take_in(packed);
+    }
+
+    /// What its filters fetch in the background.
+    pub fn fetches(&self) -> Vec<Arc<Fetches>> {
+        self.kept.all_fetches()
     }
 
     /// Whether the first health checks of all endpoints are in.

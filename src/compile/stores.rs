@@ -18,7 +18,7 @@ use crate::config::model;
 /// Less memory than that is no cache.
 const LEAST: Size = Size::mib(1);
 
-/// How often a process that has taken another one's place looks whether that has left its folder.
+/// How often it is looked whether a folder is free that another store has had.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// A store of the cache. It is opened before its configuration goes live, and stays what it is over reloads
@@ -44,6 +44,12 @@ impl NamedStore {
         self.options.largest
     }
 
+    /// Whether this one, in an older configuration, has the folder that the other one is to have.
+    pub(super) fn has_folder_of(&self, other: &Self) -> bool {
+        let folder = |store: &Self| store.options.disk.as_ref().map(|disk| disk.path.clone());
+        folder(self).is_some() && folder(self) == folder(other)
+    }
+
     /// Opens it, unless it is open.
     ///
     /// # Errors
@@ -57,8 +63,8 @@ impl NamedStore {
         Ok(())
     }
 
-    /// Opens it in a process that takes another one's place, which still has the folder: in memory alone
-    /// until that is gone. What is then on disk is older than what this process has done: it is
+    /// Opens it in the place of another one, of this process or of the one whose place this process takes, that has the
+    /// folder still: in memory alone until that is gone. What is then on disk is older than what this process has done: it is
     /// validated before its use, or dropped, where something was purged meanwhile.
     ///
     /// # Errors

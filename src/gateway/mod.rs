@@ -196,6 +196,7 @@ impl Gateway {
             tracing::warn!(%error, pid, "the process whose place this one takes has gone already");
         }
         tracing::info!(pid, version, "taken over from another process");
+        self.shared.metrics.upgraded(true);
         self.predecessor = Some(predecessor.ended());
     }
 

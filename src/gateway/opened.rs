@@ -57,12 +57,13 @@ pub(super) fn open(start: &mut Start) -> Result<Opened, Failure> {
     .map_err(unopened)?;
     snapshot.prepare(control.handle());
     metrics.keep_only(reload::names(&snapshot));
-    reload::report(&metrics, snapshot.generation);
+    metrics.is_live(snapshot.generation);
     let shared = Shared::new(snapshot.clone(), metrics, log, clock);
 
     // Every socket is there before anything is said to be ready.
     let processors = std::thread::available_parallelism()?;
     let count = snapshot.settings.workers.unwrap_or(processors);
+    shared.metrics.has_workers(count.get());
     let (mut handed, former) = std::mem::take(&mut start.sockets);
     handed.append(&mut start.systemd.sockets);
     let asked = snapshot.settings.admin.as_deref();

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::compile::Snapshot;
 use crate::listen::{Task, Worker};
+use crate::observe::metrics::count_as;
 use crate::proxy::{Engine, Shared};
 
 /// More attempts than any upstream may ask for.
@@ -58,7 +59,10 @@ impl Workers {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{number}"))
-                .spawn(move || runtime.block_on(work))?;
+                .spawn(move || {
+                    count_as(number);
+                    runtime.block_on(work);
+                })?;
             workers.threads.push(thread);
         }
         Ok(workers)

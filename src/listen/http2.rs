@@ -19,6 +19,7 @@ pub use meter::Excess;
 pub use seen::Seen;
 
 use crate::config::http2::Http2;
+use crate::observe::metrics::Resets;
 use meter::Meter;
 
 /// What every HTTP/2 connection begins with is this long (RFC 9113, 3.4).
@@ -34,6 +35,7 @@ pub struct Metered<S> {
     stream: S,
     meter: Meter,
     seen: Arc<Seen>,
+    resets: Resets,
     linger: Option<Linger>,
 }
 
@@ -44,15 +46,27 @@ struct Linger {
 
 impl<S> Metered<S> {
     /// Meters a connection that has not been read from, and tells what is seen.
-    pub fn new(stream: S, limits: &Http2) -> (Self, Arc<Seen>) {
+    pub fn new(stream: S, limits: &Http2, resets: &Resets) -> (Self, Arc<Seen>) {
         let seen = Arc::default();
         let this = Self {
             stream,
             meter: Meter::new(limits, PREFACE),
             seen: Arc::clone(&seen),
+            resets: resets.clone(),
             linger: None,
         };
         (this, seen)
+    }
+
+    /// Counts the streams that were reset since this was last done.
+    fn tell_resets(&mut self) {
+        let (by_client, by_gateway) = self.meter.take_resets();
+        if by_client > 0 {
+            self.resets.by_client.inc_by(by_client);
+        }
+        if by_gateway > 0 {
+            self.resets.by_gateway.inc_by(by_gateway);
+        }
     }
 }
 
@@ -71,6 +85,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
         let new = &buf.filled()[before..];
         let received = this.meter.received(new, Instant::now);
+        this.tell_resets();
         let received = received.and_then(|()| this.seen.tell(this.meter.take_fragments()));
         if let Err(excess) = received {
             this.seen.end(excess);
@@ -91,6 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Metered<S> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.stream).poll_write(cx, bytes))?;
         this.meter.sent(&bytes[..written]);
+        this.tell_resets();
         Poll::Ready(Ok(written))
     }
 
@@ -107,6 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Metered<S> {
             this.meter.sent(&slice[..part]);
             left -= part;
         }
+        this.tell_resets();
         Poll::Ready(Ok(written))
     }
 

@@ -16,7 +16,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pingora_proxy::HttpProxy;
 use tokio::task::JoinSet;
@@ -67,6 +67,7 @@ impl Worker {
             let listening = self.shared.live.load().listening(&name);
             let listening = listening.unwrap_or_else(|| accepting.listening.clone());
             let most = listening.max_connections;
+            metrics.accepted();
             let Some(slot) = accepting.caps.take(most, &metrics.open) else {
                 metrics.refused(Refusal::Connections);
                 return None;
@@ -92,6 +93,7 @@ impl Worker {
                         }
                     }
                     Err(error) => {
+                        metrics.not_accepted();
                         tracing::warn!(listener = name, %error, "cannot accept");
                         tokio::time::sleep(PAUSE).await;
                     }
@@ -196,8 +198,11 @@ impl Guest {
         let Some(tls) = &listening.tls else {
             return Some((Connection::new(socket, address), self.peer(address, None)));
         };
+        let began = Instant::now();
         match tls.shake_hands(socket).await {
             Ok((stream, secured)) => {
+                let (version, resumed) = (secured.facts.version, secured.resumed);
+                self.metrics.shook_hands(version, resumed, began.elapsed());
                 let connection = Connection::secure(stream, address, &secured);
                 Some((connection, self.peer(address, Some(secured))))
             }

@@ -18,6 +18,7 @@ use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
 };
+use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
@@ -144,15 +145,24 @@ impl Connection {
     }
 
     /// Sends some of these bytes, together with what was gathered before them.
-    fn poll_send_with(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_send_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         while self.written < self.gathered.len() {
-            let before = &self.gathered[self.written..];
-            let slices = [IoSlice::new(before), IoSlice::new(bytes)];
-            let sent = ready!(Pin::new(&mut self.socket).poll_write_vectored(cx, &slices))?;
+            let before = self.gathered.len() - self.written;
+            let sent = {
+                let gathered = IoSlice::new(&self.gathered[self.written..]);
+                let mut slices: SmallVec<[IoSlice<'_>; 8]> = SmallVec::new();
+                slices.push(gathered);
+                slices.extend_from_slice(bytes);
+                ready!(Pin::new(&mut self.socket).poll_write_vectored(cx, &slices))?
+            };
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            let beyond = sent.saturating_sub(before.len());
+            let beyond = sent.saturating_sub(before);
             self.written += sent - beyond;
             if beyond > 0 {
                 self.gathered.clear();
@@ -162,7 +172,7 @@ impl Connection {
         }
         self.gathered.clear();
         self.written = 0;
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
+        Pin::new(&mut self.socket).poll_write_vectored(cx, bytes)
     }
 
     fn poll_send_gathered(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -203,7 +213,7 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         if bytes.len() >= GATHERED {
-            return self.poll_send_with(cx, bytes);
+            return self.poll_send_with(cx, &[IoSlice::new(bytes)]);
         }
         if self.gathered.len() + bytes.len() > GATHERED {
             ready!(self.poll_send_gathered(cx))?;
@@ -218,11 +228,11 @@ impl AsyncWrite for Connection {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let total: usize = slices.iter().map(|slice| slice.len()).sum();
+        if total >= GATHERED {
+            return self.poll_send_with(cx, slices);
+        }
         if self.gathered.len() + total > GATHERED {
             ready!(self.poll_send_gathered(cx))?;
-        }
-        if total >= GATHERED {
-            return Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
         }
         for slice in slices {
             self.gathered.extend_from_slice(slice);

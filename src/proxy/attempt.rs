@@ -271,6 +271,20 @@ impl Context {
         self.attempts.connection = Some(connection);
     }
 
+    /// The attempt has a connection.
+    pub(super) fn count_connection(&self, reused: bool) {
+        let Some(upstream) = &self.attempts.upstream else {
+            return;
+        };
+        match self.attempts.started.filter(|_| !reused) {
+            Some(started) => {
+                let waited = self.shared.clock.instant() - started;
+                upstream.metrics.connected(waited);
+            }
+            None => upstream.metrics.reused(),
+        }
+    }
+
     /// The head of the request is about to leave: what is left of its body is the client's to send.
     pub(super) fn await_upload(&mut self, session: &mut Session) {
         let whole = session.is_body_done();

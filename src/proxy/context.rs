@@ -23,6 +23,7 @@ use super::{Shared, budget::Share};
 use crate::compile::{Route, Snapshot};
 use crate::listen::until::Until;
 use crate::observe::access_log::Entry;
+use crate::observe::metrics::{Ended, RouteMetrics};
 use crate::upstream::{Endpoint, Leave, Live, Place, Retrying, Timeouts, Upstream};
 
 /// One exchange, from its first hook to its last.
@@ -271,8 +272,14 @@ impl Context {
             }
         }
         if self.end.begun {
-            self.metrics()
-                .end(&self.exchange.method, self.end.status, duration);
+            self.metrics().end(&Ended {
+                method: &self.exchange.method,
+                status: self.end.status,
+                error: self.end.error,
+                duration,
+                received: traffic.received,
+                sent: traffic.sent,
+            });
             if let Some(dealt) = self.dealt() {
                 self.metrics().dealt(dealt);
             }
@@ -285,7 +292,7 @@ impl Context {
         self.route.map(|position| &self.snapshot.routes[position])
     }
 
-    pub(super) fn metrics(&self) -> &crate::observe::metrics::RouteMetrics {
+    pub(super) fn metrics(&self) -> &RouteMetrics {
         self.route()
             .map_or(&self.snapshot.unrouted, |route| &route.metrics)
     }

@@ -65,7 +65,7 @@ impl Conversation {
         });
         let snapshot = self.shared.live.load_full();
         let limits = &snapshot.settings.limits.http2;
-        let (metered, seen) = Metered::new(connection, limits);
+        let (metered, seen) = Metered::new(connection, limits, self.shared.metrics.resets());
         let handshake = builder(limits).handshake(metered);
         drop(snapshot);
         let Ok(Ok(connection)) = tokio::time::timeout(self.peer.idle, handshake).await else {

@@ -9,7 +9,8 @@ use serde_json::json;
 use super::connection::Peer;
 use super::{Shared, request};
 use crate::listen::http1::{Gate, Refused};
-use crate::observe::access_log::{Ended, Entry, Target};
+use crate::observe::access_log::{self, Entry, Target};
+use crate::observe::metrics::Ended;
 
 /// Answers, counts and logs what is no request. The connection ends with it.
 pub(super) async fn answer(shared: &Shared, peer: &Peer, gate: &mut Gate, refused: &Refused) {
@@ -52,11 +53,18 @@ fn tell(shared: &Shared, peer: &Peer, refused: &Refused, id: Box<str>) {
     let no_method = Method::from_bytes(b"-").unwrap_or_default();
     let metrics = &shared.live.load().unrouted;
     metrics.begin();
-    metrics.end(&no_method, Some(refused.status), Duration::ZERO);
+    metrics.end(&Ended {
+        method: &no_method,
+        status: Some(refused.status),
+        error: Some(refused.reason),
+        duration: Duration::ZERO,
+        received: 0,
+        sent: 0,
+    });
     let Some(log) = &**shared.access_log.load() else {
         return;
     };
-    let ended = Ended {
+    let ended = access_log::Ended {
         status: Some(refused.status),
         failed: true,
         duration: Duration::ZERO,

@@ -24,6 +24,7 @@ mod replay;
 mod request;
 mod responder;
 mod response;
+mod scrape;
 mod session;
 mod trusted;
 mod websocket;
@@ -110,7 +111,7 @@ impl Shared {
     ) -> Self {
         Self {
             live: ArcSwap::new(snapshot),
-            budget: Budget::new(metrics.body_memory.clone()),
+            budget: Budget::new(metrics.body_memory().clone()),
             metrics,
             access_log: ArcSwap::from_pointee(access_log),
             clock,
@@ -141,28 +142,6 @@ impl Shared {
         log.close(grace);
         self.formerly_dropped
             .fetch_add(log.dropped(), Ordering::Relaxed);
-    }
-
-    /// All metrics, in the Prometheus text format.
-    pub fn render_metrics(&self) -> Vec<u8> {
-        let present = self
-            .access_log
-            .load()
-            .as_ref()
-            .as_ref()
-            .map_or(0, AccessLog::dropped);
-        let dropped = self.formerly_dropped.load(Ordering::Relaxed) + present;
-        let counter = &self.metrics.log_dropped;
-        counter.inc_by(dropped.saturating_sub(counter.get()));
-        let live = self.live.load();
-        for upstream in live.upstreams.values() {
-            upstream.show_in_flight();
-        }
-        for store in &live.stores {
-            self.metrics
-                .show_cache(&store.name, &store.store().figures());
-        }
-        self.metrics.render()
     }
 }
 
@@ -247,13 +226,15 @@ impl ProxyHttp for Engine {
     async fn connected_to_upstream(
         &self,
         _session: &mut Session,
-        _reused: bool,
+        reused: bool,
         _peer: &HttpPeer,
         connection: RawFd,
         _digest: Option<&Digest>,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        here(ctx)?.connected(connection);
+        let cx = here(ctx)?;
+        cx.connected(connection);
+        cx.count_connection(reused);
         Ok(())
     }
 

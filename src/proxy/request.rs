@@ -44,7 +44,7 @@ impl Context {
     /// The reply that ends it.
     pub(super) async fn enter(&mut self, session: &mut Session) -> Result<(), Reply> {
         let found = guard(|| self.find_route(session))
-            .unwrap_or_else(|| Err(panicked(&self.shared.metrics.panics)));
+            .unwrap_or_else(|| Err(panicked(self.shared.metrics.panics())));
         self.metrics().begin();
         self.end.begun = true;
         found?;
@@ -135,22 +135,18 @@ impl Context {
         let Some(route) = self.route.map(|position| &snapshot.routes[position]) else {
             return Ok(());
         };
-        let clock = self.shared.clock.clone();
         let mut inbound = Client::new(
             session,
             &mut self.body,
             &self.shared,
             &snapshot.settings.limits,
         );
-        let mut before = clock.instant();
         let mut ran = Ok(());
-        for metrics in &route.link_metrics {
+        for metrics in &*route.link_metrics {
+            metrics.ran();
             ran = (route.chain)
                 .enter(&mut self.exchange, &mut inbound, &mut self.slots)
                 .await;
-            let after = clock.instant();
-            metrics.ran(after - before);
-            before = after;
             if ran.is_err() {
                 break;
             }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use wiregate_sdk::{Build, Clock, Filter, Flow, Invalid, Request};
 
-use super::{Reloader, load, report};
+use super::{Reloader, load};
 use crate::listen::Listeners;
 use crate::observe::metrics::Metrics;
 use crate::proxy::Shared;
@@ -52,7 +52,7 @@ fn a_panic_in_a_reload_is_a_reload_that_failed() {
     let registry = wiregate_filters::all().add::<Brittle>();
     let metrics = Metrics::new();
     let loaded = load(&path, &registry, &metrics, super::From::Nothing).unwrap();
-    report(&metrics, loaded.snapshot.generation);
+    metrics.is_live(loaded.snapshot.generation);
     let shared = Shared::new(
         Arc::new(loaded.snapshot),
         metrics.clone(),
@@ -76,11 +76,11 @@ fn a_panic_in_a_reload_is_a_reload_that_failed() {
 
     write("{ brittle: {} }, { nobody: {} }"); // refused for the second one: the first is thrown away
     assert!(runtime.block_on(reloader.reload_aside()).is_none());
-    assert_eq!(metrics.reload_successful.get(), 0);
+    assert!(!metrics.reload_was_successful());
     assert_eq!(reloader.shared.live.load().generation, 1);
 
     write("respond: 200");
     let outcome = runtime.block_on(reloader.reload_aside()).unwrap();
     assert_eq!(outcome.unwrap(), 2);
-    assert_eq!(metrics.reload_successful.get(), 1);
+    assert!(metrics.reload_was_successful());
 }

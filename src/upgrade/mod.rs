@@ -117,7 +117,10 @@ impl Upgrades {
                         "another process has taken over"
                     );
                 }
-                Err(why) => tracing::error!(why, "the upgrade is off, all goes on as before"),
+                Err(why) => {
+                    this.shared.metrics.upgraded(false);
+                    tracing::error!(why, "the upgrade is off, all goes on as before");
+                }
             }
             drop(turn);
             outcome

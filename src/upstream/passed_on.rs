@@ -118,7 +118,8 @@ impl States {
 }
 
 impl Portable for States {
-    fn pack(&self) -> Vec<u8> {
+    /// As large as there are endpoints, whatever room there is.
+    fn pack(&self, _room: usize) -> Vec<u8> {
         let now = Instant::now();
         let endpoints = self.all().into_iter();
         let passed_on = PassedOn {
@@ -161,7 +162,7 @@ mod tests {
         fine.observe(now, Duration::from_millis(20));
 
         let next = States::default();
-        next.take_in(&former.pack());
+        next.take_in(&former.pack(0));
         let [down, out, fine] = addresses.each_ref().map(|address| next.of(address));
         let now = Instant::now();
         assert!(!down.is_healthy() && down.is_proven() && down.since_check(now).is_some());

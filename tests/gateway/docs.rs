@@ -31,7 +31,7 @@ fn configurations_in_the_pages_of_filters_are_good() {
         .output()
         .unwrap();
     assert!(written.status.success(), "{written:?}");
-    let checked = check_pages(folder.path());
+    let checked = check_pages(&folder.path().join("filters"));
     let filters = wiregate::filters::all().names().count();
     assert!(
         checked >= filters,

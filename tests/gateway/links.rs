@@ -43,27 +43,30 @@ fn the_readme_lists_every_filter() {
     }
 }
 
-/// The files of the project, with the pages of filters as they are generated now.
+/// The files of the project, with the generated pages as they would be written now.
 struct Pages {
-    filters: tempfile::TempDir,
+    generated: tempfile::TempDir,
 }
 
 impl Pages {
     fn new() -> Self {
-        let filters = tempfile::tempdir().unwrap();
+        let generated = tempfile::tempdir().unwrap();
         let written = wiregate(&["docs", "--out"])
-            .arg(filters.path())
+            .arg(generated.path())
             .status()
             .unwrap();
         assert!(written.success());
-        Self { filters }
+        Self { generated }
     }
 
     /// What a file holds; nothing for a folder.
     fn read(&self, path: &Path) -> Option<String> {
-        let file = match path.strip_prefix("docs/filters") {
-            Ok(name) => self.filters.path().join(name),
-            Err(_) => root().join(path),
+        let generated = path
+            .strip_prefix("docs")
+            .map(|name| self.generated.path().join(name));
+        let file = match generated {
+            Ok(file) if file.exists() => file,
+            _ => root().join(path),
         };
         if file.is_dir() {
             return Some(String::new());

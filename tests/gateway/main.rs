@@ -7,6 +7,7 @@ mod bodies;
 mod cache;
 mod configuration;
 mod consumers;
+mod deb;
 mod docs;
 mod endpoints;
 

@@ -3,8 +3,10 @@
 mod access_log;
 mod admin;
 mod exposition;
+mod featured;
 mod lines;
 mod metrics;
+mod rules;
 
 use std::collections::HashSet;
 
@@ -27,6 +29,15 @@ fn gateway() -> (Gateway, wiregate::echo::Echo) {
     let upstreams = app.trim_end().trim_end_matches('}').to_owned();
     let text = format!("{upstreams}, dead: {{ endpoints: [\"{nobody}\"] }} }}\n{ROUTES}");
     (Gateway::start(&text), origin)
+}
+
+/// Asks 64 times, over one connection and with these fields, as lines. The time in filters is measured
+/// for one request of 32.
+pub fn ask_often(gateway: &Gateway, path: &str, fields: &str) {
+    let ask = |more: &str| format!("GET {path} HTTP/1.1\r\nhost: a\r\n{fields}{more}\r\n");
+    let all = ask("").repeat(63) + &ask("connection: close\r\n");
+    let answers = raw(gateway.address(), all.as_bytes());
+    assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 64, "{answers}");
 }
 
 #[test]

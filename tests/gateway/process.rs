@@ -220,7 +220,17 @@ fn help_and_version_are_printed_and_mistakes_are_usage_errors() {
     let (code, text, _) = run(&["--help"]);
     assert_eq!(code, Some(0));
     for command in [
-        "run", "check", "explain", "reload", "upgrade", "schema", "docs", "cert", "echo",
+        "run",
+        "check",
+        "explain",
+        "reload",
+        "upgrade",
+        "schema",
+        "docs",
+        "man",
+        "completions",
+        "cert",
+        "echo",
     ] {
         assert!(
             text.contains(&format!("\n  {command} ")),

@@ -1,5 +1,6 @@
 //! Upgrades: a new process takes a running one's place.
 
+mod counts;
 mod faults;
 mod listeners;
 mod soak;

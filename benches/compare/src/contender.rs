@@ -1,27 +1,23 @@
 //! Who takes part: the origin behind all of them, and the proxies that are compared.
 
-use std::fmt::Write;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
+use crate::files::{self, balanced, fitted, moved, ten_thousand};
 use crate::nginx;
 use crate::process::{Probe, Process, free_address, pinned};
 use crate::scenario::Scenario;
 
-/// The addresses that the files in `conf/` name, and that a run replaces by free ones.
-const LISTEN: &str = "127.0.0.1:8080";
-const ORIGIN: &str = "127.0.0.1:9001";
 /// The host that is asked for, the same for all.
 const HOST: &str = "Host: h57.example.com";
 const API_KEY: &str = "bench-key-0123456789";
 /// How many files each process may have open.
 pub const DESCRIPTORS: u32 = 20_000;
-
-const PLAIN: &str = include_str!("../conf/plain.yaml");
-const SIX_FILTERS: &str = include_str!("../conf/six-filters.yaml");
+/// A field with a token that `token.yaml` lets in, and that has expired when this century has.
+const TOKEN: &str = include_str!("../conf/token.txt");
 
 /// One proxy under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +29,8 @@ pub enum Contender {
     /// The same again without work stealing.
     BareTunedNoSteal,
     Nginx,
+    /// nginx with a cache in memory, set up for what a scenario asks of it.
+    NginxCache,
     /// Wiregate with one route and no filter.
     Plain,
     /// Wiregate with six ordinary filters on that route.
@@ -41,6 +39,14 @@ pub enum Contender {
     TenThousand,
     /// Wiregate with one route, and three endpoints balanced like this.
     Balanced(&'static str),
+    /// Wiregate with `jwt`.
+    Token,
+    /// Wiregate with `rate_limit`, which counts by itself.
+    Limit,
+    /// Wiregate with `cache`, in memory.
+    Cache,
+    /// Wiregate with `json`, which sets one member of each answer.
+    Json,
 }
 
 impl Contender {
@@ -51,9 +57,14 @@ impl Contender {
             Self::BareTuned => "bare-tuned",
             Self::BareTunedNoSteal => "bare-tuned-no-steal",
             Self::Nginx => "nginx",
+            Self::NginxCache => "nginx-cache",
             Self::Plain => "wiregate-plain",
             Self::SixFilters => "wiregate-six-filters",
             Self::TenThousand => "wiregate-ten-thousand",
+            Self::Token => "wiregate-token",
+            Self::Limit => "wiregate-limit",
+            Self::Cache => "wiregate-cache",
+            Self::Json => "wiregate-json",
             Self::Balanced(how) => {
                 let word = how.trim_start_matches(|c: char| !c.is_alphabetic());
                 let word = word.split(|c: char| c != '_' && !c.is_alphabetic()).next();
@@ -63,9 +74,10 @@ impl Contender {
         name.to_owned()
     }
 
-    /// The headers that every request carries.
-    pub fn headers(self) -> &'static [&'static str] {
+    /// The headers that every request carries: in one scenario the same for all, but for a key.
+    pub fn headers(self, scenario: Scenario) -> &'static [&'static str] {
         match self {
+            _ if scenario == Scenario::Token => &[HOST, TOKEN],
             Self::SixFilters => &[
                 HOST,
                 "X-API-Key: bench-key-0123456789",
@@ -115,13 +127,23 @@ impl Contender {
                 stage,
                 processors,
             )?,
-            Self::Plain => wiregate(PLAIN)?,
-            Self::SixFilters => wiregate(SIX_FILTERS)?,
+            Self::NginxCache => nginx::command(
+                &nginx::cache(address, origin, scenario, stage),
+                &name,
+                stage,
+                processors,
+            )?,
+            Self::Plain => wiregate(files::PLAIN)?,
+            Self::SixFilters => wiregate(files::SIX_FILTERS)?,
+            Self::Token => wiregate(files::TOKEN)?,
+            Self::Limit => wiregate(files::LIMIT)?,
+            Self::Cache => wiregate(files::CACHE)?,
+            Self::Json => wiregate(files::JSON)?,
             Self::TenThousand => wiregate(&ten_thousand())?,
             Self::Balanced(how) => wiregate(&balanced(how, origin))?,
         };
         let mut process = Process::start(&name, command, stage.folder)?;
-        process.wait_ready(&Probe::new(scenario, address, self.headers()))?;
+        process.wait_ready(&Probe::new(scenario, address, self.headers(scenario)))?;
         Ok((process, address))
     }
 }
@@ -140,33 +162,6 @@ fn bare_flags(scenario: Scenario, stage: &Stage<'_>) -> Vec<String> {
     flags
 }
 
-/// The file with what a scenario asks for beside it.
-fn fitted(yaml: &str, scenario: Scenario, stage: &Stage<'_>) -> String {
-    let mut yaml = yaml.to_owned();
-    if scenario.tls() {
-        let file = |name: &str| stage.folder.join(name).display().to_string();
-        let tls = format!(
-            "{LISTEN}\", tls: {{ certificates: [{{ certificate: \"{}\", key: \"{}\" }}] }} }}",
-            file("cert.pem"),
-            file("key.pem")
-        );
-        yaml = yaml.replacen(&format!("{LISTEN}\" }}"), &tls, 1);
-    }
-    if scenario.http2_upstream() {
-        let http2 = format!("{ORIGIN}\"], protocol: h2c }}");
-        yaml = yaml.replacen(&format!("{ORIGIN}\"] }}"), &http2, 1);
-    }
-    yaml
-}
-
-/// The file with three endpoints: the origin by three addresses of the loopback interface.
-fn balanced(how: &str, origin: SocketAddr) -> String {
-    let port = origin.port();
-    let endpoints =
-        format!("{ORIGIN}\", \"127.0.0.2:{port}\", \"127.0.0.3:{port}\"], balance: {how} }}");
-    PLAIN.replacen(&format!("{ORIGIN}\"] }}"), &endpoints, 1)
-}
-
 /// Where programs are found and files are put.
 #[derive(Clone, Copy, Debug)]
 pub struct Stage<'a> {
@@ -174,94 +169,13 @@ pub struct Stage<'a> {
     pub binaries: &'a Path,
     /// A folder for configurations and logs.
     pub folder: &'a Path,
-}
-
-/// Starts the origin: nginx with one worker that answers with one line, or with 1 MiB.
-///
-/// # Errors
-/// As [`Contender::start`].
-pub fn start_origin(
-    scenario: Scenario,
-    stage: &Stage<'_>,
-    processors: Option<&str>,
-) -> io::Result<(Process, SocketAddr)> {
-    let address = free_address()?;
-    fs::write(stage.folder.join("mebibyte"), vec![b'm'; 1 << 20])?;
-    let name = format!("{}-origin", scenario.name());
-    let servers = nginx::origin(address, scenario, stage);
-    let command = nginx::command(&servers, &name, stage, processors)?;
-    let mut process = Process::start(&name, command, stage.folder)?;
-    process.wait_ready(&Probe::of_origin(scenario, address))?;
-    Ok((process, address))
-}
-
-/// The file with the two addresses of this run in place of the ones it names.
-fn moved(yaml: &str, listen: SocketAddr, origin: SocketAddr) -> io::Result<String> {
-    for address in [LISTEN, ORIGIN] {
-        let found = yaml.matches(address).count();
-        if found != 1 {
-            let problem = format!("expected {address} once in the file, found it {found} times");
-            return Err(io::Error::other(problem));
-        }
-    }
-    // One pass, as the new address of the one may be the old address of the other.
-    let (first, second) = match yaml.find(LISTEN) < yaml.find(ORIGIN) {
-        true => ((LISTEN, listen), (ORIGIN, origin)),
-        false => ((ORIGIN, origin), (LISTEN, listen)),
-    };
-    let (before, rest) = yaml.split_once(first.0).expect("counted above");
-    let (between, after) = rest.split_once(second.0).expect("counted above");
-    Ok([
-        before,
-        &first.1.to_string(),
-        between,
-        &second.1.to_string(),
-        after,
-    ]
-    .concat())
-}
-
-/// A hundred hosts with a hundred paths each, on one upstream.
-fn ten_thousand() -> String {
-    let (head, _) = PLAIN.split_once("routes:").expect("the file has routes");
-    let mut yaml = format!("{head}routes:\n");
-    for host in 0..100 {
-        for path in 0..100 {
-            writeln!(
-                yaml,
-                "  - {{ name: h{host}-p{path}, match: {{ host: h{host}.example.com, \
-                 path: /p{path}/** }}, upstream: origin }}"
-            )
-            .expect("a string takes everything");
-        }
-    }
-    yaml
+    /// A folder in memory, or else any.
+    pub memory: &'a Path,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn wiregate_accepts_its_files() {
-        let folder = tempfile::tempdir().unwrap();
-        let stage = Stage {
-            binaries: folder.path(),
-            folder: folder.path(),
-        };
-        let (origin, listen) = (ORIGIN.parse().unwrap(), LISTEN.parse().unwrap());
-        for scenario in Scenario::ALL {
-            let fitted = fitted(PLAIN, scenario, &stage);
-            assert_eq!(fitted.contains("tls:"), scenario.tls());
-            assert_eq!(fitted.contains("h2c"), scenario.http2_upstream());
-            assert!(moved(&fitted, listen, origin).is_ok());
-        }
-        let balanced = moved(&balanced("random", origin), listen, origin).unwrap();
-        assert!(
-            balanced.contains("\"127.0.0.3:9001\"], balance: random }"),
-            "{balanced}"
-        );
-    }
 
     #[test]
     fn a_way_to_balance_has_a_name() {
@@ -273,29 +187,5 @@ mod tests {
             Contender::Balanced("{ hash: { by: x } }").name(),
             "wiregate-hash"
         );
-    }
-
-    #[test]
-    fn a_file_is_moved_to_the_addresses_of_the_run() {
-        let origin = LISTEN.parse().unwrap();
-        let listen = "127.0.0.1:5".parse().unwrap();
-        for yaml in [PLAIN, SIX_FILTERS, &ten_thousand()] {
-            let moved = moved(yaml, listen, origin).unwrap();
-            assert!(moved.contains("bind: \"127.0.0.1:5\""), "{moved:.600}");
-            assert!(
-                moved.contains("endpoints: [\"127.0.0.1:8080\"]"),
-                "{moved:.600}"
-            );
-        }
-        let twice = format!("{LISTEN} {LISTEN} {ORIGIN}");
-        let error = moved(&twice, listen, origin).unwrap_err().to_string();
-        assert!(error.ends_with("found it 2 times"), "{error}");
-    }
-
-    #[test]
-    fn ten_thousand_routes_hold_the_one_that_is_asked_for() {
-        let yaml = ten_thousand();
-        assert_eq!(yaml.matches("- { name: ").count(), 10_000);
-        assert!(yaml.contains("host: h57.example.com, path: /p42/** }, upstream: origin"));
     }
 }

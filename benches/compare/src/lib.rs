@@ -4,11 +4,14 @@
 //! in alternating rounds, and prints medians and ratios. See `docs/performance.md` for the method.
 
 pub mod bare;
+pub mod check;
 pub mod command;
 pub mod contender;
+mod files;
 pub mod idle;
 pub mod load;
 mod nginx;
+pub mod origin;
 pub mod paced;
 pub mod process;
 pub mod report;

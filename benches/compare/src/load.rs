@@ -1,6 +1,7 @@
 //! The load, closed loop, every connection asking again as soon as it is answered: wrk over
 //! HTTP/1.1, h2load over HTTP/2.
 
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,6 +14,10 @@ use crate::scenario::Scenario;
 pub const CONNECTIONS: u32 = 32;
 /// How many requests each of them has under way over HTTP/2.
 pub const STREAMS: u32 = 4;
+/// What numbers the requests of a scenario whose URLs differ.
+const NUMBERED: &str = include_str!("../conf/numbered.lua");
+/// More than a round can use up.
+const NUMBERS_IN_A_ROUND: u64 = 1_000_000_000;
 
 /// What one round of load observed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,57 +28,83 @@ pub struct Observed {
     pub p99_ms: Option<f64>,
 }
 
-/// Loads `address` for so many seconds.
-///
-/// # Errors
-/// The program cannot be run, or an answer was not a success: figures of failures are worth
-/// nothing.
-pub fn run(
-    scenario: Scenario,
-    address: SocketAddr,
-    headers: &[&str],
-    seconds: u32,
-    processors: Option<&str>,
-) -> io::Result<Observed> {
-    let scheme = if scenario.tls() { "https" } else { "http" };
-    let url = format!("{scheme}://{address}{}", scenario.path());
-    let (mut command, parse) = match scenario.http2() {
-        true => (h2load(seconds, processors), parse_h2load as fn(&str) -> _),
-        false => (wrk(seconds, processors), parse_wrk as fn(&str) -> _),
-    };
-    for header in headers {
-        // Over HTTP/2 the host is the authority: two of them are a malformed request.
-        let header = match header.strip_prefix("Host: ").filter(|_| scenario.http2()) {
-            Some(host) => format!(":authority: {host}"),
-            None => (*header).to_owned(),
+/// One round of load.
+#[derive(Clone, Copy, Debug)]
+pub struct Load<'a> {
+    pub scenario: Scenario,
+    pub address: SocketAddr,
+    pub headers: &'a [&'a str],
+    pub seconds: u32,
+    pub processors: Option<&'a str>,
+    /// A folder for the script of requests that are numbered.
+    pub folder: &'a Path,
+    /// How many rounds went before: no number is used in two of them.
+    pub before: u32,
+}
+
+impl Load<'_> {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// The program cannot be run, or an answer was not a success: figures of failures are worth
+    /// nothing.
+    pub fn run(&self) -> io::Result<Observed> {
+        let (mut command, parse) = match self.scenario.http2() {
+            true => (self.h2load(), parse_h2load as fn(&str) -> _),
+            false => (self.wrk()?, parse_wrk as fn(&str) -> _),
         };
-        command.arg("--header").arg(header);
+        let output = command.output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let observed = output.status.success().then(|| parse(&text)).flatten();
+        observed.ok_or_else(|| {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            io::Error::other(format!(
+                "expected a round without errors, the load said:\n{text}{errors}"
+            ))
+        })
     }
-    let output = command.arg(url).output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let observed = output.status.success().then(|| parse(&text)).flatten();
-    observed.ok_or_else(|| {
-        let errors = String::from_utf8_lossy(&output.stderr);
-        io::Error::other(format!(
-            "expected a round without errors, the load said:\n{text}{errors}"
-        ))
-    })
-}
 
-fn wrk(seconds: u32, processors: Option<&str>) -> Command {
-    let mut command = pinned(Path::new("wrk"), processors);
-    command.args(["--threads", "1", "--latency", "--timeout", "10s"]);
-    command.arg("--connections").arg(CONNECTIONS.to_string());
-    command.arg("--duration").arg(format!("{seconds}s"));
-    command
-}
+    fn url(&self) -> String {
+        let scheme = if self.scenario.tls() { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.address, self.scenario.path())
+    }
 
-fn h2load(seconds: u32, processors: Option<&str>) -> Command {
-    let mut command = pinned(Path::new("h2load"), processors);
-    command.arg(format!("--clients={CONNECTIONS}"));
-    command.arg(format!("--max-concurrent-streams={STREAMS}"));
-    command.arg(format!("--duration={seconds}"));
-    command
+    fn wrk(&self) -> io::Result<Command> {
+        let mut command = pinned(Path::new("wrk"), self.processors);
+        command.args(["--threads", "1", "--latency", "--timeout", "10s"]);
+        command.arg("--connections").arg(CONNECTIONS.to_string());
+        command.arg("--duration").arg(format!("{}s", self.seconds));
+        for header in self.headers {
+            command.arg("--header").arg(header);
+        }
+        if self.scenario.is_numbered() {
+            let script = self.folder.join("numbered.lua");
+            fs::write(&script, NUMBERED)?;
+            let first = u64::from(self.before) * NUMBERS_IN_A_ROUND;
+            command.arg("--script").arg(script).arg(self.url());
+            command.arg("--").arg(first.to_string());
+        } else {
+            command.arg(self.url());
+        }
+        Ok(command)
+    }
+
+    fn h2load(&self) -> Command {
+        let mut command = pinned(Path::new("h2load"), self.processors);
+        command.arg(format!("--clients={CONNECTIONS}"));
+        command.arg(format!("--max-concurrent-streams={STREAMS}"));
+        command.arg(format!("--duration={}", self.seconds));
+        for header in self.headers {
+            // The host is the authority: two of them are a malformed request.
+            let header = match header.strip_prefix("Host: ") {
+                Some(host) => format!(":authority: {host}"),
+                None => (*header).to_owned(),
+            };
+            command.arg("--header").arg(header);
+        }
+        command.arg(self.url());
+        command
+    }
 }
 
 /// Reads wrk's report; nothing if it tells of an error.

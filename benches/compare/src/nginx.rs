@@ -8,7 +8,7 @@ use std::process::Command;
 
 use crate::contender::{DESCRIPTORS, Stage};
 use crate::process::pinned;
-use crate::scenario::Scenario;
+use crate::scenario::{self, Scenario};
 
 /// The command that runs nginx with these servers, with all of its files in a folder of this
 /// name.
@@ -57,6 +57,9 @@ http {{
     Ok((prefix.to_owned(), file))
 }
 
+/// What makes an answer of the origin one that every cache stores, longer than any run takes.
+const CACHEABLE: &str = "add_header Cache-Control max-age=86400;";
+
 /// The server behind all proxies.
 pub fn origin(listen: SocketAddr, scenario: Scenario, stage: &Stage<'_>) -> String {
     let port = listen.port();
@@ -65,7 +68,8 @@ pub fn origin(listen: SocketAddr, scenario: Scenario, stage: &Stage<'_>) -> Stri
     } else {
         ""
     };
-    let file = stage.folder.join("mebibyte");
+    let folder = stage.folder.display();
+    let kibibyte = "m".repeat(scenario::KIB);
     format!(
         "server {{
         listen 127.0.0.1:{port}{http2};
@@ -74,9 +78,13 @@ pub fn origin(listen: SocketAddr, scenario: Scenario, stage: &Stage<'_>) -> Stri
         default_type text/plain;
         http2_max_requests 1000000000;
         location / {{ return 200 \"hello, world\\n\"; }}
-        location = /p42/mebibyte {{ alias {}; }}
-    }}",
-        file.display()
+        location = /p42/mebibyte {{ alias {folder}/mebibyte; }}
+        location = /p42/kib {{ alias {folder}/kib; {CACHEABLE} }}
+        location = /p42/hundred {{ alias {folder}/hundred; {CACHEABLE} }}
+        location /p42/fill/ {{ {CACHEABLE} return 200 \"{kibibyte}\"; }}
+        location = /p42/json {{ default_type application/json; alias {folder}/json; }}
+        location = /requests {{ stub_status; }}
+    }}"
     )
 }
 
@@ -118,6 +126,37 @@ pub fn proxy(
     )
 }
 
+/// nginx with its cache in front of the origin, as its guide to performance sets it up: files in
+/// memory, sent by the kernel. Those that are asked for again stay open.
+pub fn cache(
+    listen: SocketAddr,
+    origin: SocketAddr,
+    scenario: Scenario,
+    stage: &Stage<'_>,
+) -> String {
+    let kept_open = match scenario {
+        // Each file is asked for once.
+        Scenario::CacheFill => "",
+        _ => {
+            "open_file_cache max=10000 inactive=1h;
+    open_file_cache_valid 1h;"
+        }
+    };
+    // nginx makes no folders on the way.
+    let folder = stage.memory.join(format!("{}-nginx", scenario.name()));
+    let proxy = proxy(listen, origin, scenario, stage);
+    format!(
+        "proxy_cache_path {} levels=1:2 keys_zone=bench:64m max_size=2g
+        inactive=1d use_temp_path=off;
+    proxy_cache bench;
+    sendfile on;
+    tcp_nopush on;
+    {kept_open}
+    {proxy}",
+        folder.display()
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +167,7 @@ mod tests {
         let stage = Stage {
             binaries: folder.path(),
             folder: folder.path(),
+            memory: folder.path(),
         };
         let [listen, behind] = ["127.0.0.1:1", "127.0.0.1:2"].map(|a| a.parse().unwrap());
         // Not those in TLS: their certificate is made when they run.
@@ -136,6 +176,7 @@ mod tests {
             [
                 origin(listen, scenario, &stage),
                 proxy(listen, behind, scenario, &stage),
+                cache(listen, behind, scenario, &stage),
             ]
         });
         for servers in servers {

@@ -240,7 +240,7 @@ impl Stat {
     }
 }
 
-/// One request, by curl, that tells whether a server is there.
+/// One request, by curl.
 pub struct Probe(Vec<String>);
 
 impl Probe {
@@ -261,12 +261,30 @@ impl Probe {
     }
 
     /// A request as proxies send it to the origin.
-    pub fn of_origin(scenario: Scenario, address: SocketAddr) -> Self {
+    pub fn of_origin(scenario: Scenario, address: SocketAddr, path: &str) -> Self {
         let version = match scenario.http2_upstream() {
             true => "--http2-prior-knowledge",
             false => "--http1.1",
         };
-        Self(vec![version.to_owned(), format!("http://{address}/hello")])
+        Self(vec![version.to_owned(), format!("http://{address}{path}")])
+    }
+
+    /// The answer: its head, as it came, and its body.
+    ///
+    /// # Errors
+    /// There is no curl, or no answer.
+    pub fn answer(&self) -> io::Result<String> {
+        let output = Command::new("curl")
+            .args(["--silent", "--show-error", "--insecure", "--include"])
+            .args(["--max-time", "10"])
+            .args(&self.0)
+            .output()?;
+        match output.status.success() {
+            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            false => Err(io::Error::other(
+                String::from_utf8_lossy(&output.stderr).into_owned(),
+            )),
+        }
     }
 
     fn ask(&self) -> io::Result<String> {

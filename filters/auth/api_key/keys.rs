@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use wiregate_sdk::types::{Digest, OneOrMany, Secret};
-use wiregate_sdk::{Consumers, Deserialize, Identity, Invalid, JsonSchema};
+use wiregate_sdk::{Consumer, Consumers, Deserialize, Identity, Invalid, JsonSchema};
 
 use crate::auth::challenge::name_problem;
 
@@ -79,6 +79,11 @@ impl Keys {
             let identity = Identity {
                 name: key.name.as_str().into(),
                 groups: key.groups.as_slice().into(),
+                consumer: Some(Arc::new(Consumer {
+                    name: key.name.as_str().into(),
+                    groups: key.groups.as_slice().into(),
+                    plan: None,
+                })),
                 by: "api_key",
                 ..Identity::default()
             };
@@ -170,7 +175,6 @@ mod tests {
     use std::hint::black_box;
     use std::time::{Duration, Instant};
 
-    use wiregate_sdk::Consumer;
     use wiregate_sdk::consumers::{Credential, Holder};
     use wiregate_sdk::value::Place;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use wiregate_sdk::consumers::{self, Consumers, Holder};
 use wiregate_sdk::types::Secret;
-use wiregate_sdk::{Deserialize, Identity, Invalid, JsonSchema};
+use wiregate_sdk::{Consumer, Deserialize, Identity, Invalid, JsonSchema};
 
 use super::password::{self, Password};
 use crate::auth::challenge::name_problem;
@@ -209,10 +209,17 @@ impl Users {
             return Err(Invalid::new(why));
         }
         if let Some(password) = password {
+            let groups: Arc<[Box<str>]> = groups.into();
+            let consumer = Consumer {
+                name: name.clone(),
+                groups: groups.clone(),
+                plan: None,
+            };
             self.known.push(Arc::new(Known {
                 identity: Identity {
                     name,
-                    groups: groups.into(),
+                    groups,
+                    consumer: Some(Arc::new(consumer)),
                     by: "basic_auth",
                     ..Identity::default()
                 },

@@ -4,10 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use reqwest::Client;
 use wiregate_sdk::types::Period;
-use wiregate_sdk::{Build, Invalid};
+use wiregate_sdk::{Build, Filter, Invalid};
 
+use super::Jwt;
 use super::algorithm::{Algorithm, Scheme};
 use super::fetch::{self, Fetch, From};
 use super::jwk::{self, Origin};
@@ -17,7 +19,7 @@ use super::options::{Fetching, KeySource, PlainHttp};
 use super::pem;
 use super::remote::Remote;
 use super::token::list;
-use super::verified::digest_of;
+use super::verified::{Digest, digest_of};
 
 /// How large a file of keys may be.
 const MOST_FILE_BYTES: u64 = 256 << 10;
@@ -29,6 +31,8 @@ pub(super) struct Builder<'a, 'b> {
     fetching: &'a Fetching,
     /// What fetches, and what tells whom it trusts; where anything is to be fetched.
     client: Option<(Client, String)>,
+    /// What the secrets and files hold, as far as they are read.
+    material: digest::Context,
 }
 
 impl<'a, 'b> Builder<'a, 'b> {
@@ -42,7 +46,19 @@ impl<'a, 'b> Builder<'a, 'b> {
             algorithms,
             fetching,
             client: None,
+            material: digest::Context::new(&digest::SHA256),
         }
+    }
+
+    /// Tells what secrets and files hold from all else that they could: a digest, with their lengths.
+    pub(super) fn material(self) -> Digest {
+        let digest = self.material.finish();
+        digest.as_ref().try_into().expect("32 bytes")
+    }
+
+    fn holds(&mut self, bytes: &[u8]) {
+        self.material.update(&(bytes.len() as u64).to_le_bytes());
+        self.material.update(bytes);
     }
 
     /// The keys of these sources; without any, those of the issuer.
@@ -107,6 +123,7 @@ impl<'a, 'b> Builder<'a, 'b> {
         }
         let kid = source.kid.as_deref();
         if let Some(secret) = secret {
+            self.holds(secret.expose().as_bytes());
             let key = source.encoding.decode(secret);
             let key = key.and_then(|key| Key::secret(&key, kid.map(Into::into)));
             let key = key.map_err(|why| Invalid::at("secret", why))?;
@@ -160,6 +177,7 @@ impl<'a, 'b> Builder<'a, 'b> {
     fn file(&mut self, path: &Path) -> Result<Vec<Key>, String> {
         self.cx.watch(path);
         let text = read(path)?;
+        self.holds(&text);
         if !text.trim_ascii_start().starts_with(b"{") {
             let text = String::from_utf8_lossy(&text);
             return pem::keys(&text, None);
@@ -204,8 +222,9 @@ impl<'a, 'b> Builder<'a, 'b> {
             plain_http: plain_http == PlainHttp::Allow,
         };
         let clock = self.cx.clock.clone();
+        let shown = self.cx.fetches(Jwt::NAME, &fetch.shown());
         let remote = self.cx.share(key, || {
-            Remote::new(fetch, clock, refresh.get(), cool_down.get())
+            Remote::new(fetch, clock, refresh.get(), cool_down.get(), shown)
         });
         self.cx.background(remote.clone().run());
         Ok(remote)
@@ -217,7 +236,9 @@ impl<'a, 'b> Builder<'a, 'b> {
             None => None,
             Some(path) => {
                 self.cx.watch(path);
-                Some(read(path).map_err(|why| Invalid::at("ca", why))?)
+                let ca = read(path).map_err(|why| Invalid::at("ca", why))?;
+                self.holds(&ca);
+                Some(ca)
             }
         };
         let trust = ca.as_deref().map(digest_of);

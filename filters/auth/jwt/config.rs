@@ -52,7 +52,8 @@ use crate::auth::source::Place;
 ///
 /// **What a verified token costs.** It is not verified again before it expires, as long as it is
 /// among the last `remember` ones and the keys are the same: it is found by its SHA-256. A reload
-/// forgets it. Each takes about five times the size of its claims; 10000 of 1 KiB some 50 MB.
+/// forgets it only where an option of the filter, or what a secret or a file holds, is another one. Each takes
+/// about five times the size of its claims; 10000 of 1 KiB some 50 MB.
 ///
 /// ```yaml
 /// - jwt: { issuer: "https://id.example.com", audience: orders }
@@ -85,6 +86,10 @@ use crate::auth::source::Place;
 /// - jwt: { issuer: "https://id.example.com", audience: orders, consumer: client_id }
 /// - rate_limit: { limit: 100/min, by: consumer }
 /// ```
+///
+/// Whoever is let in as none of them (`unknown_consumer: allow`) has no `consumer` and no plan, whatever the name.
+///
+/// [A whole configuration](../../examples/jwt.yaml) is among the examples.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(crate = "wiregate_sdk::serde", deny_unknown_fields)]
 #[schemars(crate = "wiregate_sdk::schemars")]

@@ -80,6 +80,18 @@ impl Fetch {
         }
     }
 
+    /// The same for metrics, without what may be a secret.
+    pub(super) fn shown(&self) -> String {
+        match &self.from {
+            From::Jwks(url) => {
+                let mut url = url.clone();
+                url.set_query(None);
+                url.into()
+            }
+            From::Issuer(issuer) => issuer.to_string(),
+        }
+    }
+
     /// How long whoever waits for them has to, at most.
     pub(super) fn patience(&self) -> Duration {
         self.time_out + Duration::from_millis(100)

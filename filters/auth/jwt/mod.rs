@@ -19,6 +19,7 @@ mod token;
 mod verified;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use wiregate_sdk::types::OneOrMany;
 use wiregate_sdk::{
@@ -32,7 +33,7 @@ use keys::{Keys, Verdict};
 pub use options::{Encoding, Fetching, KeySource, PlainHttp};
 use refusals::Refusals;
 use token::{Rules, Token, Why};
-use verified::{Entry, Verified, digest_of};
+use verified::{Digest, Entry, Verified, digest_of};
 
 use super::source::{Presented, Source, presented};
 
@@ -52,7 +53,7 @@ pub struct Jwt {
     when: Option<Condition>,
     strip: bool,
     max_token: usize,
-    verified: Verified,
+    verified: Arc<Verified>,
     refusals: Refusals,
 }
 
@@ -63,12 +64,23 @@ impl Filter for Jwt {
 
     fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
         config.check()?;
+        // All of it, but for what secrets and files hold.
+        let written = format!("{config:?}");
         let sources = Source::all(&config.from)?;
         let scopes = config.scopes.map(OneOrMany::into_vec).unwrap_or_default();
         let refusals = Refusals::new(&sources, &config.realm, &scopes)?;
         let algorithms = config.algorithms.into_vec();
-        let keys = build::Builder::new(cx, &algorithms, &config.fetch)
-            .keys(config.keys.as_deref(), config.issuer.as_deref())?;
+        let mut builder = build::Builder::new(cx, &algorithms, &config.fetch);
+        let keys = builder.keys(config.keys.as_deref(), config.issuer.as_deref())?;
+        let material = builder.material();
+        let key = [&material[..], written.as_bytes()].concat();
+        let key = format!("verified {:?}", digest_of(&key));
+        let verified = cx.keep(key, || Verified::new(config.remember, &keys.fetched));
+        let verified = if verified.is_by(&keys.fetched) {
+            verified
+        } else {
+            Arc::new(Verified::new(config.remember, &keys.fetched))
+        };
         Ok(Self {
             sources,
             keys,
@@ -92,7 +104,7 @@ impl Filter for Jwt {
             when: config.when,
             strip: config.strip,
             max_token: config.max_token.len(),
-            verified: Verified::with_room(config.remember),
+            verified,
             refusals,
         })
     }
@@ -114,7 +126,7 @@ impl Filter for Jwt {
             Presented::One(token) => token,
         };
         let digest = digest_of(&token);
-        let identity = match self.verified.get(&digest, generation, now.wall) {
+        let identity = match self.remembered(&digest, generation, now) {
             Some(identity) => identity,
             None => {
                 let token = token.into_owned();
@@ -133,8 +145,24 @@ impl Filter for Jwt {
 }
 
 impl Jwt {
+    /// Who a token that was verified says is calling. Its consumer is looked for anew where the
+    /// configuration has changed since: one that is not known any more is for `verify` to refuse.
+    fn remembered(&self, digest: &Digest, generation: u64, now: Now) -> Option<Identity> {
+        let verified = &self.verified;
+        verified.find(digest, generation, now.wall, |entry| match &self.consumer {
+            Some(path) if !entry.is_of(&self.consumers) => {
+                let mut identity = entry.claimed.clone()?;
+                self.find_consumer(path, &mut identity).ok()?;
+                let holds = (entry.until, generation);
+                self.remember(*digest, holds, entry.claimed.clone(), &identity, now);
+                Some(identity)
+            }
+            _ => Some(entry.identity.clone()),
+        })
+    }
+
     /// Verifies a token that is not remembered, and says who is calling.
-    async fn verify(&self, token: &[u8], digest: [u8; 32], now: Now) -> Result<Identity, Reply> {
+    async fn verify(&self, token: &[u8], digest: Digest, now: Now) -> Result<Identity, Reply> {
         let invalid = |why| self.refusals.invalid(why);
         let rules = Rules {
             algorithms: &self.algorithms,
@@ -145,18 +173,32 @@ impl Jwt {
         let claims = token.claims().map_err(invalid)?;
         let until = self.expected.check(&claims, now.wall).map_err(invalid)?;
         let mut identity = self.meaning.identity(claims).map_err(invalid)?;
+        let claimed = self.consumer.is_some().then(|| identity.clone());
         if let Some(path) = &self.consumer {
             self.find_consumer(path, &mut identity)
                 .map_err(|why| self.refusals.unknown_consumer.clone().log(why))?;
         }
+        self.remember(digest, (until, generation), claimed, &identity, now);
+        Ok(identity)
+    }
+
+    fn remember(
+        &self,
+        digest: Digest,
+        (until, generation): (SystemTime, u64),
+        claimed: Option<Identity>,
+        identity: &Identity,
+        now: Now,
+    ) {
         let entry = Entry {
             digest,
             until,
             generation,
             identity: identity.clone(),
+            claimed,
+            consumers: Arc::downgrade(&self.consumers),
         };
         self.verified.add(entry, now.wall);
-        Ok(identity)
     }
 
     /// Verifies the signature, with keys that are fetched where that may help. Gives the generation

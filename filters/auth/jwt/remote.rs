@@ -8,6 +8,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::timeout;
 use wiregate_sdk::Clock;
+use wiregate_sdk::build::Fetches;
 
 use super::fetch::{Fetch, Fetched};
 use super::key::Key;
@@ -30,6 +31,8 @@ pub(super) struct Remote {
     turn: Mutex<()>,
     wanted: Notify,
     state: watch::Sender<State>,
+    /// What operators see of it.
+    shown: Arc<Fetches>,
 }
 
 /// How it stands with fetching.
@@ -48,10 +51,17 @@ struct State {
 }
 
 impl Remote {
-    pub(super) fn new(fetch: Fetch, clock: Clock, refresh: Duration, cool_down: Duration) -> Self {
+    pub(super) fn new(
+        fetch: Fetch,
+        clock: Clock,
+        refresh: Duration,
+        cool_down: Duration,
+        shown: Arc<Fetches>,
+    ) -> Self {
         Self {
             fetch,
             clock,
+            shown,
             cool_down,
             refresh,
             keys: ArcSwapOption::empty(),
@@ -169,11 +179,13 @@ impl Remote {
         let source = self.fetch.source();
         match fetched {
             Ok(fetched) => {
+                self.shown.success(self.clock.now().wall);
                 for why in &fetched.set.unusable {
                     tracing::warn!(source, why, "a key is left out");
                 }
             }
             Err(why) => {
+                self.shown.failure();
                 let kept = self.keys.load().is_some();
                 tracing::warn!(source, why, kept, next = ?pause, "cannot fetch keys");
             }
@@ -206,7 +218,9 @@ mod tests {
             plain_http: false,
         };
         let seconds = Duration::from_secs;
-        Remote::new(fetch, Clock::manual(), seconds(refresh), seconds(cool_down))
+        let shown = Arc::new(Fetches::new("jwt", fetch.source()));
+        let (refresh, cool_down) = (seconds(refresh), seconds(cool_down));
+        Remote::new(fetch, Clock::manual(), refresh, cool_down, shown)
     }
 
     #[test]
@@ -254,5 +268,7 @@ mod tests {
         assert!(remote.is_cooling(&remote.state.borrow(), later));
         let over = now + Duration::from_secs(30);
         assert!(!remote.is_cooling(&remote.state.borrow(), over));
+        assert_eq!((remote.shown.succeeded(), remote.shown.failed()), (1, 1));
+        assert!(remote.shown.last_success().is_some());
     }
 }

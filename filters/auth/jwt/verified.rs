@@ -1,19 +1,23 @@
 //! Tokens that were verified, so that it need not be done again.
 
 use std::array;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::digest;
-use wiregate_sdk::Identity;
+use wiregate_sdk::{Consumers, Identity};
+
+use super::remote::Remote;
 
 /// How many tokens share a place.
 const WAYS: usize = 4;
 
 /// A table of fixed size. Nobody waits for anybody: who looks reads one place, who adds replaces
-/// what is in it.
+/// what is in it. It outlives reloads for as long as nothing that verification depends on changes.
 pub(super) struct Verified {
+    /// Whose generations the entries tell.
+    fetched: Box<[Arc<Remote>]>,
     places: Box<[[ArcSwapOption<Entry>; WAYS]]>,
 }
 
@@ -29,6 +33,10 @@ pub(super) struct Entry {
     pub(super) generation: u64,
     /// Who it says is calling.
     pub(super) identity: Identity,
+    /// The same without the consumer that it is, where the filter looks for one.
+    pub(super) claimed: Option<Identity>,
+    /// Where that was looked for.
+    pub(super) consumers: Weak<Consumers>,
 }
 
 pub(super) fn digest_of(token: &[u8]) -> Digest {
@@ -37,29 +45,37 @@ pub(super) fn digest_of(token: &[u8]) -> Digest {
 }
 
 impl Verified {
-    /// One with room for this many tokens; for none with 0.
-    pub(super) fn with_room(tokens: usize) -> Self {
+    /// One with room for this many tokens, for none with 0, which these keys have verified.
+    pub(super) fn new(tokens: usize, fetched: &[Arc<Remote>]) -> Self {
         let places = tokens.div_ceil(WAYS);
         Self {
+            fetched: fetched.into(),
             places: (0..places)
                 .map(|_| array::from_fn(|_| ArcSwapOption::empty()))
                 .collect(),
         }
     }
 
-    /// Who the token with this digest says is calling, where it was verified and still holds.
-    pub(super) fn get(
+    /// Whether these keys have verified what is in it.
+    pub(super) fn is_by(&self, fetched: &[Arc<Remote>]) -> bool {
+        let same = |(one, other)| Arc::ptr_eq(one, other);
+        self.fetched.len() == fetched.len() && self.fetched.iter().zip(fetched).all(same)
+    }
+
+    /// What this makes of the token with this digest, where it was verified and still holds.
+    pub(super) fn find<T>(
         &self,
         digest: &Digest,
         generation: u64,
         now: SystemTime,
-    ) -> Option<Identity> {
+        show: impl Fn(&Entry) -> Option<T>,
+    ) -> Option<T> {
         self.place(digest)?.iter().find_map(|slot| {
             let entry = slot.load();
             let entry = entry.as_ref()?;
             // Nobody can choose a token for its digest: where two differ tells nothing.
             let holds = entry.digest == *digest && entry.holds(generation, now);
-            holds.then(|| entry.identity.clone())
+            holds.then(|| show(entry)).flatten()
         })
     }
 
@@ -89,6 +105,12 @@ impl Verified {
 }
 
 impl Entry {
+    /// Whether its consumer was looked for among these.
+    pub(super) fn is_of(&self, consumers: &Arc<Consumers>) -> bool {
+        // What is pointed to weakly keeps its address, even once it is gone.
+        std::ptr::eq(self.consumers.as_ptr(), Arc::as_ptr(consumers))
+    }
+
     fn holds(&self, generation: u64, now: SystemTime) -> bool {
         self.generation == generation && now < self.until
     }
@@ -109,30 +131,38 @@ mod tests {
                 name: number.to_string().into(),
                 ..Identity::default()
             },
+            claimed: None,
+            consumers: Weak::new(),
         }
+    }
+
+    fn name(
+        verified: &Verified,
+        digest: &Digest,
+        generation: u64,
+        now: SystemTime,
+    ) -> Option<String> {
+        let name = |entry: &Entry| Some(entry.identity.name.to_string());
+        verified.find(digest, generation, now, name)
     }
 
     #[test]
     fn holds_until_it_expires_or_the_keys_change() {
-        let verified = Verified::with_room(8);
+        let verified = Verified::new(8, &[]);
         let now = SystemTime::now();
         let until = now + Duration::from_secs(60);
         verified.add(entry(7, until), now);
         let digest = digest_of(&7_u32.to_le_bytes());
-        assert_eq!(&*verified.get(&digest, 1, now).unwrap().name, "7");
-        assert!(
-            verified
-                .get(&digest, 1, until - Duration::from_nanos(1))
-                .is_some()
-        );
-        assert!(verified.get(&digest, 1, until).is_none());
-        assert!(verified.get(&digest, 2, now).is_none());
-        assert!(verified.get(&digest_of(b"other"), 1, now).is_none());
+        assert_eq!(name(&verified, &digest, 1, now).unwrap(), "7");
+        assert!(name(&verified, &digest, 1, until - Duration::from_nanos(1)).is_some());
+        assert!(name(&verified, &digest, 1, until).is_none());
+        assert!(name(&verified, &digest, 2, now).is_none());
+        assert!(name(&verified, &digest_of(b"other"), 1, now).is_none());
     }
 
     #[test]
     fn is_bounded_and_what_expires_first_goes_first() {
-        let verified = Verified::with_room(WAYS);
+        let verified = Verified::new(WAYS, &[]);
         let now = SystemTime::now();
         let until = |number: u32| now + Duration::from_secs(60 + u64::from(number));
         for number in 0..100 {
@@ -140,7 +170,7 @@ mod tests {
         }
         let is_there = |number: &u32| {
             let digest = digest_of(&number.to_le_bytes());
-            verified.get(&digest, 1, now).is_some()
+            name(&verified, &digest, 1, now).is_some()
         };
         let there: Vec<u32> = (0..100).filter(is_there).collect();
         assert_eq!(there, [96, 97, 98, 99]);
@@ -151,13 +181,9 @@ mod tests {
 
     #[test]
     fn with_no_room_nothing_is_remembered() {
-        let verified = Verified::with_room(0);
+        let verified = Verified::new(0, &[]);
         let now = SystemTime::now();
         verified.add(entry(1, now + Duration::from_secs(60)), now);
-        assert!(
-            verified
-                .get(&digest_of(&1_u32.to_le_bytes()), 1, now)
-                .is_none()
-        );
+        assert!(name(&verified, &digest_of(&1_u32.to_le_bytes()), 1, now).is_none());
     }
 }

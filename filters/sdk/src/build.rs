@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use crate::fetches::Fetches;
+use crate::portable::{LEAST_ROOM, ROOM};
 pub use crate::portable::{Packed, Portable};
 use crate::value::Place;
 use crate::{Clock, Consumers};
@@ -221,6 +223,14 @@ impl<'a> Build<'a> {
         self.kept.get_or_insert(format!("shared\u{0}{key}"), make)
     }
 
+    /// Where to tell how it goes with what is fetched in the background, such as the keys of an
+    /// issuer: operators see it among the metrics. `filter` is the filter's own word, `from` says
+    /// where it comes from, and holds no secret. Those that agree in both share one, over reloads
+    /// too; ask for it in each [`build`](crate::Filter::build), or it is not shown any more.
+    pub fn fetches(&mut self, filter: &'static str, from: &str) -> Arc<Fetches> {
+        self.kept.fetches(filter, from)
+    }
+
     /// Tells this link from all others, the same before and after a reload, and in another gateway
     /// with the same configuration.
     pub fn scope(&self) -> &str {
@@ -263,6 +273,7 @@ pub struct Kept {
     old: HashMap<Key, Arc<dyn Any + Send + Sync>>,
     new: Mutex<HashMap<Key, Arc<dyn Any + Send + Sync>>>,
     portable: Mutex<HashMap<String, Arc<dyn Portable>>>,
+    fetches: Mutex<HashMap<String, Arc<Fetches>>>,
     /// What a former process has left.
     packed: Arc<Packed>,
 }
@@ -279,8 +290,14 @@ impl Kept {
     /// What the process that takes this one's place needs.
     pub fn pack(&self) -> Packed {
         let portable = lock(&self.portable).clone();
-        let packed = portable.into_iter();
-        packed.map(|(key, value)| (key, value.pack())).collect()
+        let (mut left, mut values) = (ROOM, portable.len());
+        let packed = portable.into_iter().map(|(key, value)| {
+            let packed = value.pack((left / values).max(LEAST_ROOM));
+            left = left.saturating_sub(packed.len());
+            values -= 1;
+            (key, packed)
+        });
+        packed.collect()
     }
 
     /// Takes in what a former process has packed meanwhile.
@@ -299,6 +316,7 @@ impl Kept {
             old: lock(&self.new).clone(),
             new: Mutex::default(),
             portable: Mutex::default(),
+            fetches: Mutex::default(),
             packed: Arc::default(),
         }
     }
@@ -324,6 +342,19 @@ impl Kept {
         new.insert(key, value.clone());
         value.downcast().expect("the key holds the type")
     }
+
+    fn fetches(&self, filter: &'static str, from: &str) -> Arc<Fetches> {
+        let key = format!("fetches\u{0}{filter}\u{0}{from}");
+        let fetches = self.get_or_insert(key.clone(), || Fetches::new(filter, from));
+        lock(&self.fetches).insert(key, fetches.clone());
+        fetches
+    }
+
+    /// What the filters of this configuration fetch in the background.
+    pub fn all_fetches(&self) -> Vec<Arc<Fetches>> {
+        lock(&self.fetches).values().cloned().collect()
+    }
+
     /// The same for a value that goes over to the process that takes this one's place.
     pub fn get_or_take_over<T: Portable>(&self, key: String, make: impl FnOnce() -> T) -> Arc<T> {
         let value = self.get_or_insert(key.clone(), || {

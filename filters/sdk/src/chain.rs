@@ -2,6 +2,7 @@
 
 mod erased;
 mod observe;
+mod watch;
 mod whole;
 
 use std::any::Any;
@@ -17,6 +18,7 @@ use crate::{
     Abort, Attempt, Chunk, Exchange, Filter, Flow, Mode, Outcome, Reply, Request, Response,
 };
 use erased::Erased;
+pub use watch::{Hook, Watch};
 
 /// The word for a filter that panicked.
 const PANICKED: &str = "filter_panicked";
@@ -31,6 +33,8 @@ pub struct Chain {
     pub links: Vec<Link>,
     /// Is told of each panic in one of their hooks, whatever became of the request.
     pub on_panic: Option<OnPanic>,
+    /// Is told how long their hooks take.
+    pub watch: Option<Arc<dyn Watch>>,
 }
 
 /// One filter in its place. A filter that was named once and is used by several routes is one
@@ -67,6 +71,8 @@ pub struct Slot {
     degraded: Option<&'static str>,
     /// Whether it has had a response's whole body.
     had_whole: bool,
+    /// Whether it is measured how long its hooks take.
+    measured: bool,
 }
 
 /// One exchange's way through a chain: a slot for each link that it has entered.
@@ -161,6 +167,8 @@ impl Chain {
             link: position,
             reply,
         })?;
+        let measured = self.measures(slots);
+        let _running = self.begin(position, measured, Hook::Request);
         slots.push(Slot {
             state,
             request_claim: Claim::None,
@@ -168,6 +176,7 @@ impl Chain {
             observed: None,
             degraded: None,
             had_whole: false,
+            measured,
         });
         let (slot, before) = slots.split_last_mut().expect("just pushed");
         let entered = Entered {
@@ -196,7 +205,8 @@ impl Chain {
     /// # Errors
     /// A 500, where a filter panicked.
     pub fn upstream(&self, attempt: &mut Attempt<'_>, slots: &mut Slots) -> Flow {
-        for (link, slot) in self.links.iter().zip(slots) {
+        for (position, (link, slot)) in self.links.iter().zip(slots).enumerate() {
+            let _running = self.begin(position, slot.measured, Hook::Upstream);
             if link.mode == Mode::Observe {
                 self.observe_upstream(link, slot, attempt);
                 continue;
@@ -220,6 +230,7 @@ impl Chain {
         lenient: bool,
     ) -> Result<Option<usize>, Reply> {
         for (position, (link, slot)) in self.links.iter().zip(slots).enumerate().rev() {
+            let _running = self.begin(position, slot.measured, Hook::Response);
             if link.mode == Mode::Observe {
                 self.observe_response(link, slot, res);
             } else {
@@ -254,6 +265,7 @@ impl Chain {
             if slot.request_claim == Claim::None {
                 continue;
             }
+            let _running = self.begin(position, slot.measured, Hook::RequestBody);
             if link.mode == Mode::Observe {
                 self.observe_request_body(link, slot, chunk);
             } else {
@@ -279,10 +291,12 @@ impl Chain {
         slots: &mut [Slot],
         to: usize,
     ) -> Result<(), Abort> {
-        for (link, slot) in self.links.iter().zip(slots).skip(to).rev() {
+        let links = self.links.iter().zip(slots).enumerate();
+        for (position, (link, slot)) in links.skip(to).rev() {
             if slot.response_claim == Claim::None {
                 continue;
             }
+            let _running = self.begin(position, slot.measured, Hook::ResponseBody);
             if link.mode == Mode::Observe {
                 self.observe_response_body(link, slot, chunk);
             } else {
@@ -295,7 +309,8 @@ impl Chain {
 
     /// Tells the entered links how it ended, innermost first.
     pub fn done(&self, outcome: &Outcome<'_>, slots: &mut Slots) {
-        for (link, slot) in self.links.iter().zip(slots).rev() {
+        for (position, (link, slot)) in self.links.iter().zip(slots).enumerate().rev() {
+            let _running = self.begin(position, slot.measured, Hook::Done);
             let _ = self.guard(link, || link.filter.done(outcome, &mut *slot.state));
         }
     }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// One moment, on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
@@ -20,9 +22,16 @@ pub struct Clock(Option<Arc<Manual>>);
 #[derive(Debug)]
 struct Manual {
     start: Now,
+    monotonic: Duration,
     elapsed_ns: AtomicU64,
     /// How far the wall clock was set back.
     back_ns: AtomicU64,
+}
+
+impl Manual {
+    fn elapsed(&self) -> Duration {
+        Duration::from_nanos(self.elapsed_ns.load(Ordering::Acquire))
+    }
 }
 
 impl Clock {
@@ -30,6 +39,7 @@ impl Clock {
     pub fn manual() -> Self {
         Self(Some(Arc::new(Manual {
             start: Self(None).now(),
+            monotonic: Self(None).monotonic(),
             elapsed_ns: AtomicU64::new(0),
             back_ns: AtomicU64::new(0),
         })))
@@ -43,7 +53,7 @@ impl Clock {
                 wall: SystemTime::now(),
             },
             Some(manual) => {
-                let elapsed = Duration::from_nanos(manual.elapsed_ns.load(Ordering::Acquire));
+                let elapsed = manual.elapsed();
                 let back = Duration::from_nanos(manual.back_ns.load(Ordering::Acquire));
                 Now {
                     instant: manual.start.instant + elapsed,
@@ -58,6 +68,20 @@ impl Clock {
         match &self.0 {
             None => Instant::now(),
             Some(_) => self.now().instant,
+        }
+    }
+
+    /// The monotonic clock as a number (`CLOCK_MONOTONIC`): it begins with the machine, and is the same
+    /// in all of its processes, so that one can go by what another has counted. No time to show.
+    pub fn monotonic(&self) -> Duration {
+        match &self.0 {
+            None => {
+                let now = clock_gettime(ClockId::Monotonic);
+                let [seconds, nanos] =
+                    [now.tv_sec, now.tv_nsec].map(|it| u64::try_from(it).unwrap_or(0));
+                Duration::from_secs(seconds) + Duration::from_nanos(nanos)
+            }
+            Some(manual) => manual.monotonic + manual.elapsed(),
         }
     }
 

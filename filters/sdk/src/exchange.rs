@@ -84,7 +84,8 @@ pub struct Identity {
     pub scopes: Arc<[Box<str>]>,
     /// What a token says of the caller, member by member.
     pub claims: Option<Arc<Map<String, Value>>>,
-    /// The configured caller that this is, where there is one.
+    /// The configured caller that this is, where there is one: a consumer, or one of the filter's own list.
+    /// Whoever an issuer vouches for alone is none, whatever the name.
     pub consumer: Option<Arc<Consumer>>,
     /// The filter that established it, e.g. `api_key`.
     pub by: &'static str,
@@ -93,7 +94,7 @@ pub struct Identity {
 /// A caller that the configuration knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Consumer {
-    /// Its name, which no other consumer has.
+    /// Its name, which no other one under `consumers` has.
     pub name: Arc<str>,
     /// The groups that it belongs to.
     pub groups: Arc<[Box<str>]>,
@@ -102,11 +103,6 @@ pub struct Consumer {
 }
 
 impl Identity {
-    /// The name of the configured consumer, or the caller's own where it is none.
-    pub fn consumer_name(&self) -> &str {
-        (self.consumer.as_ref()).map_or(&self.name, |consumer| &consumer.name)
-    }
-
     /// The claim at the end of a path of names.
     pub fn claim(&self, path: &[impl AsRef<str>]) -> Option<&Value> {
         let (first, inside) = path.split_first()?;

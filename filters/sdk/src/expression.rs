@@ -75,7 +75,7 @@ impl<'a> Facts<'a> {
 /// | `identity.groups`, `identity.scopes` | a list of texts |
 /// | `identity.claims["name"]` | what a token says: text, number, boolean, list or map; what is inside of a map follows, as in `identity.claims.address.country` |
 /// | `identity.plan` | text: the plan of the configured consumer |
-/// | `consumer` | text: the name of the configured consumer, or `identity.name` where the caller is none |
+/// | `consumer` | text: the name of the consumer, or of the caller in a filter's own list; nothing for all others, such as those whom an issuer alone knows |
 /// | `response.status` | a number; 0 as long as there is no response |
 /// | `response.headers["name"]` | text: the first value |
 ///

@@ -13,6 +13,7 @@ pub mod clock;
 pub mod consumers;
 pub mod exchange;
 pub mod expression;
+pub mod fetches;
 pub mod filter;
 pub mod headers;
 pub mod host;

@@ -34,7 +34,7 @@ pub enum Algorithm {
     /// The count of the limit in each period of the clock, in UTC: with `100/min` a hundred in each
     /// minute, with `1000/day` a thousand from midnight to midnight. Around the end of a period up to
     /// twice the count may pass. Without a `store` the clock is the one of the gateway when it began
-    /// to count, and goes on from there whatever is set.
+    /// to count, and goes on from there whatever is set, in a process that takes its place as well.
     FixedWindow,
     /// In any stretch of time as long as the limit's period, no more than its count. A request
     /// counts until the end of the fifteenth part of a period in which it was made: with `100/min`

@@ -88,7 +88,7 @@ fn keep_local<'l>(
 ) -> Arc<Local> {
     let names: String = limits.clone().map(|limits| format!("{limits} ")).collect();
     let clock = cx.clock;
-    cx.keep(format!("{names}{keys}/{}", by.name()), || {
+    cx.keep_over_upgrades(format!("{names}{keys}/{}", by.name()), || {
         Local::new(limits, keys, clock)
     })
 }

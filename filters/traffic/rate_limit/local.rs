@@ -1,7 +1,8 @@
 //! Counts that this gateway keeps in its own memory.
 
-use std::hash::{BuildHasher, Hash, RandomState};
-use std::time::{Instant, UNIX_EPOCH};
+use std::hash::{DefaultHasher, Hash, Hasher, RandomState};
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use wiregate_sdk::Clock;
 
@@ -13,14 +14,66 @@ pub(super) const TICKS: u64 = 1_000_000_000;
 
 /// What each key has used of its limits.
 pub(super) struct Local {
-    table: Table,
-    /// Two keys that share a hash also share a limit, which a client can neither foresee nor bring
-    /// about.
-    seed: RandomState,
-    clock: Clock,
-    start: Instant,
-    /// Ticks since 1970 at the start. From there on the monotonic clock counts, which is never set.
-    origin: u64,
+    pub(super) table: Table,
+    pub(super) clock: Clock,
+    /// Settled by the first request; or before, by what another process has handed over.
+    pub(super) basis: OnceLock<Basis>,
+}
+
+/// What the contents of a table mean: they can be read by whoever goes by the same.
+#[derive(Clone)]
+pub(super) struct Basis {
+    /// What nobody else knows.
+    pub(super) secret: [u64; 2],
+    /// One that has taken in the secret. Two keys that share a hash also share a limit, which a client
+    /// can neither foresee nor bring about.
+    hasher: DefaultHasher,
+    /// Ticks since 1970 when the machine's monotonic clock began, by the wall clock as it was at the first
+    /// request. From there on the monotonic clock counts, which is never set.
+    pub(super) epoch: u64,
+    /// The tick from which seconds are counted.
+    pub(super) since: u64,
+}
+
+impl Basis {
+    pub(super) fn new(secret: [u64; 2], epoch: u64, since: u64) -> Self {
+        let mut hasher = DefaultHasher::new();
+        secret.hash(&mut hasher);
+        Self {
+            secret,
+            hasher,
+            epoch,
+            since,
+        }
+    }
+
+    fn fresh(clock: &Clock) -> Self {
+        let (wall, monotonic) = (clock.now().wall, ticks(clock.monotonic()));
+        let since = ticks(wall.duration_since(UNIX_EPOCH).unwrap_or_default());
+        let since = since.max(monotonic);
+        let random = || std::hash::BuildHasher::hash_one(&RandomState::new(), SystemTime::now());
+        Self::new([random(), random()], since - monotonic, since)
+    }
+
+    pub(super) fn hash(&self, key: &(impl Hash + ?Sized)) -> u64 {
+        let mut hasher = self.hasher.clone();
+        key.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// The present moment in ticks.
+    pub(super) fn now(&self, clock: &Clock) -> u64 {
+        self.epoch.saturating_add(ticks(clock.monotonic()))
+    }
+
+    /// Seconds from where they are counted.
+    pub(super) fn seconds(&self, ticks: u64) -> u32 {
+        u32::try_from(ticks.saturating_sub(self.since) / TICKS).unwrap_or(u32::MAX)
+    }
+}
+
+fn ticks(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 4)
 }
 
 impl Local {
@@ -30,15 +83,11 @@ impl Local {
         keys: usize,
         clock: &Clock,
     ) -> Self {
-        let now = clock.now();
-        let since = now.wall.duration_since(UNIX_EPOCH).unwrap_or_default();
         let width = limits.clone().map(|limits| limits.cells).max();
         Self {
             table: Table::new(keys, width.unwrap_or(1), limits.count()),
-            seed: RandomState::new(),
             clock: clock.clone(),
-            start: now.instant,
-            origin: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX / 4),
+            basis: OnceLock::new(),
         }
     }
 
@@ -51,27 +100,22 @@ impl Local {
         key: &(impl Hash + ?Sized),
         cost: u32,
     ) -> Verdict {
-        let since = self.clock.instant().saturating_duration_since(self.start);
-        let now = self.origin + u64::try_from(since.as_nanos()).unwrap_or(u64::MAX / 4);
-        let seconds = self.seconds(now);
+        let basis = self.basis.get_or_init(|| Basis::fresh(&self.clock));
+        let now = basis.now(&self.clock);
+        let seconds = basis.seconds(now);
         self.table.visit(
-            self.seed.hash_one((way, key)),
+            basis.hash(&(way, key)),
             way,
             (now, seconds),
             |now, cells| {
                 let verdict = limits.decide(now, &mut cells[..limits.cells], cost);
                 Visit {
-                    whole_at: self.seconds(now + verdict.whole + TICKS - 1),
+                    whole_at: basis.seconds(now + verdict.whole + TICKS - 1),
                     changed: verdict.admitted && cost > 0,
                     value: verdict,
                 }
             },
         )
-    }
-
-    /// Seconds since the start.
-    fn seconds(&self, ticks: u64) -> u32 {
-        u32::try_from((ticks - self.origin) / TICKS).unwrap_or(u32::MAX)
     }
 
     #[cfg(test)]

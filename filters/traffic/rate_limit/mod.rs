@@ -7,6 +7,7 @@ mod fields;
 mod limits;
 mod local;
 mod options;
+mod portable;
 mod remote;
 mod servers;
 mod shared;
@@ -40,11 +41,11 @@ use options::{Plans, Set};
 /// counted what the second one refuses: limits that belong together stand in one filter.
 ///
 /// `by` says whose requests are counted together. Whoever it is empty for shares one limit: with
-/// `by: consumer` all callers without a name, with `by: request.headers["x-tenant"]` all requests
-/// without that field. `by: '"all"'` is one limit for everybody, and `by: route` one for each route
+/// `by: consumer` all callers that the configuration does not know (for those whom an issuer alone knows there is
+/// `by: identity.name`), with `by: request.headers["x-tenant"]` all requests without that field. `by: '"all"'` is one limit for everybody, and `by: route` one for each route
 /// that uses the filter. A filter that is named once and used by several routes counts for all of them
-/// together. Counts outlive reloads as long as `limit`, `algorithm`, `burst`, `by`, `ipv6_prefix`,
-/// `keys` and `store` stay.
+/// together. Counts outlive reloads, and [upgrades](../operating.md#upgrades), as long as `limit`,
+/// `algorithm`, `burst`, `by`, `ipv6_prefix`, `keys` and `store` stay.
 ///
 /// | what happens | what the client gets |
 /// |---|---|
@@ -76,6 +77,12 @@ use options::{Plans, Set};
 /// 100000 of them are 3 to 6 MB. Each further limit takes 8 to 16 more, one with `token_bucket` or
 /// `fixed_window` twice that, and one with `sliding_window` 136 to 272.
 ///
+/// **In an upgrade** the counts go over to the new process when it begins: of all filters together
+/// 64 MiB, or 1 MiB of each where there are many, which is 3 million clients with one limit. Of more, those
+/// go over that would have to wait for longest until nothing of their limits is used; and not those
+/// that shared a limit for want of room. Until the old process has ended, it counts by itself the requests
+/// that still come over its connections: who has some with both may get what was left of a limit twice.
+///
 /// **Several gateways** count together with a `store`: a request then takes one round trip to it, in
 /// which all limits are decided upon at once. What counts together is what has the same name in the
 /// configuration (a named filter), or the same place in a route of the same name. The store sees a
@@ -89,6 +96,8 @@ use options::{Plans, Set};
 /// is back, its counts hold again. It must not evict keys (`maxmemory-policy noeviction`): what it
 /// forgets is granted a second time. So is what a replica had not seen yet when it became the master.
 /// Its user needs the commands `EVALSHA`, `EVAL`, `GET`, `SET`, `TIME` and `PING`.
+///
+/// [A whole configuration](../../examples/rate-limit.yaml) is among the examples.
 ///
 /// ```yaml
 /// - rate_limit: 100/min

@@ -97,6 +97,72 @@ impl Table {
         rows.latest = rows.latest.max(now);
         rows.visit(self, key, way, seconds, decide)
     }
+
+    /// Shows the keys of which something is used, with the moment from which on nothing is, and their
+    /// cells: no more than so many, those that are used up for longest. Returns how many there are. A part
+    /// is locked while it is read, for some microseconds.
+    pub(super) fn show_most_used(
+        &self,
+        seconds: u32,
+        most: usize,
+        mut show: impl FnMut(u64, u32, &[u64]),
+    ) -> usize {
+        let mut times = Vec::new();
+        self.each_part(|rows| {
+            let used = rows.places.values().map(|place| place.whole_at);
+            times.extend(used.filter(|whole_at| *whole_at > seconds));
+        });
+        let (count, most) = (times.len(), most.min(times.len()));
+        let mut from = seconds;
+        if most < count {
+            from = *times.select_nth_unstable(count - most - 1).1;
+        }
+        // Of those that are alike, some. Whatever has changed meanwhile, there are no more than so many.
+        let later = times.iter().filter(|whole_at| **whole_at > from).count();
+        let (mut alike, mut room) = (most - later, most);
+        self.each_part(|rows| {
+            for (key, place) in &rows.places {
+                let is_alike = place.whole_at == from && place.whole_at > seconds;
+                if room == 0 || !(place.whole_at > from || is_alike && alike > 0) {
+                    continue;
+                }
+                alike -= usize::from(is_alike);
+                room -= 1;
+                let start = place.row as usize * self.width;
+                show(*key, place.whole_at, &rows.cells[start..start + self.width]);
+            }
+        });
+        count
+    }
+
+    /// Puts a key's cells in their place, unless there is no room.
+    pub(super) fn put(&self, key: u64, whole_at: u32, cells: &[u64]) -> bool {
+        let rows = &self.part(key).0;
+        let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = rows.places.get(&key).map(|place| place.row);
+        let row = match known {
+            Some(row) => row,
+            None if rows.places.len() >= self.keys_per_part => return false,
+            None => rows.row(self.width).0,
+        };
+        rows.places.insert(key, Place { row, whole_at });
+        let start = row as usize * self.width;
+        rows.next_to_drop = rows.next_to_drop.min(whole_at);
+        rows.cells[start..start + self.width].copy_from_slice(cells);
+        true
+    }
+
+    /// Cells of a key.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    fn each_part(&self, mut each: impl FnMut(&Rows)) {
+        let parts = self.parts.get().into_iter().flatten();
+        for part in parts.filter_map(OnceLock::get) {
+            each(&part.0.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
 }
 
 impl Rows {
@@ -216,12 +282,8 @@ impl Table {
     }
 
     fn sum(&self, what: impl Fn(&Rows) -> usize) -> usize {
-        let parts = self
-            .parts
-            .get()
-            .into_iter()
-            .flatten()
-            .filter_map(OnceLock::get);
-        parts.map(|part| what(&part.0.lock().unwrap())).sum()
+        let mut sum = 0;
+        self.each_part(|rows| sum += what(rows));
+        sum
     }
 }

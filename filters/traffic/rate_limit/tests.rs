@@ -2,6 +2,7 @@ mod algorithms;
 mod local;
 mod parity;
 mod plans;
+mod portable;
 mod redis;
 
 use std::time::Duration;
@@ -109,6 +110,12 @@ async fn counts_by_header_consumer_or_for_everybody() {
     }
     let by_consumer = probe::<RateLimit>("{ limit: 1/min, by: consumer }");
     for (name, expected) in [("ann", 200), ("bob", 200), ("ann", 429)] {
+        let caller = plans::caller(name, None);
+        let seen = by_consumer.get("/").caller(caller).send().await;
+        assert_eq!(seen.status(), expected, "{name}");
+    }
+    // Of those who are none it knows no names.
+    for (name, expected) in [("ann", 200), ("kim", 429)] {
         let seen = by_consumer.get("/").identity(name).send().await;
         assert_eq!(seen.status(), expected, "{name}");
     }

@@ -5,6 +5,8 @@ mod instrument;
 mod meter;
 mod natives;
 mod recursion;
+mod regex;
+mod search;
 #[cfg(test)]
 mod tests;
 
@@ -47,6 +49,8 @@ struct Options {
 }
 
 const LONGEST: Duration = Duration::from_secs(10);
+/// How many digits a number may have.
+const MOST_DIGITS: usize = 1000;
 
 fn usual_time() -> Period {
     Period::millis(100)
@@ -151,6 +155,9 @@ impl Program {
     /// # Errors
     /// Why there is no other document.
     pub(super) fn run(&self, text: &[u8], args: Vec<String>) -> Result<Vec<u8>, Failure> {
+        if has_long_number(text) {
+            return Err(Failure::Failed("a number has more than 1000 digits"));
+        }
         let document = read::parse_single(text);
         let document = document.map_err(|_| Failure::Failed("cannot read the document"))?;
         let meter = Meter::new(self.time, self.output);
@@ -191,6 +198,28 @@ fn failure(exception: Exn<'_, Val>, meter: &Meter) -> Failure {
         // What it says may be from the body.
         (None, _) => Failure::Failed("the program ended with an error"),
     }
+}
+
+/// Whether a number in a document has more digits than can be read in a moment: that takes the square of their count.
+fn has_long_number(text: &[u8]) -> bool {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let outside = memchr::memchr(b'"', rest).unwrap_or(rest.len());
+        let digits = rest[..outside].split(|byte| !byte.is_ascii_digit());
+        if digits.map(<[u8]>::len).max() > Some(MOST_DIGITS) {
+            return true;
+        }
+        rest = rest.get(outside + 1..).unwrap_or_default();
+        // To the end of the text that begins here.
+        while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+            let escape = rest[at] == b'\\';
+            rest = rest.get(at + 1 + usize::from(escape)..).unwrap_or_default();
+            if !escape {
+                break;
+            }
+        }
+    }
+    false
 }
 
 /// A value as JSON; `None` where that is longer than `limit`.

@@ -87,10 +87,14 @@ use rewrite::Rewrite;
 /// `invalid_json`: 400 for a request, 502 for a response. With `invalid: pass` it passes as it is.
 ///
 /// **jq.** Programs are compiled at load; they are those of jaq, without modules, `input`, `env`,
-/// `debug` and `halt`, and a definition that takes a filter cannot call itself. A program must give
-/// one value. Where it ends with an error, the reason is `jq_failed` (400, 502). Where it runs
-/// longer than `time`, calls itself too deeply or makes a text, or a value, larger than `output`,
-/// it is stopped: `jq_exhausted`, a 500.
+/// `debug`, `halt`, `jn` and `yn`, an array is no index, and a definition that takes a filter cannot call itself. A
+/// program must give one value. Where it ends with an error, the reason is `jq_failed` (400, 502); so it is where
+/// a number has more than 1000 digits. Where a program runs longer than `time`, calls itself too deeply or makes a
+/// text, or a value, larger than `output`, it is stopped: `jq_exhausted`, a 500. What cannot be interrupted, such as to
+/// sort an array or to search a text with a regular expression, is weighed first, and not begun where it might
+/// take longer than the time that is left.
+///
+/// [A whole configuration](../../examples/json.yaml) is among the examples.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(crate = "wiregate_sdk::serde", deny_unknown_fields)]
 #[schemars(crate = "wiregate_sdk::schemars")]

@@ -58,6 +58,8 @@ use body::Body;
 /// bounded: 100,000 steps, and `output`. Where it fails, the answer is a 500 with the reason
 /// `template_failed`; where `body` is asked for and is not what its media type says, a 400, or a
 /// 502 for a response, with the reason `invalid_json`.
+///
+/// [A whole configuration](../../examples/json.yaml) is among the examples.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(crate = "wiregate_sdk::serde", deny_unknown_fields)]
 #[schemars(crate = "wiregate_sdk::schemars")]

@@ -1,8 +1,9 @@
 //! What is told of the cache's part in a response: `Cache-Status` (RFC 9211).
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use http::{HeaderName, HeaderValue};
+use smallvec::SmallVec;
 
 use super::storing::Why;
 
@@ -76,11 +77,12 @@ impl Told {
 
     /// The member of this cache.
     pub fn value(&self) -> HeaderValue {
-        let mut text = String::with_capacity(64);
-        text.push_str("wiregate");
+        let mut text = Text(SmallVec::new());
+        text.push("wiregate");
         match self {
             Self::Hit { ttl, why } => {
-                let _ = write!(text, "; hit; ttl={ttl}");
+                text.push("; hit; ttl=");
+                let _ = write!(text, "{ttl}");
                 detail(&mut text, *why);
             }
             Self::Forwarded {
@@ -94,21 +96,37 @@ impl Told {
                     let _ = write!(text, "; fwd-status={status}");
                 }
                 if *stored == Stored::Yes {
-                    text.push_str("; stored");
+                    text.push("; stored");
                 }
                 if *collapsed {
-                    text.push_str("; collapsed");
+                    text.push("; collapsed");
                 }
                 if let Stored::No(why) = stored {
                     detail(&mut text, *why);
                 }
             }
         }
-        HeaderValue::try_from(text).expect("words and numbers")
+        HeaderValue::from_bytes(&text.0).expect("words and numbers")
     }
 }
 
-fn detail(text: &mut String, why: Option<Why>) {
+/// What is told is shorter than this.
+struct Text(SmallVec<[u8; 128]>);
+
+impl Text {
+    fn push(&mut self, word: &str) {
+        self.0.extend_from_slice(word.as_bytes());
+    }
+}
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push(text);
+        Ok(())
+    }
+}
+
+fn detail(text: &mut Text, why: Option<Why>) {
     if let Some(why) = why {
         let _ = write!(text, "; detail={why}");
     }

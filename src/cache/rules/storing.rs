@@ -52,6 +52,42 @@ pub fn meta(
     head: &ResponseHeader,
     sent: Sent,
 ) -> Result<Stored, Why> {
+    terms(plan, asked, head, sent).map(|terms| terms.stored(head.clone()))
+}
+
+/// On what terms a response is stored.
+pub struct StoringTerms<'p> {
+    policy: &'p Policy,
+    sent: Sent,
+    tags: Vec<Box<str>>,
+    vary: vary::Selectors,
+    times: Times,
+    marks: u32,
+}
+
+impl StoringTerms<'_> {
+    /// What is stored of it: this is its head.
+    pub fn stored(self, head: ResponseHeader) -> Stored {
+        Stored {
+            head: stored_head(self.policy, head, self.sent),
+            tags: self.tags,
+            vary: self.vary,
+            times: self.times,
+            marks: self.marks,
+        }
+    }
+}
+
+/// On what terms a response is stored.
+///
+/// # Errors
+/// Why it is not.
+pub fn terms<'p>(
+    plan: &'p Plan,
+    asked: &Asked<'_>,
+    head: &ResponseHeader,
+    sent: Sent,
+) -> Result<StoringTerms<'p>, Why> {
     let policy = &*plan.policy;
     let terms = Terms::of(&head.headers);
     check(plan, asked, head, &terms)?;
@@ -62,10 +98,11 @@ pub fn meta(
     }
     let names = vary::names(&head.headers).ok_or("vary")?;
     let names = with(names, &policy.vary);
-    Ok(Stored {
+    Ok(StoringTerms {
+        policy,
+        sent,
         tags: tags(policy, &head.headers)?,
         vary: vary::selectors(names, &asked.head.headers),
-        head: stored_head(policy, head, sent),
         times,
         marks: if policy.force { 0 } else { marks::of(&terms) },
     })
@@ -223,8 +260,7 @@ fn tags(policy: &Policy, headers: &HeaderMap) -> Result<Vec<Box<str>>, Why> {
 }
 
 /// The head as it is to be served (3.1). A `Date` is added where there is none (RFC 9110, 6.6.1).
-fn stored_head(policy: &Policy, head: &ResponseHeader, sent: Sent) -> ResponseHeader {
-    let mut head = head.clone();
+fn stored_head(policy: &Policy, mut head: ResponseHeader, sent: Sent) -> ResponseHeader {
     for name in &NEVER_STORED {
         head.remove_header(name);
     }

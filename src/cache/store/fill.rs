@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::refused::Refused;
-use super::{Entry, Store};
+use super::{Asker, Entry, Store};
 
 /// Takes the body of an entry that others can read already. Dropped before [`Fill::finish`], the
 /// entry is discarded: nobody finds it any more, and those who follow it read what was pushed, and then get an
@@ -13,15 +13,17 @@ use super::{Entry, Store};
 pub struct Fill {
     store: Arc<Store>,
     entry: Arc<Entry>,
+    asker: Asker,
     length: u64,
     done: bool,
 }
 
 impl Fill {
-    pub(super) fn new(store: Arc<Store>, entry: Arc<Entry>) -> Self {
+    pub(super) fn new(store: Arc<Store>, entry: Arc<Entry>, asker: Asker) -> Self {
         Self {
             store,
             entry,
+            asker,
             length: 0,
             done: false,
         }
@@ -53,10 +55,11 @@ impl Fill {
         Ok(())
     }
 
-    /// Discards the entry, as dropping the fill does, and sees to it that nobody with this key waits for
-    /// another for as long as `remember` says: it is not for the cache.
+    /// Discards the entry, as dropping the fill does, and sees to it that nobody with such a request fetches it
+    /// for the cache for as long as `remember` says: it is too large.
     pub fn abandon(self, remember: Duration) {
-        self.store.set_alone(self.entry.name(), remember);
+        let (name, asker) = (self.entry.name(), self.asker);
+        self.store.set_alone(name, asker, remember, false);
     }
 
     /// The body is complete. From here on the entry stands for itself, and what it replaces is gone.

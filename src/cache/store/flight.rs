@@ -18,8 +18,28 @@ pub enum Join {
     Lead(Lead),
     /// Another request: wait for what becomes of that.
     Wait(Waiting),
-    /// This request, and nobody waits: not long ago, a response to this key was not for the cache.
-    Alone(Lead),
+    /// This request goes on by itself: not long ago, a response to this key was not for the cache.
+    Alone,
+}
+
+/// Whose request it is. What one of somebody's turns out to be says nothing about those of anybody: neither waits
+/// for the other, and what is remembered of the one is not held against the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// Nothing in it tells its caller from all others.
+    Anybody,
+    /// It has a cookie or credentials.
+    Somebody,
+}
+
+impl Asker {
+    /// The two of one key are told apart by this, in the place of the key's hash.
+    pub(super) fn hash(self, hash: u128) -> u128 {
+        match self {
+            Self::Anybody => hash,
+            Self::Somebody => hash ^ (1 << 64 | 1),
+        }
+    }
 }
 
 /// What became of a fetch.

@@ -8,26 +8,62 @@ use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::room::{Charge, Room, allocated};
 
+/// Most keys are no longer than this, and need no memory beside their own.
+const SHORT: usize = 256;
+
+/// The URL of a key, on its way into it.
+#[derive(Default)]
+pub struct Url(SmallVec<[u8; SHORT]>);
+
+impl Url {
+    /// Adds a part.
+    pub fn push(&mut self, text: &str) {
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    /// Adds a part that is in lower case here, however it was written.
+    pub fn push_in_lower_case(&mut self, text: &str) {
+        let start = self.0.len();
+        self.push(text);
+        self.0[start..].make_ascii_lowercase();
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("made of texts")
+    }
+}
+
+impl From<&str> for Url {
+    fn from(text: &str) -> Self {
+        Self(SmallVec::from_slice(text.as_bytes()))
+    }
+}
+
 /// A URL and whatever else tells responses apart. All parts are kept and compared: two keys whose
 /// hashes collide are still two keys.
 #[derive(Clone)]
 pub struct Key {
     /// The URL, then each part behind its length.
-    text: SmallVec<[u8; 128]>,
+    text: SmallVec<[u8; SHORT]>,
     url: usize,
     hash: u128,
     url_hash: u64,
 }
 
 impl Key {
-    pub(super) fn new<'p>(seed: u64, url: &str, parts: impl IntoIterator<Item = &'p [u8]>) -> Self {
-        let mut text = SmallVec::from_slice(url.as_bytes());
+    pub(super) fn new<'p>(
+        seed: u64,
+        url: impl Into<Url>,
+        parts: impl IntoIterator<Item = &'p [u8]>,
+    ) -> Self {
+        let Url(mut text) = url.into();
+        let url = text.len();
         for part in parts {
             text.extend_from_slice(&(part.len() as u64).to_le_bytes());
             text.extend_from_slice(part);
         }
-        let (hash, url_hash) = hashes(seed, &text, url.len());
-        let url = url.len();
+        let (hash, url_hash) = hashes(seed, &text, url);
         Self {
             text,
             url,
@@ -152,7 +188,7 @@ mod tests {
 
     #[test]
     fn keys_are_the_same_when_all_parts_are() {
-        let key = |url, parts: &[&'static [u8]]| Key::new(7, url, parts.iter().copied());
+        let key = |url: &str, parts: &[&'static [u8]]| Key::new(7, url, parts.iter().copied());
         let one = key("http://a/b", &[b"GET", b"c"]);
         assert_eq!(one, key("http://a/b", &[b"GET", b"c"]));
         for other in [

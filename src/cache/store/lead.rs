@@ -6,12 +6,64 @@ use std::time::Duration;
 use super::body::Body;
 use super::fill::Fill;
 use super::flight::{Flight, Outcome};
-use super::key::{Name, hash_of};
+use super::key::{Key, Name, hash_of};
 use super::purge::Mode;
 use super::refused::Refused;
-use super::shard::{Shard, Slot};
-use super::{Entry, Store};
+use super::room::Charge;
+use super::shard::{Running, Shard, Slot};
+use super::{Asker, Entry, Join, Store, Waiting};
 use crate::cache::{Failure, Stored, Variant};
+
+impl Store {
+    /// Settles who fetches what `find` and `load` did not give, among those who are alike. `fits` is asked once more,
+    /// since another fetch may have ended in between; where a stale entry is to be validated, it says no to
+    /// that one.
+    ///
+    /// While a key is remembered to be not for the cache, one request at a time fetches nevertheless, and no more
+    /// than one in 100 ms: it may have been the request, and not the response, that was not for the cache.
+    pub fn join(
+        self: &Arc<Self>,
+        key: &Key,
+        asker: Asker,
+        fits: impl FnMut(&Entry) -> bool,
+    ) -> Join {
+        let mut shard = self.lock(key.url_hash());
+        if let Some(entry) = shard.peek(key, fits) {
+            return Join::Found(entry);
+        }
+        let waiting = match shard.flight(key, asker) {
+            Ok(flight) => flight.map(|flight| Waiting::new(flight)),
+            Err(()) => return Join::Alone,
+        };
+        let now = self.clock.instant();
+        match (waiting, shard.is_alone(key, asker, now)) {
+            (Some(_), true) => Join::Alone,
+            (Some(waiting), false) => Join::Wait(waiting),
+            (None, true) if !shard.may_try(key, asker, now) => Join::Alone,
+            (None, _) => Join::Lead(self.lead(&mut shard, key, asker)),
+        }
+    }
+
+    fn lead(self: &Arc<Self>, shard: &mut Shard, key: &Key, asker: Asker) -> Lead {
+        let (number, name) = (self.number(), Name::new(&self.room, key));
+        let charge = Charge::new(&self.room, Flight::BYTES);
+        let flight = Arc::default();
+        shard.begin(number, Running::new(name.clone(), asker, charge), &flight);
+        Lead::new(self.clone(), name, asker, flight, number)
+    }
+
+    /// The key is not for the cache for a while, as far as those who are alike are concerned. `tries` is whether
+    /// somebody may find out before that.
+    pub(super) fn set_alone(&self, name: &Name, asker: Asker, remember: Duration, tries: bool) {
+        if !remember.is_zero() {
+            let now = self.clock.instant();
+            let next = if tries { now } else { now + remember };
+            self.with(name, |shard| {
+                shard.set_alone(name, asker, now, (now + remember, next))
+            });
+        }
+    }
+}
 
 /// The right to fetch what a key stands for, and to store it. Dropped before it says what became of
 /// the fetch, one of those who wait gets it.
@@ -19,7 +71,8 @@ use crate::cache::{Failure, Stored, Variant};
 pub struct Lead {
     store: Arc<Store>,
     name: Name,
-    /// Those who wait; none where each fetches alone.
+    asker: Asker,
+    /// Those who wait, until they know.
     flight: Option<Arc<Flight>>,
     number: u64,
     done: bool,
@@ -29,13 +82,15 @@ impl Lead {
     pub(super) fn new(
         store: Arc<Store>,
         name: Name,
-        flight: Option<Arc<Flight>>,
+        asker: Asker,
+        flight: Arc<Flight>,
         number: u64,
     ) -> Self {
         Self {
             store,
             name,
-            flight,
+            asker,
+            flight: Some(flight),
             number,
             done: false,
         }
@@ -70,7 +125,7 @@ impl Lead {
             (Outcome::Entry(entry.clone()), Ok(()))
         });
         store.count_refusal(stored)?;
-        Ok(Fill::new(store, entry))
+        Ok(Fill::new(store, entry, self.asker))
     }
 
     /// A stored response was found to be good (a 304): it gets another head, and keeps its body.
@@ -114,10 +169,22 @@ impl Lead {
         Ok(entry)
     }
 
-    /// The response is not for the cache. Those who wait fetch for themselves; so does everyone
-    /// with this key for as long as `remember` says, without waiting for each other.
+    /// The response is not for the cache. Those who wait go on by themselves; so does nearly everyone
+    /// with such a request for as long as `remember` says, see [`Store::join`].
     pub fn not_stored(mut self, remember: Duration) {
-        self.store.set_alone(&self.name, remember);
+        let Self {
+            store, name, asker, ..
+        } = &self;
+        store.set_alone(name, *asker, remember, true);
+        self.land(Outcome::Alone);
+    }
+
+    /// The response is larger than what is stored. Nobody tries again for as long as `remember` says.
+    pub fn too_large(mut self, remember: Duration) {
+        let Self {
+            store, name, asker, ..
+        } = &self;
+        store.set_alone(name, *asker, remember, false);
         self.land(Outcome::Alone);
     }
 
@@ -140,7 +207,7 @@ impl Lead {
         self.done = true;
         let flight = self.flight.take();
         let (outcome, settled) = self.store.with(&self.name, |shard| {
-            let running = shard.end_of(self.number, &self.name, flight.as_ref());
+            let running = shard.end_of(self.number, flight.as_ref());
             let purged = running.and_then(|running| running.purged(tags.unwrap_or_default()));
             settle(shard, purged)
         });

@@ -4,18 +4,16 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use wiregate_sdk::Clock;
 
 use super::disk::{self, Engine};
 use super::figures::Counts;
-use super::flight::Flight;
-use super::key::{Name, hash_of};
+use super::key::{Name, Url, hash_of};
 use super::purge::Aim;
-use super::room::{Charge, Room};
-use super::shard::{Running, Shard};
-use super::{Entry, Figures, Join, Key, Lead, Mode, Options, Refused, Waiting, What};
+use super::room::Room;
+use super::shard::Shard;
+use super::{Entry, Figures, Key, Mode, Options, Refused, What};
 use crate::cache::Variant;
 
 /// How many entries one lock is held for, at most, while something goes through all of them.
@@ -95,7 +93,7 @@ impl Store {
 
     /// The key of a URL and of whatever else tells responses apart (the method, a header field, a
     /// caller). A purge by URL or prefix sees the URL; two keys are the same when all parts are.
-    pub fn key<'p>(&self, url: &str, parts: impl IntoIterator<Item = &'p [u8]>) -> Key {
+    pub fn key<'p>(&self, url: impl Into<Url>, parts: impl IntoIterator<Item = &'p [u8]>) -> Key {
         Key::new(self.seed, url, parts)
     }
 
@@ -103,31 +101,6 @@ impl Store {
     /// lock of a part of the store: `fits` has to be quick, and must not call the store.
     pub fn find(&self, key: &Key, fits: impl FnMut(&Entry) -> bool) -> Find {
         self.lock(key.url_hash()).find(key, fits)
-    }
-
-    /// Settles who fetches what `find` and `load` did not give. `fits` is asked once more, since
-    /// another fetch may have ended in between; where a stale entry is to be validated, it says no to
-    /// that one.
-    pub fn join(self: &Arc<Self>, key: &Key, fits: impl FnMut(&Entry) -> bool) -> Join {
-        let mut shard = self.lock(key.url_hash());
-        if let Some(entry) = shard.peek(key, fits) {
-            return Join::Found(entry);
-        }
-        if shard.is_alone(key, self.clock.instant()) {
-            return Join::Alone(self.lead(&mut shard, key, None));
-        }
-        match shard.flight(key) {
-            Ok(Some(flight)) => Join::Wait(Waiting::new(flight)),
-            Ok(None) => Join::Lead(self.lead(&mut shard, key, Some(Arc::default()))),
-            Err(()) => Join::Alone(self.lead(&mut shard, key, None)),
-        }
-    }
-
-    fn lead(self: &Arc<Self>, shard: &mut Shard, key: &Key, flight: Option<Arc<Flight>>) -> Lead {
-        let (number, name) = (self.number(), Name::new(&self.room, key));
-        let running = Running::new(name.clone(), Charge::new(&self.room, Flight::BYTES));
-        shard.begin(number, running, flight.as_ref());
-        Lead::new(self.clone(), name, flight, number)
     }
 
     /// Whether any purge was asked for since it was opened.
@@ -271,14 +244,6 @@ impl Store {
     pub(super) fn supersede(&self, name: &Name, variant: Variant) {
         if let Some(disk) = &self.disk {
             disk.superseding(name, variant);
-        }
-    }
-
-    /// The key is not for the cache for a while.
-    pub(super) fn set_alone(&self, name: &Name, remember: Duration) {
-        if !remember.is_zero() {
-            let until = self.clock.instant() + remember;
-            self.with(name, |shard| shard.set_alone(name, until));
         }
     }
 

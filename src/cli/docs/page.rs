@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 /// A page about one filter.
-pub(super) struct Page<'a> {
+pub(in crate::cli) struct Page<'a> {
     schema: &'a Value,
     definitions: &'a Value,
     /// The objects and enumerations that options name, each of which gets a section.
@@ -16,7 +16,7 @@ pub(super) struct Page<'a> {
 
 impl<'a> Page<'a> {
     /// A page about options with this schema, which may refer to these definitions.
-    pub(super) fn new(schema: &'a Value, definitions: &'a Value) -> Self {
+    pub(in crate::cli) fn new(schema: &'a Value, definitions: &'a Value) -> Self {
         Self {
             schema: resolve(schema, definitions),
             definitions,
@@ -26,13 +26,13 @@ impl<'a> Page<'a> {
     }
 
     /// The first sentence or two of the page, on one line.
-    pub(super) fn summary(&self) -> String {
+    pub(in crate::cli) fn summary(&self) -> String {
         let first = description(self.schema).split("\n\n").next();
         first.unwrap_or("").replace('\n', " ")
     }
 
     /// The page of the filter that goes by this name.
-    pub(super) fn write(mut self, name: &str) -> String {
+    pub(in crate::cli) fn write(mut self, name: &str) -> String {
         let mut page = format!("# `{name}`\n\n{}\n", description(self.schema));
         self.options(&mut page, self.schema);
         let mut written = 0;

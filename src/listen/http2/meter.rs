@@ -120,6 +120,8 @@ pub(super) struct Meter {
     fields: Fields,
     /// The streams whose path has a fragment, since they were last taken from here.
     fragments: Vec<u32>,
+    /// Streams that the client has reset, and that the gateway has, since they were last taken.
+    reset: (u64, u64),
 }
 
 impl Meter {
@@ -142,6 +144,7 @@ impl Meter {
             last_stream: 0,
             fields: Fields::default(),
             fragments: Vec::new(),
+            reset: (0, 0),
         }
     }
 
@@ -179,10 +182,16 @@ impl Meter {
         std::mem::take(&mut self.fragments)
     }
 
+    /// How many streams the client has reset, and how many the gateway, since this was last asked
+    /// for.
+    pub fn take_resets(&mut self) -> (u64, u64) {
+        std::mem::take(&mut self.reset)
+    }
+
     /// The client was sent these bytes.
     pub fn sent(&mut self, bytes: &[u8]) {
         let (pings, window_updates) = (&mut self.pings, &mut self.window_updates);
-        let resets = &mut self.resets;
+        let (resets, reset) = (&mut self.resets, &mut self.reset.1);
         self.sent.read(bytes, |part| {
             let Part::Head(head) = part else {
                 return;
@@ -190,6 +199,9 @@ impl Meter {
             if head.kind == kind::DATA {
                 pings.earn(1.0);
                 window_updates.earn(WINDOW_UPDATES);
+            }
+            if head.kind == kind::RST_STREAM {
+                *reset += 1;
             }
             if matches!(head.kind, kind::DATA | kind::HEADERS) && head.has(flag::END_STREAM) {
                 resets.earn(1.0);
@@ -214,7 +226,10 @@ impl Meter {
             kind::SETTINGS if !ack => (&mut self.settings, Excess::Settings),
             kind::PRIORITY | kind::PRIORITY_UPDATE => (&mut self.priorities, Excess::Priorities),
             kind::WINDOW_UPDATE => (&mut self.window_updates, Excess::WindowUpdates),
-            kind::RST_STREAM => (&mut self.resets, Excess::Resets),
+            kind::RST_STREAM => {
+                self.reset.0 += 1;
+                (&mut self.resets, Excess::Resets)
+            }
             unknown if unknown > kind::LAST => (&mut self.unknown_frames, Excess::UnknownFrames),
             _ => return Ok(()),
         };
@@ -288,6 +303,19 @@ mod tests {
         for left in [Ok(()), Err(Excess::Resets)] {
             assert_eq!(meter.received(&frame(kind::RST_STREAM, 0, 1), now), left);
         }
+    }
+
+    #[test]
+    fn streams_that_are_reset_are_counted_for_both_sides() {
+        let mut meter = meter(|_, _| {});
+        for stream in [1, 3] {
+            let reset = frame(kind::RST_STREAM, 0, stream);
+            assert_eq!(meter.received(&reset, Instant::now), Ok(()));
+        }
+        meter.sent(&frame(kind::RST_STREAM, 0, 5));
+        meter.sent(&frame(kind::DATA, flag::END_STREAM, 7));
+        assert_eq!(meter.take_resets(), (2, 1));
+        assert_eq!(meter.take_resets(), (0, 0));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use rustls::server::Acceptor;
-use rustls::{AlertDescription, Error, ProtocolVersion, ServerConnection};
+use rustls::{AlertDescription, Error, HandshakeKind, ProtocolVersion, ServerConnection};
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -21,6 +21,8 @@ pub struct Secured {
     pub policy: Option<Policy>,
     /// Whether HTTP/2 was agreed on.
     pub http2: bool,
+    /// Whether it resumed an earlier session.
+    pub resumed: bool,
     /// The cipher suite.
     pub cipher: &'static str,
 }
@@ -109,6 +111,7 @@ impl Tls {
         let secured = Secured {
             facts: Arc::new(facts(connection)),
             policy: entry.policy,
+            resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
             http2: connection.alpn_protocol() == Some(b"h2"),
             cipher: connection
                 .negotiated_cipher_suite()

@@ -8,9 +8,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
-use prometheus::{Counter, Histogram, HistogramOpts, IntCounter, IntGauge};
+use prometheus::{IntCounter, IntGauge};
 
 use super::Metrics;
+use super::shards::{Cells, Series};
 
 /// What one configuration has that is counted by name.
 #[derive(Debug, Default)]
@@ -23,8 +24,10 @@ pub struct Names {
     pub upstreams: HashMap<Arc<str>, HashSet<Arc<str>>>,
     /// The stores of the cache.
     pub caches: HashSet<Arc<str>>,
-    /// The listeners.
-    pub listeners: HashSet<String>,
+    /// How many connections the listeners may have, by name.
+    pub listeners: HashMap<String, usize>,
+    /// What filters fetch, by their own words and where it comes from.
+    pub fetches: HashSet<(&'static str, Arc<str>)>,
     /// When certificates expire, by their listeners and names.
     pub certificates: HashMap<(String, String), i64>,
 }
@@ -35,6 +38,10 @@ impl Names {
         let label = |name: &str| labels.get(name).copied();
         if let Some(cache) = label("cache") {
             return self.caches.contains(cache);
+        }
+        if let (Some(filter), Some(from)) = (label("filter"), label("from")) {
+            let mut fetches = self.fetches.iter();
+            return fetches.any(|known| known.0 == filter && *known.1 == *from);
         }
         match (label("route"), label("filter"), label("upstream")) {
             (Some(route), Some(filter), _) => {
@@ -50,7 +57,7 @@ impl Names {
                     let key = (listener.to_owned(), name.to_owned());
                     self.certificates.contains_key(&key)
                 }
-                (Some(listener), None) => self.listeners.contains(listener),
+                (Some(listener), None) => self.listeners.contains_key(listener),
                 (None, _) => true,
             },
         }
@@ -62,38 +69,22 @@ impl Metrics {
     pub fn keep_only(&self, names: Names) {
         let mut present = self.names.write().unwrap_or_else(PoisonError::into_inner);
         *present = names;
-        prune(&self.requests, &present);
-        prune(&self.duration, &present);
-        prune(&self.in_flight, &present);
-        prune(&self.upstream_requests, &present);
-        prune(&self.upstream_duration, &present);
-        prune(&self.upstream_in_flight, &present);
-        prune(&self.upstream_refreshes, &present);
-        prune(&self.upstream_errors, &present);
-        prune(&self.upstream_retries, &present);
-        prune(&self.upstream_waiting, &present);
-        prune(&self.upstream_circuit, &present);
-        prune(&self.upstream_circuit_turns, &present);
-        prune(&self.endpoint_healthy, &present);
-        prune(&self.endpoint_in_flight, &present);
-        prune(&self.endpoint_ejections, &present);
-        prune(&self.cache_requests, &present);
-        prune(&self.cache_bytes, &present);
-        prune(&self.cache_entries, &present);
-        prune(&self.cache_events, &present);
-        prune(&self.filter_runs, &present);
-        prune(&self.filter_refusals, &present);
-        prune(&self.filter_answers, &present);
-        prune(&self.filter_observed, &present);
-        prune(&self.filter_degraded, &present);
-        prune(&self.filter_seconds, &present);
-        prune(&self.connections, &present);
-        prune(&self.connections_refused, &present);
-        prune(&self.handshake_failures, &present);
-        prune(&self.certificate_expiry, &present);
+        self.requests.prune(&present);
+        self.filters.prune(&present);
+        self.upstreams.prune(&present);
+        self.listeners.prune(&present);
+        self.caches.prune(&present);
+        self.process.prune(&present);
+        self.system.prune(&present);
+        let all = &self.listeners;
+        for (listener, most) in &present.listeners {
+            let most = i64::try_from(*most).unwrap_or(i64::MAX);
+            all.limit.with_label_values(&[listener]).set(most);
+        }
         for ((listener, name), expires) in &present.certificates {
-            let gauge = self.certificate_expiry.with_label_values(&[listener, name]);
-            gauge.set(*expires);
+            all.expiry
+                .with_label_values(&[listener, name])
+                .set(*expires);
         }
     }
 
@@ -103,8 +94,8 @@ impl Metrics {
         // A retired configuration may still look for the endpoints of an upstream that is gone.
         if let Some(known) = present.upstreams.get_mut(upstream) {
             *known = endpoints;
-            prune(&self.endpoint_healthy, &present);
-            prune(&self.endpoint_in_flight, &present);
+            prune(&self.upstreams.healthy, &present);
+            prune(&self.upstreams.at_endpoint, &present);
         }
     }
 
@@ -125,7 +116,7 @@ impl Metrics {
     }
 }
 
-fn prune<B: MetricVecBuilder>(family: &MetricVec<B>, names: &Names)
+pub(super) fn prune<B: MetricVecBuilder>(family: &MetricVec<B>, names: &Names)
 where
     MetricVec<B>: Collector,
 {
@@ -157,20 +148,14 @@ impl Unseen for IntCounter {
     }
 }
 
-impl Unseen for Counter {
-    fn unseen() -> Self {
-        Self::new(NAME, NAME).expect(VALID)
-    }
-}
-
 impl Unseen for IntGauge {
     fn unseen() -> Self {
         Self::new(NAME, NAME).expect(VALID)
     }
 }
 
-impl Unseen for Histogram {
+impl<T: Cells> Unseen for Series<T> {
     fn unseen() -> Self {
-        Self::with_opts(HistogramOpts::new(NAME, NAME)).expect(VALID)
+        Self::hidden()
     }
 }

@@ -10,7 +10,7 @@ use super::super::context::Context;
 use crate::cache::rules::Sent;
 use crate::cache::rules::status::{Stored, Told};
 use crate::cache::rules::storing::{self, Asked};
-use crate::cache::store::{Join, Mode, What};
+use crate::cache::store::{Asker, Join, Mode, What};
 
 impl Context {
     /// The response to a request that the cache did not answer is about to leave.
@@ -75,7 +75,7 @@ impl Context {
         };
         let merged = storing::updated(&stale.meta().head, head);
         if let Ok(meta) = storing::meta(&caching.plan, &asked, &merged, sent)
-            && let Join::Lead(lead) = caching.store.join(caching.key(), |_| false)
+            && let Join::Lead(lead) = caching.store.join(caching.key(), Asker::Anybody, |_| false)
         {
             // A purge has been faster: then there is nothing to refresh.
             let _ = lead.refresh(stale, meta);

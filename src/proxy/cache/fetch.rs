@@ -193,9 +193,10 @@ impl Fetch {
             return self.fail(reply, tell).await;
         }
         // What is stored has lost what was for its hop; what is handed over loses it later.
-        let mut settled = head.head.clone();
+        let mut settled = ResponseHeader::clone(&head.head);
         heads::settle_response(&mut settled, None);
-        match storing::meta(&self.plan, &self.asked(), &settled, head.sent) {
+        let terms = storing::terms(&self.plan, &self.asked(), &settled, head.sent);
+        match terms.map(|terms| terms.stored(settled)) {
             Ok(meta) => self.store(head, meta, tell).await,
             Err(why) => self.hand_over(head, why, failed, tell).await,
         }

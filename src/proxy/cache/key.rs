@@ -3,12 +3,11 @@
 
 use http::{HeaderValue, header};
 use pingora_proxy::Session;
-use reqwest::Url;
 use smallvec::SmallVec;
 use wiregate_sdk::cache::Plan;
 
 use super::super::context::Context;
-use crate::cache::store::{Key, Store};
+use crate::cache::store::{Key, Store, Url};
 
 impl Context {
     /// The key of a request. Beside its URL it has the route and the upstream, which two requests
@@ -35,11 +34,11 @@ impl Context {
         parts.push(plan.caller.as_deref().map_or(b"shared", |_| b"own"));
         parts.push(plan.caller.as_deref().unwrap_or("").as_bytes());
         parts.extend(plan.key.iter().map(|part| part.as_bytes()));
-        store.key(&self.public_url(), parts)
+        store.key(self.public_url(), parts)
     }
 
     /// The URL that was asked for, normalised: what purges and the methods that change a resource go by.
-    pub(super) fn public_url(&self) -> String {
+    pub(super) fn public_url(&self) -> Url {
         let host = self
             .asked_host
             .as_ref()
@@ -53,8 +52,8 @@ impl Context {
     /// The URLs that a successful unsafe request may have changed (RFC 9111, 4.4): its own, and those that the response
     /// names, if they are of the same origin.
     pub(super) fn changed_urls(&self, head: &pingora_http::ResponseHeader) -> Vec<String> {
-        let own = self.public_url();
-        let Ok(base) = Url::parse(&own) else {
+        let own = self.public_url().as_str().to_owned();
+        let Ok(base) = reqwest::Url::parse(&own) else {
             return vec![own];
         };
         let mut all = vec![own];
@@ -77,34 +76,28 @@ impl Context {
 }
 
 /// A URL as keys have it, out of one that somebody wrote: the path goes through this.
-pub fn normalised(url: &Url, path: impl Fn(&str) -> Option<String>) -> Option<String> {
+pub fn normalised(url: &reqwest::Url, path: impl Fn(&str) -> Option<String>) -> Option<String> {
     let host = url.host_str()?;
     let host = match url.port() {
         Some(port) => format!("{host}:{port}"),
         None => host.to_owned(),
     };
-    Some(self::url(
-        url.scheme(),
-        &host,
-        &path(url.path())?,
-        url.query(),
-    ))
+    let path = path(url.path())?;
+    let text = self::url(url.scheme(), &host, &path, url.query());
+    Some(text.as_str().to_owned())
 }
 
 /// The text of a URL. A port that is the scheme's own is left out.
-fn url(scheme: &str, host: &str, path: &str, query: Option<&str>) -> String {
+fn url(scheme: &str, host: &str, path: &str, query: Option<&str>) -> Url {
     let default = if scheme == "https" { ":443" } else { ":80" };
     let host = host.strip_suffix(default).unwrap_or(host);
-    let mut text = String::with_capacity(scheme.len() + host.len() + path.len() + 32);
-    text.push_str(scheme);
-    text.push_str("://");
-    let start = text.len();
-    text.push_str(host);
-    text[start..].make_ascii_lowercase();
-    text.push_str(path);
+    let mut text = Url::from(scheme);
+    text.push("://");
+    text.push_in_lower_case(host);
+    text.push(path);
     if let Some(query) = query {
-        text.push('?');
-        text.push_str(query);
+        text.push("?");
+        text.push(query);
     }
     text
 }
@@ -116,7 +109,10 @@ mod tests {
     #[test]
     fn urls_have_one_form() {
         let written = |text: &str| {
-            normalised(&Url::parse(text).unwrap(), |path| Some(path.to_owned())).unwrap()
+            normalised(&reqwest::Url::parse(text).unwrap(), |path| {
+                Some(path.to_owned())
+            })
+            .unwrap()
         };
         assert_eq!(
             written("HTTP://Example.COM:80/a?b=C"),
@@ -128,11 +124,11 @@ mod tests {
             "https://example.com:80/"
         );
         assert_eq!(
-            url("http", "Example.com:80", "/A", None),
+            url("http", "Example.com:80", "/A", None).as_str(),
             "http://example.com/A"
         );
         assert_eq!(
-            url("https", "[::1]:8443", "/", Some("")),
+            url("https", "[::1]:8443", "/", Some("")).as_str(),
             "https://[::1]:8443/?"
         );
     }

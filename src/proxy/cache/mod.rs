@@ -11,6 +11,7 @@ mod after;
 mod fetch;
 pub mod key;
 mod nobody;
+mod send;
 mod serve;
 mod told;
 
@@ -26,9 +27,9 @@ use wiregate_sdk::{Origin, Reply};
 use super::context::Context;
 use crate::cache::rules::request::Wishes;
 use crate::cache::rules::reuse::{self, Reuse};
-use crate::cache::rules::status::{Forwarded, Told};
+use crate::cache::rules::status::{Forwarded, Stored, Told};
 use crate::cache::rules::{conditional, vary};
-use crate::cache::store::{Entry, Find, Join, Key, Lead, Outcome, Store, Waiting};
+use crate::cache::store::{Asker, Entry, Find, Join, Key, Lead, Outcome, Store, Waiting};
 use crate::cache::{Dealt, Failure};
 use fetch::Fetch;
 
@@ -212,10 +213,16 @@ impl Context {
         if session.req_header().method == Method::HEAD {
             return Ok(false); // it goes on as it is (RFC 9111, 4.3.5)
         }
+        if self.caching().wishes.no_store {
+            // Nobody could have what it fetches.
+            let told = self.went_on(None, Stored::No(Some("request-no-store")));
+            self.caching_mut().told = Some(told);
+            return Ok(false);
+        }
         for _ in 0..MOST_WAITS {
             let waiting = match self.join(session) {
                 Join::Found(entry) => return self.serve_shared(session, entry).await,
-                Join::Alone(_) => return Ok(false),
+                Join::Alone => return Ok(false),
                 Join::Lead(lead) => return self.lead(session, lead, connector()).await,
                 Join::Wait(_) if self.caching().wishes.no_cache => return Ok(false),
                 Join::Wait(waiting) => waiting,
@@ -250,15 +257,29 @@ impl Context {
         }
     }
 
+    /// Whose request it is, as the upstream sees it. A response to somebody's may be for its caller alone.
+    fn asker(&self, session: &Session) -> Asker {
+        let headers = &session.req_header().headers;
+        let own = self.exchange.identity.is_some()
+            || headers.contains_key(header::COOKIE)
+            || headers.contains_key(header::AUTHORIZATION);
+        match own && self.caching().plan.caller.is_none() {
+            true => Asker::Somebody,
+            false => Asker::Anybody,
+        }
+    }
+
     /// Joins those who fetch.
     fn join(&self, session: &Session) -> Join {
         let caching = self.caching();
         let headers = &session.req_header().headers;
         let now = self.exchange.now.wall;
-        caching.store.join(caching.key(), |entry| {
-            vary::fits(&entry.meta().vary, headers)
-                && reuse::judge(entry, &caching.wishes, now) != Reuse::No
-        })
+        caching
+            .store
+            .join(caching.key(), self.asker(session), |entry| {
+                vary::fits(&entry.meta().vary, headers)
+                    && reuse::judge(entry, &caching.wishes, now) != Reuse::No
+            })
     }
 
     /// Answers with what another request's fetch has brought.
@@ -302,7 +323,8 @@ impl Context {
     ) {
         let caching = self.caching();
         // Nobody else does, and nothing fresh is there already.
-        let join = caching.store.join(caching.key(), |other| {
+        let asker = self.asker(session);
+        let join = caching.store.join(caching.key(), asker, |other| {
             !std::ptr::eq(other, &**entry)
                 && vary::fits(&other.meta().vary, &session.req_header().headers)
                 && reuse::judge(other, &caching.wishes, self.exchange.now.wall) == Reuse::Fresh

@@ -2,30 +2,27 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use pingora_core::protocols::http::HttpTask;
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use tokio::sync::mpsc;
 use wiregate_sdk::views::Claim;
-use wiregate_sdk::{Bytes, Origin, Reply};
+use wiregate_sdk::{Origin, Reply};
 
 use super::super::context::Context;
-use super::broken_off;
+use super::super::heads;
 use super::fetch::{Answer, Event, Fetch, Own, Report};
+use super::send::Body;
 use crate::cache::Dealt;
 use crate::cache::rules::range::Part;
-use crate::cache::rules::status::{Stored, Told};
+use crate::cache::rules::status::{CACHE_STATUS, Stored, Told};
 use crate::cache::rules::{conditional, range, reuse};
-use crate::cache::store::{Broken, Entry, Reader};
+use crate::cache::store::Entry;
 
-/// Where the pieces of a body come from.
-struct Body {
-    reader: Reader,
-    /// Where the rest comes from, if the body turns out to be too large for the store.
-    rest: Option<mpsc::Receiver<Event>>,
-}
+/// So many fields are added to a stored head, here and by ordinary filters.
+const ADDED: usize = 9;
 
 /// A response that is about to leave.
 struct Answering {
@@ -153,7 +150,7 @@ impl Context {
     }
 
     /// What is told of a request that went on.
-    fn went_on(&self, status: Option<u16>, stored: Stored) -> Told {
+    pub(super) fn went_on(&self, status: Option<u16>, stored: Stored) -> Told {
         Told::Forwarded {
             why: self.caching().forwarded,
             status,
@@ -203,11 +200,18 @@ impl Context {
         } = answering;
         let mut part = self.shape(session, &entry, &mut head)?;
         let age = reuse::age(&entry.meta().times, self.shared.clock.now().wall).as_secs();
-        // What has just come from the origin has no age (RFC 9111, 5.1).
-        if age > 0 || told.is_from_store() {
-            head.insert_header(header::AGE, age)?;
-        }
-        self.tell_status(&mut head, &told)?;
+        let status = self.told_status(&told);
+        heads::edit_response(&mut head, |head| {
+            let fields = &mut head.headers;
+            fields.reserve(ADDED); // once for all that follows
+            // What has just come from the origin has no age (RFC 9111, 5.1).
+            if age > 0 || told.is_from_store() {
+                fields.insert(header::AGE, age.into());
+            }
+            if let Some(status) = status {
+                fields.append(CACHE_STATUS.clone(), status);
+            }
+        });
         self.end.origin = Origin::Cache;
         let bodiless = part == Part::Nowhere || self.is_bodiless(&head);
         self.frame_stored(session, &mut head)?;
@@ -229,12 +233,8 @@ impl Context {
             Part::Whole | Part::Nowhere => entry.reader(),
         };
         drop(entry);
-        let client = &mut session.downstream_session;
-        client.write_response_header(Box::new(head)).await?;
-        if bodiless {
-            return client.write_response_body(Bytes::new(), true).await;
-        }
-        self.send_body(session, Body { reader, rest }).await
+        let body = (!bodiless).then_some(Body { reader, rest });
+        self.send_stored(session, head, body).await
     }
 
     /// Makes of a stored head what this request gets: all of the response, a part of it (RFC 9110, 14),
@@ -243,7 +243,9 @@ impl Context {
         let request = &session.req_header().headers;
         let length = entry.length();
         let empty = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status);
-        if let Some(length) = length.filter(|_| !empty) {
+        if let Some(length) = length.filter(|_| !empty)
+            && told_length(&head.headers) != Some(length)
+        {
             head.insert_header(header::CONTENT_LENGTH, length)?;
         }
         if head.status != StatusCode::OK {
@@ -284,93 +286,16 @@ impl Context {
         }
         Ok(())
     }
+}
 
-    /// Sends pieces as they are there, and waits for those that are not.
-    async fn send_body(&mut self, session: &mut Session, mut body: Body) -> Result<()> {
-        let mut next = self.piece(session, &mut body).await?;
-        loop {
-            let Some(data) = next else {
-                return self.send_piece(session, None, true).await;
-            };
-            // What ends a body leaves together with its end.
-            match body.reader.ready() {
-                Some(Ok(None)) => return self.send_piece(session, Some(data), true).await,
-                Some(Ok(following)) => {
-                    self.send_piece(session, Some(data), false).await?;
-                    next = following;
-                }
-                Some(Err(Broken)) | None => {
-                    self.send_piece(session, Some(data), false).await?;
-                    next = self.piece(session, &mut body).await?;
-                }
-            }
-        }
-    }
-
-    async fn send_piece(
-        &mut self,
-        session: &mut Session,
-        data: Option<Bytes>,
-        end: bool,
-    ) -> Result<()> {
-        let mut data = data;
-        if self.response_claim != Claim::None || self.held.is_some() {
-            self.response_body(&mut data, end)?;
-        } else if self.attempts.times.total.is_some() {
-            self.time_left()?;
-        }
-        let client = &mut session.downstream_session;
-        client
-            .write_response_body(data.unwrap_or_default(), end)
-            .await
-    }
-
-    /// The next piece, unless the client leaves.
-    async fn piece(&mut self, session: &mut Session, body: &mut Body) -> Result<Option<Bytes>> {
-        let read = match body.reader.ready() {
-            Some(read) => read,
-            None => {
-                let reader = &mut body.reader;
-                tokio::select! {
-                    biased;
-                    read = reader.next() => read,
-                    gone = session.downstream_session.read_body_or_idle(true) => {
-                        return Err(gone.err().unwrap_or_else(broken_off).into_down());
-                    }
-                }
-            }
-        };
-        match read {
-            Ok(piece) => Ok(piece),
-            Err(Broken) => self.piece_of_rest(session, body).await,
-        }
-    }
-
-    /// A body that was too large for the store comes from its fetch.
-    async fn piece_of_rest(
-        &mut self,
-        session: &mut Session,
-        body: &mut Body,
-    ) -> Result<Option<Bytes>> {
-        let event = match &mut body.rest {
-            None => None,
-            Some(rest) => tokio::select! {
-                biased;
-                event = rest.recv() => event,
-                gone = session.downstream_session.read_body_or_idle(true) => {
-                    return Err(gone.err().unwrap_or_else(broken_off).into_down());
-                }
-            },
-        };
-        match event {
-            Some(Event::Piece(piece)) => Ok(Some(piece)),
-            Some(Event::End) => Ok(None),
-            _ => {
-                self.end.error.get_or_insert("http_response_incomplete");
-                Err(broken_off())
-            }
-        }
-    }
+/// The length that a stored head tells, if it does so in one number.
+fn told_length(fields: &HeaderMap) -> Option<u64> {
+    fields
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
 }
 
 /// Makes of a head the one for a part of its body (RFC 9110, 14.4 and 15.5.17).

@@ -1,9 +1,11 @@
 //! What is told of the cache's part in an exchange.
 
+use http::HeaderValue;
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
 use super::super::context::Context;
+use super::Caching;
 use crate::cache::Dealt;
 use crate::cache::rules::status::{CACHE_STATUS, Told};
 
@@ -15,12 +17,17 @@ impl Context {
 
     /// Tells the client what the cache did, after what caches before it have told (RFC 9211, 2).
     pub(super) fn tell_status(&self, head: &mut ResponseHeader, told: &Told) -> Result<()> {
-        match &self.caching {
-            Some(caching) if caching.plan.policy.tells => head
-                .append_header(CACHE_STATUS.clone(), told.value())
-                .map(drop),
-            _ => Ok(()),
+        match self.told_status(told) {
+            Some(status) => head.append_header(CACHE_STATUS.clone(), status).map(drop),
+            None => Ok(()),
         }
+    }
+
+    /// What the client is told, if it is.
+    pub(super) fn told_status(&self, told: &Told) -> Option<HeaderValue> {
+        let tells = |caching: &Caching| caching.plan.policy.tells;
+        let tells = self.caching.as_deref().is_some_and(tells);
+        tells.then(|| told.value())
     }
 
     /// Takes out the field that only the cache is to see.

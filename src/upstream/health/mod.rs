@@ -140,6 +140,7 @@ impl Check {
         loop {
             let checked = tokio::time::timeout(self.config.timeout.into(), probe.check(&target));
             let passed = matches!(checked.await, Ok(Ok(())));
+            self.upstream.metrics.checked(passed);
             self.settle(&endpoint, self.verdict(&probe, &endpoint, passed));
             let delay = second.take().filter(|_| endpoint.is_healthy());
             tokio::time::sleep(delay.unwrap_or_else(|| self.interval(&endpoint))).await;

@@ -1,6 +1,6 @@
 //! Nothing of one caller reaches another: a test for each way that it could.
 
-use super::super::harness::{KEY_OF_ANN, KEY_OF_BOB};
+use super::super::harness::{KEY_OF_ANN, KEY_OF_BOB, until};
 use super::*;
 
 const FRESH: &str = "cache-control: max-age=60";
@@ -230,4 +230,32 @@ fn a_request_with_a_body_goes_by_itself() {
     let bodied = curl(&["-X", "GET", "-d", "who=ann", &url]);
     assert_eq!(did(&bodied), "wiregate; fwd=bypass");
     assert!(!told(&get(&gateway, "/a", &[])).1);
+}
+
+#[test]
+fn who_gets_responses_of_his_own_keeps_no_url_from_the_cache() {
+    let address = origin::answers(|head| {
+        let own = head.contains("session=");
+        let terms = if own { "private" } else { "max-age=60" };
+        format!("HTTP/1.1 200 OK\r\ncache-control: {terms}\r\ncontent-length: 1\r\n\r\na")
+    });
+    let gateway = Gateway::start(&format!(
+        "upstreams: {{ app: {{ endpoints: [\"{address}\"] }} }}\n\
+         routes: [{{ name: all, filters: [cache: {{ remember: 1h }}], upstream: app }}]\n"
+    ));
+    let attack = |path| get(&gateway, path, &["cookie: session=1"]);
+    let first = attack("/a");
+    assert!(did(&first).contains("detail=private"), "{}", did(&first));
+    // Others, without a cookie, have never heard of it.
+    let other = get(&gateway, "/a", &[]);
+    assert!(did(&other).contains("; stored"), "{}", did(&other));
+    assert!(did(&attack("/a")).contains("hit"));
+    // Those with another cookie get their turn, however often he asks.
+    attack("/b");
+    until("it is stored", || {
+        attack("/b");
+        let with_cookie = get(&gateway, "/b", &["cookie: theme=dark"]);
+        did(&with_cookie).contains("hit") || did(&with_cookie).contains("; stored")
+    });
+    assert!(did(&get(&gateway, "/b", &[])).contains("hit"));
 }

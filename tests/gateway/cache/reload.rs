@@ -31,9 +31,13 @@ fn a_store_with_other_options_is_another_one() {
 }
 
 /// A configuration with a disk in this folder.
-fn on_disk(origin: &Origin, folder: &std::path::Path) -> String {
+pub(super) fn on_disk(origin: &Origin, folder: &std::path::Path) -> String {
+    with_size(origin, folder, "64MiB")
+}
+
+fn with_size(origin: &Origin, folder: &std::path::Path, size: &str) -> String {
     let path = folder.display();
-    format!("caches: {{ d: {{ memory: 16MiB, disk: {{ path: \"{path}\", size: 64MiB }} }} }}\n")
+    format!("caches: {{ d: {{ memory: 16MiB, disk: {{ path: \"{path}\", size: {size} }} }} }}\n")
         + &origin.configuration("{ store: d, tags: cache-tag }")
 }
 
@@ -94,6 +98,25 @@ fn a_disk_goes_over_to_the_process_that_takes_the_place_of_another() {
     // What happened meanwhile is not known to it: it is validated before its next use.
     let answer = get(&gateway, "/a", &["host: example.com"]);
     assert!(answer.header("cache-status").contains("fwd=stale"));
+    assert!(told(&get(&gateway, "/a", &["host: example.com"])).1);
+}
+
+#[test]
+fn a_disk_goes_over_to_a_store_of_another_size() {
+    let origin = Origin::start();
+    let folder = tempfile::tempdir().unwrap();
+    let fields = "cache-control: max-age=600 | etag: \"1\"";
+    origin.answers_with("/a", 200, fields, &"x".repeat(5_000));
+    let gateway = Gateway::start(&with_size(&origin, folder.path(), "64MiB"));
+    get(&gateway, "/a", &["host: example.com"]);
+    let disk = || gateway.admin("GET", "/caches").json()["caches"]["d"]["disk"].as_u64();
+    until("it is written", || disk().unwrap() > 5_000);
+    gateway.reload(&with_size(&origin, folder.path(), "128MiB"));
+    until("the folder has gone over", || {
+        gateway.log().contains("the cache has its folder") && disk().unwrap() > 5_000
+    });
+    let answer = get(&gateway, "/a", &["host: example.com"]);
+    assert!(did(&answer).contains("fwd=stale"), "{}", did(&answer));
     assert!(told(&get(&gateway, "/a", &["host: example.com"])).1);
 }
 

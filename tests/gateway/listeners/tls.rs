@@ -219,6 +219,13 @@ fn a_session_is_resumed_also_after_a_reload() {
         &[&name[..], &["-sess_in", session]].concat(),
     );
     assert!(second.contains("Reused, TLSv1.2"), "{second}");
+    let took = "wiregate_tls_handshake_duration_seconds_count{listener=\"public\"}";
+    until("both are counted", || gateway.metric(took) == 2.0);
+    for kind in ["full", "resumed"] {
+        let labels = format!("kind=\"{kind}\",listener=\"public\",version=\"1.2\"");
+        let metric = format!("wiregate_tls_handshakes_total{{{labels}}}");
+        assert_eq!(gateway.metric(&metric), 1.0, "{metric}");
+    }
 }
 
 #[test]

@@ -5,8 +5,9 @@ use std::io::Write;
 use std::net::TcpStream;
 
 use super::super::harness::{Gateway, curl, echo, until};
+use super::super::upgrade::{exchange, exchangeable, restore, upgrade};
 use super::exposition::Exposition;
-use super::gateway;
+use super::{ask_often, gateway};
 
 fn metrics(gateway: &Gateway) -> Exposition {
     let answer = gateway.admin("GET", "/metrics");
@@ -71,6 +72,26 @@ fn metrics_tell_what_happened_to_each_request() {
         ("filter_refusals_total{route=open,filter=headers}", 0.0),
         ("filter_runs_total{route=closed,filter=ip}", 1.0),
         ("filter_refusals_total{route=closed,filter=ip}", 1.0),
+        ("requests_failed_total{route=closed,reason=ip_denied}", 1.0),
+        (
+            "requests_failed_total{route=dead,reason=connection_refused}",
+            1.0,
+        ),
+        ("requests_failed_total{route=-,reason=no_route}", 1.0),
+        ("request_body_bytes_total{route=open}", 1.0),
+        ("request_body_bytes_total{route=closed}", 0.0),
+        (
+            "upstream_connect_duration_seconds_count{upstream=dead}",
+            0.0,
+        ),
+        ("connections_accepted_total{listener=public}", 10.0),
+        ("connections_limit{listener=public}", 50_000.0),
+        ("phase{phase=ready}", 1.0),
+        ("phase{phase=draining}", 0.0),
+        ("config_reloads_total{result=ok}", 0.0),
+        ("config_reloads_total{result=refused}", 0.0),
+        ("upgrades_total{result=failed}", 0.0),
+        ("body_memory_limit_bytes{}", 268_435_456.0),
         ("access_log_dropped_total{}", 0.0),
         ("config_generation{}", 1.0),
         ("body_memory_bytes{}", 0.0),
@@ -88,16 +109,96 @@ fn metrics_tell_what_happened_to_each_request() {
     let positive = [
         "wiregate_request_duration_seconds_sum{route=open}",
         "wiregate_upstream_duration_seconds_sum{upstream=app}",
-        "wiregate_filter_seconds_total{route=open,filter=headers}",
+        "wiregate_response_body_bytes_total{route=open}",
+        "wiregate_response_body_bytes_total{route=-}",
+        "wiregate_workers{}",
         "process_resident_memory_bytes{}",
     ];
     for series in positive {
         assert!(seen.value(series).unwrap() > 0.0, "{series}");
     }
+    let connections = |kind: &str| {
+        let series = format!("wiregate_upstream_connections_total{{upstream=app,kind={kind}}}");
+        seen.value(&series).unwrap()
+    };
+    assert_eq!(connections("new") + connections("reused"), 7.0);
+    let connect = "wiregate_upstream_connect_duration_seconds_count{upstream=app}";
+    assert_eq!(seen.value(connect), Some(connections("new")));
     let methods: HashSet<_> = seen.labels("method").collect();
     assert_eq!(methods, HashSet::from(["GET", "POST", "other"]));
     let routes: HashSet<_> = seen.labels("route").collect();
     assert_eq!(routes, HashSet::from(["open", "closed", "dead", "-"]));
+}
+
+#[test]
+fn the_time_in_filters_is_about_what_it_is() {
+    let gateway = Gateway::start(
+        "routes: [{ name: all, filters: [{ rate_limit: 100000/365d }, { respond: hello }] }]\n",
+    );
+    let hooks = |filter: &str, hook: &str| {
+        let labels = format!("filter=\"{filter}\",hook=\"{hook}\",route=\"all\"");
+        gateway.metric(&format!("wiregate_filter_seconds_total{{{labels}}}"))
+    };
+    until("one of many was measured", || {
+        ask_often(&gateway, "/", "");
+        hooks("rate_limit", "request") > 0.0
+    });
+    for hook in ["response", "done"] {
+        assert!(hooks("rate_limit", hook) > 0.0, "{hook}");
+    }
+    // Nobody has claimed a body.
+    assert_eq!(hooks("rate_limit", "request_body"), 0.0);
+    // A filter that always answers has no response to look at.
+    assert_eq!(hooks("respond", "upstream"), 0.0);
+}
+
+#[test]
+fn reloads_and_upgrades_are_counted_by_their_outcome() {
+    let route = "routes: [{ name: all, filters: [respond: hello] }]\n";
+    let gateway = exchangeable(route);
+    let reloads = |result: &str| {
+        gateway.metric(&format!(
+            "wiregate_config_reloads_total{{result=\"{result}\"}}"
+        ))
+    };
+    let upgrades =
+        |result: &str| gateway.metric(&format!("wiregate_upgrades_total{{result=\"{result}\"}}"));
+    gateway.reload(route);
+    gateway.write("routes: [{ name: all, filters: [respond: hello] }]\nwrong: 1\n");
+    assert_eq!(gateway.admin("POST", "/reload").status, 422);
+    // It may have been noticed by itself as well.
+    assert!(reloads("ok") >= 1.0 && reloads("refused") >= 1.0);
+    assert_eq!((reloads("broken"), reloads("held_back")), (0.0, 0.0));
+    until("the times are as many", || {
+        let count = gateway.metric("wiregate_config_reload_duration_seconds_count");
+        count == reloads("ok") + reloads("refused")
+    });
+    let successful = "wiregate_config_last_reload_successful";
+    assert_eq!(gateway.metric(successful), 0.0);
+    assert_eq!(upgrades("failed"), 0.0);
+    exchange(&gateway, "exit 3");
+    assert!(upgrade(&gateway, &[]).is_err());
+    assert_eq!((upgrades("failed"), upgrades("done")), (1.0, 0.0));
+    gateway.write(route);
+    restore(&gateway);
+    let _new = upgrade(&gateway, &[]).unwrap();
+    until("the new process tells that it has taken over", || {
+        upgrades("done") == 1.0
+    });
+    assert_eq!(upgrades("failed"), 0.0);
+}
+
+#[test]
+fn a_gateway_that_ends_says_so() {
+    let gateway = Gateway::start(
+        "limits: { drain_delay: 20s }\nroutes: [{ name: all, filters: [respond: hello] }]\n",
+    );
+    let phase = |phase: &str| gateway.metric(&format!("wiregate_phase{{phase=\"{phase}\"}}"));
+    assert_eq!((phase("ready"), phase("draining")), (1.0, 0.0));
+    gateway.signal("TERM");
+    until("it drains", || {
+        (phase("ready"), phase("draining")) == (0.0, 1.0)
+    });
 }
 
 #[test]

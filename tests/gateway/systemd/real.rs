@@ -68,7 +68,7 @@ fn the_unit_starts_reloads_upgrades_restarts_and_stops() {
                     answers 204\n\
                     reloaded running configuration 2, 0 connections\n\
                     reload refused, running\n\
-                    upgraded running configuration 1, 0 connections\n\
+                    upgraded running configuration 3, 0 connections\n\
                     answers 204\n\
                     restarted, answers 204\n\
                     stopped dead success\n";

@@ -8,12 +8,14 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use serde_json::{Value, json};
+use wiregate_bench::check;
 use wiregate_bench::command::{self, Result};
-use wiregate_bench::contender::{Contender, DESCRIPTORS, Stage, start_origin};
+use wiregate_bench::contender::{Contender, DESCRIPTORS, Stage};
 use wiregate_bench::idle;
-use wiregate_bench::load::{self, CONNECTIONS};
+use wiregate_bench::load::{CONNECTIONS, Load};
+use wiregate_bench::origin::Origin;
 use wiregate_bench::process::{Pinning, Process};
-use wiregate_bench::report::{Report, Sample, rows};
+use wiregate_bench::report::{Report, Sample, measured, rows};
 use wiregate_bench::scenario::Scenario;
 
 const WARM_UP_SECONDS: u32 = 1;
@@ -91,9 +93,11 @@ fn run(options: &Options) -> Result<()> {
         .parent()
         .ok_or("expected a folder around the program")?;
     let folder = tempfile::tempdir()?;
+    let memory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?;
     let stage = Stage {
         binaries,
         folder: folder.path(),
+        memory: memory.path(),
     };
     raise_descriptors();
     if options.scenarios.iter().any(|scenario| scenario.tls()) {
@@ -151,9 +155,9 @@ fn start(
     options: &Options,
     stage: &Stage<'_>,
     pinning: Option<&Pinning>,
-) -> Result<(Process, Vec<Running>)> {
+) -> Result<(Origin, Vec<Running>)> {
     let others = pinning.map(|pinning| &*pinning.others);
-    let (process, origin) = start_origin(scenario, stage, others)?;
+    let origin = Origin::start(scenario, stage, others)?;
     let mut running = Vec::new();
     for contender in scenario.contenders() {
         let name = contender.name();
@@ -165,7 +169,9 @@ fn start(
             continue;
         }
         let proxy = pinning.map(|pinning| &*pinning.proxy);
-        let (process, address) = contender.start(scenario, origin, stage, proxy)?;
+        let (process, address) = contender.start(scenario, origin.address, stage, proxy)?;
+        check::behaviour(*contender, scenario, address)
+            .map_err(|problem| format!("{}, {name}: {problem}", scenario.name()))?;
         running.push(Running {
             contender: *contender,
             process,
@@ -173,7 +179,7 @@ fn start(
             samples: Vec::new(),
         });
     }
-    Ok((process, running))
+    Ok((origin, running))
 }
 
 fn compare(
@@ -182,20 +188,24 @@ fn compare(
     stage: &Stage<'_>,
     pinning: Option<&Pinning>,
 ) -> Result<(String, Value)> {
-    let (_origin, mut running) = start(scenario, options, stage, pinning)?;
+    let (origin, mut running) = start(scenario, options, stage, pinning)?;
     let others = pinning.map(|pinning| &*pinning.others);
-    play(scenario, &mut running, options, others)?;
+    play(scenario, &mut running, &origin, options, stage, others)?;
     let sampled: Vec<_> = running
         .into_iter()
         .map(|one| (one.contender.name(), one.samples))
         .collect();
+    let bases: Vec<_> = scenario.bases().iter().map(|base| base.name()).collect();
     let report = Report {
         scenario: scenario.name(),
         rounds: options.rounds,
         seconds: options.seconds,
         connections: CONNECTIONS,
         pinned: pinning.map(|pinning| (pinning.proxy.clone(), pinning.others.clone())),
-        contenders: rows(&sampled),
+        answer: scenario.answer(),
+        contenders: rows(&sampled, &bases),
+        bases,
+        goals: measured(&sampled, &scenario.goals()),
     };
     Ok((report.table(), serde_json::to_value(&report)?))
 }
@@ -223,32 +233,53 @@ fn hold(
 fn play(
     scenario: Scenario,
     running: &mut [Running],
+    origin: &Origin,
     options: &Options,
+    stage: &Stage<'_>,
     others: Option<&str>,
 ) -> Result<()> {
-    for one in &mut *running {
-        one.load(scenario, WARM_UP_SECONDS, others)?;
-    }
-    for round in 1..=options.rounds {
+    for round in 0..=options.rounds {
         for one in &mut *running {
-            let sample = one.load(scenario, options.seconds, others)?;
-            let (scenario, name) = (scenario.name(), one.contender.name());
-            eprintln!(
-                "{scenario}, round {round}: {name:<22}{:>8.2} us/request",
-                sample.cpu_us
-            );
-            one.samples.push(sample);
+            let load = Load {
+                scenario,
+                address: one.address,
+                headers: one.contender.headers(scenario),
+                seconds: if round == 0 {
+                    WARM_UP_SECONDS
+                } else {
+                    options.seconds
+                },
+                processors: others,
+                folder: stage.folder,
+                before: round,
+            };
+            let sample = one.sample(&load, (round > 0).then_some(origin))?;
+            if round > 0 {
+                let (scenario, name) = (scenario.name(), one.contender.name());
+                eprintln!(
+                    "{scenario}, round {round}: {name:<22}{:>8.2} us/request",
+                    sample.cpu_us
+                );
+                one.samples.push(sample);
+            }
         }
     }
     Ok(())
 }
 
 impl Running {
-    fn load(&self, scenario: Scenario, seconds: u32, processors: Option<&str>) -> Result<Sample> {
-        let headers = self.contender.headers();
+    /// Loads it once. What the origin got meanwhile is held against what was answered.
+    fn sample(&self, load: &Load<'_>, origin: Option<&Origin>) -> Result<Sample> {
+        let got = || origin.map(Origin::requests).transpose();
+        let got_before = got()?;
         let before = self.process.cpu_seconds()?;
-        let observed = load::run(scenario, self.address, headers, seconds, processors)?;
+        let observed = load.run()?;
         let used = self.process.cpu_seconds()? - before;
+        if let (Some(before), Some(after)) = (got_before, got()?) {
+            // The second question is counted, too.
+            let asked = after.saturating_sub(before + 1);
+            check::origin_asked(self.contender, load.scenario, observed.requests, asked)?;
+        }
         Ok(Sample {
             cpu_us: used * 1e6 / observed.requests as f64,
             requests_per_second: observed.requests_per_second,

@@ -11,7 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use wiregate_bench::command::{self, Result};
-use wiregate_bench::contender::{Contender, Stage, start_origin};
+use wiregate_bench::contender::{Contender, Stage};
+use wiregate_bench::origin::Origin;
 use wiregate_bench::paced::{self, Latency, Pace};
 use wiregate_bench::process::{Pinning, Process};
 use wiregate_bench::scenario::Scenario;
@@ -67,15 +68,16 @@ fn run(options: &Options) -> Result<()> {
     let stage = Stage {
         binaries: &options.binaries,
         folder: folder.path(),
+        memory: folder.path(),
     };
     let pinning = Pinning::detect();
     let (proxy, others) = pinning
         .as_ref()
         .map(|pinning| (&*pinning.proxy, &*pinning.others))
         .unzip();
-    let (_origin, origin) = start_origin(SCENARIO, &stage, others)?;
+    let origin = Origin::start(SCENARIO, &stage, others)?;
     let contender = Contender::TenThousand;
-    let (gateway, address) = contender.start(SCENARIO, origin, &stage, proxy)?;
+    let (gateway, address) = contender.start(SCENARIO, origin.address, &stage, proxy)?;
     let pace = Pace {
         address,
         host: "h57.example.com",

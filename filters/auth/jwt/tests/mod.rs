@@ -1,6 +1,7 @@
 mod attacks;
 mod let_in;
 mod options;
+mod reload;
 mod signer;
 mod vectors;
 

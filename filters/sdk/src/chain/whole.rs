@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use futures_util::FutureExt;
 use http::StatusCode;
 
-use super::{Chain, Slot, Stopped};
+use super::{Chain, Hook, Slot, Stopped};
 use crate::views::Claim;
 use crate::{Abort, Bytes, Chunk, Mode, Reply, Response};
 
@@ -67,6 +67,7 @@ impl Chain {
         slot.had_whole = true;
         slot.response_claim = Claim::None;
         let link = &self.links[position];
+        let _running = self.begin(position, slot.measured, Hook::ResponseBody);
         if link.mode == Mode::Observe {
             self.observe_response_whole(link, slot, res, body.clone())
                 .await;

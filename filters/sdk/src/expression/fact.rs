@@ -14,7 +14,7 @@ use super::moment::Moment;
 use super::values::flag;
 use super::{Facts, claims};
 use crate::types::CidrSet;
-use crate::{Certificate, Exchange, Identity};
+use crate::{Certificate, Consumer, Exchange, Identity};
 
 /// One fact of an exchange.
 #[derive(Clone, Debug)]
@@ -80,7 +80,10 @@ impl Fact {
     /// Whether an exchange may not have it.
     pub(super) fn is_optional(&self) -> bool {
         let certificate = matches!(self, Self::Subject | Self::Names | Self::Sha256);
-        let other = matches!(self, Self::Plan | Self::Claim(_) | Self::Status);
+        let other = matches!(
+            self,
+            Self::Consumer | Self::Plan | Self::Claim(_) | Self::Status
+        );
         self.found_by_name() || self.is_of_identity() || certificate || other
     }
 
@@ -105,10 +108,7 @@ impl Fact {
 
     /// Whether every caller that is known has it.
     fn is_of_identity(&self) -> bool {
-        matches!(
-            self,
-            Self::Name | Self::Consumer | Self::Groups | Self::Scopes | Self::By
-        )
+        matches!(self, Self::Name | Self::Groups | Self::Scopes | Self::By)
     }
 
     fn found_by_name(&self) -> bool {
@@ -135,7 +135,7 @@ impl Fact {
             Self::Address | Self::Peer => self.address(exchange).to_string().into(),
             Self::Route => (&*exchange.route).into(),
             Self::Name => identity(exchange, |identity| &identity.name).into(),
-            Self::Consumer => identity(exchange, Identity::consumer_name).into(),
+            Self::Consumer => consumer(exchange).map_or("", |it| &it.name).into(),
             Self::Plan => plan(exchange).unwrap_or("").into(),
             Self::By => identity(exchange, |identity| identity.by).into(),
             Self::Claim(path) => claim(exchange, path).map_or("".into(), claims::text),
@@ -210,6 +210,7 @@ impl Fact {
         match self {
             Self::Has(fact) => match &**fact {
                 fact if fact.is_of_identity() => facts.exchange.identity.is_some(),
+                Self::Consumer => consumer(facts.exchange).is_some(),
                 Self::Plan => plan(facts.exchange).is_some(),
                 Self::Claim(path) => claim(facts.exchange, path).is_some(),
                 Self::Subject | Self::Names | Self::Sha256 => certificate(facts.exchange).is_some(),
@@ -242,9 +243,12 @@ fn identity<'a>(exchange: &'a Exchange, part: impl Fn(&'a Identity) -> &'a str) 
     exchange.identity.as_ref().map_or("", part)
 }
 
+fn consumer(exchange: &Exchange) -> Option<&Consumer> {
+    exchange.identity.as_ref()?.consumer.as_deref()
+}
+
 fn plan(exchange: &Exchange) -> Option<&str> {
-    let consumer = exchange.identity.as_ref()?.consumer.as_ref()?;
-    consumer.plan.as_deref()
+    consumer(exchange)?.plan.as_deref()
 }
 
 fn claim<'a>(exchange: &'a Exchange, path: &[Box<str>]) -> Option<&'a Value> {

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use super::Facts;
 use crate::testing::{request_head, response_head};
-use crate::{Client, Exchange, HeaderName, HeaderValue, Identity, Now, RequestHead, ResponseHead};
+use crate::{
+    Client, Consumer, Exchange, HeaderName, HeaderValue, Identity, Now, RequestHead, ResponseHead,
+};
 
 /// An exchange to ask about.
 pub(crate) struct Given {
@@ -71,6 +73,10 @@ pub(crate) fn full() -> Given {
     given.exchange.identity = Some(Identity {
         name: "alice".into(),
         groups: Arc::from(["admin".into(), "dev".into()]),
+        consumer: Some(Arc::new(Consumer {
+            name: "alice".into(),
+            ..Consumer::default()
+        })),
         by: "jwt",
         ..Identity::default()
     });

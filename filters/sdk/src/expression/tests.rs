@@ -136,6 +136,16 @@ fn what_is_missing_is_empty() {
 }
 
 #[test]
+fn a_caller_that_the_configuration_does_not_know_is_no_consumer() {
+    let mut given = full();
+    assert_eq!(text(&given, "consumer"), "alice");
+    given.exchange.identity.as_mut().unwrap().consumer = None;
+    assert_eq!(text(&given, "identity.name"), "alice");
+    assert_eq!(text(&given, "consumer"), "");
+    assert_eq!(text(&given, "consumer == identity.name"), "false");
+}
+
+#[test]
 fn a_plain_name_costs_no_copy() {
     let given = full();
     let facts = given.facts();

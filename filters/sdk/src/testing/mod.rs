@@ -31,7 +31,7 @@ mod seen;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::build::{Kept, Task};
+use crate::build::{Fetches, Kept, Task};
 use crate::value::{Node, Piece, Problem, Value, pieces, read};
 use crate::{Build, Chain, Client, Clock, Exchange, Filter, Registry, RequestHead, ResponseHead};
 
@@ -90,6 +90,7 @@ impl Probe {
             chain: Arc::new(Chain {
                 links: vec![link],
                 on_panic: None,
+                watch: None,
             }),
             clock,
             kept,
@@ -109,10 +110,40 @@ impl Probe {
         }
     }
 
+    /// The same filter in a process that has taken this one's place: it gets what it kept for that
+    /// (`keep_over_upgrades`), packed and taken in as in an upgrade.
+    ///
+    /// # Panics
+    /// With every problem, where the options are refused.
+    #[must_use]
+    pub fn upgrade<F: Filter>(self, options: &str) -> Self {
+        match Self::build::<F>(options, self.clock, Kept::after(self.kept.pack())) {
+            Ok(probe) => {
+                probe.kept.take_in(&self.kept.pack());
+                probe
+            }
+            Err(problems) => panic!("refused: {}", say(&problems)),
+        }
+    }
+
     /// The clock that the filter goes by; it stands until the test advances it.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// What the filter fetches in the background, as operators see it.
+    #[must_use]
+    pub fn fetches(&self) -> Vec<Arc<Fetches>> {
+        self.kept.all_fetches()
+    }
+
+    /// The same filter, with somebody who is told how long its hooks take.
+    #[cfg(test)]
+    pub(crate) fn watched(mut self, watch: Arc<dyn crate::chain::Watch>) -> Self {
+        let chain = Arc::get_mut(&mut self.chain).expect("nothing runs yet");
+        chain.watch = Some(watch);
+        self
     }
 
     /// The background tasks that the filter asked for, to be spawned by the test.

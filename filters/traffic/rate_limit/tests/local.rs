@@ -12,13 +12,13 @@ use crate::traffic::rate_limit::local::Local;
 pub(super) use crate::traffic::rate_limit::local::TICKS;
 
 /// One limit, and what is used of it.
-struct Limiter {
+pub(super) struct Limiter {
     limits: Limits,
-    local: Local,
+    pub(super) local: Local,
 }
 
 impl Limiter {
-    fn new(algorithm: Algorithm, rates: &[&str], keys: usize, clock: &Clock) -> Self {
+    pub(super) fn new(algorithm: Algorithm, rates: &[&str], keys: usize, clock: &Clock) -> Self {
         let limits = limits(algorithm, rates, None, TICKS);
         let local = Local::new(std::iter::once(&limits), keys, clock);
         Self { limits, local }
@@ -29,7 +29,7 @@ impl Limiter {
     }
 
     /// Whether a request passes.
-    fn check(&self, key: &(impl Hash + ?Sized)) -> bool {
+    pub(super) fn check(&self, key: &(impl Hash + ?Sized)) -> bool {
         self.local.check(&self.limits, 0, key, 1).admitted
     }
 }

@@ -8,7 +8,7 @@ use wiregate_sdk::{Consumer, Identity};
 
 use super::{RateLimit, get, item, items};
 
-fn caller(name: &str, plan: Option<&str>) -> Identity {
+pub(super) fn caller(name: &str, plan: Option<&str>) -> Identity {
     Identity {
         name: name.into(),
         consumer: Some(Arc::new(Consumer {

@@ -1,3 +1,5 @@
+mod natives;
+
 use super::*;
 
 fn program(options: &str) -> Result<Arc<Program>, String> {
@@ -22,15 +24,12 @@ fn made(source: &str, text: &str) -> String {
 }
 
 /// Programs run on a thread with as much stack as those of the gateway.
-fn ends(options: &str, text: &'static str) -> Failure {
-    let options = options.to_owned();
-    let run = move || run(&options, text).unwrap_err();
-    std::thread::Builder::new()
-        .stack_size(2 << 20)
-        .spawn(run)
-        .unwrap()
-        .join()
-        .unwrap()
+fn ends(options: &str, text: &str) -> Failure {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(2 << 20);
+        let run = || run(options, text).unwrap_err();
+        thread.spawn_scoped(scope, run).unwrap().join().unwrap()
+    })
 }
 
 #[test]

@@ -124,13 +124,69 @@ impl Writer {
         if self.engine.failed.load(Ordering::Acquire) {
             return;
         }
-        let said = match self.room_for(record, 0) {
-            Ok(segment) => self.append(&segment, record, &[]).map(drop),
-            Err(error) => Err(error),
+        let said = self.giving_way(|this| {
+            let segment = this.room_for(record, 0)?;
+            this.append(&segment, record, &[]).map(drop)
+        });
+        let said = match said {
+            Err(error) if is_full(&error) => self.start_over(),
+            said => said,
         };
         if let Err(error) = said {
             self.fail(&error);
         }
+    }
+
+    /// Writes. Where the disk is full before the cache has its share of it, the oldest segments give way to others'
+    /// files, one by one, and it is tried again.
+    fn giving_way<T>(
+        &mut self,
+        mut write: impl FnMut(&mut Self) -> io::Result<T>,
+    ) -> io::Result<T> {
+        loop {
+            match write(self) {
+                Err(error) if is_full(&error) && self.give_way(&error) => {}
+                written => return written,
+            }
+        }
+    }
+
+    /// Deletes the oldest segment, unless it is the one that is being written.
+    fn give_way(&mut self, error: &io::Error) -> bool {
+        let Some(store) = self.store.upgrade() else {
+            return false;
+        };
+        let current = self.current.as_ref().map(|current| current.id());
+        let oldest = {
+            let mut segments = self.engine.segments();
+            let first = segments.keys().next().copied();
+            let first = first.filter(|id| Some(*id) != current);
+            first.and_then(|id| segments.remove_entry(&id))
+        };
+        let Some((id, segment)) = oldest else {
+            return false;
+        };
+        if !self.engine.told.swap(true, Ordering::Relaxed) {
+            let folder = self.engine.folder.display();
+            tracing::warn!("{folder}: {error}; what is oldest in the cache gives way");
+        }
+        store.forget_segment(id);
+        if let Err(error) = segment.delete() {
+            tracing::warn!("cannot delete a segment of the cache: {error}");
+        }
+        true
+    }
+
+    /// Not even a few bytes fit, and there is one segment at most: what the bytes were about goes, with all that is in
+    /// that.
+    fn start_over(&mut self) -> io::Result<()> {
+        self.current = None;
+        let segments = std::mem::take(&mut *self.engine.segments());
+        if let Some(store) = self.store.upgrade() {
+            store.forget_all();
+        }
+        let deleted = segments.values().map(|segment| segment.delete());
+        deleted.fold(Ok(()), io::Result::and)
     }
 
     fn fail(&mut self, error: &io::Error) {
@@ -163,7 +219,8 @@ impl Writer {
             return;
         };
         let record = self.record_of(&entry, at, soft, variant, tags);
-        let written = record.and_then(|record| self.write_record(&entry, &record, at));
+        let written = record
+            .and_then(|record| self.giving_way(|this| this.write_record(&entry, &record, at)));
         match written {
             Ok(at) => store.with(name, |shard| {
                 if let Some(id) = shard.id_of(name.hash(), number) {
@@ -314,7 +371,7 @@ impl Writer {
     /// The entry stays in memory; what is on disk of it, or of what it has replaced, does not count.
     fn not_written(&mut self, store: &Store, entry: &Entry, variant: Variant, error: &io::Error) {
         self.engine.unwritten.fetch_add(1, Ordering::Relaxed);
-        let full = error.kind() == io::ErrorKind::StorageFull;
+        let full = is_full(error);
         if error.raw_os_error().is_some() && !self.engine.told.swap(true, Ordering::Relaxed) {
             let folder = self.engine.folder.display();
             tracing::warn!(full, "cannot write an entry to {folder}: {error}");
@@ -322,4 +379,10 @@ impl Writer {
         store.not_on_disk(entry);
         self.say(&Record::void(entry.name().hash(), variant));
     }
+}
+
+/// Whether others have filled the disk, or what is granted of it is used up.
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
 }

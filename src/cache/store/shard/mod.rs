@@ -8,8 +8,8 @@ mod slab;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
-use std::time::Instant;
 
+use running::Alone;
 pub(super) use running::Running;
 pub(super) use slab::Slot;
 
@@ -40,11 +40,11 @@ pub(super) struct Shard {
     /// The lists of the policy, by [`Rank`].
     lists: [List; 4],
     sketch: Sketch,
-    /// Who fetches, by number; and by key, where others may wait for it.
+    /// Who fetches, by number; and by key and whose requests they are, where others may wait for it.
     running: HashMap<u64, Running, Hashed>,
     flights: HashMap<u128, (Name, Arc<Flight>), Hashed>,
     /// Keys that are not for the cache, each at the place that its hash gives it.
-    alone: Box<[Option<(u128, Instant)>]>,
+    alone: Box<[Option<Alone>]>,
     /// Slots that a purge has hit, and that are to be taken out: their places and numbers. They are not found any
     /// more.
     graves: Vec<(u32, u64)>,
@@ -356,7 +356,7 @@ impl Shard {
             }
         }
         let tables = table(&self.keys) + table(&self.urls) + table(&self.flights);
-        let alone = self.alone.len() * size_of::<Option<(u128, Instant)>>();
+        let alone = self.alone.len() * size_of::<Option<Alone>>();
         let graves = allocated(self.graves.capacity() * size_of::<(u32, u64)>());
         let all = tables + table(&self.running) + self.slots.bytes() + self.sketch.bytes() + alone;
         let all = all + graves;

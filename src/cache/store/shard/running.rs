@@ -1,11 +1,11 @@
 //! Fetches that run, and what purges have to say to them.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
-use super::super::flight::Flight;
+use super::super::flight::{Asker, Flight};
 use super::super::key::{Key, Name};
 use super::super::purge::{Aim, Mode};
 use super::super::room::Charge;
@@ -14,10 +14,29 @@ use super::Shard;
 /// More purges by tag than this, while one fetch runs, are taken for purges of everything.
 const TAGS: usize = 1024;
 
+/// While a key is not for the cache, it is tried this often at most.
+const BETWEEN_TRIES: Duration = Duration::from_millis(100);
+
+/// What is remembered of a key that is not for the cache.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Alone {
+    hash: u128,
+    until: Instant,
+    /// When it may be tried again.
+    next: Instant,
+}
+
+impl Alone {
+    fn is_of(&self, hash: u128, now: Instant) -> bool {
+        self.hash == hash && now < self.until
+    }
+}
+
 /// A fetch whose response is not known yet.
 #[derive(Debug)]
 pub(in super::super) struct Running {
     name: Name,
+    asker: Asker,
     /// What purges by URL, prefix or of everything have done to it.
     mode: Option<Mode>,
     /// Purges by tag: whether they hit it is known with the response's tags.
@@ -26,9 +45,10 @@ pub(in super::super) struct Running {
 }
 
 impl Running {
-    pub(in super::super) fn new(name: Name, charge: Charge) -> Self {
+    pub(in super::super) fn new(name: Name, asker: Asker, charge: Charge) -> Self {
         Self {
             name,
+            asker,
             mode: None,
             tags: SmallVec::new(),
             _charge: charge,
@@ -39,6 +59,11 @@ impl Running {
     pub(in super::super) fn purged(&self, tags: &[u64]) -> Option<Mode> {
         let by_tag = self.tags.iter().filter(|(tag, _)| tags.contains(tag));
         by_tag.map(|(_, mode)| *mode).chain(self.mode).max()
+    }
+
+    /// Where those stand who wait for it.
+    fn place(&self) -> u128 {
+        self.asker.hash(self.name.hash())
     }
 
     /// Whether the purge hits it for certain.
@@ -59,17 +84,10 @@ impl Running {
 }
 
 impl Shard {
-    /// A fetch begins. Others may wait for it where it has a flight.
-    pub(in super::super) fn begin(
-        &mut self,
-        number: u64,
-        running: Running,
-        flight: Option<&Arc<Flight>>,
-    ) {
-        if let Some(flight) = flight {
-            let flight = (running.name.clone(), flight.clone());
-            self.flights.insert(running.name.hash(), flight);
-        }
+    /// A fetch begins, which others may wait for.
+    pub(in super::super) fn begin(&mut self, number: u64, running: Running, flight: &Arc<Flight>) {
+        let waiting = (running.name.clone(), flight.clone());
+        self.flights.insert(running.place(), waiting);
         self.running.insert(number, running);
         self.weigh();
     }
@@ -78,19 +96,23 @@ impl Shard {
     pub(in super::super) fn end_of(
         &mut self,
         number: u64,
-        name: &Name,
         flight: Option<&Arc<Flight>>,
     ) -> Option<Running> {
-        let kept = self.flights.get(&name.hash());
+        let running = self.running.remove(&number)?;
+        let kept = self.flights.get(&running.place());
         if kept.is_some_and(|(_, kept)| flight.is_some_and(|own| Arc::ptr_eq(own, kept))) {
-            self.flights.remove(&name.hash());
+            self.flights.remove(&running.place());
         }
-        self.running.remove(&number)
+        Some(running)
     }
 
-    /// The fetch that others may wait for; `Err` where another key has the same hash.
-    pub(in super::super) fn flight(&self, key: &Key) -> Result<Option<&Arc<Flight>>, ()> {
-        match self.flights.get(&key.hash()) {
+    /// The fetch that such requests may wait for; `Err` where another key has the same hash.
+    pub(in super::super) fn flight(
+        &self,
+        key: &Key,
+        asker: Asker,
+    ) -> Result<Option<&Arc<Flight>>, ()> {
+        match self.flights.get(&asker.hash(key.hash())) {
             None => Ok(None),
             Some((name, flight)) if name.is(key) => Ok(Some(flight)),
             Some(_) => Err(()),
@@ -103,25 +125,54 @@ impl Shard {
         for running in self.running.values_mut() {
             let hit = running.hear(aim, mode);
             if hit && mode == Mode::Hard {
-                self.flights.remove(&running.name.hash());
+                self.flights.remove(&running.place());
             }
         }
     }
 
-    /// The key is not for the cache until then.
-    pub(in super::super) fn set_alone(&mut self, name: &Name, until: Instant) {
-        let place = name.hash() as usize % self.alone.len();
-        self.alone[place] = Some((name.hash(), until));
+    /// The key is not for the cache, for such requests, until the first of these times; from the second one on it
+    /// may be tried. What is known already of the second one holds.
+    pub(in super::super) fn set_alone(
+        &mut self,
+        name: &Name,
+        asker: Asker,
+        now: Instant,
+        (until, next): (Instant, Instant),
+    ) {
+        let hash = asker.hash(name.hash());
+        let known = self.alone(hash).filter(|alone| alone.is_of(hash, now));
+        let next = known.as_ref().map_or(next, |known| known.next.max(next));
+        *self.alone(hash) = Some(Alone { hash, until, next });
     }
 
-    pub(in super::super) fn is_alone(&self, key: &Key, now: Instant) -> bool {
-        let place = key.hash() as usize % self.alone.len();
-        self.alone[place].is_some_and(|(hash, until)| hash == key.hash() && now < until)
+    pub(in super::super) fn is_alone(&mut self, key: &Key, asker: Asker, now: Instant) -> bool {
+        let hash = asker.hash(key.hash());
+        let alone = self.alone(hash).as_ref();
+        alone.is_some_and(|alone| alone.is_of(hash, now))
+    }
+
+    /// Whether one request may try whether the key, which is not for the cache, is for it by now. No other one may
+    /// for a moment.
+    pub(in super::super) fn may_try(&mut self, key: &Key, asker: Asker, now: Instant) -> bool {
+        match self.alone(asker.hash(key.hash())) {
+            Some(alone) if alone.next <= now => {
+                alone.next = now + BETWEEN_TRIES;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// A response to the key was stored: it is for the cache after all.
     pub(in super::super) fn clear_alone(&mut self, name: &Name) {
-        let place = name.hash() as usize % self.alone.len();
-        self.alone[place].take_if(|(hash, _)| *hash == name.hash());
+        for asker in [Asker::Anybody, Asker::Somebody] {
+            let hash = asker.hash(name.hash());
+            self.alone(hash).take_if(|alone| alone.hash == hash);
+        }
+    }
+
+    fn alone(&mut self, hash: u128) -> &mut Option<Alone> {
+        let place = hash as usize % self.alone.len();
+        &mut self.alone[place]
     }
 }

@@ -125,8 +125,8 @@ fn a_body_that_is_too_large_is_not_stored() {
     assert_eq!(fill.push(b"1"), Err(Refused::TooLarge));
     fill.abandon(Duration::from_secs(5));
     assert!(get(&store, "http://a/1").is_none());
-    let next = store.join(&key(&store, "http://a/1"), |_| true);
-    assert!(matches!(next, Join::Alone(_)));
+    let next = store.join(&key(&store, "http://a/1"), Asker::Anybody, |_| true);
+    assert!(matches!(next, Join::Alone));
     // Whoever followed has all that had been taken, and knows that it is not all.
     let mut read = Vec::new();
     let end = loop {
@@ -162,10 +162,10 @@ fn the_old_entry_stays_until_its_successor_is_complete() {
 fn of_two_fills_the_later_fetch_stays() {
     let store = store(8 * MIB);
     let key = key(&store, "http://a/1");
-    lead(&store, "http://a/1").not_stored(Duration::from_secs(1));
-    let [early, late] = [(), ()].map(|()| match store.join(&key, |_| false) {
-        Join::Alone(lead) => lead,
-        other => panic!("expected no flight, found {other:?}"),
+    let askers = [Asker::Anybody, Asker::Somebody];
+    let [early, late] = askers.map(|asker| match store.join(&key, asker, |_| false) {
+        Join::Lead(lead) => lead,
+        other => panic!("expected the lead, found {other:?}"),
     });
     let mut late = late.fill(meta(&[]), None).unwrap();
     late.push(b"late").unwrap();

@@ -7,7 +7,7 @@ use super::*;
 const LONG: Duration = Duration::from_secs(60);
 
 fn wait(store: &Arc<Store>, url: &str) -> Waiting {
-    match store.join(&key(store, url), |_| true) {
+    match store.join(&key(store, url), Asker::Anybody, |_| true) {
         Join::Wait(waiting) => waiting,
         other => panic!("expected to wait, found {other:?}"),
     }
@@ -34,7 +34,7 @@ async fn of_many_who_come_at_once_one_fetches_and_all_follow() {
     for entry in entries {
         assert_eq!(read(entry.reader()).await.unwrap(), b"body");
     }
-    let late = store.join(&key(&store, "http://a/1"), |_| true);
+    let late = store.join(&key(&store, "http://a/1"), Asker::Anybody, |_| true);
     assert!(matches!(late, Join::Found(_)));
 }
 
@@ -66,7 +66,7 @@ async fn of_those_who_waited_for_one_that_left_one_takes_its_place() {
     let (mut leads, mut others) = (Vec::new(), 0);
     for one in waiting {
         assert!(matches!(one.outcome(LONG).await, Outcome::Left));
-        match store.join(&key(&store, "http://a/1"), |_| true) {
+        match store.join(&key(&store, "http://a/1"), Asker::Anybody, |_| true) {
             Join::Lead(lead) => leads.push(lead),
             Join::Wait(_) => others += 1,
             other => panic!("{other:?}"),
@@ -88,17 +88,74 @@ async fn what_is_not_for_the_cache_makes_nobody_wait_for_a_while() {
     let waiting = wait(&store, "http://a/1");
     first.not_stored(Duration::from_secs(5));
     assert!(matches!(waiting.outcome(LONG).await, Outcome::Alone));
-    let join = || store.join(&key(&store, "http://a/1"), |_| true);
-    let (one, two) = (join(), join());
-    assert!(matches!((&one, &two), (Join::Alone(_), Join::Alone(_))));
+    let join = || store.join(&key(&store, "http://a/1"), Asker::Anybody, |_| true);
+    // One tries at a time, and waits for nobody; the others do not even try.
+    let trying = join();
+    assert!(matches!(trying, Join::Lead(_)));
+    assert!(matches!(join(), Join::Alone));
+    if let Join::Lead(lead) = trying {
+        lead.not_stored(Duration::from_secs(5));
+    }
+    assert!(matches!(join(), Join::Alone));
+    clock.advance(Duration::from_millis(100));
+    let trying = join();
+    assert!(matches!(trying, Join::Lead(_)));
+    drop(trying);
+    assert!(matches!(join(), Join::Alone));
     clock.advance(Duration::from_secs(5));
-    assert!(matches!(join(), Join::Lead(_)));
+    let (lead_again, waits) = (join(), join());
+    assert!(matches!(
+        (&lead_again, &waits),
+        (Join::Lead(_), Join::Wait(_))
+    ));
 
     lead(&store, "http://a/2").not_stored(Duration::from_secs(5));
     put(&store, "http://a/2", b"stored after all");
     store.purge(&What::All, Mode::Hard);
-    let again = store.join(&key(&store, "http://a/2"), |_| true);
+    let again = store.join(&key(&store, "http://a/2"), Asker::Anybody, |_| true);
     assert!(matches!(again, Join::Lead(_)));
+}
+
+#[tokio::test]
+async fn what_is_for_somebody_says_nothing_about_the_requests_of_anybody() {
+    let store = store(8 * MIB);
+    let join = |asker| store.join(&key(&store, "http://a/1"), asker, |_| true);
+    let Join::Lead(somebodys) = join(Asker::Somebody) else {
+        panic!("expected the lead");
+    };
+    // Neither waits for the other.
+    let Join::Lead(anybodys) = join(Asker::Anybody) else {
+        panic!("expected a lead of its own");
+    };
+    somebodys.not_stored(Duration::from_secs(5));
+    let Join::Wait(waiting) = join(Asker::Anybody) else {
+        panic!("expected to wait for its own kind");
+    };
+    anybodys.fill(meta(&[]), Some(0)).unwrap().finish().unwrap();
+    assert!(matches!(waiting.outcome(LONG).await, Outcome::Entry(_)));
+    // What is stored is for all, and nothing is held against anybody any more.
+    assert!(matches!(join(Asker::Somebody), Join::Found(_)));
+    store.purge(&What::All, Mode::Hard);
+    let (first, second) = (join(Asker::Somebody), join(Asker::Somebody));
+    assert!(matches!((&first, &second), (Join::Lead(_), Join::Wait(_))));
+}
+
+#[test]
+fn what_is_too_large_is_tried_by_nobody_for_a_while() {
+    let clock = Clock::manual();
+    let options = Options {
+        memory: 8 * MIB,
+        largest: 1 << 20,
+        disk: None,
+    };
+    let store = Store::open(options, clock.clone()).unwrap();
+    lead(&store, "http://a/1").too_large(Duration::from_secs(5));
+    let join = || store.join(&key(&store, "http://a/1"), Asker::Anybody, |_| true);
+    assert!(matches!(join(), Join::Alone));
+    clock.advance(Duration::from_millis(4_999));
+    assert!(matches!(join(), Join::Alone));
+    clock.advance(Duration::from_millis(1));
+    assert!(matches!(join(), Join::Lead(_)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -118,7 +175,7 @@ fn a_stampede_of_threads_has_one_fetch_at_a_time() {
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..2_000 {
-                    match store.join(&key(&store, "http://a/1"), |_| false) {
+                    match store.join(&key(&store, "http://a/1"), Asker::Anybody, |_| false) {
                         Join::Lead(lead) => {
                             let now = leads.fetch_add(1, Ordering::SeqCst) + 1;
                             most.fetch_max(now, Ordering::SeqCst);

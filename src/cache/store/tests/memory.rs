@@ -267,7 +267,8 @@ fn one_of_everything(store: &Arc<Store>, random: &mut fastrand::Rng) {
         2..30 => {
             let body = bytes(number, number as usize * 300);
             let meta = meta(&[&(number % 10).to_string()]);
-            if let Join::Lead(lead) = store.join(&key(store, &url), |_| random.bool())
+            if let Join::Lead(lead) =
+                store.join(&key(store, &url), Asker::Anybody, |_| random.bool())
                 && let Ok(mut fill) = lead.fill(meta, random.bool().then_some(body.len() as u64))
             {
                 let pushed = body.chunks(10_000).all(|piece| fill.push(piece).is_ok());
@@ -278,7 +279,7 @@ fn one_of_everything(store: &Arc<Store>, random: &mut fastrand::Rng) {
         }
         30..35 => {
             if let Some(old) = get(store, &url)
-                && let Join::Lead(lead) = store.join(&key(store, &url), |_| false)
+                && let Join::Lead(lead) = store.join(&key(store, &url), Asker::Anybody, |_| false)
             {
                 let meta = meta(&[&(number % 10).to_string()]);
                 drop(lead.refresh(&old, meta));

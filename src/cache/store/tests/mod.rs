@@ -68,8 +68,8 @@ fn key(store: &Store, url: &str) -> Key {
 }
 
 fn lead(store: &Arc<Store>, url: &str) -> Lead {
-    match store.join(&key(store, url), |_| false) {
-        Join::Lead(lead) | Join::Alone(lead) => lead,
+    match store.join(&key(store, url), Asker::Anybody, |_| false) {
+        Join::Lead(lead) => lead,
         other => panic!("expected the lead, found {other:?}"),
     }
 }

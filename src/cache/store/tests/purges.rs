@@ -52,7 +52,7 @@ fn a_url_is_purged_whatever_else_its_keys_have() {
     let store = store(32 * MIB);
     for number in 0..100_u8 {
         let key = store.key("http://a/1", [&[number][..]]);
-        let Join::Lead(lead) = store.join(&key, |_| true) else {
+        let Join::Lead(lead) = store.join(&key, Asker::Anybody, |_| true) else {
             panic!("expected the lead");
         };
         lead.fill(meta(&[]), Some(0)).unwrap().finish().unwrap();
@@ -130,9 +130,9 @@ fn a_purge_does_not_hit_a_fetch_of_something_else() {
 async fn who_comes_after_a_purge_does_not_wait_for_a_fetch_that_began_before_it() {
     let store = store(8 * MIB);
     let early = lead(&store, "http://a/1");
-    let before = store.join(&key(&store, "http://a/1"), |_| true);
+    let before = store.join(&key(&store, "http://a/1"), Asker::Anybody, |_| true);
     store.purge(&What::Url("http://a/1".into()), Mode::Hard);
-    let late = store.join(&key(&store, "http://a/1"), |_| true);
+    let late = store.join(&key(&store, "http://a/1"), Asker::Anybody, |_| true);
     assert!(matches!(late, Join::Lead(_)));
     drop(early.fill(meta(&[]), None));
     let Join::Wait(before) = before else {
@@ -141,7 +141,7 @@ async fn who_comes_after_a_purge_does_not_wait_for_a_fetch_that_began_before_it(
     let outcome = before.outcome(Duration::from_secs(9)).await;
     assert!(matches!(outcome, Outcome::Left));
     // The later flight is still there.
-    let wait = store.join(&key(&store, "http://a/1"), |_| true);
+    let wait = store.join(&key(&store, "http://a/1"), Asker::Anybody, |_| true);
     assert!(matches!(wait, Join::Wait(_)));
 }
 

@@ -11,6 +11,7 @@ use crate::upstream::ServerName;
 /// reload, and a change of one of them makes a reload. Paths are relative to the configuration.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "UpstreamTls")]
 pub struct Tls {
     /// Files in PEM with the certificates of the authorities to trust, and no others; those of
     /// the system when absent.

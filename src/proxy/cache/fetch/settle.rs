@@ -86,11 +86,13 @@ impl Fetch {
         send(tell, answer).await;
     }
 
-    /// Where it was this one request that could not have its response stored, the next one of those who
-    /// wait gets the lead: else whoever sends credentials could keep all others from the cache.
+    /// Where the request itself asks for it, the next one of those who wait gets the lead. Whatever else is the reason,
+    /// it is remembered for requests that are alike: those without cookies and credentials never learn what came of
+    /// one with them, and even those that are alike try again soon. Else whoever gets responses of his own could
+    /// keep all others from the cache.
     fn give_up(&self, lead: Lead, why: Why) {
         match why {
-            "request-no-store" | "authorization" | "cookie" => drop(lead),
+            "request-no-store" => drop(lead),
             _ => lead.not_stored(self.plan.policy.remember),
         }
     }
@@ -107,7 +109,7 @@ impl Fetch {
         let lead = self.lead.take().expect("taken once");
         let largest = self.cx.snapshot.stores[self.plan.policy.store].largest();
         if length.is_some_and(|length| length > largest) {
-            lead.not_stored(self.plan.policy.remember);
+            lead.too_large(self.plan.policy.remember);
             return self.own(head, "too-large", tell).await;
         }
         let fill = match lead.fill(meta, length) {

@@ -352,3 +352,43 @@ fn filters_share_keys_and_a_reload_fetches_nothing_that_is_there() {
     }
     assert_eq!((issuer.asked(OPENID), issuer.asked("/keys")), (1, 1));
 }
+
+#[test]
+fn fetches_and_the_age_of_keys_are_told() {
+    let (issuer, key) = (Issuer::start(), Key::new("k1"));
+    issuer.publish(&[&key]);
+    let filter = by(&issuer, ", fetch: { refresh: 1s, cool_down: 1s }");
+    let (gateway, _origin) = guarding(&filter);
+    let labels = format!("filter=\"jwt\",from=\"{}\"", issuer.url);
+    let fetches = |result: &str| {
+        let labels = format!("{labels},result=\"{result}\"");
+        gateway.metric(&format!("wiregate_filter_fetches_total{{{labels}}}"))
+    };
+    let age = || {
+        let name = format!("wiregate_filter_fetch_success_timestamp_seconds{{{labels}}}");
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+        now.as_secs_f64() - gateway.metric(&name)
+    };
+    until("they are fetched twice", || fetches("ok") >= 2.0);
+    assert!((-1.0..60.0).contains(&age()), "{}", age());
+    assert_eq!(fetches("error"), 0.0);
+    issuer.tell_as("/keys", "500 Broken", "x-x: y", "");
+    until("that fails", || fetches("error") >= 1.0);
+    // Counts go on over a reload, and vanish with the filter.
+    let (ok, error) = (fetches("ok"), fetches("error"));
+    let app = std::fs::read_to_string(gateway.file("wiregate.yaml")).unwrap();
+    let app = app
+        .split_once("\nupstreams:")
+        .unwrap()
+        .1
+        .split_once("routes:")
+        .unwrap()
+        .0
+        .to_owned();
+    gateway.reload(&format!("upstreams:{app}{}", routes(&filter)));
+    assert!(fetches("ok") >= ok && fetches("error") >= error);
+    gateway.reload(&format!(
+        "upstreams:{app}routes: [{{ name: open, upstream: app }}]\n"
+    ));
+    assert!(!gateway.admin("GET", "/metrics").text().contains(&labels));
+}
