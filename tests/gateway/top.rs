@@ -299,6 +299,10 @@ fn once_prints_the_tables_for_a_pipe() {
 #[test]
 fn json_has_the_same_for_programs() {
     let (gateway, _origin) = gateway();
+    // Enough that the time in filters, of which some runs are measured, is there.
+    let many = ["-n", "2000", "-c", "4", &gateway.url("/closed")];
+    let sent = Command::new("h2load").args(many).output().unwrap();
+    assert!(sent.status.success(), "{sent:?}");
     let output = under_load(&gateway, || top(&gateway, &["--json", "--every", "500ms"]));
     assert!(output.status.success(), "{output:?}");
     let figures: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -59,7 +59,8 @@ pub(super) struct Filter {
     pub(super) runs_per_second: f64,
     pub(super) refusals_per_second: f64,
     pub(super) answers_per_second: f64,
-    /// Time in its hooks, waiting included.
+    /// Time in its hooks, waiting included: in the interval where there were many runs, and otherwise
+    /// since the gateway began, because only some of the runs are measured.
     pub(super) seconds_per_run: Option<f64>,
 }
 
@@ -76,6 +77,9 @@ impl Serialize for Time {
         serializer.serialize_f64(self.seconds)
     }
 }
+
+/// With fewer runs, the few that were measured tell little of an interval.
+const MANY: f64 = 1000.0;
 
 impl Figures {
     pub(super) fn between(before: &Look, now: &Look) -> Self {
@@ -180,13 +184,22 @@ impl<'a> Span<'a> {
         let refusals = self.rates("wiregate_filter_refusals_total", name);
         let answers = self.rates("wiregate_filter_answers_total", name);
         let seconds = self.rates("wiregate_filter_seconds_total", name);
-        let each = runs.iter().map(|(key, rate)| Filter {
-            route: key.0.to_owned(),
-            filter: key.1.to_owned(),
-            runs_per_second: *rate,
-            refusals_per_second: of(&refusals, key),
-            answers_per_second: of(&answers, key),
-            seconds_per_run: (*rate > 0.0).then(|| of(&seconds, key) / rate),
+        let all_runs = self.levels("wiregate_filter_runs_total", name);
+        let all_seconds = self.levels("wiregate_filter_seconds_total", name);
+        let each = runs.iter().map(|(key, rate)| {
+            let (time, runs) = match rate * self.seconds >= MANY {
+                true => (of(&seconds, key), *rate),
+                false => (of(&all_seconds, key), of(&all_runs, key)),
+            };
+            Filter {
+                route: key.0.to_owned(),
+                filter: key.1.to_owned(),
+                runs_per_second: *rate,
+                refusals_per_second: of(&refusals, key),
+                answers_per_second: of(&answers, key),
+                // Nothing but zero: none was measured yet.
+                seconds_per_run: (time > 0.0 && runs > 0.0).then(|| time / runs),
+            }
         });
         each.collect()
     }

@@ -86,6 +86,27 @@ fn filters_have_the_time_of_all_their_hooks() {
 }
 
 #[test]
+fn the_time_of_few_runs_is_that_of_all_so_far() {
+    let text = |runs, seconds| {
+        format!(
+            "wiregate_filter_runs_total{{route=\"a\",filter=\"b\"}} {runs}\n\
+             wiregate_filter_seconds_total{{route=\"a\",filter=\"b\",hook=\"request\"}} {seconds}\n"
+        )
+    };
+    for (before, now, expected) in [
+        ((1000, 1), (1010, 1), Some(1.0 / 1010.0)),
+        ((1000, 1), (3000, 5), Some(0.002)),
+        ((0, 0), (10, 0), None),
+    ] {
+        let figures = figures(&text(before.0, before.1), &text(now.0, now.1));
+        let found = figures.filters[0].seconds_per_run;
+        assert_eq!(found.is_some(), expected.is_some(), "{now:?}");
+        let difference = found.unwrap_or_default() - expected.unwrap_or_default();
+        assert!(difference.abs() < 1e-9, "{now:?}: {found:?}");
+    }
+}
+
+#[test]
 fn counters_of_another_process_begin_at_zero() {
     let text = |count| format!("wiregate_requests_total{{route=\"a\",code=\"200\"}} {count}\n");
     let figures = figures(&text(1000), &text(10));
