@@ -5,7 +5,7 @@ export CARGO_TARGET_DIR := $(TARGET)
 # Debian keeps nginx where only root looks.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: run test soak bench bench-reloads bench-micro deb lint fmt schema docs \
+.PHONY: run test soak bench bench-overload bench-reloads bench-micro deb lint fmt schema docs \
 	build-needs deb-needs test-needs
 
 run: build-needs
@@ -29,6 +29,13 @@ bench: test-needs
 	cargo build --release --package wiregate-bench
 	cargo build --profile bare --package wiregate-bench --bin bare
 	$(TARGET)/release/compare $(BENCH_ARGS)
+
+# What becomes of requests at 70 % and at 300 % of what the gateway can do, and of a polite client
+# beside three kinds of attack.
+bench-overload: test-needs
+	cargo build --release --package wiregate --bin wiregate
+	cargo build --release --package wiregate-bench --bin overload
+	$(TARGET)/release/overload $(BENCH_ARGS)
 
 # What reloading ten thousand routes twice a second does to the requests meanwhile.
 bench-reloads: test-needs

@@ -15,6 +15,17 @@ use libmimalloc_sys::{
 /// The alignment that every block of this size and more has (`MI_MAX_ALIGN_SIZE`).
 const NATURAL: usize = 16;
 
+unsafe extern "C" {
+    /// mimalloc's: gives what this thread has freed back to the system; by force, all of it.
+    fn mi_collect(force: bool);
+}
+
+/// Gives memory that this thread has freed back to the system.
+pub(crate) fn give_back() {
+    // SAFETY: it may be called at any time, by any thread, also by one that has allocated nothing.
+    unsafe { mi_collect(true) }
+}
+
 /// The allocator of the whole process.
 pub(crate) struct Allocator;
 

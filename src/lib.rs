@@ -21,6 +21,7 @@ pub mod echo;
 pub mod gateway;
 pub mod listen;
 pub mod observe;
+pub mod overload;
 pub mod proxy;
 pub mod reload;
 pub mod router;

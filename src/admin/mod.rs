@@ -104,7 +104,17 @@ impl Admin {
                 (name.to_string(), state)
             })
             .collect();
-        let body = json!({ "ready": ready, "pid": std::process::id(), "phase": phase.word(), "generation": live.generation, "upstreams": upstreams });
+        // A gateway that sheds is ready: were it taken out, others would get what it turns away.
+        let overload = &self.shared.overload;
+        let body = json!({
+            "ready": ready,
+            "pid": std::process::id(),
+            "phase": phase.word(),
+            "generation": live.generation,
+            "overloaded_workers": overload.overloaded_workers(),
+            "memory": overload.level().word(),
+            "upstreams": upstreams,
+        });
         document(status, &body)
     }
 

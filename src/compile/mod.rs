@@ -7,6 +7,7 @@ mod chain;
 mod consumers;
 mod endpoints;
 mod files;
+mod limits;
 mod listener;
 mod resilience;
 mod snapshot;
@@ -220,6 +221,7 @@ fn check_document(config: &Config, source: &Value, problems: &mut Vec<Problem>) 
     check_names(source, problems);
     check_head(config, source, problems);
     check_bodies(&config.limits, source, problems);
+    limits::check(&config.limits, source, problems);
 }
 
 /// A head fits what reads it behind the limit, and is large enough for what clients send.

@@ -4,6 +4,7 @@ pub mod http2;
 mod include;
 mod merge;
 pub mod model;
+pub mod overload;
 pub mod read;
 pub mod reference;
 pub mod report;

@@ -8,15 +8,16 @@ pub mod listener;
 mod split;
 pub mod upstream;
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use wiregate_sdk::types::{OneOrMany, Period, Size};
-use wiregate_sdk::value::{At, Raw};
+use wiregate_sdk::types::{ByteRate, OneOrMany, Period, Size};
+use wiregate_sdk::value::{At, Raw, ShortOrFull};
 
 pub use super::http2::Http2;
+pub use super::overload::{Memory, Overload};
 use crate::router::{EncodedSlash, Match};
 use consumer::Consumer;
 use dns::Dns;
@@ -135,6 +136,23 @@ pub enum UnderscoresInFields {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
+    /// Connections of clients that may be open at once, over all listeners; more are closed at once.
+    /// When absent, three quarters of the files that the process may open, and at most 100000.
+    pub connections: Option<NonZeroU32>,
+    /// Requests that may be under way at once, over all listeners; more get a 503. WebSockets and
+    /// other long streams are among them.
+    pub requests: NonZeroU32,
+    /// When a worker has more to do than it can, and requests get a 503; `off` where that is never
+    /// looked at.
+    pub overload: ShortOrFull<Off, Overload>,
+    /// How much memory the process may take; `off` where that is never looked at.
+    pub memory: ShortOrFull<Off, Memory>,
+    /// What `Retry-After` tells clients whose requests were shed, in whole seconds: at random from
+    /// this to twice as much, so that they do not come back all at once.
+    pub retry_after: Period,
+    /// Paths whose requests are never shed, such as those that a load balancer asks for; 16 at
+    /// most, exactly as clients write them, without a query. What answers them should cost little.
+    pub never_shed: Vec<String>,
     /// The largest body that a filter may ask for as a whole; beyond, 413 for a request's, 502 for a
     /// response's.
     pub buffered_body: Size,
@@ -142,6 +160,13 @@ pub struct Limits {
     pub body_memory: Size,
     /// How long a client may take over a body that a filter waits for; 408 beyond.
     pub body_deadline: Period,
+    /// The least rate of a request body, until the response begins. Only the time counts in which
+    /// the gateway waits for the client; 408 when `body_grace` is used up. gRPC calls and tunnels
+    /// are not held to it.
+    pub body_rate: ByteRate,
+    /// How long the gateway waits for a request body beyond what `body_rate` allows it. What comes
+    /// faster makes up for it, up to all of it.
+    pub body_grace: Period,
     /// The largest head that an HTTP/1.1 request may have, its first line included: 1KiB to 1MiB;
     /// 431 beyond, or 414 where the first line alone is larger. There may be 100 fields in it.
     pub head: Size,
@@ -150,9 +175,13 @@ pub struct Limits {
     pub head_deadline: Period,
     /// How long a client connection stays open while nothing of a request arrives.
     pub idle: Period,
-    /// How long a client may take to accept a piece of a response; its connection (HTTP/1.1) or
-    /// stream (HTTP/2) is cut then.
+    /// How long a client may take no byte of a response that waits for it; its connection (HTTP/1.1)
+    /// or stream (HTTP/2) is cut then.
     pub client_write: Period,
+    /// The least rate at which a client takes a response. Only the time counts in which the gateway
+    /// waits for the client; beyond what the rate allows, that is `client_write` in all. What is
+    /// taken faster makes up for it. Tunnels are not held to it.
+    pub response_rate: ByteRate,
     /// How long the gateway goes on accepting connections after it was told to stop, while `/readyz`
     /// says that it is not ready: as long as those that ask it take to notice. None when absent.
     pub drain_delay: Option<Period>,
@@ -173,14 +202,24 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
+        let number = |count| NonZeroU32::new(count).expect("not zero");
         Self {
+            connections: None,
+            requests: number(100_000),
+            overload: ShortOrFull::Full(Overload::default()),
+            memory: ShortOrFull::Full(Memory::default()),
+            retry_after: Period::seconds(1),
+            never_shed: Vec::new(),
             buffered_body: Size::mib(16),
             body_memory: Size::mib(256),
             body_deadline: Period::seconds(30),
+            body_rate: ByteRate::per_second(Size::bytes(500)),
+            body_grace: Period::seconds(20),
             head: Size::kib(32),
             head_deadline: Period::seconds(10),
             idle: Period::seconds(60),
             client_write: Period::seconds(60),
+            response_rate: ByteRate::per_second(Size::bytes(500)),
             drain_delay: None,
             drain_deadline: Period::seconds(30),
             start_deadline: Period::seconds(10),

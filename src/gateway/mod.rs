@@ -19,6 +19,7 @@ use wiregate_sdk::Registry;
 use crate::admin::{Admin, Serving};
 use crate::config::model::Bind;
 use crate::listen::{FAREWELL, Handed, Listeners};
+use crate::overload::watch_memory;
 use crate::proxy::{Phase, Shared};
 use crate::reload::{Refused, Reloader};
 use crate::systemd::{Notify, Systemd};
@@ -152,6 +153,7 @@ impl Gateway {
         );
         let reloader = Arc::new(reloader);
         control.spawn(reloader.clone().watch());
+        control.spawn(watch_memory(shared.clone()));
         let (upgrades, successors) = Upgrades::new(
             start.program,
             shared.clone(),

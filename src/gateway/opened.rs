@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::UnboundedReceiver;
 use wiregate_sdk::Clock;
@@ -58,7 +59,9 @@ pub(super) fn open(start: &mut Start) -> Result<Opened, Failure> {
     snapshot.prepare(control.handle());
     metrics.keep_only(reload::names(&snapshot));
     metrics.is_live(snapshot.generation);
-    let shared = Shared::new(snapshot.clone(), metrics, log, clock);
+    let descriptors = raise_descriptors();
+    let shared = Shared::new(snapshot.clone(), metrics, log, clock, descriptors);
+    check_descriptors(&snapshot, descriptors);
 
     // Every socket is there before anything is said to be ready.
     let processors = std::thread::available_parallelism()?;
@@ -85,6 +88,36 @@ pub(super) fn open(start: &mut Start) -> Result<Opened, Failure> {
         tasks,
         admin,
     })
+}
+
+/// Raises how many files the process may open to what the system allows; returns how many that is.
+fn raise_descriptors() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit {
+            current: limit.maximum,
+            ..limit
+        };
+        // Where that is not allowed it stays as it is.
+        let _ = setrlimit(Resource::Nofile, raised);
+    }
+    let most = getrlimit(Resource::Nofile).current;
+    most.and_then(|most| usize::try_from(most).ok())
+        .unwrap_or(usize::MAX)
+}
+
+/// Warns where more connections may come than there are descriptors for.
+fn check_descriptors(snapshot: &Snapshot, descriptors: usize) {
+    if let Some(connections) = snapshot.settings.limits.connections
+        && connections.get() as usize > descriptors / 4 * 3
+    {
+        tracing::warn!(
+            %connections,
+            descriptors,
+            "`limits.connections` is more than three quarters of the files that the process may open: a \
+             request may need two"
+        );
+    }
 }
 
 /// Has the workers accept connections, and waits until they do.

@@ -53,6 +53,7 @@ impl Workers {
             let worker = Worker {
                 proxy: Arc::new(proxy),
                 shared: shared.clone(),
+                load: shared.overload.worker(),
                 idle: limits.idle.into(),
             };
             let work = work(worker, tasks);
@@ -87,6 +88,7 @@ impl Workers {
 /// Accepts from the listeners that it is told of, until there will be no more of them.
 async fn work(worker: Worker, mut tasks: UnboundedReceiver<Task>) {
     let mut listeners = JoinSet::new();
+    let load = tokio::spawn(worker.load.clone().watch(worker.shared.clone()));
     loop {
         tokio::select! {
             next = tasks.recv() => match next {
@@ -100,6 +102,7 @@ async fn work(worker: Worker, mut tasks: UnboundedReceiver<Task>) {
     while let Some(ended) = listeners.join_next().await {
         tell(ended);
     }
+    load.abort();
 }
 
 fn tell(ended: Result<io::Result<()>, tokio::task::JoinError>) {

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::IntGauge;
 
+use crate::overload::is_nearly;
+
 /// Clients are counted in this many maps, so that workers seldom wait for each other.
 const SHARDS: usize = 16;
 /// The part of an IPv6 address that tells one client from another.
@@ -41,6 +43,11 @@ impl Caps {
             gauge: gauge.clone(),
         };
         (before < most).then_some(slot)
+    }
+
+    /// Whether few of its places are left.
+    pub fn is_nearly_full(&self, most: usize) -> bool {
+        is_nearly(self.open.load(Ordering::Relaxed), most)
     }
 
     fn shard(&self, client: &IpAddr) -> MutexGuard<'_, HashMap<IpAddr, u32>> {

@@ -1,7 +1,7 @@
 //! How the connections of a listener learn that they are to end: first that no more requests are
-//! begun, and in the end that the time to finish is over.
+//! begun, and in the end that the time to finish is over. And that others wait for their places.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +13,9 @@ use pingora_core::server::ShutdownWatch;
 /// How long a client that has not asked for anything yet may take to do so once the gateway stops:
 /// what it sends may be on its way.
 pub const LEAVE: Duration = Duration::from_secs(1);
+
+/// How long a connection may do nothing, or take over a head, while others find no place.
+const CROWDED: Duration = Duration::from_secs(5);
 
 /// What the connections of one listener at one worker are told.
 #[derive(Clone, Debug)]
@@ -26,13 +29,14 @@ pub struct Ending {
 #[derive(Debug, Default)]
 struct Over {
     told: AtomicBool,
+    crowded: AtomicBool,
     tasks: Mutex<Tasks>,
 }
 
 #[derive(Debug, Default)]
 struct Tasks {
     next: u64,
-    wakers: HashMap<u64, Waker>,
+    wakers: BTreeMap<u64, Waker>,
 }
 
 /// A task that is woken when the time to finish is over, until dropped.
@@ -90,6 +94,32 @@ impl Ending {
         self.over.told.load(Ordering::Acquire)
     }
 
+    /// Says whether connections that do nothing are in the way of others.
+    pub fn crowd(&self, crowded: bool) {
+        self.over.crowded.store(crowded, Ordering::Relaxed);
+    }
+
+    /// How long a connection may do nothing, or take over a head, at most, where others find no
+    /// place.
+    pub fn crowded(&self) -> Option<Duration> {
+        let crowded = self.over.crowded.load(Ordering::Relaxed);
+        crowded.then_some(CROWDED)
+    }
+
+    /// Wakes up to this many tasks, from this one on, the oldest first; returns from where on to go
+    /// on the next time.
+    pub fn wake_some(&self, from: u64, most: usize) -> u64 {
+        let tasks = self.over.tasks();
+        let mut woken = tasks.wakers.range(from..).take(most);
+        let mut next = 0;
+        let mut count = 0;
+        for (key, waker) in &mut woken {
+            waker.wake_by_ref();
+            (next, count) = (key + 1, count + 1);
+        }
+        if count < most { 0 } else { next }
+    }
+
     /// Has the task that runs here woken when the time to finish is over.
     pub async fn wake_me(&self) -> Woken {
         std::future::poll_fn(|cx| {
@@ -137,6 +167,21 @@ impl Drop for Woken {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn tasks_are_woken_in_turns() {
+        let ending = Ending::new(tokio::sync::watch::channel(false).1);
+        let mut woken = Vec::new();
+        for _ in 0..5 {
+            woken.push(ending.wake_me().await);
+        }
+        assert_eq!(ending.wake_some(0, 2), 2);
+        assert_eq!(ending.wake_some(2, 2), 4);
+        assert_eq!(ending.wake_some(4, 2), 0, "from the start again");
+        assert!(ending.crowded().is_none());
+        ending.crowd(true);
+        assert!(ending.crowded().is_some());
+    }
 
     #[tokio::test]
     async fn a_task_is_cut_off_once_and_leaves_nothing_behind() {

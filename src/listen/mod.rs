@@ -20,9 +20,11 @@ use std::time::{Duration, Instant};
 
 use pingora_proxy::HttpProxy;
 use tokio::task::JoinSet;
+use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::compile::Listening;
 use crate::observe::metrics::{ListenerMetrics, Refusal};
+use crate::overload::{Level, Load, Seat};
 use crate::proxy::{Connection, Conversation, Engine, Peer, Shared};
 use caps::Slot;
 use transport::Plain;
@@ -36,6 +38,12 @@ pub use socket::{Bound, Listener};
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long connections may take to say goodbye when the time to finish is over.
 pub const FAREWELL: Duration = Duration::from_secs(3);
+/// How many connections are accepted one after the other while the worker has too much to do.
+const MOST_IN_A_ROW: u32 = 16;
+/// How often it is looked whether there are places left, and how many connections are asked then
+/// whether they need theirs.
+const LOOK: Duration = Duration::from_millis(500);
+const MOST_WOKEN: usize = 4096;
 /// How many connections that wait in a socket are taken before it is closed.
 const MOST_WAITING: usize = 4096;
 
@@ -46,6 +54,8 @@ pub struct Worker {
     pub proxy: Arc<HttpProxy<Engine>>,
     /// What all workers share.
     pub shared: Arc<Shared>,
+    /// How much it has to do.
+    pub load: Arc<Load>,
     /// How long a connection may idle.
     pub idle: Duration,
 }
@@ -66,30 +76,41 @@ impl Worker {
         let welcome = |socket: Plain, address: SocketAddr| {
             let listening = self.shared.live.load().listening(&name);
             let listening = listening.unwrap_or_else(|| accepting.listening.clone());
-            let most = listening.max_connections;
             metrics.accepted();
-            let Some(slot) = accepting.caps.take(most, &metrics.open) else {
-                metrics.refused(Refusal::Connections);
-                return None;
-            };
+            let places = self.places(&listening, &accepting, &metrics);
+            let places = places.map_err(|why| metrics.refused(why)).ok()?;
             let guest = Guest {
                 worker: self.clone(),
                 listening,
-                slot,
+                places,
                 metrics: metrics.clone(),
             };
             Some(guest.serve(socket, address, ending.clone()))
         };
         accepting.begun();
+        let mut crowd = Crowd::new();
+        let mut in_a_row = 0;
         loop {
             tokio::select! {
                 biased;
                 () = &mut stopped => break,
                 Some(_) = connections.join_next() => {}
+                _ = crowd.looks.tick() => {
+                    let limits = &self.shared.live.load().settings.limits;
+                    let most = self.most(&accepting);
+                    let crowded = accepting.caps.is_nearly_full(most);
+                    crowd.make_room(&ending, crowded || self.shared.overload.is_crowded(limits));
+                }
                 accepted = listener.accept() => match accepted {
                     Ok((socket, address)) => {
                         if let Some(served) = welcome(socket, address) {
                             connections.spawn(served);
+                        }
+                        in_a_row = if self.load.is_over() { in_a_row + 1 } else { 0 };
+                        if in_a_row >= MOST_IN_A_ROW {
+                            // Those that are open already come first.
+                            in_a_row = 0;
+                            tokio::task::yield_now().await;
                         }
                     }
                     Err(error) => {
@@ -114,6 +135,34 @@ impl Worker {
         Ok(())
     }
 
+    /// Places for one more connection.
+    ///
+    /// # Errors
+    /// Why there are none.
+    fn places(
+        &self,
+        listening: &Listening,
+        accepting: &Accepting,
+        metrics: &ListenerMetrics,
+    ) -> Result<(Slot, Seat), Refusal> {
+        let overload = &self.shared.overload;
+        if overload.level() == Level::Hard {
+            return Err(Refusal::Memory);
+        }
+        let slot = accepting
+            .caps
+            .take(listening.max_connections, &metrics.open);
+        let slot = slot.ok_or(Refusal::Connections)?;
+        let seat = overload.seat(&self.shared.live.load().settings.limits);
+        Ok((slot, seat.ok_or(Refusal::AllConnections)?))
+    }
+
+    /// How many connections a listener may have.
+    fn most(&self, accepting: &Accepting) -> usize {
+        let live = self.shared.live.load();
+        live.current(&accepting.listening).max_connections
+    }
+
     /// Waits for connections to end, and ends those that do not.
     async fn finish(&self, name: &str, ending: &Ending, mut connections: JoinSet<()>) {
         let deadline = self.shared.live.load().settings.limits.drain_deadline;
@@ -135,6 +184,29 @@ impl Worker {
     }
 }
 
+/// What is done about connections that do nothing while others find no place.
+struct Crowd {
+    looks: Interval,
+    /// Where it was left off with waking them.
+    next: u64,
+}
+
+impl Crowd {
+    fn new() -> Self {
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { looks, next: 0 }
+    }
+
+    /// Has some of the connections look whether they are in the way.
+    fn make_room(&mut self, ending: &Ending, crowded: bool) {
+        ending.crowd(crowded);
+        if crowded {
+            self.next = ending.wake_some(self.next, MOST_WOKEN);
+        }
+    }
+}
+
 async fn gone(connections: &mut JoinSet<()>) {
     while connections.join_next().await.is_some() {}
 }
@@ -143,7 +215,7 @@ async fn gone(connections: &mut JoinSet<()>) {
 struct Guest {
     worker: Worker,
     listening: Arc<Listening>,
-    slot: Slot,
+    places: (Slot, Seat),
     metrics: Arc<ListenerMetrics>,
 }
 
@@ -167,10 +239,15 @@ impl Guest {
         let Some((connection, peer)) = greeted else {
             return;
         };
-        let Worker { proxy, shared, .. } = self.worker;
-        let conversation = Conversation::new(proxy, shared, peer);
+        let Worker {
+            proxy,
+            shared,
+            load,
+            ..
+        } = self.worker;
+        let conversation = Conversation::new(proxy, shared, load, peer);
         conversation.hold(connection, &ending).await;
-        drop(self.slot);
+        drop(self.places);
     }
 
     /// What comes before the first request: the PROXY header, and the handshake of TLS.
@@ -219,8 +296,8 @@ impl Guest {
             return true;
         };
         // A proxy stands for many clients.
-        let admitted =
-            self.listening.trusted.contains(client.ip()) || self.slot.belongs_to(client.ip(), most);
+        let admitted = self.listening.trusted.contains(client.ip())
+            || self.places.0.belongs_to(client.ip(), most);
         if !admitted {
             self.metrics.refused(Refusal::ConnectionsPerClient);
         }

@@ -6,6 +6,7 @@ mod filters;
 mod gateway;
 mod listeners;
 mod names;
+mod overload;
 mod requests;
 mod shards;
 mod system;
@@ -25,6 +26,7 @@ pub use gateway::Reloaded;
 use listeners::Listeners;
 pub use listeners::{ListenerMetrics, Refusal, Resets};
 pub use names::Names;
+use overload::{Handles, Overload};
 use requests::Requests;
 pub use requests::{Ended, RouteMetrics};
 pub use shards::count_as;
@@ -33,8 +35,9 @@ pub use upstreams::UpstreamMetrics;
 use upstreams::Upstreams;
 
 /// All metrics that are declared, in the order of the reference.
-pub const GROUPS: [Group; 7] = [
+pub const GROUPS: [Group; 8] = [
     Requests::GROUP,
+    Overload::GROUP,
     Filters::GROUP,
     Upstreams::GROUP,
     Listeners::GROUP,
@@ -49,6 +52,8 @@ pub struct Metrics {
     /// What the running configuration has; all else gets no series.
     names: RwLock<Names>,
     requests: Requests,
+    overload: Overload,
+    sheds: Handles,
     filters: Filters,
     upstreams: Upstreams,
     listeners: Listeners,
@@ -64,9 +69,12 @@ impl Metrics {
     pub fn new() -> Arc<Self> {
         let registry = Registry::new();
         let listeners = Listeners::new(&registry);
+        let overload = Overload::new(&registry);
         let this = Self {
             names: RwLock::default(),
             requests: Requests::new(&registry),
+            sheds: Handles::new(&overload),
+            overload,
             filters: Filters::new(&registry),
             upstreams: Upstreams::new(&registry),
             caches: Caches::new(&registry),

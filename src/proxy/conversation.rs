@@ -1,7 +1,9 @@
 //! One connection's conversation with the gateway: which protocol it speaks, and until when.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use pingora_proxy::HttpProxy;
@@ -11,21 +13,30 @@ use super::connection::{HERE, Here, Peer};
 use super::{Engine, Shared};
 use crate::listen::Ending;
 use crate::listen::stream::Connection;
+use crate::overload::Load;
 
 /// One connection's conversation with the gateway.
 pub struct Conversation {
     pub(super) proxy: Arc<HttpProxy<Engine>>,
     pub(super) shared: Arc<Shared>,
     pub(super) peer: Arc<Peer>,
+    /// How much its worker has to do.
+    pub(super) load: Arc<Load>,
 }
 
 impl Conversation {
     /// A conversation with a peer.
-    pub fn new(proxy: Arc<HttpProxy<Engine>>, shared: Arc<Shared>, peer: Peer) -> Arc<Self> {
+    pub fn new(
+        proxy: Arc<HttpProxy<Engine>>,
+        shared: Arc<Shared>,
+        load: Arc<Load>,
+        peer: Peer,
+    ) -> Arc<Self> {
         Arc::new(Self {
             proxy,
             shared,
             peer: Arc::new(peer),
+            load,
         })
     }
 
@@ -33,6 +44,7 @@ impl Conversation {
     pub async fn hold(self: &Arc<Self>, mut connection: Connection, ending: &Ending) {
         // A conversation is held once.
         let _ = self.peer.ending.set(ending.clone());
+        let _woken = ending.wake_me().await;
         let Some((http2, begun)) = self.first_words(&mut connection, ending).await else {
             return; // without a word for too long, or gone
         };
@@ -56,14 +68,20 @@ impl Conversation {
         ending: &Ending,
     ) -> Option<(bool, Option<Instant>)> {
         let mut impatient = pin!(ending.impatient(|| self.shared.is_handed_over()));
-        let mut begun = None;
+        let (opened, mut begun) = (Instant::now(), None);
         let mut silent = pin!(tokio::time::sleep(self.peer.idle));
         loop {
+            // Whoever says so wakes it.
+            let crowded_out = poll_fn(|_| match is_in_the_way(ending, opened, begun) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            });
             tokio::select! {
                 biased;
                 told = connection.look_for_http2() => if let Some(http2) = told.ok()? {
                     return Some((http2, begun));
                 },
+                () = crowded_out => return begun.map(|begun| (false, Some(begun))),
                 () = &mut silent => return begun.map(|begun| (false, Some(begun))),
                 () = &mut impatient, if begun.is_none() => return None,
             }
@@ -72,4 +90,10 @@ impl Conversation {
             silent.as_mut().reset(*begun.get_or_insert(now) + deadline);
         }
     }
+}
+
+/// Whether a connection without a whole head holds the place of others.
+fn is_in_the_way(ending: &Ending, opened: Instant, begun: Option<Instant>) -> bool {
+    let since = begun.unwrap_or(opened);
+    (ending.crowded()).is_some_and(|patience| since.elapsed() >= patience)
 }

@@ -138,13 +138,15 @@ fn downstream(error: &Error) -> Failure {
             status: Some(StatusCode::BAD_REQUEST),
             reason: "http_request_error",
         },
+        E::WriteTimedout => Failure {
+            status: None,
+            reason: "client_too_slow",
+        },
         // Over HTTP/2 it has reset the stream, or closed the connection below it.
-        E::WriteError | E::ReadError | E::ConnectionClosed | E::WriteTimedout | E::H2Error => {
-            Failure {
-                status: None,
-                reason: "client_gone",
-            }
-        }
+        E::WriteError | E::ReadError | E::ConnectionClosed | E::H2Error => Failure {
+            status: None,
+            reason: "client_gone",
+        },
         _ => Failure {
             status: Some(StatusCode::BAD_REQUEST),
             reason: "http_request_error",

@@ -18,11 +18,13 @@ use tokio::time::{Instant, Sleep};
 
 use super::conversation::Conversation;
 use super::malformed;
+use super::pace::Paces;
 use crate::listen::http1::{Gate, Refused};
 use crate::listen::stream::Connection;
 use crate::listen::{Ending, LEAVE};
 use session::Session;
 
+pub(super) use answer::wants_more;
 pub(super) use lent::Lent;
 
 impl Conversation {
@@ -49,7 +51,6 @@ impl Conversation {
             leaving: None,
             ending,
         };
-        let _woken = ending.wake_me().await;
         loop {
             let head = match self.next(&mut gate, &mut patience).await {
                 Some(Ok(head)) => head,
@@ -59,12 +60,21 @@ impl Conversation {
                     return gate.close().await;
                 }
             };
-            let session = Session::new(head, gate, self.peer.clone(), digest.clone());
+            let place = match self.admit(&head) {
+                Ok(place) => place,
+                Err(why) => match self.shed_http1(&mut gate, &head, why).await {
+                    true => continue,
+                    false => return gate.close().await,
+                },
+            };
+            let paces = Paces::of(&self.shared.live.load().settings.limits);
+            let session = Session::new(head, gate, self.peer.clone(), digest.clone(), paces);
             let session = ServerSession::new_custom(Box::new(session));
             let exchange = self.proxy.process_new_http(session, ending.stop());
             // A tunnel says goodbye itself.
             let cut = || !self.peer.lent.is_tunnel();
             ending.unless_over(exchange, cut).await;
+            drop(place);
             let Some(back) = self.peer.lent.take_back() else {
                 return;
             };
@@ -88,7 +98,7 @@ impl Conversation {
             (limits.head.len(), Duration::from(limits.head_deadline))
         };
         let mut begun = patience.begun.take();
-        let idle_until = Instant::now() + self.peer.idle;
+        let since = Instant::now();
         poll_fn(|cx| {
             if let Poll::Ready(arrived) = gate.poll_head(cx, limit) {
                 return Poll::Ready(arrived);
@@ -98,14 +108,21 @@ impl Conversation {
             }
             match begun {
                 Some(begun) => {
+                    let crowded = patience.ending.crowded();
+                    let deadline = crowded.map_or(deadline, |short| deadline.min(short));
                     let over = patience.until(begun + deadline, cx);
                     over.map(|()| Some(Err(Refused::late())))
                 }
                 None if patience.is_stopped(cx) => {
+                    let idle_until = since + self.peer.idle;
                     let leave = patience.leave_at(idle_until, self.shared.is_handed_over());
                     patience.until(leave, cx).map(|()| None)
                 }
-                None => patience.until(idle_until, cx).map(|()| None),
+                None => {
+                    let crowded = patience.ending.crowded();
+                    let idle = crowded.map_or(self.peer.idle, |short| self.peer.idle.min(short));
+                    patience.until(since + idle, cx).map(|()| None)
+                }
             }
         })
         .await

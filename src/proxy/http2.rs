@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use super::Engine;
 use super::connection::{HERE, Here};
 use super::conversation::Conversation;
+use super::pace::Paces;
 use crate::config::http2::Http2 as Limits;
 use crate::listen::Ending;
 use crate::listen::http2::{Excess, Metered, Seen};
@@ -51,6 +52,8 @@ enum Next {
     Request(Request<h2::RecvStream>, SendResponse<Bytes>),
     Excess(Excess),
     Broken(h2::Error),
+    /// It has no streams, and others wait for its place.
+    InTheWay,
     Closed,
 }
 
@@ -96,7 +99,7 @@ impl Conversation {
                     timer.as_mut().reset(Instant::now() + patience);
                     continue;
                 }
-                next = open.next() => next,
+                next = open.next(ending) => next,
                 () = &mut timer => match open.streams.left(patience) {
                     Some(left) => {
                         timer.as_mut().reset(Instant::now() + left);
@@ -116,6 +119,7 @@ impl Conversation {
                     self.tell(excess.word());
                     return open.end(excess.code()).await;
                 }
+                Next::InTheWay => return open.end(Reason::NO_ERROR).await,
                 Next::Broken(error) => return self.tell_broken(&error),
                 Next::Closed => return,
             }
@@ -145,14 +149,23 @@ impl Conversation {
                 return few.then_some(()).ok_or(Reason::ENHANCE_YOUR_CALM);
             }
         };
-        let mut session = Session::new(head, body, respond, open.digest.clone(), ending.clone());
+        let place = match self.admit(&head) {
+            Ok(place) => place,
+            Err(why) => {
+                self.shed_http2(body, &mut respond, &head, why);
+                return Ok(());
+            }
+        };
+        let paces = Paces::of(&self.shared.live.load().settings.limits);
+        let (digest, ending) = (open.digest.clone(), ending.clone());
+        let mut session = Session::new(head, body, respond, digest, ending.clone(), paces);
         session.keeps_fields = self.shared.log_asks_response();
         let here = Here {
             peer: self.peer.clone(),
             until: session.until.clone(),
         };
         let session = ServerSession::new_custom(Box::new(session));
-        let (this, held, ending) = (self.clone(), open.streams.hold(), ending.clone());
+        let (this, held) = (self.clone(), (open.streams.hold(), place));
         tokio::spawn(HERE.scope(here, async move {
             let _held = held;
             exchange(&this.proxy, session, &ending).await;
@@ -194,14 +207,20 @@ struct Open<C> {
 }
 
 impl<C: IO> Open<C> {
-    async fn next(&mut self) -> Next {
-        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    async fn next(&mut self, ending: &Ending) -> Next {
+        std::future::poll_fn(|cx| self.poll_next(cx, ending)).await
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+    fn poll_next(&mut self, cx: &mut Context<'_>, ending: &Ending) -> Poll<Next> {
         let accepted = pin!(self.connection.accept()).poll(cx);
         if let Some(excess) = self.seen.excess() {
             return Poll::Ready(Next::Excess(excess));
+        }
+        if accepted.is_pending()
+            && let Some(crowded) = ending.crowded()
+            && self.streams.left(crowded).is_none()
+        {
+            return Poll::Ready(Next::InTheWay);
         }
         accepted.map(|accepted| match accepted {
             Some(Ok((request, respond))) => Next::Request(request, respond),

@@ -20,12 +20,14 @@ mod http1;
 mod http2;
 mod inbound;
 mod malformed;
+mod pace;
 mod replay;
 mod request;
 mod responder;
 mod response;
 mod scrape;
 mod session;
+mod shed;
 mod trusted;
 mod websocket;
 
@@ -52,6 +54,7 @@ use wiregate_sdk::{Clock, Origin};
 use crate::compile::Snapshot;
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::Metrics;
+use crate::overload::Overload;
 use budget::Budget;
 use context::Context;
 
@@ -96,21 +99,25 @@ pub struct Shared {
     pub clock: Clock,
     /// How far the gateway is from its start, or its end.
     pub phase: watch::Sender<Phase>,
+    /// What the gateway has taken on.
+    pub overload: Arc<Overload>,
     budget: Budget,
     /// Log lines that logs dropped which another one has replaced since.
     formerly_dropped: AtomicU64,
 }
 
 impl Shared {
-    /// Shared parts around a first configuration.
+    /// Shared parts around a first configuration, of a process that may open this many files.
     pub fn new(
         snapshot: Arc<Snapshot>,
         metrics: Arc<Metrics>,
         access_log: Option<AccessLog>,
         clock: Clock,
+        descriptors: usize,
     ) -> Self {
         Self {
             live: ArcSwap::new(snapshot),
+            overload: Arc::new(Overload::new(metrics.clone(), descriptors)),
             budget: Budget::new(metrics.body_memory().clone()),
             metrics,
             access_log: ArcSwap::from_pointee(access_log),

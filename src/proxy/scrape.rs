@@ -21,6 +21,8 @@ impl Shared {
             Phase::Ready => "ready",
             Phase::Draining | Phase::HandedOver => "draining",
         });
+        self.metrics
+            .show_overloaded(self.overload.overloaded_workers());
         let live = self.live.load();
         let body_memory = live.settings.limits.body_memory;
         self.metrics.show_body_memory_limit(body_memory.get());

@@ -14,6 +14,8 @@ use pingora_core::protocols::http::custom::CustomMessageWrite;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
+use super::grpc;
+use super::pace::{Pace, TooLong, within};
 use crate::listen::until::{Over, Timer, Until};
 
 /// A request body may be silent for this long.
@@ -54,6 +56,23 @@ impl Account {
         }
     }
 
+    /// What comes of waiting for the request body: at its pace, but for a gRPC call, which may be
+    /// silent for a while.
+    pub(super) async fn read_within<T>(
+        &self,
+        pace: &mut Pace,
+        next: impl Future<Output = T>,
+    ) -> std::result::Result<T, TooLong> {
+        let limit = self.read_timeout;
+        let mut next = pin!(next);
+        match pace.wait(limit, next.as_mut()).await {
+            Err(TooLong::Slow) if grpc::is_call(&self.head.headers) => {
+                within(limit, next).await.ok_or(TooLong::Silent)
+            }
+            other => other,
+        }
+    }
+
     /// A piece of the request body has come.
     pub(super) fn came(&mut self, data: &Bytes) {
         self.received += data.len();
@@ -66,6 +85,24 @@ impl Account {
     pub(super) fn keep(&mut self) {
         self.kept.get_or_insert_with(|| FixedBuffer::new(KEPT));
     }
+}
+
+/// The error for a request body that does not come in time.
+pub(super) fn late(why: TooLong) -> Box<Error> {
+    let why = match why {
+        TooLong::Silent => "the request body is silent",
+        TooLong::Slow => "the request body is slower than `limits.body_rate`",
+    };
+    Error::explain(ErrorType::ReadTimedout, why).into_down()
+}
+
+/// The error for a response that is not taken in time.
+pub(super) fn untaken(why: TooLong) -> Box<Error> {
+    let why = match why {
+        TooLong::Silent => "the client takes no response",
+        TooLong::Slow => "the client takes the response slower than `limits.response_rate`",
+    };
+    Error::explain(ErrorType::WriteTimedout, why).into_down()
 }
 
 /// What comes of waiting for the client, unless the exchange is over by then.

@@ -58,6 +58,7 @@ fn a_panic_in_a_reload_is_a_reload_that_failed() {
         metrics.clone(),
         None,
         Clock::default(),
+        1024,
     );
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

@@ -2,6 +2,7 @@
 
 mod defaults;
 mod operating;
+mod security;
 
 use std::fmt::Write as _;
 use std::path::Path;

@@ -10,8 +10,9 @@ use super::harness::{Gateway, curl, echo, until, upstream};
 use wire::*;
 
 fn gateway(limits: &str, origin: &super::harness::Echo) -> Gateway {
+    // Without optimisation, some loads here are more than it can do.
     Gateway::start(&format!(
-        "limits: {{ idle: 30s, http2: {limits} }}\nupstreams: {{ app: {{ endpoints: [\"{}\"], \
+        "limits: {{ idle: 30s, overload: off, http2: {limits} }}\nupstreams: {{ app: {{ endpoints: [\"{}\"], \
          timeouts: {{ idle: 1s }} }} }}\nroutes: [{{ name: all, upstream: app }}]\n",
         origin.addresses()[0]
     ))

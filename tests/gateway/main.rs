@@ -30,6 +30,7 @@ mod listeners;
 mod nginx;
 mod observe;
 mod origin;
+mod overload;
 mod peers;
 mod process;
 mod protocols;

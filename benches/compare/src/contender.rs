@@ -45,6 +45,8 @@ pub enum Contender {
     Limit,
     /// Wiregate with `cache`, in memory.
     Cache,
+    /// Wiregate with requests that cost something, and its limits as they are by default.
+    Overload,
     /// Wiregate with `json`, which sets one member of each answer.
     Json,
 }
@@ -65,6 +67,7 @@ impl Contender {
             Self::Limit => "wiregate-limit",
             Self::Cache => "wiregate-cache",
             Self::Json => "wiregate-json",
+            Self::Overload => "wiregate-overload",
             Self::Balanced(how) => {
                 let word = how.trim_start_matches(|c: char| !c.is_alphabetic());
                 let word = word.split(|c: char| c != '_' && !c.is_alphabetic()).next();
@@ -139,6 +142,7 @@ impl Contender {
             Self::Limit => wiregate(files::LIMIT)?,
             Self::Cache => wiregate(files::CACHE)?,
             Self::Json => wiregate(files::JSON)?,
+            Self::Overload => wiregate(files::OVERLOAD)?,
             Self::TenThousand => wiregate(&ten_thousand())?,
             Self::Balanced(how) => wiregate(&balanced(how, origin))?,
         };

@@ -17,6 +17,7 @@ pub const TOKEN: &str = include_str!("../conf/token.yaml");
 pub const LIMIT: &str = include_str!("../conf/limit.yaml");
 pub const CACHE: &str = include_str!("../conf/cache.yaml");
 pub const JSON: &str = include_str!("../conf/json.yaml");
+pub const OVERLOAD: &str = include_str!("../conf/overload.yaml");
 
 /// The file with what a scenario asks for beside it.
 pub fn fitted(yaml: &str, scenario: Scenario, stage: &Stage<'_>) -> String {

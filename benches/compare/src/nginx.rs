@@ -83,6 +83,7 @@ pub fn origin(listen: SocketAddr, scenario: Scenario, stage: &Stage<'_>) -> Stri
         location = /p42/hundred {{ alias {folder}/hundred; {CACHEABLE} }}
         location /p42/fill/ {{ {CACHEABLE} return 200 \"{kibibyte}\"; }}
         location = /p42/json {{ default_type application/json; alias {folder}/json; }}
+        location = /p42/page {{ default_type text/html; alias {folder}/page.html; }}
         location = /requests {{ stub_status; }}
     }}"
     )

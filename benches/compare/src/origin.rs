@@ -37,6 +37,7 @@ impl Origin {
             fs::write(stage.folder.join(name), vec![b'm'; size])?;
         }
         fs::write(stage.folder.join("json"), document())?;
+        fs::write(stage.folder.join("page.html"), page())?;
         let name = format!("{}-origin", scenario.name());
         let servers = nginx::origin(address, scenario, stage);
         let command = nginx::command(&servers, &name, stage, processors)?;
@@ -67,6 +68,20 @@ fn counted(page: &str) -> Option<u64> {
         .skip_while(|line| !line.starts_with("server accepts"));
     let numbers = after.nth(1)?;
     numbers.split_whitespace().nth(2)?.parse().ok()
+}
+
+/// A page of 64 KiB, with text that repeats about as much as that of pages does.
+fn page() -> String {
+    let mut page = String::from("<!doctype html>\n");
+    let mut number: u32 = 1;
+    while page.len() < 64 << 10 {
+        number = number.wrapping_mul(1_103_515_245).wrapping_add(12_345);
+        page += &format!(
+            "<li><a href=\"/items/{number:x}\">item {}</a></li>\n",
+            number >> 20
+        );
+    }
+    page
 }
 
 /// An object of [`scenario::DOCUMENT`] bytes, as an API would send it: 16 items of one shape.

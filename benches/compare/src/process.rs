@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::contender::DESCRIPTORS;
 use crate::scenario::Scenario;
 
 /// What Linux counts processor time in, on every architecture it is read through `/proc`.
@@ -59,6 +60,18 @@ pub fn pinned(program: &Path, processors: Option<&str>) -> Command {
             command.args(["--cpu-list", list]).arg(program);
             command
         }
+    }
+}
+
+/// Lets this process, and so those that it starts, open enough files.
+pub fn raise_descriptors() {
+    let limit = format!("--nofile={DESCRIPTORS}");
+    let pid = std::process::id().to_string();
+    let raised = Command::new("prlimit")
+        .args(["--pid", &pid, &limit])
+        .status();
+    if !raised.is_ok_and(|status| status.success()) {
+        eprintln!("the limit of open files cannot be raised to {DESCRIPTORS}");
     }
 }
 

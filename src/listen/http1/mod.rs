@@ -10,13 +10,14 @@ mod chunked;
 mod head;
 mod refused;
 
+use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use pingora_http::RequestHeader;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
@@ -184,6 +185,23 @@ impl Gate {
         self.connection.rest();
     }
 
+    /// Reads as much of the message's body as has come already, and no more than about this many
+    /// bytes; says whether that was all of it.
+    pub async fn skip_what_came(&mut self, most: usize) -> bool {
+        let (mut room, mut read) = (BytesMut::new(), 0);
+        poll_fn(|cx| {
+            while !self.is_between() && read <= most {
+                match self.poll_body(cx, &mut room) {
+                    Poll::Ready(Ok(Some(data))) => read += data.len(),
+                    Poll::Ready(Ok(None)) => break,
+                    Poll::Ready(Err(_)) | Poll::Pending => return Poll::Ready(false),
+                }
+            }
+            Poll::Ready(self.is_between())
+        })
+        .await
+    }
+
     /// Writes a last reply.
     ///
     /// # Errors
@@ -205,7 +223,7 @@ impl Gate {
             while most > 0 {
                 self.bytes.clear();
                 self.start = 0;
-                if std::future::poll_fn(|cx| self.poll_fill(cx)).await.is_err() || self.ended {
+                if poll_fn(|cx| self.poll_fill(cx)).await.is_err() || self.ended {
                     return;
                 }
                 most = most.saturating_sub(self.bytes.len());

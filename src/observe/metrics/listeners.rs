@@ -19,7 +19,8 @@ families! {
         /// Client connections that were accepted.
         accepted: IntCounterVec = "wiregate_connections_accepted_total" [listener];
         /// Client connections that were closed before anything was read from them:
-        /// `max_connections`, `max_connections_per_client`, `proxy_source` or `proxy_header`.
+        /// `max_connections`, `limits_connections`, `memory`, `max_connections_per_client`,
+        /// `proxy_source` or `proxy_header`.
         refused: IntCounterVec = "wiregate_connections_refused_total" [listener, reason];
         /// Connections that the system did not hand over, as a rule because the process has no
         /// file descriptor left.
@@ -47,6 +48,10 @@ families! {
 pub enum Refusal {
     /// The listener has as many as it may have.
     Connections,
+    /// The gateway has as many as it may have, over all listeners.
+    AllConnections,
+    /// The process takes as much memory as it may.
+    Memory,
     /// The client has as many as it may have.
     ConnectionsPerClient,
     /// It is not from where a PROXY header may come from.
@@ -56,8 +61,10 @@ pub enum Refusal {
 }
 
 /// All refusals, in the order of their declaration, with their words.
-const REFUSALS: [&str; 4] = [
+const REFUSALS: [&str; 6] = [
     "max_connections",
+    "limits_connections",
+    "memory",
     "max_connections_per_client",
     "proxy_source",
     "proxy_header",

@@ -70,6 +70,7 @@ impl Metrics {
         let mut present = self.names.write().unwrap_or_else(PoisonError::into_inner);
         *present = names;
         self.requests.prune(&present);
+        self.overload.prune(&present);
         self.filters.prune(&present);
         self.upstreams.prune(&present);
         self.listeners.prune(&present);

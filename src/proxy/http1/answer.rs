@@ -116,7 +116,7 @@ pub(super) fn put_head(head: &ResponseHeader, old: bool, goes_on: bool, out: &mu
 }
 
 /// Whether a client wants its connection to go on (RFC 9112, 9.3).
-pub(super) fn wants_more(head: &RequestHeader) -> bool {
+pub(in crate::proxy) fn wants_more(head: &RequestHeader) -> bool {
     let old = head.version < Version::HTTP_11;
     let mut wish = !old;
     for value in head.headers.get_all(header::CONNECTION) {

@@ -9,9 +9,7 @@ mod custom;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -29,7 +27,8 @@ use super::lent::Back;
 use crate::listen::http1::Gate;
 use crate::listen::stream::Connection;
 use crate::proxy::connection::Peer;
-use crate::proxy::session::Account;
+use crate::proxy::pace::{Pace, Paces, TooLong, within};
+use crate::proxy::session::{Account, late, untaken};
 
 /// Pieces of a body that leave together.
 type Pieces = SmallVec<[Bytes; 4]>;
@@ -41,6 +40,7 @@ pub(super) struct Session {
     /// The method as the client sent it: filters may send another one on.
     asked: Method,
     account: Account,
+    paces: Paces,
     /// There until it is dropped.
     gate: Option<Box<Gate>>,
     peer: Arc<Peer>,
@@ -68,12 +68,14 @@ impl Session {
         gate: Box<Gate>,
         peer: Arc<Peer>,
         digest: Arc<Digest>,
+        paces: Paces,
     ) -> Self {
         peer.lent.until.set(None);
         Self {
             goes_on: answer::wants_more(&head),
             asked: head.method.clone(),
             account: Account::new(head, digest),
+            paces,
             gate: Some(gate),
             peer,
             room: BytesMut::new(),
@@ -116,10 +118,16 @@ impl Session {
             }
             read
         });
-        let read = within(limit, next).await;
-        let read = read.ok_or_else(|| {
-            Error::explain(ErrorType::ReadTimedout, "the request body is silent").into_down()
-        })?;
+        let read = match tunnel || self.framing != Framing::Awaited {
+            // It has its answer, or the beginning of it.
+            true => within(limit, next).await.ok_or(TooLong::Silent),
+            false => {
+                self.account
+                    .read_within(&mut self.paces.request, next)
+                    .await
+            }
+        };
+        let read = read.map_err(late)?;
         let data = read.map_err(|error| {
             Error::because(ErrorType::ReadError, "the request body breaks off", error).into_down()
         })?;
@@ -127,6 +135,7 @@ impl Session {
             self.tunnel = self.tunnel.map(|_| false);
             return Ok(None);
         };
+        self.paces.request.moved(data.len());
         self.account.came(&data);
         Ok(Some(data))
     }
@@ -163,6 +172,7 @@ impl Session {
             if head.status == StatusCode::SWITCHING_PROTOCOLS && is_upgrade_req(&self.account.head)
             {
                 self.tunnel = Some(true);
+                self.paces.response.lift();
                 self.peer.lent.becomes_tunnel();
             }
             // What follows a request that was not read is never taken for the next one.
@@ -179,11 +189,15 @@ impl Session {
         if pieces.len() > 1 && self.framing != Framing::Chunks {
             return self.write_together(pieces).await;
         }
-        let limit = self.account.write_timeout;
+        let (limit, pace) = (self.account.write_timeout, &mut self.paces.response);
         let connection = &mut self.gate.as_deref_mut().expect(THERE).connection;
         for piece in pieces.drain(..).filter(|piece| !piece.is_empty()) {
             let (count, behind) = self.framing.frame(&piece, connection.gathered());
-            written(limit, connection.write_all(&piece[..count])).await?;
+            let mut left = &piece[..count];
+            while !left.is_empty() {
+                let sent = written(pace, limit, connection.write(left)).await?;
+                left = &left[taken(sent, pace)?..];
+            }
             connection.gathered().extend_from_slice(behind);
             self.account.sent += count;
         }
@@ -191,7 +205,7 @@ impl Session {
     }
 
     async fn write_together(&mut self, pieces: &mut Pieces) -> Result<()> {
-        let limit = self.account.write_timeout;
+        let (limit, pace) = (self.account.write_timeout, &mut self.paces.response);
         let connection = &mut self.gate.as_deref_mut().expect(THERE).connection;
         for piece in pieces.iter_mut() {
             let (count, _) = self.framing.frame(piece, connection.gathered());
@@ -203,12 +217,9 @@ impl Session {
             let mut sent = {
                 let slices: SmallVec<[IoSlice<'_>; 4]> =
                     left.iter().map(|piece| IoSlice::new(piece)).collect();
-                written(limit, connection.write_vectored(&slices)).await?
+                let sent = written(pace, limit, connection.write_vectored(&slices)).await?;
+                taken(sent, pace)?
             };
-            if sent == 0 {
-                let why = "the client takes no response";
-                return Err(Error::explain(ErrorType::WriteError, why).into_down());
-            }
             while let Some(first) = left.front_mut().filter(|first| sent >= first.len()) {
                 sent -= first.len();
                 left.pop_front();
@@ -230,8 +241,9 @@ impl Session {
     }
 
     async fn flush(&mut self) -> Result<()> {
-        let limit = self.account.write_timeout;
-        written(limit, self.connection().flush()).await
+        let (limit, pace) = (self.account.write_timeout, &mut self.paces.response);
+        let connection = &mut self.gate.as_deref_mut().expect(THERE).connection;
+        written(pace, limit, connection.flush()).await
     }
 
     /// Ends the response.
@@ -267,27 +279,25 @@ impl Session {
     }
 }
 
+/// So many bytes were taken by the client.
+fn taken(sent: usize, pace: &mut Pace) -> Result<usize> {
+    if sent == 0 {
+        let why = "the client takes no response";
+        return Err(Error::explain(ErrorType::WriteError, why).into_down());
+    }
+    pace.moved(sent);
+    Ok(sent)
+}
+
 async fn written<T>(
+    pace: &mut Pace,
     limit: Option<Duration>,
     write: impl Future<Output = io::Result<T>>,
 ) -> Result<T> {
-    match within(limit, write).await {
-        Some(written) => written
+    match pace.wait(limit, write).await {
+        Ok(written) => written
             .or_err(ErrorType::WriteError, "the client takes no response")
             .map_err(Error::into_down),
-        None => Err(
-            Error::explain(ErrorType::WriteTimedout, "the client takes no response").into_down(),
-        ),
-    }
-}
-
-/// What comes of this within a time; a timer is made only where it takes any.
-async fn within<T>(limit: Option<Duration>, what: impl Future<Output = T>) -> Option<T> {
-    let mut what = pin!(what);
-    let at_once = poll_fn(|cx| Poll::Ready(what.as_mut().poll(cx))).await;
-    match (at_once, limit) {
-        (Poll::Ready(done), _) => Some(done),
-        (Poll::Pending, Some(limit)) => tokio::time::timeout(limit, what).await.ok(),
-        (Poll::Pending, None) => Some(what.await),
+        Err(why) => Err(untaken(why)),
     }
 }

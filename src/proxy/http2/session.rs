@@ -5,7 +5,9 @@
 
 mod custom;
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -14,7 +16,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::HttpTask;
 use pingora_core::protocols::http::date::get_cached_date;
-use pingora_core::protocols::http::v2::write_body;
 use pingora_error::{Error, ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use tokio::time::Instant;
@@ -24,7 +25,8 @@ use crate::listen::Ending;
 use crate::listen::until::Until;
 use crate::proxy::grpc;
 use crate::proxy::heads::{self, REQUEST_ID, TakenResponse};
-use crate::proxy::session::Account;
+use crate::proxy::pace::{Pace, Paces};
+use crate::proxy::session::{Account, late, untaken};
 
 /// What may stand in no HTTP/2 response (RFC 9113, 8.2.2).
 const FOR_ONE_HOP: [HeaderName; 5] = [
@@ -38,6 +40,7 @@ const FOR_ONE_HOP: [HeaderName; 5] = [
 /// One exchange over HTTP/2.
 pub(super) struct Session {
     account: Account,
+    paces: Paces,
     body: RecvStream,
     /// Whether the request body has been read to its end.
     body_ended: bool,
@@ -60,6 +63,7 @@ impl Session {
         respond: SendResponse<Bytes>,
         digest: Arc<Digest>,
         ending: Ending,
+        paces: Paces,
     ) -> Self {
         let until = Until::default();
         // A call's deadline holds before anything else is known of it.
@@ -67,6 +71,7 @@ impl Session {
         until.set(deadline.and_then(|deadline| Instant::now().checked_add(deadline)));
         Self {
             account: Account::new(head, digest),
+            paces,
             body,
             body_ended: false,
             respond,
@@ -79,16 +84,14 @@ impl Session {
     }
 
     async fn read(&mut self) -> Result<Option<Bytes>> {
-        let data = match self
-            .account
-            .read_timeout
-            .filter(|_| self.account.written.is_none())
-        {
-            Some(limit) => tokio::time::timeout(limit, self.body.data())
-                .await
-                .or_err(ErrorType::ReadTimedout, "the request body is silent")?,
+        let data = match self.account.written.is_none() {
+            true => {
+                let next = self.body.data();
+                let read = self.account.read_within(&mut self.paces.request, next);
+                read.await.map_err(late)?
+            }
             // Now the time-outs towards the endpoint hold: a stream may be silent in this direction.
-            None => self.body.data().await,
+            false => self.body.data().await,
         };
         let data =
             (data.transpose()).or_err(ErrorType::ReadError, "the request body breaks off")?;
@@ -96,6 +99,7 @@ impl Session {
             self.body_ended = true;
             return Ok(None);
         };
+        self.paces.request.moved(data.len());
         self.account.came(&data);
         // A stream that is gone has no capacity to give back.
         let _ = self.body.flow_control().release_capacity(data.len());
@@ -109,7 +113,7 @@ impl Session {
 
     /// Returns when the client gives the stream up.
     async fn given_up(&mut self) -> Box<Error> {
-        let reset = std::future::poll_fn(|cx| match &mut self.writer {
+        let reset = poll_fn(|cx| match &mut self.writer {
             Some(writer) => writer.poll_reset(cx),
             None => self.respond.poll_reset(cx),
         });
@@ -169,8 +173,10 @@ impl Session {
             return Error::e_explain(ErrorType::InternalError, "a head comes before a body");
         };
         let bytes = data.len();
-        let written = write_body(writer, data, end, self.account.write_timeout).await;
-        written.map_err(Error::into_down)?;
+        let pace = (&mut self.paces.response, self.account.write_timeout);
+        send(writer, data, end, pace)
+            .await
+            .map_err(Error::into_down)?;
         self.account.sent += bytes;
         self.ended = end;
         Ok(())
@@ -233,6 +239,36 @@ impl Session {
     }
 }
 
+/// Sends a piece of a body as fast as the client takes it, which has a limit for each wait.
+async fn send(
+    writer: &mut SendStream<Bytes>,
+    mut data: Bytes,
+    end: bool,
+    (pace, limit): (&mut Pace, Option<Duration>),
+) -> Result<()> {
+    let sent = |sent: std::result::Result<(), h2::Error>| {
+        sent.or_err(ErrorType::WriteError, "a response cannot be sent")
+    };
+    if data.is_empty() {
+        return sent(writer.send_data(data, end)); // there is no room to wait for
+    }
+    while !data.is_empty() {
+        writer.reserve_capacity(data.len());
+        let room = poll_fn(|cx| writer.poll_capacity(cx));
+        let room = pace.wait(limit, room).await.map_err(untaken)?;
+        let Some(room) = room else {
+            return Error::e_explain(ErrorType::H2Error, "the stream is closed");
+        };
+        let room = room.or_err(ErrorType::H2Error, "while the client takes a response")?;
+        let piece = data.split_to(room.min(data.len()));
+        if !piece.is_empty() {
+            pace.moved(piece.len());
+            sent(writer.send_data(piece, end && data.is_empty()))?;
+        }
+    }
+    Ok(())
+}
+
 impl Drop for Session {
     /// A call that is cut off because the gateway ends gets a status. Any other exchange that has
     /// not ended is reset by `h2`.
@@ -258,7 +294,7 @@ impl Drop for Session {
 mod tests {
     use pingora_core::protocols::http::custom::server::Session as _;
 
-    use std::time::Duration;
+    use crate::config::model::Limits;
 
     use super::*;
 
@@ -279,7 +315,9 @@ mod tests {
             let (parts, body) = request.into_parts();
             let (_stop, stopped) = tokio::sync::watch::channel(false);
             let ending = Ending::new(stopped);
-            let session = Session::new(parts.into(), body, respond, Arc::default(), ending);
+            let paces = Paces::of(&Limits::default());
+            let head = parts.into();
+            let session = Session::new(head, body, respond, Arc::default(), ending, paces);
             tokio::select! {
                 () = between(session) => {}
                 _ = connection.accept() => panic!("the connection has ended"),
@@ -304,5 +342,63 @@ mod tests {
             assert_eq!(*late.etype(), ErrorType::ReadTimedout);
         })
         .await;
+    }
+
+    /// What comes of a response of so many bytes to a client that takes this many each second.
+    async fn respond_to(each: u32, bytes: usize) -> Result<()> {
+        let (client, server) = tokio::io::duplex(64 * 1024);
+        let client = async {
+            let mut builder = h2::client::Builder::new();
+            let handshake = builder
+                .initial_window_size(each)
+                .handshake::<_, Bytes>(client);
+            let (mut client, connection) = handshake.await.unwrap();
+            tokio::spawn(connection);
+            let request = http::Request::get("http://a/").body(()).unwrap();
+            let (answer, _) = client.send_request(request, true).unwrap();
+            let mut body = answer.await.unwrap().into_body();
+            while let Some(Ok(data)) = body.data().await {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                body.flow_control().release_capacity(data.len()).unwrap();
+            }
+            std::future::pending().await
+        };
+        let server = async {
+            let mut connection = h2::server::handshake(server).await.unwrap();
+            let (request, respond) = connection.accept().await.unwrap().unwrap();
+            let (parts, body) = request.into_parts();
+            let ending = Ending::new(tokio::sync::watch::channel(false).1);
+            let paces = Paces::of(&Limits::default());
+            let mut session =
+                Session::new(parts.into(), body, respond, Arc::default(), ending, paces);
+            let head = Box::new(ResponseHeader::build(200, None).unwrap());
+            session.write_head(head, false).unwrap();
+            tokio::select! {
+                written = session.write(vec![0; bytes].into(), true) => written,
+                _ = connection.accept() => panic!("the connection has ended"),
+            }
+        };
+        tokio::select! {
+            () = client => unreachable!(),
+            written = server => written,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_response_may_be_taken_slowly_but_not_too_slowly() {
+        respond_to(1000, 1_000_000).await.unwrap();
+        let begun = Instant::now();
+        let slow = respond_to(100, 1_000_000).await.unwrap_err();
+        assert_eq!(*slow.etype(), ErrorType::WriteTimedout);
+        assert!(
+            slow.to_string().contains("`limits.response_rate`"),
+            "{slow}"
+        );
+        // A second for each 100 bytes, which should take a fifth of one: 60 seconds are used up.
+        let took = begun.elapsed();
+        assert!(
+            (Duration::from_secs(60)..Duration::from_secs(90)).contains(&took),
+            "{took:?}"
+        );
     }
 }

@@ -12,23 +12,52 @@ use wiregate::config::model::upstream::{
     Breaker, Cause, Health, Hedge, InFlight, Outliers, Retry, Sticky, Timeouts, Upstream,
     WeightedEndpoint,
 };
-use wiregate::config::model::{Http2, Limits, Rotate, Sample, Syslog};
+use wiregate::config::model::{Http2, Limits, Memory, Overload, Rotate, Sample, Syslog};
+use wiregate::value::ShortOrFull;
 
 #[test]
 fn defaults_in_the_guide_are_those_of_the_code() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
-    let page = std::fs::read_to_string(page).unwrap();
-    let (_, section) = page.split_once("\n## Defaults\n").unwrap();
-    let section = section.split("\n## ").next().unwrap();
-    let told: BTreeMap<String, String> = (section.lines())
-        .filter(|line| line.starts_with("| `"))
-        .map(|line| {
-            let mut cells = line.split('|').skip(1).map(|cell| cell.trim());
-            let mut next = || cells.next().unwrap().trim_matches('`').to_owned();
-            (next(), next())
-        })
-        .collect();
+    let mut told = table("docs/limits.md", "The table");
+    let limits: Vec<_> = told.keys().cloned().collect();
+    let others = table("docs/configuration.md", "Defaults");
+    assert!(
+        limits.iter().all(|key| !others.contains_key(key)),
+        "a default is told in one place"
+    );
+    told.extend(others);
     assert_eq!(told, defaults());
+}
+
+#[test]
+fn all_that_bounds_clients_is_in_the_table_of_limits() {
+    let limits = table("docs/limits.md", "The table");
+    let bounds = [
+        "limits.",
+        "max_connections",
+        "proxy_protocol.timeout",
+        "tls.handshake_timeout",
+    ];
+    let all = defaults().into_keys();
+    let expected = all.filter(|key| bounds.iter().any(|bound| key.starts_with(bound)));
+    assert_eq!(
+        limits.into_keys().collect::<Vec<_>>(),
+        expected.collect::<Vec<_>>()
+    );
+}
+
+/// The first two columns of the table in a section of a page.
+fn table(page: &str, section: &str) -> BTreeMap<String, String> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, rest) = page.split_once(&format!("\n## {section}\n")).unwrap();
+    let section = rest.split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|line| {
+        let mut cells = line.split('|').skip(1).map(|cell| cell.trim());
+        let mut next = || cells.next().unwrap().trim_matches('`').to_owned();
+        (next(), next())
+    })
+    .collect()
 }
 
 /// Every default of the model. The patterns are without `..`, so that none is forgotten.
@@ -47,6 +76,15 @@ fn defaults() -> BTreeMap<String, String> {
     }
 
     let Limits {
+        connections,
+        requests,
+        overload,
+        memory,
+        retry_after,
+        never_shed,
+        body_rate,
+        body_grace,
+        response_rate,
         buffered_body,
         body_memory,
         body_deadline,
@@ -61,6 +99,29 @@ fn defaults() -> BTreeMap<String, String> {
         websocket_idle,
         http2,
     } = Limits::default();
+    assert_eq!(connections, None, "what is there instead is told in words");
+    add(
+        "limits.connections",
+        &"three quarters of the files that may be open",
+    );
+    add("limits.requests", &requests);
+    add("limits.retry_after", &retry_after);
+    assert!(never_shed.is_empty());
+    add("limits.never_shed", &"none");
+    add("limits.body_rate", &body_rate);
+    add("limits.body_grace", &body_grace);
+    add("limits.response_rate", &response_rate);
+    let (ShortOrFull::Full(overload), ShortOrFull::Full(memory)) = (overload, memory) else {
+        panic!("both are looked at");
+    };
+    let Overload { delay, during } = overload;
+    add("limits.overload.delay", &delay);
+    add("limits.overload.during", &during);
+    let Memory { limit, soft, hard } = memory;
+    assert_eq!(limit, None, "what is there instead is told in words");
+    add("limits.memory.limit", &"what there is");
+    add("limits.memory.soft", &soft);
+    add("limits.memory.hard", &hard);
     add("limits.buffered_body", &buffered_body);
     add("limits.body_memory", &body_memory);
     add("limits.body_deadline", &body_deadline);

@@ -149,7 +149,7 @@ fn piped(access_log: &str) -> Gateway {
     let file = folder.path().join("wiregate.yaml");
     let text = complete(
         folder.path(),
-        "routes: [{ name: all, filters: [respond: 204] }]\n",
+        "limits: { overload: off }\nroutes: [{ name: all, filters: [respond: 204] }]\n",
         "{}",
     );
     let line = text

@@ -29,7 +29,7 @@ fn version(n: usize, origins: &[SocketAddr]) -> String {
     let upstream = if n.is_multiple_of(2) { "app" } else { "other" };
     let rest = "keep_idle: 500ms, health: { http: /health, every: 200ms, timeout: 500ms }";
     let mut text = format!(
-        "upstreams:\n  app: {{ endpoints: [{endpoints}], {rest} }}\n  \
+        "limits: {{ overload: off }}\nupstreams:\n  app: {{ endpoints: [{endpoints}], {rest} }}\n  \
          other: {{ endpoints: [\"{a}\", \"{b}\"], {rest} }}\n  \
          only-{n}: {{ endpoints: [\"{b}\"], {rest} }}\n\
          filters: {{ tag: {{ headers: {{ request: {{ set: {{ x-tag: \"{n}\" }} }} }} }} }}\n\

@@ -284,7 +284,7 @@ fn start(
     let board = serve_board(runtime);
     let websockets = mirror();
     let text = format!(
-        "limits: {{ drain_deadline: {}s }}\n\
+        "limits: {{ drain_deadline: {}s, overload: off }}\n\
          upstreams:\n  app: {{ endpoints: [\"{origin}\"], health: {{ http: /health, every: 1s }} }}\n  \
          board: {{ endpoints: [\"{board}\"], protocol: h2c }}\n  \
          ws: {{ endpoints: [\"{websockets}\"] }}\n\

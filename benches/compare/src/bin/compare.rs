@@ -10,11 +10,11 @@ use std::process::{Command, ExitCode};
 use serde_json::{Value, json};
 use wiregate_bench::check;
 use wiregate_bench::command::{self, Result};
-use wiregate_bench::contender::{Contender, DESCRIPTORS, Stage};
+use wiregate_bench::contender::{Contender, Stage};
 use wiregate_bench::idle;
 use wiregate_bench::load::{CONNECTIONS, Load};
 use wiregate_bench::origin::Origin;
-use wiregate_bench::process::{Pinning, Process};
+use wiregate_bench::process::{Pinning, Process, raise_descriptors};
 use wiregate_bench::report::{Report, Sample, measured, rows};
 use wiregate_bench::scenario::Scenario;
 
@@ -117,18 +117,6 @@ fn run(options: &Options) -> Result<()> {
         fs::write(file, serde_json::to_string_pretty(&reports)? + "\n")?;
     }
     Ok(())
-}
-
-/// Lets this process, and so those that it starts, open enough files.
-fn raise_descriptors() {
-    let limit = format!("--nofile={DESCRIPTORS}");
-    let pid = std::process::id().to_string();
-    let raised = Command::new("prlimit")
-        .args(["--pid", &pid, &limit])
-        .status();
-    if !raised.is_ok_and(|status| status.success()) {
-        eprintln!("the limit of open files cannot be raised to {DESCRIPTORS}");
-    }
 }
 
 fn make_certificate(stage: &Stage<'_>) -> Result<()> {

@@ -2,6 +2,7 @@
 //!
 //! Each reads itself from the text that a user writes, and describes itself in the JSON Schema.
 
+mod byte_rate;
 mod cidr;
 mod cidr_set;
 mod digest;
@@ -19,6 +20,7 @@ mod secret;
 mod size;
 mod status;
 
+pub use byte_rate::ByteRate;
 pub use cidr::Cidr;
 pub use cidr_set::CidrSet;
 pub use digest::Digest;

@@ -121,12 +121,8 @@ fn searches_that_would_take_long_are_not_begun() {
     let small = letters(200_000);
     take_too_long(&[
         ("indices(.[0:1000000])", &large),
-        (
-            "[range(3000)] as $a | [$a, $a] | [range(1000000)] | indices([$a, $a])",
-            &small,
-        ),
-        ("[range(20000)] | contains([range(20000; 40000)])", &small),
-        ("[range(20000; 40000)] | inside([range(20000)])", &small),
+        ("[range(20000)] | contains([range(20000)])", &small),
+        ("[range(20000)] | inside([range(20000)])", &small),
         ("test(\"(a|b|c|d|e|f|a|b|c)*x\")", &large),
         ("[match(\"a.*b|a\"; \"g\")] | length", &small),
         ("gsub(\"a.*b|a\"; \"\")", &small),

@@ -1,0 +1,65 @@
+//! The marks of the process's memory.
+
+use std::io::Read;
+use std::net::TcpStream;
+
+use crate::harness::{Gateway, PATIENCE, curl, until};
+
+const ROUTES: &str = "routes: [{ name: all, filters: [respond: 200] }, \
+                      { name: health, match: { path: /healthz }, filters: [respond: 200] }]\n";
+
+fn limits(memory: &str) -> String {
+    format!("limits: {{ memory: {memory}, never_shed: [/healthz] }}\n{ROUTES}")
+}
+
+fn until_level(gateway: &Gateway, level: f64) {
+    until("the memory is looked at", || {
+        gateway.metric("wiregate_memory_level") == level
+    });
+}
+
+#[test]
+fn beyond_the_soft_mark_requests_are_shed_and_below_they_are_not() {
+    // The process takes more than 1 MB, and less than 10 GB.
+    let gateway = Gateway::start(&limits("{ limit: 10GB, soft: 0.01%, hard: 99% }"));
+    until_level(&gateway, 1.0);
+    assert_eq!(gateway.metric("wiregate_memory_limit_bytes"), 10e9);
+    let shed = curl(&[&gateway.url("/")]);
+    assert_eq!(shed.status, 503);
+    let detail = &shed.json()["detail"];
+    assert_eq!(detail, "the process takes as much memory as it may");
+    assert_eq!(curl(&[&gateway.url("/healthz")]).status, 200);
+    let ready = gateway.admin("GET", "/readyz?verbose");
+    assert_eq!(
+        (ready.status, &ready.json()["memory"]),
+        (200, &"soft".into())
+    );
+    assert!(gateway.log().contains("memory is beyond its soft mark"));
+    assert_eq!(
+        gateway.metric("wiregate_requests_shed_total{reason=\"memory\"}"),
+        1.0
+    );
+
+    gateway.reload(&limits("{ limit: 10GB }"));
+    until_level(&gateway, 0.0);
+    assert_eq!(curl(&[&gateway.url("/")]).status, 200);
+    assert!(gateway.log().contains("memory is below its marks again"));
+}
+
+#[test]
+fn beyond_the_hard_mark_connections_are_closed() {
+    let gateway = Gateway::start(&limits("{ limit: 1MiB }"));
+    until_level(&gateway, 2.0);
+    let mut stream = TcpStream::connect(gateway.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut said = Vec::new();
+    let _ = stream.read_to_end(&mut said); // closed, or reset
+    assert!(said.is_empty());
+    let refused = "wiregate_connections_refused_total{listener=\"public\",reason=\"memory\"}";
+    assert!(gateway.metric(refused) >= 1.0);
+    assert_eq!(gateway.admin("GET", "/livez").status, 200);
+
+    gateway.reload(&limits("off"));
+    until_level(&gateway, 0.0);
+    assert_eq!(curl(&[&gateway.url("/")]).status, 200);
+}
