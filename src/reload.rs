@@ -139,7 +139,7 @@ impl Reloader {
         let log = &snapshot.settings.access_log;
         let mut changed = None;
         if problems.is_empty() && *log != old.settings.access_log {
-            match open_log(log) {
+            match open_log(log.as_ref()) {
                 Ok(log) => changed = Some(log),
                 Err(error) => {
                     let place = value.get("access_log").unwrap_or(&value).place.clone();

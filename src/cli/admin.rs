@@ -21,17 +21,21 @@ pub(super) struct AdminArguments {
 impl AdminArguments {
     /// Posts nothing to this path, and returns the status and the body of the answer.
     pub(super) fn ask(&self, path: &str, patience: Duration) -> Result<(u16, String), Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let asking = self.asking(patience)?;
+        runtime.block_on(asking.post(path)).map_err(Failure::Other)
+    }
+
+    /// The way to ask, more than once.
+    pub(super) fn asking(&self, patience: Duration) -> Result<Asking, Failure> {
         let bind = match &self.admin {
             Some(admin) => admin.clone(),
             None => self.configured()?,
         };
         let bind = Bind::parse(&bind).map_err(Failure::Other)?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        runtime
-            .block_on(post(&bind, path, patience))
-            .map_err(|error| Failure::Other(format!("the gateway cannot be asked: {error}")))
+        Asking::new(&bind, patience).map_err(|error| Failure::Other(unasked(&error)))
     }
 
     /// The admin API's address in the configuration, which may be wrong in what it means, but not in
@@ -59,15 +63,48 @@ impl AdminArguments {
     }
 }
 
-async fn post(bind: &Bind, path: &str, patience: Duration) -> reqwest::Result<(u16, String)> {
-    let client = reqwest::Client::builder().timeout(patience).no_proxy();
-    let (client, url) = match bind {
-        Bind::Tcp(address) => (client, format!("http://{address}{path}")),
-        Bind::Unix(socket) => (
-            client.unix_socket(socket.as_path()),
-            format!("http://localhost{path}"),
-        ),
-    };
-    let answer = client.build()?.post(url).send().await?;
+/// The way to a running gateway.
+pub(super) struct Asking {
+    client: reqwest::Client,
+    base: String,
+}
+
+impl Asking {
+    fn new(bind: &Bind, patience: Duration) -> reqwest::Result<Self> {
+        let client = reqwest::Client::builder().timeout(patience).no_proxy();
+        let (client, base) = match bind {
+            Bind::Tcp(address) => (client, format!("http://{address}")),
+            Bind::Unix(socket) => (
+                client.unix_socket(socket.as_path()),
+                "http://localhost".to_owned(),
+            ),
+        };
+        Ok(Self {
+            client: client.build()?,
+            base,
+        })
+    }
+
+    /// Gets what is at this path: the status and the body of the answer.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) async fn get(&self, path: &str) -> Result<(u16, String), String> {
+        let request = self.client.get(format!("{}{path}", self.base));
+        answer(request).await.map_err(|error| unasked(&error))
+    }
+
+    async fn post(&self, path: &str) -> Result<(u16, String), String> {
+        let request = self.client.post(format!("{}{path}", self.base));
+        answer(request).await.map_err(|error| unasked(&error))
+    }
+}
+
+async fn answer(request: reqwest::RequestBuilder) -> reqwest::Result<(u16, String)> {
+    let answer = request.send().await?;
     Ok((answer.status().as_u16(), answer.text().await?))
+}
+
+fn unasked(error: &reqwest::Error) -> String {
+    format!("the gateway cannot be asked: {error}")
 }

@@ -11,6 +11,7 @@ mod man;
 mod reload;
 mod run;
 mod schema;
+mod top;
 mod upgrade;
 
 use std::io::IsTerminal;
@@ -50,6 +51,7 @@ enum Command {
     Completions(completions::Arguments),
     Cert(cert::Arguments),
     Cache(cache::Arguments),
+    Top(top::Arguments),
     Echo(EchoArguments),
 }
 
@@ -125,6 +127,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Cert(arguments) => cert::run(arguments),
         Command::Cache(arguments) => cache::run(&registry, &arguments),
+        Command::Top(arguments) => top::run(&registry, &arguments),
         Command::Echo(arguments) => crate::echo::run(&arguments.bind).map_err(Into::into),
     };
     match outcome {

@@ -2,6 +2,7 @@
 //!
 //! This is the one way in: `check`, the start, a reload and the admin API all come through here.
 
+mod access_log;
 mod chain;
 mod consumers;
 mod endpoints;
@@ -26,9 +27,7 @@ use wiregate_sdk::value::{Node, Place, Problem, Secrets, Value, decode_partly};
 use wiregate_sdk::{Chain, Clock, Mode, Registry};
 
 use crate::config::model::upstream::Timeouts;
-use crate::config::model::{
-    AccessLog, Config, Forwarded, Limits, Route as RouteConfig, UnderscoresInFields,
-};
+use crate::config::model::{Config, Forwarded, Limits, Route as RouteConfig, UnderscoresInFields};
 use crate::observe::metrics::{LinkMetrics, LinkTimes, Metrics, RouteMetrics};
 use crate::router::{RouteSpec, Router, Written};
 use crate::upstream::Upstream;
@@ -124,6 +123,7 @@ fn assemble(
     .all(&config);
     let stores = stores::build(&config.caches, &kept, problems);
     let traces = traces::build(config.traces.as_ref(), source, cx, problems);
+    let access_log = access_log::build(config.access_log.as_ref(), source, problems);
     let consumers = consumers::build(std::mem::take(&mut config.consumers), problems);
     let around = chain::Around {
         cx,
@@ -173,7 +173,7 @@ fn assemble(
             Settings {
                 workers: config.workers,
                 admin: config.admin.map(|admin| admin.bind.value),
-                access_log: config.access_log,
+                access_log,
                 forwarded: config.forwarded,
                 limits: config.limits,
                 underscores_in_fields: config.underscores_in_fields,

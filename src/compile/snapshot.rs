@@ -10,12 +10,12 @@ use wiregate_sdk::types::CidrSet;
 use wiregate_sdk::{Chain, Clock};
 
 use super::{
-    AccessLog, Context, Forwarded, Limits, NamedStore, Tasks, Timeouts, UnderscoresInFields,
-    Upstreams,
+    Context, Forwarded, Limits, NamedStore, Tasks, Timeouts, UnderscoresInFields, Upstreams,
 };
 use crate::config::model::Bind;
 use crate::listen::ProxyProtocol;
 use crate::listen::tls::Tls;
+use crate::observe::access_log::Plan;
 use crate::observe::metrics::{LinkMetrics, RouteMetrics};
 use crate::observe::traces::Traces;
 use crate::router::Router;
@@ -59,8 +59,8 @@ pub struct Settings {
     pub workers: Option<NonZeroUsize>,
     /// Where the admin API answers.
     pub admin: Option<String>,
-    /// Where a line for each request goes.
-    pub access_log: AccessLog,
+    /// What the access log is to be, where there is one.
+    pub access_log: Option<Arc<Plan>>,
     /// Which fields tell an upstream who asked.
     pub forwarded: Forwarded,
     /// Bounds.

@@ -1,5 +1,6 @@
 //! What a configuration file says, before anything is built from it.
 
+mod access_log;
 mod cache;
 pub mod consumer;
 pub mod dns;
@@ -23,6 +24,10 @@ use consumer::Consumer;
 use dns::Dns;
 use upstream::{Timeouts, Upstream};
 
+pub use access_log::{
+    AccessLog, AccessLogOptions, AccessLogPlace, Field, LineFormat, Redact, Rotate, Sample, Shown,
+    Syslog,
+};
 pub use cache::{Cache, Disk};
 pub use split::{ByHeader, Split, Target};
 pub use traces::{Compression, Parent, Traces};
@@ -46,9 +51,9 @@ pub struct Config {
     /// Where the admin API, the metrics and the health probes answer.
     #[serde(default)]
     pub admin: Option<Admin>,
-    /// Where a line for each request goes: `stdout` (the default), `off`, or `{ file: PATH }`.
+    /// Where a line for each request goes, and what is in it: `stdout` (the default), `off`, or options.
     #[serde(default)]
-    pub access_log: AccessLog,
+    pub access_log: Option<AccessLog>,
     /// Where spans of requests go, and of which there are some; nowhere when absent.
     #[serde(default)]
     pub traces: Option<At<Traces>>,
@@ -104,19 +109,6 @@ pub struct Config {
 pub struct Admin {
     /// A loopback address, such as `127.0.0.1:9901`, or `unix:/run/wiregate/admin.sock`.
     pub bind: At<String>,
-}
-
-/// Where a line for each request goes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AccessLog {
-    /// Standard output.
-    #[default]
-    Stdout,
-    /// Nowhere.
-    Off,
-    /// This file; opened anew on SIGUSR1.
-    File(String),
 }
 
 /// Which fields tell an upstream who asked. What a client sends in any of them, or in others of

@@ -44,7 +44,7 @@ pub(super) fn open(start: &mut Start) -> Result<Opened, Failure> {
     let loaded = reload::load(&start.path, &start.registry, &metrics, from);
     let loaded = loaded.map_err(Failure::Refused)?;
     let (snapshot, sources) = (Arc::new(loaded.snapshot), loaded.sources);
-    let log = reload::open_log(&snapshot.settings.access_log)?;
+    let log = reload::open_log(snapshot.settings.access_log.as_ref())?;
     let control = Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("control")

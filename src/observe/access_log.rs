@@ -1,54 +1,63 @@
-//! The access log: one JSON object for each exchange, written by a thread of its own.
+//! The access log: a line for each exchange, written by a thread of its own.
 //!
-//! A worker only pushes an [`Entry`] onto a bounded queue; formatting and writing happen
-//! elsewhere, in batches. When the queue is full, because the disk or the reader of standard
-//! output is too slow, entries are dropped and counted: traffic never waits for its log.
+//! A worker only pushes an [`Entry`] onto a bounded queue; formatting, masking and writing happen
+//! elsewhere, in batches. When the queue is full, because the disk, the reader of standard
+//! output or the receiver is too slow, entries are dropped and counted: traffic never waits for its log.
 //!
-//! The request target is logged as it was received, query included. Whoever accepts secrets in
-//! queries finds them in this log; header values and bodies are never part of it.
+//! What a line is made of is a [`Plan`], which belongs to one log: a configuration with another plan has
+//! another log.
 
 mod entry;
+mod escape;
+mod fact;
+mod format;
+mod plan;
+mod redact;
+mod rotate;
+mod sink;
+mod syslog;
 #[cfg(test)]
 mod tests;
+mod time;
 mod writer;
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver as Queued, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
 pub use self::entry::{Entry, Target};
+pub use self::fact::Fact;
+pub use self::plan::{Choice, Column, Ended, Format, Output, Plan, Sample, Source};
+pub use self::redact::{Mask, Redaction, is_always_masked, plain};
+use self::rotate::Rotating;
+pub use self::rotate::Rotation;
+use self::sink::{Lines, Sink};
+use self::syslog::Link;
+pub use self::syslog::{Address, Facility, Header, Receiver, Severity};
 use self::writer::Writer;
 
-/// How many entries wait at most, about 600 bytes each with ordinary targets and 3 KiB with the
-/// longest: 5 MiB, and never more than 24 MiB.
+/// How many entries wait at most, about 600 bytes each with ordinary targets, 3 KiB with the
+/// longest, and up to 4 KiB more with fields that have names of their own: usually 5 MiB, and never
+/// more than 60 MiB.
 pub const CAPACITY: usize = 8192;
 /// How long dropping an [`AccessLog`] that was not closed waits for what is still queued.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
 
-/// Where the lines go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Standard output.
-    Stdout,
-    /// The end of this file, which is made (mode 0640) if it is not there.
-    File(PathBuf),
-}
-
 /// A running access log.
 #[derive(Debug)]
 pub struct AccessLog {
-    output: Output,
+    plan: Arc<Plan>,
     queue: SyncSender<Entry>,
     shared: Arc<Shared>,
     writer: Thread,
-    ended: Mutex<Receiver<()>>,
+    ended: Mutex<Queued<()>>,
 }
 
 /// What the workers and the writer tell each other beside the queue.
@@ -64,28 +73,29 @@ struct Shared {
 }
 
 impl AccessLog {
-    /// Opens the output and starts the writer, with room for [`CAPACITY`] entries.
+    /// Opens the output and starts the writer, with room for [`CAPACITY`] entries. A syslog receiver
+    /// may be away: its connection is opened by the writer, again and again.
     ///
     /// # Errors
-    /// An output that cannot be opened, or a thread that cannot be started.
-    pub fn open(output: Output) -> io::Result<Self> {
-        Self::with_capacity(output, CAPACITY)
+    /// A file that cannot be opened, or a thread that cannot be started.
+    pub fn open(plan: Arc<Plan>) -> io::Result<Self> {
+        Self::with_capacity(plan, CAPACITY)
     }
 
     /// The same with room for `capacity` entries.
     ///
     /// # Errors
     /// As [`AccessLog::open`].
-    pub fn with_capacity(output: Output, capacity: usize) -> io::Result<Self> {
-        let file = output.open()?;
-        Self::start(output, file, capacity)
+    pub fn with_capacity(plan: Arc<Plan>, capacity: usize) -> io::Result<Self> {
+        let sink = plan.output.open()?;
+        Self::start(plan, sink, capacity)
     }
 
-    fn start(output: Output, file: File, capacity: usize) -> io::Result<Self> {
+    fn start(plan: Arc<Plan>, sink: Sink, capacity: usize) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let (queue, entries) = sync_channel(capacity);
         let (ending, ended) = sync_channel(0);
-        let writer = Writer::new(file, entries, Arc::clone(&shared));
+        let writer = Writer::new(plan.clone(), sink, entries, Arc::clone(&shared));
         let thread = std::thread::Builder::new()
             .name("access-log".into())
             .spawn(move || {
@@ -93,12 +103,17 @@ impl AccessLog {
                 drop(ending);
             })?;
         Ok(Self {
-            output,
+            plan,
             queue,
             shared,
             writer: thread.thread().clone(),
             ended: Mutex::new(ended),
         })
+    }
+
+    /// What it is to be.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// Hands over an entry. Never waits: without room, or after [`AccessLog::close`], the entry
@@ -118,14 +133,13 @@ impl AccessLog {
 
     /// Opens the output's path again, after a rotation has moved the file away. The new file is
     /// there when this returns; entries that are still queued go to the one or the other, and
-    /// none is lost. Standard output stays as it is.
+    /// none is lost. Standard output, and a receiver, stay as they are.
     ///
     /// # Errors
     /// A path that cannot be opened; the log then continues with the file that it has.
     pub fn reopen(&self) -> io::Result<()> {
-        if let Output::File(_) = self.output {
-            let file = self.output.open()?;
-            *self.shared.next() = Some(file);
+        if let Output::File(path, _) = &self.plan.output {
+            *self.shared.next() = Some(open_named(path)?);
             self.wake();
         }
         Ok(())
@@ -184,15 +198,29 @@ fn open_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// The same, with the path in what goes wrong.
+fn open_named(path: &Path) -> io::Result<File> {
+    open_file(path).map_err(|error| {
+        let path = path.display();
+        io::Error::new(error.kind(), format!("cannot open {path}: {error}"))
+    })
+}
+
 impl Output {
-    fn open(&self) -> io::Result<File> {
-        match self {
+    fn open(&self) -> io::Result<Sink> {
+        Ok(match self {
             // A descriptor of our own, without the standard library's buffer in between.
-            Self::Stdout => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
-            Self::File(path) => open_file(path).map_err(|error| {
-                let path = path.display();
-                io::Error::new(error.kind(), format!("cannot open {path}: {error}"))
-            }),
-        }
+            Self::Stdout => {
+                let file = io::stdout().as_fd().try_clone_to_owned()?.into();
+                Sink::File(Lines::new(file, None))
+            }
+            Self::File(path, rotation) => {
+                let file = open_named(path)?;
+                let rotating = rotation.clone();
+                let rotating = rotating.map(|rotation| Rotating::new(rotation, path, &file));
+                Sink::File(Lines::new(file, rotating.transpose()?))
+            }
+            Self::Syslog(receiver) => Sink::Syslog(Link::new(receiver)),
+        })
     }
 }

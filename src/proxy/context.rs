@@ -11,7 +11,7 @@ use pingora_proxy::Session;
 use smallvec::SmallVec;
 use wiregate_sdk::chain::Slots;
 use wiregate_sdk::views::Claim;
-use wiregate_sdk::{Client, Exchange, Origin, Outcome, Reply};
+use wiregate_sdk::{Client, Exchange, Origin, Outcome, Reply, RequestHead, ResponseHead};
 
 use super::cache::Caching;
 use super::connection::{self, Peer};
@@ -23,6 +23,7 @@ use super::websocket::Patience;
 use super::{Shared, budget::Share};
 use crate::compile::{Route, Snapshot};
 use crate::listen::until::Until;
+use crate::observe::access_log::Entry;
 use crate::observe::metrics::{Ended, RouteMetrics};
 use crate::observe::traces::RunningAttempt;
 use crate::upstream::{Endpoint, Leave, Live, Place, Retrying, Timeouts, Upstream};
@@ -175,7 +176,7 @@ impl Context {
         this.asked_host = super::forwarded::asked_host(head);
         this.protocol = protocol(head.version);
         if shared.access_log.load().is_some() {
-            this.host = Some(wiregate_sdk::host_of(head).as_ref().into());
+            this.host = Some(Entry::text(&wiregate_sdk::host_of(head)));
         }
         this.begin_trace(head);
         this
@@ -250,11 +251,11 @@ impl Context {
             sent: session.body_bytes_sent() as u64,
             received: session.body_bytes_read() as u64,
         };
-        self.tell(&traffic);
+        self.tell(&traffic, Some(Heads::of(session)));
     }
 
     /// Tells filters, metrics and log how it ended. Once.
-    fn tell(&mut self, traffic: &Traffic) {
+    fn tell(&mut self, traffic: &Traffic, heads: Option<Heads<'_>>) {
         if std::mem::replace(&mut self.end.finished, true) {
             return;
         }
@@ -292,7 +293,7 @@ impl Context {
                 self.metrics().dealt(dealt);
             }
         }
-        self.log(route, traffic, duration);
+        self.log(route, traffic, duration, heads);
         self.tell_trace(duration);
     }
 
@@ -313,15 +314,31 @@ pub(super) struct Traffic {
     pub(super) received: u64,
 }
 
+/// What the client and the gateway have said in the end.
+pub(super) struct Heads<'a> {
+    pub(super) request: &'a RequestHead,
+    pub(super) response: Option<&'a ResponseHead>,
+}
+
+impl<'a> Heads<'a> {
+    fn of(session: &'a Session) -> Self {
+        Self {
+            request: session.req_header(),
+            response: session.response_written().map(|head| &**head),
+        }
+    }
+}
+
 impl Drop for Context {
     /// Pingora gave the exchange up without a last hook: the client is gone, or the gateway stops.
     fn drop(&mut self) {
         self.end.error.get_or_insert("connection_terminated");
         self.end_attempt();
-        self.tell(&Traffic {
+        let traffic = Traffic {
             sent: 0,
             received: 0,
-        });
+        };
+        self.tell(&traffic, None);
     }
 }
 

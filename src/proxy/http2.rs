@@ -158,7 +158,8 @@ impl Conversation {
         };
         let paces = Paces::of(&self.shared.live.load().settings.limits);
         let (digest, ending) = (open.digest.clone(), ending.clone());
-        let session = Session::new(head, body, respond, digest, ending.clone(), paces);
+        let mut session = Session::new(head, body, respond, digest, ending.clone(), paces);
+        session.keeps_fields = self.shared.log_asks_response();
         let here = Here {
             peer: self.peer.clone(),
             until: session.until.clone(),

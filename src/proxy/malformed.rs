@@ -1,6 +1,5 @@
 //! The reply to what is no request at all: it reaches no route and no filter.
 
-use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use http::Method;
@@ -10,7 +9,7 @@ use serde_json::json;
 use super::connection::Peer;
 use super::{Shared, request};
 use crate::listen::http1::{Gate, Refused};
-use crate::observe::access_log::{Entry, Target};
+use crate::observe::access_log::{self, Entry, Target};
 use crate::observe::metrics::Ended;
 
 /// Answers, counts and logs what is no request. The connection ends with it.
@@ -65,6 +64,14 @@ fn tell(shared: &Shared, peer: &Peer, refused: &Refused, id: Box<str>) {
     let Some(log) = &**shared.access_log.load() else {
         return;
     };
+    let ended = access_log::Ended {
+        status: Some(refused.status),
+        failed: true,
+        duration: Duration::ZERO,
+    };
+    if !log.plan().takes(ended, None) {
+        return;
+    }
     log.write(Entry {
         time: SystemTime::now(),
         request_id: id,
@@ -91,6 +98,7 @@ fn tell(shared: &Shared, peer: &Peer, refused: &Refused, id: Box<str>) {
         observed: Vec::new(),
         degraded: Vec::new(),
         error: Some(refused.reason),
-        detail: Some(Cow::into_owned(refused.detail.clone()).into()),
+        detail: Some(Entry::text(&refused.detail)),
+        extra: Vec::new(),
     });
 }

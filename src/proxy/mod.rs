@@ -142,6 +142,12 @@ impl Shared {
         self.phase() == Phase::HandedOver
     }
 
+    /// Whether the log asks about fields of responses.
+    fn log_asks_response(&self) -> bool {
+        let log = self.access_log.load();
+        (log.as_ref().as_ref()).is_some_and(|log| log.plan().asks_response)
+    }
+
     /// Closes a log that another one has replaced, and takes over its count, with what it drops
     /// while it is closed.
     pub fn retire_log(&self, log: &AccessLog, grace: Duration) {

@@ -1,18 +1,20 @@
 //! The way out: a response head from upstream goes back up the chain.
 
+use std::time::Duration;
+
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use wiregate_sdk::views::Claim;
-use wiregate_sdk::{Chain, Origin, Response};
+use wiregate_sdk::{Chain, Facts, Origin, Response};
 
-use super::context::{Context, Traffic};
+use super::context::{Context, Heads, Traffic};
 use super::heads::REQUEST_ID;
 use super::{heads, replay};
 use crate::cache::Dealt;
 use crate::compile::Route;
-use crate::observe::access_log::{Entry, Target};
+use crate::observe::access_log::{Ended, Entry, Target};
 
 /// Room for the fields that ordinary filters add to a response, and its id.
 const ADDED_BY_FILTERS: usize = 6;
@@ -133,12 +135,40 @@ impl Context {
         }
     }
 
-    /// Writes the access log's line.
-    pub(super) fn log(&self, route: Option<&Route>, traffic: &Traffic, took: std::time::Duration) {
+    /// Writes the access log's line, if it is to have one.
+    pub(super) fn log(
+        &self,
+        route: Option<&Route>,
+        traffic: &Traffic,
+        took: Duration,
+        heads: Option<Heads<'_>>,
+    ) {
         let log = self.shared.access_log.load();
         let Some(log) = &**log else {
             return;
         };
+        let facts = heads.map(|heads| Facts {
+            request: heads.request,
+            exchange: &self.exchange,
+            response: heads.response,
+        });
+        let ended = Ended {
+            status: self.end.status,
+            failed: self.end.error.is_some(),
+            duration: took,
+        };
+        if log.plan().takes(ended, facts.as_ref()) {
+            log.write(self.entry(route, traffic, took, log.plan().extra(facts.as_ref())));
+        }
+    }
+
+    fn entry(
+        &self,
+        route: Option<&Route>,
+        traffic: &Traffic,
+        took: Duration,
+        extra: Vec<Box<str>>,
+    ) -> Entry {
         let upstream = self.attempts.upstream.as_ref();
         let endpoint = (self.attempts.tried.last()).map(|endpoint| endpoint.label.clone());
         let labels = |those: Vec<(usize, &'static str)>| label(route, &those);
@@ -149,13 +179,13 @@ impl Context {
         let identity = self.exchange.identity.as_ref();
         let consumer = identity.and_then(|identity| identity.consumer.as_ref());
         let (trace_id, span_id) = self.trace_ids();
-        log.write(Entry {
+        Entry {
             time: self.exchange.now.wall,
             request_id: self.exchange.id.clone(),
             trace_id,
             span_id,
             client: self.exchange.client.address,
-            method: self.exchange.method.clone(),
+            method: Entry::method(&self.exchange.method),
             target: Target::new(target.map_or("", |target| target.as_str())),
             host: self.host.clone(),
             protocol: self.protocol,
@@ -175,8 +205,9 @@ impl Context {
             observed: observed.map_or_else(Vec::new, labels),
             degraded: degraded.map_or_else(Vec::new, labels),
             error: self.end.error,
-            detail: self.end.detail.as_deref().map(Into::into),
-        });
+            detail: self.end.detail.as_deref().map(Entry::text),
+            extra,
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Requests that are shed: answered before a route is looked for, at as little cost as can be.
 
-use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -15,7 +14,7 @@ use super::conversation::Conversation;
 use super::http1::wants_more;
 use super::{grpc, request};
 use crate::listen::http1::Gate;
-use crate::observe::access_log::{Entry, Target};
+use crate::observe::access_log::{self, Entry, Target};
 use crate::observe::metrics::Ended;
 use crate::overload::{Place, Shed};
 
@@ -127,6 +126,14 @@ impl Conversation {
         let Some(log) = &**self.shared.access_log.load() else {
             return;
         };
+        let ended = access_log::Ended {
+            status: Some(STATUS),
+            failed: true,
+            duration: Duration::ZERO,
+        };
+        if !log.plan().takes(ended, None) {
+            return;
+        }
         let target = head.uri.path_and_query();
         log.write(Entry {
             time: SystemTime::now(),
@@ -134,9 +141,9 @@ impl Conversation {
             trace_id: None,
             span_id: None,
             client: self.peer.address.ip(),
-            method: head.method.clone(),
+            method: Entry::method(&head.method),
             target: Target::new(target.map_or("*", |target| target.as_str())),
-            host: Some(wiregate_sdk::host_of(head).as_ref().into()),
+            host: Some(Entry::text(&wiregate_sdk::host_of(head))),
             protocol: match head.version {
                 Version::HTTP_2 => "HTTP/2",
                 Version::HTTP_10 => "HTTP/1.0",
@@ -158,7 +165,8 @@ impl Conversation {
             observed: Vec::new(),
             degraded: Vec::new(),
             error: Some(REASON),
-            detail: Some(Cow::Borrowed(why.word()).into()),
+            detail: Some(why.word().into()),
+            extra: Vec::new(),
         });
     }
 }

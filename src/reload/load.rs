@@ -9,9 +9,8 @@ use wiregate_sdk::{Clock, Registry};
 
 use super::Refused;
 use crate::compile::{self, Snapshot};
-use crate::config::model::AccessLog as Target;
 use crate::config::{Environment, Sources, read_all};
-use crate::observe::access_log::{AccessLog, Output};
+use crate::observe::access_log::{AccessLog, Plan};
 use crate::observe::metrics::Metrics;
 
 /// A configuration that is good.
@@ -81,10 +80,6 @@ pub fn load(
 ///
 /// # Errors
 /// The system's.
-pub fn open_log(target: &Target) -> std::io::Result<Option<AccessLog>> {
-    match target {
-        Target::Off => Ok(None),
-        Target::Stdout => AccessLog::open(Output::Stdout).map(Some),
-        Target::File(path) => AccessLog::open(Output::File(path.into())).map(Some),
-    }
+pub fn open_log(plan: Option<&Arc<Plan>>) -> std::io::Result<Option<AccessLog>> {
+    plan.cloned().map(AccessLog::open).transpose()
 }

@@ -43,6 +43,7 @@ mod secrets;
 mod sticky;
 mod systemd;
 mod targets;
+mod top;
 mod traces;
 mod upgrade;
 mod upstreams;

@@ -4,6 +4,7 @@ mod access_log;
 mod admin;
 mod exposition;
 mod featured;
+mod lines;
 mod metrics;
 mod rules;
 

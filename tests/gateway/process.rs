@@ -230,6 +230,8 @@ fn help_and_version_are_printed_and_mistakes_are_usage_errors() {
         "man",
         "completions",
         "cert",
+        "cache",
+        "top",
         "echo",
     ] {
         assert!(

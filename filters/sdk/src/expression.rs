@@ -11,6 +11,7 @@ mod moment;
 mod names;
 mod operators;
 mod parse;
+mod said;
 mod values;
 
 use std::borrow::Cow;
@@ -26,6 +27,7 @@ pub(crate) use asked::params_asked;
 use evaluate::Program;
 use fact::Fact;
 use kind::Kind;
+pub use said::Said;
 use values::Slot;
 
 /// What expressions and templates may ask about.

@@ -39,11 +39,20 @@ pub(super) fn entry(target: &str) -> Entry {
         degraded: Vec::new(),
         error: None,
         detail: None,
+        extra: Vec::new(),
     }
 }
 
+fn plain(output: Output) -> Arc<Plan> {
+    Arc::new(Plan::plain(output))
+}
+
+fn to(path: &Path) -> Arc<Plan> {
+    plain(Output::File(path.into(), None))
+}
+
 fn open(path: &Path) -> AccessLog {
-    AccessLog::open(Output::File(path.into())).unwrap()
+    AccessLog::open(to(path)).unwrap()
 }
 
 fn lines(path: &Path) -> Vec<Value> {
@@ -132,7 +141,7 @@ fn entries_written_while_idle_appear_without_a_close() {
 fn rotation_under_load_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
-    let log = AccessLog::with_capacity(Output::File(path.clone()), 40_000).unwrap();
+    let log = AccessLog::with_capacity(to(&path), 40_000).unwrap();
     let old = |n: usize| folder.path().join(format!("access.log.{n}"));
     std::thread::scope(|scope| {
         for worker in 0..4 {
@@ -160,6 +169,50 @@ fn rotation_under_load_loses_nothing() {
 }
 
 #[test]
+fn own_rotation_and_that_of_others_go_side_by_side() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let rotation = Rotation {
+        size: Some(300_000),
+        every: None,
+        keep: 1000,
+    };
+    let plan = plain(Output::File(path.clone(), Some(rotation)));
+    // Two logs, as those of two processes are.
+    let logs = [(); 2].map(|()| AccessLog::with_capacity(plan.clone(), 40_000).unwrap());
+    std::thread::scope(|scope| {
+        for (worker, log) in logs.iter().enumerate() {
+            scope.spawn(move || {
+                (0..10_000).for_each(|n| log.write(entry(&format!("/{worker}/{n}"))))
+            });
+        }
+        for n in 0..5 {
+            // Either log may have just moved it away.
+            let _ = std::fs::rename(&path, folder.path().join(format!("moved.{n}")));
+            for log in &logs {
+                log.reopen().unwrap();
+                wait_until("the writer switches", || log.shared.next().is_none());
+            }
+        }
+    });
+    for log in &logs {
+        assert!(log.close(LONG));
+        assert_eq!((log.written(), log.dropped()), (10_000, 0));
+    }
+    let files = std::fs::read_dir(folder.path()).unwrap();
+    let files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    let mut targets: Vec<_> = (files.iter().flat_map(|file| lines(file)))
+        .map(|line| line["target"].to_string())
+        .collect();
+    assert_eq!(targets.len(), 20_000);
+    targets.sort_unstable();
+    targets.dedup();
+    assert_eq!(targets.len(), 20_000);
+    // 3.6 MB cannot be in less, even with what somebody else moved away.
+    assert!(files.len() > 6, "{files:?}");
+}
+
+#[test]
 fn a_failed_reopening_keeps_the_old_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("logs").join("access.log");
@@ -180,8 +233,7 @@ fn a_failed_reopening_keeps_the_old_file() {
 #[test]
 fn an_output_that_cannot_be_opened_is_an_error_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
-    let output = Output::File(folder.path().to_owned());
-    let error = AccessLog::open(output).unwrap_err().to_string();
+    let error = AccessLog::open(to(folder.path())).unwrap_err().to_string();
     let start = format!("cannot open {}: ", folder.path().display());
     assert!(error.starts_with(&start), "{error}");
 }
@@ -199,7 +251,12 @@ fn a_stalled_reader_fills_the_queue_and_drops_are_counted() {
     });
     let pipe = File::options().append(true).open(&path).unwrap();
     // A full queue is more than the pipe holds.
-    let log = AccessLog::start(Output::Stdout, pipe, 1000).unwrap();
+    let log = AccessLog::start(
+        plain(Output::Stdout),
+        Sink::File(Lines::new(pipe, None)),
+        1000,
+    )
+    .unwrap();
     let mut read_end = read_end.join().unwrap();
     let mut offered = 0;
     wait_until("an entry is dropped", || {
@@ -240,9 +297,9 @@ fn a_pipe_is_refused_at_once_and_a_device_will_do() {
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
     assert!(made.unwrap().success());
     // Nobody reads from it, then somebody does.
-    assert!(AccessLog::open(Output::File(pipe.clone())).is_err());
+    assert!(AccessLog::open(to(&pipe)).is_err());
     let _reader = File::options().read(true).write(true).open(&pipe).unwrap();
-    let refused = AccessLog::open(Output::File(pipe)).unwrap_err();
+    let refused = AccessLog::open(to(&pipe)).unwrap_err();
     assert!(refused.to_string().contains("expected a file"), "{refused}");
-    assert!(AccessLog::open(Output::File("/dev/null".into())).is_ok());
+    assert!(AccessLog::open(to(Path::new("/dev/null"))).is_ok());
 }

@@ -1,38 +1,51 @@
 //! The thread behind the queue: takes entries in batches, formats and writes them.
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use super::{Entry, Shared};
+use super::sink::{Batch, Passed, Sink};
+use super::{Entry, Plan, Shared};
 
 /// How many bytes are collected before a write.
 const BATCH: usize = 256 << 10;
 /// How long new entries may gather after a batch. While there is traffic the writer sleeps rather
 /// than waits to be woken, so that workers are spared the system call.
-const PAUSE: Duration = Duration::from_millis(5);
+pub(super) const PAUSE: Duration = Duration::from_millis(5);
 
 pub(super) struct Writer {
-    file: File,
+    plan: Arc<Plan>,
+    sink: Sink,
     entries: Receiver<Entry>,
     shared: Arc<Shared>,
-    batch: Vec<u8>,
-    /// The last write stopped within a line.
-    torn: bool,
+    batch: Batch,
     failing: bool,
 }
 
+/// What came of a look into the queue.
+enum Drained {
+    /// There was something.
+    Something,
+    /// There was nothing.
+    Nothing,
+    /// Nothing can be written for so long.
+    NotNow(Duration),
+}
+
 impl Writer {
-    pub(super) fn new(file: File, entries: Receiver<Entry>, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(
+        plan: Arc<Plan>,
+        sink: Sink,
+        entries: Receiver<Entry>,
+        shared: Arc<Shared>,
+    ) -> Self {
         Self {
-            file,
+            plan,
+            sink,
             entries,
             shared,
-            batch: Vec::new(),
-            torn: false,
+            batch: Batch::default(),
             failing: false,
         }
     }
@@ -41,30 +54,40 @@ impl Writer {
     pub(super) fn run(mut self) {
         loop {
             // Read before the queue is: what was pushed before the close is then seen.
-            let closing = self.shared.closing.load(Ordering::SeqCst);
+            let closing = self.closes();
             match (self.drain(), closing) {
-                (true, false) => std::thread::sleep(PAUSE),
-                (true, true) => {}
-                (false, false) => self.park(),
-                (false, true) => return,
+                (Drained::Something, false) => std::thread::sleep(PAUSE),
+                (Drained::Something, true) => {}
+                (Drained::Nothing, false) => self.park(),
+                (Drained::NotNow(wait), false) => std::thread::park_timeout(wait),
+                (Drained::Nothing, true) => return,
+                (Drained::NotNow(_), true) => return self.give_up(),
             }
         }
     }
 
-    /// Writes what is queued; false if there was nothing.
-    fn drain(&mut self) -> bool {
-        let mut found = false;
+    /// Writes what is queued.
+    fn drain(&mut self) -> Drained {
+        let mut found = !self.batch.is_empty();
         self.switch();
+        if let Err(wait) = self.flush() {
+            return Drained::NotNow(wait);
+        }
         while let Ok(entry) = self.entries.try_recv() {
             found = true;
-            self.add(&entry);
+            self.sink.add(&self.plan, &entry, &mut self.batch);
             if self.batch.len() >= BATCH {
-                self.flush();
+                if let Err(wait) = self.flush() {
+                    return Drained::NotNow(wait);
+                }
                 self.switch();
             }
         }
-        self.flush();
-        found
+        match self.flush() {
+            Err(wait) => Drained::NotNow(wait),
+            Ok(()) if found => Drained::Something,
+            Ok(()) => Drained::Nothing,
+        }
     }
 
     /// Sleeps until there is something to do.
@@ -72,8 +95,7 @@ impl Writer {
         self.shared.parked.store(true, Ordering::Relaxed);
         // Pairs with the fence in `AccessLog::write`.
         fence(Ordering::SeqCst);
-        let closing = self.shared.closing.load(Ordering::SeqCst);
-        let idle = !closing && !self.drain();
+        let idle = !self.closes() && matches!(self.drain(), Drained::Nothing);
         if idle {
             // Returns at once if somebody has woken this thread since.
             std::thread::park();
@@ -84,88 +106,76 @@ impl Writer {
     /// Continues with the file that a reopening left here.
     fn switch(&mut self) {
         if let Some(file) = self.shared.next().take() {
-            self.file = file;
-            self.torn = false;
+            self.sink.exchange(file);
         }
     }
 
-    fn add(&mut self, entry: &Entry) {
-        if self.batch.is_empty() && self.torn {
-            self.batch.push(b'\n');
-        }
-        serde_json::to_writer(&mut self.batch, entry)
-            .expect("an entry has no map, and memory takes every byte");
-        self.batch.push(b'\n');
-    }
-
-    fn flush(&mut self) {
-        if self.batch.is_empty() {
-            return;
-        }
-        let (sent, result) = self.send();
-        // The line break that ends a torn line stands for no entry.
-        let repair = u64::from(self.torn);
-        let lines = line_breaks(&self.batch) - repair;
-        let written = line_breaks(&self.batch[..sent]).saturating_sub(repair);
+    /// Writes the batch, or says how long to wait before what is left of it is tried again.
+    fn flush(&mut self) -> Result<(), Duration> {
+        let Passed {
+            written,
+            dropped,
+            result,
+        } = self.sink.pass(&mut self.batch, &self.shared.closing);
         self.shared.written.fetch_add(written, Ordering::Relaxed);
-        self.shared
-            .dropped
-            .fetch_add(lines - written, Ordering::Relaxed);
-        if let Some(last) = self.batch[..sent].last() {
-            self.torn = *last != b'\n';
-        }
-        self.report(result);
-        self.batch.clear();
-    }
-
-    /// Sends the batch: how many bytes got through, and what stopped the rest.
-    fn send(&mut self) -> (usize, io::Result<()>) {
-        let mut sent = 0;
-        while sent < self.batch.len() {
-            match self.file.write(&self.batch[sent..]) {
-                Ok(0) => return (sent, Err(ErrorKind::WriteZero.into())),
-                Ok(some) => sent += some,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // A pipe that somebody else made non-blocking.
-                Err(error) if self.waits(&error) => std::thread::sleep(PAUSE),
-                Err(error) => return (sent, Err(error)),
-            }
-        }
-        (sent, Ok(()))
-    }
-
-    fn waits(&self, error: &io::Error) -> bool {
-        error.kind() == ErrorKind::WouldBlock && !self.shared.closing.load(Ordering::Relaxed)
-    }
-
-    /// Says once that writing fails, and once that it works again.
-    fn report(&mut self, result: io::Result<()>) {
+        self.shared.dropped.fetch_add(dropped, Ordering::Relaxed);
+        let tried = written + dropped > 0;
         match result {
-            Err(error) if !self.failing => {
-                tracing::error!(%error, "the access log cannot be written, entries are dropped");
-                self.failing = true;
+            Err(failed) => {
+                if let Some(error) = &failed.error {
+                    self.report(error);
+                }
+                failed.wait.map_or(Ok(()), Err)
             }
-            Ok(()) if self.failing => {
-                let dropped = self.shared.dropped.load(Ordering::Relaxed);
-                tracing::info!(dropped, "the access log is written again");
-                self.failing = false;
+            Ok(()) => {
+                if tried && self.failing {
+                    let dropped = self.shared.dropped.load(Ordering::Relaxed);
+                    tracing::info!(dropped, "the access log is written again");
+                    self.failing = false;
+                }
+                Ok(())
             }
-            _ => {}
         }
     }
-}
 
-fn line_breaks(text: &[u8]) -> u64 {
-    text.iter().filter(|byte| **byte == b'\n').count() as u64
+    /// Says once that writing fails.
+    fn report(&mut self, error: &std::io::Error) {
+        if !std::mem::replace(&mut self.failing, true) {
+            match self.sink {
+                Sink::File(_) => {
+                    tracing::error!(%error, "the access log cannot be written, entries are dropped");
+                }
+                Sink::Syslog(_) => {
+                    tracing::error!(%error, "the access log cannot be sent: entries wait, and are dropped when there are too many");
+                }
+            }
+        }
+    }
+
+    /// Counts as dropped whatever is left.
+    fn give_up(mut self) {
+        let mut left = self.batch.lines() as u64;
+        while self.entries.try_recv().is_ok() {
+            left += 1;
+        }
+        self.batch.clear();
+        self.shared.dropped.fetch_add(left, Ordering::Relaxed);
+    }
+
+    fn closes(&self) -> bool {
+        self.shared.closing.load(Ordering::SeqCst)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Read;
     use std::os::unix::fs::OpenOptionsExt;
     use std::sync::mpsc::sync_channel;
 
     use super::super::tests::entry;
+    use super::super::{Output, sink};
     use super::*;
 
     const O_NONBLOCK: i32 = 0o4000;
@@ -183,17 +193,24 @@ mod tests {
         // A log that is being closed does not wait for room.
         shared.closing.store(true, Ordering::SeqCst);
         let (_queue, entries) = sync_channel(1);
-        let mut writer = Writer::new(pipe.open(&path).unwrap(), entries, Arc::clone(&shared));
+        let plan = Arc::new(Plan::plain(Output::Stdout));
+        let sink = Sink::File(sink::Lines::new(pipe.open(&path).unwrap(), None));
+        let mut writer = Writer::new(plan, sink, entries, Arc::clone(&shared));
+        let add = |writer: &mut Writer, target: &str| {
+            writer
+                .sink
+                .add(&writer.plan, &entry(target), &mut writer.batch);
+        };
 
         // More than the pipe holds, so that the last line that fits is cut.
         for _ in 0..1000 {
-            writer.add(&entry("/first"));
+            add(&mut writer, "/first");
         }
-        writer.flush();
+        writer.flush().unwrap();
         let mut buffer = vec![0; 1 << 20];
         let got = reader.read(&mut buffer).unwrap();
-        writer.add(&entry("/second"));
-        writer.flush();
+        add(&mut writer, "/second");
+        writer.flush().unwrap();
         let end = got + reader.read(&mut buffer[got..]).unwrap();
 
         let text = String::from_utf8(buffer[..end].to_vec()).unwrap();

@@ -24,7 +24,7 @@ use wiregate_sdk::Reply;
 use crate::listen::Ending;
 use crate::listen::until::Until;
 use crate::proxy::grpc;
-use crate::proxy::heads::{REQUEST_ID, TakenResponse};
+use crate::proxy::heads::{self, REQUEST_ID, TakenResponse};
 use crate::proxy::pace::{Pace, Paces};
 use crate::proxy::session::{Account, late, untaken};
 
@@ -48,6 +48,8 @@ pub(super) struct Session {
     writer: Option<SendStream<Bytes>>,
     /// Whether the response has ended.
     ended: bool,
+    /// Whether the fields of the response are kept, once it is written.
+    pub(super) keeps_fields: bool,
     /// When the exchange must be over.
     pub(super) until: Arc<Until>,
     ending: Ending,
@@ -75,6 +77,7 @@ impl Session {
             respond,
             writer: None,
             ended: false,
+            keeps_fields: false,
             until: Arc::new(until),
             ending,
         }
@@ -129,7 +132,7 @@ impl Session {
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return Error::e_explain(ErrorType::InvalidHTTPHeader, "HTTP/2 knows no 101");
         }
-        // What is kept of it is its status: that is all that is asked for.
+        // What is kept of it is its status: as a rule that is all that is asked for.
         let mut parts = TakenResponse::of(&mut head).parts;
         head.set_status(status)?;
         for name in &FOR_ONE_HOP {
@@ -148,6 +151,9 @@ impl Session {
         }
         if !parts.headers.contains_key(header::DATE) {
             parts.headers.insert(header::DATE, get_cached_date());
+        }
+        if self.keeps_fields {
+            heads::edit_response(&mut head, |head| head.headers.clone_from(&parts.headers));
         }
         let writer = (self
             .respond

@@ -12,7 +12,7 @@ use wiregate::config::model::upstream::{
     Breaker, Cause, Health, Hedge, InFlight, Outliers, Retry, Sticky, Timeouts, Upstream,
     WeightedEndpoint,
 };
-use wiregate::config::model::{Http2, Limits, Memory, Overload, Traces};
+use wiregate::config::model::{Http2, Limits, Memory, Overload, Rotate, Sample, Syslog, Traces};
 use wiregate::value::ShortOrFull;
 
 #[test]
@@ -166,6 +166,7 @@ fn defaults() -> BTreeMap<String, String> {
     add("limits.http2.resets", &resets);
     add("limits.http2.unknown_frames", &unknown_frames);
 
+    access_log_defaults(&mut add);
     listener_defaults(&mut add);
 
     trace_defaults(&mut add);
@@ -387,4 +388,37 @@ fn listener_defaults(add: &mut impl FnMut(&str, &dyn std::fmt::Display)) {
 
 fn list<'a>(items: impl Iterator<Item = &'a str>) -> String {
     format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}
+
+fn access_log_defaults(add: &mut dyn FnMut(&str, &dyn std::fmt::Display)) {
+    fn decoded<T: serde::de::DeserializeOwned>(text: &str) -> T {
+        let value = wiregate::value::read(&"<default>".into(), text).unwrap();
+        wiregate::value::decode(&value).unwrap()
+    }
+    let Sample {
+        share: _,
+        statuses,
+        slower_than,
+    } = decoded("share: 1%\n");
+    add("access_log.sample.statuses", &statuses);
+    add("access_log.sample.slower_than", &slower_than);
+    let Rotate {
+        size: _,
+        every: _,
+        keep,
+    } = decoded("size: 1MiB\n");
+    add("access_log.rotate.keep", &keep.value);
+    let Syslog {
+        to: _,
+        header,
+        facility,
+        severity,
+        tag,
+    } = decoded("to: \"unix:/dev/log\"\n");
+    // Words of the configuration are those of the code, in lower case.
+    let word = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+    add("access_log.syslog.header", &word(&header));
+    add("access_log.syslog.facility", &word(&facility));
+    add("access_log.syslog.severity", &word(&severity));
+    add("access_log.syslog.tag", &tag.value);
 }
