@@ -72,14 +72,20 @@ impl Load {
         self.overloaded.load(Relaxed)
     }
 
-    /// Whether the worker takes a request that has come.
-    pub(super) fn admits(&self) -> bool {
-        let (now, over) = (self.micros(Instant::now()), self.is_over());
-        if over || now >= self.next.load(Relaxed) {
+    /// Has the wait measured, since a request has come; the moment when it has.
+    pub(super) fn probe(&self) -> u64 {
+        let now = self.micros(Instant::now());
+        if self.is_over() || now >= self.next.load(Relaxed) {
             self.next.store(now + EVERY, Relaxed);
             self.wanted.notify_one();
         }
-        if !over {
+        now
+    }
+
+    /// Whether the worker takes a request that has come.
+    pub(super) fn admits(&self) -> bool {
+        let now = self.probe();
+        if !self.is_over() {
             return true;
         }
         count(&self.came);
@@ -112,6 +118,11 @@ impl Load {
             let turn = match self.is_over() {
                 false => {
                     self.wanted.notified().await;
+                    self.measure(&mut controller, &shared).await
+                }
+                // A long wait is believed until the next probe is back: a worker that has caught up shows it
+                // at once.
+                true if self.delay.load(Relaxed) > TARGET => {
                     self.measure(&mut controller, &shared).await
                 }
                 true => match timeout(LOOK, self.wanted.notified()).await {

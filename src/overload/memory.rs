@@ -77,7 +77,7 @@ pub async fn watch(shared: Arc<Shared>) {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut present, mut renew, mut blind) = (0, 0, false);
-    loop {
+    for turn in 0_usize.. {
         looks.tick().await;
         if renew == 0 {
             (present, renew) = (there_is(Path::new("/")), RENEW);
@@ -105,6 +105,14 @@ pub async fn watch(shared: Arc<Shared>) {
         };
         drop(live);
         tell(&shared, limit, level);
+        if level >= Level::Soft {
+            // One worker after the other, as long as it takes: what it gives back was freed since, and giving
+            // back takes time.
+            let loads = shared.overload.loads();
+            if let Some(load) = loads.get(turn % loads.len().max(1)) {
+                load.spill();
+            }
+        }
     }
 }
 
@@ -125,9 +133,6 @@ fn tell(shared: &Shared, limit: u64, level: Level) {
         Level::Hard => {
             tracing::warn!(%used, %limit, "memory is beyond its hard mark: connections are closed");
         }
-    }
-    if level > before {
-        overload.loads().iter().for_each(|load| load.spill());
     }
 }
 

@@ -101,16 +101,18 @@ impl Overload {
         limits: &Limits,
         path: &str,
     ) -> Result<Place, Shed> {
-        let why = self.look(load, limits);
         let before = self.requests.fetch_add(1, Ordering::Relaxed);
         let place = Place(self.clone()); // given back as any other where there is none
+        if limits.never_shed.iter().any(|spared| spared == path) {
+            // What is served whatever happens does not tell whether others would have to be shed.
+            load.probe();
+            return Ok(place);
+        }
         let full = before >= limits.requests.get() as usize;
+        let why = self.look(load, limits);
         let Some(why) = why.or(full.then_some(Shed::Requests)) else {
             return Ok(place);
         };
-        if limits.never_shed.iter().any(|spared| spared == path) {
-            return Ok(place);
-        }
         self.metrics.shed(why);
         Err(why)
     }

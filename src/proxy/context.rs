@@ -285,7 +285,7 @@ impl Context {
                 method: &self.exchange.method,
                 status: self.end.status,
                 error: self.end.error,
-                duration,
+                duration: Some(duration),
                 received: traffic.received,
                 sent: traffic.sent,
             });

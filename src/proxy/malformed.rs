@@ -57,7 +57,7 @@ fn tell(shared: &Shared, peer: &Peer, refused: &Refused, id: Box<str>) {
         method: &no_method,
         status: Some(refused.status),
         error: Some(refused.reason),
-        duration: Duration::ZERO,
+        duration: None,
         received: 0,
         sent: 0,
     });

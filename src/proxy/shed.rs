@@ -119,7 +119,7 @@ impl Conversation {
             method: &head.method,
             status: Some(STATUS),
             error: Some(REASON),
-            duration: Duration::ZERO,
+            duration: None,
             received: 0,
             sent: answer.body.len() as u64,
         });
@@ -134,7 +134,6 @@ impl Conversation {
         if !log.plan().takes(ended, None) {
             return;
         }
-        let target = head.uri.path_and_query();
         log.write(Entry {
             time: SystemTime::now(),
             request_id: answer.id.clone(),
@@ -142,7 +141,8 @@ impl Conversation {
             span_id: None,
             client: self.peer.address.ip(),
             method: Entry::method(&head.method),
-            target: Target::new(target.map_or("*", |target| target.as_str())),
+            // Without the query: no filter has taken the keys of callers out of it.
+            target: Target::new(head.uri.path()),
             host: Some(Entry::text(&wiregate_sdk::host_of(head))),
             protocol: match head.version {
                 Version::HTTP_2 => "HTTP/2",

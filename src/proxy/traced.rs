@@ -12,6 +12,7 @@ use super::context::Context;
 use crate::cache::Dealt;
 use crate::compile::Route;
 use crate::config::model::Parent;
+use crate::observe::access_log::Redaction;
 use crate::observe::traces::context::{TRACEPARENT, TRACESTATE, Told};
 use crate::observe::traces::{
     Attempt, Request, RunningAttempt, Span, SpanId, TraceContext, TraceId, Verb, What, span,
@@ -155,7 +156,7 @@ impl Context {
         let (exchange, route) = (&self.exchange, self.route());
         let client = &exchange.client;
         let consumer = (exchange.identity.as_ref()).and_then(|who| who.consumer.as_ref());
-        let (path, query) = span::parts(&exchange.target);
+        let (path, query) = self.shown_target();
         let pattern = self.traced.as_ref().and_then(|traced| traced.path);
         Request {
             method: Verb::of(&exchange.method),
@@ -176,6 +177,18 @@ impl Context {
             refused_by: self.refused_by(route),
             cache: self.dealt().map(Dealt::word),
         }
+    }
+
+    /// Path and query as the access log has them: without secrets.
+    fn shown_target(&self) -> (Box<str>, Option<Box<str>>) {
+        let target = self.exchange.target.path_and_query();
+        let target = target.map_or(self.exchange.target.path(), |target| target.as_str());
+        let log = self.shared.access_log.load();
+        let shown = match &**log {
+            Some(log) => log.plan().redaction.url(target),
+            None => Redaction::default().url(target),
+        };
+        span::parts(&shown)
     }
 
     /// The label of the filter that refused the request.

@@ -349,8 +349,9 @@ impl Upstream {
     }
 
     fn show(&self) {
-        if let Some(breaker) = &self.breaker {
-            self.metrics.circuit_open(breaker.is_open());
+        match &self.breaker {
+            Some(breaker) => self.metrics.circuit_open(breaker.is_open()),
+            None => self.metrics.has_no_circuit(),
         }
         for endpoint in self.members().endpoints.iter() {
             let available = self.policy.has(endpoint);

@@ -56,10 +56,12 @@ impl Fill {
     }
 
     /// Discards the entry, as dropping the fill does, and sees to it that nobody with such a request fetches it
-    /// for the cache for as long as `remember` says: it is too large.
-    pub fn abandon(self, remember: Duration) {
+    /// for the cache for as long as `remember` says, because of this refusal. Where it is not too large, which
+    /// it will be again, somebody tries before that.
+    pub fn abandon(self, remember: Duration, why: &Refused) {
         let (name, asker) = (self.entry.name(), self.asker);
-        self.store.set_alone(name, asker, remember, false);
+        let tries = !matches!(why, Refused::TooLarge);
+        self.store.set_alone(name, asker, remember, tries);
     }
 
     /// The body is complete. From here on the entry stands for itself, and what it replaces is gone.

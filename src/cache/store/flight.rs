@@ -22,22 +22,29 @@ pub enum Join {
     Alone,
 }
 
-/// Whose request it is. What one of somebody's turns out to be says nothing about those of anybody: neither waits
-/// for the other, and what is remembered of the one is not held against the other.
+/// Whose request it is. What may be stored of a response depends on it (RFC 9111, 3.5), so what a request of one kind
+/// turns out to be says nothing about those of another: neither waits for the other, and what is remembered of the
+/// one is not held against the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asker {
     /// Nothing in it tells its caller from all others.
     Anybody,
-    /// It has a cookie or credentials.
-    Somebody,
+    /// It has a cookie.
+    Cookie,
+    /// It has credentials, or its caller is known.
+    Credentials,
 }
 
 impl Asker {
-    /// The two of one key are told apart by this, in the place of the key's hash.
+    /// All kinds.
+    pub(super) const ALL: [Self; 3] = [Self::Anybody, Self::Cookie, Self::Credentials];
+
+    /// The kinds of one key are told apart by this, in the place of the key's hash.
     pub(super) fn hash(self, hash: u128) -> u128 {
         match self {
             Self::Anybody => hash,
-            Self::Somebody => hash ^ (1 << 64 | 1),
+            Self::Cookie => hash ^ (1 << 64 | 1),
+            Self::Credentials => hash ^ (2 << 64 | 2),
         }
     }
 }

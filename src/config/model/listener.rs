@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use wiregate_sdk::types::{Cidr, OneOrMany, Period};
 use wiregate_sdk::value::{At, ShortOrFull};
 
@@ -186,7 +186,7 @@ pub struct Certificate {
 }
 
 /// Nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Off {
     /// Nothing.

@@ -13,7 +13,8 @@ use wiregate_sdk::expression::Said;
 pub const MASK: &str = "***";
 
 /// A name that has one of these in it is a secret's.
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 13] = [
+    "accesskey",
     "apikey",
     "assertion",
     "credential",
@@ -186,7 +187,7 @@ impl Redaction {
 
     /// A target or a URL. Names of parameters begin after `?`, `&`, `#` and `;`, whichever of them whoever
     /// reads the URL takes for the beginning of one.
-    pub(super) fn url<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    pub(crate) fn url<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let (mut masked, mut kept) = (String::new(), 0);
         if let Some((from, to)) = userinfo(text) {
             masked.push_str(&text[..from]);

@@ -75,8 +75,8 @@ pub struct Ended<'a> {
     pub status: Option<StatusCode>,
     /// One word for what went wrong.
     pub error: Option<&'static str>,
-    /// From its head to the end of the response.
-    pub duration: Duration,
+    /// From its head to the end of the response; nothing where it was answered at once, unseen.
+    pub duration: Option<Duration>,
     /// Bytes of its body.
     pub received: u64,
     /// Bytes of the response's body.
@@ -125,7 +125,9 @@ impl RouteMetrics {
     pub fn end(&self, ended: &Ended<'_>) {
         let handles = self.handles();
         handles.in_flight.add(-1);
-        handles.duration.observe(ended.duration);
+        if let Some(duration) = ended.duration {
+            handles.duration.observe(duration);
+        }
         if ended.received > 0 {
             handles.received.add(ended.received);
         }

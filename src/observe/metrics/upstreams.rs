@@ -230,6 +230,12 @@ impl UpstreamMetrics {
         gauge.set(i64::from(open));
     }
 
+    /// There is no circuit breaker, or none any more.
+    pub fn has_no_circuit(&self) {
+        // Most have never had one.
+        let _ = self.all().circuit.remove_label_values(&[&*self.upstream]);
+    }
+
     /// Whether an endpoint gets requests.
     pub fn healthy(&self, endpoint: &str, healthy: bool) {
         let gauge = self.of_endpoint(&self.all().healthy, endpoint);

@@ -7,6 +7,7 @@ use http::{Method, StatusCode, Uri, Version};
 use wiregate_sdk::Clock;
 
 use super::{Exporter, Span, SpanId, Verb, What, span};
+use crate::observe::access_log::Redaction;
 
 /// An attempt that is under way, and recorded. It ends when it is dropped, whatever the reason for
 /// that is.
@@ -37,7 +38,7 @@ impl RunningAttempt {
 
     /// The request that is sent, as filters have left it.
     pub fn sent(&mut self, method: &Method, target: &Uri, version: Version) {
-        let (path, _) = span::parts(target);
+        let (path, _) = span::parts(&Redaction::default().url(target.path()));
         self.change(|attempt| {
             attempt.method = Verb::of(method);
             attempt.sent = Some((path, version));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Version};
 
 use super::context::TRACESTATE;
 use super::{SpanId, TraceContext};
@@ -137,8 +137,11 @@ fn cut(text: &str) -> Box<str> {
 }
 
 /// The path and the query of a target, cut.
-pub fn parts(target: &Uri) -> (Box<str>, Option<Box<str>>) {
-    (cut(target.path()), target.query().map(cut))
+pub fn parts(target: &str) -> (Box<str>, Option<Box<str>>) {
+    match target.split_once('?') {
+        Some((path, query)) => (cut(path), Some(cut(query))),
+        None => (cut(target), None),
+    }
 }
 
 /// The value of a field as text, cut.
@@ -183,7 +186,7 @@ mod tests {
         assert_eq!(text(&value).len(), LONGEST);
         let odd = HeaderValue::from_bytes(format!("a{long}").as_bytes()).unwrap();
         assert!(text(&odd).len() <= LONGEST);
-        let target: Uri = format!("/{0}?{0}", "a".repeat(9000)).parse().unwrap();
+        let target = format!("/{0}?{0}", "a".repeat(9000));
         let (path, query) = parts(&target);
         assert_eq!((path.len(), query.unwrap().len()), (LONGEST, LONGEST));
         let method = Method::from_bytes("A".repeat(9000).as_bytes()).unwrap();

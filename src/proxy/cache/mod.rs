@@ -260,12 +260,14 @@ impl Context {
     /// Whose request it is, as the upstream sees it. A response to somebody's may be for its caller alone.
     fn asker(&self, session: &Session) -> Asker {
         let headers = &session.req_header().headers;
-        let own = self.exchange.identity.is_some()
-            || headers.contains_key(header::COOKIE)
-            || headers.contains_key(header::AUTHORIZATION);
-        match own && self.caching().plan.caller.is_none() {
-            true => Asker::Somebody,
-            false => Asker::Anybody,
+        if self.caching().plan.caller.is_some() {
+            Asker::Anybody // of those that the key is for
+        } else if self.exchange.identity.is_some() || headers.contains_key(header::AUTHORIZATION) {
+            Asker::Credentials
+        } else if headers.contains_key(header::COOKIE) {
+            Asker::Cookie
+        } else {
+            Asker::Anybody
         }
     }
 
@@ -295,6 +297,7 @@ impl Context {
         if let Some(entry) = self.stand_in() {
             return self.serve_hit(session, entry).await.map(|()| true);
         }
+        self.caching_mut().dealt = Dealt::Miss;
         let reply = Reply::problem(failure.status, failure.reason)
             .log("the fetch of another request, which this one waited for, has failed");
         self.respond(session, reply, Origin::Gateway)
@@ -307,10 +310,12 @@ impl Context {
         let now = self.shared.clock.now().wall;
         let caching = self.caching_mut();
         let stale = caching.stale.as_ref()?;
-        let stands_in = reuse::stands_in(stale, &caching.wishes, now);
+        if !reuse::stands_in(stale, &caching.wishes, now) {
+            return None;
+        }
         let entry = stale.clone();
         caching.dealt = Dealt::Stale;
-        stands_in.then_some(entry)
+        Some(entry)
     }
 
     /// Validates what is stored for others, while this request gets it as it is. Where somebody does so

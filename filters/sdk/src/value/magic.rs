@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{Deserialize, Deserializer, EnumAccess, Error as _, VariantAccess, Visitor};
+use serde::{Serialize, Serializer};
 
 use super::{Place, Value};
 
@@ -217,6 +218,15 @@ pub enum ShortOrFull<S, F> {
 impl<'de, S: Deserialize<'de>, F: Deserialize<'de>> Deserialize<'de> for ShortOrFull<S, F> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_newtype_struct(SHORT_OR_FULL, ShortOrFullVisitor(PhantomData))
+    }
+}
+
+impl<S: Serialize, F: Serialize> Serialize for ShortOrFull<S, F> {
+    fn serialize<T: Serializer>(&self, serializer: T) -> Result<T::Ok, T::Error> {
+        match self {
+            Self::Short(short) => short.serialize(serializer),
+            Self::Full(full) => full.serialize(serializer),
+        }
     }
 }
 

@@ -165,7 +165,7 @@ impl Shard {
 
     /// A response to the key was stored: it is for the cache after all.
     pub(in super::super) fn clear_alone(&mut self, name: &Name) {
-        for asker in [Asker::Anybody, Asker::Somebody] {
+        for asker in Asker::ALL {
             let hash = asker.hash(name.hash());
             self.alone(hash).take_if(|alone| alone.hash == hash);
         }

@@ -123,7 +123,7 @@ fn a_body_that_is_too_large_is_not_stored() {
     fill.push(&bytes(1, MIB)).unwrap();
     let mut reader = fill.entry().reader();
     assert_eq!(fill.push(b"1"), Err(Refused::TooLarge));
-    fill.abandon(Duration::from_secs(5));
+    fill.abandon(Duration::from_secs(5), &Refused::TooLarge);
     assert!(get(&store, "http://a/1").is_none());
     let next = store.join(&key(&store, "http://a/1"), Asker::Anybody, |_| true);
     assert!(matches!(next, Join::Alone));
@@ -162,7 +162,7 @@ fn the_old_entry_stays_until_its_successor_is_complete() {
 fn of_two_fills_the_later_fetch_stays() {
     let store = store(8 * MIB);
     let key = key(&store, "http://a/1");
-    let askers = [Asker::Anybody, Asker::Somebody];
+    let askers = [Asker::Anybody, Asker::Cookie];
     let [early, late] = askers.map(|asker| match store.join(&key, asker, |_| false) {
         Join::Lead(lead) => lead,
         other => panic!("expected the lead, found {other:?}"),

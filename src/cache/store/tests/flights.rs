@@ -120,23 +120,27 @@ async fn what_is_not_for_the_cache_makes_nobody_wait_for_a_while() {
 async fn what_is_for_somebody_says_nothing_about_the_requests_of_anybody() {
     let store = store(8 * MIB);
     let join = |asker| store.join(&key(&store, "http://a/1"), asker, |_| true);
-    let Join::Lead(somebodys) = join(Asker::Somebody) else {
+    let Join::Lead(somebodys) = join(Asker::Cookie) else {
         panic!("expected the lead");
     };
     // Neither waits for the other.
     let Join::Lead(anybodys) = join(Asker::Anybody) else {
         panic!("expected a lead of its own");
     };
+    let Join::Lead(known) = join(Asker::Credentials) else {
+        panic!("expected a lead of its own");
+    };
     somebodys.not_stored(Duration::from_secs(5));
+    known.not_stored(Duration::from_secs(5));
     let Join::Wait(waiting) = join(Asker::Anybody) else {
         panic!("expected to wait for its own kind");
     };
     anybodys.fill(meta(&[]), Some(0)).unwrap().finish().unwrap();
     assert!(matches!(waiting.outcome(LONG).await, Outcome::Entry(_)));
     // What is stored is for all, and nothing is held against anybody any more.
-    assert!(matches!(join(Asker::Somebody), Join::Found(_)));
+    assert!(matches!(join(Asker::Cookie), Join::Found(_)));
     store.purge(&What::All, Mode::Hard);
-    let (first, second) = (join(Asker::Somebody), join(Asker::Somebody));
+    let (first, second) = (join(Asker::Cookie), join(Asker::Cookie));
     assert!(matches!((&first, &second), (Join::Lead(_), Join::Wait(_))));
 }
 

@@ -58,7 +58,7 @@ fn what_is_evicted_counts_for_as_long_as_it_is_read() {
         .collect();
     let mut fill = lead(&store, "http://a/9").fill(meta(&[]), None).unwrap();
     assert_eq!(fill.push(&bytes(2, MIB)), Err(Refused::NoRoom));
-    fill.abandon(Duration::ZERO);
+    fill.abandon(Duration::ZERO, &Refused::TooLarge);
     drop(held);
     assert!(store.figures().memory < empty + 4096);
     put(&store, "http://a/9", &bytes(2, MIB));

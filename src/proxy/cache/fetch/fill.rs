@@ -75,7 +75,7 @@ impl Goal {
             match fill.push(&data) {
                 Ok(()) => return Some(Self::Store(fill)),
                 Err(Refused::Length) => return None,
-                Err(_) => fill.abandon(remember),
+                Err(why) => fill.abandon(remember, &why),
             }
         }
         // The rest goes as fast as the one who asked takes it.
