@@ -219,6 +219,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_spared_says_nothing_about_what_is_shed() {
+        let load = over(5000);
+        for _ in 0..100 {
+            load.probe();
+        }
+        let flow = load.flow();
+        assert_eq!((flow.came, flow.shed), (0, 0));
+        assert!(load.admits(), "it takes no place among the few either");
+    }
+
+    #[test]
     fn a_probe_that_is_under_way_tells_and_an_old_one_does_not() {
         let load = over(300);
         assert_eq!(load.wait(1000), 300);

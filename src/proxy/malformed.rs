@@ -9,7 +9,7 @@ use serde_json::json;
 use super::connection::Peer;
 use super::{Shared, request};
 use crate::listen::http1::{Gate, Refused};
-use crate::observe::access_log::{self, Entry, Target};
+use crate::observe::access_log::{self, Entry};
 use crate::observe::metrics::Ended;
 
 /// Answers, counts and logs what is no request. The connection ends with it.
@@ -73,32 +73,9 @@ fn tell(shared: &Shared, peer: &Peer, refused: &Refused, id: Box<str>) {
         return;
     }
     log.write(Entry {
-        time: SystemTime::now(),
-        request_id: id,
-        trace_id: None,
-        span_id: None,
-        client: peer.address.ip(),
-        method: no_method,
-        target: Target::default(),
-        host: None,
-        protocol: "HTTP/1.1",
-        route: None,
-        upstream: None,
-        endpoint: None,
         status: Some(refused.status.as_u16()),
-        bytes_in: 0,
-        bytes_out: 0,
-        duration: Duration::ZERO,
-        cache: None,
-        upstream_time: None,
-        attempts: 0,
-        identity: None,
-        consumer: None,
-        refused_by: None,
-        observed: Vec::new(),
-        degraded: Vec::new(),
         error: Some(refused.reason),
         detail: Some(Entry::text(&refused.detail)),
-        extra: Vec::new(),
+        ..Entry::unserved(id, peer.address.ip(), no_method)
     });
 }

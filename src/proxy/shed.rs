@@ -134,13 +134,8 @@ impl Conversation {
         if !log.plan().takes(ended, None) {
             return;
         }
+        let (client, method) = (self.peer.address.ip(), Entry::method(&head.method));
         log.write(Entry {
-            time: SystemTime::now(),
-            request_id: answer.id.clone(),
-            trace_id: None,
-            span_id: None,
-            client: self.peer.address.ip(),
-            method: Entry::method(&head.method),
             // Without the query: no filter has taken the keys of callers out of it.
             target: Target::new(head.uri.path()),
             host: Some(Entry::text(&wiregate_sdk::host_of(head))),
@@ -149,24 +144,11 @@ impl Conversation {
                 Version::HTTP_10 => "HTTP/1.0",
                 _ => "HTTP/1.1",
             },
-            route: None,
-            upstream: None,
-            endpoint: None,
             status: Some(STATUS.as_u16()),
-            bytes_in: 0,
             bytes_out: answer.body.len() as u64,
-            duration: Duration::ZERO,
-            cache: None,
-            upstream_time: None,
-            attempts: 0,
-            identity: None,
-            consumer: None,
-            refused_by: None,
-            observed: Vec::new(),
-            degraded: Vec::new(),
             error: Some(REASON),
             detail: Some(why.word().into()),
-            extra: Vec::new(),
+            ..Entry::unserved(answer.id.clone(), client, method)
         });
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,9 +11,6 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 use super::origin;
@@ -50,21 +46,8 @@ impl Issuer {
     pub fn start_tls(folder: &Path, name: &str) -> Self {
         let state = Arc::<State>::default();
         let copy = state.clone();
-        let file = |end: &str| folder.join(format!("{name}.{end}"));
-        let chain = CertificateDer::pem_file_iter(file("pem")).unwrap();
-        let chain = chain.map(Result::unwrap).collect();
-        let key = PrivateKeyDer::from_pem_file(file("key")).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key);
-        let config = Arc::new(config.unwrap());
-        let address: SocketAddr = origin::serve(move |_, stream| {
-            let connection = ServerConnection::new(config.clone()).unwrap();
-            let mut stream = StreamOwned::new(connection, stream);
-            while let Some(head) = origin::head(&mut stream) {
+        let address = origin::serve_tls(folder, name, move |stream| {
+            while let Some(head) = origin::head(stream) {
                 if stream.write_all(copy.answer(&head).as_bytes()).is_err() {
                     return;
                 }

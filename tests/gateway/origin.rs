@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,6 +10,10 @@ use std::time::Duration;
 pub fn empty(status: u16) -> String {
     format!("HTTP/1.1 {status} Said\r\ncontent-length: 0\r\n\r\n")
 }
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// A server that does this with each connection, on a thread of its own. Connections are counted
 /// from 0.
@@ -23,6 +28,29 @@ pub fn serve(with: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> SocketA
         }
     });
     address
+}
+
+/// The same over TLS, with the certificate `NAME.pem` of this folder.
+pub fn serve_tls(
+    folder: &Path,
+    name: &str,
+    with: impl Fn(&mut StreamOwned<ServerConnection, TcpStream>) + Send + Sync + 'static,
+) -> SocketAddr {
+    let file = |end: &str| folder.join(format!("{name}.{end}"));
+    let chain = CertificateDer::pem_file_iter(file("pem")).unwrap();
+    let chain = chain.map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_file(file("key")).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key);
+    let config = Arc::new(config.unwrap());
+    serve(move |_, stream| {
+        let connection = ServerConnection::new(config.clone()).unwrap();
+        with(&mut StreamOwned::new(connection, stream));
+    })
 }
 
 /// A server that answers each request of each connection with what this makes of its head.

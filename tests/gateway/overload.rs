@@ -247,7 +247,7 @@ fn streams_and_calls_are_shed_as_they_expect() {
         "content-type: application/grpc+proto",
         "-d",
         "x",
-        &gateway.url("/a.B/C"),
+        &gateway.url("/a.B/C?k=s3cr3t"),
     ]);
     assert_eq!((call.status, call.body.len()), (200, 0));
     assert_eq!(call.header("grpc-status"), "14");
@@ -255,6 +255,13 @@ fn streams_and_calls_are_shed_as_they_expect() {
     let logged = gateway.access_log(2);
     let shed = (logged.iter()).filter(|line| line["error"] == "overloaded");
     assert_eq!(shed.count(), 2);
+    // No filter has taken keys out of the query.
+    assert!(logged.iter().all(|line| {
+        line["target"]
+            .as_str()
+            .is_some_and(|it| !it.contains("s3cr3t"))
+    }));
+    assert_eq!(logged[1]["target"], "/a.B/C");
 }
 
 #[test]

@@ -74,6 +74,40 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// The facts of a request that was answered before there was an exchange: all that is not given is
+    /// not known, or did not happen.
+    pub fn unserved(request_id: Box<str>, client: IpAddr, method: Method) -> Self {
+        Self {
+            time: SystemTime::now(),
+            request_id,
+            trace_id: None,
+            span_id: None,
+            client,
+            method,
+            target: Target::default(),
+            host: None,
+            protocol: "HTTP/1.1",
+            route: None,
+            upstream: None,
+            endpoint: None,
+            status: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            duration: Duration::ZERO,
+            cache: None,
+            upstream_time: None,
+            attempts: 0,
+            identity: None,
+            consumer: None,
+            refused_by: None,
+            observed: Vec::new(),
+            degraded: Vec::new(),
+            error: None,
+            detail: None,
+            extra: Vec::new(),
+        }
+    }
+
     /// A text that may come from a stranger, cut at 1 KiB.
     pub fn text(text: &str) -> Box<str> {
         cut(text, VALUE).into()

@@ -13,9 +13,6 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span as Decoded;
 use prost::Message;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::harness::until;
 use crate::origin;
@@ -97,21 +94,7 @@ impl Receiver {
     pub fn start_tls(folder: &Path, name: &str) -> Self {
         let state = Arc::<State>::default();
         let copy = state.clone();
-        let file = |end: &str| folder.join(format!("{name}.{end}"));
-        let chain = CertificateDer::pem_file_iter(file("pem")).unwrap();
-        let chain = chain.map(Result::unwrap).collect();
-        let key = PrivateKeyDer::from_pem_file(file("key")).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key);
-        let config = Arc::new(config.unwrap());
-        let address = origin::serve(move |_, stream| {
-            let connection = ServerConnection::new(config.clone()).unwrap();
-            copy.serve(&mut StreamOwned::new(connection, stream));
-        });
+        let address = origin::serve_tls(folder, name, move |stream| copy.serve(stream));
         Self {
             address,
             scheme: "https",

@@ -45,7 +45,7 @@ fn a_request_and_its_attempt_are_two_spans_of_the_trace_that_it_came_with() {
         "host: Shop.Example:8080",
         "--data",
         "hello",
-        &gateway.url("/orders/7?x=1&sig=s3cr3t"),
+        &gateway.url("/orders/7?x=1&sig=s3cr3t&Access-Token=s3cr3t"),
     ]);
     let after = since_epoch();
     let seen = &answer.json()["headers"];
@@ -87,7 +87,7 @@ fn a_request_and_its_attempt_are_two_spans_of_the_trace_that_it_came_with() {
             ("http.route", "/orders/{id}"),
             ("http.response.status_code", "200"),
             ("url.path", "/orders/7"),
-            ("url.query", "x=1&sig=REDACTED"),
+            ("url.query", "x=1&sig=REDACTED&Access-Token=***"),
             ("url.scheme", "http"),
             ("server.address", "shop.example"),
             ("server.port", "8080"),

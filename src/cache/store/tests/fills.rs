@@ -115,6 +115,20 @@ fn a_body_of_another_length_than_announced_is_discarded() {
 }
 
 #[test]
+fn a_body_without_room_is_tried_again_before_it_is_forgotten() {
+    let store = store(4 * MIB);
+    let join = || store.join(&key(&store, "http://a/1"), Asker::Anybody, |_| true);
+    let fill = lead(&store, "http://a/1").fill(meta(&[]), None).unwrap();
+    fill.abandon(Duration::from_secs(5), &Refused::NoRoom);
+    let first = join();
+    assert!(matches!(first, Join::Lead(_)), "{first:?}");
+    let fill = lead(&store, "http://a/2").fill(meta(&[]), None).unwrap();
+    fill.abandon(Duration::from_secs(5), &Refused::TooLarge);
+    let other = store.join(&key(&store, "http://a/2"), Asker::Anybody, |_| true);
+    assert!(matches!(other, Join::Alone), "{other:?}");
+}
+
+#[test]
 fn a_body_that_is_too_large_is_not_stored() {
     let store = store(4 * MIB);
     let refused = lead(&store, "http://a/1").fill(meta(&[]), Some(MIB as u64 + 1));
