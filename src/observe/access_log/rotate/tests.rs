@@ -142,7 +142,8 @@ fn many_writers_lose_and_double_nothing() {
             let log = &log;
             scope.spawn(move || {
                 let (mut file, mut rotating) = log.open(by_size(2000, 1000));
-                for n in 0..500 {
+                // Enough that who has the lock and is put off for a moment is not all of it.
+                for n in 0..5000 {
                     write(&mut file, &mut rotating, &format!("{worker} {n}\n"));
                 }
             });
@@ -152,10 +153,10 @@ fn many_writers_lose_and_double_nothing() {
     assert!(log.aside().len() > 3);
     lines.push_str(&fs::read_to_string(&log.path).unwrap());
     let mut lines: Vec<_> = lines.lines().collect();
-    assert_eq!(lines.len(), 2000);
+    assert_eq!(lines.len(), 20_000);
     lines.sort_unstable();
     lines.dedup();
-    assert_eq!(lines.len(), 2000);
+    assert_eq!(lines.len(), 20_000);
 }
 
 #[test]
