@@ -42,11 +42,8 @@ impl Context {
             return error;
         }
         let unanswered = self.attempts.started.is_some();
-        let late = self.attempts.first_byte.take();
-        if *error.etype() == failure::LATE_UPGRADE {
-            // It comes from the client's stand-in, but is a time-out for a read from the endpoint.
-            self.attempts.upload = None;
-            error = Error::explain(ErrorType::ReadTimedout, "no answer to an upgrade").into_up();
+        if *error.etype() == failure::SILENT_ENDPOINT {
+            error = failure::of_waiting(error);
         }
         if failure::is_over(&error)
             && unanswered
@@ -70,9 +67,6 @@ impl Context {
             }
             error.set_retry(false);
             return error;
-        }
-        if unanswered && late.is_some_and(|late| late.is_over()) {
-            error = Error::explain(ErrorType::ReadTimedout, "no response in time").into_up();
         }
         let kind = ending(&error);
         error.set_retry(false);
@@ -194,7 +188,6 @@ impl Context {
 
     /// The head of a response has come.
     fn answered(&mut self, status: StatusCode) {
-        self.attempts.first_byte = None;
         if let Some(span) = &mut self.attempts.span {
             span.answered(status);
         }
@@ -209,6 +202,10 @@ impl Context {
             if let Some(place) = &self.attempts.open {
                 upstream.report(place.endpoint(), Outcome::Answered(status), waited, now);
                 self.attempts.answered = Some(status);
+            }
+            match status {
+                StatusCode::SWITCHING_PROTOCOLS => self.until.heard(),
+                _ => self.await_endpoint(now),
             }
         }
         self.tell_breaker(!status.is_server_error());
@@ -280,6 +277,7 @@ impl Context {
         if let (Some(started), true) = (self.attempts.started, self.attempts.open.is_some()) {
             self.attempts.waited = Some(self.shared.clock.instant() - started);
         }
+        self.until.heard();
         self.attempts.end();
     }
 }
@@ -287,8 +285,7 @@ impl Context {
 impl Attempts {
     /// Counts the present one as over, with a response or without.
     pub(super) fn end(&mut self) {
-        self.first_byte = None;
-        self.connection = None;
+        self.connected = None;
         self.leave = None;
         self.upload = None;
         self.span = None; // it ends with the attempt

@@ -16,10 +16,6 @@ impl Context {
     /// # Errors
     /// A 500, where a filter panicked.
     pub(super) fn forward(&mut self, session: &Session, head: &mut RequestHeader) -> Result<()> {
-        if head.version == Version::HTTP_2 {
-            // A connection of many streams is not shut down for the sake of one.
-            self.attempts.connection = None;
-        }
         self.frame(session, head)?;
         heads::edit_request(head, |head| self.finish_head(head))?;
         if let Some(span) = &mut self.attempts.span {

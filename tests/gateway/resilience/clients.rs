@@ -55,8 +55,15 @@ fn stalled_over_http2(gateway: SocketAddr) -> String {
 
 #[test]
 fn an_upload_that_stalls_is_the_clients() {
+    for protocol in ["http1", "h2c"] {
+        stalls(protocol);
+    }
+}
+
+fn stalls(protocol: &str) {
     let origin = echo();
-    let options = format!(", timeouts: {{ first_byte: 300ms, idle: 300ms }}, {FRAIL}");
+    let options =
+        format!(", protocol: {protocol}, timeouts: {{ first_byte: 300ms, idle: 300ms }}, {FRAIL}");
     let gateway = Gateway::start(&config(&upstream("app", origin.addresses(), &options), ""));
     for sent in ["", "ab"] {
         let mut stream = upload(gateway.address());
