@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{StatusCode, Version, header};
-use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::upstreams::peer::{ALPN, HttpPeer, PeerOptions};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use wiregate_sdk::{Facts, Reply};
@@ -63,6 +63,7 @@ impl Context {
                     let left = self.time_left()?;
                     let mut peer = self.start(&upstream, admitted, left);
                     self.settle_upgrade(session, &mut peer.options);
+                    self.keep_time(session, &mut peer.options);
                     return Ok(peer);
                 }
                 Err(refused) => {
@@ -158,6 +159,8 @@ impl Context {
     ) -> Box<HttpPeer> {
         let mut peer = Box::new(place.endpoint().peer.clone());
         self.attempts.times.bound(&mut peer, left);
+        self.attempts.generation = place.endpoint().generation();
+        peer.group_key = peer.group_key.wrapping_add(self.attempts.generation.into());
         if self.attempts.stale >= MOST_STALE {
             // No connection in the pool has this key, nor will another attempt ask for it.
             peer.group_key = fastrand::u64(..);
@@ -200,6 +203,7 @@ impl Context {
             arrived.checked_add(total)
         });
         self.until.set(over);
+        self.attempts.over = over;
         self.attempts.upstream = Some(upstream);
         self.attempts.tried.clear();
         (self.attempts.here, self.attempts.stale) = (0, 0);
@@ -286,15 +290,38 @@ impl Context {
         }
     }
 
+    /// Pingora awaits the head of a response over HTTP/2 for one time, from the head of the request
+    /// on, however long the body takes. Where there is one to come, the time that either side
+    /// may be silent is kept where the client is awaited, and begins anew with each piece.
+    fn keep_time(&mut self, session: &mut Session, options: &mut PeerOptions) {
+        self.attempts.keeps_time = options.alpn != ALPN::H1 && !session.is_body_done();
+        if self.attempts.keeps_time {
+            options.read_timeout = None;
+        }
+    }
+
+    /// Something has moved: from now on there may be silence for this long.
+    pub(super) fn moved(&self, silence: Duration) {
+        if self.attempts.keeps_time {
+            let now = tokio::time::Instant::from_std(self.shared.clock.instant());
+            let silent = now + silence;
+            let over = self.attempts.over.map_or(silent, |over| over.min(silent));
+            self.until.set(Some(over));
+        }
+    }
+
     /// The head of the request is about to leave: what is left of its body is the client's to send.
     pub(super) fn await_upload(&mut self, session: &mut Session) {
         let whole = session.is_body_done();
         self.attempts.upload = (!whole).then(|| self.shared.clock.instant());
+        self.until.enforce(self.attempts.keeps_time);
+        self.moved(self.attempts.times.idle);
     }
 
     /// A piece of the body has come. The time that the client has taken for it is not the
     /// endpoint's.
     pub(super) fn came(&mut self) {
+        self.moved(self.attempts.times.idle);
         if let (Some(started), Some(since)) =
             (&mut self.attempts.started, &mut self.attempts.upload)
         {
@@ -307,6 +334,7 @@ impl Context {
     /// The request has been sent to its end: the response is awaited from now on.
     pub(super) fn sent(&mut self) {
         self.attempts.upload = None;
+        self.moved(self.attempts.times.idle);
         let (times, unanswered) = (self.attempts.times, self.attempts.started.is_some());
         // Where both times are the same Pingora's own will do.
         if let Some(connection) = self.attempts.connection

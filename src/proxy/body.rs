@@ -63,6 +63,7 @@ impl Context {
     pub(super) fn response_body(&mut self, body: &mut Option<Bytes>, end: bool) -> Result<()> {
         if self.end.status != Some(StatusCode::SWITCHING_PROTOCOLS) {
             self.time_left()?; // a tunnel lives as long as its ends want it to
+            self.moved(self.attempts.times.idle);
         }
         if self.body_ended || (self.response_claim == Claim::None && self.held.is_none()) {
             return Ok(());

@@ -6,12 +6,16 @@ use http::{StatusCode, header};
 use pingora_error::{Error, ErrorSource, ErrorType, Result, RetryType};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
+use tokio::time::Instant;
 
 use super::attempt::MOST_STALE;
 use super::context::{Attempts, Context};
 use super::responder::has_begun;
 use super::{failure, websocket};
 use crate::upstream::{Cause, Ended, Outcome};
+
+/// So many interim responses may come before a response: whoever sends them for ever never answers.
+const MOST_INTERIM: u32 = 16;
 
 impl Context {
     /// No connection: nothing was sent.
@@ -47,6 +51,16 @@ impl Context {
             // It comes from the client's stand-in, but is a time-out for a read from the endpoint.
             self.attempts.upload = None;
             error = Error::explain(ErrorType::ReadTimedout, "no answer to an upgrade").into_up();
+        }
+        let all_is_over = || {
+            self.attempts
+                .over
+                .is_some_and(|over| over <= Instant::now())
+        };
+        if failure::is_over(&error) && self.attempts.keeps_time && !all_is_over() {
+            // Not the exchange's time is over, but that of this step.
+            error = Error::explain(ErrorType::ReadTimedout, "no answer in time").into_up();
+            self.leave_connection();
         }
         if failure::is_over(&error)
             && unanswered
@@ -106,6 +120,14 @@ impl Context {
     fn note_break(&mut self) {
         if let Some(span) = &mut self.attempts.span {
             span.failed(Cause::ConnectionTerminated.word());
+        }
+    }
+
+    /// An endpoint that has all that it waits for is silent. Its connection over HTTP/2 may be dead,
+    /// though nothing says so: other requests get others.
+    fn leave_connection(&self) {
+        if let (Some(place), None) = (&self.attempts.open, self.attempts.upload) {
+            place.endpoint().leave_generation(self.attempts.generation);
         }
     }
 
@@ -181,6 +203,11 @@ impl Context {
             return Err(Error::explain(unasked, "101 to a request for no upgrade").into_up());
         }
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+            self.attempts.interim += 1;
+            if self.attempts.interim > MOST_INTERIM {
+                let many = format!("more than {MOST_INTERIM} interim responses");
+                return Err(Error::explain(ErrorType::InvalidHTTPHeader, many).into_up());
+            }
             return Ok(());
         }
         self.answered(status);
@@ -195,6 +222,7 @@ impl Context {
     /// The head of a response has come.
     fn answered(&mut self, status: StatusCode) {
         self.attempts.first_byte = None;
+        self.moved(self.attempts.times.idle);
         if let Some(span) = &mut self.attempts.span {
             span.answered(status);
         }
@@ -280,6 +308,10 @@ impl Context {
         if let (Some(started), true) = (self.attempts.started, self.attempts.open.is_some()) {
             self.attempts.waited = Some(self.shared.clock.instant() - started);
         }
+        if std::mem::take(&mut self.attempts.keeps_time) {
+            self.until.enforce(false);
+            self.until.set(self.attempts.over);
+        }
         self.attempts.end();
     }
 }
@@ -291,6 +323,7 @@ impl Attempts {
         self.connection = None;
         self.leave = None;
         self.upload = None;
+        self.interim = 0;
         self.span = None; // it ends with the attempt
         let answered = self.answered.take();
         let Some(place) = self.open.take() else {

@@ -83,18 +83,20 @@ impl Client {
         address: SocketAddr,
         count: u32,
     ) -> io::Result<Held> {
-        let kept = grown(process, count, || {
+        let (kept, held) = grown(process, count, || {
             let mut connection = self.connect(address)?;
             connection.write_all(&self.request(true))?;
             self.read_answer(&mut *connection)?;
             Ok(connection)
         })?;
-        let half_head = grown(process, count, || {
+        // Those stay: else these would get the memory that they leave.
+        let (half_head, _) = grown(process, count, || {
             let mut connection = self.connect(address)?;
             connection.write_all(&self.request(false))?;
             connection.flush()?;
             Ok(connection)
         })?;
+        drop(held);
         Ok(Held {
             name,
             kept,
@@ -171,12 +173,12 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// By how much memory grows with each of `count` connections that are opened like this.
+/// By how much memory grows with each of `count` connections that are opened like this, and they.
 fn grown(
     process: &Process,
     count: u32,
     open: impl Fn() -> io::Result<Box<dyn Stream>> + Sync,
-) -> io::Result<u64> {
+) -> io::Result<(u64, Vec<Vec<Box<dyn Stream>>>)> {
     let before = process.resident_bytes()?;
     let share = |opener: u32| {
         let opened = (opener..count).step_by(OPENERS as usize).map(|_| open());
@@ -192,13 +194,12 @@ fn grown(
                 .join()
                 .unwrap_or_else(|_| Err(io::Error::other("a thread that opens them panicked")))
         });
-        opened.collect::<io::Result<Vec<Vec<_>>>>()
+        opened.collect::<io::Result<Vec<_>>>()
     })?;
     // The last ones have to arrive there.
     std::thread::sleep(Duration::from_millis(500));
     let after = process.resident_bytes()?;
-    drop(opened);
-    Ok(after.saturating_sub(before) / u64::from(count))
+    Ok((after.saturating_sub(before) / u64::from(count), opened))
 }
 
 /// Believes every certificate.
