@@ -160,6 +160,8 @@ impl Context {
     ) -> Box<HttpPeer> {
         let mut peer = Box::new(place.endpoint().peer.clone());
         self.attempts.times.bound(&mut peer, left);
+        self.attempts.generation = place.endpoint().generation();
+        peer.group_key = (peer.group_key).wrapping_add(self.attempts.generation.into());
         if self.attempts.stale >= MOST_STALE {
             // No connection in the pool has this key, nor will another attempt ask for it.
             peer.group_key = fastrand::u64(..);

@@ -67,6 +67,8 @@ pub struct Context {
 pub(super) struct Body {
     /// The bytes to send on.
     pub(super) bytes: Option<Bytes>,
+    /// Whether the client was told to go on and send it.
+    pub(super) continued: bool,
     /// How many links have had their way with them.
     pub(super) passed: usize,
     pub(super) share: Option<Share>,
@@ -101,8 +103,14 @@ pub(super) struct Attempts {
     /// The request's place among those under way at this upstream, and among those tried again.
     pub(super) live: Option<Live>,
     pub(super) retrying: Option<Retrying>,
+    /// Whether its connection carries other requests as well.
+    pub(super) shares: bool,
+    /// Which of the endpoint's connections it may have.
+    pub(super) generation: u32,
     /// How long to wait before the next one.
     pub(super) pause: Option<Duration>,
+    /// How many interim responses have come.
+    pub(super) interim: u32,
     /// Whether its response is dropped, so that there is another one.
     pub(super) passed_over: bool,
     /// When it began, until its response has; later by the time that the client takes for its

@@ -13,6 +13,9 @@ use super::responder::has_begun;
 use super::{failure, websocket};
 use crate::upstream::{Cause, Ended, Outcome};
 
+/// So many interim responses may come before a response: whoever sends them for ever never answers.
+const MOST_INTERIM: u32 = 16;
+
 impl Context {
     /// No connection: nothing was sent.
     pub(super) fn end_unconnected(
@@ -44,6 +47,7 @@ impl Context {
         let unanswered = self.attempts.started.is_some();
         if *error.etype() == failure::SILENT_ENDPOINT {
             error = failure::of_waiting(error);
+            self.leave_connection();
         }
         if failure::is_over(&error)
             && unanswered
@@ -100,6 +104,16 @@ impl Context {
     fn note_break(&mut self) {
         if let Some(span) = &mut self.attempts.span {
             span.failed(Cause::ConnectionTerminated.word());
+        }
+    }
+
+    /// An endpoint that has all that it waits for is silent. Its connection over HTTP/2 may be dead,
+    /// though nothing says so: other requests get others.
+    fn leave_connection(&self) {
+        if let (Some(place), None, true) =
+            (&self.attempts.open, self.attempts.upload, self.attempts.shares)
+        {
+            place.endpoint().leave_generation(self.attempts.generation);
         }
     }
 
@@ -175,6 +189,11 @@ impl Context {
             return Err(Error::explain(unasked, "101 to a request for no upgrade").into_up());
         }
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+            self.attempts.interim += 1;
+            if self.attempts.interim > MOST_INTERIM {
+                let many = format!("more than {MOST_INTERIM} interim responses");
+                return Err(Error::explain(ErrorType::InvalidHTTPHeader, many).into_up());
+            }
             return Ok(());
         }
         self.answered(status);
@@ -288,6 +307,7 @@ impl Attempts {
         self.connected = None;
         self.leave = None;
         self.upload = None;
+        self.interim = 0;
         self.span = None; // it ends with the attempt
         let answered = self.answered.take();
         let Some(place) = self.open.take() else {

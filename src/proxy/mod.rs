@@ -258,6 +258,7 @@ impl ProxyHttp for Engine {
     ) -> Result<()> {
         let cx = here(ctx)?;
         cx.await_upload(session);
+        cx.answer_expectation(session, head).await?;
         cx.forward(session, head)
     }
 

@@ -65,7 +65,7 @@ impl Account {
         let limit = self.read_timeout;
         let mut next = pin!(next);
         match pace.wait(limit, next.as_mut()).await {
-            Err(TooLong::Slow) if grpc::is_call(&self.head.headers) => {
+            Err(TooLong::Slow) if grpc::is_call(&self.head) => {
                 within(limit, next).await.ok_or(TooLong::Silent)
             }
             other => other,

@@ -67,7 +67,7 @@ impl Session {
     ) -> Self {
         let until = Until::default();
         // A call's deadline holds before anything else is known of it.
-        let deadline = grpc::deadline(&head.headers).and_then(Result::ok);
+        let deadline = grpc::deadline(&head).and_then(Result::ok);
         until.set(deadline.and_then(|deadline| Instant::now().checked_add(deadline)));
         Self {
             account: Account::new(head, digest),
@@ -273,7 +273,7 @@ impl Drop for Session {
     /// A call that is cut off because the gateway ends gets a status. Any other exchange that has
     /// not ended is reset by `h2`.
     fn drop(&mut self) {
-        if self.ended || !self.ending.is_over() || !grpc::is_call(&self.account.head.headers) {
+        if self.ended || !self.ending.is_over() || !grpc::is_call(&self.account.head) {
             return;
         }
         let fields = grpc::fields(&Reply::problem(

@@ -83,23 +83,6 @@ fn upload_slowly(gateway: &Gateway, pause: Duration) -> String {
 }
 
 #[test]
-fn an_upload_may_take_longer_than_any_silence() {
-    let origin = echo();
-    for protocol in PROTOCOLS {
-        for times in [
-            "first_byte: 900ms, idle: 20s",
-            "first_byte: 900ms, idle: 900ms",
-        ] {
-            let options = format!(", protocol: {protocol}, timeouts: {{ {times} }}");
-            let gateway =
-                Gateway::start(&config(&upstream("app", origin.addresses(), &options), ""));
-            let answer = upload_slowly(&gateway, Duration::from_millis(400));
-            assert!(answer.starts_with("HTTP/1.1 200"), "{protocol}: {answer}");
-        }
-    }
-}
-
-#[test]
 fn the_first_byte_is_awaited_from_the_end_of_the_request_on() {
     let silent = serve(|_, mut stream| assert!(origin::drain(&mut stream) > 0));
     let options = ", timeouts: { first_byte: 500ms, idle: 20s }";
