@@ -1,7 +1,7 @@
 //! Defaults of listeners.
 
 use wiregate::config::model::listener::{
-    Alpn, ClientCertificates, Listener, ProxyProtocol, Tls, TlsVersion,
+    Alpn, ClientCertificates, Listener, ProxyProtocol, Tls, TlsVersion, TrustedFields,
 };
 
 use super::{Defaults, decoded, optional};
@@ -12,11 +12,17 @@ pub fn add(all: &mut Defaults) {
     let Listener {
         bind: _,
         trusted_proxies: _,
+        trusted_fields,
         proxy_protocol,
         max_connections,
         max_connections_per_client,
         tls,
     } = decoded(text);
+    assert_eq!(trusted_fields, None);
+    let TrustedFields::XForwarded = TrustedFields::default() else {
+        panic!("another default than the table's");
+    };
+    all.add("trusted_fields", &"x_forwarded");
     all.add("max_connections", &max_connections);
     let per_client = optional(max_connections_per_client.map(|most| most.value));
     all.add("max_connections_per_client", &per_client);
