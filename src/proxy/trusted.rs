@@ -26,12 +26,11 @@ impl Context {
     /// A 400: the proxies' words do not tell who sent it. To go by the address of a proxy instead
     /// would give the client whatever the proxy may do.
     pub(super) fn settle_client(&mut self, session: &mut Session) -> Result<(), Reply> {
-        if !self.peer.trusted {
+        let Some(trusted) = self.peer.trusted_by(&self.snapshot) else {
             distrust(session.req_header_mut());
             return Ok(());
-        }
-        let told = told(&self.peer.listening.trusted, session.req_header())
-            .map_err(|unclear| unclear.reply())?;
+        };
+        let told = told(trusted, session.req_header()).map_err(|unclear| unclear.reply())?;
         let client = &mut self.exchange.client;
         client.address = told.address.unwrap_or(client.address);
         client.scheme = told.scheme.unwrap_or(client.scheme);
