@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderValue;
-use wiregate_sdk::types::CidrSet;
 
 use super::http1::Lent;
 use crate::compile::{Listening, Snapshot};
@@ -63,15 +62,15 @@ impl Peer {
         self.ending.get().is_some_and(Ending::is_leaving) || self.lent.is_closing()
     }
 
-    /// The proxies that are believed by the configuration that a request is served with, where this
-    /// is one of them: also one that was none when it connected, and no more one that was.
-    pub(super) fn trusted_by<'l>(&'l self, live: &'l Snapshot) -> Option<&'l CidrSet> {
+    /// The listener as the configuration that a request is served with has it, where that believes the
+    /// other end: also one that it did not when it connected, and no more one that it did.
+    pub(super) fn trusted_by<'l>(&'l self, live: &'l Snapshot) -> Option<&'l Arc<Listening>> {
         let listening = live.current(&self.listening);
         let trusted = match Arc::ptr_eq(listening, &self.listening) {
             true => self.trusted,
             false => listening.trusted.contains(self.address.ip()),
         };
-        trusted.then_some(&listening.trusted)
+        trusted.then_some(listening)
     }
 
     /// Whether a request for a host may come over this connection, by the configuration that it is

@@ -1,6 +1,5 @@
 //! What one exchange carries from its first hook to its last.
 
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,11 +14,9 @@ use wiregate_sdk::{Client, Exchange, Origin, Outcome, Reply, RequestHead, Respon
 
 use super::cache::Caching;
 use super::connection::{self, Peer};
-use super::first_byte::FirstByte;
 use super::held::Held;
 use super::replay::Slot;
 use super::traced::Traced;
-use super::websocket::Patience;
 use super::{Shared, budget::Share};
 use crate::compile::{Route, Snapshot};
 use crate::listen::until::Until;
@@ -77,8 +74,8 @@ pub(super) struct Body {
     pub(super) share: Option<Share>,
     /// Where the client's connection comes back to after its stand-in.
     pub(super) lent: Option<Slot>,
-    /// How long the answer to a request for a WebSocket may take.
-    pub(super) upgrade: Option<Patience>,
+    /// Whether a WebSocket is asked for: what a client sends before the answer is no body.
+    pub(super) upgrade: bool,
 }
 
 /// The attempts to reach an endpoint.
@@ -101,17 +98,13 @@ pub(super) struct Attempts {
     pub(super) leave: Option<Leave>,
     /// Its span, where the trace is recorded.
     pub(super) span: Option<RunningAttempt>,
-    /// Its connection, where it has one of its own.
-    pub(super) connection: Option<RawFd>,
-    /// Its connection, while the response is awaited for less than an idle time.
-    pub(super) first_byte: Option<FirstByte>,
+    /// Since when it has a connection.
+    pub(super) connected: Option<Instant>,
     /// The request's place among those under way at this upstream, and among those tried again.
     pub(super) live: Option<Live>,
     pub(super) retrying: Option<Retrying>,
-    /// When the whole exchange must be over.
-    pub(super) over: Option<tokio::time::Instant>,
-    /// Whether how long its endpoint may be silent is kept where the client is awaited.
-    pub(super) keeps_time: bool,
+    /// Whether its connection carries other requests as well.
+    pub(super) shares: bool,
     /// Which of the endpoint's connections it may have.
     pub(super) generation: u32,
     /// How long to wait before the next one.
@@ -342,6 +335,7 @@ impl<'a> Heads<'a> {
 impl Drop for Context {
     /// Pingora gave the exchange up without a last hook: the client is gone, or the gateway stops.
     fn drop(&mut self) {
+        self.let_fill_go_on();
         self.end.error.get_or_insert("connection_terminated");
         self.end_attempt();
         let traffic = Traffic {

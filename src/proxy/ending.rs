@@ -6,7 +6,6 @@ use http::{StatusCode, header};
 use pingora_error::{Error, ErrorSource, ErrorType, Result, RetryType};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
-use tokio::time::Instant;
 
 use super::attempt::MOST_STALE;
 use super::context::{Attempts, Context};
@@ -53,20 +52,8 @@ impl Context {
             return error;
         }
         let unanswered = self.attempts.started.is_some();
-        let late = self.attempts.first_byte.take();
-        if *error.etype() == failure::LATE_UPGRADE {
-            // It comes from the client's stand-in, but is a time-out for a read from the endpoint.
-            self.attempts.upload = None;
-            error = Error::explain(ErrorType::ReadTimedout, "no answer to an upgrade").into_up();
-        }
-        let all_is_over = || {
-            self.attempts
-                .over
-                .is_some_and(|over| over <= Instant::now())
-        };
-        if failure::is_over(&error) && self.attempts.keeps_time && !all_is_over() {
-            // Not the exchange's time is over, but that of this step.
-            error = Error::explain(ErrorType::ReadTimedout, "no answer in time").into_up();
+        if *error.etype() == failure::SILENT_ENDPOINT {
+            error = failure::of_waiting(error);
             self.leave_connection();
         }
         if failure::is_over(&error)
@@ -91,9 +78,6 @@ impl Context {
             }
             error.set_retry(false);
             return error;
-        }
-        if unanswered && late.is_some_and(|late| late.is_over()) {
-            error = Error::explain(ErrorType::ReadTimedout, "no response in time").into_up();
         }
         let kind = ending(&error);
         error.set_retry(false);
@@ -133,7 +117,9 @@ impl Context {
     /// An endpoint that has all that it waits for is silent. Its connection over HTTP/2 may be dead,
     /// though nothing says so: other requests get others.
     fn leave_connection(&self) {
-        if let (Some(place), None) = (&self.attempts.open, self.attempts.upload) {
+        if let (Some(place), None, true) =
+            (&self.attempts.open, self.attempts.upload, self.attempts.shares)
+        {
             place.endpoint().leave_generation(self.attempts.generation);
         }
     }
@@ -228,8 +214,6 @@ impl Context {
 
     /// The head of a response has come.
     fn answered(&mut self, status: StatusCode) {
-        self.attempts.first_byte = None;
-        self.moved(self.attempts.times.idle);
         if let Some(span) = &mut self.attempts.span {
             span.answered(status);
         }
@@ -244,6 +228,10 @@ impl Context {
             if let Some(place) = &self.attempts.open {
                 upstream.report(place.endpoint(), Outcome::Answered(status), waited, now);
                 self.attempts.answered = Some(status);
+            }
+            match status {
+                StatusCode::SWITCHING_PROTOCOLS => self.until.heard(),
+                _ => self.await_endpoint(now),
             }
         }
         self.tell_breaker(!status.is_server_error());
@@ -315,10 +303,7 @@ impl Context {
         if let (Some(started), true) = (self.attempts.started, self.attempts.open.is_some()) {
             self.attempts.waited = Some(self.shared.clock.instant() - started);
         }
-        if std::mem::take(&mut self.attempts.keeps_time) {
-            self.until.enforce(false);
-            self.until.set(self.attempts.over);
-        }
+        self.until.heard();
         self.attempts.end();
     }
 }
@@ -326,8 +311,7 @@ impl Context {
 impl Attempts {
     /// Counts the present one as over, with a response or without.
     pub(super) fn end(&mut self) {
-        self.first_byte = None;
-        self.connection = None;
+        self.connected = None;
         self.leave = None;
         self.upload = None;
         self.interim = 0;

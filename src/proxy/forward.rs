@@ -17,10 +17,7 @@ impl Context {
     /// # Errors
     /// A 500, where a filter panicked.
     pub(super) fn forward(&mut self, session: &Session, head: &mut RequestHeader) -> Result<()> {
-        if head.version == Version::HTTP_2 {
-            // A connection of many streams is not shut down for the sake of one.
-            self.attempts.connection = None;
-        }
+        self.attempts.shares = head.version == Version::HTTP_2;
         if self.asked_host.as_ref().is_none_or(|host| host.is_empty()) {
             self.name_host(head)?;
         }

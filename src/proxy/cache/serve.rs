@@ -3,18 +3,15 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
-use pingora_core::protocols::http::HttpTask;
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
-use tokio::sync::mpsc;
+use wiregate_sdk::Origin;
 use wiregate_sdk::views::Claim;
-use wiregate_sdk::{Origin, Reply};
 
 use super::super::context::Context;
 use super::super::heads;
-use super::fetch::{Answer, Event, Fetch, Own, Report};
-use super::send::Body;
+use super::fetch::{Answer, Own};
 use crate::cache::Dealt;
 use crate::cache::rules::range::Part;
 use crate::cache::rules::status::{CACHE_STATUS, Stored, Told};
@@ -29,7 +26,6 @@ struct Answering {
     entry: Arc<Entry>,
     head: ResponseHeader,
     told: Told,
-    rest: Option<mpsc::Receiver<Event>>,
 }
 
 impl Context {
@@ -65,67 +61,26 @@ impl Context {
             head: entry.meta().head.clone(),
             entry,
             told,
-            rest: None,
         };
         self.serve(session, answering).await
     }
 
-    /// Waits for a fetch, and answers with what becomes of it.
-    pub(super) async fn follow(&mut self, session: &mut Session, fetch: Fetch) -> Result<()> {
-        let mut events = fetch.start();
-        loop {
-            let event = self.patiently(session, events.recv()).await?;
-            match event {
-                Some(Event::Interim(head)) => {
-                    let interim = vec![HttpTask::Header(head, false)];
-                    session.write_response_tasks(interim).await?;
-                }
-                Some(Event::Answer(answer)) => {
-                    return Box::pin(self.answer(session, *answer, events)).await;
-                }
-                Some(Event::Piece(_) | Event::End) | None => {
-                    let reply = Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "fetch_lost")
-                        .log("the fetch has ended without an answer");
-                    return self.respond(session, reply, Origin::Gateway).await;
-                }
-            }
-        }
-    }
-
-    async fn answer(
-        &mut self,
-        session: &mut Session,
-        answer: Answer,
-        events: mpsc::Receiver<Event>,
-    ) -> Result<()> {
+    /// Answers with what became of a fetch.
+    pub(super) async fn answer(&mut self, session: &mut Session, answer: Answer) -> Result<()> {
         match answer {
             Answer::Stored {
                 entry,
                 dealt,
                 status,
-                report,
             } => {
-                self.take_report(report);
                 self.caching_mut().dealt = dealt;
                 let head = entry.meta().head.clone();
                 let status = (status != head.status).then(|| status.as_u16());
                 let told = self.went_on(status, Stored::Yes);
-                let rest = Some(events);
-                let answering = Answering {
-                    entry,
-                    head,
-                    told,
-                    rest,
-                };
+                let answering = Answering { entry, head, told };
                 self.serve(session, answering).await
             }
-            Answer::Good {
-                entry,
-                head,
-                why,
-                report,
-            } => {
-                self.take_report(report);
+            Answer::Good { entry, head, why } => {
                 self.caching_mut().dealt = Dealt::Revalidated;
                 let mut head = *head;
                 self.hide_tags(&mut head);
@@ -133,13 +88,11 @@ impl Context {
                     entry,
                     head,
                     told: self.went_on(Some(304), Stored::No(Some(why))),
-                    rest: None,
                 };
                 self.serve(session, answering).await
             }
             Answer::Own(own) => self.pass_own(session, *own).await,
-            Answer::Failed { reply, report } => {
-                self.take_report(report);
+            Answer::Failed(reply) => {
                 if let Some(entry) = self.stand_in() {
                     return self.serve_hit(session, entry).await;
                 }
@@ -164,14 +117,13 @@ impl Context {
         let Own {
             mut source,
             first,
-            attempts,
             why,
         } = own;
-        self.attempts = attempts.take();
         let told = self.went_on(None, Stored::No(Some(why)));
         let caching = self.caching_mut();
         caching.dealt = Dealt::Miss;
         caching.told = Some(told);
+        caching.fetch = None; // what comes of it is this client's alone
         match self.pass_on(session, &mut source, first).await {
             Ok(()) => {
                 source.put_back().await;
@@ -185,18 +137,11 @@ impl Context {
         }
     }
 
-    fn take_report(&mut self, report: Report) {
-        self.attempts.tried = report.tried;
-        self.attempts.made = report.made;
-        self.attempts.waited = report.waited;
-    }
-
     async fn serve(&mut self, session: &mut Session, answering: Answering) -> Result<()> {
         let Answering {
             entry,
             mut head,
             told,
-            rest,
         } = answering;
         let mut part = self.shape(session, &entry, &mut head)?;
         let age = reuse::age(&entry.meta().times, self.shared.clock.now().wall).as_secs();
@@ -216,7 +161,6 @@ impl Context {
         let bodiless = part == Part::Nowhere || self.is_bodiless(&head);
         self.frame_stored(session, &mut head)?;
         self.leave(session, &mut head, Origin::Cache)?;
-        let mut rest = rest;
         if let Part::Bytes(..) = part {
             // What a filter makes of the body has parts of its own, and what the store has no room for
             // comes from its beginning.
@@ -225,16 +169,19 @@ impl Context {
                 Some(length) => part = cut(&mut head, part, length)?,
                 None => part = Part::Whole,
             }
-            rest = rest.filter(|_| part == Part::Whole);
             self.end.status = Some(head.status);
+        }
+        match part == Part::Whole && !bodiless {
+            true => self.fill_ready(session).await,
+            false => self.let_fill_go_on(), // it is not all for this client
         }
         let reader = match part {
             Part::Bytes(from, to) => entry.reader_of(from, to),
             Part::Whole | Part::Nowhere => entry.reader(),
         };
         drop(entry);
-        let body = (!bodiless).then_some(Body { reader, rest });
-        self.send_stored(session, head, body).await
+        let reader = (!bodiless).then_some(reader);
+        self.send_stored(session, head, reader).await
     }
 
     /// Makes of a stored head what this request gets: all of the response, a part of it (RFC 9110, 14),

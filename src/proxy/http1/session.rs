@@ -70,7 +70,7 @@ impl Session {
         digest: Arc<Digest>,
         paces: Paces,
     ) -> Self {
-        peer.lent.until.set(None);
+        peer.lent.until.begin();
         Self {
             goes_on: answer::wants_more(&head),
             asked: head.method.clone(),

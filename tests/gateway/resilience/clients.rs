@@ -55,24 +55,25 @@ fn stalled_over_http2(gateway: SocketAddr) -> String {
 
 #[test]
 fn an_upload_that_stalls_is_the_clients() {
+    for protocol in ["http1", "h2c"] {
+        stalls(protocol);
+    }
+}
+
+fn stalls(protocol: &str) {
     let origin = echo();
-    let options = format!(", timeouts: {{ first_byte: 300ms, idle: 300ms }}, {FRAIL}");
+    let options =
+        format!(", protocol: {protocol}, timeouts: {{ first_byte: 300ms, idle: 300ms }}, {FRAIL}");
     let gateway = Gateway::start(&config(&upstream("app", origin.addresses(), &options), ""));
-    let stalls = |gateway: &Gateway| {
-        for sent in ["", "ab"] {
-            let mut stream = upload(gateway.address());
-            stream.write_all(sent.as_bytes()).unwrap();
-            let answer = rest(stream);
-            assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-            assert!(answer.contains("urn:wiregate:body_timeout"), "{answer}");
-        }
-        let answer = stalled_over_http2(gateway.address());
+    for sent in ["", "ab"] {
+        let mut stream = upload(gateway.address());
+        stream.write_all(sent.as_bytes()).unwrap();
+        let answer = rest(stream);
+        assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
         assert!(answer.contains("urn:wiregate:body_timeout"), "{answer}");
-    };
-    stalls(&gateway);
-    let over_http2 = format!("{options}, protocol: h2c");
-    let over_http2 = upstream("app", origin.addresses(), &over_http2);
-    stalls(&Gateway::start(&config(&over_http2, "")));
+    }
+    let answer = stalled_over_http2(gateway.address());
+    assert!(answer.contains("urn:wiregate:body_timeout"), "{answer}");
 
     assert_eq!(gateway.metric(OPEN), 0.0);
     assert_eq!(curl(&[&gateway.url("/")]).status, 200);

@@ -91,10 +91,7 @@ fn number(variable: &str, default: u32) -> Result<u32> {
 }
 
 fn run(options: &Options) -> Result<()> {
-    let program = env::current_exe()?;
-    let binaries = program
-        .parent()
-        .ok_or("expected a folder around the program")?;
+    let binaries = &command::folder()?;
     let folder = tempfile::tempdir()?;
     let memory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?;
     let stage = Stage {
