@@ -285,8 +285,9 @@ impl Context {
     /// make a timer for each read, which over HTTP/2 does not know of the upload beside it. It keeps
     /// the one for writes where there may be more to write than a connection that idles takes at
     /// once.
-    pub(super) fn time_reads(&self, session: &mut Session, options: &mut PeerOptions) {
+    pub(super) fn time_reads(&mut self, session: &mut Session, options: &mut PeerOptions) {
         options.read_timeout = None;
+        self.attempts.timed = true;
         if session.is_body_done() && is_small(session.req_header()) {
             options.write_timeout = None;
         }
@@ -316,8 +317,7 @@ impl Context {
         }
         let now = self.shared.clock.instant();
         self.attempts.upload = Some(now);
-        self.until
-            .await_endpoint(now.into(), self.attempts.times.idle);
+        self.await_within(now, self.attempts.times.idle);
     }
 
     /// A piece of the body has come. The time that the client has taken for it is not the
@@ -331,8 +331,7 @@ impl Context {
             *started += now - *since;
         }
         *since = now;
-        self.until
-            .await_endpoint(now.into(), self.attempts.times.idle);
+        self.await_within(now, self.attempts.times.idle);
     }
 
     /// A piece of the body goes on to the endpoint.
@@ -356,14 +355,21 @@ impl Context {
             Some(_) => times.first_byte,
             None => times.idle,
         };
-        self.until.await_endpoint(now.into(), patience);
+        self.await_within(now, patience);
+    }
+
+    fn await_within(&self, now: Instant, patience: Duration) {
+        if self.attempts.timed {
+            self.until.await_endpoint(now.into(), patience);
+        }
     }
 
     /// A piece of the response has come.
     pub(super) fn heard(&self, end: bool) {
-        match end {
-            true => self.until.heard(),
-            false => self.await_endpoint(self.shared.clock.instant()),
+        if end {
+            self.until.heard();
+        } else if self.attempts.timed {
+            self.await_endpoint(self.shared.clock.instant());
         }
     }
 }

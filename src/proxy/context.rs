@@ -103,6 +103,8 @@ pub(super) struct Attempts {
     /// The request's place among those under way at this upstream, and among those tried again.
     pub(super) live: Option<Live>,
     pub(super) retrying: Option<Retrying>,
+    /// Whether its endpoint is waited for where its client is.
+    pub(super) timed: bool,
     /// Whether its connection carries other requests as well.
     pub(super) shares: bool,
     /// Which of the endpoint's connections it may have.

@@ -53,7 +53,8 @@ impl Context {
         }
         let unanswered = self.attempts.started.is_some();
         if *error.etype() == failure::SILENT_ENDPOINT {
-            error = failure::of_waiting(error);
+            // It comes from whoever waits for the client as well.
+            error = Error::explain(ErrorType::ReadTimedout, "no response in time").into_up();
             self.leave_connection();
         }
         if failure::is_over(&error)
@@ -117,9 +118,11 @@ impl Context {
     /// An endpoint that has all that it waits for is silent. Its connection over HTTP/2 may be dead,
     /// though nothing says so: other requests get others.
     fn leave_connection(&self) {
-        if let (Some(place), None, true) =
-            (&self.attempts.open, self.attempts.upload, self.attempts.shares)
-        {
+        if let (Some(place), None, true) = (
+            &self.attempts.open,
+            self.attempts.upload,
+            self.attempts.shares,
+        ) {
             place.endpoint().leave_generation(self.attempts.generation);
         }
     }
@@ -315,6 +318,7 @@ impl Attempts {
         self.leave = None;
         self.upload = None;
         self.interim = 0;
+        self.timed = false;
         self.span = None; // it ends with the attempt
         let answered = self.answered.take();
         let Some(place) = self.open.take() else {

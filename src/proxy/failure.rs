@@ -11,15 +11,6 @@ use crate::upstream::Cause;
 /// An endpoint that has been silent for as long as it may be.
 pub(super) const SILENT_ENDPOINT: ErrorType = ErrorType::Custom("silent endpoint");
 
-/// What whoever waits for the client says, with the fault where it is: the same time-out as any
-/// other where it is the endpoint that is late.
-pub(super) fn of_waiting(error: Box<Error>) -> Box<Error> {
-    match *error.etype() == SILENT_ENDPOINT {
-        true => Error::explain(ErrorType::ReadTimedout, "no response in time").into_up(),
-        false => error.into_down(),
-    }
-}
-
 /// More of an error's text is not written to the log: it may show what an endpoint has sent.
 const SHOWN: usize = 300;
 

@@ -171,17 +171,15 @@ impl Conversation {
         let (digest, ending) = (open.digest.clone(), ending.clone());
         let mut session = Session::new(head, body, respond, digest, ending.clone(), paces);
         session.keeps_fields = self.shared.log_asks_response();
-        let until = session.until.clone();
         let here = Here {
             peer: self.peer.clone(),
-            until: until.clone(),
+            until: session.until.clone(),
         };
         let session = ServerSession::new_custom(Box::new(session));
         let (this, held) = (self.clone(), (open.streams.hold(), place));
         tokio::spawn(HERE.scope(here, async move {
             let _held = held;
-            let exchange = exchange(&this.proxy, session, &ending);
-            until.unless_late(exchange).await;
+            exchange(&this.proxy, session, &ending).await;
         }));
         Ok(())
     }

@@ -8,7 +8,6 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
 use super::super::context::Context;
-use super::super::failure;
 use super::leg::within;
 use super::source::Source;
 
@@ -67,7 +66,7 @@ impl Context {
             part = part => part.map_err(|error| error.into_up()),
             gone = session.downstream_session.read_body_or_idle(true), if watched => {
                 let closed = || Error::new(ErrorType::ConnectionClosed);
-                Err(failure::of_waiting(gone.err().unwrap_or_else(closed)))
+                Err(gone.err().unwrap_or_else(closed).into_down())
             }
         }
     }
