@@ -251,7 +251,8 @@ impl Context {
         (self.attempts.times.total).is_some_and(|total| spent >= total)
     }
 
-    fn out_of_time(&mut self) -> Box<Error> {
+    /// The time that the exchange may take is over.
+    pub(super) fn out_of_time(&mut self) -> Box<Error> {
         let total = self.may_take().unwrap_or_default();
         let cause = Cause::ResponseTimeout;
         self.fault(

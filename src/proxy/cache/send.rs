@@ -5,6 +5,7 @@ use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use wiregate_sdk::Bytes;
 use wiregate_sdk::views::Claim;
 
@@ -53,17 +54,36 @@ impl Context {
                     break;
                 }
             }
-            self.time_left()?;
             let client = &mut session.downstream_session;
-            client
-                .response_duplex_vec(std::mem::take(&mut tasks))
-                .await?;
+            let write = client.response_duplex_vec(std::mem::take(&mut tasks));
+            match self.time_left()? {
+                None => write.await?,
+                Some(left) => match timeout(left, write).await {
+                    Ok(written) => written?,
+                    Err(_) => return Err(self.out_of_time()),
+                },
+            };
             if end {
                 return Ok(());
             }
             if !matches!(next, Some(Ok(_))) {
-                next = Some(Ok(self.piece(session, &mut body).await?));
+                next = Some(Ok(self.piece_in_time(session, &mut body).await?));
             }
+        }
+    }
+
+    /// The next piece, within the time that the exchange has.
+    async fn piece_in_time(
+        &mut self,
+        session: &mut Session,
+        body: &mut Body,
+    ) -> Result<Option<Bytes>> {
+        match self.time_left()? {
+            None => self.piece(session, body).await,
+            Some(left) => match timeout(left, self.piece(session, body)).await {
+                Ok(piece) => piece,
+                Err(_) => Err(self.out_of_time()),
+            },
         }
     }
 

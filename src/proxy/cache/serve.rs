@@ -30,6 +30,8 @@ struct Answering {
     head: ResponseHeader,
     told: Told,
     rest: Option<mpsc::Receiver<Event>>,
+    /// Whether the head is of this moment, and says itself how old it is.
+    is_new: bool,
 }
 
 impl Context {
@@ -66,6 +68,7 @@ impl Context {
             entry,
             told,
             rest: None,
+            is_new: false,
         };
         self.serve(session, answering).await
     }
@@ -116,6 +119,7 @@ impl Context {
                     head,
                     told,
                     rest,
+                    is_new: false,
                 };
                 self.serve(session, answering).await
             }
@@ -134,6 +138,7 @@ impl Context {
                     head,
                     told: self.went_on(Some(304), Stored::No(Some(why))),
                     rest: None,
+                    is_new: true,
                 };
                 self.serve(session, answering).await
             }
@@ -197,6 +202,7 @@ impl Context {
             mut head,
             told,
             rest,
+            is_new,
         } = answering;
         let mut part = self.shape(session, &entry, &mut head)?;
         let age = reuse::age(&entry.meta().times, self.shared.clock.now().wall).as_secs();
@@ -205,7 +211,7 @@ impl Context {
             let fields = &mut head.headers;
             fields.reserve(ADDED); // once for all that follows
             // What has just come from the origin has no age (RFC 9111, 5.1).
-            if age > 0 || told.is_from_store() {
+            if !is_new && (age > 0 || told.is_from_store()) {
                 fields.insert(header::AGE, age.into());
             }
             if let Some(status) = status {

@@ -22,8 +22,9 @@ impl Fetch {
         tell: Option<mpsc::Sender<Event>>,
     ) {
         heads::settle_response(&mut head.head, None);
-        let merged = storing::updated(&stale.meta().head, &head.head);
-        let meta = storing::meta(&self.plan, &self.asked(), &merged, head.sent);
+        let (stored, sent) = (stale.meta(), head.sent);
+        let merged = storing::updated(&stored.head, &head.head, sent.came);
+        let meta = storing::renewed(&self.plan, &self.asked(), stored, &merged, sent);
         if head.end {
             head.source.put_back().await;
         }
@@ -109,7 +110,7 @@ impl Fetch {
         let lead = self.lead.take().expect("taken once");
         let largest = self.cx.snapshot.stores[self.plan.policy.store].largest();
         if length.is_some_and(|length| length > largest) {
-            lead.too_large(self.plan.policy.remember);
+            lead.too_large(self.plan.policy.remember, &meta.vary);
             return self.own(head, "too-large", tell).await;
         }
         let fill = match lead.fill(meta, length) {
