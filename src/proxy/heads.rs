@@ -7,6 +7,7 @@
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Request, Response, StatusCode, Version};
 use pingora_http::{RequestHeader, ResponseHeader};
+use smallvec::SmallVec;
 use wiregate_sdk::{Reply, RequestHead, ResponseHead};
 
 /// The field that carries the request's id in each response.
@@ -70,6 +71,18 @@ pub(super) fn drop_underscores(head: &mut RequestHeader) {
         .cloned()
         .collect();
     for name in &dropped {
+        head.remove_header(name);
+    }
+}
+
+/// Takes these fields out of a request, where they are.
+pub(super) fn drop_request(head: &mut RequestHeader, names: &[HeaderName]) {
+    // One look at what there is costs less than a search for each of these, which few requests have.
+    let there: SmallVec<[HeaderName; 4]> = (head.headers.keys())
+        .filter(|name| names.contains(name))
+        .cloned()
+        .collect();
+    for name in &there {
         head.remove_header(name);
     }
 }

@@ -5,7 +5,7 @@
 //! goes through the same code as those that come by way of Pingora. A request that is to be tried
 //! again after that is Pingora's again.
 
-mod leg;
+pub(super) mod leg;
 mod request;
 mod response;
 pub(super) mod source;
@@ -34,7 +34,7 @@ pub(super) use source::Source;
 const LARGEST_BODY: usize = 64 * 1024;
 
 /// The race for a response.
-struct Race {
+pub(super) struct Race {
     connector: Arc<Connector>,
     body: Bytes,
     /// The attempt that the context tells of.
@@ -110,22 +110,13 @@ impl Context {
     ///
     /// # Errors
     /// What went wrong, where it is not tried again.
-    pub(super) async fn first_head(
+    async fn first_head(
         &mut self,
         session: &mut Session,
         connector: &Arc<Connector>,
     ) -> Result<Option<(Source, HttpTask)>> {
         let peer = self.begin_attempt(session).await?;
-        let hedge = (self.attempts.upstream.as_ref()).and_then(|u| u.hedge.as_ref());
-        let mut race = Race {
-            connector: connector.clone(),
-            body: self.body.bytes.clone().unwrap_or_default(),
-            front: open(connector, peer, self.attempts.made),
-            back: None,
-            turned: false,
-            after: hedge.and_then(|hedge| hedge.after()),
-            hedging: None,
-        };
+        let mut race = self.line_up(connector, peer);
         let won = self.run(session, &mut race).await;
         drop(race);
         match won {
@@ -134,7 +125,30 @@ impl Context {
         }
     }
 
-    async fn run(&mut self, session: &mut Session, race: &mut Race) -> Result<(Source, HttpTask)> {
+    /// A race with one attempt so far, which has just begun.
+    pub(super) fn line_up(&self, connector: &Arc<Connector>, peer: Box<HttpPeer>) -> Race {
+        let hedge = (self.attempts.upstream.as_ref()).and_then(|u| u.hedge.as_ref());
+        Race {
+            connector: connector.clone(),
+            body: self.body.bytes.clone().unwrap_or_default(),
+            front: open(connector, peer, self.attempts.made),
+            back: None,
+            turned: false,
+            after: hedge.and_then(|hedge| hedge.after()),
+            hedging: None,
+        }
+    }
+
+    /// Runs a race to the head of a response. Where a client leaves that fetches for others as well, the
+    /// race can be run on without it.
+    ///
+    /// # Errors
+    /// What went wrong.
+    pub(super) async fn run(
+        &mut self,
+        session: &mut Session,
+        race: &mut Race,
+    ) -> Result<(Source, HttpTask)> {
         let watched = session.is_body_done();
         let mut late = std::pin::pin!(sleep(race.after.unwrap_or_default()));
         loop {
@@ -145,6 +159,7 @@ impl Context {
                     self.hedge(session, race);
                     continue;
                 }
+                Event::Gone(error) if self.goes_on_without_client(&error) => return Err(error),
                 Event::Gone(error) => {
                     self.tell_hedge(race, Hedged::Abandoned);
                     return Err(self.end_broken(session, error, false));

@@ -1,69 +1,49 @@
-//! A fetch: an exchange with the upstream that is the cache's own.
+//! A fetch: what is asked of the upstream for all who want the same.
 //!
-//! It runs as a task, with nobody behind it. What may be stored goes into the store, as fast as the
-//! upstream sends it, and whoever wants it reads it there. What may not be is handed to the one who
-//! asked, with the connection that it comes from.
+//! It is a part of the exchange of the one who asked first, as long as that one stays: its attempts
+//! are that exchange's own, and the body goes into the store and to its client at the same pace as it
+//! comes. Where its client leaves, or takes less than the upstream sends, the others do not notice:
+//! the store has all that has come, and an exchange of the cache's own (`detached.rs`) goes on
+//! where there is nobody else to do so. What may not be stored stays with the one who asked.
 
 mod ask;
+mod detached;
 mod fill;
 mod settle;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{StatusCode, header};
 use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::http::HttpTask;
-use pingora_error::{Error, Result};
+use pingora_error::{Error, ErrorSource, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
-use smallvec::SmallVec;
-use tokio::sync::mpsc;
-use wiregate_sdk::cache::Plan;
-use wiregate_sdk::{Attempt, Bytes, Reply};
+use wiregate_sdk::Reply;
+use wiregate_sdk::views::Claim;
 
-use super::super::context::{Attempts, Context};
+use super::super::context::Context;
+use super::super::failure;
 use super::super::hedge::Source;
-use super::super::{failure, heads};
-use super::nobody;
-use crate::cache::rules::request::Wishes;
-use crate::cache::rules::storing::{self, Asked, Why};
-use crate::cache::rules::{conditional, reuse};
+use crate::cache::rules::conditional;
+use crate::cache::rules::storing::Why;
 use crate::cache::store::{Entry, Lead};
 use crate::cache::{Dealt, Failure};
-use crate::upstream::Endpoint;
+use ask::Asked;
+use detached::Detached;
+pub(super) use fill::Filling;
 
-/// So many things that a fetch has to tell wait for whoever follows it.
-const TOLD_AHEAD: usize = 4;
 /// The reason of a failure that the upstream has told by its status.
 const UPSTREAM_ERROR: &str = "upstream_error";
 
-/// A fetch that is about to begin.
+/// What an exchange has to do with a fetch that it makes.
 pub(super) struct Fetch {
-    cx: Box<Context>,
-    session: Session,
-    connector: Arc<Connector>,
+    /// The right to it, until it is known what becomes of it.
     lead: Option<Lead>,
-    plan: Plan,
-    wishes: Wishes,
-    /// The request, as the chain has left it.
-    head: RequestHeader,
-    /// What is to be validated.
+    /// What is stored and cannot be used as it is.
     stale: Option<Arc<Entry>>,
-    /// Whether it asks for a validation.
+    /// Whether the upstream is asked if that is good still.
     asks: bool,
-}
-
-/// What a fetch tells the one who asked for it.
-pub(super) enum Event {
-    /// An interim response (RFC 9110, 15.2).
-    Interim(Box<ResponseHeader>),
-    /// What became of it.
-    Answer(Box<Answer>),
-    /// A piece of a body that has turned out to be too large: what follows those that the entry has.
-    Piece(Bytes),
-    /// The end of such a body.
-    End,
 }
 
 /// What became of a fetch.
@@ -73,203 +53,137 @@ pub(super) enum Answer {
         entry: Arc<Entry>,
         dealt: Dealt,
         status: StatusCode,
-        report: Report,
     },
     /// What is stored is good, but its new head is for this request alone.
     Good {
         entry: Arc<Entry>,
         head: Box<ResponseHeader>,
         why: Why,
-        report: Report,
     },
     /// A response that is for this request alone.
     Own(Box<Own>),
     /// There is none.
-    Failed { reply: Reply, report: Report },
+    Failed(Reply),
 }
 
 /// A response that is for the one who asked, with the connection that it comes from.
 pub(super) struct Own {
     pub(super) source: Source,
     pub(super) first: HttpTask,
-    pub(super) attempts: Handed,
     pub(super) why: Why,
 }
 
-/// The attempts behind a response that changes hands. They are counted as over where nobody takes
-/// it.
-pub(super) struct Handed(Option<Box<Attempts>>);
-
-impl Handed {
-    pub(super) fn take(mut self) -> Attempts {
-        self.0.take().map(|attempts| *attempts).unwrap_or_default()
-    }
-}
-
-impl Drop for Handed {
-    fn drop(&mut self) {
-        if let Some(attempts) = &mut self.0 {
-            attempts.end();
+impl Fetch {
+    /// A fetch by this right. What is stale is validated, where it has something to do that by.
+    pub(super) fn new(lead: Lead, stale: Option<Arc<Entry>>) -> Self {
+        let has_validator = |entry: &Arc<Entry>| {
+            let fields = &entry.meta().head.headers;
+            fields.contains_key(header::ETAG) || fields.contains_key(header::LAST_MODIFIED)
+        };
+        Self {
+            lead: Some(lead),
+            asks: stale.as_ref().is_some_and(has_validator),
+            stale,
         }
     }
-}
 
-/// Who was asked, for the access log.
-#[derive(Default)]
-pub(super) struct Report {
-    pub(super) tried: SmallVec<[Arc<Endpoint>; 2]>,
-    pub(super) made: u32,
-    pub(super) waited: Option<Duration>,
+    /// What the upstream is asked about.
+    fn validated(&self) -> Option<&Arc<Entry>> {
+        self.stale.as_ref().filter(|_| self.asks)
+    }
+
+    fn lead(&mut self) -> Lead {
+        self.lead.take().expect("taken once")
+    }
 }
 
 impl Context {
-    /// Prepares a fetch of what this request asks for. The filters' `upstream` hooks run here, once.
+    /// Fetches, for this request and all who wait, and answers it. Returns whether it was answered.
     ///
     /// # Errors
-    /// A filter panicked.
-    pub(super) fn fetch(
+    /// The client's, or what broke off a response.
+    pub(super) async fn lead(
         &mut self,
-        session: &Session,
+        session: &mut Session,
         lead: Lead,
-        stale: Option<Arc<Entry>>,
         connector: Arc<Connector>,
-    ) -> Result<Fetch> {
-        let mut head = session.req_header().clone();
-        let asks = match &stale {
-            Some(stale) => conditional::ask(&mut head, &stale.meta().head.headers),
-            None => {
-                conditional::strip(&mut head);
-                false
+    ) -> Result<bool> {
+        let caching = self.caching_mut();
+        let stale = caching.stale.clone();
+        caching.fetch = Some(Box::new(Fetch::new(lead, stale)));
+        self.request_claim = Claim::None; // there is no body that filters could want
+        let answer = match self.ask(session, &connector, None).await {
+            Ok(Asked::Head(head)) => self.settle(session, *head).await,
+            Ok(Asked::Left(begun, error)) => {
+                if let Ok(detached) = self.detach(session, &connector) {
+                    detached.go_on(begun);
+                }
+                return Err(error);
             }
+            Err(error) => Answer::Failed(self.fail_for_all(&error)),
         };
+        let answered = self.answer(session, answer).await;
+        self.let_fill_go_on();
+        answered
+    }
+
+    /// Whether an error of this exchange's client ends less than the exchange: it fetches for others
+    /// as well.
+    pub(in crate::proxy) fn goes_on_without_client(&self, error: &Error) -> bool {
+        let caching = self.caching.as_ref();
+        caching.is_some_and(|caching| caching.fetch.is_some())
+            && *error.esource() == ErrorSource::Downstream
+            && !failure::is_over(error)
+    }
+
+    /// Makes of the head of a request the one of its fetch, where it is one: conditions are the
+    /// cache's own (RFC 9111, 4.3.1), and it is for the whole response.
+    pub(in crate::proxy) fn ask_for_all(&self, head: &mut RequestHeader) {
+        let caching = self.caching.as_ref();
+        let Some(fetch) = caching.and_then(|caching| caching.fetch.as_ref()) else {
+            return;
+        };
+        match fetch.validated() {
+            Some(stale) => drop(conditional::ask(head, &stale.meta().head.headers)),
+            None => conditional::strip(head),
+        }
         head.remove_header(&header::EXPECT);
-        self.hooks(&mut head)?;
-        let caching = self.caching();
-        Ok(Fetch {
-            cx: self.detached(),
-            session: nobody::session(head),
-            connector,
-            lead: Some(lead),
-            plan: (*caching.plan).clone(),
-            wishes: caching.wishes,
-            head: session.req_header().clone(),
-            stale,
-            asks,
-        })
-    }
-}
-
-impl Fetch {
-    /// Runs without anybody who follows.
-    pub(super) fn alone(self) {
-        tokio::spawn(self.run(None));
-    }
-
-    /// Runs, and tells the one who asked.
-    pub(super) fn start(self) -> mpsc::Receiver<Event> {
-        let (tell, events) = mpsc::channel(TOLD_AHEAD);
-        tokio::spawn(self.run(Some(tell)));
-        events
-    }
-
-    async fn run(mut self, tell: Option<mpsc::Sender<Event>>) {
-        let head = match self.ask(tell.as_ref()).await {
-            Ok(head) => head,
-            Err(error) => {
-                let reply = self.reply_to(&error);
-                return self.fail(reply, tell).await;
-            }
-        };
-        let status = head.head.status;
-        if let Some(stale) = self.stale.clone().filter(|_| self.asks)
-            && status == StatusCode::NOT_MODIFIED
-        {
-            return self.validated(head, &stale, tell).await;
-        }
-        let failed = matches!(status.as_u16(), 500 | 502 | 503 | 504);
-        if failed && self.stale_stands_in() {
-            drop(head.source);
-            let reply = Reply::problem(status, UPSTREAM_ERROR);
-            return self.fail(reply, tell).await;
-        }
-        // What is stored has lost what was for its hop; what is handed over loses it later.
-        let mut settled = ResponseHeader::clone(&head.head);
-        heads::settle_response(&mut settled, None);
-        let terms = storing::terms(&self.plan, &self.asked(), &settled, head.sent);
-        match terms.map(|terms| terms.stored(settled)) {
-            Ok(meta) => self.store(head, meta, tell).await,
-            Err(why) => self.hand_over(head, why, failed, tell).await,
-        }
-    }
-
-    fn asked(&self) -> Asked<'_> {
-        Asked {
-            head: &self.head,
-            wishes: &self.wishes,
-            identified: self.cx.exchange.identity.is_some(),
-        }
-    }
-
-    fn stale_stands_in(&self) -> bool {
-        let now = self.cx.shared.clock.now().wall;
-        let stale = self.stale.as_ref();
-        stale.is_some_and(|stale| reuse::stands_in(stale, &self.wishes, now))
-    }
-
-    fn report(&self) -> Report {
-        let attempts = &self.cx.attempts;
-        Report {
-            tried: attempts.tried.clone(),
-            made: attempts.made,
-            waited: attempts.waited,
-        }
-    }
-
-    fn reply_to(&mut self, error: &Error) -> Reply {
-        let failure = failure::of(error, false);
-        self.cx.take_reply().unwrap_or_else(|| {
-            let status = failure.status.unwrap_or(StatusCode::BAD_GATEWAY);
-            Reply::problem(status, failure.reason).log(failure::detail(error))
-        })
     }
 
     /// It has failed, for all who wait.
-    async fn fail(mut self, reply: Reply, tell: Option<mpsc::Sender<Event>>) {
-        if let Some(lead) = self.lead.take() {
+    fn fail_for_all(&mut self, error: &Error) -> Reply {
+        let failure = failure::of(error, false);
+        let reply = self.take_reply().unwrap_or_else(|| {
+            let status = failure.status.unwrap_or(StatusCode::BAD_GATEWAY);
+            Reply::problem(status, failure.reason).log(failure::detail(error))
+        });
+        self.tell_failure(&reply);
+        reply
+    }
+
+    fn tell_failure(&mut self, reply: &Reply) {
+        let fetch = self.caching_mut().fetch.as_mut();
+        if let Some(lead) = fetch.and_then(|fetch| fetch.lead.take()) {
             lead.failed(Failure {
                 status: reply.status,
                 reason: reply.reason().unwrap_or(UPSTREAM_ERROR),
             });
         }
-        let report = self.report();
-        send(tell, Answer::Failed { reply, report }).await;
     }
-}
 
-async fn send(tell: Option<mpsc::Sender<Event>>, answer: Answer) {
-    if let Some(tell) = tell {
-        // Whoever has gone needs no answer.
-        let _ = tell.send(Event::Answer(Box::new(answer))).await;
+    fn fetch_mut(&mut self) -> &mut Fetch {
+        (self.caching_mut().fetch.as_deref_mut()).expect("there while it is made")
     }
-}
 
-impl Context {
-    /// The `upstream` hooks of the filters, on the head of a fetch. There is no endpoint yet.
-    fn hooks(&mut self, head: &mut RequestHeader) -> Result<()> {
-        let (Some(position), Some(upstream)) = (self.route, &self.attempts.upstream) else {
-            return Ok(());
-        };
-        let chain = &self.snapshot.routes[position].chain;
-        let hooks = heads::edit_request(head, |head| {
-            let mut attempt = Attempt {
-                exchange: &self.exchange,
-                head,
-                upstream: &upstream.name,
-                endpoint: "",
-                number: 1,
-            };
-            chain.upstream(&mut attempt, &mut self.slots)
-        });
-        hooks.map_err(|reply| self.fault(reply))
+    /// Makes of a fetch that was begun one that goes on without this exchange.
+    ///
+    /// # Errors
+    /// A filter panicked.
+    fn detach(&mut self, session: &Session, connector: &Arc<Connector>) -> Result<Detached> {
+        let fetch = self.caching_mut().fetch.take();
+        let fetch = fetch.expect("there while it is made");
+        let mut detached = Detached::new(self, session, *fetch, connector.clone())?;
+        detached.take_attempts(self);
+        Ok(detached)
     }
 }

@@ -1,9 +1,9 @@
 //! Exchanges with the cache: what is stored answers, and what is not is fetched, stored on the way, and
 //! shared with all who wait for it.
 //!
-//! Whoever asks the cache only ever reads from a store. A fetch is an exchange of its own
-//! (`fetch.rs`), with nobody behind it: a client that leaves, or that reads slowly, changes nothing
-//! about it. Pingora's own cache is not used: a fresh hit through its state machine costs nearly as
+//! Whoever asks the cache only ever reads from a store. A fetch is a part of the exchange that has asked
+//! first (`fetch.rs`), but a client that leaves, or that reads slowly, changes nothing about it.
+//! Pingora's own cache is not used: a fresh hit through its state machine costs nearly as
 //! much as a proxied request, and a response that it revalidates in the background runs all filters
 //! anew.
 
@@ -11,6 +11,7 @@ mod after;
 mod fetch;
 pub mod key;
 mod nobody;
+mod own;
 mod send;
 mod serve;
 mod told;
@@ -20,18 +21,20 @@ use std::sync::Arc;
 use http::{Method, StatusCode, header};
 use pingora_core::connectors::http::Connector;
 use pingora_error::{Error, Result};
+use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use wiregate_sdk::cache::Plan;
 use wiregate_sdk::{Origin, Reply};
 
 use super::context::Context;
+use super::grpc;
 use crate::cache::rules::request::Wishes;
 use crate::cache::rules::reuse::{self, Reuse};
 use crate::cache::rules::status::{Forwarded, Stored, Told};
 use crate::cache::rules::{conditional, vary};
-use crate::cache::store::{Asker, Entry, Find, Join, Key, Lead, Outcome, Store, Waiting};
+use crate::cache::store::{Asker, Entry, Find, Join, Key, Outcome, Store, Waiting};
 use crate::cache::{Dealt, Failure, Selector};
-use fetch::Fetch;
+use fetch::{Fetch, Filling};
 
 /// So often a request waits for the fetches of others, which turn out not to be for it.
 const MOST_WAITS: usize = 3;
@@ -53,6 +56,12 @@ pub(super) struct Caching {
     told: Option<Told>,
     /// What came of it, for the metrics and the log.
     dealt: Dealt,
+    /// The request, as the chain has left it, in an exchange of the cache's own.
+    asked: Option<Box<RequestHeader>>,
+    /// What it fetches, for itself and for others.
+    fetch: Option<Box<Fetch>>,
+    /// The body that comes by way of it.
+    filling: Option<Box<Filling>>,
 }
 
 /// What a lookup has found.
@@ -124,6 +133,9 @@ impl Context {
             stale: None,
             told: None,
             dealt: Dealt::Pass,
+            asked: None,
+            fetch: None,
+            filling: None,
         }));
         why.is_none()
     }
@@ -134,7 +146,9 @@ impl Context {
         if head.method != Method::GET && head.method != Method::HEAD {
             return Some(Forwarded::Method);
         }
-        let special = head.headers.contains_key(header::UPGRADE)
+        // A call has a deadline of its own, which is no business of others.
+        let special = grpc::is_call(&head.headers)
+            || head.headers.contains_key(header::UPGRADE)
             || head.headers.contains_key(header::TRANSFER_ENCODING)
             || (head.headers.get(header::CONTENT_LENGTH)).is_some_and(|length| length != "0")
             || self.body.bytes.is_some()
@@ -223,7 +237,10 @@ impl Context {
             let waiting = match self.join(session) {
                 Join::Found(entry) => return self.serve_shared(session, entry).await,
                 Join::Alone => return Ok(false),
-                Join::Lead(lead) => return self.lead(session, lead, connector()).await,
+                Join::Lead(lead) => {
+                    let led = Box::pin(self.lead(session, lead, connector()));
+                    return led.await;
+                }
                 Join::Wait(_) if self.caching().wishes.no_cache => return Ok(false),
                 Join::Wait(waiting) => waiting,
             };
@@ -334,10 +351,13 @@ impl Context {
                 && reuse::judge(other, &caching.wishes, self.exchange.now.wall) == Reuse::Fresh
         });
         if let Join::Lead(lead) = join {
-            match self.fetch(session, lead, Some(entry.clone()), connector()) {
-                Ok(fetch) => fetch.alone(),
+            let stale = entry.clone();
+            if self
+                .validate_apart(session, lead, stale, connector())
+                .is_err()
+            {
                 // A filter panicked, which was counted: this request has its response all the same.
-                Err(_) => drop(self.take_reply()),
+                drop(self.take_reply());
             }
         }
     }
@@ -346,21 +366,6 @@ impl Context {
 impl Caching {
     fn key(&self) -> &Key {
         self.key.as_ref().expect("there where the cache answers")
-    }
-}
-
-impl Context {
-    /// Fetches, for this request and all who wait.
-    async fn lead(
-        &mut self,
-        session: &mut Session,
-        lead: Lead,
-        connector: Arc<Connector>,
-    ) -> Result<bool> {
-        let stale = self.caching().stale.clone();
-        // Hooks that panic have their reply by now.
-        let fetch: Fetch = self.fetch(session, lead, stale, connector)?;
-        Box::pin(self.follow(session, fetch)).await.map(|()| true)
     }
 }
 

@@ -7,14 +7,13 @@ use pingora_core::protocols::http::HttpTask;
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
-use tokio::sync::mpsc;
+use wiregate_sdk::Origin;
 use wiregate_sdk::views::Claim;
-use wiregate_sdk::{Origin, Reply};
 
 use super::super::context::Context;
 use super::super::heads;
-use super::fetch::{Answer, Event, Fetch, Own, Report};
-use super::send::Body;
+use super::fetch::{Answer, Own};
+use super::own;
 use crate::cache::Dealt;
 use crate::cache::rules::range::Part;
 use crate::cache::rules::status::{CACHE_STATUS, Stored, Told};
@@ -29,7 +28,6 @@ struct Answering {
     entry: Arc<Entry>,
     head: ResponseHeader,
     told: Told,
-    rest: Option<mpsc::Receiver<Event>>,
     /// Whether the head is of this moment, and says itself how old it is.
     is_new: bool,
 }
@@ -67,69 +65,40 @@ impl Context {
             head: entry.meta().head.clone(),
             entry,
             told,
-            rest: None,
             is_new: false,
         };
         self.serve(session, answering).await
     }
 
-    /// Waits for a fetch, and answers with what becomes of it.
-    pub(super) async fn follow(&mut self, session: &mut Session, fetch: Fetch) -> Result<()> {
-        let mut events = fetch.start();
-        loop {
-            let event = self.patiently(session, events.recv()).await?;
-            match event {
-                Some(Event::Interim(head)) => {
-                    let interim = vec![HttpTask::Header(head, false)];
-                    session.write_response_tasks(interim).await?;
-                }
-                Some(Event::Answer(answer)) => {
-                    return Box::pin(self.answer(session, *answer, events)).await;
-                }
-                Some(Event::Piece(_) | Event::End) | None => {
-                    let reply = Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "fetch_lost")
-                        .log("the fetch has ended without an answer");
-                    return self.respond(session, reply, Origin::Gateway).await;
-                }
-            }
+    /// Answers with what became of a fetch. Returns whether the request was answered; where not, it goes to the upstream by
+    /// itself.
+    pub(super) async fn answer(&mut self, session: &mut Session, answer: Answer) -> Result<bool> {
+        if let Answer::Own(own) = answer {
+            return self.pass_own(session, *own).await;
         }
+        self.answer_shared(session, answer).await.map(|()| true)
     }
 
-    async fn answer(
-        &mut self,
-        session: &mut Session,
-        answer: Answer,
-        events: mpsc::Receiver<Event>,
-    ) -> Result<()> {
+    async fn answer_shared(&mut self, session: &mut Session, answer: Answer) -> Result<()> {
         match answer {
             Answer::Stored {
                 entry,
                 dealt,
                 status,
-                report,
             } => {
-                self.take_report(report);
                 self.caching_mut().dealt = dealt;
                 let head = entry.meta().head.clone();
                 let status = (status != head.status).then(|| status.as_u16());
                 let told = self.went_on(status, Stored::Yes);
-                let rest = Some(events);
                 let answering = Answering {
                     entry,
                     head,
                     told,
-                    rest,
                     is_new: false,
                 };
                 self.serve(session, answering).await
             }
-            Answer::Good {
-                entry,
-                head,
-                why,
-                report,
-            } => {
-                self.take_report(report);
+            Answer::Good { entry, head, why } => {
                 self.caching_mut().dealt = Dealt::Revalidated;
                 let mut head = *head;
                 self.hide_tags(&mut head);
@@ -137,14 +106,12 @@ impl Context {
                     entry,
                     head,
                     told: self.went_on(Some(304), Stored::No(Some(why))),
-                    rest: None,
                     is_new: true,
                 };
                 self.serve(session, answering).await
             }
-            Answer::Own(own) => self.pass_own(session, *own).await,
-            Answer::Failed { reply, report } => {
-                self.take_report(report);
+            Answer::Own(_) => unreachable!("it is shared with nobody"),
+            Answer::Failed(reply) => {
                 if let Some(entry) = self.stand_in() {
                     return self.serve_hit(session, entry).await;
                 }
@@ -164,24 +131,38 @@ impl Context {
         }
     }
 
-    /// Passes a response on that is for this request alone.
-    async fn pass_own(&mut self, session: &mut Session, own: Own) -> Result<()> {
+    /// Passes a response on that is for this request alone. It was asked for as a whole, and without the conditions of the
+    /// request: where that wants a part, it asks for it by itself.
+    async fn pass_own(&mut self, session: &mut Session, own: Own) -> Result<bool> {
         let Own {
             mut source,
             first,
-            attempts,
             why,
         } = own;
-        self.attempts = attempts.take();
         let told = self.went_on(None, Stored::No(Some(why)));
         let caching = self.caching_mut();
-        caching.dealt = Dealt::Miss;
         caching.told = Some(told);
-        match self.pass_on(session, &mut source, first).await {
-            Ok(()) => {
-                source.put_back().await;
-                Ok(())
+        caching.fetch = None; // what comes of it is this client's alone
+        let asked = &session.req_header().headers;
+        let now = crate::cache::rules::seconds(self.exchange.now.wall);
+        let (first, is_whole) = match first {
+            HttpTask::Header(head, _) if own::is_had(asked, &head, now) => {
+                (HttpTask::Header(own::not_modified(head), true), false)
             }
+            HttpTask::Header(head, _) if own::is_part_wanted(asked, &head) => {
+                drop(source);
+                self.begin_anew();
+                return Ok(false);
+            }
+            first => (first, true),
+        };
+        self.caching_mut().dealt = Dealt::Miss;
+        match self.pass_on(session, &mut source, first).await {
+            Ok(()) if is_whole => {
+                source.put_back().await;
+                Ok(true)
+            }
+            Ok(()) => Ok(true), // the connection goes with the body that nobody wants
             Err(error) => {
                 let reused = source.reused;
                 drop(source);
@@ -190,18 +171,11 @@ impl Context {
         }
     }
 
-    fn take_report(&mut self, report: Report) {
-        self.attempts.tried = report.tried;
-        self.attempts.made = report.made;
-        self.attempts.waited = report.waited;
-    }
-
     async fn serve(&mut self, session: &mut Session, answering: Answering) -> Result<()> {
         let Answering {
             entry,
             mut head,
             told,
-            rest,
             is_new,
         } = answering;
         let mut part = self.shape(session, &entry, &mut head)?;
@@ -222,7 +196,6 @@ impl Context {
         let bodiless = part == Part::Nowhere || self.is_bodiless(&head);
         self.frame_stored(session, &mut head)?;
         self.leave(session, &mut head, Origin::Cache)?;
-        let mut rest = rest;
         if let Part::Bytes(..) = part {
             // What a filter makes of the body has parts of its own, and what the store has no room for
             // comes from its beginning.
@@ -231,16 +204,19 @@ impl Context {
                 Some(length) => part = cut(&mut head, part, length)?,
                 None => part = Part::Whole,
             }
-            rest = rest.filter(|_| part == Part::Whole);
             self.end.status = Some(head.status);
+        }
+        match part == Part::Whole && !bodiless {
+            true => self.fill_ready(session).await,
+            false => self.let_fill_go_on(), // it is not all for this client
         }
         let reader = match part {
             Part::Bytes(from, to) => entry.reader_of(from, to),
             Part::Whole | Part::Nowhere => entry.reader(),
         };
         drop(entry);
-        let body = (!bodiless).then_some(Body { reader, rest });
-        self.send_stored(session, head, body).await
+        let reader = (!bodiless).then_some(reader);
+        self.send_stored(session, head, reader).await
     }
 
     /// Makes of a stored head what this request gets: all of the response, a part of it (RFC 9110, 14),
@@ -259,15 +235,7 @@ impl Context {
         }
         let now = crate::cache::rules::seconds(self.exchange.now.wall);
         if conditional::is_not_modified(request, &head.headers, now) {
-            head.set_status(StatusCode::NOT_MODIFIED)?;
-            // What describes the body alone goes with it (RFC 9110, 15.4.5).
-            for name in [
-                header::CONTENT_LENGTH,
-                header::CONTENT_TYPE,
-                header::CONTENT_ENCODING,
-            ] {
-                head.remove_header(&name);
-            }
+            own::strip_body(head);
             return Ok(Part::Whole);
         }
         match length.filter(|_| self.exchange.method == Method::GET) {

@@ -57,7 +57,7 @@ pub(super) async fn ask(
 }
 
 /// Waits for a part of a response.
-pub(super) async fn within<T>(
+pub(in crate::proxy) async fn within<T>(
     patience: Duration,
     part: impl Future<Output = Result<T>>,
 ) -> Result<T> {

@@ -8,10 +8,11 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::super::context::Context;
+use super::super::heads;
 
 /// The fields that are for one hop alone (RFC 9110, 7.6.1). Those that `Connection` names have
 /// gone at arrival.
-const FOR_ONE_HOP: [HeaderName; 7] = [
+static FOR_ONE_HOP: [HeaderName; 10] = [
     header::PROXY_AUTHENTICATE,
     header::PROXY_AUTHORIZATION,
     header::TE,
@@ -19,27 +20,25 @@ const FOR_ONE_HOP: [HeaderName; 7] = [
     header::TRANSFER_ENCODING,
     header::CONNECTION,
     header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("http2-settings"),
 ];
-const FOR_ONE_HOP_TOO: [&str; 3] = ["keep-alive", "proxy-connection", "http2-settings"];
 
 impl Context {
     /// The head for an endpoint that speaks this version.
     ///
     /// # Errors
     /// What a filter replied, or made of it.
-    pub(super) fn head_for_endpoint(
+    pub(in crate::proxy) fn head_for_endpoint(
         &mut self,
         session: &Session,
         http2: bool,
         tls: bool,
     ) -> Result<Box<RequestHeader>> {
         let mut head = session.req_header().clone();
-        for name in &FOR_ONE_HOP {
-            head.remove_header(name);
-        }
-        for name in FOR_ONE_HOP_TOO {
-            head.remove_header(name);
-        }
+        heads::drop_request(&mut head, &FOR_ONE_HOP);
+        self.ask_for_all(&mut head);
         if http2 {
             head.set_version(Version::HTTP_2);
             self.forward(session, &mut head)?;

@@ -38,7 +38,10 @@ const THERE: &str = "there until it is put back";
 
 impl Source {
     /// Opens a connection, or takes an idle one.
-    pub(super) async fn open(connector: Arc<Connector>, peer: Box<HttpPeer>) -> Result<Self> {
+    pub(in crate::proxy) async fn open(
+        connector: Arc<Connector>,
+        peer: Box<HttpPeer>,
+    ) -> Result<Self> {
         let (mut session, reused) = connector.get_http_session(&*peer).await?;
         session.set_read_timeout(peer.options.read_timeout);
         session.set_write_timeout(peer.options.write_timeout);
@@ -51,16 +54,20 @@ impl Source {
         })
     }
 
-    pub(super) fn is_http2(&self) -> bool {
+    pub(in crate::proxy) fn is_http2(&self) -> bool {
         matches!(self.session, Some(HttpSession::H2(_)))
     }
 
-    pub(super) fn is_tls(&self) -> bool {
+    pub(in crate::proxy) fn is_tls(&self) -> bool {
         self.peer.is_tls()
     }
 
     /// Sends the request.
-    pub(super) async fn send(&mut self, head: Box<RequestHeader>, body: Bytes) -> Result<()> {
+    pub(in crate::proxy) async fn send(
+        &mut self,
+        head: Box<RequestHeader>,
+        body: Bytes,
+    ) -> Result<()> {
         let session = self.session.as_mut().expect(THERE);
         if let HttpSession::H2(stream) = session {
             stream.write_request_header(head, body.is_empty())?;

@@ -128,12 +128,16 @@ fn what_requests_change_while_a_disk_goes_over_is_gone_and_nothing_else() {
     for path in ["/a", "/b"] {
         origin.answers_with(path, 200, fields, &"x".repeat(5_000));
     }
-    // An endpoint that answers nobody: a request to it goes on until its client leaves.
+    // An endpoint that takes its time.
     let (arrived, arrivals) = std::sync::mpsc::channel();
+    let (go, goes) = std::sync::mpsc::channel::<()>();
+    let goes = Mutex::new(goes);
     let holding = origin::serve(move |_, mut stream| {
-        origin::head(&mut stream);
-        let _ = arrived.send(());
-        origin::drain(&mut stream);
+        if origin::head(&mut stream).is_some() {
+            let _ = arrived.send(());
+            let _ = goes.lock().unwrap().recv();
+            let _ = stream.write_all(origin::empty(200).as_bytes());
+        }
     });
     let configuration = |size: &str| {
         let path = folder.path().display();
@@ -152,16 +156,16 @@ fn what_requests_change_while_a_disk_goes_over_is_gone_and_nothing_else() {
     let disk = || gateway.admin("GET", "/caches").json()["caches"]["d"]["disk"].as_u64();
     until("both are written", || disk().unwrap() > 10_000);
     // The former store keeps its folder for as long as a request of its time goes on.
-    let mut held = std::net::TcpStream::connect(gateway.address()).unwrap();
-    held.write_all(b"GET /held HTTP/1.1\r\nhost: example.com\r\n\r\n")
-        .unwrap();
+    let held = gateway.url("/held");
+    let held = std::thread::spawn(move || curl(&[&held]));
     arrivals.recv().unwrap();
     gateway.reload(&configuration("128MiB"));
     let url = gateway.url("/a");
     let posted = curl(&["-X", "POST", "-H", "host: example.com", &url]);
     assert_eq!(posted.status, 200);
     assert_eq!(disk(), Some(0), "the memory stands alone");
-    drop(held);
+    go.send(()).unwrap();
+    assert_eq!(held.join().unwrap().status, 200);
     until("the folder has gone over", || {
         gateway.log().contains("the cache has its folder") && disk().unwrap() > 5_000
     });

@@ -1,15 +1,21 @@
 //! The way of a fetch to the head of a final response.
 
+use std::sync::Arc;
+use std::time::SystemTime;
+
 use http::{HeaderValue, StatusCode, header};
+use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::http::HttpTask;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
-use tokio::sync::mpsc;
+use pingora_proxy::Session;
+use wiregate_sdk::Bytes;
 
 use super::super::super::context::Context;
-use super::super::super::hedge::Source;
-use super::{Event, Fetch};
-use crate::cache::rules::{Sent, conditional};
+use super::super::super::failure;
+use super::super::super::hedge::leg::within;
+use super::super::super::hedge::{Race, Source};
+use crate::cache::rules::Sent;
 
 /// The head of a final response, and where the rest comes from.
 pub(super) struct Head {
@@ -19,73 +25,210 @@ pub(super) struct Head {
     pub(super) sent: Sent,
 }
 
-impl Fetch {
-    /// Asks until there is the head of a final response.
-    pub(super) async fn ask(&mut self, tell: Option<&mpsc::Sender<Event>>) -> Result<Head> {
+/// What came of asking.
+pub(super) enum Asked {
+    Head(Box<Head>),
+    /// The client has left, in this way: the fetch goes on where it was, or begins anew.
+    Left(Option<Begun>, Box<Error>),
+}
+
+/// A request that was sent, and whose response is awaited.
+pub(super) struct Begun {
+    asked: SystemTime,
+    stage: Stage,
+}
+
+enum Stage {
+    /// At one endpoint or two, as the upstream hedges.
+    Race(Box<Race>),
+    /// At one.
+    Sent(Source),
+}
+
+/// What comes of waiting for a response.
+enum Awaited {
+    Head(Source, Box<ResponseHeader>, bool),
+    /// There is to be another attempt.
+    Again,
+    Left(Stage, Box<Error>),
+}
+
+impl Context {
+    /// Asks until there is the head of a final response, going on with what was `begun`.
+    ///
+    /// # Errors
+    /// What went wrong.
+    pub(super) async fn ask(
+        &mut self,
+        session: &mut Session,
+        connector: &Arc<Connector>,
+        mut begun: Option<Begun>,
+    ) -> Result<Asked> {
         loop {
-            let asked = self.cx.shared.clock.now().wall;
-            let (session, connector) = (&mut self.session, &self.connector);
-            let Some((source, first)) = self.cx.first_head(session, connector).await? else {
-                continue;
+            let now = self.shared.clock.now().wall;
+            let (asked, stage) = match begun.take() {
+                Some(begun) => (begun.asked, Some(begun.stage)),
+                None => match self.begin_asking(session, connector).await {
+                    Ok(stage) => (now, stage),
+                    Err(error) if self.goes_on_without_client(&error) => {
+                        return Ok(Asked::Left(None, error));
+                    }
+                    Err(error) => return Err(error),
+                },
             };
-            if let Some((source, head, end)) = self.final_head(source, first, tell).await? {
-                if self.is_for_another(&head) {
-                    conditional::strip(self.session.req_header_mut());
-                    self.asks = false;
-                    self.cx.end_attempt();
-                    continue;
+            let awaited = match stage {
+                Some(Stage::Race(race)) => Box::pin(self.await_race(session, race)).await?,
+                Some(Stage::Sent(source)) => self.await_head(session, source, None).await?,
+                None => Awaited::Again,
+            };
+            match awaited {
+                Awaited::Again => {}
+                Awaited::Left(stage, error) => {
+                    return Ok(Asked::Left(Some(Begun { asked, stage }), error));
                 }
-                let came = self.cx.shared.clock.now().wall;
-                let sent = Sent { asked, came };
-                return Ok(Head {
-                    source,
-                    head,
-                    end,
-                    sent,
-                });
+                Awaited::Head(_, head, _) if self.is_for_another(&head) => {
+                    self.fetch_mut().asks = false;
+                    self.end_attempt();
+                }
+                Awaited::Head(source, head, end) => {
+                    let came = self.shared.clock.now().wall;
+                    let sent = Sent { asked, came };
+                    return Ok(Asked::Head(Box::new(Head {
+                        source,
+                        head,
+                        end,
+                        sent,
+                    })));
+                }
             }
         }
     }
 
-    /// Passes interim responses on, up to the final one; nothing where it is to be asked again.
-    async fn final_head(
+    /// Begins an attempt; nothing where there is to be another one.
+    async fn begin_asking(
         &mut self,
+        session: &mut Session,
+        connector: &Arc<Connector>,
+    ) -> Result<Option<Stage>> {
+        let peer = self.begin_attempt(session).await?;
+        let upstream = self.attempts.upstream.as_ref();
+        if upstream.is_some_and(|upstream| upstream.hedge.is_some()) {
+            return Ok(Some(Stage::Race(Box::new(self.line_up(connector, peer)))));
+        }
+        // A client that leaves meanwhile is noticed once there is a connection, or none.
+        let mut source = match Source::open(connector.clone(), peer).await {
+            Ok(source) => source,
+            Err(error) => return again(self.end_unconnected(session, error.into_up())),
+        };
+        self.count_connection(source.reused);
+        let reused = source.reused;
+        let head = self.head_for_endpoint(session, source.is_http2(), source.is_tls());
+        let sent = match head {
+            Ok(head) => source
+                .send(head, Bytes::new())
+                .await
+                .map_err(Error::into_up),
+            Err(error) => Err(error),
+        };
+        match sent {
+            Ok(()) => Ok(Some(Stage::Sent(source))),
+            Err(error) => again(self.end_broken(session, error, reused)),
+        }
+    }
+
+    async fn await_race(&mut self, session: &mut Session, mut race: Box<Race>) -> Result<Awaited> {
+        match self.run(session, &mut race).await {
+            Ok((source, first)) => self.await_head(session, source, Some(first)).await,
+            Err(error) if self.goes_on_without_client(&error) => {
+                Ok(Awaited::Left(Stage::Race(race), error))
+            }
+            Err(error) => again(error).map(|_: Option<()>| Awaited::Again),
+        }
+    }
+
+    /// Passes interim responses on, up to the final one.
+    async fn await_head(
+        &mut self,
+        session: &mut Session,
         mut source: Source,
-        first: HttpTask,
-        tell: Option<&mpsc::Sender<Event>>,
-    ) -> Result<Option<(Source, Box<ResponseHeader>, bool)>> {
-        let mut next = Ok(first);
+        mut first: Option<HttpTask>,
+    ) -> Result<Awaited> {
         let error = loop {
+            let next = match first.take() {
+                Some(first) => Ok(first),
+                None => match self.next_head(session, &mut source).await {
+                    Ok(next) => next,
+                    Err(error) => return Ok(Awaited::Left(Stage::Sent(source), error)),
+                },
+            };
             match next {
                 Ok(HttpTask::Header(mut head, end)) => {
-                    let checked = self.cx.upstream_head(&self.session, &mut head);
-                    match checked {
+                    match self.upstream_head(session, &mut head) {
                         Ok(()) if !head.status.is_informational() => {
-                            return Ok(Some((source, head, end)));
+                            return Ok(Awaited::Head(source, head, end));
                         }
-                        Ok(()) => {
-                            if let Some(tell) = tell {
-                                // Whoever has gone wants no interim responses.
-                                let _ = tell.try_send(Event::Interim(head));
-                            }
-                            next = self.cx.next_part(&mut source).await;
-                        }
+                        Ok(()) => self.pass_interim(session, head).await,
                         Err(error) => break error,
                     }
                 }
                 Ok(_) => break Error::explain(ErrorType::InvalidHTTPHeader, "no head").into_up(),
+                Err(error) if failure::is_over(&error) => break error,
                 Err(error) => break error.into_up(),
             }
         };
         let reused = source.reused;
         drop(source);
-        let error = self.cx.end_broken(&self.session, error, reused);
-        if error.retry() { Ok(None) } else { Err(error) }
+        again(self.end_broken(session, error, reused)).map(|_: Option<()>| Awaited::Again)
+    }
+
+    /// What comes next of a response that has not begun.
+    ///
+    /// # Errors
+    /// The client has left.
+    async fn next_head(
+        &mut self,
+        session: &mut Session,
+        source: &mut Source,
+    ) -> Result<Result<HttpTask>> {
+        let left = match self.time_left() {
+            Ok(left) => left,
+            Err(error) => return Ok(Err(error)),
+        };
+        let unanswered = self.attempts.started.is_some();
+        let first_byte = unanswered.then_some(self.attempts.times.first_byte);
+        let patience = left.into_iter().chain(first_byte).min();
+        let next = async {
+            match patience {
+                Some(patience) => within(patience, source.next()).await,
+                None => source.next().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            next = next => Ok(next),
+            gone = session.downstream_session.read_body_or_idle(true) => {
+                let closed = || Error::new(ErrorType::ConnectionClosed);
+                let error = gone.err().unwrap_or_else(closed).into_down();
+                match self.goes_on_without_client(&error) {
+                    true => Err(error),
+                    false => Ok(Err(error)), // the time is over
+                }
+            }
+        }
+    }
+
+    async fn pass_interim(&mut self, session: &mut Session, head: Box<ResponseHeader>) {
+        if !self.is_detached() {
+            // Whoever has gone wants no interim responses, and is missed soon.
+            let interim = vec![HttpTask::Header(head, false)];
+            let _ = session.write_response_tasks(interim).await;
+        }
     }
 
     /// Whether a 304 is about another response than the one that is stored (RFC 9111, 4.3.4).
     fn is_for_another(&self, head: &ResponseHeader) -> bool {
-        let stale = self.stale.as_ref().filter(|_| self.asks);
+        let fetch = self.caching().fetch.as_ref();
+        let stale = fetch.and_then(|fetch| fetch.validated());
         let strong = |tag: &&HeaderValue| !tag.as_bytes().starts_with(b"W/");
         let own = stale.and_then(|stale| stale.meta().head.headers.get(header::ETAG));
         let news = head.headers.get(header::ETAG).filter(strong);
@@ -93,15 +236,7 @@ impl Fetch {
     }
 }
 
-impl Context {
-    /// The next part of a response, within the time that the exchange has.
-    pub(super) async fn next_part(&mut self, source: &mut Source) -> Result<HttpTask> {
-        match self.time_left()? {
-            None => source.next().await,
-            Some(left) => match tokio::time::timeout(left, source.next()).await {
-                Ok(part) => part,
-                Err(_) => Error::e_explain(ErrorType::ReadTimedout, "no response in time"),
-            },
-        }
-    }
+/// Nothing, where there is to be another attempt.
+fn again<T>(error: Box<Error>) -> Result<Option<T>> {
+    if error.retry() { Ok(None) } else { Err(error) }
 }

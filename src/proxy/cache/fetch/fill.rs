@@ -1,85 +1,253 @@
-//! A body on its way from the upstream into the store.
+//! A body on its way from the upstream into the store, and what the store has no room for on its way
+//! to the one who asked.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use pingora_core::protocols::http::HttpTask;
-use tokio::sync::mpsc;
+use pingora_error::{Error, ErrorType, Result};
+use pingora_proxy::Session;
 use wiregate_sdk::Bytes;
 
+use super::super::super::context::Context;
 use super::super::super::hedge::Source;
-use super::ask::Head;
-use super::{Event, Fetch};
+use super::super::super::hedge::leg::within;
+use super::super::broken_off;
 use crate::cache::store::{Fill, Refused};
+
+/// So many pieces that are there already are taken before something else is done.
+const TOGETHER: usize = 8;
+
+/// A body that comes from the upstream.
+pub(in crate::proxy::cache) struct Filling {
+    source: Source,
+    goal: Goal,
+}
 
 /// Where the pieces of a body go.
 enum Goal {
     /// Into the store.
     Store(Fill),
-    /// To the one who asked, who has read those before them from the store: it was too large for
-    /// that.
-    Asker,
+    /// To the one who asked, who reads those before them from the store: it was too large for that.
+    Asker { piece: Bytes, last: bool },
+    /// Nowhere: it broke off.
+    Broken(Box<Error>),
 }
 
-impl Fetch {
-    /// The body goes into the store, to its end. Where it breaks off, so does what was stored of it.
-    pub(super) async fn fill(mut self, head: Head, fill: Fill, tell: Option<mpsc::Sender<Event>>) {
-        let Head {
-            mut source, end, ..
-        } = head;
-        let remember = self.plan.policy.remember;
-        let (mut goal, mut end) = (Goal::Store(fill), end);
-        while !end {
-            let Some((data, last)) = self.piece(&mut source).await else {
-                return;
-            };
-            end = last;
-            if data.is_empty() {
-                continue;
-            }
-            goal = match goal.take(data, remember, tell.as_ref()).await {
-                Some(goal) => goal,
-                None => return,
-            };
+impl Filling {
+    pub(super) fn new(source: Source, fill: Fill) -> Self {
+        Self {
+            source,
+            goal: Goal::Store(fill),
         }
-        match (goal, tell) {
-            (Goal::Store(fill), _) => drop(fill.finish()),
-            (Goal::Asker, Some(tell)) => drop(tell.send(Event::End).await),
-            (Goal::Asker, None) => {}
-        }
-        source.put_back().await;
     }
 
-    /// The next piece, and whether it is the last; nothing where the body breaks off.
-    async fn piece(&mut self, source: &mut Source) -> Option<(Bytes, bool)> {
-        let error = match self.cx.next_part(source).await {
-            Ok(HttpTask::Body(data, last)) => return Some((data.unwrap_or_default(), last)),
-            Ok(HttpTask::Failed(error)) => error,
-            // Trailers are not stored (RFC 9111, 3.1).
-            Ok(_) => return Some((Bytes::new(), true)),
-            Err(error) => error.into_up(),
+    /// Whether others than the one who asked get it.
+    pub(super) fn is_for_others(&self) -> bool {
+        matches!(self.goal, Goal::Store(_))
+    }
+
+    async fn next(&mut self, left: Option<Duration>) -> Result<HttpTask> {
+        match left {
+            Some(left) => within(left, self.source.next()).await,
+            None => self.source.next().await,
+        }
+    }
+}
+
+impl Context {
+    /// Whether the body that is being stored comes by way of this exchange.
+    pub(in crate::proxy::cache) fn fills(&self) -> bool {
+        let filling = self.caching.as_ref().and_then(|c| c.filling.as_ref());
+        filling.is_some_and(|filling| filling.is_for_others())
+    }
+
+    /// Stores the body to its end.
+    pub(super) async fn fill_up(&mut self, session: &Session) {
+        while self.fills() {
+            let part = self.next_of_fill().await;
+            self.take_part(part).await;
+        }
+        self.settle_break(session);
+        self.caching_mut().filling = None;
+    }
+
+    /// Stores what has come already.
+    pub(in crate::proxy::cache) async fn fill_ready(&mut self, session: &Session) {
+        for _ in 0..TOGETHER {
+            if !self.fills() {
+                break;
+            }
+            let filling = self.caching_mut().filling.as_mut();
+            let next = filling.and_then(|filling| {
+                tokio::task::unconstrained(filling.source.next()).now_or_never()
+            });
+            match next {
+                Some(part) => self.take_part(part).await,
+                None => break,
+            }
+        }
+        self.settle_break(session);
+    }
+
+    /// Stores what comes next, unless the client leaves.
+    ///
+    /// # Errors
+    /// It has left.
+    pub(in crate::proxy::cache) async fn fill_some(&mut self, session: &mut Session) -> Result<()> {
+        let part = tokio::select! {
+            biased;
+            part = self.next_of_fill() => part,
+            gone = session.downstream_session.read_body_or_idle(true) => {
+                return Err(gone.err().unwrap_or_else(broken_off).into_down());
+            }
         };
-        self.cx.end_broken(&self.session, error, source.reused);
-        None
+        self.take_part(part).await;
+        self.settle_break(session);
+        Ok(())
+    }
+
+    /// Waits for the client to take something, and stores what comes meanwhile.
+    ///
+    /// # Errors
+    /// The client's.
+    pub(in crate::proxy::cache) async fn write_and_fill(
+        &mut self,
+        session: &mut Session,
+        tasks: Vec<HttpTask>,
+    ) -> Result<()> {
+        let written = {
+            let mut write = pin!(session.downstream_session.response_duplex_vec(tasks));
+            loop {
+                if !self.fills() {
+                    break write.await;
+                }
+                tokio::select! {
+                    biased;
+                    written = &mut write => break written,
+                    part = self.next_of_fill() => self.take_part(part).await,
+                }
+            }
+        };
+        self.settle_break(session);
+        written.map(drop)
+    }
+
+    /// What the store had no room for, which comes as fast as the client takes it.
+    ///
+    /// # Errors
+    /// The client has left, or the body breaks off.
+    pub(in crate::proxy::cache) async fn piece_for_asker(
+        &mut self,
+        session: &mut Session,
+    ) -> Result<Option<Bytes>> {
+        loop {
+            let filling = self.caching_mut().filling.as_mut();
+            let Some(Goal::Asker { piece, last }) = filling.map(|filling| &mut filling.goal) else {
+                self.time_left()?;
+                self.end.error.get_or_insert("http_response_incomplete");
+                return Err(broken_off());
+            };
+            if !piece.is_empty() {
+                return Ok(Some(std::mem::take(piece)));
+            }
+            if *last {
+                self.end_fill().await;
+                return Ok(None);
+            }
+            self.fill_some(session).await?;
+        }
+    }
+
+    /// What comes next from the upstream. The time that an exchange has ends what is done for its own client, and not what
+    /// others get by way of it.
+    async fn next_of_fill(&mut self) -> Result<HttpTask> {
+        let left = match self.is_detached() {
+            true => self.time_left()?,
+            false => None,
+        };
+        match &mut self.caching_mut().filling {
+            Some(filling) => filling.next(left).await,
+            None => Error::e_explain(ErrorType::InternalError, "nothing is fetched"),
+        }
+    }
+
+    /// Takes a part of the response, and does with it what is to be done.
+    async fn take_part(&mut self, part: Result<HttpTask>) {
+        let caching = self.caching_mut();
+        let remember = caching.plan.policy.remember;
+        let Some(mut filling) = caching.filling.take() else {
+            return;
+        };
+        let (data, last) = match part {
+            Ok(HttpTask::Body(data, last)) => (data.unwrap_or_default(), last),
+            Ok(HttpTask::Failed(error)) | Err(error) => {
+                filling.goal = Goal::Broken(error.into_up()); // others see that it breaks off
+                caching.filling = Some(filling);
+                return;
+            }
+            // Trailers are not stored (RFC 9111, 3.1).
+            Ok(_) => (Bytes::new(), true),
+        };
+        let goal = filling.goal.take(data, last, remember);
+        let Some(goal) = goal else {
+            // It is longer than it said.
+            return self.end_attempt();
+        };
+        filling.goal = goal;
+        let stored = last && filling.is_for_others();
+        caching.filling = Some(filling);
+        if stored {
+            self.end_fill().await;
+        }
+    }
+
+    /// The body has come to its end: the connection can be used again.
+    pub(super) async fn end_fill(&mut self) {
+        let Some(filling) = self.caching_mut().filling.take() else {
+            return;
+        };
+        let Filling { source, goal } = *filling;
+        if let Goal::Store(fill) = goal {
+            drop(fill.finish());
+        }
+        source.put_back().await;
+        self.end_attempt();
+    }
+
+    /// Where the body broke off, the endpoint is charged with that.
+    fn settle_break(&mut self, session: &Session) {
+        let Some(caching) = &mut self.caching else {
+            return;
+        };
+        let broken = (caching.filling.as_ref())
+            .is_some_and(|filling| matches!(filling.goal, Goal::Broken(_)));
+        if broken
+            && let Some(filling) = caching.filling.take()
+            && let Goal::Broken(error) = filling.goal
+        {
+            self.end_broken(session, error, filling.source.reused);
+        }
     }
 }
 
 impl Goal {
     /// Takes a piece, and says where the next one goes; nothing where nobody wants it.
-    async fn take(
-        self,
-        data: Bytes,
-        remember: Duration,
-        tell: Option<&mpsc::Sender<Event>>,
-    ) -> Option<Self> {
-        if let Self::Store(mut fill) = self {
-            match fill.push(&data) {
-                Ok(()) => return Some(Self::Store(fill)),
-                Err(Refused::Length) => return None,
-                Err(why) => fill.abandon(remember, &why),
+    fn take(self, data: Bytes, last: bool, remember: Duration) -> Option<Self> {
+        let Self::Store(mut fill) = self else {
+            return Some(Self::Asker { piece: data, last });
+        };
+        if data.is_empty() {
+            return Some(Self::Store(fill));
+        }
+        match fill.push(&data) {
+            Ok(()) => Some(Self::Store(fill)),
+            Err(Refused::Length) => None,
+            Err(why) => {
+                fill.abandon(remember, &why);
+                Some(Self::Asker { piece: data, last })
             }
         }
-        // The rest goes as fast as the one who asked takes it.
-        let sent = tell?.send(Event::Piece(data)).await;
-        sent.is_ok().then_some(Self::Asker)
     }
 }

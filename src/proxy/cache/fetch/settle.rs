@@ -4,32 +4,76 @@ use std::sync::Arc;
 
 use http::{StatusCode, header};
 use pingora_core::protocols::http::HttpTask;
-use tokio::sync::mpsc;
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+use wiregate_sdk::Reply;
 
+use super::super::super::context::Context;
 use super::super::super::heads;
 use super::ask::Head;
-use super::{Answer, Event, Fetch, Handed, Own, UPSTREAM_ERROR, send};
+use super::{Answer, Filling, Own, UPSTREAM_ERROR};
+use crate::cache::rules::reuse;
 use crate::cache::rules::storing::{self, Why};
 use crate::cache::store::{Entry, Lead};
 use crate::cache::{Dealt, Failure, Stored};
 
-impl Fetch {
+impl Context {
+    /// Settles what becomes of a response, for all who wait for it. Where it is stored, the body is to
+    /// follow, by way of this exchange.
+    pub(super) async fn settle(&mut self, session: &Session, head: Head) -> Answer {
+        let status = head.head.status;
+        if status == StatusCode::NOT_MODIFIED
+            && let Some(stale) = self.fetch_mut().validated().cloned()
+        {
+            return self.validated(session, head, &stale).await;
+        }
+        let failed = matches!(status.as_u16(), 500 | 502 | 503 | 504);
+        if failed && self.stale_stands_in() {
+            drop(head.source);
+            self.end_attempt();
+            let reply = Reply::problem(status, UPSTREAM_ERROR);
+            self.tell_failure(&reply);
+            return Answer::Failed(reply);
+        }
+        // What is stored has lost what was for its hop; what stays with the one who asked loses it later.
+        let mut settled = ResponseHeader::clone(&head.head);
+        heads::settle_response(&mut settled, None);
+        let caching = self.caching();
+        let terms = storing::terms(&caching.plan, &self.asked(session), &settled, head.sent);
+        match terms.map(|terms| terms.stored(settled)) {
+            Ok(meta) => self.store(head, meta).await,
+            Err(why) => self.keep(head, why, failed),
+        }
+    }
+
+    fn asked<'a>(&'a self, session: &'a Session) -> storing::Asked<'a> {
+        let caching = self.caching();
+        storing::Asked {
+            head: caching.asked.as_deref().unwrap_or(session.req_header()),
+            wishes: &caching.wishes,
+            identified: self.exchange.identity.is_some(),
+        }
+    }
+
+    fn stale_stands_in(&self) -> bool {
+        let now = self.shared.clock.now().wall;
+        let caching = self.caching();
+        let stale = caching.fetch.as_ref().and_then(|f| f.stale.as_ref());
+        stale.is_some_and(|stale| reuse::stands_in(stale, &caching.wishes, now))
+    }
+
     /// What is stored is good still.
-    pub(super) async fn validated(
-        mut self,
-        mut head: Head,
-        stale: &Arc<Entry>,
-        tell: Option<mpsc::Sender<Event>>,
-    ) {
+    async fn validated(&mut self, session: &Session, mut head: Head, stale: &Arc<Entry>) -> Answer {
         heads::settle_response(&mut head.head, None);
         let (stored, sent) = (stale.meta(), head.sent);
         let merged = storing::updated(&stored.head, &head.head, sent.came);
-        let meta = storing::renewed(&self.plan, &self.asked(), stored, &merged, sent);
+        let asked = self.asked(session);
+        let meta = storing::renewed(&self.caching().plan, &asked, stored, &merged, sent);
         if head.end {
             head.source.put_back().await;
         }
-        let report = self.report();
-        let lead = self.lead.take().expect("taken once");
+        self.end_attempt();
+        let lead = self.fetch_mut().lead();
         let refreshed = match meta {
             Ok(meta) => lead.refresh(stale, meta).map_err(|_| "purged"),
             Err(why) => {
@@ -37,32 +81,23 @@ impl Fetch {
                 Err(why)
             }
         };
-        let answer = match refreshed {
+        match refreshed {
             Ok(entry) => Answer::Stored {
                 entry,
                 dealt: Dealt::Revalidated,
                 status: StatusCode::NOT_MODIFIED,
-                report,
             },
             Err(why) => Answer::Good {
                 entry: stale.clone(),
                 head: Box::new(merged),
                 why,
-                report,
             },
-        };
-        send(tell, answer).await;
+        }
     }
 
-    /// A response that is not for the cache goes to the one who asked.
-    pub(super) async fn hand_over(
-        mut self,
-        head: Head,
-        why: Why,
-        failed: bool,
-        tell: Option<mpsc::Sender<Event>>,
-    ) {
-        let lead = self.lead.take().expect("taken once");
+    /// A response that is not for the cache stays with the one who asked.
+    fn keep(&mut self, head: Head, why: Why, failed: bool) -> Answer {
+        let lead = self.fetch_mut().lead();
         if failed {
             lead.failed(Failure {
                 status: head.head.status,
@@ -71,20 +106,7 @@ impl Fetch {
         } else {
             self.give_up(lead, why);
         }
-        self.own(head, why, tell).await;
-    }
-
-    /// It is for the one who asked alone.
-    async fn own(mut self, head: Head, why: Why, tell: Option<mpsc::Sender<Event>>) {
-        let attempts = Handed(Some(Box::new(std::mem::take(&mut self.cx.attempts))));
-        let own = Own {
-            source: head.source,
-            first: HttpTask::Header(head.head, head.end),
-            attempts,
-            why,
-        };
-        let answer = Answer::Own(Box::new(own));
-        send(tell, answer).await;
+        own(head, why)
     }
 
     /// Where the request itself asks for it, the next one of those who wait gets the lead. Whatever else is the reason,
@@ -94,39 +116,44 @@ impl Fetch {
     fn give_up(&self, lead: Lead, why: Why) {
         match why {
             "request-no-store" => drop(lead),
-            _ => lead.not_stored(self.plan.policy.remember),
+            _ => lead.not_stored(self.caching().plan.policy.remember),
         }
     }
 
-    pub(super) async fn store(
-        mut self,
-        head: Head,
-        meta: Stored,
-        tell: Option<mpsc::Sender<Event>>,
-    ) {
+    async fn store(&mut self, head: Head, meta: Stored) -> Answer {
         let length = (head.head.headers.get(header::CONTENT_LENGTH))
             .and_then(|length| length.to_str().ok()?.parse().ok());
         let length = if head.end { Some(0) } else { length };
-        let lead = self.lead.take().expect("taken once");
-        let largest = self.cx.snapshot.stores[self.plan.policy.store].largest();
+        let lead = self.fetch_mut().lead();
+        let policy = &self.caching().plan.policy;
+        let largest = self.snapshot.stores[policy.store].largest();
         if length.is_some_and(|length| length > largest) {
-            lead.too_large(self.plan.policy.remember, &meta.vary);
-            return self.own(head, "too-large", tell).await;
+            lead.too_large(policy.remember, &meta.vary);
+            return own(head, "too-large");
         }
         let fill = match lead.fill(meta, length) {
             Ok(fill) => fill,
-            Err(_) => return self.own(head, "refused", tell).await,
+            Err(_) => return own(head, "refused"),
         };
-        let status = head.head.status;
         let answer = Answer::Stored {
             entry: fill.entry().clone(),
             dealt: Dealt::Miss,
-            status,
-            report: self.report(),
+            status: head.head.status,
         };
-        if let Some(tell) = &tell {
-            let _ = tell.send(Event::Answer(Box::new(answer))).await;
+        let filling = Filling::new(head.source, fill);
+        self.caching_mut().filling = Some(Box::new(filling));
+        if head.end {
+            self.end_fill().await;
         }
-        self.fill(head, fill, tell).await;
+        answer
     }
+}
+
+/// It is for the one who asked alone.
+fn own(head: Head, why: Why) -> Answer {
+    Answer::Own(Box::new(Own {
+        source: head.source,
+        first: HttpTask::Header(head.head, head.end),
+        why,
+    }))
 }
