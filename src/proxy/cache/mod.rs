@@ -11,6 +11,7 @@ mod after;
 mod fetch;
 pub mod key;
 mod nobody;
+mod own;
 mod send;
 mod serve;
 mod told;
@@ -26,12 +27,13 @@ use wiregate_sdk::cache::Plan;
 use wiregate_sdk::{Origin, Reply};
 
 use super::context::Context;
+use super::grpc;
 use crate::cache::rules::request::Wishes;
 use crate::cache::rules::reuse::{self, Reuse};
 use crate::cache::rules::status::{Forwarded, Stored, Told};
 use crate::cache::rules::{conditional, vary};
 use crate::cache::store::{Asker, Entry, Find, Join, Key, Outcome, Store, Waiting};
-use crate::cache::{Dealt, Failure};
+use crate::cache::{Dealt, Failure, Selector};
 use fetch::{Fetch, Filling};
 
 /// So often a request waits for the fetches of others, which turn out not to be for it.
@@ -144,7 +146,9 @@ impl Context {
         if head.method != Method::GET && head.method != Method::HEAD {
             return Some(Forwarded::Method);
         }
-        let special = head.headers.contains_key(header::UPGRADE)
+        // A call has a deadline of its own, which is no business of others.
+        let special = grpc::is_call(&head.headers)
+            || head.headers.contains_key(header::UPGRADE)
             || head.headers.contains_key(header::TRANSFER_ENCODING)
             || (head.headers.get(header::CONTENT_LENGTH)).is_some_and(|length| length != "0")
             || self.body.bytes.is_some()
@@ -235,7 +239,7 @@ impl Context {
                 Join::Alone => return Ok(false),
                 Join::Lead(lead) => {
                     let led = Box::pin(self.lead(session, lead, connector()));
-                    return led.await.map(|()| true);
+                    return led.await;
                 }
                 Join::Wait(_) if self.caching().wishes.no_cache => return Ok(false),
                 Join::Wait(waiting) => waiting,
@@ -289,12 +293,11 @@ impl Context {
         let caching = self.caching();
         let headers = &session.req_header().headers;
         let now = self.exchange.now.wall;
-        caching
-            .store
-            .join(caching.key(), self.asker(session), |entry| {
-                vary::fits(&entry.meta().vary, headers)
-                    && reuse::judge(entry, &caching.wishes, now) != Reuse::No
-            })
+        let is = |selectors: &[Selector]| vary::fits(selectors, headers);
+        let (store, asker) = (&caching.store, self.asker(session));
+        store.join_for(caching.key(), asker, is, |entry| {
+            is(&entry.meta().vary) && reuse::judge(entry, &caching.wishes, now) != Reuse::No
+        })
     }
 
     /// Answers with what another request's fetch has brought.
