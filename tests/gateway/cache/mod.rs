@@ -3,6 +3,7 @@
 mod callers;
 mod collapse;
 mod full_disk;
+mod leaving;
 mod purge;
 mod reload;
 mod reuse;
