@@ -7,7 +7,7 @@ use divan::Bencher;
 use wiregate::compile::{Context, Files, compile};
 use wiregate::config::{Environment, read_all};
 use wiregate::observe::metrics::Metrics;
-use wiregate::value::Value;
+use wiregate::value::{Noted, Value};
 use wiregate::{Clock, reload};
 
 fn main() {
@@ -54,6 +54,7 @@ fn compile_routes(bencher: Bencher<'_, '_>, routes: usize) {
             old: None,
             packed: &Default::default(),
             files: &Files::default(),
+            hidden: &Noted::begin(),
         };
         compile(&value, Vec::new(), &cx)
             .map_err(drop)

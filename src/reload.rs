@@ -22,7 +22,7 @@ use crate::config::Sources;
 use crate::listen::tls::Tls;
 use crate::listen::{Listeners, Prepared, Unbound};
 use crate::observe::access_log::AccessLog;
-use crate::observe::metrics::{Names, Reloaded};
+use crate::observe::metrics::{Metrics, Names, Reloaded};
 use crate::proxy::Shared;
 pub use held::Held;
 pub use load::{From, Loaded, load, open_log};
@@ -31,6 +31,8 @@ use watched::Watched;
 
 /// How often it is looked whether a retired configuration is still in use.
 const BURIAL: Duration = Duration::from_millis(500);
+/// From so many retired configurations in memory on, each reload says how many there are.
+const MANY: i64 = 10;
 /// How long the log may take to write what it still has when another takes its place.
 const LOG_GRACE: Duration = Duration::from_secs(5);
 /// A change of files is acted upon when nothing more changed for this long.
@@ -167,7 +169,8 @@ impl Reloader {
         self.shared.live.store(snapshot.clone());
         self.listeners.change_to(opened);
         old.retire();
-        self.runtime.spawn(bury(old.clone()));
+        let bury = bury(old.clone(), self.shared.metrics.clone());
+        self.runtime.spawn(bury);
         snapshot.go_live(&self.runtime);
         self.shared.metrics.is_live(generation);
         Ok((generation, sources))
@@ -289,13 +292,21 @@ impl Reloader {
 
 /// Holds a retired configuration until no request does, so that no worker has to take ten thousand
 /// routes apart while requests wait.
-async fn bury(retired: Arc<Snapshot>) {
+async fn bury(retired: Arc<Snapshot>, metrics: Arc<Metrics>) {
+    let held = metrics.retires();
+    if held >= MANY {
+        tracing::warn!(
+            held,
+            "requests that go on for long hold former configurations in memory"
+        );
+    }
     while Arc::strong_count(&retired) > 1 {
         tokio::time::sleep(BURIAL).await;
     }
     if let Err(error) = thread::aside(move || drop(retired)).await {
         tracing::error!(%error, "a retired configuration was not taken apart");
     }
+    metrics.buries();
 }
 
 /// What a configuration has that is counted by name.

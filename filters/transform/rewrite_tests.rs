@@ -47,6 +47,25 @@ async fn a_prefix_is_compared_in_its_encoded_form() {
 }
 
 #[tokio::test]
+async fn a_prefix_is_found_where_a_route_finds_it() {
+    for filter in ["strip_prefix: '/@team;v=1'", "strip_prefix: /%40team%3Bv=1"] {
+        let filter = probe::<Rewrite>(filter);
+        for (old, new) in [
+            ("/@team;v=1/x", "/x"),
+            ("/%40team;v%3D1/%40x", "/%40x"),
+            ("/%40team%3bv=1", "/"),
+            ("/%40teams;v=1/x", "/%40teams;v=1/x"),
+            ("/%2540team;v=1/x", "/%2540team;v=1/x"),
+        ] {
+            assert_eq!(target(&filter, old).await, new, "{old}");
+        }
+    }
+    let filter = probe::<Rewrite>("strip_prefix: /a%2Fb/c");
+    assert_eq!(target(&filter, "/a%2Fb/c/d").await, "/d");
+    assert_eq!(target(&filter, "/a/b/c/d").await, "/a/b/c/d");
+}
+
+#[tokio::test]
 async fn adds_a_prefix() {
     let filter = probe::<Rewrite>("add_prefix: /v1");
     assert_eq!(target(&filter, "/a%2Fb?x").await, "/v1/a%2Fb?x");

@@ -57,7 +57,10 @@ impl Admin {
             (&Method::GET, "/config") => {
                 self.config(query.split('&').any(|part| part == "format=yaml"))
             }
-            (&Method::POST, "/reload") => self.reload().await,
+            (&Method::POST, "/reload") => {
+                let waits = !query.split('&').any(|part| part == "wait=false");
+                self.reload(waits).await
+            }
             (&Method::POST, "/upgrade") => self.upgrade(query).await,
             (&Method::GET, "/upstreams") => self.upstreams(),
             (&Method::GET, "/caches") => self.caches(),
@@ -155,7 +158,14 @@ impl Admin {
         }
     }
 
-    async fn reload(&self) -> Answer {
+    /// Answers when the outcome is known, or, where nobody waits for it, at once.
+    async fn reload(&self, waits: bool) -> Answer {
+        if !waits {
+            let reloader = self.reloader.clone();
+            // Its outcome is logged and counted.
+            tokio::spawn(async move { reloader.reload_aside().await });
+            return text(StatusCode::ACCEPTED, "the configuration is read again\n");
+        }
         match self.reloader.reload_aside().await {
             Some(Ok(generation)) => document(StatusCode::OK, &json!({ "generation": generation })),
             Some(Err(refused)) => {

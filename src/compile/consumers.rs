@@ -100,7 +100,7 @@ fn digests(
         }
     }
     for digest in keys.value.sha256.iter().flatten() {
-        each(digest.value, &digest.place);
+        each(*digest.value, &digest.place);
     }
     wrong
 }

@@ -27,6 +27,7 @@ pub(super) fn build(
     listeners
         .filter_map(|(position, (name, config))| {
             check_clients(config, problems);
+            check_trust(config, problems);
             let tls = match &config.tls {
                 Some(tls) => Some(tls::build(name, tls, kept, files, problems)?),
                 None => None,
@@ -36,6 +37,11 @@ pub(super) fn build(
                 position,
                 bind: config.bind.value.clone(),
                 trusted: config.trusted_proxies.iter().copied().collect(),
+                trusted_fields: config
+                    .trusted_fields
+                    .as_deref()
+                    .copied()
+                    .unwrap_or_default(),
                 proxy_protocol: (config.proxy_protocol.as_ref()).map(|proxy| ProxyProtocol {
                     from: proxy.from.iter().copied().collect(),
                     timeout: proxy.timeout.into(),
@@ -70,6 +76,16 @@ fn check_addresses(listeners: &Listeners, problems: &mut Vec<Problem>) {
                 seen.insert(&bind.value, (name, &bind.place));
             }
         }
+    }
+}
+
+fn check_trust(listener: &Listener, problems: &mut Vec<Problem>) {
+    if let Some(fields) = &listener.trusted_fields
+        && listener.trusted_proxies.is_empty()
+    {
+        let message = "`trusted_fields` says nothing without `trusted_proxies`";
+        let help = "list the proxies that set these fields";
+        problems.push(Problem::new(fields.place.clone(), message).help(help));
     }
 }
 

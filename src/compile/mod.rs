@@ -9,6 +9,7 @@ mod endpoints;
 mod files;
 mod limits;
 mod listener;
+mod names;
 mod resilience;
 mod snapshot;
 mod stores;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use wiregate_sdk::build::{Kept, Packed, Task};
 use wiregate_sdk::chain::OnPanic;
 use wiregate_sdk::types::Size;
-use wiregate_sdk::value::{Node, Place, Problem, Secrets, Value, decode_partly};
+use wiregate_sdk::value::{Node, Noted, Place, Problem, Secrets, Value, decode_partly};
 use wiregate_sdk::{Chain, Clock, Mode, Registry};
 
 use crate::config::model::upstream::Timeouts;
@@ -52,6 +53,8 @@ pub struct Context<'a> {
     pub packed: &'a Packed,
     /// The files that the configuration names and that are read: a change of them matters.
     pub files: &'a Files,
+    /// Where what is written is not to be shown.
+    pub hidden: &'a Noted,
 }
 
 /// Builds everything that a configuration says, or says everything that is wrong with it.
@@ -188,7 +191,7 @@ fn assemble(
                 kept,
                 tasks,
                 preparations,
-                effective: source.shown(),
+                effective: source.shown_without(&cx.hidden.places()),
             },
         )),
         _ => None,
@@ -221,7 +224,7 @@ fn check_document(config: &Config, source: &Value, problems: &mut Vec<Problem>) 
     {
         problems.push(Problem::new(admin.bind.place.clone(), message));
     }
-    check_names(source, problems);
+    names::check(source, problems);
     check_head(config, source, problems);
     check_bodies(&config.limits, source, problems);
     limits::check(&config.limits, source, problems);
@@ -282,21 +285,6 @@ fn matches(source: &Value) -> HashMap<&Place, &Value> {
 }
 
 /// The name of a route is shown everywhere: nothing that may be a secret can be in it.
-fn check_names(source: &Value, problems: &mut Vec<Problem>) {
-    let Some(Node::List(routes)) = source.get("routes").map(|routes| &routes.node) else {
-        return;
-    };
-    for name in routes.iter().filter_map(|route| route.get("name")) {
-        if let Node::Scalar(scalar) = &name.node
-            && scalar.written.is_some()
-        {
-            let message = "a reference is not possible in the name of a route";
-            let problem = Problem::new(name.place.clone(), message);
-            problems.push(problem.help("names are shown in logs and metrics"));
-        }
-    }
-}
-
 fn finish_route(name: &Arc<str>, mut chain: Chain, cx: &Context<'_>, place: &Place) -> Route {
     let metrics = cx.metrics;
     let links: Arc<[LinkMetrics]> = (chain.links.iter())

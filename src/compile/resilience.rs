@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 use wiregate_sdk::types::Percent;
-use wiregate_sdk::value::{At, Place, Problem, did_you_mean};
+use wiregate_sdk::value::{At, Problem, did_you_mean};
 
 use super::Goal;
 use crate::config::model::upstream as model;
-use crate::upstream::Timeouts;
 
 const MOST_ATTEMPTS: u32 = 10;
 const MOST_WAITING: u32 = 100_000;
@@ -17,20 +16,9 @@ const SOONEST: Duration = Duration::from_millis(1);
 const LATEST: Duration = Duration::from_secs(60);
 
 /// Checks what one upstream says.
-/// The time-outs at the top of the file hold where it says nothing itself.
-pub(super) fn check(
-    config: &At<model::Upstream>,
-    common: model::Timeouts,
-    problems: &mut Vec<Problem>,
-) {
-    let own = config.timeouts.as_ref();
-    if let Some(timeouts) = own {
+pub(super) fn check(config: &At<model::Upstream>, problems: &mut Vec<Problem>) {
+    if let Some(timeouts) = &config.timeouts {
         check_times(timeouts, problems);
-    }
-    if config.protocol != model::Protocol::Http1 {
-        let times = own.map(|own| own.value).unwrap_or_default().or(common);
-        let place = own.map_or(&config.place, |own| &own.place);
-        check_http2(&Timeouts::new(times), place, problems);
     }
     let attempts = &config.retry.attempts;
     if attempts.get() > MOST_ATTEMPTS {
@@ -102,7 +90,7 @@ fn check_in_flight(config: &At<model::InFlight>, problems: &mut Vec<Problem>) {
     }
 }
 
-/// One time-out of the connection guards both, so the longer one would hold for the shorter one.
+/// Where nothing is awaited but the head, `idle` would be over first.
 fn check_times(timeouts: &At<model::Timeouts>, problems: &mut Vec<Problem>) {
     if let (Some(first_byte), Some(idle)) = (timeouts.first_byte, timeouts.idle)
         && idle < first_byte
@@ -113,22 +101,6 @@ fn check_times(timeouts: &At<model::Timeouts>, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Over HTTP/2 a connection carries other requests, and is not shut down for the sake of one. What
-/// nobody has asked for is not missed: a longer `idle` beside the built-in `first_byte` is good.
-fn check_http2(times: &Timeouts, place: &Place, problems: &mut Vec<Problem>) {
-    let (first_byte, idle) = (times.first_byte, times.idle);
-    let built_in = model::Timeouts::BUILT_IN.first_byte.map(Duration::from);
-    if first_byte < idle && Some(first_byte) != built_in {
-        let message = format!(
-            "over HTTP/2 the head of a response is awaited for `idle` ({idle:?}), \
-             not for `first_byte` ({first_byte:?})"
-        );
-        let help =
-            format!("write `idle: {first_byte:?}` as well, or a `first_byte` as long as `idle`");
-        problems.push(Problem::new(place.clone(), message).help(help));
-    }
-}
-
 /// Checks what a route says of time-outs, with what holds for its upstreams.
 pub(super) fn check_route(
     timeouts: &At<model::Timeouts>,
@@ -136,16 +108,6 @@ pub(super) fn check_route(
     problems: &mut Vec<Problem>,
 ) {
     check_times(timeouts, problems);
-    if timeouts.idle.is_some() || timeouts.first_byte.is_some() {
-        for upstream in goal
-            .upstreams()
-            .into_iter()
-            .filter(|upstream| upstream.http2)
-        {
-            let times = upstream.timeouts.with(timeouts);
-            check_http2(&times, &timeouts.place, problems);
-        }
-    }
     let Some(idle) = timeouts.idle.map(Duration::from) else {
         return;
     };

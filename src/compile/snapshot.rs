@@ -13,6 +13,7 @@ use super::{
     Context, Forwarded, Limits, NamedStore, Tasks, Timeouts, UnderscoresInFields, Upstreams,
 };
 use crate::config::model::Bind;
+use crate::config::model::listener::TrustedFields;
 use crate::listen::ProxyProtocol;
 use crate::listen::tls::Tls;
 use crate::observe::access_log::Plan;
@@ -114,8 +115,10 @@ pub struct Listening {
     pub position: usize,
     /// Its address.
     pub bind: Bind,
-    /// Whose `X-Forwarded-*` fields are believed.
+    /// Who is believed about where a request comes from.
     pub trusted: CidrSet,
+    /// In which fields.
+    pub trusted_fields: TrustedFields,
     /// From whom a PROXY header is expected.
     pub proxy_protocol: Option<ProxyProtocol>,
     /// How many connections may be open.

@@ -112,7 +112,7 @@ pub struct Admin {
 }
 
 /// Which fields tell an upstream who asked. What a client sends in any of them, or in others of
-/// their kind such as `X-Real-IP`, is dropped, unless it is a trusted proxy.
+/// their kind such as `X-Real-IP`, is dropped, unless it is a trusted proxy that sets it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Forwarded {

@@ -1,6 +1,7 @@
 //! Reads a configuration: its file, the files that it includes, and what it refers to.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use wiregate_sdk::value::{MAX_BYTES, Node, Place, Problem, Value, read};
 use super::include::{self, Include};
 use super::merge::merge;
 use super::reference::{self, Environment};
+use super::report;
 
 /// How deep files may include each other.
 const MAX_DEPTH: usize = 32;
@@ -24,6 +26,28 @@ pub struct Sources {
     /// What has to be watched to notice a change: files (those of secrets too), and the
     /// directories that an `include` with `*` is about. Not all of them need exist.
     pub watch: BTreeSet<PathBuf>,
+}
+
+impl Sources {
+    /// Puts stars into the texts, at places where something is written that is not to be shown.
+    pub fn mask(&mut self, places: &HashSet<Place>) {
+        let mut lines: HashMap<(&str, u32), Vec<&Place>> = HashMap::new();
+        for place in places {
+            let line = lines.entry((&place.file, place.line));
+            line.or_default().push(place);
+        }
+        for (file, text) in &mut self.texts {
+            if !places.iter().any(|place| place.file == *file) {
+                continue;
+            }
+            let numbered = text.split_inclusive('\n').zip(1..);
+            let masked = numbered.map(|(line, number)| match lines.get(&(&**file, number)) {
+                Some(places) => report::masked(line, places),
+                None => Cow::Borrowed(line),
+            });
+            *text = masked.collect();
+        }
+    }
 }
 
 /// A configuration as far as it could be read.

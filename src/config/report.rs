@@ -136,20 +136,8 @@ impl Page<'_> {
     /// The line of a place, with stars where secrets stand in it.
     fn masked<'l>(&self, line: &'l str, place: &Place) -> Cow<'l, str> {
         let on_line = |secret: &&&Place| (&secret.file, secret.line) == (&place.file, place.line);
-        let secrets: Vec<_> = self.secrets.iter().filter(on_line).collect();
-        if secrets.is_empty() {
-            return Cow::Borrowed(line);
-        }
-        let masks = |at: u32| {
-            let mut ranges = secrets
-                .iter()
-                .map(|s| s.column..s.column.saturating_add(s.width));
-            ranges.any(|range| range.contains(&at))
-        };
-        let columns = line.chars().zip(1..);
-        columns
-            .map(|(c, at)| if masks(at) { '*' } else { c })
-            .collect()
+        let secrets: Vec<_> = self.secrets.iter().filter(on_line).copied().collect();
+        masked(line, &secrets)
     }
 
     fn paint(&self, style: Style, text: &str) -> String {
@@ -159,6 +147,23 @@ impl Page<'_> {
             text.to_owned()
         }
     }
+}
+
+/// A line with stars at these places of it.
+pub(super) fn masked<'l>(line: &'l str, places: &[&Place]) -> Cow<'l, str> {
+    if places.is_empty() {
+        return Cow::Borrowed(line);
+    }
+    let masks = |at: u32| {
+        let mut ranges = places
+            .iter()
+            .map(|s| s.column..s.column.saturating_add(s.width));
+        ranges.any(|range| range.contains(&at))
+    };
+    let columns = line.chars().zip(1..);
+    columns
+        .map(|(c, at)| if masks(at) && c != '\n' { '*' } else { c })
+        .collect()
 }
 
 /// The part of a source line around a place.

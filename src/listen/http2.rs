@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use pingora_core::protocols::SocketDigest;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
@@ -45,9 +46,14 @@ struct Linger {
 }
 
 impl<S> Metered<S> {
-    /// Meters a connection that has not been read from, and tells what is seen.
-    pub fn new(stream: S, limits: &Http2, resets: &Resets) -> (Self, Arc<Seen>) {
-        let seen = Arc::default();
+    /// Meters a connection over this socket that has not been read from, and tells what is seen.
+    pub fn new(
+        stream: S,
+        socket: Option<Arc<SocketDigest>>,
+        limits: &Http2,
+        resets: &Resets,
+    ) -> (Self, Arc<Seen>) {
+        let seen = Arc::new(Seen::of(socket));
         let this = Self {
             stream,
             meter: Meter::new(limits, PREFACE),
@@ -58,8 +64,9 @@ impl<S> Metered<S> {
         (this, seen)
     }
 
-    /// Counts the streams that were reset since this was last done.
-    fn tell_resets(&mut self) {
+    /// Tells how many streams are open, and counts those that were reset since this was last done.
+    fn tell_streams(&mut self) {
+        self.seen.tell_open(self.meter.open());
         let (by_client, by_gateway) = self.meter.take_resets();
         if by_client > 0 {
             self.resets.by_client.inc_by(by_client);
@@ -85,7 +92,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
         let new = &buf.filled()[before..];
         let received = this.meter.received(new, Instant::now);
-        this.tell_resets();
+        this.tell_streams();
         let received = received.and_then(|()| this.seen.tell(this.meter.take_fragments()));
         if let Err(excess) = received {
             this.seen.end(excess);
@@ -106,7 +113,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Metered<S> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.stream).poll_write(cx, bytes))?;
         this.meter.sent(&bytes[..written]);
-        this.tell_resets();
+        this.seen.wrote(written);
+        this.tell_streams();
         Poll::Ready(Ok(written))
     }
 
@@ -123,7 +131,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Metered<S> {
             this.meter.sent(&slice[..part]);
             left -= part;
         }
-        this.tell_resets();
+        this.seen.wrote(written);
+        this.tell_streams();
         Poll::Ready(Ok(written))
     }
 
@@ -132,7 +141,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
+        this.seen.flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -145,7 +157,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Metered<S> {
             bytes: 0,
         });
         let mut room = [0; 4096];
-        while linger.bytes < LINGER_BYTES && linger.timer.as_mut().poll(cx).is_pending() {
+        while linger.bytes < LINGER_BYTES {
+            if linger.timer.as_mut().poll(cx).is_ready() {
+                // What the client still sends would have the system throw away what it holds.
+                if this.seen.excess().is_some() || !this.seen.is_queued() {
+                    break;
+                }
+                linger
+                    .timer
+                    .as_mut()
+                    .reset(tokio::time::Instant::now() + LINGER);
+                continue;
+            }
             let mut buf = ReadBuf::new(&mut room);
             match ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buf)) {
                 Ok(()) if !buf.filled().is_empty() => linger.bytes += buf.filled().len(),

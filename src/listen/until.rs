@@ -1,45 +1,129 @@
-//! When an exchange must be over.
+//! When an exchange must be over, and by when its endpoint must have said something.
 //!
 //! Who knows it works above the client's connection, and who waits for the client below: an
-//! exchange that takes too long ends where it waits, whatever it waits for.
+//! exchange that takes too long ends where it waits, whatever it waits for. While an endpoint is
+//! awaited, so is the client, who may leave: one timer serves both, and lives as long as a
+//! connection does, where each read from an endpoint would need one of its own.
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// When an exchange must be over; as long as nobody has told, never.
-#[derive(Debug, Default)]
-pub struct Until(Mutex<Option<Instant>>);
+/// When an exchange must be over, and by when its endpoint must have said something; as long as
+/// nobody has told, never. One task tells and asks.
+#[derive(Debug)]
+pub struct Until {
+    base: Instant,
+    over: Moment,
+    answer: Moment,
+    /// How long the endpoint may be silent, in microseconds.
+    patience: AtomicU64,
+    timer: Mutex<Option<Pin<Box<Sleep>>>>,
+}
 
-impl Until {
-    /// The exchange must be over at this moment, or at any.
-    pub fn set(&self, moment: Option<Instant>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = moment;
+/// What has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// The exchange must be over by now.
+    Exchange,
+    /// The endpoint has been silent for as long as it may.
+    Endpoint,
+}
+
+/// Microseconds after a base; the largest number for never.
+#[derive(Debug)]
+struct Moment(AtomicU64);
+
+impl Moment {
+    const NEVER: u64 = u64::MAX;
+
+    fn set(&self, base: Instant, moment: Option<Instant>) {
+        let micros = moment.map_or(Self::NEVER, |moment| micros(moment - base));
+        self.0.store(micros, Relaxed);
     }
 
-    fn get(&self) -> Option<Instant> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn get(&self) -> u64 {
+        self.0.load(Relaxed)
     }
 }
 
-/// A timer of whoever waits for the client. Without a moment to wait for it costs nothing.
-#[derive(Debug, Default)]
-pub struct Timer(Option<Pin<Box<Sleep>>>);
+/// As whole microseconds, rounded up: what is too early is no time-out.
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos().div_ceil(1_000)).unwrap_or(Moment::NEVER)
+}
 
-impl Timer {
-    /// Ready when the exchange must be over.
-    pub fn poll(&mut self, until: &Until, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(moment) = until.get() else {
+impl Default for Until {
+    fn default() -> Self {
+        Self {
+            base: Instant::now(),
+            over: Moment(AtomicU64::new(Moment::NEVER)),
+            answer: Moment(AtomicU64::new(Moment::NEVER)),
+            patience: AtomicU64::new(0),
+            timer: Mutex::default(),
+        }
+    }
+}
+
+impl Until {
+    /// Another exchange begins.
+    pub fn begin(&self) {
+        self.set(None);
+        self.heard();
+    }
+
+    /// The exchange must be over at this moment, or at any.
+    pub fn set(&self, moment: Option<Instant>) {
+        self.over.set(self.base, moment);
+    }
+
+    /// From a moment on the endpoint may be silent for a time.
+    pub fn await_endpoint(&self, since: Instant, patience: Duration) {
+        self.patience.store(micros(patience), Relaxed);
+        self.answer.set(self.base, since.checked_add(patience));
+    }
+
+    /// The endpoint is not waited for.
+    pub fn heard(&self) {
+        self.answer.set(self.base, None);
+    }
+
+    /// Whoever waits was kept from it, and begins to wait again.
+    pub fn resume(&self) {
+        if self.answer.get() != Moment::NEVER {
+            let patience = Duration::from_micros(self.patience.load(Relaxed));
+            self.await_endpoint(Instant::now(), patience);
+        }
+    }
+
+    /// Ready when one of the moments has come. The timer is set anew only when it rings, or would
+    /// ring too late.
+    pub fn poll(&self, cx: &mut Context<'_>) -> Poll<Late> {
+        let (over, answer) = (self.over.get(), self.answer.get());
+        let first = over.min(answer);
+        let moment = (self.base).checked_add(Duration::from_micros(first));
+        let Some(moment) = moment.filter(|_| first != Moment::NEVER) else {
             return Poll::Pending;
         };
-        let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(moment)));
-        if timer.deadline() != moment {
+        let mut timer = self.timer.lock().unwrap_or_else(PoisonError::into_inner);
+        let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(moment)));
+        if timer.deadline() > moment {
             timer.as_mut().reset(moment);
         }
-        timer.as_mut().poll(cx)
+        while timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= moment {
+                return Poll::Ready(match over <= answer {
+                    true => Late::Exchange,
+                    false => Late::Endpoint,
+                });
+            }
+            timer.as_mut().reset(moment);
+        }
+        Poll::Pending
     }
 }
 
@@ -58,28 +142,65 @@ impl std::error::Error for Over {}
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::time::Duration;
 
     use super::*;
 
+    async fn late(until: &Until, patience: u64) -> Option<Late> {
+        let late = poll_fn(|cx| until.poll(cx));
+        let late = tokio::time::timeout(Duration::from_secs(patience), late);
+        late.await.ok()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_moment_may_be_told_late_and_told_anew() {
-        let (until, mut timer) = (Until::default(), Timer::default());
-        let mut over = async |patience: u64| {
-            let over = poll_fn(|cx| timer.poll(&until, cx));
-            let over = tokio::time::timeout(Duration::from_secs(patience), over);
-            over.await.is_ok()
-        };
+        let until = Until::default();
         let start = Instant::now();
-        assert!(!over(100).await);
+        assert_eq!(late(&until, 100).await, None);
         until.set(Some(start + Duration::from_secs(120)));
-        assert!(!over(10).await);
+        assert_eq!(late(&until, 10).await, None);
         until.set(Some(start + Duration::from_secs(200)));
-        assert!(!over(60).await);
-        assert!(over(60).await);
+        assert_eq!(late(&until, 60).await, None);
+        assert_eq!(late(&until, 60).await, Some(Late::Exchange));
         assert_eq!(Instant::now() - start, Duration::from_secs(200));
-        assert!(over(1).await, "and stays so");
-        until.set(None);
-        assert!(!over(1000).await);
+        assert_eq!(late(&until, 1).await, Some(Late::Exchange), "and stays so");
+        until.begin();
+        assert_eq!(late(&until, 1000).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_may_be_silent_for_its_time_each_time() {
+        let until = Until::default();
+        let minute = Duration::from_secs(60);
+        for _ in 0..3 {
+            until.await_endpoint(Instant::now(), minute);
+            assert_eq!(late(&until, 59).await, None);
+        }
+        assert_eq!(late(&until, 2).await, Some(Late::Endpoint));
+        until.heard();
+        assert_eq!(late(&until, 1000).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_in_which_nobody_waited_does_not_count() {
+        let until = Until::default();
+        until.resume();
+        assert_eq!(late(&until, 1000).await, None, "nobody is waited for");
+        until.await_endpoint(Instant::now(), Duration::from_secs(60));
+        assert_eq!(late(&until, 1).await, None);
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        until.resume();
+        assert_eq!(late(&until, 59).await, None);
+        assert_eq!(late(&until, 2).await, Some(Late::Endpoint));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_first_is_told() {
+        let until = Until::default();
+        let start = Instant::now();
+        until.set(Some(start + Duration::from_secs(90)));
+        until.await_endpoint(start, Duration::from_secs(60));
+        assert_eq!(late(&until, 61).await, Some(Late::Endpoint));
+        until.await_endpoint(Instant::now(), Duration::from_secs(60));
+        assert_eq!(late(&until, 31).await, Some(Late::Exchange));
     }
 }

@@ -110,27 +110,21 @@ impl Load {
         self.wanted.notify_one();
     }
 
+    /// Whether it is to give memory back; asked once for each time that it is.
+    pub(super) fn spills(&self) -> bool {
+        self.spill.swap(false, Relaxed)
+    }
+
     /// Measures, as long as the worker runs.
     pub async fn watch(self: Arc<Self>, shared: Arc<Shared>) {
         let mut controller = Controller::default();
         let mut since = Instant::now();
         loop {
-            let turn = match self.is_over() {
-                false => {
-                    self.wanted.notified().await;
-                    self.measure(&mut controller, &shared).await
-                }
-                // A long wait is believed until the next probe is back: a worker that has caught up shows it
-                // at once.
-                true if self.delay.load(Relaxed) > TARGET => {
-                    self.measure(&mut controller, &shared).await
-                }
-                true => match timeout(LOOK, self.wanted.notified()).await {
-                    Ok(()) => self.measure(&mut controller, &shared).await,
-                    Err(_) => controller.look(Instant::now(), || self.flow()),
-                },
+            let turn = match self.is_wanted().await {
+                true => self.measure(&mut controller, &shared).await,
+                false => controller.look(Instant::now(), || self.flow()),
             };
-            if self.spill.swap(false, Relaxed) {
+            if self.spills() {
                 crate::allocator::give_back();
             }
             match turn {
@@ -148,6 +142,19 @@ impl Load {
                 None => {}
             }
         }
+    }
+
+    /// Waits until a probe is to be sent. Returns false where nothing has asked for one for so long that
+    /// overload may be over.
+    async fn is_wanted(&self) -> bool {
+        if !self.is_over() {
+            self.wanted.notified().await;
+            return true;
+        }
+        // A long wait is believed until the next probe is back: a worker that has caught up shows it at
+        // once.
+        let is_long = self.delay.load(Relaxed) > TARGET;
+        is_long || timeout(LOOK, self.wanted.notified()).await.is_ok()
     }
 
     /// Sends a probe, and waits until it is back.
@@ -172,7 +179,7 @@ impl Load {
     }
 
     /// What came and was shed since this was last asked for.
-    fn flow(&self) -> Flow {
+    pub(super) fn flow(&self) -> Flow {
         Flow {
             came: self.came.swap(0, Relaxed),
             shed: self.shed.swap(0, Relaxed),
@@ -194,10 +201,13 @@ fn micros(time: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
-    fn over(delay: u64) -> Load {
+    /// An overloaded worker whose last wait took so many microseconds.
+    pub fn over(delay: u64) -> Load {
         let load = Load::new();
         load.overloaded.store(true, Relaxed);
         load.delay.store(delay, Relaxed);
@@ -219,17 +229,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_spared_says_nothing_about_what_is_shed() {
-        let load = over(5000);
-        for _ in 0..100 {
-            load.probe();
-        }
-        let flow = load.flow();
-        assert_eq!((flow.came, flow.shed), (0, 0));
-        assert!(load.admits(), "it takes no place among the few either");
-    }
-
-    #[test]
     fn a_probe_that_is_under_way_tells_and_an_old_one_does_not() {
         let load = over(300);
         assert_eq!(load.wait(1000), 300);
@@ -240,6 +239,25 @@ mod tests {
         load.back.store(6000, Relaxed);
         assert_eq!(load.wait(6000 + HOLDS), 300);
         assert_eq!(load.wait(6001 + HOLDS), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_wait_is_believed_until_the_next_probe_only() {
+        // Nobody has asked for one: a worker that has caught up would turn clients away for nothing.
+        let load = over(TARGET + 1);
+        assert_eq!(load.is_wanted().now_or_never(), Some(true));
+        // A short wait turns nobody away: the next probe is sent when somebody comes.
+        let load = over(TARGET);
+        assert_eq!(load.is_wanted().now_or_never(), None);
+        load.probe();
+        assert_eq!(load.is_wanted().now_or_never(), Some(true));
+        assert!(!load.is_wanted().await, "nobody comes for a second");
+        // Without overload, nothing is measured before somebody comes, however long the last wait was.
+        let load = over(TARGET + 1);
+        load.overloaded.store(false, Relaxed);
+        assert!(timeout(10 * LOOK, load.is_wanted()).await.is_err());
+        load.probe();
+        assert_eq!(load.is_wanted().now_or_never(), Some(true));
     }
 
     #[tokio::test]

@@ -106,12 +106,7 @@ pub async fn watch(shared: Arc<Shared>) {
         drop(live);
         tell(&shared, limit, level);
         if level >= Level::Soft {
-            // One worker after the other, as long as it takes: what it gives back was freed since, and giving
-            // back takes time.
-            let loads = shared.overload.loads();
-            if let Some(load) = loads.get(turn % loads.len().max(1)) {
-                load.spill();
-            }
+            shared.overload.spill(turn);
         }
     }
 }

@@ -153,6 +153,15 @@ impl Overload {
         self.loads().iter().filter(|load| load.is_over()).count()
     }
 
+    /// Has the worker whose turn it is give memory back. One after the other, as long as there is too
+    /// little: what a worker gives back was freed since, and giving back takes its time.
+    fn spill(&self, turn: usize) {
+        let loads = self.loads();
+        if let Some(load) = loads.get(turn % loads.len().max(1)) {
+            load.spill();
+        }
+    }
+
     fn loads(&self) -> MutexGuard<'_, Vec<Arc<Load>>> {
         self.loads.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -222,6 +231,39 @@ mod tests {
         seats.truncate(6);
         assert!(!overload.is_crowded(&limits));
         assert!(overload.seat(&limits).is_some());
+    }
+
+    #[test]
+    fn what_is_spared_counts_for_nothing_in_what_is_shed() {
+        let overload = overload(100);
+        let load = load::tests::over(5000);
+        let limits = Limits {
+            never_shed: vec!["/healthz".into()],
+            ..Limits::default()
+        };
+        let admitted = |path| {
+            let mut times = 0..100;
+            times.all(|_| overload.admit(&load, &limits, path).is_ok())
+        };
+        assert!(admitted("/healthz"));
+        let flow = load.flow();
+        assert_eq!((flow.came, flow.shed), (0, 0));
+        assert!(!admitted("/"));
+        let flow = load.flow();
+        assert!(flow.came > 1 && flow.shed == 1, "{flow:?}");
+    }
+
+    #[test]
+    fn workers_give_memory_back_in_turns() {
+        let overload = overload(100);
+        overload.spill(0); // there is no worker yet
+        let loads: Vec<_> = (0..3).map(|_| overload.worker()).collect();
+        for turn in 5..12 {
+            overload.spill(turn);
+            let asked: Vec<_> = loads.iter().map(|load| load.spills()).collect();
+            let expected: Vec<_> = (0..3).map(|worker| worker == turn % 3).collect();
+            assert_eq!(asked, expected, "{turn}");
+        }
     }
 
     #[test]

@@ -1,23 +1,25 @@
 //! Attempts to get an answer: where, when and for how long.
 
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{StatusCode, Version, header};
-use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::upstreams::peer::{HttpPeer, PeerOptions};
 use pingora_error::{Error, ErrorType, Result};
+use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use wiregate_sdk::{Facts, Reply};
 
 use super::context::Context;
-use super::first_byte::FirstByte;
 use super::session::BODY_SILENCE;
 use crate::upstream::{Ask, Cause, Leave, NoPlace, Place, Upstream};
 
 /// Idle connections that an endpoint had closed, and that a request may run into, at most; then it
 /// gets a fresh one.
 pub(super) const MOST_STALE: u32 = 2;
+
+/// A head of at most so many bytes leaves at once, filters' additions to it included.
+const SMALL: usize = 2 * 1024;
 
 /// What an attempt begins with.
 struct Admitted {
@@ -158,6 +160,8 @@ impl Context {
     ) -> Box<HttpPeer> {
         let mut peer = Box::new(place.endpoint().peer.clone());
         self.attempts.times.bound(&mut peer, left);
+        self.attempts.generation = place.endpoint().generation();
+        peer.group_key = (peer.group_key).wrapping_add(self.attempts.generation.into());
         if self.attempts.stale >= MOST_STALE {
             // No connection in the pool has this key, nor will another attempt ask for it.
             peer.group_key = fastrand::u64(..);
@@ -267,20 +271,30 @@ impl Context {
         Error::explain(ErrorType::HTTPStatus(status), "a reply is waiting")
     }
 
-    /// There is a connection.
-    pub(super) fn connected(&mut self, connection: RawFd) {
-        self.attempts.connection = Some(connection);
+    /// Leaves it to whoever waits for the client to wait for the endpoint as well: Pingora would
+    /// make a timer for each read, which over HTTP/2 does not know of the upload beside it. It keeps
+    /// the one for writes where there may be more to write than a connection that idles takes at
+    /// once.
+    pub(super) fn time_reads(&mut self, session: &mut Session, options: &mut PeerOptions) {
+        options.read_timeout = None;
+        self.attempts.timed = true;
+        if session.is_body_done() && is_small(session.req_header()) {
+            options.write_timeout = None;
+        }
     }
 
     /// The attempt has a connection.
-    pub(super) fn count_connection(&self, reused: bool) {
+    pub(super) fn connected(&mut self, reused: bool) {
+        let started = self.attempts.started;
+        self.attempts.connected = started;
         let Some(upstream) = &self.attempts.upstream else {
             return;
         };
-        match self.attempts.started.filter(|_| !reused) {
+        match started.filter(|_| !reused) {
             Some(started) => {
-                let waited = self.shared.clock.instant() - started;
-                upstream.metrics.connected(waited);
+                let now = self.shared.clock.instant();
+                self.attempts.connected = Some(now);
+                upstream.metrics.connected(now - started);
             }
             None => upstream.metrics.reused(),
         }
@@ -288,32 +302,74 @@ impl Context {
 
     /// The head of the request is about to leave: what is left of its body is the client's to send.
     pub(super) fn await_upload(&mut self, session: &mut Session) {
-        let whole = session.is_body_done();
-        self.attempts.upload = (!whole).then(|| self.shared.clock.instant());
+        if session.is_body_done() || self.body.upgrade {
+            return self.sent();
+        }
+        let now = self.shared.clock.instant();
+        self.attempts.upload = Some(now);
+        self.await_within(now, self.attempts.times.idle);
     }
 
     /// A piece of the body has come. The time that the client has taken for it is not the
     /// endpoint's.
     pub(super) fn came(&mut self) {
-        if let (Some(started), Some(since)) =
-            (&mut self.attempts.started, &mut self.attempts.upload)
-        {
-            let now = self.shared.clock.instant();
+        let Some(since) = &mut self.attempts.upload else {
+            return;
+        };
+        let now = self.shared.clock.instant();
+        if let Some(started) = &mut self.attempts.started {
             *started += now - *since;
-            *since = now;
+        }
+        *since = now;
+        self.await_within(now, self.attempts.times.idle);
+    }
+
+    /// A piece of the body goes on to the endpoint.
+    pub(super) fn passed_on(&mut self, end: bool) {
+        if end && self.attempts.upload.is_some() {
+            self.sent();
         }
     }
 
     /// The request has been sent to its end: the response is awaited from now on.
-    pub(super) fn sent(&mut self) {
-        self.attempts.upload = None;
-        let (times, unanswered) = (self.attempts.times, self.attempts.started.is_some());
-        // Where both times are the same Pingora's own will do.
-        if let Some(connection) = self.attempts.connection
-            && times.first_byte < times.idle
-            && unanswered
-        {
-            self.attempts.first_byte = Some(FirstByte::within(times.first_byte, connection));
+    fn sent(&mut self) {
+        let upload = self.attempts.upload.take();
+        let connected = self.attempts.connected.filter(|_| upload.is_none());
+        self.await_endpoint(connected.unwrap_or_else(|| self.shared.clock.instant()));
+    }
+
+    /// From this moment on the endpoint is to answer, or to go on with its answer.
+    pub(super) fn await_endpoint(&self, now: Instant) {
+        let times = &self.attempts.times;
+        let patience = match self.attempts.started {
+            Some(_) => times.first_byte,
+            None => times.idle,
+        };
+        self.await_within(now, patience);
+    }
+
+    fn await_within(&self, now: Instant, patience: Duration) {
+        if self.attempts.timed {
+            self.until.await_endpoint(now.into(), patience);
         }
     }
+
+    /// A piece of the response has come.
+    pub(super) fn heard(&self, end: bool) {
+        if end {
+            self.until.heard();
+        } else if self.attempts.timed {
+            self.await_endpoint(self.shared.clock.instant());
+        }
+    }
+}
+
+/// Whether a head is no more than a connection that idles takes at once: Linux has room for this much
+/// in the smallest buffer that it gives a connection (`SOCK_MIN_SNDBUF`).
+fn is_small(head: &RequestHeader) -> bool {
+    let mut size = head.raw_path().len();
+    for (name, value) in &head.headers {
+        size += name.as_str().len() + value.len() + 4;
+    }
+    size <= SMALL
 }

@@ -63,6 +63,7 @@ impl Context {
     pub(super) fn response_body(&mut self, body: &mut Option<Bytes>, end: bool) -> Result<()> {
         if self.end.status != Some(StatusCode::SWITCHING_PROTOCOLS) {
             self.time_left()?; // a tunnel lives as long as its ends want it to
+            self.heard(end);
         }
         if self.body_ended || (self.response_claim == Claim::None && self.held.is_none()) {
             return Ok(());
@@ -86,6 +87,7 @@ impl Context {
     /// # Errors
     /// Where the exchange must be cut.
     pub(super) fn response_trailers(&mut self) -> Result<Option<Bytes>> {
+        self.heard(true);
         if self.body_ended || (self.response_claim == Claim::None && self.held.is_none()) {
             return Ok(None);
         }

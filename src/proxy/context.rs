@@ -1,6 +1,5 @@
 //! What one exchange carries from its first hook to its last.
 
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,11 +14,9 @@ use wiregate_sdk::{Client, Exchange, Origin, Outcome, Reply, RequestHead, Respon
 
 use super::cache::Caching;
 use super::connection::{self, Peer};
-use super::first_byte::FirstByte;
 use super::held::Held;
 use super::replay::Slot;
 use super::traced::Traced;
-use super::websocket::Patience;
 use super::{Shared, budget::Share};
 use crate::compile::{Route, Snapshot};
 use crate::listen::until::Until;
@@ -70,13 +67,15 @@ pub struct Context {
 pub(super) struct Body {
     /// The bytes to send on.
     pub(super) bytes: Option<Bytes>,
+    /// Whether the client was told to go on and send it.
+    pub(super) continued: bool,
     /// How many links have had their way with them.
     pub(super) passed: usize,
     pub(super) share: Option<Share>,
     /// Where the client's connection comes back to after its stand-in.
     pub(super) lent: Option<Slot>,
-    /// How long the answer to a request for a WebSocket may take.
-    pub(super) upgrade: Option<Patience>,
+    /// Whether a WebSocket is asked for: what a client sends before the answer is no body.
+    pub(super) upgrade: bool,
 }
 
 /// The attempts to reach an endpoint.
@@ -99,15 +98,21 @@ pub(super) struct Attempts {
     pub(super) leave: Option<Leave>,
     /// Its span, where the trace is recorded.
     pub(super) span: Option<RunningAttempt>,
-    /// Its connection, where it has one of its own.
-    pub(super) connection: Option<RawFd>,
-    /// Its connection, while the response is awaited for less than an idle time.
-    pub(super) first_byte: Option<FirstByte>,
+    /// Since when it has a connection.
+    pub(super) connected: Option<Instant>,
     /// The request's place among those under way at this upstream, and among those tried again.
     pub(super) live: Option<Live>,
     pub(super) retrying: Option<Retrying>,
+    /// Whether its endpoint is waited for where its client is.
+    pub(super) timed: bool,
+    /// Whether its connection carries other requests as well.
+    pub(super) shares: bool,
+    /// Which of the endpoint's connections it may have.
+    pub(super) generation: u32,
     /// How long to wait before the next one.
     pub(super) pause: Option<Duration>,
+    /// How many interim responses have come.
+    pub(super) interim: u32,
     /// Whether its response is dropped, so that there is another one.
     pub(super) passed_over: bool,
     /// When it began, until its response has; later by the time that the client takes for its

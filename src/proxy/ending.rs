@@ -13,6 +13,9 @@ use super::responder::has_begun;
 use super::{failure, websocket};
 use crate::upstream::{Cause, Ended, Outcome};
 
+/// So many interim responses may come before a response: whoever sends them for ever never answers.
+const MOST_INTERIM: u32 = 16;
+
 impl Context {
     /// No connection: nothing was sent.
     pub(super) fn end_unconnected(
@@ -42,11 +45,10 @@ impl Context {
             return error;
         }
         let unanswered = self.attempts.started.is_some();
-        let late = self.attempts.first_byte.take();
-        if *error.etype() == failure::LATE_UPGRADE {
-            // It comes from the client's stand-in, but is a time-out for a read from the endpoint.
-            self.attempts.upload = None;
-            error = Error::explain(ErrorType::ReadTimedout, "no answer to an upgrade").into_up();
+        if *error.etype() == failure::SILENT_ENDPOINT {
+            // It comes from whoever waits for the client as well.
+            error = Error::explain(ErrorType::ReadTimedout, "no response in time").into_up();
+            self.leave_connection();
         }
         if failure::is_over(&error)
             && unanswered
@@ -70,9 +72,6 @@ impl Context {
             }
             error.set_retry(false);
             return error;
-        }
-        if unanswered && late.is_some_and(|late| late.is_over()) {
-            error = Error::explain(ErrorType::ReadTimedout, "no response in time").into_up();
         }
         let kind = ending(&error);
         error.set_retry(false);
@@ -106,6 +105,18 @@ impl Context {
     fn note_break(&mut self) {
         if let Some(span) = &mut self.attempts.span {
             span.failed(Cause::ConnectionTerminated.word());
+        }
+    }
+
+    /// An endpoint that has all that it waits for is silent. Its connection over HTTP/2 may be dead,
+    /// though nothing says so: other requests get others.
+    fn leave_connection(&self) {
+        if let (Some(place), None, true) = (
+            &self.attempts.open,
+            self.attempts.upload,
+            self.attempts.shares,
+        ) {
+            place.endpoint().leave_generation(self.attempts.generation);
         }
     }
 
@@ -181,6 +192,11 @@ impl Context {
             return Err(Error::explain(unasked, "101 to a request for no upgrade").into_up());
         }
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+            self.attempts.interim += 1;
+            if self.attempts.interim > MOST_INTERIM {
+                let many = format!("more than {MOST_INTERIM} interim responses");
+                return Err(Error::explain(ErrorType::InvalidHTTPHeader, many).into_up());
+            }
             return Ok(());
         }
         self.answered(status);
@@ -194,7 +210,6 @@ impl Context {
 
     /// The head of a response has come.
     fn answered(&mut self, status: StatusCode) {
-        self.attempts.first_byte = None;
         if let Some(span) = &mut self.attempts.span {
             span.answered(status);
         }
@@ -209,6 +224,10 @@ impl Context {
             if let Some(place) = &self.attempts.open {
                 upstream.report(place.endpoint(), Outcome::Answered(status), waited, now);
                 self.attempts.answered = Some(status);
+            }
+            match status {
+                StatusCode::SWITCHING_PROTOCOLS => self.until.heard(),
+                _ => self.await_endpoint(now),
             }
         }
         self.tell_breaker(!status.is_server_error());
@@ -280,6 +299,7 @@ impl Context {
         if let (Some(started), true) = (self.attempts.started, self.attempts.open.is_some()) {
             self.attempts.waited = Some(self.shared.clock.instant() - started);
         }
+        self.until.heard();
         self.attempts.end();
     }
 }
@@ -287,10 +307,11 @@ impl Context {
 impl Attempts {
     /// Counts the present one as over, with a response or without.
     pub(super) fn end(&mut self) {
-        self.first_byte = None;
-        self.connection = None;
+        self.connected = None;
         self.leave = None;
         self.upload = None;
+        self.interim = 0;
+        self.timed = false;
         self.span = None; // it ends with the attempt
         let answered = self.answered.take();
         let Some(place) = self.open.take() else {

@@ -8,8 +8,8 @@ use pingora_error::{Error, ErrorSource, ErrorType};
 use crate::listen::until::Over;
 use crate::upstream::Cause;
 
-/// An endpoint that takes too long to answer a request for a WebSocket.
-pub(super) const LATE_UPGRADE: ErrorType = ErrorType::Custom("late upgrade");
+/// An endpoint that has been silent for as long as it may be.
+pub(super) const SILENT_ENDPOINT: ErrorType = ErrorType::Custom("silent endpoint");
 
 /// More of an error's text is not written to the log: it may show what an endpoint has sent.
 const SHOWN: usize = 300;

@@ -16,10 +16,7 @@ impl Context {
     /// # Errors
     /// A 500, where a filter panicked.
     pub(super) fn forward(&mut self, session: &Session, head: &mut RequestHeader) -> Result<()> {
-        if head.version == Version::HTTP_2 {
-            // A connection of many streams is not shut down for the sake of one.
-            self.attempts.connection = None;
-        }
+        self.attempts.shares = head.version == Version::HTTP_2;
         self.frame(session, head)?;
         heads::edit_request(head, |head| self.finish_head(head))?;
         if let Some(span) = &mut self.attempts.span {
@@ -28,11 +25,29 @@ impl Context {
         Ok(())
     }
 
+    /// The interim response that a client waits for before its body does not get through from an
+    /// endpoint over HTTP/2: it gets it from here (RFC 9110, 10.1.1).
+    pub(super) async fn answer_expectation(
+        &mut self,
+        session: &mut Session,
+        head: &mut RequestHeader,
+    ) -> Result<()> {
+        if head.version != Version::HTTP_2 || head.remove_header(&header::EXPECT).is_none() {
+            return Ok(());
+        }
+        let begun = session.is_body_done() || session.body_bytes_read() > 0;
+        if begun || std::mem::replace(&mut self.body.continued, true) {
+            return Ok(());
+        }
+        let written = session.downstream_session.write_continue_response();
+        written.await.map_err(Error::into_down)
+    }
+
     /// What goes on from hop to hop, and what the filters want of an attempt.
     fn finish_head(&mut self, head: &mut RequestHead) -> Result<()> {
         self.pass_trace(&mut head.headers);
         self.forwarded(&mut head.headers)?;
-        if head.version == Version::HTTP_2 && grpc::is_call(&head.headers) {
+        if head.version == Version::HTTP_2 && grpc::is_content(&head.headers) {
             // Pingora takes it out as a field for one hop; a gRPC server wants to see it.
             let trailers = HeaderValue::from_static("trailers");
             head.headers.insert(header::TE, trailers);

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use pingora_http::RequestHeader;
 use wiregate_sdk::Reply;
 use wiregate_sdk::reply::ReplyBody;
 
@@ -14,20 +15,36 @@ pub(super) const MESSAGE: &str = "grpc-message";
 /// The deadline of a call, from its start.
 const TIMEOUT: &str = "grpc-timeout";
 
-/// Whether these are the fields of a gRPC request.
-pub(super) fn is_call(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-    let rest = content_type.and_then(|value| value.strip_prefix(b"application/grpc"));
-    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b'-' | b';' | b' ')))
+/// Whether this is a gRPC call: a POST of its content-type, over HTTP/2 where it is not gRPC-Web. Any
+/// other request, whatever it says of its content, has replies with the status that they mean: as
+/// 200, which those to calls have, a cache would keep them for others.
+pub(super) fn is_call(head: &RequestHeader) -> bool {
+    head.method == Method::POST
+        && match content(&head.headers) {
+            Some(rest) => head.version == Version::HTTP_2 || rest.starts_with(b"-web"),
+            None => false,
+        }
+}
+
+/// Whether the content is one of gRPC's.
+pub(super) fn is_content(headers: &HeaderMap) -> bool {
+    content(headers).is_some()
+}
+
+/// What follows `application/grpc`.
+fn content(headers: &HeaderMap) -> Option<&[u8]> {
+    let content_type = headers.get(header::CONTENT_TYPE)?.as_bytes();
+    let rest = content_type.strip_prefix(b"application/grpc")?;
+    matches!(rest.first(), None | Some(b'+' | b'-' | b';' | b' ')).then_some(rest)
 }
 
 /// The deadline of a call; `None` where this is no call or it has none.
 ///
 /// # Errors
 /// Where it is written wrong.
-pub(super) fn deadline(headers: &HeaderMap) -> Option<Result<Duration, ()>> {
-    let value = headers.get(TIMEOUT)?;
-    is_call(headers).then(|| parse(value.as_bytes()).ok_or(()))
+pub(super) fn deadline(head: &RequestHeader) -> Option<Result<Duration, ()>> {
+    let value = head.headers.get(TIMEOUT)?;
+    is_call(head).then(|| parse(value.as_bytes()).ok_or(()))
 }
 
 /// At most eight digits, and a unit.
@@ -109,21 +126,28 @@ mod tests {
     }
 
     #[test]
-    fn knows_a_call_by_its_content_type() {
-        let call = |text: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(text));
-            is_call(&headers)
+    fn knows_a_call_by_its_method_content_type_and_protocol() {
+        let call = |method: &str, version, text: &'static str| {
+            let mut head = RequestHeader::build(method, b"/", None).unwrap();
+            head.set_version(version);
+            if !text.is_empty() {
+                head.insert_header("content-type", text).unwrap();
+            }
+            is_call(&head)
         };
+        let (one, two) = (Version::HTTP_11, Version::HTTP_2);
         for grpc in [
             "application/grpc",
             "application/grpc+proto",
             "application/grpc-web",
         ] {
-            assert!(call(grpc), "{grpc}");
+            assert!(call("POST", two, grpc), "{grpc}");
+            assert_eq!(call("POST", one, grpc), grpc.ends_with("web"), "{grpc}");
+            assert!(!call("GET", two, grpc), "{grpc}");
         }
-        assert!(!call("application/grpcs") && !call("application/json"));
-        assert!(!is_call(&HeaderMap::new()));
+        for other in ["application/grpcs", "application/json", ""] {
+            assert!(!call("POST", two, other), "{other}");
+        }
     }
 
     #[test]

@@ -197,6 +197,17 @@ pub(super) fn settle_response(head: &mut ResponseHeader, id: Option<HeaderValue>
     });
 }
 
+/// The same for an interim response, which nothing frames (RFC 9112, 6.1).
+pub(super) fn settle_interim(head: &mut ResponseHeader) {
+    let via = via_of(head.version);
+    edit_response(head, |head| {
+        drop_hop_by_hop(&mut head.headers);
+        head.headers.remove(header::TRANSFER_ENCODING);
+        head.headers.remove(header::CONTENT_LENGTH);
+        head.headers.append(header::VIA, via);
+    });
+}
+
 /// What this gateway calls itself after a message of a version (RFC 9110, 7.6.3).
 fn via_of(version: Version) -> HeaderValue {
     HeaderValue::from_static(match version {

@@ -239,7 +239,7 @@ impl Context {
 
     /// The attempt in front has a connection.
     fn send(&mut self, session: &Session, race: &mut Race, source: Source) -> Result<()> {
-        self.count_connection(source.reused);
+        self.connected(source.reused);
         let made = std::mem::replace(&mut self.attempts.made, race.front.number);
         let head = self.head_for_endpoint(session, source.is_http2(), source.is_tls());
         self.attempts.made = made;

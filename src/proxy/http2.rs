@@ -21,6 +21,7 @@ use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::{Digest, IO};
 use pingora_proxy::HttpProxy;
 use tokio::time::Instant;
+use wiregate_sdk::types::ByteRate;
 
 use super::Engine;
 use super::connection::{HERE, Here};
@@ -40,6 +41,8 @@ const MALFORMED: u32 = 32;
 const LOCAL_ERRORS: usize = 256;
 /// How long a client without open streams may take to leave once it was asked to.
 const LEAVE: Duration = Duration::from_secs(1);
+/// How often what is left of responses is looked at.
+const LOOK: Duration = Duration::from_millis(250);
 /// How long the last frames may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -68,7 +71,13 @@ impl Conversation {
         });
         let snapshot = self.shared.live.load_full();
         let limits = &snapshot.settings.limits.http2;
-        let (metered, seen) = Metered::new(connection, limits, self.shared.metrics.resets());
+        let pace = Pace {
+            silence: snapshot.settings.limits.client_write.into(),
+            rate: snapshot.settings.limits.response_rate,
+        };
+        let socket = digest.socket_digest.clone();
+        let resets = self.shared.metrics.resets();
+        let (metered, seen) = Metered::new(connection, socket, limits, resets);
         let handshake = builder(limits).handshake(metered);
         drop(snapshot);
         let Ok(Ok(connection)) = tokio::time::timeout(self.peer.idle, handshake).await else {
@@ -80,6 +89,8 @@ impl Conversation {
             digest,
             streams: Arc::default(),
             malformed: 0,
+            pace,
+            rest: None,
         };
         self.serve(&mut open, ending).await;
     }
@@ -100,7 +111,7 @@ impl Conversation {
                     continue;
                 }
                 next = open.next(ending) => next,
-                () = &mut timer => match open.streams.left(patience) {
+                () = &mut timer => match open.left(patience, ending) {
                     Some(left) => {
                         timer.as_mut().reset(Instant::now() + left);
                         continue;
@@ -204,6 +215,21 @@ struct Open<C> {
     digest: Arc<Digest>,
     streams: Arc<Streams>,
     malformed: u32,
+    pace: Pace,
+    /// What is left to do, where that is to send what `h2` or the system holds of responses.
+    rest: Option<Rest>,
+}
+
+/// How slowly a client may take what is left of responses.
+struct Pace {
+    silence: Duration,
+    rate: ByteRate,
+}
+
+/// Since when nothing else is left to do, and how much the client had taken by then.
+struct Rest {
+    since: Instant,
+    taken: u64,
 }
 
 impl<C: IO> Open<C> {
@@ -218,7 +244,7 @@ impl<C: IO> Open<C> {
         }
         if accepted.is_pending()
             && let Some(crowded) = ending.crowded()
-            && self.streams.left(crowded).is_none()
+            && self.left(crowded, ending).is_none()
         {
             return Poll::Ready(Next::InTheWay);
         }
@@ -227,6 +253,29 @@ impl<C: IO> Open<C> {
             Some(Err(error)) => Next::Broken(error),
             None => Next::Closed,
         })
+    }
+
+    /// How long it may go on as it is; nothing where it is to end. What its last exchanges have left
+    /// behind may still be on its way: a client may take it as slowly as any response.
+    fn left(&mut self, patience: Duration, ending: &Ending) -> Option<Duration> {
+        if let Some(left) = self.streams.left(patience) {
+            self.rest = None;
+            return Some(left);
+        }
+        if ending.is_over() || !self.seen.is_sending() {
+            return None;
+        }
+        let taken = self.seen.taken();
+        let since = Instant::now();
+        let rest = self.rest.get_or_insert(Rest { since, taken });
+        let more = self.pace.rate.time_of(taken.saturating_sub(rest.taken));
+        if more.is_none() && rest.taken != taken {
+            *rest = Rest { since, taken }; // no rate is asked for
+        }
+        let time = self.pace.silence + more.unwrap_or_default();
+        let left = time.checked_sub(rest.since.elapsed());
+        left.filter(|left| !left.is_zero())
+            .map(|left| left.min(LOOK))
     }
 
     /// Ends the connection, and says why.

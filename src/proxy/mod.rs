@@ -9,7 +9,6 @@ mod context;
 mod conversation;
 mod ending;
 mod failure;
-mod first_byte;
 mod forward;
 mod forwarded;
 mod grpc;
@@ -219,7 +218,10 @@ impl ProxyHttp for Engine {
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
-        here(ctx)?.begin_attempt(session).await
+        let cx = here(ctx)?;
+        let mut peer = cx.begin_attempt(session).await?;
+        cx.time_reads(session, &mut peer.options);
+        Ok(peer)
     }
 
     fn fail_to_connect(
@@ -240,13 +242,11 @@ impl ProxyHttp for Engine {
         _session: &mut Session,
         reused: bool,
         _peer: &HttpPeer,
-        connection: RawFd,
+        _connection: RawFd,
         _digest: Option<&Digest>,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        let cx = here(ctx)?;
-        cx.connected(connection);
-        cx.count_connection(reused);
+        here(ctx)?.connected(reused);
         Ok(())
     }
 
@@ -258,6 +258,7 @@ impl ProxyHttp for Engine {
     ) -> Result<()> {
         let cx = here(ctx)?;
         cx.await_upload(session);
+        cx.answer_expectation(session, head).await?;
         cx.forward(session, head)
     }
 
@@ -270,9 +271,7 @@ impl ProxyHttp for Engine {
     ) -> Result<()> {
         let cx = here(ctx)?;
         cx.request_body(session, body, end)?;
-        if end {
-            cx.sent();
-        }
+        cx.passed_on(end);
         Ok(())
     }
 

@@ -20,6 +20,8 @@ pub(super) struct Pace {
     rate: ByteRate,
     allowance: Duration,
     left: Duration,
+    /// Whether the client has kept the gateway waiting since that was last asked.
+    waited: bool,
 }
 
 /// The paces of an exchange.
@@ -56,7 +58,13 @@ impl Pace {
             rate,
             allowance,
             left: allowance,
+            waited: false,
         }
+    }
+
+    /// Whether the client has kept the gateway waiting since this was last asked.
+    pub(super) fn has_waited(&mut self) -> bool {
+        std::mem::take(&mut self.waited)
     }
 
     /// From now on no rate is asked for.
@@ -91,6 +99,7 @@ impl Pace {
         if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(what.as_mut().poll(cx))).await {
             return Ok(done);
         }
+        self.waited = true;
         if self.asks_for_nothing() {
             return within(limit, what).await.ok_or(TooLong::Silent);
         }

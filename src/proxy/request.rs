@@ -193,7 +193,7 @@ impl Context {
 
     /// A gRPC call may say how long it may take.
     fn settle_deadline(&mut self, session: &Session) -> Result<(), Reply> {
-        self.deadline = grpc::deadline(&session.req_header().headers)
+        self.deadline = grpc::deadline(session.req_header())
             .transpose()
             .map_err(|()| {
                 Reply::problem(StatusCode::BAD_REQUEST, "invalid_grpc_timeout")

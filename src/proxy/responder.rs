@@ -39,7 +39,7 @@ impl Context {
         origin: Origin,
     ) -> Result<()> {
         drain(session).await;
-        let is_call = grpc::is_call(&session.req_header().headers);
+        let is_call = grpc::is_call(session.req_header());
         let (mut reply, mut bare) = (reply, false);
         let (call, mut head, body) = loop {
             self.note(&reply, origin);
@@ -242,6 +242,7 @@ fn trailers_only(session: &Session, reply: &Reply) -> Result<ResponseHeader> {
     for (name, value) in &reply.headers {
         head.append_header(name, value)?;
     }
+    head.insert_header(header::CACHE_CONTROL, "no-store")?;
     for (name, value) in grpc::fields(reply) {
         head.insert_header(name, value)?;
     }
@@ -252,7 +253,7 @@ fn trailers_only(session: &Session, reply: &Reply) -> Result<ResponseHeader> {
 /// response is cut. Always 0: there is no status to tell.
 async fn end_call(session: &mut Session, reply: Option<Reply>) -> u16 {
     let head = session.req_header();
-    let call = head.version == Version::HTTP_2 && grpc::is_call(&head.headers);
+    let call = head.version == Version::HTTP_2 && grpc::is_call(head);
     if let (true, Some(reply)) = (call, reply) {
         let mut trailers = HeaderMap::new();
         for (name, value) in grpc::fields(&reply) {

@@ -32,6 +32,7 @@ impl Context {
     ) -> Result<()> {
         let status = head.status;
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+            heads::settle_interim(head);
             return Ok(());
         }
         self.end.origin = Origin::Upstream;
@@ -39,7 +40,7 @@ impl Context {
         self.give_ticket(session, head)?;
         self.passed(session, head)?;
         if self.slots.is_empty() {
-            self.left(session, head);
+            self.end.status = Some(head.status);
             return Ok(());
         }
         self.leave(session, head, Origin::Upstream)
@@ -76,18 +77,8 @@ impl Context {
             Ok(None) if filtered.is_some() => self.frame_response(session, head)?,
             Ok(None) => {}
         }
-        self.left(session, head);
-        Ok(())
-    }
-
-    /// The head is as the client gets it, but for what its version of HTTP does not know.
-    fn left(&mut self, session: &Session, head: &mut ResponseHeader) {
-        if session.req_header().version < Version::HTTP_11 {
-            // Such a client knows no chunks: without a length, the body ends with the connection
-            // (RFC 9112, 6.3).
-            head.remove_header(&header::TRANSFER_ENCODING);
-        }
         self.end.status = Some(head.status);
+        Ok(())
     }
 
     /// Whether nothing can follow this head (RFC 9112, 6.3).

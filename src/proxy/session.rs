@@ -14,9 +14,10 @@ use pingora_core::protocols::http::custom::CustomMessageWrite;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
+use super::failure::SILENT_ENDPOINT;
 use super::grpc;
 use super::pace::{Pace, TooLong, within};
-use crate::listen::until::{Over, Timer, Until};
+use crate::listen::until::{Late, Over, Until};
 
 /// A request body may be silent for this long.
 pub(super) const BODY_SILENCE: Duration = Duration::from_secs(60);
@@ -36,7 +37,6 @@ pub(super) struct Account {
     pub(super) read_timeout: Option<Duration>,
     pub(super) write_timeout: Option<Duration>,
     pub(super) drain_timeout: Option<Duration>,
-    pub(super) timer: Timer,
 }
 
 impl Account {
@@ -52,7 +52,6 @@ impl Account {
             read_timeout: Some(BODY_SILENCE),
             write_timeout: None,
             drain_timeout: None,
-            timer: Timer::default(),
         }
     }
 
@@ -66,7 +65,7 @@ impl Account {
         let limit = self.read_timeout;
         let mut next = pin!(next);
         match pace.wait(limit, next.as_mut()).await {
-            Err(TooLong::Slow) if grpc::is_call(&self.head.headers) => {
+            Err(TooLong::Slow) if grpc::is_call(&self.head) => {
                 within(limit, next).await.ok_or(TooLong::Silent)
             }
             other => other,
@@ -105,12 +104,12 @@ pub(super) fn untaken(why: TooLong) -> Box<Error> {
     Error::explain(ErrorType::WriteTimedout, why).into_down()
 }
 
-/// What comes of waiting for the client, unless the exchange is over by then.
+/// What comes of waiting for the client, unless the exchange is over by then, or its endpoint has
+/// been silent for too long.
 ///
 /// # Errors
 /// That it is, or what comes of waiting.
-pub(super) async fn unless_over<T>(
-    timer: &mut Timer,
+pub(super) async fn unless_late<T>(
     until: Option<&Until>,
     wait: impl Future<Output = Result<T>>,
 ) -> Result<T> {
@@ -119,11 +118,15 @@ pub(super) async fn unless_over<T>(
         if let Poll::Ready(waited) = wait.as_mut().poll(cx) {
             return Poll::Ready(waited);
         }
-        match until.map(|until| timer.poll(until, cx)) {
-            Some(Poll::Ready(())) => Poll::Ready(Error::e_because(
+        match until.map(|until| until.poll(cx)) {
+            Some(Poll::Ready(Late::Exchange)) => Poll::Ready(Error::e_because(
                 ErrorType::ReadError,
                 "while the client is awaited",
                 Over,
+            )),
+            Some(Poll::Ready(Late::Endpoint)) => Poll::Ready(Error::e_explain(
+                SILENT_ENDPOINT,
+                "while the endpoint is awaited",
             )),
             _ => Poll::Pending,
         }

@@ -79,7 +79,7 @@ impl Conversation {
     ) {
         let answer = self.answer(why);
         self.log(&answer, head, why);
-        let call = grpc::is_call(&head.headers).then(|| head.headers.get(header::CONTENT_TYPE));
+        let call = grpc::is_call(head).then(|| head.headers.get(header::CONTENT_TYPE));
         let response = match call.flatten() {
             Some(content_type) => answer.of_call(content_type, why),
             None => answer.http2(),
@@ -201,8 +201,10 @@ impl Answer {
     fn of_call(&self, content_type: &HeaderValue, why: Shed) -> Response<()> {
         let mut response = self.head(StatusCode::OK, content_type);
         let reply = Reply::problem(STATUS, REASON).detail(why.to_string());
+        let fields = response.headers_mut();
+        fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         for (name, value) in grpc::fields(&reply) {
-            response.headers_mut().insert(name, value);
+            fields.insert(name, value);
         }
         response
     }

@@ -12,6 +12,8 @@ use wiregate_sdk::Reply;
 use wiregate_sdk::types::CidrSet;
 
 use super::context::Context;
+use crate::config::model::listener::TrustedFields;
+
 use super::forwarded::{FORWARDED, FORWARDED_FOR, FORWARDED_PROTO};
 use hops::{Hop, members};
 
@@ -27,10 +29,13 @@ impl Context {
     /// would give the client whatever the proxy may do.
     pub(super) fn settle_client(&mut self, session: &mut Session) -> Result<(), Reply> {
         if !self.peer.trusted {
-            distrust(session.req_header_mut());
+            distrust(session.req_header_mut(), |_| false);
             return Ok(());
         }
-        let told = told(&self.peer.listening.trusted, session.req_header())
+        let listening = &self.peer.listening;
+        let fields = listening.trusted_fields;
+        distrust(session.req_header_mut(), |name| is_set_by(fields, name));
+        let told = told(&listening.trusted, fields, session.req_header())
             .map_err(|unclear| unclear.reply())?;
         let client = &mut self.exchange.client;
         client.address = told.address.unwrap_or(client.address);
@@ -39,11 +44,12 @@ impl Context {
     }
 }
 
-/// Takes out what only a trusted proxy may say about where a request comes from, with what CGI, WSGI
-/// and PHP take for the same: `x_forwarded_for`, where fields with underscores are kept.
-fn distrust(head: &mut RequestHeader) {
+/// Takes out what only a trusted proxy may say about where a request comes from, but for what one has
+/// set, with what CGI, WSGI and PHP take for the same: `x_forwarded_for`, where fields with underscores
+/// are kept.
+fn distrust(head: &mut RequestHeader, is_set: impl Fn(&str) -> bool) {
     let names: Vec<HeaderName> = (head.headers.keys())
-        .filter(|name| tells_where_from(name.as_str()))
+        .filter(|name| tells_where_from(name.as_str()) && !is_set(name.as_str()))
         .cloned()
         .collect();
     for name in names {
@@ -55,7 +61,21 @@ fn tells_where_from(name: &str) -> bool {
     if name.contains('_') {
         return tells_where_from(&name.replace('_', "-"));
     }
-    name.starts_with("x-forwarded-") || name == FORWARDED.as_str() || name == "x-real-ip"
+    is_x_forwarded(name) || name == FORWARDED.as_str()
+}
+
+fn is_x_forwarded(name: &str) -> bool {
+    name.starts_with("x-forwarded-") || name == "x-real-ip"
+}
+
+/// Whether a proxy that sets these fields has set the one of this name, rather than its client. One with
+/// an underscore it has not.
+fn is_set_by(fields: TrustedFields, name: &str) -> bool {
+    match fields {
+        TrustedFields::XForwarded => is_x_forwarded(name) && !name.contains('_'),
+        TrustedFields::XForwardedFor => name == FORWARDED_FOR.as_str(),
+        TrustedFields::Rfc7239 => name == FORWARDED.as_str(),
+    }
 }
 
 /// What trusted proxies say, as far as they say it.
@@ -83,19 +103,13 @@ impl Unclear {
     }
 }
 
-/// The client's address is the last one in `X-Forwarded-For` that is not a trusted proxy's; where
-/// there is no such field, the last one in `Forwarded`. The scheme is the one that was told along
-/// with it.
-fn told(trusted: &CidrSet, head: &RequestHeader) -> Result<Told, Unclear> {
-    if head.headers.contains_key(&FORWARDED_FOR) {
-        let hops = members(head, &FORWARDED_FOR).map(Hop::of_address);
-        let (place, hop) = last_untrusted(trusted, hops, "x-forwarded-for")?;
-        return Ok(Told {
-            address: Some(hop.address),
-            scheme: scheme(head, place),
-        });
-    }
-    if head.headers.contains_key(&FORWARDED) {
+/// The client's address is the last one in the field that these proxies set that is not one of theirs.
+/// The scheme is the one that was told along with it.
+fn told(trusted: &CidrSet, fields: TrustedFields, head: &RequestHeader) -> Result<Told, Unclear> {
+    if fields == TrustedFields::Rfc7239 {
+        if !head.headers.contains_key(&FORWARDED) {
+            return Ok(Told::default());
+        }
         let hops = members(head, &FORWARDED).map(Hop::of_element);
         let (_, hop) = last_untrusted(trusted, hops, "forwarded")?;
         return Ok(Told {
@@ -103,10 +117,18 @@ fn told(trusted: &CidrSet, head: &RequestHeader) -> Result<Told, Unclear> {
             scheme: hop.scheme,
         });
     }
-    Ok(Told {
-        address: None,
-        scheme: scheme(head, 0),
-    })
+    let mut told = Told::default();
+    let mut place = 0;
+    if head.headers.contains_key(&FORWARDED_FOR) {
+        let hops = members(head, &FORWARDED_FOR).map(Hop::of_address);
+        let hop;
+        (place, hop) = last_untrusted(trusted, hops, "x-forwarded-for")?;
+        told.address = Some(hop.address);
+    }
+    if fields == TrustedFields::XForwarded {
+        told.scheme = scheme(head, place);
+    }
+    Ok(told)
 }
 
 /// Goes back from the nearest hop to the first that is not trusted, or else to the first of all.

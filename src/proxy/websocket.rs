@@ -9,8 +9,6 @@
 mod frames;
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -19,13 +17,12 @@ use http::{HeaderMap, StatusCode, Version, header};
 use pingora_core::protocols::ALPN;
 use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_core::upstreams::peer::PeerOptions;
-use pingora_error::{Error, Result};
+use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use tokio::time::{Instant, Sleep};
 
 use super::context::Context;
-use super::failure::LATE_UPGRADE;
 use super::replay;
 use crate::listen::Ending;
 use frames::Frames;
@@ -35,26 +32,8 @@ const GOING_AWAY: &[u8] = &[0x88, 0x02, 0x03, 0xe9];
 /// How long a client may take to answer a close frame.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// How long an endpoint may take to answer a request for an upgrade, in milliseconds.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Patience(Arc<AtomicU64>);
-
-impl Patience {
-    fn set(&self, patience: Option<Duration>) {
-        let millis = patience.map_or(u64::MAX, |patience| {
-            u64::try_from(patience.as_millis()).unwrap_or(u64::MAX)
-        });
-        self.0.store(millis, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::Relaxed))
-    }
-}
-
 impl Context {
-    /// A request for a WebSocket gets a stand-in that looks after the tunnel. The time-out for
-    /// reads from the endpoint becomes one for its answer: a tunnel has an idle time of its own.
+    /// A request for a WebSocket gets a stand-in that looks after the tunnel.
     pub(super) fn settle_upgrade(&mut self, session: &mut Session, options: &mut PeerOptions) {
         if options.alpn == ALPN::H2 || !asks_for_websocket(session) {
             return;
@@ -62,15 +41,9 @@ impl Context {
         options.alpn = ALPN::H1; // HTTP/2 knows no upgrade
         if self.body.lent.is_none() && session.is_body_empty() {
             let idle = self.snapshot.settings.limits.websocket_idle.into();
-            let patience = Patience::default();
-            let tunnel = Tunnel::new(patience.clone(), idle, self.peer.ending.get().cloned());
+            let tunnel = Tunnel::new(idle, self.peer.ending.get().cloned());
             self.body.lent = Some(replay::lend_to_tunnel(session, tunnel));
-            self.body.upgrade = Some(patience);
-        }
-        if let Some(patience) = &self.body.upgrade {
-            let first_byte = self.attempts.times.first_byte;
-            let left = options.read_timeout.take();
-            patience.set(Some(left.map_or(first_byte, |left| left.min(first_byte))));
+            self.body.upgrade = true;
         }
     }
 }
@@ -107,7 +80,6 @@ enum State {
 /// What a stand-in does for a tunnel.
 pub(super) struct Tunnel {
     state: State,
-    patience: Patience,
     idle: Duration,
     /// Tells when the time to finish is over.
     gateway: Option<Ending>,
@@ -122,10 +94,9 @@ pub(super) struct Tunnel {
 }
 
 impl Tunnel {
-    fn new(patience: Patience, idle: Duration, gateway: Option<Ending>) -> Self {
+    fn new(idle: Duration, gateway: Option<Ending>) -> Self {
         Self {
             state: State::Asked,
-            patience,
             idle,
             gateway,
             ending: false,
@@ -161,7 +132,7 @@ impl Tunnel {
     /// What the client sends next.
     ///
     /// # Errors
-    /// The client is gone, or the endpoint takes too long ([`LATE_UPGRADE`]).
+    /// The client is gone,, or the endpoint takes too long to answer.
     pub(super) async fn read(
         &mut self,
         session: &mut ServerSession,
@@ -169,18 +140,9 @@ impl Tunnel {
     ) -> Result<Option<Bytes>> {
         loop {
             match self.state {
+                State::Asked => return session.read_body_or_idle(true).await,
                 State::Refused if none_expected => return session.read_body_or_idle(true).await,
                 State::Refused | State::Closed => return Ok(None),
-                State::Asked => {
-                    let patience = self.patience.get();
-                    tokio::select! {
-                        biased;
-                        read = session.read_body_or_idle(true) => return read,
-                        () = self.silence(patience) => {
-                            return Error::e_explain(LATE_UPGRADE, "no answer to an upgrade");
-                        }
-                    }
-                }
                 State::Open | State::Leaving => {
                     if let Some(read) = self.next(session).await? {
                         return Ok(read);

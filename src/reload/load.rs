@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use wiregate_sdk::build::Packed;
-use wiregate_sdk::value::Value;
+use wiregate_sdk::value::{Noted, Value};
 use wiregate_sdk::{Clock, Registry};
 
 use super::Refused;
@@ -49,7 +49,7 @@ pub fn load(
     let Some(value) = read.value else {
         return Err(Refused { sources, problems });
     };
-    let files = compile::Files::default();
+    let (files, hidden) = (compile::Files::default(), Noted::begin());
     let cx = compile::Context {
         registry,
         metrics,
@@ -63,9 +63,11 @@ pub fn load(
             _ => &Packed::new(),
         },
         files: &files,
+        hidden: &hidden,
     };
     let compiled = compile::compile(&value, problems, &cx);
     sources.watch.append(&mut files.take());
+    sources.mask(&hidden.places());
     match compiled {
         Ok(snapshot) => Ok(Loaded {
             snapshot,

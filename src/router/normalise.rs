@@ -35,6 +35,9 @@ pub enum Refusal {
     Control,
     /// `..` above the first segment.
     AboveRoot,
+    /// `.` or `..` with a parameter, such as `..;a`. Some servers take parameters off before they
+    /// resolve dots, and others never do.
+    DotParameter,
     /// `%2F`, `%5C` or a backslash, where the policy is [`EncodedSlash::Refuse`].
     EncodedSlash,
 }
@@ -46,6 +49,7 @@ impl fmt::Display for Refusal {
             Self::BadEscape => "expected two hexadecimal digits after each `%` of the path",
             Self::Control => "expected a path without control characters",
             Self::AboveRoot => "expected a path that stays below `/`, found too many `..`",
+            Self::DotParameter => "expected a path without a `;` after a segment's `.` or `..`",
             Self::EncodedSlash => "expected a path without encoded slashes or backslashes",
         })
     }
@@ -61,7 +65,8 @@ impl std::error::Error for Refusal {}
 /// - escapes of unreserved characters are decoded, those that stay are upper case (RFC 3986,
 ///   6.2.2), and what may not stand in a path as it is (RFC 3986, 3.3) is escaped;
 /// - an empty path is `/`; `*` (the whole server, RFC 9112, 3.2.4) stays as it is;
-/// - `%2F`, `%5C` and backslashes follow the policy.
+/// - `%2F`, `%5C` and backslashes follow the policy;
+/// - a `.` or `..` with a parameter (`..;a`) is refused.
 ///
 /// A path that is in this form already is borrowed.
 ///
@@ -85,9 +90,11 @@ fn is_normal(path: &[u8], slashes: EncodedSlash) -> bool {
             Class::Slash => {
                 if let [b'/', ..]
                 | [b'.']
-                | [b'.', b'/', ..]
+                | [b'.', b'/' | b';', ..]
+                | [b'.', b'%', b'3', b'B', ..]
                 | [b'.', b'.']
-                | [b'.', b'.', b'/', ..] = path[at + 1..]
+                | [b'.', b'.', b'/' | b';', ..]
+                | [b'.', b'.', b'%', b'3', b'B', ..] = path[at + 1..]
                 {
                     return false;
                 }
@@ -133,6 +140,7 @@ fn rebuild(raw: &str, slashes: EncodedSlash) -> Result<String, Refusal> {
                 path.truncate(path.rfind('/').ok_or(Refusal::AboveRoot)?);
                 true
             }
+            segment if is_dots_with_parameter(segment) => return Err(Refusal::DotParameter),
             _ => false,
         };
     }
@@ -140,6 +148,12 @@ fn rebuild(raw: &str, slashes: EncodedSlash) -> Result<String, Refusal> {
         path.push('/');
     }
     Ok(path)
+}
+
+fn is_dots_with_parameter(segment: &str) -> bool {
+    let after = segment.trim_start_matches('.');
+    matches!(segment.len() - after.len(), 1 | 2)
+        && (after.starts_with(';') || after.starts_with("%3B"))
 }
 
 fn push_segment(path: &mut String, raw: &[u8], slashes: EncodedSlash) -> Result<(), Refusal> {
@@ -238,6 +252,10 @@ mod tests {
             ("/..", Refusal::AboveRoot),
             ("/a/../../b", Refusal::AboveRoot),
             ("/%2e%2e/a", Refusal::AboveRoot),
+            ("/a/..;/b", Refusal::DotParameter),
+            ("/a/.;x=1", Refusal::DotParameter),
+            ("/a/%2e%2e%3b", Refusal::DotParameter),
+            ("/a/..%3Bx/b", Refusal::DotParameter),
             ("/a%00", Refusal::Control),
             ("/a\tb", Refusal::Control),
             ("/a\u{7f}", Refusal::Control),
@@ -266,6 +284,16 @@ mod tests {
             assert_eq!(normalise(raw, Refuse), Err(Refusal::EncodedSlash), "{raw}");
             assert_eq!(normalise(raw, Keep).as_deref(), Ok(kept), "{raw}");
         }
+    }
+
+    #[test]
+    fn parameters_of_other_segments_stay() {
+        check("/a;x=1/b", "/a;x=1/b");
+        check("/...;x", "/...;x");
+        check("/..a;x", "/..a;x");
+        check("/..%20;x", "/..%20;x");
+        check("/a..;x", "/a..;x");
+        check("/;x", "/;x");
     }
 
     #[test]
@@ -305,7 +333,11 @@ mod tests {
             if let Ok(path) = normalise(&raw, policy) {
                 prop_assert!(matches!(normalise(&path, policy), Ok(Cow::Borrowed(again)) if again == path));
                 prop_assert!(path.is_ascii() && !path.contains("//") && !path.contains('\\'));
-                prop_assert!(!path.split('/').any(|segment| segment == "." || segment == ".."));
+                let mut names = path.split('/').map(|segment| {
+                    let end = segment.find(';').or(segment.find("%3B"));
+                    &segment[..end.unwrap_or(segment.len())]
+                });
+                prop_assert!(!names.any(|name| name == "." || name == ".."));
                 let lower = path.to_ascii_lowercase();
                 prop_assert!(!lower.contains("%2e") && !lower.contains("%00"));
                 prop_assert!(keep || !(lower.contains("%2f") || lower.contains("%5c")));
@@ -321,19 +353,25 @@ mod tests {
                 .collect();
             let mut expected = Vec::new();
             let mut open = segments.is_empty();
-            let mut above = false;
+            let mut refused = None;
             for segment in &segments {
                 open = matches!(segment.as_str(), "." | "..");
                 match segment.as_str() {
                     "." => {}
-                    ".." => above |= expected.pop().is_none(),
+                    ".." if expected.pop().is_none() => {
+                        refused.get_or_insert(Refusal::AboveRoot);
+                    }
+                    ".." => {}
+                    other if other.starts_with(".;") || other.starts_with("..;") => {
+                        refused.get_or_insert(Refusal::DotParameter);
+                    }
                     other => expected.push(other.to_owned()),
                 }
             }
             let raw = format!("/{}", escaped.join("/"));
             let found = normalise(&raw, Refuse);
-            if above {
-                prop_assert_eq!(found, Err(Refusal::AboveRoot));
+            if let Some(why) = refused {
+                prop_assert_eq!(found, Err(why));
             } else {
                 let mut text: String = expected.iter().map(|segment| format!("/{segment}")).collect();
                 if open {

@@ -1,6 +1,7 @@
 //! One endpoint, as a version of the configuration has it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
@@ -93,6 +94,24 @@ impl Endpoint {
     /// How many attempts are under way there, by all workers.
     pub fn in_flight(&self) -> u32 {
         self.state.in_flight()
+    }
+
+    /// Which connections to it may be used: those that were made for another generation are left
+    /// to become idle.
+    pub fn generation(&self) -> u32 {
+        self.state.generation.load(Ordering::Relaxed)
+    }
+
+    /// Connections of this generation get no more requests.
+    pub fn leave_generation(&self, generation: u32) {
+        let next = generation.wrapping_add(1);
+        // Where another request has found the same, it has been done.
+        let _ = (self.state.generation).compare_exchange(
+            generation,
+            next,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
     }
 
     /// The average time to an answer, in seconds; `None` where nothing was measured lately.

@@ -73,8 +73,6 @@ pub struct Upstream {
     pub name: Arc<str>,
     /// Whether its endpoints have to speak HTTP/2.
     pub http2_only: bool,
-    /// Whether they may speak it.
-    pub http2: bool,
     /// How long each step may take.
     pub timeouts: Timeouts,
     /// What is tried again.
@@ -165,7 +163,6 @@ impl Upstream {
         Self {
             name,
             http2_only: config.protocol == model::Protocol::H2,
-            http2: config.protocol != model::Protocol::Http1,
             timeouts: Timeouts::new(timeouts),
             retry: Retry::new(&config.retry),
             hedge: hedge.map(|config| Hedge::new(config, vitals.times.clone())),

@@ -30,6 +30,8 @@ pub struct State {
     pub(super) ejections: AtomicU32,
     /// When it became healthy, in milliseconds.
     pub(super) risen: AtomicU64,
+    /// Which connections to it may be used.
+    pub(super) generation: AtomicU32,
     errors_in_a_row: AtomicU32,
     answers: AtomicU32,
     errors: AtomicU32,
@@ -68,6 +70,7 @@ impl State {
             ejected_until: AtomicU64::default(),
             ejections: AtomicU32::default(),
             risen: AtomicU64::default(),
+            generation: AtomicU32::default(),
             errors_in_a_row: AtomicU32::default(),
             answers: AtomicU32::default(),
             errors: AtomicU32::default(),

@@ -158,23 +158,65 @@ fn sends_the_same_body_again_to_another_endpoint() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let nobody = closed.local_addr().unwrap();
     drop(closed);
-    let upstreams = format!(
-        "{{ endpoints: [\"{nobody}\", \"{}\"], retry: {{ attempts: 2 }} }}",
-        origin.addresses()[0]
-    );
-    let gateway = start(&upstreams, "shout: { upper: true }", "{}");
     let body = ten_mebibytes();
-    for client in CLIENTS {
-        for _ in 0..2 {
-            let url = gateway.url("/");
-            let answer = gateway.post(&[client, &[url.as_str()]].concat(), &body);
-            assert_eq!(answer.status, 200, "{client:?} {}", answer.text());
-            assert_eq!(
-                answer.json()["body_sha256"],
-                sha256(&body.to_ascii_uppercase())
-            );
+    let shouted = sha256(&body.to_ascii_uppercase());
+    for protocol in ["http1", "h2c"] {
+        let upstreams = format!(
+            "{{ endpoints: [\"{nobody}\", \"{}\"], protocol: {protocol}, retry: {{ attempts: 2 }} }}",
+            origin.addresses()[0]
+        );
+        let gateway = start(&upstreams, "shout: { upper: true }", "{}");
+        for client in CLIENTS {
+            for _ in 0..2 {
+                let url = gateway.url("/");
+                let answer = gateway.post(&[client, &[url.as_str()]].concat(), &body);
+                assert_eq!(answer.status, 200, "{client:?} {}", answer.text());
+                assert_eq!(
+                    answer.json()["body_sha256"],
+                    shouted,
+                    "{protocol} {client:?}"
+                );
+            }
         }
     }
+}
+
+/// The most memory that this process has had, in KiB.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    peak.expect("the system tells").trim().parse().unwrap()
+}
+
+#[test]
+fn a_crowd_of_bodies_takes_no_more_memory_than_is_set() {
+    let origin = echo();
+    let upstreams = format!("{{ endpoints: [\"{}\"] }}", origin.addresses()[0]);
+    let limits = "{ buffered_body: 10MiB, body_memory: 40MiB, overload: off }";
+    let gateway = start(&upstreams, "shout", limits);
+    let file = gateway.folder.path().join("body");
+    std::fs::write(&file, vec![b'x'; 9 << 20]).unwrap();
+    let url = gateway.url("/?delay=1s");
+    let send = || {
+        let arguments = ["-T", file.to_str().unwrap(), "-H", "expect:", &url];
+        curl(&arguments).status
+    };
+    assert_eq!(send(), 200);
+    let before = peak();
+    // Three hundred and more MiB for forty: most have to come again.
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..36).map(|_| scope.spawn(send)).collect();
+        clients
+            .into_iter()
+            .map(|client| client.join().unwrap())
+            .collect()
+    });
+    let count = |status| statuses.iter().filter(|it| **it == status).count();
+    assert_eq!(count(200) + count(503), 36, "{statuses:?}");
+    assert!(count(200) > 0 && count(503) > 0, "{statuses:?}");
+    let grown = peak().saturating_sub(before) >> 10;
+    assert!(grown < 120, "{grown} MiB");
 }
 
 #[test]

@@ -59,11 +59,24 @@ fn only_a_trusted_proxy_says_where_a_request_comes_from() {
     assert_eq!(values(&lines, "x-forwarded-proto"), ["https"]);
     assert_eq!(values(&lines, "x-forwarded-port"), ["1"]);
     assert_eq!(values(&lines, "x-real-ip"), ["10.1.1.1"]);
+    assert!(values(&lines, "forwarded").is_empty(), "{lines:?}");
+
+    let trusting = "{ trusted_proxies: [127.0.0.1], trusted_fields: rfc7239 }";
+    let lines = ask(&Gateway::start_with(&config(address, ""), trusting));
+    assert_eq!(values(&lines, "x-forwarded-for"), ["127.0.0.1"]);
+    assert_eq!(values(&lines, "x-forwarded-proto"), ["http"]);
+    assert!(values(&lines, "x-real-ip").is_empty(), "{lines:?}");
     assert_eq!(values(&lines, "forwarded"), ["for=10.1.1.1"]);
+
+    let trusting = "{ trusted_proxies: [127.0.0.1], trusted_fields: x_forwarded_for }";
+    let lines = ask(&Gateway::start_with(&config(address, ""), trusting));
+    assert_eq!(values(&lines, "x-forwarded-for"), ["10.1.1.1, 127.0.0.1"]);
+    assert_eq!(values(&lines, "x-forwarded-proto"), ["http"]);
+    assert_eq!(values(&lines, "x-forwarded-host"), ["shop.example:81"]);
 }
 
 #[test]
-fn twins_with_underscores_are_believed_of_trusted_proxies_only() {
+fn twins_with_underscores_are_believed_of_nobody() {
     let (seen, address) = Seen::by(|_| empty(200));
     let sent = [
         "x_forwarded_for: 10.1.1.1",
@@ -80,18 +93,17 @@ fn twins_with_underscores_are_believed_of_trusted_proxies_only() {
         seen.last()
     };
     let keep = config(address, "underscores_in_fields: keep");
-    let gateway = Gateway::start(&keep);
-    for version in ["--http1.1", H2] {
-        let lines = ask(&gateway, version);
-        for gone in ["x_forwarded_for", "x_forwarded-proto", "x_real_ip"] {
-            assert!(values(&lines, gone).is_empty(), "{gone}: {lines:?}");
+    // A proxy sets the field of the true name, and passes on what its client has sent beside it.
+    for listener in ["{}", "{ trusted_proxies: [127.0.0.1] }"] {
+        let gateway = Gateway::start_with(&keep, listener);
+        for version in ["--http1.1", H2] {
+            let lines = ask(&gateway, version);
+            for gone in ["x_forwarded_for", "x_forwarded-proto", "x_real_ip"] {
+                assert!(values(&lines, gone).is_empty(), "{gone}: {lines:?}");
+            }
+            assert_eq!(values(&lines, "x_own"), ["1"]);
         }
-        assert_eq!(values(&lines, "x_own"), ["1"]);
     }
-    let gateway = Gateway::start_with(&keep, "{ trusted_proxies: [127.0.0.1] }");
-    let lines = ask(&gateway, "--http1.1");
-    assert_eq!(values(&lines, "x_forwarded_for"), ["10.1.1.1"]);
-    assert_eq!(values(&lines, "x_forwarded-proto"), ["https"]);
 }
 
 #[test]
@@ -108,7 +120,7 @@ fn forwarded_says_it_in_one_field() {
     assert_eq!(values(&lines, "forwarded"), [ours]);
     assert!(values(&lines, "x-forwarded-for").is_empty());
 
-    let trusting = "{ trusted_proxies: [127.0.0.1] }";
+    let trusting = "{ trusted_proxies: [127.0.0.1], trusted_fields: rfc7239 }";
     let gateway = Gateway::start_with(&config(address, "forwarded: both"), trusting);
     let lines = ask(&gateway);
     let both =
@@ -120,10 +132,13 @@ fn forwarded_says_it_in_one_field() {
 
 #[test]
 fn the_scheme_is_the_one_told_along_with_the_address() {
-    let gateway = Gateway::start_with(
-        "routes: [{ name: all, filters: [respond: \"${client.address} ${request.scheme}\"] }]\n",
-        "{ trusted_proxies: [127.0.0.0/8, 10.0.0.0/8] }",
-    );
+    let believing = |fields: &str| {
+        Gateway::start_with(
+            "routes: [{ name: all, filters: [respond: \"${client.address} ${request.scheme}\"] }]\n",
+            &format!("{{ trusted_proxies: [127.0.0.0/8, 10.0.0.0/8], trusted_fields: {fields} }}"),
+        )
+    };
+    let (x_forwarded, rfc7239) = (believing("x_forwarded"), believing("rfc7239"));
     for (fields, told) in [
         (&["x-forwarded-proto: https"][..], "127.0.0.1 https"),
         (&["x-forwarded-proto: https, http"], "127.0.0.1 http"),
@@ -161,6 +176,10 @@ fn the_scheme_is_the_one_told_along_with_the_address() {
             "192.0.2.1 http",
         ),
     ] {
+        let gateway = match fields[0].starts_with("forwarded") {
+            true => &rfc7239,
+            false => &x_forwarded,
+        };
         let url = gateway.url("/");
         let mut arguments = vec![url.as_str()];
         fields

@@ -207,6 +207,10 @@ fn what_is_no_request_gets_a_reply_like_all_others() {
     }
     let counted = "wiregate_requests_total{code=\"400\",method=\"other\",route=\"-\"}";
     assert_eq!(gateway.metric(counted), 3.0);
+    // The one good request has a duration; these have none, rather than one of nothing.
+    let timed = "wiregate_request_duration_seconds_count";
+    assert_eq!(gateway.metric(&format!("{timed}{{route=\"-\"}}")), 0.0);
+    assert_eq!(gateway.metric(&format!("{timed}{{route=\"all\"}}")), 1.0);
 }
 
 #[test]

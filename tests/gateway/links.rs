@@ -43,6 +43,80 @@ fn the_readme_lists_every_filter() {
     }
 }
 
+/// Paths in backticks, in the guides and in the house that the page about the architecture shows.
+#[test]
+fn paths_in_the_guides_exist() {
+    let pages = Pages::new();
+    let mut looked_at = 0;
+    for page in guides() {
+        let text = pages.read(&page).unwrap();
+        for path in quoted(&text).filter(|path| is_ours(path)) {
+            assert!(exists(path), "{}: `{path}` is not there", page.display());
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at > 40, "only {looked_at} paths were found");
+}
+
+#[test]
+fn the_house_is_as_the_page_shows_it() {
+    let page = Pages::new()
+        .read(Path::new("docs/architecture.md"))
+        .unwrap();
+    let (_, rest) = page.split_once("## The house\n\n```\n").unwrap();
+    let house = rest.split("```").next().unwrap();
+    let mut folder = "";
+    let mut shown = HashSet::new();
+    for line in house.lines().filter(|line| !line.starts_with("    ")) {
+        let inside = line.starts_with("  ");
+        let name = line.split_whitespace().next().unwrap();
+        let path = match inside {
+            true => format!("{folder}{name}"),
+            false => name.to_owned(),
+        };
+        assert!(root().join(&path).exists(), "`{path}` is not there");
+        if !inside {
+            folder = name;
+        }
+        shown.insert(path.trim_end_matches('/').to_owned());
+    }
+    for folder in ["", "src"] {
+        for entry in std::fs::read_dir(root().join(folder)).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            let path = Path::new(folder).join(&name).display().to_string();
+            let is_folder = entry.file_type().unwrap().is_dir() && !name.starts_with('.');
+            let is_made = ["target", "proptest-regressions"].contains(&&*name);
+            let told = !is_folder || is_made || shown.iter().any(|it| it.starts_with(&path));
+            assert!(told, "the page does not show `{path}`");
+        }
+    }
+}
+
+/// What stands between backticks in a page, fences aside.
+fn quoted(page: &str) -> impl Iterator<Item = &str> {
+    let prose = page.split("\n```").step_by(2);
+    prose.flat_map(|text| text.split('`').skip(1).step_by(2))
+}
+
+/// Whether this is a path of the project, as against one of the system, a URL or a word.
+fn is_ours(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
+    let first = text.split('/').next().unwrap_or_default();
+    let mut folders = HOMES.iter();
+    text.contains('/')
+        && text.chars().all(is_plain)
+        && folders.any(|home| root().join(home).join(first).is_dir() && !first.is_empty())
+}
+
+/// Where paths in the pages begin: at the top of the project, or where sources are.
+const HOMES: [&str; 5] = ["", "src", "filters", "filters/traffic", "src/cache/store"];
+
+fn exists(path: &str) -> bool {
+    let mut homes = HOMES.iter();
+    homes.any(|home| root().join(home).join(path).exists())
+}
+
 /// The files of the project, with the generated pages as they would be written now.
 struct Pages {
     generated: tempfile::TempDir,

@@ -239,6 +239,11 @@ fn every_mistake_has_its_place() {
             "clients of a Unix socket cannot be told from each other",
         ),
         (
+            "bind: \"0.0.0.0:80\", trusted_fields: rfc7239",
+            "2:60",
+            "`trusted_fields` says nothing without `trusted_proxies`",
+        ),
+        (
             "bind: \"0.0.0.0:80\", max_connections: 0",
             "2:61",
             "expected a whole number from 1",

@@ -262,6 +262,11 @@ fn streams_and_calls_are_shed_as_they_expect() {
             .is_some_and(|it| !it.contains("s3cr3t"))
     }));
     assert_eq!(logged[1]["target"], "/a.B/C");
+    // They took no time that would tell how long requests take.
+    let failed = "wiregate_requests_failed_total{reason=\"overloaded\",route=\"-\"}";
+    assert_eq!(gateway.metric(failed), 2.0);
+    let timed = "wiregate_request_duration_seconds_count{route=\"-\"}";
+    assert_eq!(gateway.metric(timed), 0.0);
 }
 
 #[test]

@@ -100,6 +100,25 @@ fn the_reload_command_says_what_came_of_it() {
 }
 
 #[test]
+fn without_waiting_the_reload_command_leaves_the_outcome_to_the_log() {
+    let gateway = Gateway::start(&answers("one"));
+    let file = gateway.file("wiregate.yaml");
+    // A breakage that the watcher would notice as well: the command says nothing of it either way.
+    gateway.write("nonsense: 1\n");
+    let mut command = wiregate(&["reload", "--config", file.to_str().unwrap()]);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(said, "the gateway reads its configuration again\n");
+    until("the log tells", || {
+        gateway.log().contains("the new configuration is refused")
+    });
+    assert!(says(&gateway, "one"));
+    let answer = gateway.admin("POST", "/reload?wait=false");
+    assert_eq!(answer.status, 202);
+}
+
+#[test]
 fn the_reload_command_says_when_nobody_can_be_asked() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("w.yaml");

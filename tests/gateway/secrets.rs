@@ -158,3 +158,52 @@ fn explain_shows_references_as_they_are_written() {
         }
     }
 }
+
+/// The hashes of a password and of a key, with a mistake beside them on demand.
+fn hashes(mistake: &str) -> String {
+    format!(
+        "consumers: {{ ann: {{ credentials: {{ basic_auth: {{ password_hash: \"{ARGON2}\" }}, api_key: {{ sha256: {SHA256} }}{mistake} }} }} }}\n\
+         routes:\n  - {{ name: all, filters: [\n      basic_auth: {{ users: [{{ name: bob, password_hash: \"{BCRYPT}\"{mistake} }}] }},\n      \
+         api_key: {{ keys: [{{ name: eve, sha256: {SHA256}{mistake} }}] }}, respond: ok] }}\n"
+    )
+}
+
+const ARGON2: &str =
+    "$argon2id$v=19$m=32,t=1,p=1$c29tZXNhbHQ$5zx/jyoRMtGMqnHPNG4/zX0ga7sQc3SBqZsrhnbLP3Y";
+const BCRYPT: &str = "$2b$04$abcdefghijklmnopqrstuuv1uPsmDSDoBmnHzpfFQ6Smfn7GwYk1i";
+const SHA256: &str = "bbdf631a00750a8d62cd7ffb016df9f58cf2cc4e31928005978769ee0adbb74f";
+
+#[test]
+fn hashes_of_passwords_and_keys_are_not_shown_again() {
+    let gateway = Gateway::start(&hashes(""));
+    let shown = gateway.admin("GET", "/config").json();
+    let user = &shown["config"]["consumers"]["ann"]["credentials"]["basic_auth"];
+    assert_eq!(user["password_hash"], "[hidden]");
+    let mut said = vec![
+        gateway.admin("GET", "/config").text(),
+        gateway.admin("GET", "/config?format=yaml").text(),
+    ];
+    gateway.write(&hashes(", nmae: x"));
+    let refused = gateway.admin("POST", "/reload");
+    assert_eq!(refused.status, 422);
+    assert!(
+        refused.text().matches("unknown key `nmae`").count() >= 3,
+        "{}",
+        refused.text()
+    );
+    said.push(refused.text());
+    let file = gateway.file("wiregate.yaml");
+    let output = wiregate(&["check", "--config"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("password_hash: ****"), "{told}");
+    said.extend([told, gateway.log()]);
+    for text in said {
+        for hash in [ARGON2, BCRYPT, SHA256] {
+            let part = &hash[hash.len() - 12..];
+            assert!(!text.contains(part), "{part} in {text}");
+        }
+    }
+}

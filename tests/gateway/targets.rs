@@ -13,7 +13,7 @@ fn forwarding(rest: &str) -> (Gateway, Echo) {
 }
 
 /// What a path becomes; `None` where it is refused.
-const PATHS: [(&str, Option<&str>); 27] = [
+const PATHS: [(&str, Option<&str>); 30] = [
     ("/a/b", Some("/a/b")),
     ("/", Some("/")),
     ("//a//b//", Some("/a/b/")),
@@ -33,6 +33,9 @@ const PATHS: [(&str, Option<&str>); 27] = [
     ("/..", None),
     ("/a/../../b", None),
     ("/%2e%2e/b", None),
+    ("/a/..;/b", None),
+    ("/a/%2e%2E%3bx=1/b", None),
+    ("/a/.;x/b", None),
     ("/a%", None),
     ("/a%4g", None),
     ("/a%00", None),

@@ -8,6 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{interval, sleep, timeout};
 
+use crate::frame::frame;
+
 /// How long a connection waits before it comes again.
 const AGAIN: Duration = Duration::from_millis(100);
 /// So many connections share the streams that are reset.
@@ -137,16 +139,6 @@ async fn resets(address: SocketAddr, each_second: u32) -> io::Result<()> {
         writing.write_all(&batch).await?;
     }
     Ok(())
-}
-
-/// A frame (RFC 9113, 4.1).
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("a short frame");
-    let mut frame = length.to_be_bytes()[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
 }
 
 #[cfg(test)]

@@ -11,11 +11,14 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 use serde::Serialize;
 
+use crate::frame::frame;
 use crate::process::Process;
 use crate::scenario::Scenario;
 
-/// How many connections are opened.
+/// How many connections are opened, where nothing else is asked for.
 pub const CONNECTIONS: u32 = 5000;
+/// How many of them are opened at a time: while one waits for its handshake, another one works.
+const OPENERS: u32 = 4;
 /// The host that is asked for.
 const HOST: &str = "h57.example.com";
 
@@ -44,9 +47,9 @@ pub struct Client {
 }
 
 /// A connection, in TLS or not.
-trait Stream: Read + Write {}
+trait Stream: Read + Write + Send {}
 
-impl<T: Read + Write> Stream for T {}
+impl<T: Read + Write + Send> Stream for T {}
 
 impl Client {
     /// A client for what a scenario speaks. It believes every certificate: it talks to itself.
@@ -70,7 +73,7 @@ impl Client {
         Ok(Self { scenario, tls })
     }
 
-    /// Opens connections to `address` and looks at the memory of what serves them.
+    /// Opens `count` connections to `address` and looks at the memory of what serves them.
     ///
     /// # Errors
     /// A connection that is refused, or closed before its answer.
@@ -79,19 +82,22 @@ impl Client {
         name: String,
         process: &Process,
         address: SocketAddr,
+        count: u32,
     ) -> io::Result<Held> {
-        let kept = grown(process, || {
+        let (kept, held) = grown(process, count, || {
             let mut connection = self.connect(address)?;
             connection.write_all(&self.request(true))?;
             self.read_answer(&mut *connection)?;
             Ok(connection)
         })?;
-        let half_head = grown(process, || {
+        // Those stay: else these would get the memory that they leave.
+        let (half_head, _) = grown(process, count, || {
             let mut connection = self.connect(address)?;
             connection.write_all(&self.request(false))?;
             connection.flush()?;
             Ok(connection)
         })?;
+        drop(held);
         Ok(Held {
             name,
             kept,
@@ -102,6 +108,8 @@ impl Client {
     fn connect(&self, address: SocketAddr) -> io::Result<Box<dyn Stream>> {
         let connection = TcpStream::connect(address)?;
         connection.set_read_timeout(Some(Duration::from_secs(5)))?;
+        // What follows the end of a handshake would wait 40 ms for word that this has come.
+        connection.set_nodelay(true)?;
         if !self.scenario.tls() {
             return Ok(Box::new(connection));
         }
@@ -156,27 +164,33 @@ impl Client {
     }
 }
 
-/// A frame (RFC 9113, 4.1).
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("a short frame");
-    let mut frame = length.to_be_bytes()[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
-/// By how much memory grows with each connection that is opened like this.
-fn grown(process: &Process, open: impl Fn() -> io::Result<Box<dyn Stream>>) -> io::Result<u64> {
+/// By how much memory grows with each of `count` connections that are opened like this, and they.
+fn grown(
+    process: &Process,
+    count: u32,
+    open: impl Fn() -> io::Result<Box<dyn Stream>> + Sync,
+) -> io::Result<(u64, Vec<Vec<Box<dyn Stream>>>)> {
     let before = process.resident_bytes()?;
-    let connections = (0..CONNECTIONS)
-        .map(|_| open())
-        .collect::<io::Result<Vec<_>>>()?;
+    let share = |opener: u32| {
+        let opened = (opener..count).step_by(OPENERS as usize).map(|_| open());
+        opened.collect::<io::Result<Vec<_>>>()
+    };
+    let share = &share;
+    let opened = std::thread::scope(|scope| {
+        let openers: Vec<_> = (0..OPENERS)
+            .map(|opener| scope.spawn(move || share(opener)))
+            .collect();
+        let opened = openers.into_iter().map(|opener| {
+            opener
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("a thread that opens them panicked")))
+        });
+        opened.collect::<io::Result<Vec<_>>>()
+    })?;
     // The last ones have to arrive there.
     std::thread::sleep(Duration::from_millis(500));
     let after = process.resident_bytes()?;
-    drop(connections);
-    Ok(after.saturating_sub(before) / u64::from(CONNECTIONS))
+    Ok((after.saturating_sub(before) / u64::from(count), opened))
 }
 
 /// Believes every certificate.
@@ -221,9 +235,9 @@ impl ServerCertVerifier for Believing {
 }
 
 /// The table that is printed.
-pub fn table(scenario: &str, rows: &[Held]) -> String {
+pub fn table(scenario: &str, count: u32, rows: &[Held]) -> String {
     let mut text = format!(
-        "{scenario}: resident bytes for each of {CONNECTIONS} connections\n\n{:<22}{:>12}{:>12}\n",
+        "{scenario}: resident bytes for each of {count} connections\n\n{:<22}{:>12}{:>12}\n",
         "contender", "kept", "half a head"
     );
     for row in rows {

@@ -3,12 +3,14 @@
 //! `compare` starts an origin and every contender, then puts each under the same closed-loop load
 //! in alternating rounds, and prints medians and ratios. See `docs/performance.md` for the method.
 
+pub mod alone;
 pub mod attack;
 pub mod bare;
 pub mod check;
 pub mod command;
 pub mod contender;
 mod files;
+mod frame;
 pub mod generator;
 pub mod idle;
 pub mod load;

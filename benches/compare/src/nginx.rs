@@ -38,7 +38,7 @@ worker_processes 1;
 worker_rlimit_nofile {DESCRIPTORS};
 pid nginx.pid;
 error_log stderr;
-events {{ worker_connections {}; }}
+events {{ worker_connections {DESCRIPTORS}; }}
 http {{
     access_log off;
     keepalive_requests 1000000000;
@@ -50,8 +50,7 @@ http {{
     scgi_temp_path scgi;
     {servers}
 }}
-",
-        DESCRIPTORS / 2
+"
     );
     fs::write(&file, text)?;
     Ok((prefix.to_owned(), file))

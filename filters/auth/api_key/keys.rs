@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use wiregate_sdk::types::{Digest, OneOrMany, Secret};
+use wiregate_sdk::types::{Digest, Hidden, OneOrMany, Secret};
 use wiregate_sdk::{Consumer, Consumers, Deserialize, Identity, Invalid, JsonSchema};
 
 use crate::auth::challenge::name_problem;
@@ -21,7 +21,7 @@ pub struct Key {
     key: Option<OneOrMany<Secret>>,
     /// The SHA-256 of the key in hex, in its place.
     #[serde(default)]
-    sha256: Option<OneOrMany<Digest>>,
+    sha256: Option<OneOrMany<Hidden<Digest>>>,
     /// The groups that the caller is in.
     #[serde(default)]
     groups: Vec<Box<str>>,
@@ -143,7 +143,7 @@ impl Key {
         let keys = self.key.iter().flatten().enumerate();
         let keys = keys.map(|(i, key)| (format!("{place}.key[{i}]"), digest_of_secret(key)));
         let hashes = self.sha256.iter().flatten().enumerate();
-        let hashes = hashes.map(|(i, digest)| (format!("{place}.sha256[{i}]"), Ok(*digest)));
+        let hashes = hashes.map(|(i, digest)| (format!("{place}.sha256[{i}]"), Ok(**digest)));
         keys.chain(hashes).collect()
     }
 }

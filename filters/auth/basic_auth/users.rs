@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use wiregate_sdk::consumers::{self, Consumers, Holder};
-use wiregate_sdk::types::Secret;
+use wiregate_sdk::types::{Hidden, Secret};
 use wiregate_sdk::{Consumer, Deserialize, Identity, Invalid, JsonSchema};
 
 use super::password::{self, Password};
@@ -21,7 +21,7 @@ pub struct User {
     name: String,
     /// The password's hash: argon2id in the PHC format, or bcrypt.
     #[serde(default)]
-    password_hash: Option<Box<str>>,
+    password_hash: Option<Hidden<Box<str>>>,
     /// The password itself, as a reference.
     #[serde(default)]
     password: Option<Secret>,

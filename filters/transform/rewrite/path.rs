@@ -8,7 +8,7 @@ use wiregate_sdk::schemars::{Schema, SchemaGenerator, json_schema};
 use wiregate_sdk::serde::Deserializer;
 use wiregate_sdk::serde::de::Error;
 use wiregate_sdk::types::Pattern;
-use wiregate_sdk::{Deserialize, Facts, Invalid, JsonSchema, Template};
+use wiregate_sdk::{Deserialize, Facts, Invalid, JsonSchema, Template, path_key};
 
 use super::super::url::{PathTemplate, check_path, path as encoded};
 
@@ -18,13 +18,13 @@ use super::super::url::{PathTemplate, check_path, path as encoded};
 pub(super) struct Prefix(Box<str>);
 
 impl Prefix {
-    /// What of a path is behind the prefix; `None` where the path does not begin with it.
+    /// What of a path is behind the prefix; `None` where the path does not begin with it. They are
+    /// compared as routes compare paths: `%40` is `@`.
     fn strip<'p>(&self, path: &'p str) -> Option<&'p str> {
-        match path.strip_prefix(&*self.0)? {
-            "" => Some("/"),
-            rest if rest.starts_with('/') => Some(rest),
-            _ => None,
-        }
+        let segments = self.0.matches('/').count();
+        let end = path.match_indices('/').nth(segments);
+        let (start, rest) = path.split_at(end.map_or(path.len(), |(at, _)| at));
+        (path_key(start) == path_key(&self.0)).then_some(if rest.is_empty() { "/" } else { rest })
     }
 }
 
@@ -101,7 +101,8 @@ impl JsonSchema for Prefix {
 #[serde(crate = "wiregate_sdk::serde", deny_unknown_fields)]
 #[schemars(crate = "wiregate_sdk::schemars", rename = "PathRegex")]
 pub(super) struct Regex {
-    /// What to look for in the path; with `^` and `$` in the whole of it.
+    /// What to look for in the path, as it is sent on (`%40` is not `@` here); with `^` and `$` in
+    /// the whole of it.
     pattern: Pattern,
     /// What to write for each match. `$1` or `$name` stands for a group of the pattern, `$$` for a
     /// `$`. Where a letter, a digit or a `_` follows the name, write `$${1}a`, since `$1a` would be

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use wiregate_sdk::types::{Digest, OneOrMany, Secret};
+use wiregate_sdk::types::{Digest, Hidden, OneOrMany, Secret};
 use wiregate_sdk::value::At;
 
 /// A known caller.
@@ -44,7 +44,7 @@ pub struct Keys {
     pub key: Option<OneOrMany<At<Secret>>>,
     /// The SHA-256 of the key in hex, in its place.
     #[serde(default)]
-    pub sha256: Option<OneOrMany<At<Digest>>>,
+    pub sha256: Option<OneOrMany<At<Hidden<Digest>>>>,
 }
 
 /// A user, with either `password_hash` or `password`.
@@ -56,7 +56,7 @@ pub struct User {
     pub name: Option<Box<str>>,
     /// The password's hash: argon2id in the PHC format, or bcrypt.
     #[serde(default)]
-    pub password_hash: Option<At<Box<str>>>,
+    pub password_hash: Option<At<Hidden<Box<str>>>>,
     /// The password itself, as a reference.
     #[serde(default)]
     pub password: Option<At<Secret>>,

@@ -22,13 +22,17 @@ pub struct Listener {
     /// `unix:/run/wiregate/http.sock`, for its owner and group. `[::]` is IPv6 alone. With port
     /// 0 the system chooses one.
     pub bind: At<Bind>,
-    /// Proxies in front of this listener whose `X-Forwarded-*` and `Forwarded` fields are believed.
-    /// The client is the last address in `X-Forwarded-For` that is not in here, or in `Forwarded`
-    /// where there is no such field. Where a word up to there is no address (`unknown`, a name,
-    /// or nothing at all), and where it came through more than 32 proxies, the request is refused
-    /// with a 400, reason `forwarded_for_invalid`. A client on a Unix socket counts as `127.0.0.1`.
+    /// Proxies in front of this listener who say where a request comes from, in `trusted_fields`. The
+    /// client is the last address there that is not in here. Where a word up to there is no address
+    /// (`unknown`, a name, or nothing at all), and where it came through more than 32 proxies, the
+    /// request is refused with a 400, reason `forwarded_for_invalid`. A client on a Unix socket counts
+    /// as `127.0.0.1`.
     #[serde(default)]
     pub trusted_proxies: Vec<Cidr>,
+    /// The fields that these proxies set, whatever the client sends. All others of their kind are
+    /// dropped, since they may be the client's own; `x_forwarded` when absent.
+    #[serde(default)]
+    pub trusted_fields: Option<At<TrustedFields>>,
     /// The load balancer in front sends a PROXY protocol header, of version 1 or 2, on each
     /// connection.
     #[serde(default)]
@@ -44,6 +48,20 @@ pub struct Listener {
     /// Speaks TLS only. Without it, HTTP without TLS.
     #[serde(default)]
     pub tls: Option<Tls>,
+}
+
+/// The fields in which proxies in front say where a request comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TrustedFields {
+    /// `X-Forwarded-For`, `X-Forwarded-Proto` and all others of the name `X-Forwarded-…`, and
+    /// `X-Real-IP`.
+    #[default]
+    XForwarded,
+    /// `X-Forwarded-For` alone: the scheme is that of the connection.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239) alone.
+    Rfc7239,
 }
 
 fn fifty_thousand() -> NonZeroU32 {

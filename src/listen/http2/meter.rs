@@ -122,7 +122,12 @@ pub(super) struct Meter {
     fragments: Vec<u32>,
     /// Streams that the client has reset, and that the gateway has, since they were last taken.
     reset: (u64, u64),
+    /// The streams that neither a whole response nor a reset has ended.
+    open: Vec<u32>,
 }
+
+/// So many open streams are followed: more than a client has that keeps to the rules.
+const MOST_OPEN: usize = 4096;
 
 impl Meter {
     /// A meter for a connection whose client begins with so many bytes of a preface.
@@ -145,7 +150,13 @@ impl Meter {
             fields: Fields::default(),
             fragments: Vec::new(),
             reset: (0, 0),
+            open: Vec::new(),
         }
+    }
+
+    /// How many streams have been opened whose response was not written to its end, nor reset.
+    pub fn open(&self) -> usize {
+        self.open.len()
     }
 
     /// The client has sent these bytes.
@@ -192,6 +203,7 @@ impl Meter {
     pub fn sent(&mut self, bytes: &[u8]) {
         let (pings, window_updates) = (&mut self.pings, &mut self.window_updates);
         let (resets, reset) = (&mut self.resets, &mut self.reset.1);
+        let open = &mut self.open;
         self.sent.read(bytes, |part| {
             let Part::Head(head) = part else {
                 return;
@@ -202,9 +214,11 @@ impl Meter {
             }
             if head.kind == kind::RST_STREAM {
                 *reset += 1;
+                close(open, head.stream);
             }
             if matches!(head.kind, kind::DATA | kind::HEADERS) && head.has(flag::END_STREAM) {
                 resets.earn(1.0);
+                close(open, head.stream);
             }
         });
     }
@@ -228,6 +242,7 @@ impl Meter {
             kind::WINDOW_UPDATE => (&mut self.window_updates, Excess::WindowUpdates),
             kind::RST_STREAM => {
                 self.reset.0 += 1;
+                close(&mut self.open, head.stream);
                 (&mut self.resets, Excess::Resets)
             }
             unknown if unknown > kind::LAST => (&mut self.unknown_frames, Excess::UnknownFrames),
@@ -240,9 +255,18 @@ impl Meter {
         self.continuations = 0;
         if head.stream > self.last_stream {
             self.last_stream = head.stream;
+            if self.open.len() < MOST_OPEN {
+                self.open.push(head.stream);
+            }
             self.priorities.earn(PRIORITIES);
             self.window_updates.earn(WINDOW_UPDATES);
         }
+    }
+}
+
+fn close(open: &mut Vec<u32>, stream: u32) {
+    if let Some(at) = open.iter().position(|other| *other == stream) {
+        open.swap_remove(at);
     }
 }
 
@@ -316,6 +340,26 @@ mod tests {
         meter.sent(&frame(kind::DATA, flag::END_STREAM, 7));
         assert_eq!(meter.take_resets(), (2, 1));
         assert_eq!(meter.take_resets(), (0, 0));
+    }
+
+    #[test]
+    fn a_stream_is_open_until_its_response_has_left_or_either_side_resets_it() {
+        let mut meter = meter(|_, _| {});
+        for stream in [1, 3, 5, 7] {
+            let head = frame(kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, stream);
+            assert_eq!(meter.received(&head, Instant::now), Ok(()));
+        }
+        meter.sent(&frame(kind::HEADERS, flag::END_HEADERS, 1));
+        meter.sent(&frame(kind::DATA, 0, 1));
+        assert_eq!(meter.open(), 4);
+        meter.sent(&frame(kind::DATA, flag::END_STREAM, 1));
+        meter.sent(&frame(kind::RST_STREAM, 0, 1)); // the rest of the request is not wanted
+        meter.sent(&frame(kind::HEADERS, flag::END_STREAM, 3));
+        meter.sent(&frame(kind::RST_STREAM, 0, 5));
+        assert_eq!(meter.open(), 1);
+        let reset = frame(kind::RST_STREAM, 0, 7);
+        assert_eq!(meter.received(&reset, Instant::now), Ok(()));
+        assert_eq!(meter.open(), 0);
     }
 
     #[test]

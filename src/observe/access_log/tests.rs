@@ -12,34 +12,15 @@ use super::*;
 const LONG: Duration = Duration::from_secs(20);
 
 pub(super) fn entry(target: &str) -> Entry {
+    let client = "192.0.2.7".parse().unwrap();
     Entry {
         time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_042),
-        request_id: "id-1".into(),
-        trace_id: None,
-        span_id: None,
-        client: "192.0.2.7".parse().unwrap(),
-        method: Method::GET,
         target: Target::new(target),
-        host: None,
-        protocol: "HTTP/1.1",
-        route: None,
-        upstream: None,
-        endpoint: None,
         status: Some(200),
-        bytes_in: 0,
         bytes_out: 5,
         duration: Duration::from_micros(1500),
-        cache: None,
-        upstream_time: None,
         attempts: 1,
-        identity: None,
-        consumer: None,
-        refused_by: None,
-        observed: Vec::new(),
-        degraded: Vec::new(),
-        error: None,
-        detail: None,
-        extra: Vec::new(),
+        ..Entry::unserved("id-1".into(), client, Method::GET)
     }
 }
 

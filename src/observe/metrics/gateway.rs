@@ -21,6 +21,8 @@ families! {
         generation: IntGauge = "wiregate_config_generation" [];
         /// 1 when the last configuration that was offered is running.
         successful: IntGauge = "wiregate_config_last_reload_successful" [];
+        /// Former configurations that are still in memory, because requests that began with them go on.
+        retired: IntGauge = "wiregate_config_retired" [];
         /// When the running configuration was loaded.
         success: IntGauge = "wiregate_config_last_reload_success_timestamp_seconds" [];
         /// Reloads: `ok`, `refused`, `held_back` during an upgrade, or `broken`.
@@ -87,6 +89,17 @@ impl Metrics {
         process.success.set(super::timestamp(SystemTime::now()));
         let generation = i64::try_from(generation).unwrap_or(i64::MAX);
         process.generation.set(generation);
+    }
+
+    /// A former configuration is held by its last requests. Returns how many are.
+    pub fn retires(&self) -> i64 {
+        self.process.retired.inc();
+        self.process.retired.get()
+    }
+
+    /// No request holds it any more.
+    pub fn buries(&self) {
+        self.process.retired.dec();
     }
 
     /// A reload has ended, after this time.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{Method, StatusCode, Version};
+use http::{Method, StatusCode, Version, header};
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::HttpTask;
 use pingora_core::protocols::http::v1::common::is_upgrade_req;
@@ -70,7 +70,7 @@ impl Session {
         digest: Arc<Digest>,
         paces: Paces,
     ) -> Self {
-        peer.lent.until.set(None);
+        peer.lent.until.begin();
         Self {
             goes_on: answer::wants_more(&head),
             asked: head.method.clone(),
@@ -160,12 +160,22 @@ impl Session {
         Error::because(ErrorType::ConnectionClosed, why, error).into_down()
     }
 
-    fn write_head(&mut self, head: Box<ResponseHeader>) {
+    fn write_head(&mut self, mut head: Box<ResponseHeader>) {
         let interim =
             head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS;
         let old = self.account.head.version < Version::HTTP_11;
         if self.framing != Framing::Awaited || (interim && old) {
             return; // HTTP/1.0 knows no interim responses (RFC 9110, 15.2)
+        }
+        if old {
+            // Such a client knows no chunks: without a length, the body ends with the connection
+            // (RFC 9112, 6.3). Looked at here, where nobody adds to the head any more.
+            head.remove_header(&header::TRANSFER_ENCODING);
+        }
+        if head.status == StatusCode::NO_CONTENT {
+            // Nothing follows, and nothing may say otherwise (RFC 9110, 8.6; RFC 9112, 6.1).
+            head.remove_header(&header::TRANSFER_ENCODING);
+            head.remove_header(&header::CONTENT_LENGTH);
         }
         if !interim {
             self.framing = Framing::of(&self.asked, &head);

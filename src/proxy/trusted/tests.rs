@@ -17,10 +17,19 @@ fn head(fields: &[(&'static str, &[u8])]) -> RequestHeader {
     head
 }
 
+/// What proxies say that set the first of these fields.
 fn told_by(fields: &[(&'static str, &[u8])]) -> Result<Told, Unclear> {
+    let by = match fields.first() {
+        Some(("forwarded", _)) => TrustedFields::Rfc7239,
+        _ => TrustedFields::XForwarded,
+    };
+    told_in(by, fields)
+}
+
+fn told_in(by: TrustedFields, fields: &[(&'static str, &[u8])]) -> Result<Told, Unclear> {
     let trusted = ["10.0.0.0/8", "127.0.0.0/8", "2001:db8::/32"];
     let trusted = trusted.map(|cidr| cidr.parse().unwrap());
-    told(&trusted.into_iter().collect(), &head(fields))
+    told(&trusted.into_iter().collect(), by, &head(fields))
 }
 
 fn check(cases: &[Case<'_>]) {
@@ -133,6 +142,47 @@ fn the_scheme_stands_where_the_address_does() {
 }
 
 #[test]
+fn what_proxies_do_not_set_is_not_believed() {
+    use TrustedFields::{Rfc7239, XForwarded, XForwardedFor};
+    let all: [(&'static str, &[u8]); 3] = [
+        (FOR, b"1.1.1.1"),
+        (PROTO, b"https"),
+        ("forwarded", b"for=2.2.2.2;proto=http"),
+    ];
+    let address = |text: &str| Some(text.parse().unwrap());
+    for (by, expected) in [
+        (XForwarded, (address("1.1.1.1"), Some("https"))),
+        (XForwardedFor, (address("1.1.1.1"), None)),
+        (Rfc7239, (address("2.2.2.2"), Some("http"))),
+    ] {
+        let told = told_in(by, &all).unwrap();
+        assert_eq!((told.address, told.scheme), expected, "{by:?}");
+    }
+    // Who sets none of them says nothing, whatever the client says in others.
+    assert_eq!(told_in(Rfc7239, &all[..2]).unwrap(), Told::default());
+    assert_eq!(told_in(XForwarded, &all[2..]).unwrap(), Told::default());
+    for (by, left) in [
+        (
+            XForwarded,
+            &["x-forwarded-for", "x-forwarded-host", "x-real-ip"][..],
+        ),
+        (XForwardedFor, &["x-forwarded-for"]),
+        (Rfc7239, &["forwarded"]),
+    ] {
+        let mut head = head(&[
+            (FOR, b"1.1.1.1"),
+            ("x-forwarded-host", b"a"),
+            ("x-real-ip", b"1.1.1.1"),
+            ("forwarded", b"for=1.1.1.1"),
+            ("x_forwarded_for", b"1.1.1.1"),
+        ]);
+        distrust(&mut head, |name| is_set_by(by, name));
+        let names: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, left, "{by:?}");
+    }
+}
+
+#[test]
 fn a_hop_that_cannot_be_read_is_never_another_address() {
     for list in [
         &b""[..],
@@ -202,7 +252,7 @@ fn what_a_client_says_of_its_way_is_taken_out() {
         ("x-own", b"1"),
         ("x_own", b"1"),
     ]);
-    distrust(&mut head);
+    distrust(&mut head, |_| false);
     assert_eq!(head.headers.len(), 2);
     assert_eq!(head.headers["x-own"], "1");
     assert_eq!(head.headers["x_own"], "1");

@@ -2,6 +2,7 @@
 
 mod explaining;
 mod finding;
+mod guide;
 mod problems;
 mod properties;
 mod when;

@@ -110,6 +110,38 @@ fn a_failed_fetch_has_failed_for_all_who_waited() {
 }
 
 #[test]
+fn what_could_not_stand_in_is_not_counted_as_if_it_had() {
+    const STALE: &str = "HTTP/1.1 200 OK\r\ncache-control: max-age=0, must-revalidate\r\n\
+                         etag: \"a\"\r\ncontent-length: 4\r\n\r\nbody";
+    // One answer that is stale at once; the others are awaited, and never come.
+    let (go, goes) = mpsc::channel::<()>();
+    let (count, goes) = (AtomicUsize::new(0), Mutex::new(goes));
+    let address = origin::serve(move |_, mut stream| {
+        while origin::head(&mut stream).is_some() {
+            if count.fetch_add(1, Ordering::SeqCst) > 0 {
+                let _ = goes.lock().unwrap().recv();
+                return;
+            }
+            stream.write_all(STALE.as_bytes()).unwrap();
+        }
+    });
+    let gateway = gateway(address, "{}");
+    assert_eq!(get(&gateway, "/a", &[]).status, 200);
+    let clients = clients(&gateway, 5, "/a");
+    all_have_come(&gateway, 6);
+    drop(go);
+    for answer in join(clients) {
+        assert_eq!(answer.status, 502, "{}", answer.text());
+    }
+    let counted = |result: &str| {
+        gateway.metric(&format!(
+            "wiregate_cache_requests_total{{result=\"{result}\",route=\"all\"}}"
+        ))
+    };
+    assert_eq!((counted("stale"), counted("miss")), (0.0, 6.0));
+}
+
+#[test]
 fn an_error_of_the_upstream_is_shared_too() {
     let origin = held(&["HTTP/1.1 503 No\r\ncontent-length: 2\r\n\r\nno"]);
     let gateway = gateway(origin.address, "{}");

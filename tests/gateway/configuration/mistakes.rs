@@ -266,6 +266,7 @@ pub(super) fn mistakes() -> Vec<Mistake> {
         ),
     ];
     mistakes.extend(parameters());
+    mistakes.extend(names());
     mistakes.extend(bare_keys());
     mistakes
 }
@@ -331,6 +332,38 @@ fn parameters() -> Vec<Mistake> {
                 "`respond` asks for the parameter `idd`",
                 "did you mean `id`?",
             ],
+        ),
+    ]
+}
+
+/// Names that could not be shown in logs and metrics.
+fn names() -> Vec<Mistake> {
+    let route = |name: &str| with(&format!("routes: [{{ name: {name}, upstream: app }}]"));
+    vec![
+        (
+            route("\"\""),
+            &["expected a name, found nothing", "w.yaml:4:18"],
+        ),
+        (
+            route("\"a\\nb\""),
+            &[
+                "expected a name without control characters, found `a\\nb`",
+                "w.yaml:4:18",
+            ],
+        ),
+        (
+            route("\"-\""),
+            &["`-` stands for requests without a route", "w.yaml:4:18"],
+        ),
+        (
+            route(&"n".repeat(101)),
+            &["expected a name of at most 100 characters, found 101"],
+        ),
+        (
+            with(
+                "filters: { \" \": { ip: { allow: 10.0.0.0/8 } } }\nroutes: [{ name: a, upstream: app }]",
+            ),
+            &["expected a name, found nothing", "w.yaml:4:12"],
         ),
     ]
 }

@@ -16,6 +16,13 @@ use super::{gateway, idle, nobody};
 
 /// An origin that does this with each stream, the first of them being 0.
 fn origin(with: impl Fn(usize, SendResponse<Bytes>) + Send + Sync + 'static) -> SocketAddr {
+    of_connections(move |_, stream, _, respond| with(stream, respond))
+}
+
+/// One that does this with each stream: its connection and the stream are counted from 0.
+fn of_connections(
+    with: impl Fn(usize, usize, h2::RecvStream, SendResponse<Bytes>) + Send + Sync + 'static,
+) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
@@ -27,12 +34,15 @@ fn origin(with: impl Fn(usize, SendResponse<Bytes>) + Send + Sync + 'static) -> 
             .unwrap();
         runtime.block_on(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let mut connections = 0;
             while let Ok((stream, _)) = listener.accept().await {
-                let (with, count) = (with.clone(), count.clone());
+                let (with, count, number) = (with.clone(), count.clone(), connections);
+                connections += 1;
                 tokio::spawn(async move {
                     let mut connection = h2::server::handshake(stream).await.unwrap();
-                    while let Some(Ok((_request, respond))) = connection.accept().await {
-                        with(count.fetch_add(1, Ordering::SeqCst), respond);
+                    while let Some(Ok((request, respond))) = connection.accept().await {
+                        let stream = count.fetch_add(1, Ordering::SeqCst);
+                        with(number, stream, request.into_body(), respond);
                     }
                 });
             }
@@ -129,4 +139,42 @@ fn an_answer_that_does_not_come_is_a_504() {
     assert_eq!(told.status, 504);
     assert_eq!(told.json()["type"], "urn:wiregate:http_response_timeout");
     idle(&gateway);
+}
+
+#[test]
+fn a_connection_that_has_gone_silent_is_left_to_itself() {
+    // Nothing on the first connection is ever answered, as where a machine has vanished.
+    let kept = std::sync::Mutex::new(Vec::new());
+    let origin = of_connections(move |connection, _, body, mut respond| match connection {
+        0 => kept.lock().unwrap().push((body, respond)),
+        _ => answer(&mut respond),
+    });
+    let options = ", protocol: h2c, timeouts: { first_byte: 1s, idle: 1s }, retry: { attempts: 1 }";
+    let gateway = gateway(origin, options, nobody());
+    for client in ["--http1.1", "--http2-prior-knowledge"] {
+        let post = |path: &str| curl(&[client, "-d", "a body", &gateway.url(path)]).status;
+        let first = post("/");
+        assert!([200, 504].contains(&first), "{first}");
+        assert_eq!(post("/"), 200, "{client}");
+    }
+    let failed = "wiregate_upstream_errors_total{error=\"http_response_timeout\",upstream=\"app\"}";
+    assert_eq!(gateway.metric(failed), 1.0);
+    idle(&gateway);
+}
+
+#[test]
+fn an_endpoint_that_takes_nothing_of_a_body_holds_nobody_for_ever() {
+    let kept = std::sync::Mutex::new(Vec::new());
+    let origin = of_connections(move |_, _, body, respond| {
+        kept.lock().unwrap().push((body, respond)); // and gives no room for more
+    });
+    let gateway = start(origin);
+    let body = vec![b'x'; 1 << 20];
+    for client in ["--http1.1", "--http2-prior-knowledge"] {
+        let url = gateway.url("/");
+        let arguments = [client, "-H", "expect:", "--data-binary", "@-", &url];
+        let told = super::super::harness::curl_with(&arguments, &body);
+        assert!([0, 502, 504].contains(&told.status), "{client}: {told:?}");
+        idle(&gateway);
+    }
 }

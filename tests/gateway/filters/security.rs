@@ -131,14 +131,17 @@ fn ip_goes_by_the_address_that_trusted_proxies_tell() {
 #[test]
 fn no_client_is_taken_for_a_proxy_in_front_of_it() {
     let origin = echo();
-    let gateway = Gateway::start_with(
-        &format!(
-            "{}routes: [{{ name: all, filters: [ip: {{ allow: [127.0.0.0/8, 10.0.0.0/8] }}], \
-             upstream: app }}]\n",
-            upstream(&origin)
-        ),
-        "{ trusted_proxies: [127.0.0.0/8, 10.0.0.0/8] }",
-    );
+    let believing = |fields: &str| {
+        Gateway::start_with(
+            &format!(
+                "{}routes: [{{ name: all, filters: [ip: {{ allow: [127.0.0.0/8, 10.0.0.0/8] }}], \
+                 upstream: app }}]\n",
+                upstream(&origin)
+            ),
+            &format!("{{ trusted_proxies: [127.0.0.0/8, 10.0.0.0/8]{fields} }}"),
+        )
+    };
+    let (gateway, rfc7239) = (believing(""), believing(", trusted_fields: rfc7239"));
     let denied = (403, "ip_denied");
     let invalid = (400, "forwarded_for_invalid");
     let far = ["10.0.0.1"; 33].join(",");
@@ -174,6 +177,10 @@ fn no_client_is_taken_for_a_proxy_in_front_of_it() {
             fields,
             b"\r\n\r\n",
         ];
+        let gateway = match fields.starts_with(b"forwarded") {
+            true => &rfc7239,
+            false => &gateway,
+        };
         let answer = raw(gateway.address(), &head.concat());
         let (status, reason) = expected;
         assert!(
@@ -183,20 +190,25 @@ fn no_client_is_taken_for_a_proxy_in_front_of_it() {
             fields.escape_ascii()
         );
     }
-    let refused = 15;
+    let refused = 12;
     assert_eq!(gateway.access_log(refused).len(), refused);
+    assert_eq!(rfc7239.access_log(3).len(), 3);
     for (lines, (field, client)) in (refused + 1..).zip([
         (
             "x-forwarded-for: 203.0.113.9, 10.0.0.2:80, ,",
             "203.0.113.9",
         ),
         ("x-forwarded-for: 10.0.0.2:80", "10.0.0.2"),
-        ("forwarded: for=\"10.0.0.3:80\";proto=https", "10.0.0.3"),
+        // Of a field that these proxies do not set.
+        ("forwarded: for=203.0.113.9", "127.0.0.1"),
     ]) {
         gateway.ask("/", &["-H", field]);
         let line = gateway.access_log(lines).pop().unwrap();
         assert_eq!(line["client"], client, "{field}");
     }
+    let element = "forwarded: for=\"10.0.0.3:80\";proto=https";
+    rfc7239.ask("/", &["-H", element, "-H", "x-forwarded-for: 203.0.113.9"]);
+    assert_eq!(rfc7239.access_log(4)[3]["client"], "10.0.0.3");
 }
 
 #[test]

@@ -176,3 +176,100 @@ fn an_http_1_0_client_may_keep_its_connection() {
             .contains("connection: close")
     );
 }
+
+#[test]
+fn an_http_1_0_client_never_gets_chunks_of_an_endpoint_that_speaks_http_2() {
+    let echo = crate::harness::echo();
+    let (http2, http1) = (echo.addresses()[0], echo.addresses()[0]);
+    let gateway = Gateway::start(&format!(
+        "upstreams:\n  plain: {{ endpoints: [\"{http2}\"], protocol: h2c }}\n\
+         \x20 hedged: {{ endpoints: [\"{http2}\"], protocol: h2c, hedge: {{ after: 10s }} }}\n\
+         \x20 hedged1: {{ endpoints: [\"{http1}\"], hedge: {{ after: 10s }} }}\nroutes:\n\
+         \x20 - {{ name: plain, match: {{ path: /plain }}, upstream: plain }}\n\
+         \x20 - {{ name: small, match: {{ path: /small }}, filters: [compress: {{ min_size: 1B }}], upstream: plain }}\n\
+         \x20 - {{ name: hedged, match: {{ path: /hedged }}, upstream: hedged }}\n\
+         \x20 - {{ name: hedged1, match: {{ path: /hedged1 }}, upstream: hedged1 }}\n"
+    ));
+    for path in [
+        "/plain?stream=3&every=1ms",
+        "/plain?status=404",
+        "/small?stream=3&every=1ms",
+        "/hedged?stream=3&every=1ms",
+        "/hedged1?stream=3&every=1ms",
+    ] {
+        let request = format!("GET {path} HTTP/1.0\r\naccept-encoding: gzip\r\n\r\n");
+        let answer = ask(&gateway, request.as_bytes());
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!([200, 404].contains(&status(&answer)), "{answer}");
+        assert!(
+            !head.to_lowercase().contains("transfer-encoding"),
+            "{path} {head}"
+        );
+        assert!(
+            !body.contains("\r\n") && !body.is_empty(),
+            "{path} {body:?}"
+        );
+    }
+}
+
+#[test]
+fn a_response_without_content_says_nothing_of_its_framing() {
+    let origin = Origin::answering(|request, stream| {
+        let field = match request.first_line().contains("chunked") {
+            true => "transfer-encoding: chunked\r\n\r\n0\r\n",
+            false => "content-length: 0\r\n",
+        };
+        let answer = format!("HTTP/1.1 204 No Content\r\nx-own: 1\r\n{field}\r\n");
+        stream.write_all(answer.as_bytes()).is_err() // what follows is not to be read
+    });
+    let gateway = gateway(&origin, "");
+    for path in ["/chunked", "/sized"] {
+        let mut stream = connect(&gateway);
+        for _ in 0..2 {
+            let ask = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+            stream.write_all(ask.as_bytes()).unwrap();
+            let head = read_head(&mut stream).to_lowercase();
+            assert!(head.starts_with("http/1.1 204"), "{head}");
+            assert!(head.contains("x-own: 1"), "{head}");
+            for field in ["transfer-encoding", "content-length"] {
+                assert!(!head.contains(field), "{path}: {head}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_interim_response_says_nothing_of_the_hop_and_comes_a_few_times() {
+    let origin = Origin::answering(|request, stream| {
+        let count = if request.first_line().contains("many") {
+            17
+        } else {
+            16
+        };
+        let hint = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\nConnection: x-hop\r\nX-Hop: 1\r\n\
+                    Keep-Alive: timeout=5\r\n\r\n";
+        let answer = format!(
+            "{}HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+            hint.repeat(count)
+        );
+        stream.write_all(answer.as_bytes()).is_ok()
+    });
+    let gateway = gateway(&origin, "");
+    let answer = ask(&gateway, b"GET /few HTTP/1.1\r\nhost: a\r\n\r\n").to_lowercase();
+    assert_eq!(answer.matches("http/1.1 103 ").count(), 16, "{answer}");
+    assert!(answer.contains("http/1.1 200 ok"), "{answer}");
+    let hint = &answer[..answer.find("\r\n\r\n").unwrap()];
+    assert!(
+        hint.contains("link: </a>") && hint.contains("via: 1.1 wiregate"),
+        "{hint}"
+    );
+    for gone in ["x-hop", "connection", "keep-alive"] {
+        assert!(!hint.contains(gone), "{gone} {hint}");
+    }
+    let answer = ask(&gateway, b"GET /many HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert!(!answer.contains("HTTP/1.1 200"), "{answer}");
+    assert!(
+        answer.contains("urn:wiregate:http_protocol_error"),
+        "{answer}"
+    );
+}

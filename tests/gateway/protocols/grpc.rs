@@ -278,3 +278,38 @@ fn a_server_sees_what_grpc_wants_it_to_see() {
     assert_eq!(seen["headers"]["grpc-timeout"], "9S");
     assert_eq!(seen["headers"]["content-type"], "application/grpc");
 }
+
+#[test]
+fn what_only_looks_like_a_call_is_answered_like_any_request() {
+    let origin = echo();
+    let upstream = format!("{{ endpoints: [\"{}\"] }}", origin.addresses()[0]);
+    let gateway = gateway("{}", &upstream);
+    let url = gateway.url("/app.js");
+    let fields = [
+        "-H",
+        "content-type: application/grpc",
+        "-H",
+        "grpc-timeout: 1n",
+    ];
+    for (version, more) in [
+        ("--http1.1", &[][..]),
+        ("--http1.1", &["-X", "POST"]),
+        ("--http2-prior-knowledge", &[]),
+    ] {
+        // Its deadline has passed when it comes: as a call it would be told so, with a 200.
+        let answer = curl(&[&[version][..], more, &fields, &[url.as_str()]].concat());
+        assert_eq!(answer.status, 200, "{version} {more:?}");
+        assert_eq!(answer.json()["path"], "/app.js", "it is the endpoint's");
+        assert_eq!(answer.header("grpc-status"), "");
+    }
+    let call = curl(
+        &[
+            &["--http2-prior-knowledge", "-X", "POST"][..],
+            &fields,
+            &[&url],
+        ]
+        .concat(),
+    );
+    assert_eq!((call.status, call.header("grpc-status")), (200, "4"));
+    assert_eq!(call.header("cache-control"), "no-store");
+}

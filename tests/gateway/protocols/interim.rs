@@ -4,7 +4,8 @@ use std::io::Write;
 use std::process::Command;
 
 use super::peers::{gateway, read_head, send, server};
-use crate::harness::Gateway;
+use crate::harness::{Gateway, echo};
+use crate::http2::wire::{self, Client};
 
 /// A gateway before a server that sends two interim responses before its answer, and waits with
 /// it until it is asked for.
@@ -102,4 +103,60 @@ fn trailers_pass_between_http_2_and_are_left_out_elsewhere() {
     let mut rest = String::new();
     std::io::Read::read_to_string(&mut client, &mut rest).unwrap();
     assert_eq!(rest, "8\r\nthe body\r\n0\r\n\r\n");
+}
+
+/// Gateways that send requests on over HTTP/1.1 and HTTP/2, and one with a filter that reads the body.
+fn expecting() -> Vec<(&'static str, Gateway)> {
+    let upstreams = [
+        ("http1", "[]"),
+        ("h2c", "[]"),
+        ("http1", "[json: { request: { set: { seen: yes } } }]"),
+    ];
+    let start = |(protocol, filters)| {
+        let origin = echo();
+        let gateway = Gateway::start(&format!(
+            "upstreams: {{ app: {{ endpoints: [\"{}\"], protocol: {protocol} }} }}\n\
+             routes: [{{ name: all, filters: {filters}, upstream: app }}]\n",
+            origin.addresses()[0]
+        ));
+        std::mem::forget(origin); // it lives as long as the test
+        (filters, gateway)
+    };
+    upstreams.into_iter().map(start).collect()
+}
+
+const EXPECT: &str = "POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\n\
+                      content-type: application/json\r\ncontent-length: 2\r\n\r\n";
+
+#[test]
+fn a_client_that_waits_to_be_told_is_told_whoever_takes_the_body() {
+    for (filters, gateway) in expecting() {
+        let mut client = send(gateway.address(), EXPECT);
+        let told = read_head(&mut client);
+        assert!(told.starts_with("HTTP/1.1 100 "), "{filters}: {told}");
+        client.write_all(b"{}").unwrap();
+        let head = read_head(&mut client);
+        assert!(head.starts_with("HTTP/1.1 200 "), "{filters}: {head}");
+
+        let mut client = Client::open(gateway.address());
+        let fields = [
+            wire::post("/"),
+            wire::field("expect", "100-continue"),
+            wire::field("content-type", "application/json"),
+            wire::field("content-length", "2"),
+        ];
+        client.write(&wire::headers(1, wire::END_HEADERS, &fields.concat()));
+        let told = client.next_of(wire::HEADERS).unwrap();
+        let status = String::from_utf8_lossy(&told.payload).into_owned();
+        assert!(
+            told.flags & wire::END_STREAM == 0 && told.payload[0] != 0x88,
+            "{status:?}"
+        );
+        client.write(&wire::frame(wire::DATA, wire::END_STREAM, 1, b"{}"));
+        assert_eq!(
+            client.next_of(wire::HEADERS).unwrap().payload[0],
+            0x88,
+            "{filters}"
+        );
+    }
 }

@@ -137,6 +137,20 @@ fn large_downloads_to_slow_clients_take_little_memory() {
     }
 }
 
+/// Sends a body of this size over both protocols, and looks at what the process has grown by.
+fn uploads_take_little(gateway: &Gateway, size: u64) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(size).unwrap();
+    let file = file.path().to_str().unwrap();
+    let before = gateway.status("VmHWM");
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let answer = curl(&[version, "-H", "expect:", "-T", file, &gateway.url("/")]);
+        assert_eq!(answer.text(), "ok", "{version}");
+    }
+    let grown = gateway.status("VmHWM").saturating_sub(before);
+    assert!(grown < GROWTH, "{grown} KiB");
+}
+
 #[test]
 fn large_uploads_to_a_slow_endpoint_take_little_memory() {
     let address = server(move |mut stream| {
@@ -154,16 +168,7 @@ fn large_uploads_to_a_slow_endpoint_take_little_memory() {
         }
     });
     let gateway = gateway("{}", &format!("{{ endpoints: [\"{address}\"] }}"));
-    let file = tempfile::NamedTempFile::new().unwrap();
-    file.as_file().set_len(LARGE).unwrap();
-    let file = file.path().to_str().unwrap();
-    let before = gateway.status("VmHWM");
-    for version in ["--http1.1", "--http2-prior-knowledge"] {
-        let answer = curl(&[version, "-H", "expect:", "-T", file, &gateway.url("/")]);
-        assert_eq!(answer.text(), "ok", "{version}");
-    }
-    let grown = gateway.status("VmHWM").saturating_sub(before);
-    assert!(grown < GROWTH, "{grown} KiB");
+    uploads_take_little(&gateway, LARGE);
 }
 
 #[test]
@@ -187,16 +192,7 @@ fn large_uploads_over_http_2_all_the_way_take_little_memory() {
         "{}",
         &format!("{{ endpoints: [\"{address}\"], protocol: h2c }}"),
     );
-    let file = tempfile::NamedTempFile::new().unwrap();
-    file.as_file().set_len(LARGE / 4).unwrap();
-    let file = file.path().to_str().unwrap();
-    let before = gateway.status("VmHWM");
-    for version in ["--http1.1", "--http2-prior-knowledge"] {
-        let answer = curl(&[version, "-H", "expect:", "-T", file, &gateway.url("/")]);
-        assert_eq!(answer.text(), "ok", "{version}");
-    }
-    let grown = gateway.status("VmHWM").saturating_sub(before);
-    assert!(grown < GROWTH, "{grown} KiB");
+    uploads_take_little(&gateway, LARGE / 4);
 }
 
 #[test]

@@ -217,6 +217,10 @@ fn a_hundred_reloads_lose_no_request_and_leave_nothing_behind() {
         "{descriptors} descriptors became {descriptors_after}"
     );
 
+    until("former configurations are taken apart", || {
+        gateway.metric("wiregate_config_retired") == 0.0
+    });
+
     let metrics = gateway.admin("GET", "/metrics").text();
     for line in metrics.lines() {
         assert!(

@@ -1,8 +1,10 @@
 //! What a reload leaves as it is, and what it cannot change.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::super::harness::{Gateway, complete, curl, echo, echoes, until, upstream};
+use super::super::harness::{Gateway, PATIENCE, complete, curl, echo, echoes, until, upstream};
 use super::{answers, says};
 
 #[test]
@@ -161,4 +163,33 @@ fn limiters_keep_their_state_when_other_filters_come_above_them() {
         gateway.reload(&list("rate_limit: { limit: 2/h }, "));
         assert_eq!(status(), 429);
     }
+}
+
+#[test]
+fn a_former_configuration_is_counted_as_long_as_a_request_holds_it() {
+    let origin = echo();
+    let text = |n: usize| {
+        let route = "routes: [{ name: all, upstream: app }]";
+        format!("{}{route} # {n}\n", upstream(&origin))
+    };
+    let gateway = Gateway::start(&text(0));
+    let held = || gateway.metric("wiregate_config_retired");
+    let mut streams = Vec::new();
+    for n in 1..=11 {
+        let ask = "GET /?stream=100000&every=50ms HTTP/1.1\r\nhost: a\r\n\r\n";
+        let mut stream = TcpStream::connect(gateway.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(ask.as_bytes()).unwrap();
+        assert_eq!(stream.read(&mut [0; 12]).unwrap(), 12, "it has begun");
+        streams.push(stream);
+        gateway.reload(&text(n));
+    }
+    assert_eq!(held(), 11.0);
+    let told = "requests that go on for long hold former configurations in memory";
+    until("the log tells of many", || gateway.log().contains(told));
+    // The stream of one configuration ends, and this one goes; the others stay.
+    streams.swap_remove(4);
+    until("one is taken apart", || held() == 10.0);
+    streams.clear();
+    until("all are taken apart", || held() == 0.0);
 }

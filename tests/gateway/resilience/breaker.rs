@@ -61,6 +61,19 @@ fn opens_probes_and_closes_again() {
 }
 
 #[test]
+fn what_was_shown_of_a_breaker_goes_with_it() {
+    let (_, failing) = Seen::by(|_| empty(500));
+    let options = ", breaker: { errors: 50%, of_at_least: 2, open_for: 1h }";
+    let gateway = Gateway::start(&config(&upstream("app", &[failing], options), ""));
+    until("it is open", || curl(&[&gateway.url("/")]).status == 503);
+    assert_eq!(gateway.metric(OPEN), 1.0);
+    gateway.reload(&config(&upstream("app", &[failing], ""), ""));
+    assert_eq!(curl(&[&gateway.url("/")]).status, 500);
+    let metrics = gateway.admin("GET", "/metrics").text();
+    assert!(!metrics.contains(OPEN), "an alert would not end: {metrics}");
+}
+
+#[test]
 fn the_fallback_takes_over_while_it_is_open() {
     let (_, failing) = Seen::by(|_| empty(500));
     let (spare, at_spare) = Seen::by(|_| empty(200));

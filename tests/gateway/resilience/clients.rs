@@ -55,8 +55,15 @@ fn stalled_over_http2(gateway: SocketAddr) -> String {
 
 #[test]
 fn an_upload_that_stalls_is_the_clients() {
+    for protocol in ["http1", "h2c"] {
+        stalls(protocol);
+    }
+}
+
+fn stalls(protocol: &str) {
     let origin = echo();
-    let options = format!(", timeouts: {{ first_byte: 300ms, idle: 300ms }}, {FRAIL}");
+    let options =
+        format!(", protocol: {protocol}, timeouts: {{ first_byte: 300ms, idle: 300ms }}, {FRAIL}");
     let gateway = Gateway::start(&config(&upstream("app", origin.addresses(), &options), ""));
     for sent in ["", "ab"] {
         let mut stream = upload(gateway.address());
@@ -101,6 +108,88 @@ fn the_time_of_a_slow_upload_is_not_the_endpoints() {
     let millis = |key: &str| line[key].as_f64().unwrap();
     assert!(millis("duration_ms") >= 1300.0, "{line}");
     assert!(millis("upstream_ms") < 600.0, "{line}");
+}
+
+/// The head and body of an upload over HTTP/2 in these pieces, with a pause before each.
+fn upload_over_http2(gateway: SocketAddr, pieces: u32, pause: Duration) -> (u16, String) {
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(gateway).await.unwrap();
+        let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let request = http::Request::post("http://a/").body(()).unwrap();
+        let (answer, mut body) = client.send_request(request, false).unwrap();
+        for _ in 0..pieces {
+            tokio::time::sleep(pause).await;
+            body.send_data("ab".into(), false).unwrap();
+        }
+        body.send_data(bytes::Bytes::new(), true).unwrap();
+        let answer = tokio::time::timeout(PATIENCE, answer).await;
+        let answer = answer.unwrap().unwrap();
+        let (status, mut body, mut text) = (answer.status(), answer.into_body(), Vec::new());
+        while let Some(Ok(piece)) = body.data().await {
+            text.extend_from_slice(&piece);
+        }
+        (status.as_u16(), String::from_utf8_lossy(&text).into_owned())
+    })
+}
+
+#[test]
+fn an_upload_may_take_longer_than_each_of_its_pauses() {
+    let origin = echo();
+    // The time of a pause is what is tested: three of them are longer than a silence may be.
+    let pause = Duration::from_millis(900);
+    for protocol in ["http1", "h2c"] {
+        let options = format!(
+            ", protocol: {protocol}, timeouts: {{ first_byte: 2500ms, idle: 2500ms }}, {FRAIL}"
+        );
+        let gateway = Gateway::start(&config(&upstream("app", origin.addresses(), &options), ""));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (status, text) = upload_over_http2(gateway.address(), 4, pause);
+                assert_eq!(status, 200, "{protocol}: {text}");
+                assert!(text.contains("\"body_bytes\":8"), "{protocol}: {text}");
+            });
+            let mut stream = upload(gateway.address());
+            for piece in ["ab", "cd", "ef", "ghij"] {
+                std::thread::park_timeout(pause);
+                stream.write_all(piece.as_bytes()).unwrap();
+            }
+            let answer = rest(stream);
+            assert!(answer.starts_with("HTTP/1.1 200"), "{protocol}: {answer}");
+        });
+        assert_eq!(gateway.metric(OPEN), 0.0, "{protocol}");
+    }
+}
+
+#[test]
+fn an_endpoint_over_http_2_is_awaited_from_the_end_of_the_upload_on() {
+    let (origin, pause) = (echo(), Duration::from_millis(400));
+    let options = format!(
+        ", protocol: h2c, timeouts: {{ first_byte: 1s, idle: 1s }}, retry: {{ attempts: 1 }}, {}",
+        FRAIL.split_once(", retry").unwrap().0
+    );
+    let gateway = Gateway::start(&config(&upstream("app", origin.addresses(), &options), ""));
+    let start = Instant::now();
+    let mut stream = TcpStream::connect(gateway.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head =
+        "POST /?delay=20s HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 4\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    for _ in 0..4 {
+        std::thread::park_timeout(pause);
+        stream.write_all(b"a").unwrap();
+    }
+    let answer = rest(stream);
+    let took = start.elapsed();
+    assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
+    assert!(
+        answer.contains("urn:wiregate:http_response_timeout"),
+        "{answer}"
+    );
+    assert!(took > pause * 4 + Duration::from_millis(900), "{took:?}");
+    assert_eq!(gateway.metric(OPEN), 1.0, "it is the endpoint's");
 }
 
 #[test]

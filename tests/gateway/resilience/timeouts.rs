@@ -39,42 +39,87 @@ fn a_route_rules_over_its_upstream_and_that_over_the_file() {
     }
 }
 
+/// What is said of an endpoint holds for both protocols that it may speak.
+const PROTOCOLS: [&str; 2] = ["http1", "h2c"];
+
 #[test]
 fn the_first_byte_has_a_time_of_its_own() {
     let origin = echo();
-    let options = ", timeouts: { first_byte: 300ms, idle: 20s }, retry: { attempts: 1 }";
-    let gateway = Gateway::start(&config(&upstream("app", origin.addresses(), options), ""));
-    for client in ["--http1.1", "--http2-prior-knowledge"] {
-        let answer = curl(&[client, &gateway.url("/?delay=5s")]);
-        assert_eq!(
-            (answer.status, &*answer.json()["type"].to_string()),
-            (504, &*format!("\"{SLOW}\""))
+    for protocol in PROTOCOLS {
+        let options = format!(
+            ", protocol: {protocol}, timeouts: {{ first_byte: 300ms, idle: 20s }}, retry: {{ attempts: 1 }}"
         );
-        // A silence in the body is another thing.
-        let answer = curl(&[client, &gateway.url("/?stream=3&every=700ms")]);
-        assert_eq!(answer.status, 200, "{client}");
-        assert!(!answer.text().is_empty());
+        let gateway = Gateway::start(&config(&upstream("app", origin.addresses(), &options), ""));
+        for client in ["--http1.1", "--http2-prior-knowledge"] {
+            let answer = curl(&[client, &gateway.url("/?delay=5s")]);
+            assert_eq!(
+                (answer.status, &*answer.json()["type"].to_string()),
+                (504, &*format!("\"{SLOW}\"")),
+                "{protocol} {client}"
+            );
+            // A silence in the body is another thing.
+            let answer = curl(&[client, &gateway.url("/?stream=3&every=700ms")]);
+            assert_eq!(answer.status, 200, "{protocol} {client}");
+            assert!(!answer.text().is_empty());
+        }
     }
 }
 
-#[test]
-fn the_first_byte_is_awaited_from_the_end_of_the_request_on() {
-    let origin = echo();
-    let options = ", timeouts: { first_byte: 500ms, idle: 20s }";
-    let gateway = Gateway::start(&config(&upstream("app", origin.addresses(), options), ""));
+/// An upload of six bytes with a pause before each two of them; the answer.
+fn upload_slowly(gateway: &Gateway, pause: Duration) -> String {
     let mut stream = TcpStream::connect(gateway.address()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
-        .write_all(b"POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 6\r\n\r\n")
+        .write_all(b"POST /?delay=200ms HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 6\r\n\r\n")
         .unwrap();
-    // The pauses are what is tested: an upload that takes longer than the time for the answer.
+    // The pauses are what is tested.
     for piece in [b"ab", b"cd", b"ef"] {
-        std::thread::park_timeout(Duration::from_millis(400));
+        std::thread::park_timeout(pause);
         stream.write_all(piece).unwrap();
     }
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    answer
+}
+
+#[test]
+fn the_first_byte_is_awaited_from_the_end_of_the_request_on() {
+    let silent = serve(|_, mut stream| assert!(origin::drain(&mut stream) > 0));
+    let options = ", timeouts: { first_byte: 500ms, idle: 20s }";
+    let gateway = Gateway::start(&config(&upstream("app", &[silent], options), ""));
+    let start = Instant::now();
+    let answer = upload_slowly(&gateway, Duration::from_millis(300));
+    assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
+    let took = start.elapsed();
+    assert!(took >= Duration::from_millis(1350), "{took:?}");
+}
+
+#[test]
+fn a_silence_in_a_response_ends_it_and_a_client_that_takes_its_time_does_not() {
+    let origin = echo();
+    for protocol in PROTOCOLS {
+        let options = format!(", protocol: {protocol}, timeouts: {{ first_byte: 1s, idle: 1s }}");
+        let gateway = Gateway::start(&config(&upstream("app", origin.addresses(), &options), ""));
+        for client in ["--http1.1", "--http2-prior-knowledge"] {
+            let start = Instant::now();
+            let answer = curl(&[client, &gateway.url("/?stream=2&every=20s")]);
+            assert_eq!(answer.status, 200);
+            assert!(
+                start.elapsed() < Duration::from_secs(15),
+                "{protocol} {client}"
+            );
+            // More than all buffers hold, at a rate that has the gateway wait for its client.
+            let (bytes, rate) = (24 * 1024 * 1024, "6M");
+            let target = gateway.url(&format!("/?bytes={bytes}"));
+            let answer = curl(&[client, "--limit-rate", rate, &target]);
+            assert_eq!(answer.body.len(), bytes, "{protocol} {client}");
+        }
+        let lines = gateway.access_log(4);
+        let cut = lines
+            .iter()
+            .filter(|line| line["error"] == "connection_read_timeout");
+        assert_eq!(cut.count(), 2, "{lines:?}");
+    }
 }
 
 #[test]
@@ -138,39 +183,6 @@ fn times_that_contradict_each_other_are_refused() {
         said.contains("shorter than the `first_byte` of upstream `app`"),
         "{said}"
     );
-    let h2c = upstream(
-        "app",
-        &[super::nobody()],
-        ", protocol: h2c, timeouts: { first_byte: 5s }",
-    );
-    let said = problems(&config(&h2c, ""));
-    assert!(
-        said.contains("over HTTP/2 the head of a response is awaited for `idle`"),
-        "{said}"
-    );
-    // Wherever HTTP/2 may be spoken, and wherever the times are written.
-    let over =
-        |tls: &str, times: &str| upstream("app", &[super::nobody()], &format!(", {tls}{times}"));
-    let (h2, negotiate) = (
-        "protocol: h2, tls: { server_name: a }",
-        "protocol: negotiate, tls: { server_name: a }",
-    );
-    let short = ", timeouts: { first_byte: 5s }";
-    for configuration in [
-        config(&over(h2, short), ""),
-        config(&over(negotiate, short), ""),
-        config(&over("protocol: h2c", ""), short),
-        format!(
-            "timeouts: {{ first_byte: 5s }}\n{}",
-            config(&over("protocol: h2c", ""), "")
-        ),
-    ] {
-        let said = problems(&configuration);
-        assert!(
-            said.contains("is awaited for `idle`"),
-            "{configuration}: {said}"
-        );
-    }
     let said =
         problems("routes: [{ name: all, filters: [{ respond: 204 }], timeouts: { idle: 1s } }]\n");
     assert!(said.contains("the route has no upstream"), "{said}");

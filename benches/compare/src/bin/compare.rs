@@ -26,6 +26,7 @@ compare [--scenario NAME,NAME] [--only NAME,NAME] [--json FILE]
   --json FILE           also write every sample to this file
   BENCH_ROUNDS          how many rounds (5)
   BENCH_SECONDS         how long a round lasts for each contender (5)
+  BENCH_IDLE            how many connections are held that do nothing (5000)
 ";
 
 struct Options {
@@ -34,6 +35,7 @@ struct Options {
     json: Option<PathBuf>,
     rounds: u32,
     seconds: u32,
+    idle: u32,
 }
 
 fn main() -> ExitCode {
@@ -47,6 +49,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
         json: None,
         rounds: number("BENCH_ROUNDS", 5)?,
         seconds: number("BENCH_SECONDS", 5)?,
+        idle: number("BENCH_IDLE", idle::CONNECTIONS)?,
     };
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or("expected a value at the end");
@@ -88,10 +91,7 @@ fn number(variable: &str, default: u32) -> Result<u32> {
 }
 
 fn run(options: &Options) -> Result<()> {
-    let program = env::current_exe()?;
-    let binaries = program
-        .parent()
-        .ok_or("expected a folder around the program")?;
+    let binaries = &command::folder()?;
     let folder = tempfile::tempdir()?;
     let memory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?;
     let stage = Stage {
@@ -208,12 +208,15 @@ fn hold(
     let client = idle::Client::new(scenario)?;
     let rows = running
         .iter()
-        .map(|one| client.measure(one.contender.name(), &one.process, one.address))
+        .map(|one| {
+            let (name, count) = (one.contender.name(), options.idle);
+            client.measure(name, &one.process, one.address, count)
+        })
         .collect::<io::Result<Vec<_>>>()?;
     let scenario = scenario.name();
     Ok((
-        idle::table(scenario, &rows),
-        json!({ "scenario": scenario, "held": rows }),
+        idle::table(scenario, options.idle, &rows),
+        json!({ "scenario": scenario, "connections": options.idle, "held": rows }),
     ))
 }
 

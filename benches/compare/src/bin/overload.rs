@@ -6,15 +6,15 @@
 use std::env;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 
+use wiregate_bench::alone::Alone;
 use wiregate_bench::attack::Attack;
 use wiregate_bench::command::{self, Result};
-use wiregate_bench::contender::{Contender, Stage};
+use wiregate_bench::contender::Contender;
 use wiregate_bench::generator::{self, How, Load, Outcome};
-use wiregate_bench::origin::Origin;
-use wiregate_bench::process::{Pinning, Process, pinned, raise_descriptors};
+use wiregate_bench::process::{Process, pinned, raise_descriptors};
 use wiregate_bench::scenario::Scenario;
 
 const SCENARIO: Scenario = Scenario::Http1;
@@ -75,11 +75,7 @@ fn options(arguments: Vec<String>) -> Result<Options> {
         }
         _ => {}
     }
-    let beside = env::current_exe()?;
-    let mut binaries = beside
-        .parent()
-        .ok_or("expected a folder around the program")?
-        .to_owned();
+    let mut binaries = command::folder()?;
     let (mut seconds, mut rounds) = (10.0, 3);
     for pair in words.chunks(2) {
         match *pair {
@@ -111,42 +107,24 @@ fn run(options: &Options) -> Result<()> {
             seconds,
             rounds,
             binaries,
-        } => all(*seconds, *rounds, binaries.clone()),
+        } => all(*seconds, *rounds, binaries),
     }
 }
 
-fn all(seconds: f64, rounds: u32, binaries: PathBuf) -> Result<()> {
+fn all(seconds: f64, rounds: u32, binaries: &Path) -> Result<()> {
     raise_descriptors();
-    let folder = tempfile::tempdir()?;
-    let stage = Stage {
-        binaries: &binaries,
-        folder: folder.path(),
-        memory: folder.path(),
-    };
-    let pinning = Pinning::detect();
-    let (proxy, others) = pinning
-        .as_ref()
-        .map(|pinning| (&*pinning.proxy, &*pinning.others))
-        .unzip();
-    let origin = Origin::start(SCENARIO, &stage, others)?;
-    let contender = Contender::Overload;
-    let (_gateway, address) = contender.start(SCENARIO, origin.address, &stage, proxy)?;
-    let run = Run {
-        address,
-        others: others.map(str::to_owned),
-        seconds,
-    };
+    let gateway = Alone::start(Contender::Overload, SCENARIO, binaries)?;
+    let run = Run { gateway, seconds };
     for round in 1..=rounds {
         writeln!(io::stdout(), "round {round}")?;
         run.overload()?;
-        run.attacks(&stage)?;
+        run.attacks()?;
     }
     Ok(())
 }
 
 struct Run {
-    address: SocketAddr,
-    others: Option<String>,
+    gateway: Alone,
     seconds: f64,
 }
 
@@ -199,19 +177,14 @@ impl Run {
     }
 
     /// What a polite client keeps beside each attack.
-    fn attacks(&self, stage: &Stage<'_>) -> Result<()> {
+    fn attacks(&self) -> Result<()> {
         let alone = self.generate("closed", POLITE as f64)?.accepted_per_second;
         writeln!(io::stdout(), "a polite client alone: {alone:.0} requests/s")?;
         for attack in ATTACKS {
             let (name, count) = attack.written();
-            let mut command = pinned(&env::current_exe()?, self.others.as_deref());
-            command.args([
-                "--attack",
-                &self.address.to_string(),
-                name,
-                &count.to_string(),
-            ]);
-            let _attacking = Process::start(name, command, stage.folder)?;
+            let mut command = self.child("--attack")?;
+            command.args([name, &count.to_string()]);
+            let _attacking = Process::start(name, command, self.gateway.folder())?;
             let beside = self.generate("closed", POLITE as f64)?;
             let share = 100.0 * beside.accepted_per_second / alone;
             writeln!(
@@ -226,15 +199,20 @@ impl Run {
     }
 
     fn generate(&self, how: &str, count: f64) -> Result<Outcome> {
-        let mut command = pinned(&env::current_exe()?, self.others.as_deref());
-        command.args(["--generate", &self.address.to_string(), how]);
-        command.arg(count.to_string());
-        command.arg(self.seconds.to_string());
+        let mut command = self.child("--generate")?;
+        command.args([how, &count.to_string(), &self.seconds.to_string()]);
         let output = command.output()?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             return Err(format!("the load ended with {}:\n{said}", output.status).into());
         }
         Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// This program again, with something else to do to the gateway.
+    fn child(&self, what: &str) -> Result<Command> {
+        let mut command = pinned(&env::current_exe()?, self.gateway.others.as_deref());
+        command.args([what, &self.gateway.address.to_string()]);
+        Ok(command)
     }
 }

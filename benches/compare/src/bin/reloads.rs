@@ -4,17 +4,16 @@
 use std::env;
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use wiregate_bench::alone::Alone;
 use wiregate_bench::command::{self, Result};
-use wiregate_bench::contender::{Contender, Stage};
-use wiregate_bench::origin::Origin;
+use wiregate_bench::contender::Contender;
 use wiregate_bench::paced::{self, Latency, Pace};
-use wiregate_bench::process::{Pinning, Process};
 use wiregate_bench::scenario::Scenario;
 
 /// The time between two reloads.
@@ -40,15 +39,11 @@ fn main() -> ExitCode {
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
-    let program = env::current_exe()?;
-    let beside = program
-        .parent()
-        .ok_or("expected a folder around the program")?;
     let mut options = Options {
         rate: 4000,
         rounds: 5,
         seconds: 5,
-        binaries: beside.to_owned(),
+        binaries: command::folder()?,
     };
     while let Some(argument) = arguments.next() {
         let value = arguments.next().ok_or("expected a value at the end")?;
@@ -64,28 +59,15 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
 }
 
 fn run(options: &Options) -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let stage = Stage {
-        binaries: &options.binaries,
-        folder: folder.path(),
-        memory: folder.path(),
-    };
-    let pinning = Pinning::detect();
-    let (proxy, others) = pinning
-        .as_ref()
-        .map(|pinning| (&*pinning.proxy, &*pinning.others))
-        .unzip();
-    let origin = Origin::start(SCENARIO, &stage, others)?;
-    let contender = Contender::TenThousand;
-    let (gateway, address) = contender.start(SCENARIO, origin.address, &stage, proxy)?;
+    let gateway = Alone::start(Contender::TenThousand, SCENARIO, &options.binaries)?;
     let pace = Pace {
-        address,
+        address: gateway.address,
         host: "h57.example.com",
         path: SCENARIO.path(),
         rate: options.rate,
         seconds: options.seconds,
     };
-    let load = || paced::run(&pace, folder.path(), others);
+    let load = || paced::run(&pace, gateway.folder(), gateway.others.as_deref());
     let mut out = io::stdout();
     load()?; // fills pools and caches, and does not count
     writeln!(
@@ -94,7 +76,7 @@ fn run(options: &Options) -> Result<()> {
     )?;
     for round in 1..=options.rounds {
         writeln!(out, "{}", row(round, 0, &load()?))?;
-        let (latency, reloads) = reloading(&gateway, folder.path(), load)?;
+        let (latency, reloads) = reloading(&gateway, load)?;
         writeln!(out, "{}", row(round, reloads, &latency))?;
     }
     Ok(())
@@ -113,12 +95,11 @@ fn row(round: u32, reloads: usize, latency: &Latency) -> String {
 
 /// Reloads all the while that the load lasts; how often a configuration went live.
 fn reloading(
-    gateway: &Process,
-    folder: &Path,
+    gateway: &Alone,
     load: impl FnOnce() -> io::Result<Latency>,
 ) -> Result<(Latency, usize)> {
     let name = format!("{}-{}", SCENARIO.name(), Contender::TenThousand.name());
-    let log = folder.join(format!("{name}.log"));
+    let log = gateway.folder().join(format!("{name}.log"));
     let live = || fs::read_to_string(&log).map(|log| log.matches("configuration is live").count());
     let before = live()?;
     let over = AtomicBool::new(false);
@@ -126,7 +107,7 @@ fn reloading(
         scope.spawn(|| {
             let mut next = Instant::now();
             while !over.load(Ordering::Relaxed) {
-                gateway.signal("HUP");
+                gateway.process.signal("HUP");
                 next += EVERY;
                 thread::sleep(next.saturating_duration_since(Instant::now()));
             }

@@ -67,13 +67,15 @@ impl Chain {
         inbound: &mut dyn Inbound,
         entered: Entered<'_>,
     ) -> Result<(), Stopped> {
-        let (identity, upstream) = (exchange.identity.clone(), exchange.upstream.clone());
-        let cache = exchange.cache.take();
+        let mut seen = Exchange {
+            cache: None, // what one before it has planned is no business of its
+            ..exchange.clone()
+        };
         let mut copied = Copied {
             head: inbound.head().clone(),
             inbound,
         };
-        let mut request = Request::new(exchange, &mut copied, entered);
+        let mut request = Request::new(&mut seen, &mut copied, entered);
         let hook = AssertUnwindSafe(link.filter.request(&mut request, &mut *slot.state));
         let flow = hook.catch_unwind().await;
         slot.degraded = request.degraded;
@@ -82,10 +84,10 @@ impl Chain {
             Ok(()) => slot.request_claim = claim,
             Err(reply) => slot.would_end(&reply),
         }
-        exchange.upstream = upstream;
-        exchange.cache = cache;
-        if identity.is_some() {
-            exchange.identity = identity;
+        // Credentials that it took out of the target, and who is calling, are known from then on.
+        exchange.target = seen.target;
+        if exchange.identity.is_none() {
+            exchange.identity = seen.identity;
         }
         Ok(())
     }

@@ -59,7 +59,10 @@ fn compile(source: &str) -> Result<(Plan, Kind), String> {
         .parse(source)
         .map_err(|errors| syntax_error(&errors))?;
     let mut checker = Checker::default();
-    let kind = checker.visit(&mut root)?;
+    let kind = (checker.visit(&mut root)).map_err(|why| match dashed(source) {
+        Some(written) => format!("{why}; a name with `-` in it is written {written}"),
+        None => why,
+    })?;
     Ok((plan(root, checker.slots), kind))
 }
 
@@ -111,6 +114,29 @@ fn key(text: &str) -> Option<(&str, &str)> {
     plain.then_some((name, rest.strip_prefix(']')?))
 }
 
+/// How the first name is written that has a `-` in it and is taken for a difference: `request.headers.x-a`.
+fn dashed(source: &str) -> Option<String> {
+    for map in [
+        "request.headers",
+        "response.headers",
+        "request.query",
+        "request.cookies",
+        "params",
+    ] {
+        let mut rest = source;
+        while let Some((_, after)) = rest.split_once(map) {
+            rest = after;
+            let word = after.strip_prefix('.').unwrap_or_default();
+            let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+            let name = &word[..word.find(|c| !inner(c)).unwrap_or(word.len())];
+            if name.trim_end_matches('-').contains('-') {
+                return Some(format!("`{map}['{name}']`"));
+            }
+        }
+    }
+    None
+}
+
 /// The first of the parser's complaints, in our words.
 fn syntax_error(errors: &ParseErrors) -> String {
     let Some(error) = errors.errors.first() else {
@@ -127,6 +153,13 @@ fn syntax_error(errors: &ParseErrors) -> String {
         Some((reason, _)) => reason.replace("'<EOF>'", "the end").into(),
         None => reason.into(),
     };
+    let found = [
+        "mismatched input ",
+        "extraneous input ",
+        "no viable alternative at input ",
+    ];
+    let found = found.iter().find_map(|words| reason.strip_prefix(words));
+    let reason = found.map_or(reason.clone(), |found| format!("found {found}").into());
     format!(
         "expected an expression, at column {}: {reason}",
         error.pos.1

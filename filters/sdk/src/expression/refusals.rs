@@ -30,6 +30,14 @@ fn refuses_unknown_names_and_functions() {
             "request.path.replace('', 'aaaa')",
             "unknown function `replace`",
         ),
+        (
+            "request.method == 'GET' &&",
+            "expected an expression, at column 27: found the end",
+        ),
+        (
+            "request.headers.x-user == 'a'",
+            "; a name with `-` in it is written `request.headers['x-user']`",
+        ),
         ("@result", "expected an expression, at column"),
         ("#0", "expected an expression, at column"),
     ] {

@@ -7,7 +7,8 @@ use std::collections::{HashMap, HashSet};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, Expected, IntoDeserializer, Visitor};
 
 use super::error::{Error, Found, Reason, cut, shown};
-use super::magic::{AT, Handed, ONE_OR_MANY, RAW, SECRET, SHORT_OR_FULL, TEMPLATE, hand};
+use super::hidden::note;
+use super::magic::{AT, HIDDEN, Handed, ONE_OR_MANY, RAW, SECRET, SHORT_OR_FULL, TEMPLATE, hand};
 use super::resolve::{self, Plain};
 use super::text::NoText;
 use super::{Key, Node, Scalar, Value};
@@ -311,6 +312,13 @@ impl<'de> Deserializer<'de> for De<'de, '_> {
                     node: node.clone(),
                 }));
                 visitor.visit_unit()
+            }
+            (HIDDEN, node) => {
+                // A reference may be shown: it is not what it stands for.
+                if !matches!(node, Node::Scalar(scalar) if scalar.written.is_some()) {
+                    note(&self.value.place);
+                }
+                visitor.visit_newtype_struct(self)
             }
             (TEMPLATE, Node::Scalar(scalar)) => visitor.visit_str(&scalar.template()),
             (TEMPLATE, _) => Err(self.wrong(&"text")),

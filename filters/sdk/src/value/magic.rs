@@ -25,6 +25,9 @@ pub const ONE_OR_MANY: &str = "$wiregate::OneOrMany";
 /// The newtype name by which a target asks for a secret: a single reference (`${env:NAME}`) and
 /// nothing else. Its visitor gets `visit_str` with what the reference resolved to.
 pub const SECRET: &str = "$wiregate::Secret";
+/// The newtype name by which a target says that what is written there is not to be shown again. Its
+/// visitor gets `visit_newtype_struct`.
+pub const HIDDEN: &str = "$wiregate::Hidden";
 pub(super) const AT: &str = "$wiregate::At";
 pub(super) const RAW: &str = "$wiregate::Raw";
 /// The newtype name by which a target asks for what is written in short, or in full as a map. Its

@@ -4,6 +4,7 @@ mod budget;
 mod de;
 mod decode;
 mod error;
+mod hidden;
 mod magic;
 mod map;
 mod resolve;
@@ -12,13 +13,15 @@ mod syntax;
 mod text;
 mod yaml;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
 pub use budget::{MAX_BYTES, MAX_DEPTH, MAX_NODES};
 pub use decode::{decode, decode_partly};
 pub use error::did_you_mean;
-pub use magic::{At, ONE_OR_MANY, Raw, SECRET, SHORT_OR_FULL, ShortOrFull, TEMPLATE};
+pub use hidden::Noted;
+pub use magic::{At, HIDDEN, ONE_OR_MANY, Raw, SECRET, SHORT_OR_FULL, ShortOrFull, TEMPLATE};
 pub use scrub::{Secrets, scrub};
 pub use text::{Piece, pieces};
 pub use yaml::read;
@@ -187,15 +190,23 @@ impl Value {
 
     /// The value as JSON, as it is to be shown: references stay as they were written.
     pub fn shown(&self) -> serde_json::Value {
+        self.shown_without(&HashSet::new())
+    }
+
+    /// The same without what stands at these places.
+    pub fn shown_without(&self, hidden: &HashSet<Place>) -> serde_json::Value {
         match &self.node {
             Node::Null => serde_json::Value::Null,
             Node::Scalar(scalar) => match &scalar.written {
                 Some(written) => written.as_str().into(),
+                None if hidden.contains(&self.place) => "[hidden]".into(),
                 None => scalar.shown(),
             },
-            Node::List(items) => items.iter().map(Self::shown).collect(),
+            Node::List(items) => (items.iter())
+                .map(|item| item.shown_without(hidden))
+                .collect(),
             Node::Map(entries) => (entries.iter())
-                .map(|(key, value)| (key.name.clone(), value.shown()))
+                .map(|(key, value)| (key.name.clone(), value.shown_without(hidden)))
                 .collect::<serde_json::Map<_, _>>()
                 .into(),
         }

@@ -121,7 +121,7 @@ impl Context {
             Ok(source) => source,
             Err(error) => return again(self.end_unconnected(session, error.into_up())),
         };
-        self.count_connection(source.reused);
+        self.connected(source.reused);
         let reused = source.reused;
         let head = self.head_for_endpoint(session, source.is_http2(), source.is_tls());
         let sent = match head {

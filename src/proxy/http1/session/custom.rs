@@ -10,7 +10,7 @@ use pingora_error::{ErrorType, OrErr, Result};
 use pingora_http::ResponseHeader;
 
 use super::{Framing, Pieces, Session};
-use crate::proxy::session::{by_account, no_messages, unless_over};
+use crate::proxy::session::{by_account, no_messages, unless_late};
 
 #[async_trait]
 impl CustomSession for Session {
@@ -75,13 +75,16 @@ impl CustomSession for Session {
             true => self.send_head().await?,
             false => self.flush().await?,
         }
+        if self.paces.response.has_waited() {
+            self.peer.lent.until.resume();
+        }
         Ok(false)
     }
 
-    /// The next piece of the body; after the last one it waits until the client is gone, or until
-    /// the exchange must be over. A tunnel lives as long as its ends want it to.
+    /// The next piece of the body; after the last one it waits until the client is gone, until the
+    /// exchange must be over, or until its endpoint is late. A tunnel lives as long as its ends want
+    /// it to.
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
-        let mut timer = std::mem::take(&mut self.account.timer);
         let peer = self.peer.clone();
         let until = Some(&*peer.lent.until).filter(|_| self.tunnel.is_none());
         let next = async {
@@ -90,9 +93,7 @@ impl CustomSession for Session {
             }
             self.read().await
         };
-        let read = unless_over(&mut timer, until, next).await;
-        self.account.timer = timer;
-        read
+        unless_late(until, next).await
     }
 
     async fn shutdown(&mut self, _code: u32, _why: &str) {

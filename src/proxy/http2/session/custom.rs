@@ -10,7 +10,7 @@ use pingora_error::{Error, ErrorType, OrErr, Result};
 use pingora_http::ResponseHeader;
 
 use super::Session;
-use crate::proxy::session::{by_account, no_messages, unless_over};
+use crate::proxy::session::{by_account, no_messages, unless_late};
 
 #[async_trait]
 impl CustomSession for Session {
@@ -57,14 +57,15 @@ impl CustomSession for Session {
         }
         if end {
             self.end().map_err(Error::into_down)?;
+        } else if self.paces.response.has_waited() {
+            self.until.resume();
         }
         Ok(end)
     }
 
-    /// The next piece of the body; after the last one it waits until the client is gone, or until
-    /// the exchange must be over.
+    /// The next piece of the body; after the last one it waits until the client is gone, until the
+    /// exchange must be over, or until its endpoint is late.
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
-        let mut timer = std::mem::take(&mut self.account.timer);
         let until = self.until.clone();
         let next = async {
             if no_body_expected || self.is_body_done() {
@@ -72,9 +73,7 @@ impl CustomSession for Session {
             }
             self.read().await
         };
-        let read = unless_over(&mut timer, Some(&until), next).await;
-        self.account.timer = timer;
-        read
+        unless_late(Some(&until), next).await
     }
 
     async fn shutdown(&mut self, _code: u32, _why: &str) {

@@ -40,7 +40,13 @@ impl Filter for Meddler {
 
     async fn request(&self, req: &mut Request<'_>, _: &mut usize) -> Flow {
         req.headers_mut().set(&header::FROM, changed());
-        req.exchange.upstream = Some("other".into());
+        let exchange = &mut *req.exchange;
+        exchange.upstream = Some("other".into());
+        exchange.id = "changed".into();
+        exchange.client.address = [192, 0, 2, 99].into();
+        exchange.route = "changed".into();
+        exchange.params.push(("changed".into(), String::new()));
+        exchange.target = "/concealed".parse().unwrap();
         req.exchange.identity = Some(Identity {
             name: "meddler".into(),
             ..Identity::default()
@@ -133,7 +139,16 @@ async fn nothing_that_an_observed_filter_does_leaves_it() {
         assert_eq!(seen.header("content-length"), Some("6"), "{ends}");
         assert_eq!(seen.request_body, "onetwo", "{ends}");
         assert_eq!(seen.response_body, "onetwo", "{ends}");
-        assert_eq!(seen.exchange.upstream, None, "{ends}");
+        let exchange = &seen.exchange;
+        assert_eq!(exchange.upstream, None, "{ends}");
+        assert_ne!(&*exchange.id, "changed", "{ends}");
+        assert_ne!(exchange.client.address.to_string(), "192.0.2.99", "{ends}");
+        assert_ne!(&*exchange.route, "changed", "{ends}");
+        assert!(exchange.params.is_empty(), "{ends}");
+        assert_eq!(
+            exchange.target, "/concealed",
+            "{ends}: what it conceals is concealed"
+        );
     }
 }
 
