@@ -1,5 +1,6 @@
 //! The right to fetch.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -149,14 +150,14 @@ impl Lead {
     ///
     /// # Errors
     /// It is not stored. Those who waited fetch for themselves.
-    pub fn fill(mut self, meta: Stored, length: Option<u64>) -> Result<Fill, Refused> {
+    pub fn fill(mut self, meta: impl Borrow<Stored>, length: Option<u64>) -> Result<Fill, Refused> {
         if length.is_some_and(|length| length > self.store.largest()) {
             self.land(Outcome::Alone);
             self.store.counts.discarded();
             return Err(Refused::TooLarge);
         }
         let (store, name) = (self.store.clone(), self.name.clone());
-        let meta = meta.compact();
+        let meta = meta.borrow().compact();
         let new = New::of(&store, &meta);
         let body = Arc::new(Body::coming(&store.room, length));
         let entry = Entry::new(&store.room, name.clone(), self.number, meta, body);

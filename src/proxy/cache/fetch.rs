@@ -51,6 +51,8 @@ pub(super) enum Answer {
     /// A response is being stored, or was refreshed.
     Stored {
         entry: Arc<Entry>,
+        /// Its head.
+        head: Box<ResponseHeader>,
         dealt: Dealt,
         status: StatusCode,
     },
