@@ -50,7 +50,7 @@ impl Store {
             return Join::Found(entry);
         }
         let waiting = match shard.flight(key, asker) {
-            Ok(flight) => flight.map(|flight| Waiting::new(flight)),
+            Ok(flight) => flight.map(Waiting::new),
             Err(()) => return Join::Alone,
         };
         let now = self.clock.instant();
