@@ -175,11 +175,13 @@ impl Conversation {
             peer: self.peer.clone(),
             until: session.until.clone(),
         };
+        let until = session.until.clone();
         let session = ServerSession::new_custom(Box::new(session));
         let (this, held) = (self.clone(), (open.streams.hold(), place));
         tokio::spawn(HERE.scope(here, async move {
             let _held = held;
-            exchange(&this.proxy, session, &ending).await;
+            let exchange = exchange(&this.proxy, session, &ending);
+            until.unless_stuck(exchange).await;
         }));
         Ok(())
     }
