@@ -27,7 +27,6 @@ use wiregate_sdk::cache::Plan;
 use wiregate_sdk::{Origin, Reply};
 
 use super::context::Context;
-use super::grpc;
 use crate::cache::rules::request::Wishes;
 use crate::cache::rules::reuse::{self, Reuse};
 use crate::cache::rules::status::{Forwarded, Stored, Told};
@@ -146,9 +145,7 @@ impl Context {
         if head.method != Method::GET && head.method != Method::HEAD {
             return Some(Forwarded::Method);
         }
-        // A call has a deadline of its own, which is no business of others.
-        let special = grpc::is_call(&head.headers)
-            || head.headers.contains_key(header::UPGRADE)
+        let special = head.headers.contains_key(header::UPGRADE)
             || head.headers.contains_key(header::TRANSFER_ENCODING)
             || (head.headers.get(header::CONTENT_LENGTH)).is_some_and(|length| length != "0")
             || self.body.bytes.is_some()
