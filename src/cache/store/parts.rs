@@ -9,6 +9,7 @@ use wiregate_sdk::Clock;
 
 use super::disk::{self, Engine};
 use super::figures::Counts;
+use super::fill::Promised;
 use super::heir::Heir;
 use super::key::{Name, Url, hash_of};
 use super::purge::Aim;
@@ -45,6 +46,7 @@ pub struct Store {
     pub(super) counts: Counts,
     pub(super) disk: Option<Arc<Engine>>,
     heir: OnceLock<Heir>,
+    pub(super) promised: Promised,
 }
 
 /// Parts do not share a cache line.
@@ -83,6 +85,7 @@ impl Store {
             counts: Counts::default(),
             disk,
             heir: OnceLock::new(),
+            promised: Promised::default(),
             options,
         });
         disk::start(&store)?;
