@@ -70,7 +70,7 @@ impl NamedStore {
 
     /// Opens it in the place of another one of this process that has the folder still: in memory alone until
     /// that is gone. What is then on disk is older than what this process has done: it is
-    /// validated before its use, or dropped, where something was purged meanwhile.
+    /// validated before its use, and what was purged meanwhile is purged there as well.
     ///
     /// # Errors
     /// The system's.
@@ -95,7 +95,9 @@ impl NamedStore {
             disk: None,
             ..self.options.clone()
         };
-        self.opened.store(Some(Store::open(memory, clock.clone())?));
+        let memory = Store::open(memory, clock.clone())?;
+        memory.has_heir();
+        self.opened.store(Some(memory));
         Ok(false)
     }
 
@@ -126,12 +128,15 @@ impl NamedStore {
     /// # Errors
     /// See [`Store::give_up_folder`].
     pub fn give_up_folder(&self, patience: Duration) -> io::Result<()> {
-        let store = self.opened.load_full();
-        store.map_or(Ok(()), |store| store.give_up_folder(patience))
+        let Some(store) = self.opened.load_full() else {
+            return Ok(());
+        };
+        store.has_heir(); // where it comes back, it is told of what is purged meanwhile
+        store.give_up_folder(patience)
     }
 
     /// Takes the folder back after all. What was done meanwhile is not on disk: what is there is validated before
-    /// its use, or dropped, where something was purged.
+    /// its use, and what was purged is purged there as well.
     ///
     /// # Errors
     /// The system's.
@@ -161,6 +166,9 @@ fn wait_for_folder(name: &str, place: &Weak<ArcSwapOption<Store>>, whole: &Optio
             Ok(store) => {
                 let Some(place) = place.upgrade() else { return };
                 store.purge(&What::All, Mode::Soft);
+                if let Some(former) = &*place.load() {
+                    replay(former, &store);
+                }
                 let former = place.swap(Some(store.clone()));
                 tracing::info!(cache = name, "the cache has its folder");
                 if let Some(former) = former {
@@ -180,11 +188,20 @@ fn wait_for_folder(name: &str, place: &Weak<ArcSwapOption<Store>>, whole: &Optio
 /// What was purged in a store that another one has replaced is in no other: as long as somebody has it
 /// still, and may purge in it.
 fn heed(former: &Arc<Store>, store: &Arc<Store>) {
-    while !former.was_purged() && Arc::strong_count(former) > 1 {
+    loop {
+        // Whoever lets go of it has told all that he had purged in it.
+        let is_last = Arc::strong_count(former) == 1;
+        replay(former, store);
+        if is_last {
+            return;
+        }
         thread::sleep(LOOK);
     }
-    if former.was_purged() {
-        store.purge(&What::All, Mode::Hard);
+}
+
+fn replay(former: &Store, store: &Arc<Store>) {
+    for (what, mode) in former.take_purges() {
+        store.purge(&what, mode);
     }
 }
 

@@ -413,3 +413,23 @@ async fn a_folder_that_is_given_up_is_the_next_stores_and_as_it_was() {
     assert!(fetch(&next, "http://a/new").await.is_some());
     assert!(Store::open(next.options().clone(), Clock::manual()).is_err());
 }
+
+#[tokio::test]
+async fn what_changes_nothing_that_is_stored_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 16 * MIB, DISK);
+    put(&store, "http://a/1", b"body");
+    store.settled().await.unwrap();
+    let before = store.figures().disk;
+    for number in 0..10_000 {
+        let url = What::Url(format!("http://a/none/{number}"));
+        assert_eq!(store.purge(&url, Mode::Hard), 0);
+    }
+    store.settled().await.unwrap();
+    assert_eq!(store.figures().disk, before);
+    assert_eq!(store.purge(&What::Url("http://a/1".into()), Mode::Hard), 1);
+    store.settled().await.unwrap();
+    assert!(store.figures().disk > before);
+    let store = reopen(store, folder.path()).await;
+    assert!(fetch(&store, "http://a/1").await.is_none());
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use futures_util::FutureExt;
 use http::{HeaderValue, StatusCode, header};
 use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::http::HttpTask;
@@ -26,6 +27,10 @@ pub(super) struct Head {
 }
 
 /// What came of asking.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is moved a few times, and a box would be one more for each fetch"
+)]
 pub(super) enum Asked {
     Head(Box<Head>),
     /// The client has left, in this way: the fetch goes on where it was, or begins anew.
@@ -38,6 +43,10 @@ pub(super) struct Begun {
     stage: Stage,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is moved a few times, and a box would be one more for each fetch"
+)]
 enum Stage {
     /// At one endpoint or two, as the upstream hedges.
     Race(Box<Race>),
@@ -167,7 +176,7 @@ impl Context {
                         Ok(()) if !head.status.is_informational() => {
                             return Ok(Awaited::Head(source, head, end));
                         }
-                        Ok(()) => self.pass_interim(session, head).await,
+                        Ok(()) => self.pass_interim(session, head),
                         Err(error) => break error,
                     }
                 }
@@ -217,11 +226,14 @@ impl Context {
         }
     }
 
-    async fn pass_interim(&mut self, session: &mut Session, head: Box<ResponseHeader>) {
+    /// Passes an interim response on. Others wait for the final one: what the client does not take at
+    /// once leaves with that.
+    fn pass_interim(&self, session: &mut Session, head: Box<ResponseHeader>) {
         if !self.is_detached() {
-            // Whoever has gone wants no interim responses, and is missed soon.
             let interim = vec![HttpTask::Header(head, false)];
-            let _ = session.write_response_tasks(interim).await;
+            let write = session.write_response_tasks(interim);
+            // Whoever has gone wants none, and is missed soon.
+            let _ = tokio::task::unconstrained(write).now_or_never();
         }
     }
 

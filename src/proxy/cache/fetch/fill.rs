@@ -160,9 +160,13 @@ impl Context {
         }
     }
 
-    /// What comes next from the upstream, in the time that there is.
+    /// What comes next from the upstream. The time that an exchange has ends what is done for its own client, and not what
+    /// others get by way of it.
     async fn next_of_fill(&mut self) -> Result<HttpTask> {
-        let left = self.time_left()?;
+        let left = match self.is_detached() {
+            true => self.time_left()?,
+            false => None,
+        };
         match &mut self.caching_mut().filling {
             Some(filling) => filling.next(left).await,
             None => Error::e_explain(ErrorType::InternalError, "nothing is fetched"),
