@@ -128,7 +128,7 @@ impl Conversation {
         let Some(log) = &**self.shared.access_log.load() else {
             return;
         };
-        let sender = sender(&self.peer, head);
+        let sender = sender(&self.peer, &self.shared.live.load(), head);
         let (client, method) = (sender.address, Entry::method(&head.method));
         if !self.has_line(log.plan(), answer, head, sender) {
             return;

@@ -14,6 +14,7 @@ use wiregate_sdk::{Client, Reply};
 use super::connection::Peer;
 use super::context::Context;
 use super::forwarded::{FORWARDED, FORWARDED_FOR, FORWARDED_PROTO};
+use crate::compile::Snapshot;
 use crate::config::model::listener::TrustedFields;
 use hops::{Hop, members};
 
@@ -45,10 +46,9 @@ impl Context {
 
 /// Who has sent a request that is not to be served, as far as trusted proxies tell: where their words do
 /// not, it is the connection's other end.
-pub(super) fn sender(peer: &Peer, head: &RequestHeader) -> Client {
+pub(super) fn sender(peer: &Peer, live: &Snapshot, head: &RequestHeader) -> Client {
     let mut client = peer.client();
-    let listening = &peer.listening;
-    if peer.trusted
+    if let Some(listening) = peer.trusted_by(live)
         && let Ok(told) = told(&listening.trusted, listening.trusted_fields, head)
     {
         client.address = told.address.unwrap_or(client.address);

@@ -50,11 +50,18 @@ fn has_left(gateway: &Gateway) -> serde_json::Value {
     gateway.access_log(1)[0].clone()
 }
 
+/// Waits until no attempt is counted any more as one that runs.
+fn no_attempt_is_left(gateway: &Gateway) {
+    let running = "wiregate_upstream_requests_in_flight{upstream=\"app\"}";
+    until("no attempt is left", || gateway.metric(running) == 0.0);
+}
+
 /// Waits until `/a` is stored as a whole.
 fn is_stored(gateway: &Gateway, body: &str) {
     until("it is stored", || {
         get(gateway, "/a", &["cache-control: only-if-cached", "host: a"]).text() == body
     });
+    no_attempt_is_left(gateway);
 }
 
 #[test]
@@ -255,6 +262,49 @@ fn a_fetch_that_takes_too_long_has_done_so_for_all() {
     assert_eq!(origin.count.load(Ordering::SeqCst), 1);
 }
 
+/// A gateway whose endpoint may be silent for this long.
+fn impatient(address: SocketAddr) -> Gateway {
+    Gateway::start(&format!(
+        "upstreams: {{ app: {{ endpoints: [\"{address}\"], timeouts: {{ first_byte: 500ms, idle: 500ms }} }} }}\n\
+         routes: [{{ name: all, filters: [cache: {{}}], upstream: app }}]\n"
+    ))
+}
+
+#[test]
+fn an_endpoint_that_does_not_answer_has_not_done_so_for_all() {
+    let origin = held(&[HEAD, "0123456789"]);
+    let gateway = impatient(origin.address);
+    for answer in join(clients(&gateway, 4, "/a")) {
+        assert_eq!(answer.status, 504, "{}", answer.text());
+        assert_eq!(answer.json()["type"], "urn:wiregate:http_response_timeout");
+    }
+    assert_eq!(origin.count.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn an_endpoint_that_falls_silent_breaks_off_for_all_whoever_is_there() {
+    for leaves in [false, true] {
+        let origin = held(&[HEAD, "01234", "56789"]);
+        let gateway = impatient(origin.address);
+        let mut first = ask(gateway.address(), "");
+        origin.go.send(()).unwrap();
+        origin.go.send(()).unwrap();
+        read_until(&mut first, "01234");
+        let mut second = ask(gateway.address(), "");
+        read_until(&mut second, "01234");
+        if leaves {
+            origin::reset(first);
+        } else {
+            assert_eq!(rest(first), "");
+        }
+        assert_eq!(rest(second), "");
+        let failed =
+            "wiregate_upstream_errors_total{error=\"connection_read_timeout\",upstream=\"app\"}";
+        until("it is charged", || gateway.metric(failed) as usize == 1);
+        no_attempt_is_left(&gateway);
+    }
+}
+
 #[test]
 fn the_first_one_may_want_a_part_and_the_whole_is_stored() {
     let origin = held(&[HEAD, "01234", "56789"]);
@@ -310,4 +360,5 @@ fn a_client_that_is_cut_off_takes_the_fill_from_nobody() {
     origin.go.send(()).unwrap();
     read_until(&mut second, "56789");
     assert_eq!(origin.count.load(Ordering::SeqCst), 1);
+    no_attempt_is_left(&gateway);
 }

@@ -117,6 +117,7 @@ impl Context {
         let Some(filling) = caching.filling.take() else {
             return;
         };
+        self.until.heard(); // from here on it is no concern of this exchange
         let (true, Ok(worker)) = (
             filling.is_for_others(),
             tokio::runtime::Handle::try_current(),
