@@ -12,7 +12,7 @@ const ARROWS: [(&str, &[&str]); 7] = [
     (
         "compile",
         &[
-            "admin", "cache", "config", "listen", "observe", "router", "upstream",
+            "admin", "cache", "config", "listen", "observe", "overload", "router", "upstream",
         ],
     ),
     (
