@@ -265,7 +265,8 @@ impl Context {
         self.deadline.is_some_and(over) && !self.has_taken_total()
     }
 
-    fn out_of_time(&mut self) -> Box<Error> {
+    /// The time that the exchange may take is over.
+    pub(super) fn out_of_time(&mut self) -> Box<Error> {
         let total = self.may_take().unwrap_or_default();
         let cause = Cause::ResponseTimeout;
         self.fault(

@@ -169,8 +169,8 @@ impl Conversation {
         };
         let paces = Paces::of(&self.shared.live.load().settings.limits);
         let (digest, ending) = (open.digest.clone(), ending.clone());
-        let mut session = Session::new(head, body, respond, digest, ending.clone(), paces);
-        session.keeps_fields = self.shared.log_asks_response();
+        let session = Session::new(head, body, respond, digest, ending.clone(), paces);
+        let session = session.keeping_fields_for(self.clone());
         let here = Here {
             peer: self.peer.clone(),
             until: session.until.clone(),

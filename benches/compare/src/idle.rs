@@ -164,7 +164,7 @@ impl Client {
     }
 }
 
-/// Connections, as they were opened: several at a time.
+/// Connections, by who has opened them.
 type Opened = Vec<Vec<Box<dyn Stream>>>;
 
 /// By how much memory grows with each of `count` connections that are opened like this, and they.

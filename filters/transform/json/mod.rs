@@ -27,7 +27,7 @@ use super::sides;
 use super::workers::Workers;
 use entity::Side;
 use path::Path;
-use rewrite::Rewrite;
+use rewrite::{Meant, Rewrite};
 
 /// Changes JSON in request and response bodies: by path, or with a jq program.
 ///
@@ -57,7 +57,8 @@ use rewrite::Rewrite;
 /// ```
 ///
 /// **Which bodies.** Those of a media type in `types`, where `when` holds; of no media type only
-/// with `"*/*"`. An empty body is left alone, as are responses to HEAD, with 204 and 304, upgraded
+/// with `"*/*"`. A body with several media types, one of which is meant, is invalid. What `remove` takes out of requests is out
+/// only where the upstream goes by the media type, too: where it takes any body for JSON, say `types: "*/*"`. An empty body is left alone, as are responses to HEAD, with 204 and 304, upgraded
 /// connections, and the gateway's own problems. Responses are changed whatever `Cache-Control:
 /// no-transform` says: the gateway speaks for the origin (RFC 9110, 3.7).
 ///
@@ -81,7 +82,7 @@ use rewrite::Rewrite;
 /// upstream where responses are changed, so that it answers with the whole; a part (206) that comes
 /// nevertheless counts as invalid.
 ///
-/// **Invalid bodies.** A body is invalid that is not JSON by the letter of RFC 8259, deeper than
+/// **Invalid bodies.** A body is invalid that has several media types, that is not JSON by the letter of RFC 8259, deeper than
 /// 128 levels, in an unknown charset or coding or a broken one, or that has something else than
 /// objects where `set` and `move` need them. With `invalid: refuse` it is refused with the reason
 /// `invalid_json`: 400 for a request, 502 for a response. With `invalid: pass` it passes as it is.
@@ -165,6 +166,9 @@ fn usual_ratio() -> u16 {
     100
 }
 
+/// What is wrong with a body that says of itself that it is JSON, and something else as well.
+const UNCLEAR: &str = "expected one media type, found several";
+
 /// The running form of `json`.
 pub struct Json {
     request: Option<Rewrite>,
@@ -182,7 +186,7 @@ impl Filter for Json {
         Ok(Self {
             request,
             response,
-            workers: cx.keep("workers", Workers::new),
+            workers: cx.share("transform workers", Workers::new),
         })
     }
 
@@ -198,12 +202,16 @@ impl Filter for Json {
                 is_old && !headers.contains_key(TRANSFER_ENCODING)
             }
         };
-        if has_none || !rewrite.is_meant(headers) || !rewrite.holds(&req.facts())? {
+        let meant = rewrite.meant(headers);
+        if has_none || meant == Meant::No || !rewrite.holds(&req.facts())? {
             return Ok(());
         }
         let body = req.body().await?;
         if body.is_empty() {
             return Ok(());
+        }
+        if meant == Meant::Unclear {
+            return rewrite.invalid(Side::Request, (), UNCLEAR);
         }
         let job = rewrite.job(Side::Request, req.headers(), req.headers(), &req.facts())?;
         if let Some(made) = rewrite.run(job, body, &self.workers).await? {
@@ -241,7 +249,7 @@ impl Filter for Json {
         let is_empty = headers
             .get(CONTENT_LENGTH)
             .is_some_and(|length| length == "0");
-        if !may_have_body || is_own_problem || is_empty || !rewrite.is_meant(headers) {
+        if !may_have_body || is_own_problem || is_empty || rewrite.meant(headers) == Meant::No {
             return;
         }
         // Where the condition has no value, that is told once the body is there.
@@ -266,6 +274,9 @@ impl Filter for Json {
         rewrite.holds(&res.facts())?;
         if res.status() == StatusCode::PARTIAL_CONTENT {
             return rewrite.invalid(Side::Response, body, "expected a whole body, found a part");
+        }
+        if rewrite.meant(res.headers()) == Meant::Unclear {
+            return rewrite.invalid(Side::Response, body, UNCLEAR);
         }
         let asked = &res.request.headers;
         let job = rewrite.job(Side::Response, res.headers(), asked, &res.facts())?;

@@ -51,6 +51,8 @@ pub(super) enum Answer {
     /// A response is being stored, or was refreshed.
     Stored {
         entry: Arc<Entry>,
+        /// Its head.
+        head: Box<ResponseHeader>,
         dealt: Dealt,
         status: StatusCode,
     },
@@ -98,7 +100,7 @@ impl Fetch {
 }
 
 impl Context {
-    /// Fetches, for this request and all who wait, and answers it.
+    /// Fetches, for this request and all who wait, and answers it. Returns whether it was answered.
     ///
     /// # Errors
     /// The client's, or what broke off a response.
@@ -107,7 +109,7 @@ impl Context {
         session: &mut Session,
         lead: Lead,
         connector: Arc<Connector>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let caching = self.caching_mut();
         let stale = caching.stale.clone();
         caching.fetch = Some(Box::new(Fetch::new(lead, stale)));
@@ -134,6 +136,7 @@ impl Context {
         caching.is_some_and(|caching| caching.fetch.is_some())
             && *error.esource() == ErrorSource::Downstream
             && !failure::is_over(error)
+            && !ask::is_silent(error)
     }
 
     /// Makes of the head of a request the one of its fetch, where it is one: conditions are the

@@ -153,6 +153,9 @@ fn readers() -> Vec<Reader> {
     ]
 }
 
+/// A request as it was read: its first line, and its body.
+type Read = (String, Vec<u8>);
+
 impl Reader {
     /// The first line, and what follows it.
     fn line<'a>(&self, bytes: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
@@ -177,8 +180,8 @@ impl Reader {
         usize::from_str_radix(text, radix).ok()
     }
 
-    /// All requests that are whole, as their first lines and bodies, and what is left behind them.
-    fn read<'a>(&self, mut bytes: &'a [u8]) -> (Vec<(String, Vec<u8>)>, &'a [u8]) {
+    /// All requests that are whole, and what is left behind them.
+    fn read<'a>(&self, mut bytes: &'a [u8]) -> (Vec<Read>, &'a [u8]) {
         let mut all = Vec::new();
         while let Some((request, rest)) = self.one(bytes) {
             all.push(request);
@@ -187,7 +190,7 @@ impl Reader {
         (all, bytes)
     }
 
-    fn one<'a>(&self, bytes: &'a [u8]) -> Option<((String, Vec<u8>), &'a [u8])> {
+    fn one<'a>(&self, bytes: &'a [u8]) -> Option<(Read, &'a [u8])> {
         let (first, mut rest) = self.line(bytes)?;
         let mut fields: Vec<(String, Vec<u8>)> = Vec::new();
         loop {
@@ -308,7 +311,8 @@ fn check(answer: &str, got: Vec<Got>, raw: &Raw) -> Result<usize, String> {
         let mut read: Vec<_> = read.map(|(line, body)| told(&line, &body)).collect();
         let mut expected = found.clone();
         // Connections are in no order.
-        (read.sort(), expected.sort());
+        read.sort();
+        expected.sort();
         if read != expected {
             return Err(format!("{reader:?} reads {read:?}, not {expected:?}"));
         }

@@ -18,11 +18,14 @@ mod segment;
 mod writer;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{self, File, TryLockError};
-use std::io;
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -57,8 +60,10 @@ pub(super) struct At {
 /// Bytes that wait to be written, at most, and at most a quarter of the memory, since they are not evicted as
 /// long; entries beyond that are not written.
 const WAITING: usize = 64 * 1024 * 1024;
-/// Purges that wait to be written, at most: beyond that, everything on disk is dropped instead.
+/// Purges that wait to be written, and the bytes of their texts, at most: beyond that, everything on disk is dropped
+/// instead.
 const COMMANDS: usize = 100_000;
+const TEXTS: usize = 16 << 20;
 /// Loads that run at the same time, at most; and of one key, only one.
 const LOADS: usize = 64;
 
@@ -67,8 +72,8 @@ const LOADS: usize = 64;
 pub(super) struct Engine {
     folder: PathBuf,
     seed: u64,
-    /// Locked for as long as the file is open.
-    _lock: File,
+    /// Locked for as long as the file is open, or until the folder is given up.
+    lock: File,
     /// How many segments there may be, and how long one may become.
     count: usize,
     length: u64,
@@ -93,8 +98,13 @@ pub(super) struct Engine {
 #[derive(Debug, Default)]
 struct Queue {
     commands: VecDeque<Command>,
+    /// Of the entries that wait.
     bytes: usize,
+    /// Of the texts of the purges that wait.
+    texts: usize,
     closing: bool,
+    /// The folder is another process's, or about to be.
+    given_up: bool,
 }
 
 /// What the writer is asked to do.
@@ -108,11 +118,26 @@ enum Command {
     Clear,
     /// Whatever was asked before is to be on disk.
     Sync(oneshot::Sender<io::Result<()>>),
+    /// The same, and then the folder is free for somebody else.
+    GiveUp(SyncSender<io::Result<()>>),
+}
+
+impl Command {
+    /// The bytes of its text.
+    fn text(&self) -> usize {
+        match self {
+            Self::Purge(what, _) => what.text().len(),
+            _ => 0,
+        }
+    }
 }
 
 impl Engine {
     pub(super) fn open(disk: &Disk, memory: usize) -> io::Result<Arc<Self>> {
-        fs::create_dir_all(&disk.path).map_err(|error| at(&disk.path, &error))?;
+        let mut folder = DirBuilder::new();
+        folder.recursive(true).mode(0o700);
+        let made = folder.create(&disk.path);
+        made.map_err(|error| at(&disk.path, &error))?;
         let lock = lock(&disk.path)?;
         let (seed, same) = seed(&disk.path)?;
         let mut segments = BTreeMap::new();
@@ -127,7 +152,7 @@ impl Engine {
         Ok(Arc::new(Self {
             folder: disk.path.clone(),
             seed,
-            _lock: lock,
+            lock,
             count: usize::try_from(disk.size / length).unwrap_or(usize::MAX),
             length,
             at_start: segments.keys().copied().collect(),
@@ -180,13 +205,16 @@ impl Engine {
     /// Asks for what must not be lost.
     fn say(&self, command: Command) {
         let mut queue = self.queue();
-        if queue.commands.len() < COMMANDS {
+        let text = command.text();
+        if queue.commands.len() < COMMANDS && queue.texts + text <= TEXTS {
+            queue.texts += text;
             queue.commands.push_back(command);
         } else {
             // A flood: to drop everything says more than all of these.
-            let waits = |command: &Command| matches!(command, Command::Sync(_));
+            let waits =
+                |command: &Command| matches!(command, Command::Sync(_) | Command::GiveUp(_));
             queue.commands.retain(waits);
-            queue.bytes = 0;
+            (queue.bytes, queue.texts) = (0, 0);
             queue.commands.push_front(Command::Clear);
         }
         self.wake.notify_one();
@@ -213,7 +241,8 @@ impl Engine {
     /// An entry is to be written, in its turn; `false` where too many wait.
     pub(super) fn store(&self, entry: &Arc<Entry>, variant: Variant) -> bool {
         let mut queue = self.queue();
-        if queue.bytes >= self.waiting || self.failed.load(Ordering::Relaxed) {
+        let full = queue.bytes >= self.waiting;
+        if full || queue.given_up || self.failed.load(Ordering::Relaxed) {
             return false;
         }
         queue.bytes += entry.bytes();
@@ -225,10 +254,40 @@ impl Engine {
 
     pub(super) async fn settled(&self) -> io::Result<()> {
         let (told, hear) = oneshot::channel();
-        self.queue().commands.push_back(Command::Sync(told));
+        {
+            let mut queue = self.queue();
+            if queue.given_up {
+                let message = "another process is about to have the folder: ask that one";
+                return Err(io::Error::other(message));
+            }
+            queue.commands.push_back(Command::Sync(told));
+        }
         self.wake.notify_one();
         hear.await
             .unwrap_or_else(|_| Err(io::Error::other("the store is closed")))
+    }
+
+    /// Writes what waits, and lets go of the folder: from then on nothing is written to it. What is read
+    /// from it can still be.
+    pub(super) fn give_up(&self, patience: Duration) -> io::Result<()> {
+        let (told, hear) = sync_channel(1);
+        {
+            let mut queue = self.queue();
+            queue.given_up = true;
+            queue.commands.push_back(Command::GiveUp(told));
+        }
+        self.wake.notify_one();
+        hear.recv_timeout(patience)
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.queue().given_up
+    }
+
+    /// Whoever wants the folder may have it.
+    fn unlock(&self) -> io::Result<()> {
+        self.lock.unlock()
     }
 
     pub(super) fn close(&self) {
@@ -269,6 +328,7 @@ fn lock(folder: &Path) -> io::Result<File> {
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(0o600)
         .open(&path)
         .map_err(|error| at(&path, &error))?;
     match file.try_lock() {
@@ -298,7 +358,11 @@ fn seed(folder: &Path) -> io::Result<(u64, bool)> {
     }
     let seed = fastrand::u64(..);
     let aside = folder.join("store.new");
-    fs::write(&aside, format!("{FORMAT}\n{seed:016x}\n"))
+    let text = format!("{FORMAT}\n{seed:016x}\n");
+    let mut options = File::options();
+    let file = options.create(true).write(true).truncate(true).mode(0o600);
+    file.open(&aside)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
         .and_then(|()| fs::rename(&aside, &path))
         .map_err(|error| at(&path, &error))?;
     Ok((seed, false))
