@@ -8,12 +8,19 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use super::transport::Plain;
 use crate::config::model::Bind;
+
+/// A connection that was silent for this long is asked whether its other end is still there: so often,
+/// this many times.
+const ALIVE_AFTER: Duration = Duration::from_secs(60);
+const ALIVE_EVERY: Duration = Duration::from_secs(10);
+const ALIVE_TRIES: u32 = 3;
 
 /// How many connections may wait to be accepted; the kernel may allow fewer.
 const BACKLOG: i32 = 65_535;
@@ -37,6 +44,8 @@ pub struct Bound {
 struct File {
     path: PathBuf,
     ours: AtomicBool,
+    /// It belongs to whoever has lent the socket, for good.
+    lent: bool,
 }
 
 impl Drop for File {
@@ -66,6 +75,23 @@ impl Bound {
     /// # Errors
     /// Where it is no socket that listens.
     pub fn handed(socket: OwnedFd) -> io::Result<Self> {
+        Self::of(socket, false)
+    }
+
+    /// The same of whoever keeps the socket, such as systemd: its file is never ours.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn lent(socket: OwnedFd) -> io::Result<Self> {
+        Self::of(socket, true)
+    }
+
+    /// Whether its file belongs to whoever has lent the socket.
+    pub fn is_lent(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.lent)
+    }
+
+    fn of(socket: OwnedFd, lent: bool) -> io::Result<Self> {
         let socket = Socket::from(socket);
         if !socket.is_listener()? {
             let message = "expected a socket that listens";
@@ -76,12 +102,16 @@ impl Bound {
         let address = socket.local_addr()?;
         let path = address.as_pathname().map(Path::to_owned);
         let (address, file) = match (address.as_socket(), path) {
-            (Some(address), _) => (Bind::Tcp(address), None),
+            (Some(address), _) => {
+                keep_alive(&socket)?;
+                (Bind::Tcp(address), None)
+            }
             (None, Some(path)) => {
                 let ours = AtomicBool::new(false);
                 let file = Arc::new(File {
                     path: path.clone(),
                     ours,
+                    lent,
                 });
                 (Bind::Unix(path), Some(file))
             }
@@ -101,7 +131,7 @@ impl Bound {
     /// one.
     pub fn own(&self, ours: bool) {
         if let Some(file) = &self.file {
-            file.ours.store(ours, Ordering::Release);
+            file.ours.store(ours && !file.lent, Ordering::Release);
         }
     }
 
@@ -153,6 +183,7 @@ impl Bound {
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
+        keep_alive(&socket)?;
         let address = socket.local_addr()?.as_socket().unwrap_or(address);
         Ok(Self {
             address: Bind::Tcp(address),
@@ -168,6 +199,7 @@ impl Bound {
         let file = Arc::new(File {
             path: path.to_owned(),
             ours: AtomicBool::new(true),
+            lent: false,
         });
         // Nobody can connect before it listens, with the mode that it is to have.
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE))?;
@@ -273,6 +305,16 @@ impl Listener {
             Some((tokio::net::UnixStream::from_std(stream).ok()?.into(), LOCAL))
         })
     }
+}
+
+/// Has the system find out whether clients that say nothing are still there. Connections have it from
+/// the socket that accepts them.
+fn keep_alive(socket: &Socket) -> io::Result<()> {
+    let probes = TcpKeepalive::new()
+        .with_time(ALIVE_AFTER)
+        .with_interval(ALIVE_EVERY)
+        .with_retries(ALIVE_TRIES);
+    socket.set_tcp_keepalive(&probes)
 }
 
 #[cfg(test)]

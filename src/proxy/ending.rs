@@ -24,6 +24,13 @@ impl Context {
         mut error: Box<Error>,
     ) -> Box<Error> {
         error.as_up();
+        if self.has_spent_deadline() {
+            // Its client's time was too short for a connection: that says nothing about the endpoint.
+            self.end_attempt();
+            let _ = self.time_left(); // leaves the reply that says so
+            error.set_retry(false);
+            return error;
+        }
         self.failed(&error);
         let again = self.tries_again(session, Ended::Unsent) || self.fall_back();
         error.set_retry(again);
@@ -217,6 +224,7 @@ impl Context {
             return;
         };
         if let Some(started) = self.attempts.started.take() {
+            self.until.enforce(false);
             let now = self.shared.clock.instant();
             let waited = now - started;
             self.attempts.waited = Some(waited);
@@ -300,6 +308,7 @@ impl Context {
             self.attempts.waited = Some(self.shared.clock.instant() - started);
         }
         self.until.heard();
+        self.until.enforce(false);
         self.attempts.end();
     }
 }

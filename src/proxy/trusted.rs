@@ -8,13 +8,14 @@ use std::net::IpAddr;
 use http::{HeaderName, StatusCode};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
-use wiregate_sdk::Reply;
 use wiregate_sdk::types::CidrSet;
+use wiregate_sdk::{Client, Reply};
 
+use super::connection::Peer;
 use super::context::Context;
-use crate::config::model::listener::TrustedFields;
-
 use super::forwarded::{FORWARDED, FORWARDED_FOR, FORWARDED_PROTO};
+use crate::compile::Snapshot;
+use crate::config::model::listener::TrustedFields;
 use hops::{Hop, members};
 
 /// Proxies that a request may have come through, at most.
@@ -28,11 +29,10 @@ impl Context {
     /// A 400: the proxies' words do not tell who sent it. To go by the address of a proxy instead
     /// would give the client whatever the proxy may do.
     pub(super) fn settle_client(&mut self, session: &mut Session) -> Result<(), Reply> {
-        if !self.peer.trusted {
+        let Some(listening) = self.peer.trusted_by(&self.snapshot) else {
             distrust(session.req_header_mut(), |_| false);
             return Ok(());
-        }
-        let listening = &self.peer.listening;
+        };
         let fields = listening.trusted_fields;
         distrust(session.req_header_mut(), |name| is_set_by(fields, name));
         let told = told(&listening.trusted, fields, session.req_header())
@@ -42,6 +42,19 @@ impl Context {
         client.scheme = told.scheme.unwrap_or(client.scheme);
         Ok(())
     }
+}
+
+/// Who has sent a request that is not to be served, as far as trusted proxies tell: where their words do
+/// not, it is the connection's other end.
+pub(super) fn sender(peer: &Peer, live: &Snapshot, head: &RequestHeader) -> Client {
+    let mut client = peer.client();
+    if let Some(listening) = peer.trusted_by(live)
+        && let Ok(told) = told(&listening.trusted, listening.trusted_fields, head)
+    {
+        client.address = told.address.unwrap_or(client.address);
+        client.scheme = told.scheme.unwrap_or(client.scheme);
+    }
+    client
 }
 
 /// Takes out what only a trusted proxy may say about where a request comes from, but for what one has

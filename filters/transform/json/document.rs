@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::path::Step;
-use super::scan::{end_of_value, skip_blanks};
+use super::scan::{Outline, end_of_value, skip_blanks};
 
 /// A value of a document.
 #[derive(Debug)]
@@ -26,9 +26,19 @@ pub(super) struct Member<'a> {
 pub(super) struct Misfit;
 
 impl<'a> Node<'a> {
-    /// The document that these bytes are, which have been checked to be JSON.
-    pub(super) fn new(text: &'a [u8]) -> Self {
-        Self::Raw(text.trim_ascii())
+    /// The document that these bytes are, which have been checked to be JSON, with what was found out
+    /// meanwhile.
+    pub(super) fn new(text: &'a [u8], outline: Option<&Outline>) -> Self {
+        let Some(outline) = outline else {
+            return Self::Raw(text.trim_ascii());
+        };
+        let members = outline.iter().map(|(name, value)| Member {
+            name: Cow::Borrowed(&text[name.clone()]),
+            value: Self::Raw(&text[value.clone()]),
+        });
+        let mut all = Vec::with_capacity(outline.len() + 1); // one more may be set
+        all.extend(members);
+        Self::Object(all)
     }
 
     /// Sets what stands where these steps lead. Objects that are missing on the way are made; so is

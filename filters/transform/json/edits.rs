@@ -8,6 +8,7 @@ use wiregate_sdk::{Facts, Invalid};
 
 use super::document::Node;
 use super::path::{Path, Step};
+use super::scan::Outline;
 use crate::transform::respond::text::Text;
 
 /// Changes by path, in the order in which they are made.
@@ -99,9 +100,10 @@ impl Edits {
     pub(super) fn apply(
         &self,
         text: &[u8],
+        outline: Option<&Outline>,
         values: &Values<'_>,
     ) -> Result<Option<Vec<u8>>, String> {
-        let mut document = Node::new(text);
+        let mut document = Node::new(text, outline);
         let mut changed = !self.set.is_empty();
         for path in &self.remove {
             document.reach(&path.steps, &mut |holder, step| {

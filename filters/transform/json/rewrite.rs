@@ -13,6 +13,7 @@ use super::coding::{Bounds, Coding, Undecodable, Unknown};
 use super::edits::{Edits, Values};
 use super::entity::{Made, Side};
 use super::jq::{Failure, Program};
+use super::scan::Outline;
 use super::{Change, OnInvalid, scan};
 use crate::transform::workers::Workers;
 
@@ -262,8 +263,8 @@ impl Work {
         let text = charset
             .decode(&plain)
             .map_err(|why| Fault::Invalid(why.into()))?;
-        scan::check(&text).map_err(|why| Fault::Invalid(why.into()))?;
-        let Some(made) = self.rewrite(job, &text)? else {
+        let outline = scan::outline(&text).map_err(|why| Fault::Invalid(why.into()))?;
+        let Some(made) = self.rewrite(job, &text, outline.as_ref())? else {
             return Ok(None);
         };
         let made = match coding.filter(|_| job.recode) {
@@ -278,12 +279,16 @@ impl Work {
         }))
     }
 
-    fn rewrite(&self, job: &Job, text: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+    fn rewrite(
+        &self,
+        job: &Job,
+        text: &[u8],
+        outline: Option<&Outline>,
+    ) -> Result<Option<Vec<u8>>, Fault> {
         let edited = match self.edits.is_empty() {
             true => None,
-            false => {
-                (self.edits.apply(text, &job.values)).map_err(|why| Fault::Invalid(why.into()))?
-            }
+            false => (self.edits.apply(text, outline, &job.values))
+                .map_err(|why| Fault::Invalid(why.into()))?,
         };
         let Some(program) = &self.program else {
             return Ok(edited);

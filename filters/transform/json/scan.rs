@@ -1,8 +1,14 @@
 //! Whether bytes are JSON (RFC 8259), and where its values end.
 
+use std::ops::Range;
+
 #[cfg(test)]
 mod tests;
 
+/// So many members an object has, as a rule.
+const FEW_MEMBERS: usize = 8;
+/// So many members are noted.
+const MOST_MEMBERS: usize = 64;
 /// How deep arrays and objects may stand in each other.
 pub(super) const DEEPEST: usize = 128;
 
@@ -12,12 +18,32 @@ pub(super) const DEEPEST: usize = 128;
 /// # Errors
 /// What was expected, and at which byte. Never shows what is there.
 pub(in crate::transform) fn check(text: &[u8]) -> Result<(), String> {
+    outline(text).map(drop)
+}
+
+/// Where the names and the values of an object's members stand, in their order.
+pub(super) type Outline = Vec<(Range<usize>, Range<usize>)>;
+
+/// The same as [`check`], and the members of the object that the text is: nothing where it is none, an
+/// empty one, or one of more than 64 members.
+///
+/// # Errors
+/// As those of [`check`].
+pub(super) fn outline(text: &[u8]) -> Result<Option<Outline>, String> {
     if let Err(error) = std::str::from_utf8(text) {
         return Err(format!("expected UTF-8 at byte {}", error.valid_up_to()));
     }
-    let mut scan = Scan { text, at: 0 };
-    scan.document()
-        .map_err(|what| format!("expected {what} at byte {}", scan.at))
+    let mut scan = Scan {
+        text,
+        at: 0,
+        members: None,
+        name: 0..0,
+        value: 0,
+    };
+    match scan.document() {
+        Ok(()) => Ok(scan.members),
+        Err(what) => Err(format!("expected {what} at byte {}", scan.at)),
+    }
 }
 
 /// Where the value that begins here ends, in a text that is JSON.
@@ -112,6 +138,11 @@ type Expected = &'static str;
 struct Scan<'a> {
     text: &'a [u8],
     at: usize,
+    /// The members of the whole, where it is an object of not too many.
+    members: Option<Outline>,
+    /// The name of the present one of those, and where its value begins.
+    name: Range<usize>,
+    value: usize,
 }
 
 /// The levels that are open.
@@ -135,7 +166,10 @@ impl Scan<'_> {
     /// Takes a value, or the beginning of one. Whether there are values in it.
     fn begin(&mut self, levels: &mut Levels) -> Result<bool, Expected> {
         self.blanks();
-        let open = self.here();
+        let (open, start) = (self.here(), self.at);
+        if levels.depth == 1 {
+            self.value = start;
+        }
         if !matches!(open, b'{' | b'[') {
             return self.scalar(open).map(|()| false);
         }
@@ -152,7 +186,10 @@ impl Scan<'_> {
         levels.objects = levels.objects << 1 | u128::from(object);
         levels.depth += 1;
         if object {
-            self.name()?;
+            if levels.depth == 1 {
+                self.members = Some(Vec::with_capacity(FEW_MEMBERS));
+            }
+            self.name(levels)?;
         }
         Ok(true)
     }
@@ -161,6 +198,9 @@ impl Scan<'_> {
     /// to come.
     fn end(&mut self, levels: &mut Levels) -> Result<bool, Expected> {
         loop {
+            if levels.depth == 1 {
+                self.note();
+            }
             self.blanks();
             if levels.depth == 0 {
                 return Ok(false);
@@ -171,7 +211,7 @@ impl Scan<'_> {
                     self.at += 1;
                     if object {
                         self.blanks();
-                        self.name()?;
+                        self.name(levels)?;
                     }
                     return Ok(true);
                 }
@@ -185,9 +225,24 @@ impl Scan<'_> {
         }
     }
 
+    /// Notes the member whose value has just ended.
+    fn note(&mut self) {
+        if let Some(members) = &mut self.members {
+            if members.len() == MOST_MEMBERS {
+                self.members = None;
+                return;
+            }
+            members.push((self.name.clone(), self.value..self.at));
+        }
+    }
+
     /// A member's name, and the colon.
-    fn name(&mut self) -> Result<(), Expected> {
+    fn name(&mut self, levels: &Levels) -> Result<(), Expected> {
+        let start = self.at;
         self.string()?;
+        if levels.depth == 1 {
+            self.name = start..self.at;
+        }
         self.blanks();
         self.byte(b':', "`:`")
     }

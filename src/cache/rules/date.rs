@@ -110,10 +110,23 @@ fn short_day(text: &[u8]) -> Option<()> {
 }
 
 fn month(text: &[u8]) -> Option<i64> {
-    let found = MONTHS
-        .iter()
-        .position(|name| name.eq_ignore_ascii_case(text))?;
-    i64::try_from(found + 1).ok()
+    let mut name: [u8; 3] = text.try_into().ok()?;
+    name.make_ascii_lowercase();
+    Some(match &name {
+        b"jan" => 1,
+        b"feb" => 2,
+        b"mar" => 3,
+        b"apr" => 4,
+        b"may" => 5,
+        b"jun" => 6,
+        b"jul" => 7,
+        b"aug" => 8,
+        b"sep" => 9,
+        b"oct" => 10,
+        b"nov" => 11,
+        b"dec" => 12,
+        _ => return None,
+    })
 }
 
 fn digits(text: &[u8]) -> Option<i64> {

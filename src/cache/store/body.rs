@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::{Bytes, BytesMut};
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use super::disk::Stretch;
@@ -40,10 +41,13 @@ pub(super) enum Whole {
     Part(Pieces),
 }
 
+/// Pieces in their order. Most bodies are one, which needs no list in memory of its own.
+type List = SmallVec<[Bytes; 1]>;
+
 /// A body in memory.
 #[derive(Debug)]
 pub(super) struct Pieces {
-    pieces: Box<[Bytes]>,
+    pieces: List,
     length: u64,
     charge: Charge,
 }
@@ -51,7 +55,7 @@ pub(super) struct Pieces {
 /// A body that is coming: pieces that are full, and the one that is not yet.
 #[derive(Debug)]
 struct Growing {
-    full: Vec<Bytes>,
+    full: List,
     last: BytesMut,
     charge: Charge,
 }
@@ -99,12 +103,12 @@ fn fitting(bytes: BytesMut) -> Bytes {
 }
 
 impl Pieces {
-    fn new(pieces: Vec<Bytes>, length: u64, mut charge: Charge) -> Self {
+    fn new(mut pieces: List, length: u64, mut charge: Charge) -> Self {
         let bytes = pieces
             .iter()
             .map(|piece| allocated(piece.len()) + OF_A_PIECE);
         charge.set(bytes.sum());
-        let pieces = pieces.into_boxed_slice();
+        pieces.shrink_to_fit();
         Self {
             pieces,
             length,
@@ -121,7 +125,7 @@ impl Body {
     /// A body that is about to come.
     pub(super) fn coming(room: &Arc<Room>, announced: Option<u64>) -> Self {
         let growing = Growing {
-            full: Vec::new(),
+            full: List::new(),
             last: BytesMut::new(),
             charge: Charge::new(room, 0),
         };
@@ -146,7 +150,7 @@ impl Body {
     /// A body that was read from disk, in pieces of [`PIECE`].
     pub(super) fn read(room: &Arc<Room>, pieces: Vec<Bytes>) -> Self {
         let length = pieces.iter().map(|piece| piece.len() as u64).sum();
-        let pieces = Pieces::new(pieces, length, Charge::new(room, 0));
+        let pieces = Pieces::new(pieces.into(), length, Charge::new(room, 0));
         Self::complete(Whole::Pieces(pieces))
     }
 

@@ -1,9 +1,10 @@
 //! One fetch for each key at a time, and those who wait for it.
 
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::Entry;
 use super::lead::Lead;
@@ -66,41 +67,46 @@ pub enum Outcome {
     Late,
 }
 
-/// A fetch that others wait for.
-#[derive(Debug)]
-pub(super) struct Flight(watch::Sender<Option<Outcome>>);
-
-impl Default for Flight {
-    fn default() -> Self {
-        Self(watch::Sender::new(None))
-    }
+/// A fetch that others may wait for. Its [`Lead`] says what becomes of it, at the latest when that is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Flight {
+    outcome: OnceLock<Outcome>,
+    landed: Notify,
 }
 
 impl Flight {
     /// The memory that one takes, with its place in the index.
-    pub(super) const BYTES: usize = 768;
+    pub(super) const BYTES: usize = 384;
 
     pub(super) fn land(&self, outcome: Outcome) {
-        self.0.send_replace(Some(outcome));
+        // It lands once.
+        drop(self.outcome.set(outcome));
+        self.landed.notify_waiters();
+    }
+
+    async fn outcome(&self) -> Outcome {
+        let mut landed = pin!(self.landed.notified());
+        // From here on it is heard, and what was said before is seen below.
+        landed.as_mut().enable();
+        if self.outcome.get().is_none() {
+            landed.await;
+        }
+        self.outcome.get().cloned().unwrap_or(Outcome::Left)
     }
 }
 
 /// A place among those who wait for a fetch. Dropping it gives it up.
 #[derive(Debug)]
-pub struct Waiting(watch::Receiver<Option<Outcome>>);
+pub struct Waiting(Arc<Flight>);
 
 impl Waiting {
-    pub(super) fn new(flight: &Flight) -> Self {
-        Self(flight.0.subscribe())
+    pub(super) fn new(flight: &Arc<Flight>) -> Self {
+        Self(flight.clone())
     }
 
     /// What becomes of the fetch, or [`Outcome::Late`] after `most`.
-    pub async fn outcome(mut self, most: Duration) -> Outcome {
-        let landed = self.0.wait_for(Option::is_some);
-        match tokio::time::timeout(most, landed).await {
-            Ok(Ok(outcome)) => outcome.clone().unwrap_or(Outcome::Left),
-            Ok(Err(_)) => Outcome::Left,
-            Err(_) => Outcome::Late,
-        }
+    pub async fn outcome(self, most: Duration) -> Outcome {
+        let landed = tokio::time::timeout(most, self.0.outcome());
+        landed.await.unwrap_or(Outcome::Late)
     }
 }

@@ -1,5 +1,6 @@
 //! The right to fetch.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +50,7 @@ impl Store {
             return Join::Found(entry);
         }
         let waiting = match shard.flight(key, asker) {
-            Ok(flight) => flight.map(|flight| Waiting::new(flight)),
+            Ok(flight) => flight.map(Waiting::new),
             Err(()) => return Join::Alone,
         };
         let now = self.clock.instant();
@@ -149,7 +150,7 @@ impl Lead {
     ///
     /// # Errors
     /// It is not stored. Those who waited fetch for themselves.
-    pub fn fill(mut self, meta: Stored, length: Option<u64>) -> Result<Fill, Refused> {
+    pub fn fill(mut self, meta: impl Borrow<Stored>, length: Option<u64>) -> Result<Fill, Refused> {
         if length.is_some_and(|length| length > self.store.largest()) {
             self.land(Outcome::Alone);
             self.store.counts.discarded();
@@ -162,7 +163,7 @@ impl Lead {
             store.counts.discarded();
             return Err(Refused::NoRoom);
         };
-        let meta = meta.compact();
+        let meta = meta.borrow().compact();
         let new = New::of(&store, &meta);
         let body = Arc::new(Body::coming(&store.room, length));
         let entry = Entry::new(&store.room, name.clone(), self.number, meta, body);

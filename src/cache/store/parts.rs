@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use wiregate_sdk::Clock;
 
@@ -211,6 +212,23 @@ impl Store {
             Some(disk) => disk.settled().await,
             None => Ok(()),
         }
+    }
+
+    /// Lets another process have the folder, in so much time: all that was stored, and every purge, is on
+    /// disk then, and nothing more is written there. What is in memory stays. At once where there is no
+    /// disk. Blocks.
+    ///
+    /// # Errors
+    /// The disk has failed, or is too slow.
+    pub fn give_up_folder(&self, patience: Duration) -> io::Result<()> {
+        let disk = self.disk.as_ref();
+        disk.map_or(Ok(()), |disk| disk.give_up(patience))
+    }
+
+    /// Whether another process has the folder.
+    pub fn has_given_up(&self) -> bool {
+        let disk = self.disk.as_ref();
+        disk.is_some_and(|disk| disk.is_given_up())
     }
 
     /// What is in the store, and what happened.

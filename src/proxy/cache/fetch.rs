@@ -51,6 +51,8 @@ pub(super) enum Answer {
     /// A response is being stored, or was refreshed.
     Stored {
         entry: Arc<Entry>,
+        /// Its head.
+        head: Box<ResponseHeader>,
         dealt: Dealt,
         status: StatusCode,
     },
@@ -134,6 +136,7 @@ impl Context {
         caching.is_some_and(|caching| caching.fetch.is_some())
             && *error.esource() == ErrorSource::Downstream
             && !failure::is_over(error)
+            && !ask::is_silent(error)
     }
 
     /// Makes of the head of a request the one of its fetch, where it is one: conditions are the

@@ -23,7 +23,7 @@ impl Context {
             Some(sent) if Some(sent) != self.asked_host.as_ref() => sent.as_bytes(),
             _ => b"",
         };
-        let told = match self.peer.trusted {
+        let told = match self.peer.trusted_by(&self.snapshot).is_some() {
             true => told(&head.headers),
             false => Vec::new(), // what others say is gone by now
         };

@@ -83,11 +83,12 @@ impl Context {
         match answer {
             Answer::Stored {
                 entry,
+                head,
                 dealt,
                 status,
             } => {
                 self.caching_mut().dealt = dealt;
-                let head = entry.meta().head.clone();
+                let head = *head;
                 let status = (status != head.status).then(|| status.as_u16());
                 let told = self.went_on(status, Stored::Yes);
                 let answering = Answering {

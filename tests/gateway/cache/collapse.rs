@@ -8,14 +8,14 @@ use super::super::harness::until;
 use super::*;
 
 /// An origin that answers once it is told to, and counts.
-struct Held {
-    address: SocketAddr,
-    count: Arc<AtomicUsize>,
-    go: mpsc::Sender<()>,
+pub(super) struct Held {
+    pub(super) address: SocketAddr,
+    pub(super) count: Arc<AtomicUsize>,
+    pub(super) go: mpsc::Sender<()>,
 }
 
 /// Answers each request with this, a piece for each time that it is told to go on.
-fn held(pieces: &'static [&'static str]) -> Held {
+pub(super) fn held(pieces: &'static [&'static str]) -> Held {
     let count = Arc::new(AtomicUsize::new(0));
     let (go, goes) = mpsc::channel();
     let (counter, goes) = (count.clone(), Mutex::new(goes));
@@ -35,7 +35,7 @@ fn held(pieces: &'static [&'static str]) -> Held {
     Held { address, count, go }
 }
 
-fn gateway(address: SocketAddr, options: &str) -> Gateway {
+pub(super) fn gateway(address: SocketAddr, options: &str) -> Gateway {
     Gateway::start(&format!(
         "upstreams: {{ app: {{ endpoints: [\"{address}\"], retry: {{ attempts: 1 }} }} }}\n\
          routes: [{{ name: all, filters: [cache: {options}], upstream: app }}]\n"
@@ -43,7 +43,11 @@ fn gateway(address: SocketAddr, options: &str) -> Gateway {
 }
 
 /// So many clients that ask for a path at the same time, on threads of their own.
-fn clients(gateway: &Gateway, count: usize, path: &str) -> Vec<thread::JoinHandle<Answer>> {
+pub(super) fn clients(
+    gateway: &Gateway,
+    count: usize,
+    path: &str,
+) -> Vec<thread::JoinHandle<Answer>> {
     let url = gateway.url(path);
     let one = |_| {
         let url = url.clone();
@@ -53,21 +57,22 @@ fn clients(gateway: &Gateway, count: usize, path: &str) -> Vec<thread::JoinHandl
 }
 
 /// Waits until so many requests have arrived.
-fn all_have_come(gateway: &Gateway, count: usize) {
+pub(super) fn all_have_come(gateway: &Gateway, count: usize) {
     until("all have come", || {
         let runs = gateway.metric("wiregate_filter_runs_total{filter=\"cache\",route=\"all\"}");
         runs as usize == count
     });
 }
 
-fn join(clients: Vec<thread::JoinHandle<Answer>>) -> Vec<Answer> {
+pub(super) fn join(clients: Vec<thread::JoinHandle<Answer>>) -> Vec<Answer> {
     clients
         .into_iter()
         .map(|client| client.join().unwrap())
         .collect()
 }
 
-const HEAD: &str = "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 10\r\n\r\n";
+pub(super) const HEAD: &str =
+    "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 10\r\n\r\n";
 
 #[test]
 fn one_fetch_serves_all_who_ask_meanwhile() {

@@ -4,6 +4,7 @@ mod callers;
 mod collapse;
 mod conformance;
 mod full_disk;
+mod leaving;
 mod purge;
 mod reload;
 mod reuse;

@@ -117,6 +117,33 @@ fn brackets_close_what_they_open() {
 }
 
 #[test]
+fn the_members_of_an_object_are_where_they_stand() {
+    let of = |text: &str| {
+        let members = outline(text.as_bytes()).unwrap();
+        members.map(|members| {
+            let shown = |(name, value): (_, _)| format!("{}={}", &text[name], &text[value]);
+            members.into_iter().map(shown).collect::<Vec<_>>()
+        })
+    };
+    let all =
+        r#" { "a" : 1 , "b":{"a":[{"c":{}}] } ,"c" : [ 1, {"d":2}, [] ] , "\"":"}" , "a":null } "#;
+    let members = [
+        r#""a"=1"#,
+        r#""b"={"a":[{"c":{}}] }"#,
+        r#""c"=[ 1, {"d":2}, [] ]"#,
+        r#""\""="}""#,
+        r#""a"=null"#,
+    ];
+    assert_eq!(of(all).unwrap(), members);
+    for other in ["{}", "[]", "[{\"a\":1}]", "1", "\"{}\""] {
+        assert_eq!(of(other), None, "{other}");
+    }
+    let many = |count: usize| format!("{{{}}}", vec!["\"a\":[1]"; count].join(","));
+    assert_eq!(of(&many(MOST_MEMBERS)).unwrap().len(), MOST_MEMBERS);
+    assert_eq!(of(&many(MOST_MEMBERS + 1)), None);
+}
+
+#[test]
 fn depth_has_an_end() {
     let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
     assert!(check(nested(DEEPEST).as_bytes()).is_ok());

@@ -1,8 +1,9 @@
 //! The way of a fetch to the head of a final response.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt;
 use http::{HeaderValue, StatusCode, header};
 use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::http::HttpTask;
@@ -26,6 +27,10 @@ pub(super) struct Head {
 }
 
 /// What came of asking.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is moved a few times, and a box would be one more for each fetch"
+)]
 pub(super) enum Asked {
     Head(Box<Head>),
     /// The client has left, in this way: the fetch goes on where it was, or begins anew.
@@ -38,6 +43,10 @@ pub(super) struct Begun {
     stage: Stage,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is moved a few times, and a box would be one more for each fetch"
+)]
 enum Stage {
     /// At one endpoint or two, as the upstream hedges.
     Race(Box<Race>),
@@ -110,10 +119,13 @@ impl Context {
         session: &mut Session,
         connector: &Arc<Connector>,
     ) -> Result<Option<Stage>> {
-        let peer = self.begin_attempt(session).await?;
+        let mut peer = self.begin_attempt(session).await?;
         let upstream = self.attempts.upstream.as_ref();
         if upstream.is_some_and(|upstream| upstream.hedge.is_some()) {
             return Ok(Some(Stage::Race(Box::new(self.line_up(connector, peer)))));
+        }
+        if !self.is_detached() {
+            self.time_reads(session, &mut peer.options);
         }
         // A client that leaves meanwhile is noticed once there is a connection, or none.
         let mut source = match Source::open(connector.clone(), peer).await {
@@ -121,6 +133,7 @@ impl Context {
             Err(error) => return again(self.end_unconnected(session, error.into_up())),
         };
         self.connected(source.reused);
+        self.await_upload(session); // there is nothing to upload
         let reused = source.reused;
         let head = self.head_for_endpoint(session, source.is_http2(), source.is_tls());
         let sent = match head {
@@ -167,12 +180,13 @@ impl Context {
                         Ok(()) if !head.status.is_informational() => {
                             return Ok(Awaited::Head(source, head, end));
                         }
-                        Ok(()) => self.pass_interim(session, head).await,
+                        Ok(()) => self.pass_interim(session, head),
                         Err(error) => break error,
                     }
                 }
                 Ok(_) => break Error::explain(ErrorType::InvalidHTTPHeader, "no head").into_up(),
-                Err(error) if failure::is_over(&error) => break error,
+                // These say themselves whose fault they are.
+                Err(error) if failure::is_over(&error) || is_silent(&error) => break error,
                 Err(error) => break error.into_up(),
             }
         };
@@ -190,17 +204,15 @@ impl Context {
         session: &mut Session,
         source: &mut Source,
     ) -> Result<Result<HttpTask>> {
-        let left = match self.time_left() {
-            Ok(left) => left,
+        let patience = match self.patience() {
+            Ok(patience) => patience,
             Err(error) => return Ok(Err(error)),
         };
-        let unanswered = self.attempts.started.is_some();
-        let first_byte = unanswered.then_some(self.attempts.times.first_byte);
-        let patience = left.into_iter().chain(first_byte).min();
+        let timed = self.is_timed();
         let next = async {
-            match patience {
-                Some(patience) => within(patience, source.next()).await,
-                None => source.next().await,
+            match timed {
+                true => source.next().await,
+                false => within(patience, source.next()).await,
             }
         };
         tokio::select! {
@@ -211,17 +223,39 @@ impl Context {
                 let error = gone.err().unwrap_or_else(closed).into_down();
                 match self.goes_on_without_client(&error) {
                     true => Err(error),
-                    false => Ok(Err(error)), // the time is over
+                    false => Ok(Err(error)), // the time is over, or the endpoint's is
                 }
             }
         }
     }
 
-    async fn pass_interim(&mut self, session: &mut Session, head: Box<ResponseHeader>) {
+    /// How long the endpoint may take for what comes next.
+    ///
+    /// # Errors
+    /// No time is left.
+    pub(super) fn patience(&mut self) -> Result<Duration> {
+        let times = &self.attempts.times;
+        let patience = match self.attempts.started {
+            Some(_) => times.first_byte,
+            None => times.idle,
+        };
+        let left = self.time_left()?;
+        Ok(left.map_or(patience, |left| left.min(patience)))
+    }
+
+    /// Whether whoever waits for the client waits for the endpoint as well.
+    pub(super) fn is_timed(&self) -> bool {
+        self.attempts.timed && !self.is_detached()
+    }
+
+    /// Passes an interim response on. Others wait for the final one: what the client does not take at
+    /// once leaves with that.
+    fn pass_interim(&self, session: &mut Session, head: Box<ResponseHeader>) {
         if !self.is_detached() {
-            // Whoever has gone wants no interim responses, and is missed soon.
             let interim = vec![HttpTask::Header(head, false)];
-            let _ = session.write_response_tasks(interim).await;
+            let write = session.write_response_tasks(interim);
+            // Whoever has gone wants none, and is missed soon.
+            let _ = tokio::task::unconstrained(write).now_or_never();
         }
     }
 
@@ -234,6 +268,11 @@ impl Context {
         let news = head.headers.get(header::ETAG).filter(strong);
         head.status == StatusCode::NOT_MODIFIED && news.is_some() && own.is_some() && news != own
     }
+}
+
+/// Whether it is the endpoint that has let those wait who wait for the client.
+pub(super) fn is_silent(error: &Error) -> bool {
+    *error.etype() == failure::SILENT_ENDPOINT
 }
 
 /// Nothing, where there is to be another attempt.

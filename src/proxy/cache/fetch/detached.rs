@@ -107,12 +107,17 @@ impl Context {
     /// A fill that this exchange has begun and not ended goes on without it. Nothing comes of it where
     /// the worker ends.
     pub(in crate::proxy) fn let_fill_go_on(&mut self) {
-        let Some(caching) = &mut self.caching else {
-            return;
+        let Some(caching) = self
+            .caching
+            .as_mut()
+            .filter(|caching| caching.asked.is_none())
+        else {
+            return; // it has nothing to fill, or goes on already
         };
         let Some(filling) = caching.filling.take() else {
             return;
         };
+        self.until.heard(); // from here on it is no concern of this exchange
         let (true, Ok(worker)) = (
             filling.is_for_others(),
             tokio::runtime::Handle::try_current(),

@@ -14,6 +14,7 @@ use super::super::super::context::Context;
 use super::super::super::hedge::Source;
 use super::super::super::hedge::leg::within;
 use super::super::broken_off;
+use super::ask::is_silent;
 use crate::cache::store::{Fill, Refused};
 
 /// So many pieces that are there already are taken before something else is done.
@@ -47,13 +48,6 @@ impl Filling {
     pub(super) fn is_for_others(&self) -> bool {
         matches!(self.goal, Goal::Store(_))
     }
-
-    async fn next(&mut self, left: Option<Duration>) -> Result<HttpTask> {
-        match left {
-            Some(left) => within(left, self.source.next()).await,
-            None => self.source.next().await,
-        }
-    }
 }
 
 impl Context {
@@ -66,7 +60,7 @@ impl Context {
     /// Stores the body to its end.
     pub(super) async fn fill_up(&mut self, session: &Session) {
         while self.fills() {
-            let part = self.next_of_fill().await;
+            let part = self.next_of_fill(false).await;
             self.take_part(part).await;
         }
         self.settle_break(session);
@@ -96,11 +90,15 @@ impl Context {
     /// # Errors
     /// It has left.
     pub(in crate::proxy::cache) async fn fill_some(&mut self, session: &mut Session) -> Result<()> {
+        let timed = self.is_timed();
         let part = tokio::select! {
             biased;
-            part = self.next_of_fill() => part,
+            part = self.next_of_fill(timed) => part,
             gone = session.downstream_session.read_body_or_idle(true) => {
-                return Err(gone.err().unwrap_or_else(broken_off).into_down());
+                match gone.err().unwrap_or_else(broken_off) {
+                    silent if is_silent(&silent) => Err(silent),
+                    gone => return Err(gone.into_down()),
+                }
             }
         };
         self.take_part(part).await;
@@ -126,7 +124,7 @@ impl Context {
                 tokio::select! {
                     biased;
                     written = &mut write => break written,
-                    part = self.next_of_fill() => self.take_part(part).await,
+                    part = self.next_of_fill(false) => self.take_part(part).await,
                 }
             }
         };
@@ -160,15 +158,16 @@ impl Context {
         }
     }
 
-    /// What comes next from the upstream. The time that an exchange has ends what is done for its own client, and not what
-    /// others get by way of it.
-    async fn next_of_fill(&mut self) -> Result<HttpTask> {
-        let left = match self.is_detached() {
-            true => self.time_left()?,
-            false => None,
+    /// What comes next from the upstream, unless that is `timed` elsewhere. The time that an exchange has ends what is
+    /// done for its own client, and not what others get by way of it.
+    async fn next_of_fill(&mut self, timed: bool) -> Result<HttpTask> {
+        let patience = match self.is_detached() {
+            true => self.patience()?,
+            false => self.attempts.times.idle,
         };
         match &mut self.caching_mut().filling {
-            Some(filling) => filling.next(left).await,
+            Some(filling) if timed => filling.source.next().await,
+            Some(filling) => within(patience, filling.source.next()).await,
             None => Error::e_explain(ErrorType::InternalError, "nothing is fetched"),
         }
     }
@@ -198,6 +197,7 @@ impl Context {
         filling.goal = goal;
         let stored = last && filling.is_for_others();
         caching.filling = Some(filling);
+        self.heard(last);
         if stored {
             self.end_fill().await;
         }

@@ -83,6 +83,7 @@ impl Context {
         };
         match refreshed {
             Ok(entry) => Answer::Stored {
+                head: Box::new(entry.meta().head.clone()),
                 entry,
                 dealt: Dealt::Revalidated,
                 status: StatusCode::NOT_MODIFIED,
@@ -131,12 +132,13 @@ impl Context {
             lead.too_large(policy.remember, &meta.vary);
             return own(head, "too-large");
         }
-        let fill = match lead.fill(meta, length) {
+        let fill = match lead.fill(&meta, length) {
             Ok(fill) => fill,
             Err(_) => return own(head, "refused"),
         };
         let answer = Answer::Stored {
             entry: fill.entry().clone(),
+            head: Box::new(meta.head),
             dealt: Dealt::Miss,
             status: head.head.status,
         };

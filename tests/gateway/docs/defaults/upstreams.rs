@@ -24,11 +24,13 @@ fn add_endpoints(all: &mut Defaults) {
     let Dns {
         servers,
         timeout,
+        family,
         min_ttl,
         max_ttl,
     } = Dns::default();
     let servers = optional(servers.first().map(|server| server.value));
-    add!(all, "dns": servers, timeout, min_ttl, max_ttl);
+    let family = format!("{family:?}").to_lowercase();
+    add!(all, "dns": servers, timeout, family, min_ttl, max_ttl);
     let WeightedEndpoint {
         address: _,
         weight,
