@@ -8,7 +8,7 @@ use wiregate_sdk::types::{FieldName, OneOrMany, Percent, Period};
 use wiregate_sdk::value::ShortOrFull;
 use wiregate_sdk::{
     Build, Condition, Deserialize, Expression, Filter, Flow, Identity, Invalid, JsonSchema, Reply,
-    Request, StatusCode,
+    Request, Response, StatusCode,
 };
 
 use super::lifetimes::{Lifetimes, by_status};
@@ -232,6 +232,15 @@ impl Filter for Cache {
             caller,
         }));
         Ok(())
+    }
+
+    fn response(&self, res: &mut Response<'_>, (): &mut ()) {
+        // The cache has read and taken it out by now, unless it was bypassed.
+        if let Some(tags) = &self.policy.tags
+            && res.headers().contains_key(tags)
+        {
+            res.headers_mut().remove(tags);
+        }
     }
 }
 

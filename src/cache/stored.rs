@@ -21,7 +21,7 @@ pub struct Stored {
     pub head: ResponseHeader,
     /// What `Vary` named, with what the request had there, normalised by the caller. Of two entries
     /// under one key with the same `vary`, the later one replaces the earlier one.
-    pub vary: Vec<(HeaderName, Option<HeaderValue>)>,
+    pub vary: Vec<Selector>,
     /// What it can be purged by.
     pub tags: Vec<Box<str>>,
     /// When it was fetched, and how long it may be used.
@@ -29,6 +29,9 @@ pub struct Stored {
     /// Bits whose meaning belongs to the rules.
     pub marks: u32,
 }
+
+/// A field that `Vary` named, with what a request had there.
+pub type Selector = (HeaderName, Option<HeaderValue>);
 
 /// Which of the variants under one key a response is: a hash of what `Vary` named, with what the
 /// request had there; zero where it named nothing.

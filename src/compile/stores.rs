@@ -65,7 +65,7 @@ impl NamedStore {
 
     /// Opens it in the place of another one, of this process or of the one whose place this process takes, that has the
     /// folder still: in memory alone until that is gone. What is then on disk is older than what this process has done: it is
-    /// validated before its use, or dropped, where something was purged meanwhile.
+    /// validated before its use, and what was purged meanwhile is purged there as well.
     ///
     /// # Errors
     /// The system's.
@@ -79,7 +79,9 @@ impl NamedStore {
             disk: None,
             ..whole.clone()
         };
-        self.opened.store(Some(Store::open(memory, clock.clone())?));
+        let memory = Store::open(memory, clock.clone())?;
+        memory.has_heir();
+        self.opened.store(Some(memory));
         let (name, place) = (self.name.clone(), Arc::downgrade(&self.opened));
         thread::Builder::new()
             .name("cache-folder".into())
@@ -95,6 +97,9 @@ fn wait_for_folder(name: &str, place: &Weak<ArcSwapOption<Store>>, whole: &Optio
             Ok(store) => {
                 let Some(place) = place.upgrade() else { return };
                 store.purge(&What::All, Mode::Soft);
+                if let Some(former) = &*place.load() {
+                    replay(former, &store);
+                }
                 let former = place.swap(Some(store.clone()));
                 tracing::info!(cache = name, "the cache has its folder");
                 if let Some(former) = former {
@@ -114,11 +119,20 @@ fn wait_for_folder(name: &str, place: &Weak<ArcSwapOption<Store>>, whole: &Optio
 /// What was purged in a store that another one has replaced is in no other: as long as somebody has it
 /// still, and may purge in it.
 fn heed(former: &Arc<Store>, store: &Arc<Store>) {
-    while !former.was_purged() && Arc::strong_count(former) > 1 {
+    loop {
+        // Whoever lets go of it has told all that he had purged in it.
+        let is_last = Arc::strong_count(former) == 1;
+        replay(former, store);
+        if is_last {
+            return;
+        }
         thread::sleep(LOOK);
     }
-    if former.was_purged() {
-        store.purge(&What::All, Mode::Hard);
+}
+
+fn replay(former: &Store, store: &Arc<Store>) {
+    for (what, mode) in former.take_purges() {
+        store.purge(&what, mode);
     }
 }
 

@@ -8,12 +8,19 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use super::transport::Plain;
 use crate::config::model::Bind;
+
+/// A connection that was silent for this long is asked whether its other end is still there: so often,
+/// this many times.
+const ALIVE_AFTER: Duration = Duration::from_secs(60);
+const ALIVE_EVERY: Duration = Duration::from_secs(10);
+const ALIVE_TRIES: u32 = 3;
 
 /// How many connections may wait to be accepted; the kernel may allow fewer.
 const BACKLOG: i32 = 65_535;
@@ -76,7 +83,10 @@ impl Bound {
         let address = socket.local_addr()?;
         let path = address.as_pathname().map(Path::to_owned);
         let (address, file) = match (address.as_socket(), path) {
-            (Some(address), _) => (Bind::Tcp(address), None),
+            (Some(address), _) => {
+                keep_alive(&socket)?;
+                (Bind::Tcp(address), None)
+            }
             (None, Some(path)) => {
                 let ours = AtomicBool::new(false);
                 let file = Arc::new(File {
@@ -153,6 +163,7 @@ impl Bound {
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
+        keep_alive(&socket)?;
         let address = socket.local_addr()?.as_socket().unwrap_or(address);
         Ok(Self {
             address: Bind::Tcp(address),
@@ -273,6 +284,16 @@ impl Listener {
             Some((tokio::net::UnixStream::from_std(stream).ok()?.into(), LOCAL))
         })
     }
+}
+
+/// Has the system find out whether clients that say nothing are still there. Connections have it from
+/// the socket that accepts them.
+fn keep_alive(socket: &Socket) -> io::Result<()> {
+    let probes = TcpKeepalive::new()
+        .with_time(ALIVE_AFTER)
+        .with_interval(ALIVE_EVERY)
+        .with_retries(ALIVE_TRIES);
+    socket.set_tcp_keepalive(&probes)
 }
 
 #[cfg(test)]

@@ -54,7 +54,10 @@ impl Moment {
 
 /// As whole microseconds, rounded up: what is too early is no time-out.
 fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos().div_ceil(1_000)).unwrap_or(Moment::NEVER)
+    let rest = u64::from(time.subsec_nanos().div_ceil(1_000));
+    time.as_secs()
+        .saturating_mul(1_000_000)
+        .saturating_add(rest)
 }
 
 impl Default for Until {

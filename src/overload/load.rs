@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use wiregate_sdk::value::ShortOrFull;
 
 use super::controller::{Controller, Flow, Turn};
+use super::places::{Held, Places};
 use crate::proxy::Shared;
 
 /// How often a wait is measured, in microseconds, unless the worker is overloaded.
@@ -48,10 +49,13 @@ pub struct Load {
     shed: AtomicU64,
     /// How many were admitted since the last probe came back.
     admitted: AtomicU64,
+    /// Its places for requests, and those of all.
+    held: Held,
+    places: Arc<Places>,
 }
 
 impl Load {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(places: Arc<Places>) -> Self {
         Self {
             start: Instant::now(),
             overloaded: AtomicBool::new(false),
@@ -64,7 +68,18 @@ impl Load {
             came: AtomicU64::new(0),
             shed: AtomicU64::new(0),
             admitted: AtomicU64::new(0),
+            held: Held::default(),
+            places,
         }
+    }
+
+    /// Its places for requests.
+    pub(super) fn held(&self) -> &Held {
+        &self.held
+    }
+
+    pub(super) fn give_place(&self) {
+        self.places.give(&self.held);
     }
 
     /// Whether the worker has more to do than it can.
@@ -208,7 +223,7 @@ pub(super) mod tests {
 
     /// An overloaded worker whose last wait took so many microseconds.
     pub fn over(delay: u64) -> Load {
-        let load = Load::new();
+        let load = Load::new(Arc::default());
         load.overloaded.store(true, Relaxed);
         load.delay.store(delay, Relaxed);
         load
@@ -262,7 +277,7 @@ pub(super) mod tests {
 
     #[tokio::test]
     async fn a_probe_waits_behind_what_is_ready() {
-        let load = Arc::new(Load::new());
+        let load = Arc::new(Load::new(Arc::default()));
         let probing = load.clone();
         let probe = tokio::spawn(async move {
             let sent = Instant::now();

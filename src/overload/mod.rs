@@ -3,6 +3,7 @@
 mod controller;
 mod load;
 mod memory;
+mod places;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -15,13 +16,15 @@ use crate::observe::metrics::Metrics;
 
 pub use load::Load;
 pub use memory::{Level, watch as watch_memory};
+use places::Places;
 
 /// More connections than this there are only where the configuration says so.
 const MOST_CONNECTIONS: usize = 100_000;
 
 /// What the gateway has taken on, over all workers.
 pub struct Overload {
-    requests: AtomicUsize,
+    places: Arc<Places>,
+    workers: AtomicUsize,
     connections: AtomicUsize,
     memory: AtomicU8,
     loads: Mutex<Vec<Arc<Load>>>,
@@ -66,7 +69,7 @@ impl fmt::Display for Shed {
 }
 
 /// The place of a request that is under way; free again when dropped.
-pub struct Place(Arc<Overload>);
+pub struct Place(Arc<Load>);
 
 /// The place of a connection; free again when dropped.
 pub struct Seat(Arc<Overload>);
@@ -75,7 +78,8 @@ impl Overload {
     /// Nothing is taken on yet. The process may open this many files.
     pub fn new(metrics: Arc<Metrics>, descriptors: usize) -> Self {
         Self {
-            requests: AtomicUsize::new(0),
+            places: Arc::default(),
+            workers: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             memory: AtomicU8::new(Level::Low as u8),
             loads: Mutex::default(),
@@ -86,8 +90,9 @@ impl Overload {
 
     /// A worker begins: what is known of how much it has to do.
     pub fn worker(&self) -> Arc<Load> {
-        let load = Arc::new(Load::new());
+        let load = Arc::new(Load::new(self.places.clone()));
         self.loads().push(load.clone());
+        self.workers.fetch_add(1, Ordering::Relaxed);
         load
     }
 
@@ -95,20 +100,16 @@ impl Overload {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn admit(
-        self: &Arc<Self>,
-        load: &Load,
-        limits: &Limits,
-        path: &str,
-    ) -> Result<Place, Shed> {
-        let before = self.requests.fetch_add(1, Ordering::Relaxed);
-        let place = Place(self.clone()); // given back as any other where there is none
+    pub fn admit(&self, load: &Arc<Load>, limits: &Limits, path: &str) -> Result<Place, Shed> {
+        let limit = limits.requests.get() as usize;
+        let workers = self.workers.load(Ordering::Relaxed);
+        let full = !self.places.take(load.held(), limit, workers);
+        let place = Place(load.clone()); // given back as any other where there is none
         if limits.never_shed.iter().any(|spared| spared == path) {
             // What is served whatever happens does not tell whether others would have to be shed.
             load.probe();
             return Ok(place);
         }
-        let full = before >= limits.requests.get() as usize;
         let why = self.look(load, limits);
         let Some(why) = why.or(full.then_some(Shed::Requests)) else {
             return Ok(place);
@@ -174,7 +175,7 @@ pub fn is_nearly(open: usize, most: usize) -> bool {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+        self.0.give_place();
     }
 }
 
@@ -210,7 +211,6 @@ mod tests {
         let spared = overload.admit(&load, &limits, "/healthz").unwrap();
         drop((one, spared));
         assert!(overload.admit(&load, &limits, "/").is_ok());
-        assert_eq!(overload.requests.load(Ordering::Relaxed), 1);
     }
 
     #[test]
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn what_is_spared_counts_for_nothing_in_what_is_shed() {
         let overload = overload(100);
-        let load = load::tests::over(5000);
+        let load = Arc::new(load::tests::over(5000));
         let limits = Limits {
             never_shed: vec!["/healthz".into()],
             ..Limits::default()

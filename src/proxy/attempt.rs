@@ -18,6 +18,8 @@ use crate::upstream::{Ask, Cause, Leave, NoPlace, Place, Upstream};
 /// gets a fresh one.
 pub(super) const MOST_STALE: u32 = 2;
 
+/// Timers may ring this much too early.
+const TICK: Duration = Duration::from_millis(10);
 /// A head of at most so many bytes leaves at once, filters' additions to it included.
 const SMALL: usize = 2 * 1024;
 
@@ -255,7 +257,16 @@ impl Context {
         (self.attempts.times.total).is_some_and(|total| spent >= total)
     }
 
-    fn out_of_time(&mut self) -> Box<Error> {
+    /// Whether the time that the client itself has given is over, and not that which the
+    /// configuration gives.
+    pub(super) fn has_spent_deadline(&self) -> bool {
+        let spent = self.shared.clock.instant() - self.exchange.now.instant;
+        let over = |deadline: Duration| spent + TICK >= deadline;
+        self.deadline.is_some_and(over) && !self.has_taken_total()
+    }
+
+    /// The time that the exchange may take is over.
+    pub(super) fn out_of_time(&mut self) -> Box<Error> {
         let total = self.may_take().unwrap_or_default();
         let cause = Cause::ResponseTimeout;
         self.fault(

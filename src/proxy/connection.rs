@@ -20,8 +20,9 @@ pub struct Peer {
     pub address: SocketAddr,
     /// What TLS has established, where it is spoken.
     pub secured: Option<Secured>,
-    /// Whether the other end is a proxy that is believed.
-    pub trusted: bool,
+    /// Whether the other end is a proxy that is believed, by the configuration that it has connected
+    /// under.
+    trusted: bool,
     /// The other end's address, as a field value.
     pub forwarded_for: HeaderValue,
     /// The name of no route.
@@ -59,6 +60,17 @@ impl Peer {
     /// Whether the connection ends with the response that is due.
     pub(super) fn is_closing(&self) -> bool {
         self.ending.get().is_some_and(Ending::is_leaving) || self.lent.is_closing()
+    }
+
+    /// The listener as the configuration that a request is served with has it, where that believes the
+    /// other end: also one that it did not when it connected, and no more one that it did.
+    pub(super) fn trusted_by<'l>(&'l self, live: &'l Snapshot) -> Option<&'l Arc<Listening>> {
+        let listening = live.current(&self.listening);
+        let trusted = match Arc::ptr_eq(listening, &self.listening) {
+            true => self.trusted,
+            false => listening.trusted.contains(self.address.ip()),
+        };
+        trusted.then_some(listening)
     }
 
     /// Whether a request for a host may come over this connection, by the configuration that it is

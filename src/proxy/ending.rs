@@ -24,6 +24,13 @@ impl Context {
         mut error: Box<Error>,
     ) -> Box<Error> {
         error.as_up();
+        if self.has_spent_deadline() {
+            // Its client's time was too short for a connection: that says nothing about the endpoint.
+            self.end_attempt();
+            let _ = self.time_left(); // leaves the reply that says so
+            error.set_retry(false);
+            return error;
+        }
         self.failed(&error);
         let again = self.tries_again(session, Ended::Unsent) || self.fall_back();
         error.set_retry(again);

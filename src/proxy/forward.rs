@@ -9,6 +9,7 @@ use wiregate_sdk::{Attempt, RequestHead};
 
 use super::context::Context;
 use super::{grpc, heads};
+use crate::upstream::Address;
 
 impl Context {
     /// Finishes the head that an endpoint gets.
@@ -17,12 +18,33 @@ impl Context {
     /// A 500, where a filter panicked.
     pub(super) fn forward(&mut self, session: &Session, head: &mut RequestHeader) -> Result<()> {
         self.attempts.shares = head.version == Version::HTTP_2;
+        if self.asked_host.as_ref().is_none_or(|host| host.is_empty()) {
+            self.name_host(head)?;
+        }
         self.frame(session, head)?;
         heads::edit_request(head, |head| self.finish_head(head))?;
         if let Some(span) = &mut self.attempts.span {
             span.sent(&head.method, &head.uri, head.version);
         }
         Ok(())
+    }
+
+    /// A request may have named no host, but one over HTTP/1.1 or later should (RFC 9112, 3.2): then it
+    /// is the endpoint, unless a filter has named another one.
+    fn name_host(&self, head: &mut RequestHeader) -> Result<()> {
+        let named = head.headers.get(header::HOST);
+        if named.is_some_and(|host| !host.is_empty()) || head.uri.authority().is_some() {
+            return Ok(());
+        }
+        let Some(endpoint) = self.attempts.tried.last() else {
+            return Ok(());
+        };
+        let host = match &endpoint.address {
+            _ if !endpoint.peer.sni.is_empty() => endpoint.peer.sni.as_str(),
+            Address::Inet(_) => &*endpoint.label,
+            Address::Unix(_) => "localhost",
+        };
+        head.insert_header(header::HOST, host)
     }
 
     /// The interim response that a client waits for before its body does not get through from an

@@ -92,7 +92,7 @@ impl Context {
         add(fields, &FORWARDED_FOR, &self.peer.forwarded_for)?;
         (fields.entry(&FORWARDED_PROTO))
             .or_insert_with(|| HeaderValue::from_static(self.exchange.client.scheme));
-        if let Some(host) = &self.asked_host {
+        if let Some(host) = self.asked_host.as_ref().filter(|host| !host.is_empty()) {
             (fields.entry(&FORWARDED_HOST)).or_insert_with(|| host.clone());
         }
         Ok(())
@@ -104,7 +104,7 @@ impl Context {
             IpAddr::V6(address) => format!("for=\"[{address}]\""),
         }
         .into_bytes();
-        if let Some(host) = &self.asked_host {
+        if let Some(host) = self.asked_host.as_ref().filter(|host| !host.is_empty()) {
             element.extend_from_slice(b";host=\"");
             for byte in host.as_bytes() {
                 if matches!(byte, b'"' | b'\\') {

@@ -37,8 +37,9 @@ impl Context {
         }
         self.end.origin = Origin::Upstream;
         heads::settle_response(head, self.id());
-        self.give_ticket(session, head)?;
+        // What is stored is what the upstream said, without what this gateway tells one caller.
         self.passed(session, head)?;
+        self.give_ticket(session, head)?;
         if self.slots.is_empty() {
             self.end.status = Some(head.status);
             return Ok(());

@@ -51,7 +51,7 @@ impl Context {
         };
         let heeded = match traces.parent {
             Parent::Always => true,
-            Parent::TrustedProxies => self.peer.trusted,
+            Parent::TrustedProxies => self.peer.trusted_by(&self.snapshot).is_some(),
             Parent::Never => false,
         };
         let told = Told::read(&head.headers).filter(|_| heeded);

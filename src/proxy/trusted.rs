@@ -28,11 +28,10 @@ impl Context {
     /// A 400: the proxies' words do not tell who sent it. To go by the address of a proxy instead
     /// would give the client whatever the proxy may do.
     pub(super) fn settle_client(&mut self, session: &mut Session) -> Result<(), Reply> {
-        if !self.peer.trusted {
+        let Some(listening) = self.peer.trusted_by(&self.snapshot) else {
             distrust(session.req_header_mut(), |_| false);
             return Ok(());
-        }
-        let listening = &self.peer.listening;
+        };
         let fields = listening.trusted_fields;
         distrust(session.req_header_mut(), |name| is_set_by(fields, name));
         let told = told(&listening.trusted, fields, session.req_header())

@@ -45,6 +45,12 @@ pub enum Segment {
     Parameter(Option<Arc<str>>),
 }
 
+impl Segment {
+    fn is_captured(&self) -> bool {
+        matches!(self, Self::Parameter(Some(_)))
+    }
+}
+
 /// What path parameters stood for, decoded, in path order.
 pub type Params = Vec<(Arc<str>, String)>;
 
@@ -76,6 +82,9 @@ impl PathPattern {
     pub fn params(&self, path: &str) -> Params {
         match self {
             Self::Any | Self::Exact { .. } => Params::new(),
+            Self::Segments { segments, .. } if !segments.iter().any(Segment::is_captured) => {
+                Params::new()
+            }
             Self::Segments { segments, .. } => path
                 .split('/')
                 .skip(1)

@@ -26,6 +26,7 @@ impl Reach {
     pub fn new(upstream: &str, config: &model::Upstream, tls: Option<Tls>) -> Self {
         let mut options = PeerOptions::new();
         options.idle_timeout = Some(config.keep_idle.into());
+        options.tcp_keepalive = Some(super::timeouts::keep_alive());
         options.alpn = match config.protocol {
             Protocol::Http1 => ALPN::H1,
             Protocol::H2c | Protocol::H2 => ALPN::H2,

@@ -22,6 +22,8 @@ pub struct State {
     pub(super) streak: AtomicI32,
     /// When it was last checked, in milliseconds; 0 for never.
     pub(super) checked: AtomicU64,
+    /// When the check under way began, in milliseconds; 0 where there is none.
+    checking: AtomicU64,
     in_flight: AtomicU32,
     latency: Latency,
     /// Until when it is out because of its answers, in milliseconds; 0 where it is not.
@@ -65,6 +67,7 @@ impl State {
             proven: AtomicBool::default(),
             streak: AtomicI32::default(),
             checked: AtomicU64::default(),
+            checking: AtomicU64::default(),
             in_flight: AtomicU32::default(),
             latency: Latency::default(),
             ejected_until: AtomicU64::default(),
@@ -106,6 +109,7 @@ impl State {
     /// Counts a check. Returns how many in a row came out like this one, this one included.
     pub(super) fn checked(&self, passed: bool, now: Instant) -> u32 {
         self.checked.store(self.ms(now), Ordering::Relaxed);
+        self.checking.store(0, Ordering::Relaxed);
         let before = self.streak.load(Ordering::Relaxed);
         let streak = match passed {
             true => before.max(0).saturating_add(1),
@@ -126,6 +130,22 @@ impl State {
             0 => None,
             checked => Some(Duration::from_millis(self.ms(now).saturating_sub(checked))),
         }
+    }
+
+    /// A check begins. How long ago it began, where a reload has ended it and it is made again: it is
+    /// one check, and has one time.
+    pub(super) fn begin_check(&self, now: Instant) -> Duration {
+        let (now, before) = (self.ms(now), self.checking.load(Ordering::Relaxed));
+        if before == 0 {
+            self.checking.store(now, Ordering::Relaxed);
+            return Duration::ZERO;
+        }
+        Duration::from_millis(now.saturating_sub(before))
+    }
+
+    /// Whether a check has begun and not ended.
+    pub(super) fn is_being_checked(&self) -> bool {
+        self.checking.load(Ordering::Relaxed) != 0
     }
 
     pub(super) fn in_flight(&self) -> u32 {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora_core::connectors::L4Connect;
+use pingora_core::protocols::l4::ext::{TcpKeepalive, set_tcp_keepalive};
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::protocols::l4::stream::Stream;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -95,7 +96,10 @@ impl L4Connect for Within {
 async fn open(address: &SocketAddr) -> Result<Stream> {
     match address {
         SocketAddr::Inet(address) => match TcpStream::connect(address).await {
-            Ok(stream) => Ok(stream.into()),
+            Ok(stream) => {
+                set_tcp_keepalive(&stream, &keep_alive())?;
+                Ok(stream.into())
+            }
             Err(error) => Err(refused(error)),
         },
         SocketAddr::Unix(address) => {
@@ -105,6 +109,23 @@ async fn open(address: &SocketAddr) -> Result<Stream> {
                 Err(error) => Err(refused(error)),
             }
         }
+    }
+}
+
+/// A connection that was silent for this long is asked whether its endpoint is still there: so often,
+/// this many times.
+const ALIVE_AFTER: Duration = Duration::from_secs(60);
+const ALIVE_EVERY: Duration = Duration::from_secs(10);
+const ALIVE_TRIES: u32 = 3;
+
+/// How the system finds out that an endpoint has vanished without a word: it asks after a silence, and
+/// gives up a connection on which nothing is acknowledged for as long as that takes.
+pub fn keep_alive() -> TcpKeepalive {
+    TcpKeepalive {
+        idle: ALIVE_AFTER,
+        interval: ALIVE_EVERY,
+        count: ALIVE_TRIES as usize,
+        user_timeout: ALIVE_AFTER + ALIVE_EVERY * ALIVE_TRIES,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Endpoints and clients that misbehave: the right status, and nothing left behind.
 
+mod again;
+pub mod calm;
 mod clients;
 mod http2;
 
@@ -38,7 +40,7 @@ fn nobody() -> SocketAddr {
     listener.local_addr().unwrap()
 }
 
-fn idle(gateway: &Gateway) {
+pub fn idle(gateway: &Gateway) {
     until("nothing is in flight", || {
         let metrics = gateway.admin("GET", "/metrics").text();
         let in_flight = (metrics.lines()).filter(|line| {

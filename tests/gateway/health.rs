@@ -36,8 +36,9 @@ fn no_client_sees_that_one_of_three_endpoints_is_killed_under_load() {
     let mut origins: Vec<_> = (0..3).map(|_| Process::start("127.0.0.1:0")).collect();
     let addresses: Vec<_> = origins.iter().map(|origin| origin.address).collect();
     let options = "retry: { attempts: 3, on: [connect_error, reset], budget: 100% }, outliers: { consecutive_errors: 3 }, \
-                   health: { http: /health, every: 200ms, timeout: 1s }";
+                   keep_idle: 1s, health: { http: /health, every: 200ms, timeout: 1s }";
     let gateway = Gateway::start(&config(&addresses, options));
+    let descriptors = gateway.descriptors();
     let load = |requests: &str| {
         let arguments = ["-n", requests, "-c", "8", "--rps", "100", "--h1"];
         let mut command = Command::new("h2load");
@@ -74,6 +75,11 @@ fn no_client_sees_that_one_of_three_endpoints_is_killed_under_load() {
     let _again = Process::start(&addresses[1].to_string());
     becomes(&gateway, addresses[1], true);
     assert_eq!(served(&gateway, 12).len(), 3);
+    super::faults::idle(&gateway);
+    // A check may be under way to each of them.
+    until("nothing is left behind", || {
+        gateway.descriptors() <= descriptors + 3
+    });
 }
 
 #[test]
@@ -388,4 +394,27 @@ fn a_check_goes_on_when_reloads_come_faster_than_it_decides() {
         none_lived_long,
         "{n} reloads were too slow to mean anything"
     );
+}
+
+#[test]
+fn a_check_that_gets_no_answer_fails_although_reloads_are_more_frequent_than_its_time() {
+    let (origin, silent) = (
+        echoes(1),
+        super::origin::serve(|_, mut stream| {
+            super::origin::drain(&mut stream);
+        }),
+    );
+    let text = |n: usize| {
+        let options = "health: { http: /health, every: 100ms, timeout: 700ms, unhealthy_after: 1 }";
+        let addresses = [origin.addresses()[0], silent];
+        config(&addresses, options).replace("name: all", &format!("name: all{n}"))
+    };
+    let gateway = Gateway::start(&text(0));
+    let mut n = 0;
+    until("it is out", || {
+        n += 1;
+        gateway.reload(&text(n));
+        state(&gateway, silent)["available"] == false
+    });
+    assert!(n > 3, "reloads were too slow to get in the way: {n}");
 }

@@ -4,6 +4,7 @@ mod bodies;
 mod differential;
 mod heads;
 mod many;
+mod mutated;
 pub mod origin;
 mod responses;
 mod time;

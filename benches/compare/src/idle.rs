@@ -164,12 +164,15 @@ impl Client {
     }
 }
 
+/// Connections, by who has opened them.
+type Opened = Vec<Vec<Box<dyn Stream>>>;
+
 /// By how much memory grows with each of `count` connections that are opened like this, and they.
 fn grown(
     process: &Process,
     count: u32,
     open: impl Fn() -> io::Result<Box<dyn Stream>> + Sync,
-) -> io::Result<(u64, Vec<Vec<Box<dyn Stream>>>)> {
+) -> io::Result<(u64, Opened)> {
     let before = process.resident_bytes()?;
     let share = |opener: u32| {
         let opened = (opener..count).step_by(OPENERS as usize).map(|_| open());

@@ -72,15 +72,7 @@ fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
 }
 
 impl Fetch {
-    /// Whose keys these are, for messages.
-    pub(super) fn source(&self) -> &str {
-        match &self.from {
-            From::Jwks(url) => url.as_str(),
-            From::Issuer(issuer) => issuer,
-        }
-    }
-
-    /// The same for metrics, without what may be a secret.
+    /// Whose keys these are, for messages and metrics, without what may be a secret.
     pub(super) fn shown(&self) -> String {
         match &self.from {
             From::Jwks(url) => {
@@ -130,16 +122,18 @@ impl Fetch {
     async fn discover(&self, issuer: &str) -> Result<Url, String> {
         let mut said = Vec::new();
         for url in well_known(issuer)? {
-            let found = match self.get(&url).await {
-                Ok(response) => read(response).await,
-                Err(why) => Err(why),
-            };
-            match found {
-                Ok(document) => return self.keys_of(issuer, &document),
+            // A server that answers every path with some page has not been asked in the right way yet.
+            match self.ask_issuer(issuer, &url).await {
+                Ok(keys) => return Ok(keys),
                 Err(why) => said.push(format!("{url}: {why}")),
             }
         }
         Err(said.join("; "))
+    }
+
+    async fn ask_issuer(&self, issuer: &str, url: &Url) -> Result<Url, String> {
+        let document = read(self.get(url).await?).await?;
+        self.keys_of(issuer, &document)
     }
 
     /// Where the keys are, out of what an issuer says of itself.

@@ -166,7 +166,7 @@ impl Remote {
                 return;
             };
             if self.keys.load().is_none() || state.fingerprint != set.fingerprint {
-                let (source, keys) = (self.fetch.source(), set.keys.len());
+                let (source, keys) = (self.fetch.shown(), set.keys.len());
                 tracing::info!(source, keys, "there are new keys");
                 self.keys.store(Some(Arc::new(set.keys)));
                 self.generation.fetch_add(1, Ordering::Release);
@@ -176,7 +176,7 @@ impl Remote {
     }
 
     fn tell(&self, fetched: &Result<Fetched, String>, pause: Duration) {
-        let source = self.fetch.source();
+        let source = self.fetch.shown();
         match fetched {
             Ok(fetched) => {
                 self.shown.success(self.clock.now().wall);
@@ -218,7 +218,7 @@ mod tests {
             plain_http: false,
         };
         let seconds = Duration::from_secs;
-        let shown = Arc::new(Fetches::new("jwt", fetch.source()));
+        let shown = Arc::new(Fetches::new("jwt", &fetch.shown()));
         let (refresh, cool_down) = (seconds(refresh), seconds(cool_down));
         Remote::new(fetch, Clock::manual(), refresh, cool_down, shown)
     }

@@ -14,7 +14,10 @@ use crate::views::RequestHead;
 /// (RFC 9110, 7.2; RFC 9113, 8.3.1). A request on which they differ is refused before it gets here.
 pub fn host_of(head: &RequestHead) -> Cow<'_, str> {
     let host = match head.headers.get(HOST) {
-        Some(value) => String::from_utf8_lossy(value.as_bytes()),
+        Some(value) => match value.to_str() {
+            Ok(host) if is_plain(host) => return host.into(),
+            _ => String::from_utf8_lossy(value.as_bytes()),
+        },
         None => head
             .uri
             .authority()
@@ -25,6 +28,12 @@ pub fn host_of(head: &RequestHead) -> Cow<'_, str> {
         Cow::Borrowed(host) => lower(without_port(host)),
         Cow::Owned(host) => lower(without_port(&host)).into_owned().into(),
     }
+}
+
+/// Whether a host is as it is compared, at first sight: as most are.
+fn is_plain(host: &str) -> bool {
+    let plain = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
+    host.bytes().all(plain) && !host.ends_with('.')
 }
 
 fn after_userinfo(authority: &str) -> &str {

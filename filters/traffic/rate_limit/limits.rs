@@ -25,6 +25,8 @@ pub(super) struct Verdict {
     pub(super) standings: SmallVec<[Standing; 3]>,
     /// Ticks until nothing is used.
     pub(super) whole: u64,
+    /// Whether the key has found no room, and shares what is counted with others.
+    pub(super) crowded: bool,
 }
 
 /// Where a key stands with one limit.

@@ -107,8 +107,9 @@ impl Local {
             basis.hash(&(way, key)),
             way,
             (now, seconds),
-            |now, cells| {
-                let verdict = limits.decide(now, &mut cells[..limits.cells], cost);
+            |now, cells, crowded| {
+                let mut verdict = limits.decide(now, &mut cells[..limits.cells], cost);
+                verdict.crowded = crowded;
                 Visit {
                     whole_at: basis.seconds(now + verdict.whole + TICKS - 1),
                     changed: verdict.admitted && cost > 0,

@@ -72,7 +72,9 @@ use options::{Plans, Set};
 /// **Memory** is bounded: a client of whose limits nothing is used is forgotten, and no other one.
 /// Clients are kept in parts of 896 at most, each of which is made when it is needed. While the part
 /// that a new client falls to is full, it shares the limit of a single client with all others that find
-/// no room there; parts do not fill evenly, so this may begin when there are eight tenths of `keys`. A
+/// no room there; parts do not fill evenly, so this may begin when there are eight tenths of `keys`. Such requests
+/// are counted (`wiregate_filter_degraded_total`) and marked in the access log (`degraded`: `keys_full`): raise `keys` above
+/// the number of clients that there are within the longest period, and count by what a client cannot make up. A
 /// client takes about 30 bytes with one limit, 60 at most, however long the text of its key is:
 /// 100000 of them are 3 to 6 MB. Each further limit takes 8 to 16 more, one with `token_bucket` or
 /// `fixed_window` twice that, and one with `sliding_window` 136 to 272.
@@ -138,6 +140,9 @@ use options::{Plans, Set};
 #[schemars(crate = "wiregate_sdk::schemars")]
 pub struct Config(ShortOrFull<OneOrMany<Rate>, Options>);
 
+/// The word for a key that shares a limit for want of room.
+const CROWDED: &str = "keys_full";
+
 /// The running form of `rate_limit`.
 pub struct RateLimit {
     plans: Plans,
@@ -201,6 +206,9 @@ impl Filter for RateLimit {
                 }
             }
         };
+        if verdict.crowded {
+            req.degraded(CROWDED);
+        }
         let admitted = verdict.admitted;
         let (_, verdict) = state.0.insert((position, verdict));
         if admitted {

@@ -83,14 +83,14 @@ impl Table {
         parts[position & (self.count - 1)].get_or_init(Box::default)
     }
 
-    /// Shows the cells of the key with this hash, and the time to go by. `seconds` is `now` in
-    /// seconds, rounded down; `way` is how they are read.
+    /// Shows the cells of the key with this hash, the time to go by, and whether others share them for want of room.
+    /// `seconds` is `now` in seconds, rounded down; `way` is how they are read.
     pub(super) fn visit<T>(
         &self,
         key: u64,
         way: usize,
         (now, seconds): (u64, u32),
-        decide: impl FnOnce(u64, &mut [u64]) -> Visit<T>,
+        decide: impl FnOnce(u64, &mut [u64], bool) -> Visit<T>,
     ) -> T {
         let rows = &self.part(key).0;
         let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
@@ -172,12 +172,12 @@ impl Rows {
         key: u64,
         way: usize,
         seconds: u32,
-        decide: impl FnOnce(u64, &mut [u64]) -> Visit<T>,
+        decide: impl FnOnce(u64, &mut [u64], bool) -> Visit<T>,
     ) -> T {
         let (now, width) = (self.latest, table.width);
         if let Some(place) = self.places.get_mut(&key) {
             let start = place.row as usize * width;
-            let visit = decide(now, &mut self.cells[start..start + width]);
+            let visit = decide(now, &mut self.cells[start..start + width], false);
             place.whole_at = visit.whole_at;
             return visit.value;
         }
@@ -189,10 +189,10 @@ impl Rows {
                 self.shared = vec![0; width * table.ways].into();
             }
             let start = way * width;
-            return decide(now, &mut self.shared[start..start + width]).value;
+            return decide(now, &mut self.shared[start..start + width], true).value;
         }
         let (row, start) = self.row(width);
-        let visit = decide(now, &mut self.cells[start..start + width]);
+        let visit = decide(now, &mut self.cells[start..start + width], false);
         if visit.changed {
             let whole_at = visit.whole_at;
             self.next_to_drop = self.next_to_drop.min(whole_at);

@@ -136,6 +136,25 @@ async fn whoever_the_key_is_empty_for_shares_a_limit() {
 }
 
 #[tokio::test]
+async fn whoever_finds_no_room_is_told_of() {
+    let filter = probe::<RateLimit>("{ limit: 2/min, by: client.address, keys: 1 }");
+    for (address, status, degraded) in [
+        ("10.0.0.1", 200, None),
+        ("10.0.0.2", 200, Some("keys_full")),
+        ("10.0.0.3", 200, Some("keys_full")),
+        ("10.0.0.4", 429, Some("keys_full")),
+        ("10.0.0.1", 200, None),
+    ] {
+        let seen = filter.get("/").from(address).send().await;
+        assert_eq!(
+            (seen.status(), seen.degraded),
+            (status, degraded),
+            "{address}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_key_without_value_ends_the_request() {
     let filter = probe::<RateLimit>(r"{ limit: 1/min, by: 'string(1 / (client.port - 40000))' }");
     let seen = get(&filter).await;

@@ -27,7 +27,7 @@ use super::sides;
 use super::workers::Workers;
 use entity::Side;
 use path::Path;
-use rewrite::Rewrite;
+use rewrite::{Meant, Rewrite};
 
 /// Changes JSON in request and response bodies: by path, or with a jq program.
 ///
@@ -165,6 +165,9 @@ fn usual_ratio() -> u16 {
     100
 }
 
+/// What is wrong with a body that says of itself that it is JSON, and something else as well.
+const UNCLEAR: &str = "expected one media type, found several";
+
 /// The running form of `json`.
 pub struct Json {
     request: Option<Rewrite>,
@@ -182,7 +185,7 @@ impl Filter for Json {
         Ok(Self {
             request,
             response,
-            workers: cx.keep("workers", Workers::new),
+            workers: cx.share("transform workers", Workers::new),
         })
     }
 
@@ -198,12 +201,16 @@ impl Filter for Json {
                 is_old && !headers.contains_key(TRANSFER_ENCODING)
             }
         };
-        if has_none || !rewrite.is_meant(headers) || !rewrite.holds(&req.facts())? {
+        let meant = rewrite.meant(headers);
+        if has_none || meant == Meant::No || !rewrite.holds(&req.facts())? {
             return Ok(());
         }
         let body = req.body().await?;
         if body.is_empty() {
             return Ok(());
+        }
+        if meant == Meant::Unclear {
+            return rewrite.invalid(Side::Request, (), UNCLEAR);
         }
         let job = rewrite.job(Side::Request, req.headers(), req.headers(), &req.facts())?;
         if let Some(made) = rewrite.run(job, body, &self.workers).await? {
@@ -241,7 +248,7 @@ impl Filter for Json {
         let is_empty = headers
             .get(CONTENT_LENGTH)
             .is_some_and(|length| length == "0");
-        if !may_have_body || is_own_problem || is_empty || !rewrite.is_meant(headers) {
+        if !may_have_body || is_own_problem || is_empty || rewrite.meant(headers) == Meant::No {
             return;
         }
         // Where the condition has no value, that is told once the body is there.
@@ -266,6 +273,9 @@ impl Filter for Json {
         rewrite.holds(&res.facts())?;
         if res.status() == StatusCode::PARTIAL_CONTENT {
             return rewrite.invalid(Side::Response, body, "expected a whole body, found a part");
+        }
+        if rewrite.meant(res.headers()) == Meant::Unclear {
+            return rewrite.invalid(Side::Response, body, UNCLEAR);
         }
         let asked = &res.request.headers;
         let job = rewrite.job(Side::Response, res.headers(), asked, &res.facts())?;

@@ -50,6 +50,15 @@ pub(super) struct Job {
     args: Vec<String>,
 }
 
+/// Whether a body is to be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meant {
+    Yes,
+    No,
+    /// It has several media types, one of which is meant: who gets it may go by any of them.
+    Unclear,
+}
+
 /// Why there is no other body.
 #[derive(Debug)]
 enum Fault {
@@ -104,14 +113,26 @@ impl Rewrite {
         })
     }
 
-    /// Whether a body with these fields is to be changed.
-    pub(super) fn is_meant(&self, headers: &HeaderMap) -> bool {
-        // What has no type may be anything (RFC 9110, 8.3).
-        let content_type = match headers.get(CONTENT_TYPE) {
-            Some(value) => value.to_str().unwrap_or_default(),
-            None => "application/octet-stream",
-        };
-        self.types.iter().any(|range| range.contains(content_type))
+    /// Whether a body with these fields is to be changed. Parameters may have any bytes in them, and do not matter.
+    pub(super) fn meant(&self, headers: &HeaderMap) -> Meant {
+        let lines = headers.get_all(CONTENT_TYPE).iter();
+        let types = lines.flat_map(|line| essences(line.as_bytes()));
+        let (mut any, mut count) = (false, 0);
+        for essence in types {
+            any |= self.contains(&String::from_utf8_lossy(essence));
+            count += 1;
+        }
+        match (any, count) {
+            // What has no type may be anything (RFC 9110, 8.3).
+            (_, 0) if self.contains("application/octet-stream") => Meant::Yes,
+            (false, _) => Meant::No,
+            (true, 1) => Meant::Yes,
+            (true, _) => Meant::Unclear,
+        }
+    }
+
+    fn contains(&self, essence: &str) -> bool {
+        self.types.iter().any(|range| range.contains(essence))
     }
 
     /// Whether the condition holds, where there is one.
@@ -201,12 +222,7 @@ impl Rewrite {
     ///
     /// # Errors
     /// The refusal.
-    pub(super) fn invalid(
-        &self,
-        side: Side,
-        body: Bytes,
-        why: &'static str,
-    ) -> Result<Bytes, Reply> {
+    pub(super) fn invalid<T>(&self, side: Side, body: T, why: &'static str) -> Result<T, Reply> {
         match self.on_invalid {
             OnInvalid::Pass => Ok(body),
             OnInvalid::Refuse => Err(side.refuse("invalid_json", why)),
@@ -281,6 +297,20 @@ impl Work {
         let made = program.run(text, job.args.clone());
         made.map(Some).map_err(Fault::Program)
     }
+}
+
+/// The media types of a line, which should be one, without their parameters.
+fn essences(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut quoted = false;
+    let members = line.split(move |byte| {
+        quoted ^= *byte == b'"';
+        *byte == b',' && !quoted
+    });
+    let essences = members.map(|member| {
+        let end = member.iter().position(|byte| *byte == b';');
+        member[..end.unwrap_or(member.len())].trim_ascii()
+    });
+    essences.filter(|essence| !essence.is_empty())
 }
 
 fn media_type(charset: Charset, content_type: &str) -> Option<HeaderValue> {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use minijinja::machinery::{Instruction, Instructions, get_compiled_template};
-use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
+use minijinja::value::{Kwargs, Serde};
+use minijinja::{AutoEscape, Environment, ErrorKind, State, UndefinedBehavior, Value};
 use wiregate_sdk::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use wiregate_sdk::{
     Bytes, Condition, Facts, HeaderMap, HeaderValue, Headers, Invalid, Reply, StatusCode,
@@ -20,8 +20,12 @@ use crate::transform::json::plain::Plain;
 use crate::transform::json::scan;
 use crate::transform::workers::Workers;
 
-/// How many steps a run may take.
+/// How many steps a run may take, and the bytes of `output` for which there is one more each. minijinja counts what is
+/// made and read in steps as well: one for 64 bytes.
 const STEPS: u64 = 100_000;
+const BYTES_A_STEP: usize = 16;
+/// How many steps a worker takes itself: what needs more is begun anew beside the traffic.
+const QUICK_STEPS: u64 = 5_000;
 /// How deep macros may call each other.
 const DEEPEST: usize = 40;
 /// How long a template may be, in bytes.
@@ -41,6 +45,8 @@ pub(super) struct Body {
     output: usize,
     roots: Roots,
     environment: Environment<'static>,
+    /// The same with few steps.
+    quick: Environment<'static>,
 }
 
 /// What is to be done for one exchange.
@@ -71,7 +77,11 @@ impl Body {
             return Err(Invalid::at(at, message));
         };
         let place = format!("{at}.{}", form.name());
-        let environment = compile(form, source).map_err(|why| Invalid::at(&place, why))?;
+        let output = made.output.len();
+        let steps = STEPS + (output / BYTES_A_STEP) as u64;
+        let environment = compile(form, source, steps).map_err(|why| Invalid::at(&place, why))?;
+        let mut quick = environment.clone();
+        quick.set_fuel(Some(QUICK_STEPS));
         let roots = check(&environment).map_err(|why| Invalid::at(&place, why))?;
         let content_type =
             (made.content_type).map_or(form.content_type(), |media| media.header_value().clone());
@@ -79,9 +89,10 @@ impl Body {
             when: made.when,
             form,
             content_type,
-            output: made.output.len(),
+            output,
             roots,
             environment,
+            quick,
         })
     }
 
@@ -126,22 +137,27 @@ impl Body {
         }
     }
 
-    fn render(&self, values: Values) -> Result<Bytes, Reply> {
+    /// Makes the body; nothing where it takes more steps than this environment has.
+    fn render(
+        &self,
+        environment: &Environment<'_>,
+        values: Values,
+    ) -> Result<Option<Bytes>, Reply> {
         let values = Value::from_pairs(values);
-        let template = self
-            .environment
-            .get_template(NAME)
-            .expect("it was compiled");
+        let template = environment.get_template(NAME).expect("it was compiled");
         let mut out = Bounded::new(self.output);
         if let Err(error) = template.render_captured_to(values, &mut out) {
-            return Err(failed(describe(&error)));
+            return match error.kind() {
+                ErrorKind::OutOfFuel => Ok(None),
+                _ => Err(failed(describe(&error))),
+            };
         }
         let made = out.into_bytes();
         if self.form == Form::Json {
             scan::check(&made)
                 .map_err(|why| failed(format!("the template makes no JSON: {why}")))?;
         }
-        Ok(made.into())
+        Ok(Some(made.into()))
     }
 
     /// Makes the fields right; the length is the gateway's.
@@ -159,17 +175,30 @@ impl Job {
     /// The refusal.
     pub(super) async fn run(self, workers: &Workers) -> Result<Bytes, Reply> {
         let is_coded = self.headers.contains_key(CONTENT_ENCODING);
-        if self.old.len() <= if is_coded { SMALL_CODED } else { SMALL } {
-            return self.make();
+        let mut job = self;
+        if job.old.len() <= if is_coded { SMALL_CODED } else { SMALL } {
+            job.take_body()?;
+            let made = job.body.render(&job.body.quick, job.values.clone())?;
+            if let Some(made) = made {
+                return Ok(made);
+            }
         }
-        workers.run(PATIENCE, move || self.make()).await?
+        workers.run(PATIENCE, move || job.make()).await?
     }
 
     fn make(mut self) -> Result<Bytes, Reply> {
-        if self.body.roots.body {
+        self.take_body()?;
+        let body = &self.body;
+        let made = body.render(&body.environment, self.values)?;
+        made.ok_or_else(|| failed("the template takes more steps than it has".into()))
+    }
+
+    /// Reads the body, where it is asked for and was not read yet.
+    fn take_body(&mut self) -> Result<(), Reply> {
+        if self.body.roots.body && self.values.iter().all(|(name, _)| *name != "body") {
             self.values.push(("body", self.read()?));
         }
-        self.body.render(self.values)
+        Ok(())
     }
 
     /// The body whose place another one takes, as a value.
@@ -187,7 +216,7 @@ impl Job {
     }
 }
 
-fn compile(form: Form, source: String) -> Result<Environment<'static>, String> {
+fn compile(form: Form, source: String, steps: u64) -> Result<Environment<'static>, String> {
     if source.len() > LONGEST {
         return Err(format!(
             "expected at most {LONGEST} bytes, found {}",
@@ -196,7 +225,10 @@ fn compile(form: Form, source: String) -> Result<Environment<'static>, String> {
     }
     let mut environment = Environment::new();
     environment.remove_filter("safe");
-    environment.set_fuel(Some(STEPS));
+    if matches!(form, Form::Html | Form::Xml) {
+        environment.add_filter("tojson", tojson);
+    }
+    environment.set_fuel(Some(steps));
     environment.set_recursion_limit(DEEPEST);
     environment.set_undefined_behavior(UndefinedBehavior::Chainable);
     environment.set_auto_escape_callback(move |_| match form {
@@ -216,6 +248,18 @@ fn compile(form: Form, source: String) -> Result<Environment<'static>, String> {
         .add_template_owned(NAME, source)
         .map_err(|error| describe(&error))?;
     Ok(environment)
+}
+
+/// JSON that is escaped as all else is: minijinja's own leaves quotes as they are, and so can end an attribute.
+fn tojson(
+    state: &State<'_, '_>,
+    value: &Value,
+    indent: Option<Value>,
+    options: Kwargs,
+) -> Result<String, minijinja::Error> {
+    let text = minijinja::filters::tojson(value, indent, options)?.to_string();
+    state.consume_fuel(text.len() as u64 / 64)?;
+    Ok(text)
 }
 
 /// Finds what would fail only when it is reached.

@@ -24,7 +24,8 @@ use body::Body;
 /// What kind of body it is says how values are written into it, so that none can become a tag or a
 /// member: in `html` and `xml` they are escaped; in `json` each is written as JSON, quotes
 /// included (`{"name": {{ identity.name }}}`), and what comes out is checked to be JSON; in `text`
-/// they stand as they are. There is no way to switch that off (`safe`, `autoescape`).
+/// they stand as they are. There is no way to switch that off (`safe`, `autoescape`); what `tojson` makes is escaped
+/// like all else, so it belongs into an attribute rather than a `<script>`.
 ///
 /// A template finds these values, as expressions do: `request` (`method`, `scheme`, `host`, `path`,
 /// `target`, `id`, `time`, `query.…`, `headers["…"]`, `cookies.…`), `client` (`address`, `peer`,
@@ -55,7 +56,8 @@ use body::Body;
 /// HEAD, with 204 and 304, parts (206) and upgraded connections are left alone.
 ///
 /// Templates are compiled at load: unknown names, filters and tests are errors then. A run is
-/// bounded: 100,000 steps, and `output`. Where it fails, the answer is a 500 with the reason
+/// bounded: `output`, and 100,000 steps with one more for each 16 bytes of `output`, where 64 bytes that are read or made count
+/// as a step, too. Where it fails, the answer is a 500 with the reason
 /// `template_failed`; where `body` is asked for and is not what its media type says, a 400, or a
 /// 502 for a response, with the reason `invalid_json`.
 ///
@@ -120,7 +122,7 @@ impl Filter for Template {
     fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
         let body = |made, at| Body::new(made, at).map(Arc::new);
         let (request, response) = sides::build(config.request, config.response, body)?;
-        let workers = cx.keep("workers", Workers::new);
+        let workers = cx.share("transform workers", Workers::new);
         Ok(Self {
             request,
             response,

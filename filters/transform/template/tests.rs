@@ -87,6 +87,15 @@ async fn no_value_gets_out_of_its_place() {
         assert_eq!(body.matches('<').count(), 2, "{body}");
         assert_eq!(body.matches('"').count(), 2, "{body}");
         assert_eq!(body.contains('\0'), kind == "html", "{body}");
+        // What is made by `tojson` as well, in both kinds of quotes.
+        for quote in ['"', '\''] {
+            let source = format!(
+                "<a b={quote}{{{{ request.query.q|tojson }}}}{quote}>{{{{ [request.query.q]|tojson(2) }}}}</a>"
+            );
+            let body = made(&format!("{kind}: {source:?}"), &target).await;
+            assert_eq!(body.matches('<').count(), 2, "{body}");
+            assert_eq!(body.matches(quote).count(), 2, "{body}");
+        }
     }
     for (kind, source) in [
         ("json", r#"{"a": "{{ request.query.q }}"}"#),
@@ -185,6 +194,15 @@ async fn leaves_alone_what_has_no_body_and_what_is_not_meant() {
         seen.header("content-type"),
         Some("text/plain; charset=utf-8")
     );
+}
+
+#[tokio::test]
+async fn as_much_can_be_made_as_output_says() {
+    let target = format!("/{}", "x".repeat(8_000));
+    let source = "text: '{% for a in range(1000) %}{{ request.path }}{% endfor %}'";
+    let body = made(&format!("output: 9MiB, {source}"), &target).await;
+    assert_eq!(body.len(), 8_001_000);
+    assert!(body.starts_with("/xxx") && body.ends_with("xxx"));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What may be stored, and for how long (RFC 9111, 3).
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -53,6 +53,27 @@ pub fn meta(
     sent: Sent,
 ) -> Result<Stored, Why> {
     terms(plan, asked, head, sent).map(|terms| terms.stored(head.clone()))
+}
+
+/// What is stored of a response that was found to be good (3.2, 4.3.5): `merged` is [what came of its
+/// head](updated). Its tags stay where the news has none.
+///
+/// # Errors
+/// Why it is not stored any more.
+pub fn renewed(
+    plan: &Plan,
+    asked: &Asked<'_>,
+    stored: &Stored,
+    merged: &ResponseHeader,
+    sent: Sent,
+) -> Result<Stored, Why> {
+    let mut meta = meta(plan, asked, merged, sent)?;
+    // A stored head has lost the field that the tags came in, and few origins repeat it.
+    let tells_tags = |name| merged.headers.contains_key(name);
+    if !plan.policy.tags.as_ref().is_some_and(tells_tags) {
+        meta.tags.clone_from(&stored.tags);
+    }
+    Ok(meta)
 }
 
 /// On what terms a response is stored.
@@ -289,9 +310,9 @@ fn is_understood(status: StatusCode) -> bool {
     status.canonical_reason().is_some()
 }
 
-/// What a 304 makes of a stored head (3.2): its fields in the place of stored ones, but for those
-/// that say how the stored body is to be read.
-pub fn updated(stored: &ResponseHeader, news: &ResponseHeader) -> ResponseHeader {
+/// What a 304 that came at this moment makes of a stored head (3.2): its fields in the place of stored ones, but for
+/// those that say how the stored body is to be read. Where it has no `Date`, that moment is one (RFC 9110, 6.6.1).
+pub fn updated(stored: &ResponseHeader, news: &ResponseHeader, came: SystemTime) -> ResponseHeader {
     static KEPT: [HeaderName; 4] = [
         header::CONTENT_LENGTH,
         header::CONTENT_ENCODING,
@@ -307,15 +328,40 @@ pub fn updated(stored: &ResponseHeader, news: &ResponseHeader) -> ResponseHeader
                 .expect("it was one before");
         }
     }
+    if !news.headers.contains_key(header::DATE) {
+        let date = date::format(date::seconds(came));
+        head.insert_header(header::DATE, date)
+            .expect("a date is a field value");
+    }
     head
 }
 
-/// Whether the response to a HEAD request tells that a stored one is still good (4.3.5): whatever
-/// it says of the representation is the same.
-pub fn head_agrees(stored: &ResponseHeader, news: &ResponseHeader) -> bool {
+/// What the response to a HEAD request tells of a stored response to GET (4.3.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// It is still good: a validator says so, and nothing else says otherwise.
+    Good,
+    /// There is another one by now.
+    Outdated,
+    /// Nothing: it has no validator. That nothing contradicts is no reason to keep a body that nobody has compared.
+    Nothing,
+}
+
+/// What the response to a HEAD request tells of a stored one.
+pub fn seen_by_head(stored: &ResponseHeader, news: &ResponseHeader) -> Seen {
     let same = |name: HeaderName| {
-        let news = news.headers.get(&name);
-        news.is_none_or(|value| stored.headers.get(&name) == Some(value))
+        let news = news.headers.get(&name)?;
+        Some(stored.headers.get(&name) == Some(news))
     };
-    same(header::ETAG) && same(header::LAST_MODIFIED) && same(header::CONTENT_LENGTH)
+    let validators = [same(header::ETAG), same(header::LAST_MODIFIED)];
+    // One that came in chunks has no length in its head.
+    let length = same(header::CONTENT_LENGTH)
+        .filter(|_| stored.headers.contains_key(header::CONTENT_LENGTH));
+    if validators.contains(&Some(false)) || length == Some(false) {
+        Seen::Outdated
+    } else if validators.contains(&Some(true)) {
+        Seen::Good
+    } else {
+        Seen::Nothing
+    }
 }

@@ -1,4 +1,6 @@
-use super::storing::{head_agrees, updated};
+use std::time::{Duration, SystemTime};
+
+use super::storing::{Seen, seen_by_head, updated};
 use super::storing_tests::{Lines, response};
 
 #[test]
@@ -8,6 +10,7 @@ fn rfc9111_3_2_a_304_updates_every_field_but_those_of_the_body() {
         &[
             ("content-length", "9"),
             ("content-encoding", "gzip"),
+            ("date", "Sat, 05 Nov 1994 08:49:37 GMT"),
             ("a", "1"),
             ("b", "1"),
             ("b", "2"),
@@ -23,7 +26,8 @@ fn rfc9111_3_2_a_304_updates_every_field_but_those_of_the_body() {
             ("age", "7"),
         ],
     );
-    let head = updated(&stored, &news);
+    let came = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+    let head = updated(&stored, &news, came);
     assert_eq!(head.status, 200);
     for (name, value) in [
         ("content-length", "9"),
@@ -31,6 +35,8 @@ fn rfc9111_3_2_a_304_updates_every_field_but_those_of_the_body() {
         ("a", "1"),
         ("b", "3"),
         ("c", "4"),
+        // RFC 9110, 6.6.1: it has no date of its own.
+        ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
     ] {
         let values: Vec<_> = head.headers.get_all(name).iter().collect();
         assert_eq!(values, [value], "{name}");
@@ -40,13 +46,26 @@ fn rfc9111_3_2_a_304_updates_every_field_but_those_of_the_body() {
 }
 
 #[test]
-fn rfc9111_4_3_5_a_head_response_agrees_where_all_it_says_is_the_same() {
+fn rfc9111_4_3_5_a_head_response_tells_by_validators_whether_what_is_stored_is_good() {
     let stored = response(200, &[("etag", "\"a\""), ("content-length", "9")]);
-    let agrees = |lines: Lines<'_>| head_agrees(&stored, &response(200, lines));
-    assert!(agrees(&[("etag", "\"a\"")]));
-    assert!(agrees(&[("etag", "\"a\""), ("content-length", "9")]));
-    assert!(agrees(&[("content-length", "9")]));
-    assert!(!agrees(&[("etag", "\"b\"")]));
-    assert!(!agrees(&[("etag", "\"a\""), ("content-length", "8")]));
-    assert!(agrees(&[]));
+    let seen = |lines: Lines<'_>| seen_by_head(&stored, &response(200, lines));
+    let modified = ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT");
+    assert_eq!(seen(&[("etag", "\"a\"")]), Seen::Good);
+    let both = [("etag", "\"a\""), ("content-length", "9")];
+    assert_eq!(seen(&both), Seen::Good);
+    for outdated in [
+        &[("etag", "\"b\"")][..],
+        &[("etag", "W/\"a\"")],
+        &[("etag", "\"a\""), ("content-length", "8")],
+        &[("content-length", "8")],
+        &[("etag", "\"a\""), modified],
+    ] {
+        assert_eq!(seen(outdated), Seen::Outdated, "{outdated:?}");
+    }
+    // Another body can be as long.
+    assert_eq!(seen(&[("content-length", "9")]), Seen::Nothing);
+    assert_eq!(seen(&[]), Seen::Nothing);
+    let chunked = response(200, &[modified]);
+    let news = response(200, &[modified, ("content-length", "9")]);
+    assert_eq!(seen_by_head(&chunked, &news), Seen::Good);
 }

@@ -1,12 +1,20 @@
 //! Which requests a stored response is for (RFC 9111, 4.1).
 
+use std::fmt::Write as _;
+
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use sha2::{Digest, Sha256};
 
 use super::list;
+use crate::cache::Selector;
+
+/// Values that are longer than this are kept as digests, which are longer themselves: no value is taken for one.
+const LONGEST: usize = 64;
 
 /// What `Vary` names, with what a request has there, in a form that is the same for requests that
-/// ask for the same.
-pub type Selectors = Vec<(HeaderName, Option<HeaderValue>)>;
+/// ask for the same. What may be a secret of its caller, such as a cookie, is there as a digest: what is stored may lie on
+/// a disk for long.
+pub type Selectors = Vec<Selector>;
 
 /// The fields that `Vary` names, in order, each once; `None` where it holds a `*`, or what is no
 /// name: no request is like another then.
@@ -28,22 +36,47 @@ pub fn names(response: &HeaderMap) -> Option<Vec<HeaderName>> {
 /// What this request has in these fields.
 pub fn selectors(names: Vec<HeaderName>, request: &HeaderMap) -> Selectors {
     let values = names.into_iter().map(|name| {
-        let value = normalised(&name, request);
+        let value = normalised(&name, request).map(|value| kept(&name, value));
         (name, value)
     });
     values.collect()
 }
 
+/// A value as it is kept.
+fn kept(name: &HeaderName, value: HeaderValue) -> HeaderValue {
+    if is_open(name) && value.len() <= LONGEST {
+        return value;
+    }
+    let digest = Sha256::new()
+        .chain_update(name.as_str())
+        .chain_update([0])
+        .chain_update(&value);
+    let mut text = String::from("sha256:");
+    for byte in digest.finalize() {
+        write!(text, "{byte:02x}").expect("a text takes it");
+    }
+    HeaderValue::from_str(&text).expect("ASCII")
+}
+
+/// Whether what a request has there tells nothing but what its client can do and wants.
+fn is_open(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("accept")
+        || name.starts_with("sec-")
+        || matches!(name, "origin" | "user-agent")
+}
+
 /// Whether a response that was stored with these is for this request.
-pub fn fits(selectors: &Selectors, request: &HeaderMap) -> bool {
+pub fn fits(selectors: &[Selector], request: &HeaderMap) -> bool {
     selectors.iter().all(|(name, stored)| match stored {
         None => !request.contains_key(name),
         Some(stored) => {
             let mut lines = request.get_all(name).iter();
             let (first, second) = (lines.next(), lines.next());
             first.is_some_and(|line| {
-                (second.is_none() && line == stored)
-                    || normalised(name, request).as_ref() == Some(stored)
+                let is_kept_as_it_is = second.is_none() && is_open(name) && line.len() <= LONGEST;
+                (is_kept_as_it_is && line == stored)
+                    || normalised(name, request).is_some_and(|value| kept(name, value) == *stored)
             })
         }
     })
@@ -157,6 +190,35 @@ mod tests {
         assert!(!same("foo", &[("foo", "")], &[]));
         assert!(same("foo", &[], &[("baz", "1")]));
         assert!(!same("foo", &[("foo", "a")], &[("foo", "A")]));
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_kept_as_a_digest_that_nobody_can_send() {
+        let long = "x".repeat(LONGEST + 1);
+        for (name, value) in [
+            ("cookie", "session=ann"),
+            ("authorization", "Basic YTpi"),
+            ("x-key", "k"),
+            ("accept-language", &*long),
+        ] {
+            let name = HeaderName::from_static(name);
+            let mut request = HeaderMap::new();
+            request.insert(&name, value.parse().unwrap());
+            let stored = selectors(vec![name.clone()], &request);
+            let kept = stored[0].1.clone().unwrap();
+            assert!(!kept.to_str().unwrap().contains(value), "{kept:?}");
+            assert!(fits(&stored, &request));
+            request.insert(&name, kept);
+            assert!(!fits(&stored, &request), "{name}");
+        }
+        // The same value in another field is another digest.
+        let both = headers(&[("x-a", "1"), ("x-b", "1")]);
+        let names = vec![
+            HeaderName::from_static("x-a"),
+            HeaderName::from_static("x-b"),
+        ];
+        let stored = selectors(names, &both);
+        assert_ne!(stored[0].1, stored[1].1);
     }
 
     #[test]

@@ -34,8 +34,6 @@ pub(super) struct Counts {
     pub(super) evicted: AtomicU64,
     pub(super) rejected: AtomicU64,
     pub(super) purged: AtomicU64,
-    /// How often a purge was asked for.
-    pub(super) purges: AtomicU64,
     pub(super) discarded: AtomicU64,
 }
 

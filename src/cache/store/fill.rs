@@ -59,9 +59,13 @@ impl Fill {
     /// for the cache for as long as `remember` says, because of this refusal. Where it is not too large, which
     /// it will be again, somebody tries before that.
     pub fn abandon(self, remember: Duration, why: &Refused) {
-        let (name, asker) = (self.entry.name(), self.asker);
-        let tries = !matches!(why, Refused::TooLarge);
-        self.store.set_alone(name, asker, remember, tries);
+        let (store, name, asker) = (&self.store, self.entry.name(), self.asker);
+        match why {
+            Refused::TooLarge => {
+                store.set_too_large(name, asker, remember, &self.entry.meta().vary);
+            }
+            _ => store.set_alone(name, asker, remember),
+        }
     }
 
     /// The body is complete. From here on the entry stands for itself, and what it replaces is gone.

@@ -4,16 +4,21 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use super::body::Body;
 use super::fill::Fill;
 use super::flight::{Flight, Outcome};
 use super::key::{Key, Name, hash_of};
 use super::purge::Mode;
 use super::refused::Refused;
-use super::room::Charge;
-use super::shard::{Running, Shard, Slot};
+use super::room::{Charge, allocated};
+use super::shard::{Only, Running, Shard, Slot};
 use super::{Asker, Entry, Join, Store, Waiting};
-use crate::cache::{Failure, Stored, Variant};
+use crate::cache::{Failure, Selector, Stored, Variant};
+
+/// So many selectors of a variant that is too large are remembered.
+const SELECTORS: usize = 8;
 
 impl Store {
     /// Settles who fetches what `find` and `load` did not give, among those who are alike. `fits` is asked once more,
@@ -28,16 +33,28 @@ impl Store {
         asker: Asker,
         fits: impl FnMut(&Entry) -> bool,
     ) -> Join {
+        self.join_for(key, asker, |_| true, fits)
+    }
+
+    /// The same; `is` tells whether the request is for the variant with these selectors: that another one was too large
+    /// says nothing about it.
+    pub fn join_for(
+        self: &Arc<Self>,
+        key: &Key,
+        asker: Asker,
+        is: impl FnOnce(&[Selector]) -> bool,
+        fits: impl FnMut(&Entry) -> bool,
+    ) -> Join {
         let mut shard = self.lock(key.url_hash());
         if let Some(entry) = shard.peek(key, fits) {
             return Join::Found(entry);
         }
         let waiting = match shard.flight(key, asker) {
-            Ok(flight) => flight.map(|flight| Waiting::new(flight)),
+            Ok(flight) => flight.map(Waiting::new),
             Err(()) => return Join::Alone,
         };
         let now = self.clock.instant();
-        match (waiting, shard.is_alone(key, asker, now)) {
+        match (waiting, shard.is_alone(key, asker, now, is)) {
             (Some(_), true) => Join::Alone,
             (Some(waiting), false) => Join::Wait(waiting),
             (None, true) if !shard.may_try(key, asker, now) => Join::Alone,
@@ -53,15 +70,46 @@ impl Store {
         Lead::new(self.clone(), name, asker, flight, number)
     }
 
-    /// The key is not for the cache for a while, as far as those who are alike are concerned. `tries` is whether
-    /// somebody may find out before that.
-    pub(super) fn set_alone(&self, name: &Name, asker: Asker, remember: Duration, tries: bool) {
+    /// The key is not for the cache for a while, as far as those who are alike are concerned. Somebody may find out before
+    /// that.
+    pub(super) fn set_alone(&self, name: &Name, asker: Asker, remember: Duration) {
         if !remember.is_zero() {
             let now = self.clock.instant();
-            let next = if tries { now } else { now + remember };
+            let until = now + remember;
             self.with(name, |shard| {
-                shard.set_alone(name, asker, now, (now + remember, next))
+                shard.set_alone(name, asker, now, (until, now), None);
             });
+        }
+    }
+
+    /// The same for the variant with these selectors, which is too large, and will be again: nobody tries. Where they
+    /// are many, they are not kept, and it holds for all variants.
+    pub(super) fn set_too_large(
+        &self,
+        name: &Name,
+        asker: Asker,
+        remember: Duration,
+        selectors: &[Selector],
+    ) {
+        if !remember.is_zero() {
+            let now = self.clock.instant();
+            let until = now + remember;
+            let only = (selectors.len() <= SELECTORS).then(|| Arc::new(self.only(selectors)));
+            self.with(name, |shard| {
+                shard.set_alone(name, asker, now, (until, until), only);
+            });
+        }
+    }
+
+    fn only(&self, selectors: &[Selector]) -> Only {
+        let texts = selectors.iter().map(|(name, value)| {
+            let value = value.as_ref().map_or(0, HeaderValue::len);
+            allocated(name.as_str().len()) + allocated(value)
+        });
+        let bytes = size_of::<Only>() + size_of_val(selectors) + texts.sum::<usize>();
+        Only {
+            selectors: selectors.into(),
+            _charge: Charge::new(&self.room, bytes),
         }
     }
 }
@@ -176,16 +224,17 @@ impl Lead {
         let Self {
             store, name, asker, ..
         } = &self;
-        store.set_alone(name, *asker, remember, true);
+        store.set_alone(name, *asker, remember);
         self.land(Outcome::Alone);
     }
 
-    /// The response is larger than what is stored. Nobody tries again for as long as `remember` says.
-    pub fn too_large(mut self, remember: Duration) {
+    /// The response, of the variant with these selectors, is larger than what is stored. Nobody tries that again for as long
+    /// as `remember` says.
+    pub fn too_large(mut self, remember: Duration, selectors: &[Selector]) {
         let Self {
             store, name, asker, ..
         } = &self;
-        store.set_alone(name, *asker, remember, false);
+        store.set_too_large(name, *asker, remember, selectors);
         self.land(Outcome::Alone);
     }
 

@@ -15,6 +15,7 @@ mod entry;
 mod figures;
 mod fill;
 mod flight;
+mod heir;
 mod key;
 mod lead;
 mod options;

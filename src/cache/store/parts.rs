@@ -3,12 +3,13 @@
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use wiregate_sdk::Clock;
 
 use super::disk::{self, Engine};
 use super::figures::Counts;
+use super::heir::Heir;
 use super::key::{Name, Url, hash_of};
 use super::purge::Aim;
 use super::room::Room;
@@ -43,6 +44,7 @@ pub struct Store {
     parts: Box<[Part]>,
     pub(super) counts: Counts,
     pub(super) disk: Option<Arc<Engine>>,
+    heir: OnceLock<Heir>,
 }
 
 /// Parts do not share a cache line.
@@ -80,6 +82,7 @@ impl Store {
             room,
             counts: Counts::default(),
             disk,
+            heir: OnceLock::new(),
             options,
         });
         disk::start(&store)?;
@@ -103,16 +106,26 @@ impl Store {
         self.lock(key.url_hash()).find(key, fits)
     }
 
-    /// Whether any purge was asked for since it was opened.
-    pub fn was_purged(&self) -> bool {
-        self.counts.purges.load(Ordering::Relaxed) > 0
+    /// From now on it remembers purges, for the store that comes in its place.
+    pub fn has_heir(&self) {
+        self.heir.get_or_init(Heir::default);
+    }
+
+    /// The purges since this was asked last, which that store has to hear of.
+    pub fn take_purges(&self) -> Vec<(What, Mode)> {
+        self.heir.get().map(Heir::take).unwrap_or_default()
     }
 
     /// Purges, and says how many entries were hit. In memory it holds when this returns, for fetches
     /// that run, too (the memory of many entries is given back a moment later); it is also written to disk, in the background. Goes through the whole store for everything
     /// but a URL: not on a worker, then.
     pub fn purge(self: &Arc<Self>, what: &What, mode: Mode) -> usize {
+        if let Some(heir) = self.heir.get() {
+            heir.tell(what, mode);
+        }
+        let mut on_disk = true;
         if let Some(disk) = &self.disk {
+            on_disk = disk.is_finding();
             disk.purging(what, mode);
         }
         let aim = what.aim(self.seed);
@@ -120,20 +133,23 @@ impl Store {
             What::Url(url) => {
                 let url = hash_of(self.seed, url.as_bytes());
                 self.with_hash(url, |shard| {
-                    shard.tell_running(&aim, mode);
-                    shard.purge_url(&aim, url, mode)
+                    let told = shard.tell_running(&aim, mode);
+                    let hit = shard.purge_url(&aim, url, mode);
+                    // Most URLs that requests change are not stored at all: nothing has to be written for them.
+                    on_disk |= told || hit > 0 || mode == Mode::Soft || shard.has_dropped();
+                    hit
                 })
             }
             _ => {
+                on_disk = true;
                 let parts = self.parts.iter();
                 parts.map(|part| part.purge(&aim, mode)).sum()
             }
         };
         // Behind every entry that was written before it was hit.
-        if let Some(disk) = &self.disk {
+        if let Some(disk) = self.disk.as_ref().filter(|_| on_disk) {
             disk.purge(what, mode);
         }
-        Counts::add(&self.counts.purges, 1);
         Counts::add(&self.counts.purged, hit as u64);
         if mode == Mode::Hard {
             self.bury_later(what, hit);
@@ -143,10 +159,6 @@ impl Store {
 
     /// Takes out what a purge has hit: at once where that is quick, and else on a thread of its own.
     fn bury_later(self: &Arc<Self>, what: &What, hit: usize) {
-        if let What::Url(url) = what {
-            let url = hash_of(self.seed, url.as_bytes());
-            return self.part(url).bury();
-        }
         if hit > STEP as usize {
             let store = self.clone();
             let thread = std::thread::Builder::new().name("cache-bury".to_owned());
@@ -154,7 +166,10 @@ impl Store {
                 return;
             }
         }
-        self.bury();
+        match what {
+            What::Url(url) => self.part(hash_of(self.seed, url.as_bytes())).bury(),
+            _ => self.bury(),
+        }
     }
 
     fn bury(&self) {
@@ -171,6 +186,16 @@ impl Store {
             disk.superseding(entry.name(), variant);
             disk.void(entry.name(), variant);
         }
+    }
+
+    /// Makes one entry stale, as a soft purge would. The disk does not hear of it: after a restart it is what it was.
+    pub fn soften(&self, entry: &Entry) {
+        self.with(entry.name(), |shard| {
+            if let Some(id) = shard.id_of(entry.name().hash(), entry.number()) {
+                shard.slot_mut(id).soft = true;
+            }
+        });
+        entry.soften();
     }
 
     /// Waits until every purge and every entry before this call is on disk, so that no restart undoes

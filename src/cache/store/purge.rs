@@ -35,6 +35,14 @@ pub(super) enum Aim<'w> {
 }
 
 impl What {
+    /// The text that it has.
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Url(text) | Self::Prefix(text) | Self::Tag(text) => text,
+            Self::All => "",
+        }
+    }
+
     pub(super) fn aim(&self, seed: u64) -> Aim<'_> {
         match self {
             Self::Url(url) => Aim::Url(hash_of(seed, url.as_bytes()), url),

@@ -19,10 +19,27 @@ pub struct Dns {
     /// How long the search for one name may take, all tries together. A start and a reload wait
     /// for names that were never resolved, for this long at most.
     pub timeout: Period,
+    /// Which addresses of a name are used.
+    pub family: AddressFamily,
     /// An answer is used for at least this long, whatever its TTL.
     pub min_ttl: Period,
     /// An answer is used for at most this long, whatever its TTL.
     pub max_ttl: Period,
+}
+
+/// The addresses of a name that are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AddressFamily {
+    /// Those that the machine has a route to; all where it has a route to none.
+    #[default]
+    Auto,
+    /// IPv4 and IPv6.
+    Both,
+    /// IPv4 alone.
+    Ipv4,
+    /// IPv6 alone.
+    Ipv6,
 }
 
 impl Default for Dns {
@@ -30,6 +47,7 @@ impl Default for Dns {
         Self {
             servers: Vec::new(),
             timeout: Period::seconds(5),
+            family: AddressFamily::Auto,
             min_ttl: Period::seconds(5),
             max_ttl: Period::seconds(300),
         }

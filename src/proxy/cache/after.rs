@@ -9,7 +9,7 @@ use pingora_proxy::Session;
 use super::super::context::Context;
 use crate::cache::rules::Sent;
 use crate::cache::rules::status::{Stored, Told};
-use crate::cache::rules::storing::{self, Asked};
+use crate::cache::rules::storing::{self, Asked, Seen};
 use crate::cache::store::{Asker, Join, Mode, What};
 
 impl Context {
@@ -49,7 +49,7 @@ impl Context {
         }
     }
 
-    /// The response to a HEAD request may tell that a stale response is still good.
+    /// The response to a HEAD request may tell that a stale response is still good, or that a fresh one is not.
     fn freshen(&self, session: &Session, head: &ResponseHeader) {
         let caching = self.caching();
         let Some(stale) = caching
@@ -59,8 +59,10 @@ impl Context {
         else {
             return;
         };
-        if !storing::head_agrees(&stale.meta().head, head) {
-            return;
+        match storing::seen_by_head(&stale.meta().head, head) {
+            Seen::Good => {}
+            Seen::Outdated => return caching.store.soften(stale),
+            Seen::Nothing => return,
         }
         let mut asked = session.req_header().clone();
         asked.set_method(Method::GET); // what is refreshed is the response to one
@@ -73,8 +75,8 @@ impl Context {
             asked: self.exchange.now.wall,
             came: self.shared.clock.now().wall,
         };
-        let merged = storing::updated(&stale.meta().head, head);
-        if let Ok(meta) = storing::meta(&caching.plan, &asked, &merged, sent)
+        let merged = storing::updated(&stale.meta().head, head, sent.came);
+        if let Ok(meta) = storing::renewed(&caching.plan, &asked, stale.meta(), &merged, sent)
             && let Join::Lead(lead) = caching.store.join(caching.key(), Asker::Anybody, |_| false)
         {
             // A purge has been faster: then there is nothing to refresh.

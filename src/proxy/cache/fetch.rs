@@ -100,7 +100,7 @@ impl Fetch {
 }
 
 impl Context {
-    /// Fetches, for this request and all who wait, and answers it.
+    /// Fetches, for this request and all who wait, and answers it. Returns whether it was answered.
     ///
     /// # Errors
     /// The client's, or what broke off a response.
@@ -109,7 +109,7 @@ impl Context {
         session: &mut Session,
         lead: Lead,
         connector: Arc<Connector>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let caching = self.caching_mut();
         let stale = caching.stale.clone();
         caching.fetch = Some(Box::new(Fetch::new(lead, stale)));

@@ -1,8 +1,9 @@
 //! What a response is stored under: the URL that was asked for, and whatever else decides which
 //! response a request gets.
 
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use pingora_proxy::Session;
+use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 use wiregate_sdk::cache::Plan;
 
@@ -11,8 +12,9 @@ use crate::cache::store::{Key, Store, Url};
 
 impl Context {
     /// The key of a request. Beside its URL it has the route and the upstream, which two requests
-    /// for one URL may differ in; the scheme is part of the URL; host and target as the chain has left them; what the plan
-    /// adds; and whose it is, where callers do not share.
+    /// for one URL may differ in; the scheme is part of the URL; host and target as the chain has left them; what trusted
+    /// proxies say of where the request came to; what the plan adds; and whose it is, where callers do not share. The last two
+    /// are there as digests, since they may be secrets, and keys may lie on a disk.
     pub(super) fn cache_key(&self, session: &Session, plan: &Plan, store: &Store) -> Key {
         let head = session.req_header();
         let upstream = self.attempts.upstream.as_ref();
@@ -21,19 +23,22 @@ impl Context {
             Some(sent) if Some(sent) != self.asked_host.as_ref() => sent.as_bytes(),
             _ => b"",
         };
-        // Of trusted proxies only: what others say of it is gone by now.
-        let told_host = head.headers.get("x-forwarded-host");
+        let told = match self.peer.trusted_by(&self.snapshot).is_some() {
+            true => told(&head.headers),
+            false => Vec::new(), // what others say is gone by now
+        };
+        let secrets = plan.key.iter().chain(&plan.caller);
+        let secrets: SmallVec<[_; 4]> = secrets.map(Sha256::digest).collect();
         let target = head.raw_path();
         let mut parts: SmallVec<[&[u8]; 8]> = SmallVec::new();
         parts.push(self.exchange.route.as_bytes());
         parts.push(upstream.map_or(b"", |upstream| upstream.name.as_bytes()));
         parts.push(host);
-        parts.push(told_host.map_or(b"", |host| host.as_bytes()));
+        parts.push(&told);
         parts.push(target);
         // Whether they are one's own tells apart what two filters of a route store.
         parts.push(plan.caller.as_deref().map_or(b"shared", |_| b"own"));
-        parts.push(plan.caller.as_deref().unwrap_or("").as_bytes());
-        parts.extend(plan.key.iter().map(|part| part.as_bytes()));
+        parts.extend(secrets.iter().map(|part| &part[..]));
         store.key(self.public_url(), parts)
     }
 
@@ -75,6 +80,41 @@ impl Context {
     }
 }
 
+/// What upstreams make links of, beside the host: what trusted proxies say of where a request came to them. Many pass on what
+/// their own clients say of it, so each other word is another response. Who it is for makes no difference.
+fn told(fields: &HeaderMap) -> Vec<u8> {
+    let mut told = Vec::new();
+    for (name, value) in fields {
+        let (name, value) = (name.as_str(), value.as_bytes());
+        if name.starts_with("x-forwarded-") && name != "x-forwarded-for" {
+            add(&mut told, name, value);
+        } else if name == "forwarded" {
+            let pairs = value.split(|byte| matches!(byte, b',' | b';'));
+            let pairs = pairs
+                .map(<[u8]>::trim_ascii)
+                .filter(|pair| !is_of_client(pair));
+            pairs.for_each(|pair| add(&mut told, name, pair));
+        }
+    }
+    told
+}
+
+fn add(told: &mut Vec<u8>, name: &str, value: &[u8]) {
+    for part in [name.as_bytes(), value] {
+        told.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        told.extend_from_slice(part);
+    }
+}
+
+/// Whether a pair of `Forwarded` (RFC 7239, 4) says who sent the request, and nothing else.
+fn is_of_client(pair: &[u8]) -> bool {
+    let Some((name, value)) = pair.split_at_checked(4) else {
+        return false;
+    };
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"\"[]:._-".contains(byte);
+    name.eq_ignore_ascii_case(b"for=") && value.iter().all(is_plain)
+}
+
 /// A URL as keys have it, out of one that somebody wrote: the path goes through this.
 pub fn normalised(url: &reqwest::Url, path: impl Fn(&str) -> Option<String>) -> Option<String> {
     let host = url.host_str()?;
@@ -105,6 +145,40 @@ fn url(scheme: &str, host: &str, path: &str, query: Option<&str>) -> Url {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_proxies_say_tells_requests_apart_but_for_whom_they_are() {
+        let of = |lines: &[(&'static str, &'static str)]| {
+            let mut fields = HeaderMap::new();
+            for (name, value) in lines {
+                fields.append(*name, value.parse().unwrap());
+            }
+            told(&fields)
+        };
+        let nothing = of(&[("accept", "a")]);
+        assert!(nothing.is_empty());
+        for same in [
+            ("x-forwarded-for", "1.2.3.4"),
+            ("forwarded", "for=1.2.3.4, For=\"[2001:db8::1]:8080\""),
+        ] {
+            assert_eq!(of(&[same]), nothing, "{same:?}");
+        }
+        let all = [
+            of(&[("x-forwarded-host", "evil.example")]),
+            of(&[("x-forwarded-prefix", "evil.example")]),
+            of(&[("x-forwarded-port", "1")]),
+            of(&[("x-forwarded-proto", "http")]),
+            of(&[("forwarded", "for=1.2.3.4;host=evil.example")]),
+            of(&[("forwarded", "for=1.2.3.4;host=other.example")]),
+            of(&[("forwarded", "for=1.2.3.4;proto=http")]),
+            of(&[("forwarded", "for=1.2.3.4 host=evil.example")]),
+            of(&[("forwarded", "for=a&host=evil.example")]),
+        ];
+        for (number, one) in all.iter().enumerate() {
+            assert_ne!(*one, nothing);
+            assert!(!all[..number].contains(one), "{number}");
+        }
+    }
 
     #[test]
     fn urls_have_one_form() {

@@ -11,6 +11,7 @@ mod after;
 mod fetch;
 pub mod key;
 mod nobody;
+mod own;
 mod send;
 mod serve;
 mod told;
@@ -31,7 +32,7 @@ use crate::cache::rules::reuse::{self, Reuse};
 use crate::cache::rules::status::{Forwarded, Stored, Told};
 use crate::cache::rules::{conditional, vary};
 use crate::cache::store::{Asker, Entry, Find, Join, Key, Outcome, Store, Waiting};
-use crate::cache::{Dealt, Failure};
+use crate::cache::{Dealt, Failure, Selector};
 use fetch::{Fetch, Filling};
 
 /// So often a request waits for the fetches of others, which turn out not to be for it.
@@ -235,7 +236,7 @@ impl Context {
                 Join::Alone => return Ok(false),
                 Join::Lead(lead) => {
                     let led = Box::pin(self.lead(session, lead, connector()));
-                    return led.await.map(|()| true);
+                    return led.await;
                 }
                 Join::Wait(_) if self.caching().wishes.no_cache => return Ok(false),
                 Join::Wait(waiting) => waiting,
@@ -289,12 +290,11 @@ impl Context {
         let caching = self.caching();
         let headers = &session.req_header().headers;
         let now = self.exchange.now.wall;
-        caching
-            .store
-            .join(caching.key(), self.asker(session), |entry| {
-                vary::fits(&entry.meta().vary, headers)
-                    && reuse::judge(entry, &caching.wishes, now) != Reuse::No
-            })
+        let is = |selectors: &[Selector]| vary::fits(selectors, headers);
+        let (store, asker) = (&caching.store, self.asker(session));
+        store.join_for(caching.key(), asker, is, |entry| {
+            is(&entry.meta().vary) && reuse::judge(entry, &caching.wishes, now) != Reuse::No
+        })
     }
 
     /// Answers with what another request's fetch has brought.

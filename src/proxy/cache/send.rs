@@ -4,6 +4,7 @@ use pingora_core::protocols::http::HttpTask;
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
+use tokio::time::timeout;
 use wiregate_sdk::Bytes;
 use wiregate_sdk::views::Claim;
 
@@ -44,15 +45,36 @@ impl Context {
                     break;
                 }
             }
-            self.time_left()?;
-            self.write_and_fill(session, std::mem::take(&mut tasks))
-                .await?;
+            let left = self.time_left()?;
+            let write = self.write_and_fill(session, std::mem::take(&mut tasks));
+            match left {
+                None => write.await?,
+                Some(left) => match timeout(left, write).await {
+                    Ok(written) => written?,
+                    Err(_) => return Err(self.out_of_time()),
+                },
+            }
             if end {
                 return Ok(());
             }
             if !matches!(next, Some(Ok(_))) {
-                next = Some(Ok(self.piece(session, &mut reader).await?));
+                next = Some(Ok(self.piece_in_time(session, &mut reader).await?));
             }
+        }
+    }
+
+    /// The next piece, within the time that the exchange has.
+    async fn piece_in_time(
+        &mut self,
+        session: &mut Session,
+        reader: &mut Reader,
+    ) -> Result<Option<Bytes>> {
+        match self.time_left()? {
+            None => self.piece(session, reader).await,
+            Some(left) => match timeout(left, self.piece(session, reader)).await {
+                Ok(piece) => piece,
+                Err(_) => Err(self.out_of_time()),
+            },
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use pingora_core::protocols::http::HttpTask;
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -12,6 +13,7 @@ use wiregate_sdk::views::Claim;
 use super::super::context::Context;
 use super::super::heads;
 use super::fetch::{Answer, Own};
+use super::own;
 use crate::cache::Dealt;
 use crate::cache::rules::range::Part;
 use crate::cache::rules::status::{CACHE_STATUS, Stored, Told};
@@ -26,6 +28,8 @@ struct Answering {
     entry: Arc<Entry>,
     head: ResponseHeader,
     told: Told,
+    /// Whether the head is of this moment, and says itself how old it is.
+    is_new: bool,
 }
 
 impl Context {
@@ -61,12 +65,21 @@ impl Context {
             head: entry.meta().head.clone(),
             entry,
             told,
+            is_new: false,
         };
         self.serve(session, answering).await
     }
 
-    /// Answers with what became of a fetch.
-    pub(super) async fn answer(&mut self, session: &mut Session, answer: Answer) -> Result<()> {
+    /// Answers with what became of a fetch. Returns whether the request was answered; where not, it goes to the upstream by
+    /// itself.
+    pub(super) async fn answer(&mut self, session: &mut Session, answer: Answer) -> Result<bool> {
+        if let Answer::Own(own) = answer {
+            return self.pass_own(session, *own).await;
+        }
+        self.answer_shared(session, answer).await.map(|()| true)
+    }
+
+    async fn answer_shared(&mut self, session: &mut Session, answer: Answer) -> Result<()> {
         match answer {
             Answer::Stored {
                 entry,
@@ -78,7 +91,12 @@ impl Context {
                 let head = *head;
                 let status = (status != head.status).then(|| status.as_u16());
                 let told = self.went_on(status, Stored::Yes);
-                let answering = Answering { entry, head, told };
+                let answering = Answering {
+                    entry,
+                    head,
+                    told,
+                    is_new: false,
+                };
                 self.serve(session, answering).await
             }
             Answer::Good { entry, head, why } => {
@@ -89,10 +107,11 @@ impl Context {
                     entry,
                     head,
                     told: self.went_on(Some(304), Stored::No(Some(why))),
+                    is_new: true,
                 };
                 self.serve(session, answering).await
             }
-            Answer::Own(own) => self.pass_own(session, *own).await,
+            Answer::Own(_) => unreachable!("it is shared with nobody"),
             Answer::Failed(reply) => {
                 if let Some(entry) = self.stand_in() {
                     return self.serve_hit(session, entry).await;
@@ -113,8 +132,9 @@ impl Context {
         }
     }
 
-    /// Passes a response on that is for this request alone.
-    async fn pass_own(&mut self, session: &mut Session, own: Own) -> Result<()> {
+    /// Passes a response on that is for this request alone. It was asked for as a whole, and without the conditions of the
+    /// request: where that wants a part, it asks for it by itself.
+    async fn pass_own(&mut self, session: &mut Session, own: Own) -> Result<bool> {
         let Own {
             mut source,
             first,
@@ -122,14 +142,28 @@ impl Context {
         } = own;
         let told = self.went_on(None, Stored::No(Some(why)));
         let caching = self.caching_mut();
-        caching.dealt = Dealt::Miss;
         caching.told = Some(told);
         caching.fetch = None; // what comes of it is this client's alone
-        match self.pass_on(session, &mut source, first).await {
-            Ok(()) => {
-                source.put_back().await;
-                Ok(())
+        let asked = &session.req_header().headers;
+        let now = crate::cache::rules::seconds(self.exchange.now.wall);
+        let (first, is_whole) = match first {
+            HttpTask::Header(head, _) if own::is_had(asked, &head, now) => {
+                (HttpTask::Header(own::not_modified(head), true), false)
             }
+            HttpTask::Header(head, _) if own::is_part_wanted(asked, &head) => {
+                drop(source);
+                self.begin_anew();
+                return Ok(false);
+            }
+            first => (first, true),
+        };
+        self.caching_mut().dealt = Dealt::Miss;
+        match self.pass_on(session, &mut source, first).await {
+            Ok(()) if is_whole => {
+                source.put_back().await;
+                Ok(true)
+            }
+            Ok(()) => Ok(true), // the connection goes with the body that nobody wants
             Err(error) => {
                 let reused = source.reused;
                 drop(source);
@@ -143,6 +177,7 @@ impl Context {
             entry,
             mut head,
             told,
+            is_new,
         } = answering;
         let mut part = self.shape(session, &entry, &mut head)?;
         let age = reuse::age(&entry.meta().times, self.shared.clock.now().wall).as_secs();
@@ -151,7 +186,7 @@ impl Context {
             let fields = &mut head.headers;
             fields.reserve(ADDED); // once for all that follows
             // What has just come from the origin has no age (RFC 9111, 5.1).
-            if age > 0 || told.is_from_store() {
+            if !is_new && (age > 0 || told.is_from_store()) {
                 fields.insert(header::AGE, age.into());
             }
             if let Some(status) = status {
@@ -201,15 +236,7 @@ impl Context {
         }
         let now = crate::cache::rules::seconds(self.exchange.now.wall);
         if conditional::is_not_modified(request, &head.headers, now) {
-            head.set_status(StatusCode::NOT_MODIFIED)?;
-            // What describes the body alone goes with it (RFC 9110, 15.4.5).
-            for name in [
-                header::CONTENT_LENGTH,
-                header::CONTENT_TYPE,
-                header::CONTENT_ENCODING,
-            ] {
-                head.remove_header(&name);
-            }
+            own::strip_body(head);
             return Ok(Part::Whole);
         }
         match length.filter(|_| self.exchange.method == Method::GET) {

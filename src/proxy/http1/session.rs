@@ -206,10 +206,11 @@ impl Session {
             let mut left = &piece[..count];
             while !left.is_empty() {
                 let sent = written(pace, limit, connection.write(left)).await?;
-                left = &left[taken(sent, pace)?..];
+                let sent = taken(sent, pace)?;
+                self.account.sent += sent;
+                left = &left[sent..];
             }
             connection.gathered().extend_from_slice(behind);
-            self.account.sent += count;
         }
         Ok(())
     }
@@ -220,7 +221,6 @@ impl Session {
         for piece in pieces.iter_mut() {
             let (count, _) = self.framing.frame(piece, connection.gathered());
             piece.truncate(count);
-            self.account.sent += count;
         }
         let mut left = pieces.drain(..).collect::<VecDeque<_>>();
         while left.iter().any(Buf::has_remaining) {
@@ -230,6 +230,7 @@ impl Session {
                 let sent = written(pace, limit, connection.write_vectored(&slices)).await?;
                 taken(sent, pace)?
             };
+            self.account.sent += sent;
             while let Some(first) = left.front_mut().filter(|first| sent >= first.len()) {
                 sent -= first.len();
                 left.pop_front();

@@ -97,6 +97,9 @@ impl Check {
     /// or known is due when it would have been; others are spread over a moment, so that they are
     /// not all asked at once. One that waits for its first check gets it now.
     fn first_delay(&self, position: usize, count: usize, endpoint: &Endpoint) -> Duration {
+        if endpoint.state.is_being_checked() {
+            return Duration::ZERO; // it goes on where a reload has ended it
+        }
         let (every, now) = (self.interval(endpoint), self.upstream.clock.instant());
         if let Some(since) = endpoint.state.since_check(now) {
             return every.saturating_sub(since);
@@ -138,7 +141,9 @@ impl Check {
         let target = Backend::new("127.0.0.1:0").expect("a socket address");
         tokio::time::sleep(delay).await;
         loop {
-            let checked = tokio::time::timeout(self.config.timeout.into(), probe.check(&target));
+            let spent = endpoint.state.begin_check(self.upstream.clock.instant());
+            let left = Duration::from(self.config.timeout).saturating_sub(spent);
+            let checked = tokio::time::timeout(left, probe.check(&target));
             let passed = matches!(checked.await, Ok(Ok(())));
             self.upstream.metrics.checked(passed);
             self.settle(&endpoint, self.verdict(&probe, &endpoint, passed));

@@ -1,7 +1,7 @@
 //! Asks DNS, and says until when its answers are good.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -88,11 +88,17 @@ impl Dns {
         name: &HostName,
         last: Option<&Hosts>,
     ) -> Result<Answer<Hosts>, Failure> {
-        let (v4, v6) = tokio::join!(
-            self.family(name, RecordType::A),
-            self.family(name, RecordType::AAAA)
-        );
+        use model::AddressFamily::{Auto, Ipv4, Ipv6};
+        let family = self.config.family;
+        let ask = async |kind, not| match family == not {
+            true => Family::Nothing,
+            false => self.family(name, kind).await,
+        };
+        let (v4, v6) = tokio::join!(ask(RecordType::A, Ipv6), ask(RecordType::AAAA, Ipv4));
         let mut answer = merge([v4, v6], last, Instant::now())?;
+        if family == Auto {
+            leave_unreachable_out(&mut answer.found.0);
+        }
         answer.until = self.clamp(answer.until);
         Ok(answer)
     }
@@ -190,6 +196,22 @@ impl Dns {
         let shortest: Duration = self.config.min_ttl.into();
         let longest: Duration = self.config.max_ttl.into();
         until.clamp(now + shortest, now + longest)
+    }
+}
+
+/// Leaves out what the machine has no route to, unless that is all: where there is no IPv6, every
+/// second attempt at a name with both would fail. No packet is sent.
+fn leave_unreachable_out(addresses: &mut Vec<IpAddr>) {
+    let any: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    let sockets = any.map(|own| UdpSocket::bind((own, 0)).ok());
+    let has_route = |to: &IpAddr| {
+        let socket = &sockets[usize::from(to.is_ipv6())];
+        let connected = socket.as_ref().map(|socket| socket.connect((*to, 9)));
+        connected.is_some_and(|connected| connected.is_ok())
+    };
+    let reachable: Vec<_> = addresses.iter().copied().filter(has_route).collect();
+    if !reachable.is_empty() {
+        *addresses = reachable;
     }
 }
 

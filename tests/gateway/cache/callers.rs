@@ -158,6 +158,104 @@ fn hosts_queries_and_schemes_do_not_share() {
 }
 
 #[test]
+fn what_clients_of_a_trusted_proxy_say_of_a_host_is_for_themselves() {
+    let origin = Origin::start();
+    origin.says("/a", FRESH);
+    let configuration = origin.configuration("{}");
+    let gateway = Gateway::start_with(&configuration, "{ trusted_proxies: [127.0.0.0/8] }");
+    get(&gateway, "/a", &[]);
+    for said in [
+        "x-forwarded-host: evil.example",
+        "x-forwarded-prefix: //evil.example",
+        "x-forwarded-port: 1",
+        "forwarded: for=192.0.2.1;host=evil.example",
+        "forwarded: for=192.0.2.1;proto=gopher",
+    ] {
+        let (name, value) = said.split_once(": ").unwrap();
+        let own = get(&gateway, "/a", &[said]);
+        assert!(!told(&own).1, "{said}");
+        assert!(
+            origin.last().contains(&format!("{name}: {value}")),
+            "{said}"
+        );
+        assert_eq!(get(&gateway, "/a", &[]).text(), "answer 1", "{said}");
+    }
+    // Whose request it is makes no difference.
+    for said in ["x-forwarded-for: 192.0.2.1", "forwarded: for=192.0.2.1"] {
+        assert_eq!(get(&gateway, "/a", &[said]).text(), "answer 1", "{said}");
+    }
+}
+
+#[test]
+fn vary_tells_callers_apart_by_their_secrets_and_keeps_none_of_them() {
+    use std::os::unix::fs::PermissionsExt;
+    let (origin, folder) = (Origin::start(), tempfile::tempdir().unwrap());
+    let fields = "cache-control: max-age=60 | vary: cookie, x-api-key";
+    origin.says("/a", fields);
+    let path = folder.path().join("cache");
+    let options = "{ store: d, per_caller: true, key: 'request.headers[\"x-tenant\"]' }";
+    let filters = format!("{KEYS}, {{ cache: {options} }}");
+    let gateway = Gateway::start(&format!(
+        "caches: {{ d: {{ disk: {{ path: {}, size: 64MiB }} }} }}\n{}",
+        path.display(),
+        origin.with_filters(&filters)
+    ));
+    let ann = format!("x-key: {KEY_OF_ANN}");
+    let with = |cookie: &str, key: &str| {
+        let (cookie, key) = (
+            format!("cookie: session={cookie}"),
+            format!("x-api-key: {key}"),
+        );
+        get(
+            &gateway,
+            "/a",
+            &[&ann, &cookie, &key, "x-tenant: tenant-1234"],
+        )
+        .text()
+    };
+    let first = with("secret-1234", "own-key-1234");
+    assert_eq!(with("secret-1234", "own-key-1234"), first);
+    assert_ne!(with("secret-9999", "own-key-1234"), first);
+    assert_ne!(with("secret-1234", "own-key-9999"), first);
+    let size = || gateway.admin("GET", "/caches").json()["caches"]["d"]["disk"].as_u64();
+    until("they are written", || {
+        size().is_some_and(|bytes| bytes > 1_000)
+    });
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
+    let mut all = Vec::new();
+    for file in std::fs::read_dir(&path).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", file.path());
+        all.extend(std::fs::read(file.path()).unwrap());
+    }
+    let all = String::from_utf8_lossy(&all).into_owned();
+    assert!(all.contains("answer "), "the bodies are there");
+    for secret in ["secret-1234", "own-key-1234", "tenant-1234", "ann"] {
+        assert!(!all.contains(secret), "{secret}");
+    }
+}
+
+#[test]
+fn a_request_that_goes_round_the_cache_shows_no_tags() {
+    let origin = Origin::start();
+    origin.says("/a", "cache-control: max-age=60 | cache-tag: customer-ann");
+    let gateway = origin.cached("{ tags: cache-tag, bypass: '\"session\" in request.cookies' }");
+    for fields in [&[][..], &["cookie: session=1"]] {
+        let answer = get(&gateway, "/a", fields);
+        assert_eq!(
+            (answer.status, answer.header("cache-tag")),
+            (200, ""),
+            "{fields:?}"
+        );
+    }
+    assert_eq!(origin.count(), 2);
+}
+
+#[test]
 fn routes_and_upstreams_do_not_share() {
     let (one, two) = (Origin::start(), Origin::start());
     for origin in [&one, &two] {

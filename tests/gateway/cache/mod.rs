@@ -2,6 +2,7 @@
 
 mod callers;
 mod collapse;
+mod conformance;
 mod full_disk;
 mod leaving;
 mod purge;

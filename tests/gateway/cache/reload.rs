@@ -121,6 +121,63 @@ fn a_disk_goes_over_to_a_store_of_another_size() {
 }
 
 #[test]
+fn what_requests_change_while_a_disk_goes_over_is_gone_and_nothing_else() {
+    let origin = Origin::start();
+    let folder = tempfile::tempdir().unwrap();
+    let fields = "cache-control: max-age=600 | etag: \"1\"";
+    for path in ["/a", "/b"] {
+        origin.answers_with(path, 200, fields, &"x".repeat(5_000));
+    }
+    // An endpoint that takes its time.
+    let (arrived, arrivals) = std::sync::mpsc::channel();
+    let (go, goes) = std::sync::mpsc::channel::<()>();
+    let goes = Mutex::new(goes);
+    let holding = origin::serve(move |_, mut stream| {
+        if origin::head(&mut stream).is_some() {
+            let _ = arrived.send(());
+            let _ = goes.lock().unwrap().recv();
+            let _ = stream.write_all(origin::empty(200).as_bytes());
+        }
+    });
+    let configuration = |size: &str| {
+        let path = folder.path().display();
+        format!(
+            "caches: {{ d: {{ memory: 16MiB, disk: {{ path: \"{path}\", size: {size} }} }} }}\n\
+             upstreams: {{ app: {{ endpoints: [\"{}\"] }}, held: {{ endpoints: [\"{holding}\"] }} }}\n\
+             routes:\n- {{ name: held, match: {{ path: /held }}, upstream: held }}\n\
+             - {{ name: all, filters: [cache: {{ store: d }}], upstream: app }}\n",
+            origin.address
+        )
+    };
+    let gateway = Gateway::start(&configuration("64MiB"));
+    for path in ["/a", "/b"] {
+        get(&gateway, path, &["host: example.com"]);
+    }
+    let disk = || gateway.admin("GET", "/caches").json()["caches"]["d"]["disk"].as_u64();
+    until("both are written", || disk().unwrap() > 10_000);
+    // The former store keeps its folder for as long as a request of its time goes on.
+    let held = gateway.url("/held");
+    let held = std::thread::spawn(move || curl(&[&held]));
+    arrivals.recv().unwrap();
+    gateway.reload(&configuration("128MiB"));
+    let url = gateway.url("/a");
+    let posted = curl(&["-X", "POST", "-H", "host: example.com", &url]);
+    assert_eq!(posted.status, 200);
+    assert_eq!(disk(), Some(0), "the memory stands alone");
+    go.send(()).unwrap();
+    assert_eq!(held.join().unwrap().status, 200);
+    until("the folder has gone over", || {
+        gateway.log().contains("the cache has its folder") && disk().unwrap() > 5_000
+    });
+    let entries = || gateway.admin("GET", "/caches").json()["caches"]["d"]["entries"].as_u64();
+    until("what is there is found", || entries() == Some(1));
+    let other = get(&gateway, "/b", &["host: example.com"]);
+    assert!(did(&other).contains("fwd=stale"), "{}", did(&other));
+    let changed = get(&gateway, "/a", &["host: example.com"]);
+    assert!(did(&changed).contains("fwd=uri-miss"), "{}", did(&changed));
+}
+
+#[test]
 fn what_is_wrong_is_told_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("wiregate.yaml");

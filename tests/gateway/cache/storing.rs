@@ -1,5 +1,6 @@
 //! What is stored, and for how long (RFC 9111, 3 and 4.2; RFC 9213).
 
+use super::super::harness::until;
 use super::*;
 
 /// Whether a response with these fields is used again.
@@ -138,4 +139,96 @@ fn bodies_in_chunks_are_stored_and_large_ones_pass_whole() {
         let large = get(&gateway, "/large", &[]);
         assert_eq!((large.body.len(), told(&large).1), (600_000, false));
     }
+}
+
+/// An origin whose responses, of six bytes, are not stored for this reason, and that knows ranges.
+fn unstored(fields: &'static str) -> (super::super::origin::Seen, SocketAddr) {
+    super::super::origin::Seen::by(move |head| {
+        let head = head.to_ascii_lowercase();
+        let (status, more, body) = match head.contains("range: bytes=2-3") {
+            true => (206, "content-range: bytes 2-3/6\r\n", "cd"),
+            false => (200, "", "abcdef"),
+        };
+        format!(
+            "HTTP/1.1 {status} Said\r\n{fields}\r\netag: \"a\"\r\n{more}content-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    })
+}
+
+fn before(address: SocketAddr, caches: &str, options: &str) -> Gateway {
+    Gateway::start(&format!(
+        "{caches}upstreams: {{ app: {{ endpoints: [\"{address}\"], retry: {{ attempts: 1 }} }} }}\n\
+         routes: [{{ name: all, filters: [cache: {options}], upstream: app }}]\n"
+    ))
+}
+
+#[test]
+fn rfc9110_13_and_14_conditions_and_ranges_of_what_is_not_stored_hold() {
+    let small = "caches: { default: { memory: 1MiB, largest: 5B } }\n";
+    for (fields, caches, why) in [
+        ("cache-control: no-store", "", "no-store"),
+        ("cache-control: max-age=60, private", "", "private"),
+        ("cache-control: max-age=60", small, "too-large"),
+    ] {
+        let (seen, address) = unstored(fields);
+        // None is remembered, so that each request is the one that asks for all.
+        let gateway = before(address, caches, "{ remember: 1ms }");
+        let part = get(&gateway, "/a", &["range: bytes=2-3"]);
+        assert_eq!((part.status, &*part.text()), (206, "cd"), "{why}");
+        assert_eq!(part.header("content-range"), "bytes 2-3/6", "{why}");
+        assert!(did(&part).contains(why), "{}", did(&part));
+        assert!(seen.last().contains(&"range: bytes=2-3".to_owned()));
+        let unlike = get(&gateway, "/b", &["range: bytes=2-3", "if-range: \"b\""]);
+        assert_eq!((unlike.status, &*unlike.text()), (200, "abcdef"), "{why}");
+        let same = get(&gateway, "/c", &["if-none-match: W/\"a\""]);
+        assert_eq!((same.status, same.body.len()), (304, 0), "{why}");
+        assert_eq!(same.header("etag"), "\"a\"", "{why}");
+        let other = get(&gateway, "/d", &["if-none-match: \"b\""]);
+        assert_eq!((other.status, &*other.text()), (200, "abcdef"), "{why}");
+        // Connections go on being used.
+        assert_eq!(get(&gateway, "/e", &[]).text(), "abcdef", "{why}");
+    }
+}
+
+#[test]
+fn a_call_with_a_deadline_of_its_own_goes_by_itself() {
+    let (_, address) = unstored("cache-control: max-age=60");
+    let gateway = before(address, "", "{}");
+    let call = ["content-type: application/grpc", "grpc-timeout: 5S"];
+    assert_eq!(did(&get(&gateway, "/a", &call)), "wiregate; fwd=bypass");
+    assert!(did(&get(&gateway, "/a", &[])).contains("; stored"));
+}
+
+#[test]
+fn the_time_of_an_exchange_ends_a_hit_that_its_client_does_not_read() {
+    let length = 8 << 20;
+    let address = super::super::origin::answers(move |_| {
+        let body = "x".repeat(length);
+        format!(
+            "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+    });
+    let gateway = Gateway::start(&format!(
+        "upstreams: {{ app: {{ endpoints: [\"{address}\"], timeouts: {{ total: 2s }} }} }}\n\
+         routes: [{{ name: all, filters: [cache: {{}}], upstream: app }}]\n"
+    ));
+    until("it is stored", || {
+        let answer = get(&gateway, "/a", &[]);
+        told(&answer).1 && answer.body.len() == length
+    });
+    let before = gateway.access_log(1).len();
+    let mut idle = std::net::TcpStream::connect(gateway.address()).unwrap();
+    idle.write_all(b"GET /a HTTP/1.1\r\nhost: a\r\n\r\n")
+        .unwrap();
+    let log = gateway.access_log(before + 1);
+    let line = log.last().unwrap();
+    assert!(
+        line["duration"]
+            .as_f64()
+            .is_none_or(|seconds| seconds < 20.0),
+        "{line}"
+    );
+    let sent = line["bytes_sent"].as_u64().unwrap();
+    assert!(sent < length as u64, "{line}");
 }

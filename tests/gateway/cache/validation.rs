@@ -103,6 +103,114 @@ fn a_304_that_sets_a_cookie_is_for_the_one_who_asked() {
 }
 
 #[test]
+fn a_304_without_tags_takes_none_away() {
+    let (_, configuration) = validating(
+        "etag: \"a\" | cache-control: max-age=0 | cache-tag: product-7, kind-1",
+        "etag: \"a\" | cache-control: max-age=60",
+    );
+    let configuration = configuration.replace("cache: {}", "cache: { tags: cache-tag }");
+    let gateway = Gateway::start(&configuration);
+    let purged = |tag: &str| {
+        let answer = gateway.admin("POST", &format!("/caches/purge?tag={tag}"));
+        answer.json()["purged"].as_u64().unwrap()
+    };
+    for tag in ["product-7", "kind-1"] {
+        get(&gateway, "/a", &[]);
+        assert_eq!(
+            did(&get(&gateway, "/a", &[])),
+            "wiregate; fwd=stale; fwd-status=304; stored"
+        );
+        assert!(told(&get(&gateway, "/a", &[])).1);
+        assert_eq!(purged(tag), 1, "{tag}");
+    }
+    // Those of a 304 take their place.
+    let (_, configuration) = validating(
+        "etag: \"a\" | cache-control: max-age=0 | cache-tag: old",
+        "etag: \"a\" | cache-control: max-age=60 | cache-tag: new",
+    );
+    let configuration = configuration.replace("cache: {}", "cache: { tags: cache-tag }");
+    let gateway = Gateway::start(&configuration);
+    get(&gateway, "/a", &[]);
+    assert_eq!(get(&gateway, "/a", &[]).header("cache-tag"), "");
+    for (tag, count) in [("old", 0), ("new", 1)] {
+        let answer = gateway.admin("POST", &format!("/caches/purge?tag={tag}"));
+        assert_eq!(answer.json()["purged"], count, "{tag}");
+    }
+}
+
+#[test]
+fn rfc9110_6_6_1_a_304_without_a_date_is_of_the_moment_when_it_came() {
+    let (seen, configuration) = validating(
+        "etag: \"a\" | cache-control: max-age=60 | date: Sun, 06 Nov 1994 08:49:37 GMT",
+        "etag: \"a\" | cache-control: max-age=60",
+    );
+    let gateway = Gateway::start(&configuration);
+    get(&gateway, "/a", &[]);
+    let validated = get(&gateway, "/a", &[]);
+    assert!(did(&validated).contains("fwd=stale"));
+    assert!(!validated.header("date").contains("1994"));
+    assert!(told(&get(&gateway, "/a", &[])).1);
+    assert_eq!(seen.lock().unwrap().len(), 2);
+}
+
+#[test]
+fn rfc9111_5_1_what_was_validated_for_one_request_is_new_to_it() {
+    let (_, configuration) = validating(
+        "etag: \"a\" | cache-control: max-age=60 | age: 3600",
+        "etag: \"a\" | cache-control: private, max-age=60",
+    );
+    let gateway = Gateway::start(&configuration);
+    get(&gateway, "/a", &[]);
+    let own = get(&gateway, "/a", &[]);
+    assert!(did(&own).contains("detail=private"), "{}", did(&own));
+    assert_eq!((&*own.text(), own.header("age")), ("body", ""));
+}
+
+/// Answers a HEAD request in this way, and has the cache ask for it although it has something fresh.
+fn looked_at(origin: &Origin, gateway: &Gateway, fields: &str) {
+    let head = format!(
+        "HTTP/1.1 200 OK\r\n{}\r\n\r\n",
+        fields.replace(" | ", "\r\n")
+    );
+    origin.answers.lock().unwrap().insert("/a".to_owned(), head);
+    let url = gateway.url("/a");
+    let answer = curl(&["-I", "-H", "cache-control: no-cache", &url]);
+    assert_eq!(answer.status, 200);
+}
+
+#[test]
+fn rfc9111_4_3_5_a_head_response_without_a_validator_keeps_no_body_fresh() {
+    let origin = Origin::start();
+    origin.says("/a", "cache-control: max-age=60 | age: 30");
+    let gateway = origin.cached("{}");
+    get(&gateway, "/a", &[]);
+    looked_at(
+        &origin,
+        &gateway,
+        "cache-control: max-age=60 | content-length: 8",
+    );
+    let hit = get(&gateway, "/a", &[]);
+    assert!(told(&hit).1);
+    let age: u64 = hit.header("age").parse().unwrap();
+    assert!(age >= 30, "{age}");
+}
+
+#[test]
+fn rfc9111_4_3_5_a_head_response_about_another_body_makes_stale() {
+    let origin = Origin::start();
+    origin.says("/a", "cache-control: max-age=60 | etag: \"a\"");
+    let gateway = origin.cached("{}");
+    get(&gateway, "/a", &[]);
+    assert!(told(&get(&gateway, "/a", &[])).1);
+    let news = "cache-control: max-age=60 | etag: \"b\" | content-length: 8";
+    looked_at(&origin, &gateway, news);
+    origin.says("/a", "cache-control: max-age=60 | etag: \"b\"");
+    let fetched = get(&gateway, "/a", &[]);
+    assert!(did(&fetched).contains("fwd=stale"), "{}", did(&fetched));
+    assert_eq!(fetched.header("etag"), "\"b\"");
+}
+
+#[test]
 fn rfc9111_4_3_5_a_head_response_freshens_what_is_stored() {
     let origin = Origin::start();
     origin.says("/a", "cache-control: max-age=0 | etag: \"a\"");

@@ -234,3 +234,42 @@ fn checking_a_configuration_asks_nobody() {
     assert!(outcome.status.success(), "{outcome:?}");
     assert_eq!(dns.asked("app.internal"), 0);
 }
+
+#[test]
+fn addresses_without_a_route_are_left_out_unless_they_are_asked_for() {
+    let (dns, (_origin, port)) = (DnsServer::start(), on_both_families());
+    // A link-local address leads nowhere as long as nobody says which link.
+    dns.has("app.internal", 60, &["127.0.0.1", "::1", "fe80::1"]);
+    let with = |family: &str| {
+        let family = format!("min_ttl: 100ms, family: {family}");
+        let setting = dns.setting().replace("min_ttl: 100ms", &family);
+        setting + &to(&format!("{{ endpoints: [\"app.internal:{port}\"] }}"))
+    };
+    let (v4, v6, nowhere) = (
+        format!("127.0.0.1:{port}"),
+        format!("[::1]:{port}"),
+        format!("[fe80::1]:{port}"),
+    );
+    let gateway = Gateway::start(&with("auto"));
+    for (family, expected) in [
+        ("auto", &[&v4, &v6][..]),
+        ("both", &[&v4, &v6, &nowhere]),
+        ("ipv4", &[&v4]),
+        ("ipv6", &[&v6, &nowhere]),
+    ] {
+        gateway.reload(&with(family));
+        let expected: std::collections::BTreeSet<_> =
+            expected.iter().map(|a| (*a).clone()).collect();
+        until(&format!("{family}: these are used"), || {
+            let all = gateway.admin("GET", "/upstreams").json();
+            let endpoints = all["upstreams"]["app"]["endpoints"]
+                .as_array()
+                .unwrap()
+                .clone();
+            let used = endpoints
+                .iter()
+                .map(|one| one["address"].as_str().unwrap().to_owned());
+            used.collect::<std::collections::BTreeSet<_>>() == expected
+        });
+    }
+}

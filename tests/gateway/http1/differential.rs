@@ -226,6 +226,7 @@ fn check(case: &Case, answer: &str, got: Vec<Got>) -> Result<bool, String> {
         .unwrap_or(answer);
     let refused = status(interim) >= 400;
     match (&got[..], refused) {
+        ([], true) if !case.wild && case.meant.is_some() => return Err("refused".into()),
         ([], true) => return Ok(false),
         ([], false) => return Err("neither an answer nor a request".into()),
         (_, true) => return Err("refused, and yet sent on".into()),

@@ -41,6 +41,9 @@ fn a_request_has_one_valid_host() {
     }
     let answer = ask(&gateway, b"GET / HTTP/1.0\r\n\r\n");
     assert_eq!(status(&answer), 200, "HTTP/1.0 has no Host: {answer}");
+    let got = origin.take();
+    let endpoint = origin.address.to_string();
+    assert_eq!(got[0].as_ref().unwrap().fields("host"), [endpoint]);
 }
 
 #[test]

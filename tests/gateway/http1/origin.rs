@@ -1,5 +1,6 @@
 //! An origin that reads requests to the letter, and remembers what it was sent.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -39,6 +40,26 @@ impl Request {
 pub struct Origin {
     pub address: SocketAddr,
     got: Arc<Mutex<Vec<Got>>>,
+    raw: Raw,
+}
+
+/// The bytes that came, by connection.
+type Raw = Arc<Mutex<BTreeMap<usize, Vec<u8>>>>;
+
+/// A connection whose bytes are remembered.
+struct Recorded {
+    stream: TcpStream,
+    number: usize,
+    raw: Raw,
+}
+
+impl Read for Recorded {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.stream.read(buffer)?;
+        let mut raw = self.raw.lock().unwrap();
+        raw.entry(self.number).or_default().extend(&buffer[..count]);
+        Ok(count)
+    }
 }
 
 impl Origin {
@@ -57,14 +78,20 @@ impl Origin {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, got) = (listener.local_addr().unwrap(), Arc::default());
-        let (this, answer) = (Self { address, got }, Arc::new(answer));
-        let got = this.got.clone();
+        let raw = Raw::default();
+        let (this, answer) = (Self { address, got, raw }, Arc::new(answer));
+        let (got, raw) = (this.got.clone(), this.raw.clone());
         std::thread::spawn(move || {
-            for stream in listener.incoming() {
+            for (number, stream) in listener.incoming().enumerate() {
                 let (mut stream, got, answer) = (stream.unwrap(), got.clone(), answer.clone());
                 stream.set_nodelay(true).unwrap();
+                let mut recorded = Recorded {
+                    stream: stream.try_clone().unwrap(),
+                    number,
+                    raw: raw.clone(),
+                };
                 std::thread::spawn(move || {
-                    while let Some(request) = read(&mut stream) {
+                    while let Some(request) = read(&mut recorded) {
                         let good = request.clone().ok();
                         got.lock().unwrap().push(request);
                         if !good.is_some_and(|request| answer(&request, &mut stream)) {
@@ -77,6 +104,12 @@ impl Origin {
         this
     }
 
+    /// The bytes that came since this was last asked, connection by connection.
+    pub fn take_raw(&self) -> Vec<Vec<u8>> {
+        let raw = std::mem::take(&mut *self.raw.lock().unwrap());
+        raw.into_values().collect()
+    }
+
     /// What came since this was last asked.
     pub fn take(&self) -> Vec<Got> {
         std::mem::take(&mut *self.got.lock().unwrap())
@@ -84,7 +117,7 @@ impl Origin {
 }
 
 /// Reads one request; nothing where the other end has ended before it.
-fn read(stream: &mut TcpStream) -> Option<Got> {
+fn read(stream: &mut impl Read) -> Option<Got> {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
         if !stream.read(&mut byte).is_ok_and(|read| read == 1) {
@@ -167,8 +200,8 @@ fn canonical(head: &[u8]) -> Result<Framing, String> {
             _ => {}
         }
     }
-    if hosts > 1 || framings.len() > 1 {
-        return Err(wrong("two hosts or lengths"));
+    if hosts != 1 || framings.len() > 1 {
+        return Err(wrong("no host, two, or two lengths"));
     }
     Ok(framings.pop().unwrap_or(Framing::Length(0)))
 }
@@ -182,7 +215,7 @@ fn length_text(length: usize) -> String {
     length.to_string()
 }
 
-fn read_chunks(stream: &mut TcpStream) -> Result<Vec<u8>, String> {
+fn read_chunks(stream: &mut impl Read) -> Result<Vec<u8>, String> {
     let mut body = Vec::new();
     loop {
         let (mut line, mut byte) = (Vec::new(), [0]);

@@ -46,13 +46,18 @@ fn what_only_a_start_can_change_is_refused_by_name() {
 }
 
 #[test]
-fn whom_a_listener_trusts_changes_for_new_connections() {
+fn whom_a_listener_trusts_changes_for_all_connections() {
     let origin = echo();
     let text = upstream(&origin) + "routes: [{ name: all, upstream: app }]\n";
     let gateway = Gateway::start(&text);
-    let sees = || {
-        let answer = curl(&["-H", "x-forwarded-for: 192.0.2.7", &gateway.url("/")]);
-        answer.json()["headers"]["x-forwarded-for"].clone()
+    // One that was open before, and a new one.
+    let mut kept = crate::peers::Client::new(&gateway);
+    let mut sees = || {
+        let kept = kept.get("/", &["x-forwarded-for: 192.0.2.7"]).body;
+        let answer = curl(&["-H", "x-forwarded-for: 192.0.2.7", &gateway.url("/")]).json();
+        let [kept, new] = [kept, answer].map(|seen| seen["headers"]["x-forwarded-for"].clone());
+        assert_eq!(kept, new);
+        new
     };
     assert_eq!(sees(), "127.0.0.1");
     let trusting = complete(
@@ -63,6 +68,8 @@ fn whom_a_listener_trusts_changes_for_new_connections() {
     std::fs::write(gateway.file("wiregate.yaml"), trusting).unwrap();
     assert_eq!(gateway.admin("POST", "/reload").status, 200);
     assert_eq!(sees(), "192.0.2.7, 127.0.0.1");
+    gateway.reload(&text);
+    assert_eq!(sees(), "127.0.0.1", "nobody is believed any more");
 }
 
 #[test]

@@ -159,3 +159,31 @@ fn a_client_that_leaves_in_the_body_is_no_failure() {
     until("the endpoint is let go", || gateway.metric(left) == 0.0);
     assert_eq!(gateway.metric(OPEN), 0.0);
 }
+
+#[test]
+fn a_clients_own_deadline_is_no_failure_of_the_endpoint() {
+    // It takes connections, and never shakes hands.
+    let silent = serve(|_, mut stream| drop(drain(&mut stream)));
+    let app = |tls: &str| {
+        let options = format!(
+            ", protocol: h2, tls: {{ server_name: a }}, timeouts: {{ connect: 5s, tls: {tls} }}, \
+             breaker: {{ errors: 1%, of_at_least: 1, open_for: 1h }}"
+        );
+        Gateway::start(&config(&upstream("app", &[silent], &options), ""))
+    };
+    let call = |gateway: &Gateway, timeout: &str| {
+        let (url, timeout) = (gateway.url("/a.B/C"), format!("grpc-timeout: {timeout}"));
+        let fields = ["-H", "content-type: application/grpc", "-H", &timeout];
+        let version = ["--http2-prior-knowledge", "-X", "POST"];
+        let answer = curl(&[&version[..], &fields, &[&url]].concat());
+        answer.header("grpc-status").to_owned()
+    };
+    let gateway = app("5s");
+    assert_eq!([call(&gateway, "80m"), call(&gateway, "80m")], ["4", "4"]);
+    assert_eq!(gateway.metric(OPEN), 0.0);
+    assert_eq!(gateway.access_log(2)[0]["attempts"], 1);
+    // The configuration's time is the endpoint's.
+    let gateway = app("50ms");
+    call(&gateway, "9S");
+    assert_eq!(gateway.metric(OPEN), 1.0);
+}

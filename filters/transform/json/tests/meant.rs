@@ -94,6 +94,64 @@ async fn only_what_is_meant_is_changed() {
 }
 
 #[tokio::test]
+async fn no_form_of_its_type_lets_a_body_pass_unchanged() {
+    let removing = probe::<Json>("request: { remove: admin }");
+    let passing = probe::<Json>("request: { remove: admin, invalid: pass }");
+    let body = r#"{"admin":true}"#;
+    // What stands in parameters does not matter.
+    for value in [
+        "application/json;charset=utf-8; x=\"a, text/plain\"",
+        "Application/JSON ;x",
+        ", application/json,",
+    ] {
+        let call = removing.post("/", body).header("content-type", value);
+        assert_eq!(call.send().await.request_body, "{}", "{value}");
+    }
+    // Whoever gets several types may go by any of them.
+    let several = [
+        &["text/plain", "application/json"][..],
+        &["application/json", "text/plain"],
+        &["application/json, text/plain"],
+        &["text/plain, application/json"],
+        &["application/json", "application/json"],
+    ];
+    for lines in several {
+        for (filter, passes) in [(&removing, false), (&passing, true)] {
+            let mut call = filter.post("/", body);
+            for line in lines {
+                call = call.header("content-type", line);
+            }
+            let seen = call.send().await;
+            match passes {
+                true => assert_eq!(seen.request_body, body, "{lines:?}"),
+                false => assert_eq!(
+                    (seen.status(), seen.reason()),
+                    (400, Some("invalid_json")),
+                    "{lines:?}"
+                ),
+            }
+        }
+    }
+    for other in [
+        "text/plain",
+        "application/jsonp",
+        "text/plain; x=\"application/json\"",
+    ] {
+        let seen = removing
+            .post("/", body)
+            .header("content-type", other)
+            .send()
+            .await;
+        assert_eq!(seen.request_body, body, "{other}");
+    }
+    let hiding = response("remove: secret");
+    let call = hiding.get("/").answer_header("content-type", "text/plain");
+    let call = call.answer_header("content-type", "application/json");
+    let seen = call.answer_body([r#"{"secret":1}"#.into()]).send().await;
+    assert_eq!((seen.status(), seen.reason()), (502, Some("invalid_json")));
+}
+
+#[tokio::test]
 async fn an_invalid_body_is_refused_or_passes_as_it_is() {
     let refusing = response("set: { a.b: 1 }");
     let passing = response("set: { a.b: 1 }, invalid: pass");

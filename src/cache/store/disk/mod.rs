@@ -18,8 +18,9 @@ mod segment;
 mod writer;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{self, File, TryLockError};
-use std::io;
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -57,8 +58,10 @@ pub(super) struct At {
 /// Bytes that wait to be written, at most, and at most a quarter of the memory, since they are not evicted as
 /// long; entries beyond that are not written.
 const WAITING: usize = 64 * 1024 * 1024;
-/// Purges that wait to be written, at most: beyond that, everything on disk is dropped instead.
+/// Purges that wait to be written, and the bytes of their texts, at most: beyond that, everything on disk is dropped
+/// instead.
 const COMMANDS: usize = 100_000;
+const TEXTS: usize = 16 << 20;
 /// Loads that run at the same time, at most; and of one key, only one.
 const LOADS: usize = 64;
 
@@ -93,7 +96,10 @@ pub(super) struct Engine {
 #[derive(Debug, Default)]
 struct Queue {
     commands: VecDeque<Command>,
+    /// Of the entries that wait.
     bytes: usize,
+    /// Of the texts of the purges that wait.
+    texts: usize,
     closing: bool,
 }
 
@@ -110,9 +116,22 @@ enum Command {
     Sync(oneshot::Sender<io::Result<()>>),
 }
 
+impl Command {
+    /// The bytes of its text.
+    fn text(&self) -> usize {
+        match self {
+            Self::Purge(what, _) => what.text().len(),
+            _ => 0,
+        }
+    }
+}
+
 impl Engine {
     pub(super) fn open(disk: &Disk, memory: usize) -> io::Result<Arc<Self>> {
-        fs::create_dir_all(&disk.path).map_err(|error| at(&disk.path, &error))?;
+        let mut folder = DirBuilder::new();
+        folder.recursive(true).mode(0o700);
+        let made = folder.create(&disk.path);
+        made.map_err(|error| at(&disk.path, &error))?;
         let lock = lock(&disk.path)?;
         let (seed, same) = seed(&disk.path)?;
         let mut segments = BTreeMap::new();
@@ -180,13 +199,15 @@ impl Engine {
     /// Asks for what must not be lost.
     fn say(&self, command: Command) {
         let mut queue = self.queue();
-        if queue.commands.len() < COMMANDS {
+        let text = command.text();
+        if queue.commands.len() < COMMANDS && queue.texts + text <= TEXTS {
+            queue.texts += text;
             queue.commands.push_back(command);
         } else {
             // A flood: to drop everything says more than all of these.
             let waits = |command: &Command| matches!(command, Command::Sync(_));
             queue.commands.retain(waits);
-            queue.bytes = 0;
+            (queue.bytes, queue.texts) = (0, 0);
             queue.commands.push_front(Command::Clear);
         }
         self.wake.notify_one();
@@ -269,6 +290,7 @@ fn lock(folder: &Path) -> io::Result<File> {
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(0o600)
         .open(&path)
         .map_err(|error| at(&path, &error))?;
     match file.try_lock() {
@@ -298,7 +320,11 @@ fn seed(folder: &Path) -> io::Result<(u64, bool)> {
     }
     let seed = fastrand::u64(..);
     let aside = folder.join("store.new");
-    fs::write(&aside, format!("{FORMAT}\n{seed:016x}\n"))
+    let text = format!("{FORMAT}\n{seed:016x}\n");
+    let mut options = File::options();
+    let file = options.create(true).write(true).truncate(true).mode(0o600);
+    file.open(&aside)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
         .and_then(|()| fs::rename(&aside, &path))
         .map_err(|error| at(&path, &error))?;
     Ok((seed, false))

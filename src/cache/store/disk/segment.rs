@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -55,10 +55,12 @@ impl Segment {
     pub(super) fn create(folder: &Path, id: u32) -> io::Result<Self> {
         let path = path(folder, id);
         let mut options = File::options();
+        // What is stored may be for some callers only.
         let file = options
             .read(true)
             .write(true)
             .create_new(true)
+            .mode(0o600)
             .open(&path)?;
         let length = AtomicU64::new(0);
         Ok(Self {

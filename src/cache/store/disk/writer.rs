@@ -51,6 +51,7 @@ impl Writer {
         let mut queue = self.engine.queue();
         loop {
             if let Some(command) = queue.commands.pop_front() {
+                queue.texts = queue.texts.saturating_sub(command.text());
                 if let Command::Store(entry, _) = &command {
                     queue.bytes = queue.bytes.saturating_sub(entry.bytes());
                 }

@@ -10,7 +10,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use running::Alone;
-pub(super) use running::Running;
+pub(super) use running::{Only, Running};
 pub(super) use slab::Slot;
 
 use super::disk::Place as OnDisk;
@@ -325,6 +325,11 @@ impl Shard {
     /// Whether the slot's body is still coming.
     pub(super) fn is_filling(&self, id: u32) -> bool {
         self.slots.get(id).links.rank == Rank::None
+    }
+
+    /// Whether there may be something on disk that the index does not know.
+    pub(super) fn has_dropped(&self) -> bool {
+        self.dropped
     }
 
     pub(super) fn len(&self) -> usize {

@@ -10,6 +10,7 @@ use super::super::key::{Key, Name};
 use super::super::purge::{Aim, Mode};
 use super::super::room::Charge;
 use super::Shard;
+use crate::cache::Selector;
 
 /// More purges by tag than this, while one fetch runs, are taken for purges of everything.
 const TAGS: usize = 1024;
@@ -18,12 +19,21 @@ const TAGS: usize = 1024;
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
 /// What is remembered of a key that is not for the cache.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(in super::super) struct Alone {
     hash: u128,
     until: Instant,
     /// When it may be tried again.
     next: Instant,
+    /// The only variant that is not; none where it may be any.
+    only: Option<Arc<Only>>,
+}
+
+/// A variant: what `Vary` named, with what the request had there.
+#[derive(Debug)]
+pub(in super::super) struct Only {
+    pub(in super::super) selectors: Box<[Selector]>,
+    pub(in super::super) _charge: Charge,
 }
 
 impl Alone {
@@ -119,36 +129,65 @@ impl Shard {
         }
     }
 
-    /// Tells the fetches that run of a purge. Whoever comes after a hard purge does not wait for a fetch that began
-    /// before it.
-    pub(in super::super) fn tell_running(&mut self, aim: &Aim<'_>, mode: Mode) {
+    /// Tells the fetches that run of a purge; whether it hits one for certain. Whoever comes after a hard purge does not
+    /// wait for a fetch that began before it.
+    pub(in super::super) fn tell_running(&mut self, aim: &Aim<'_>, mode: Mode) -> bool {
+        let mut any = false;
         for running in self.running.values_mut() {
             let hit = running.hear(aim, mode);
+            any |= hit;
             if hit && mode == Mode::Hard {
                 self.flights.remove(&running.place());
             }
         }
+        any
     }
 
     /// The key is not for the cache, for such requests, until the first of these times; from the second one on it
-    /// may be tried. What is known already of the second one holds.
+    /// may be tried. What is known already of the second one holds. Where it is one variant only, no other is meant; where there
+    /// are two by now, all are, but tried.
     pub(in super::super) fn set_alone(
         &mut self,
         name: &Name,
         asker: Asker,
         now: Instant,
-        (until, next): (Instant, Instant),
+        (until, mut next): (Instant, Instant),
+        mut only: Option<Arc<Only>>,
     ) {
         let hash = asker.hash(name.hash());
-        let known = self.alone(hash).filter(|alone| alone.is_of(hash, now));
-        let next = known.as_ref().map_or(next, |known| known.next.max(next));
-        *self.alone(hash) = Some(Alone { hash, until, next });
+        let known = self.alone(hash).take();
+        if let Some(known) = known.filter(|known| known.is_of(hash, now)) {
+            match (&known.only, &only) {
+                (Some(one), Some(other)) if one.selectors != other.selectors => {
+                    (next, only) = (now + BETWEEN_TRIES, None);
+                }
+                (Some(_), None) => {}
+                _ => next = known.next.max(next),
+            }
+            only = known.only.and(only);
+        }
+        *self.alone(hash) = Some(Alone {
+            hash,
+            until,
+            next,
+            only,
+        });
     }
 
-    pub(in super::super) fn is_alone(&mut self, key: &Key, asker: Asker, now: Instant) -> bool {
+    /// Whether the key is not for the cache, as far as requests go whose variant this knows.
+    pub(in super::super) fn is_alone(
+        &mut self,
+        key: &Key,
+        asker: Asker,
+        now: Instant,
+        is: impl FnOnce(&[Selector]) -> bool,
+    ) -> bool {
         let hash = asker.hash(key.hash());
         let alone = self.alone(hash).as_ref();
-        alone.is_some_and(|alone| alone.is_of(hash, now))
+        alone.is_some_and(|alone| {
+            let only = alone.only.as_ref();
+            alone.is_of(hash, now) && only.is_none_or(|only| is(&only.selectors))
+        })
     }
 
     /// Whether one request may try whether the key, which is not for the cache, is for it by now. No other one may

@@ -383,3 +383,23 @@ async fn a_store_that_is_closed_before_an_entry_is_written_does_not_bring_back_t
         }
     }
 }
+
+#[tokio::test]
+async fn what_changes_nothing_that_is_stored_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 16 * MIB, DISK);
+    put(&store, "http://a/1", b"body");
+    store.settled().await.unwrap();
+    let before = store.figures().disk;
+    for number in 0..10_000 {
+        let url = What::Url(format!("http://a/none/{number}"));
+        assert_eq!(store.purge(&url, Mode::Hard), 0);
+    }
+    store.settled().await.unwrap();
+    assert_eq!(store.figures().disk, before);
+    assert_eq!(store.purge(&What::Url("http://a/1".into()), Mode::Hard), 1);
+    store.settled().await.unwrap();
+    assert!(store.figures().disk > before);
+    let store = reopen(store, folder.path()).await;
+    assert!(fetch(&store, "http://a/1").await.is_none());
+}

@@ -153,13 +153,51 @@ fn what_is_too_large_is_tried_by_nobody_for_a_while() {
         disk: None,
     };
     let store = Store::open(options, clock.clone()).unwrap();
-    lead(&store, "http://a/1").too_large(Duration::from_secs(5));
+    lead(&store, "http://a/1").too_large(Duration::from_secs(5), &[]);
     let join = || store.join(&key(&store, "http://a/1"), Asker::Anybody, |_| true);
     assert!(matches!(join(), Join::Alone));
     clock.advance(Duration::from_millis(4_999));
     assert!(matches!(join(), Join::Alone));
     clock.advance(Duration::from_millis(1));
     assert!(matches!(join(), Join::Lead(_)));
+}
+
+#[test]
+fn a_variant_that_is_too_large_keeps_no_other_from_the_cache() {
+    let clock = Clock::manual();
+    let options = Options {
+        memory: 8 * MIB,
+        largest: 1 << 20,
+        disk: None,
+    };
+    let store = Store::open(options, clock.clone()).unwrap();
+    let before = store.figures().memory;
+    let join = |value: &'static str| {
+        let (key, wanted) = (key(&store, "http://a/1"), [language(value)]);
+        store.join_for(&key, Asker::Anybody, |is| is == wanted, |_| false)
+    };
+    let too_large = |value: &'static str| match join(value) {
+        Join::Lead(lead) => lead.too_large(Duration::from_secs(5), &[language(value)]),
+        other => panic!("{value}: {other:?}"),
+    };
+    too_large("de");
+    clock.advance(Duration::from_secs(1));
+    assert!(matches!(join("de"), Join::Alone));
+    assert!(matches!(join("en"), Join::Lead(_)));
+    too_large("fr");
+    // Of two, nobody knows which: all are tried now and then.
+    for value in ["de", "en", "fr"] {
+        assert!(matches!(join(value), Join::Alone), "{value}");
+    }
+    clock.advance(Duration::from_millis(100));
+    assert!(matches!(join("en"), Join::Lead(_)));
+    assert!(matches!(join("de"), Join::Alone));
+    clock.advance(Duration::from_secs(5));
+    assert!(matches!(join("de"), Join::Lead(_)));
+    assert!(
+        store.figures().memory >= before,
+        "what is remembered counts"
+    );
 }
 
 #[tokio::test(start_paused = true)]

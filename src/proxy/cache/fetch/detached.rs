@@ -38,7 +38,7 @@ impl Detached {
         let mut head = session.req_header().clone();
         head.remove_header(&header::EXPECT);
         of.hooks(&mut head)?;
-        let mut cx = of.detached();
+        let mut cx = of.apart();
         let asked = Box::new(session.req_header().clone());
         let caching = of.caching().detached(asked, Some(Box::new(fetch)));
         cx.caching = Some(Box::new(caching));
@@ -127,12 +127,20 @@ impl Context {
         let asked = RequestHeader::build_no_case("GET", b"/", None).expect("a request");
         let mut caching = caching.detached(Box::new(asked.clone()), None);
         caching.filling = Some(filling);
-        let mut cx = self.detached();
+        let mut cx = self.apart();
         cx.caching = Some(Box::new(caching));
         cx.attempts = hand_over(&mut self.attempts);
         worker.spawn(Box::pin(async move {
             cx.fill_up(&nobody::session(asked)).await;
         }));
+    }
+
+    /// An exchange of the cache's own, which begins now: how long its client would have waited is nothing to the others.
+    fn apart(&self) -> Box<Self> {
+        let mut cx = self.detached();
+        cx.deadline = None;
+        cx.exchange.now = self.shared.clock.now();
+        cx
     }
 
     /// Whether this is an exchange of the cache's own.

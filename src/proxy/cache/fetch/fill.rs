@@ -158,9 +158,13 @@ impl Context {
         }
     }
 
-    /// What comes next from the upstream, in the time that there is, unless that is `timed` elsewhere.
+    /// What comes next from the upstream, which may take a while for it where that is not `timed` elsewhere. The time that
+    /// an exchange has ends what is done for its own client, and not what others get by way of it.
     async fn next_of_fill(&mut self, timed: bool) -> Result<HttpTask> {
-        let patience = self.patience()?;
+        let patience = match self.is_detached() {
+            true => self.patience()?,
+            false => self.attempts.times.idle,
+        };
         match &mut self.caching_mut().filling {
             Some(filling) if timed => filling.source.next().await,
             Some(filling) => within(patience, filling.source.next()).await,

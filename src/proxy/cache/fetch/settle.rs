@@ -65,9 +65,10 @@ impl Context {
     /// What is stored is good still.
     async fn validated(&mut self, session: &Session, mut head: Head, stale: &Arc<Entry>) -> Answer {
         heads::settle_response(&mut head.head, None);
-        let merged = storing::updated(&stale.meta().head, &head.head);
+        let (stored, sent) = (stale.meta(), head.sent);
+        let merged = storing::updated(&stored.head, &head.head, sent.came);
         let asked = self.asked(session);
-        let meta = storing::meta(&self.caching().plan, &asked, &merged, head.sent);
+        let meta = storing::renewed(&self.caching().plan, &asked, stored, &merged, sent);
         if head.end {
             head.source.put_back().await;
         }
@@ -128,7 +129,7 @@ impl Context {
         let policy = &self.caching().plan.policy;
         let largest = self.snapshot.stores[policy.store].largest();
         if length.is_some_and(|length| length > largest) {
-            lead.too_large(policy.remember);
+            lead.too_large(policy.remember, &meta.vary);
             return own(head, "too-large");
         }
         let fill = match lead.fill(&meta, length) {

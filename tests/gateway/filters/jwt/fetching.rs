@@ -38,6 +38,41 @@ fn keys_are_found_as_rfc_8414_has_it() {
 }
 
 #[test]
+fn a_page_in_the_place_of_a_document_is_not_the_end() {
+    let (issuer, key) = (Issuer::start(), Key::new("k1"));
+    // A front end that answers whatever is asked for.
+    issuer.tell_as(OPENID, "200 OK", "content-type: text/html", "<html></html>");
+    let keys_at = format!("{}/keys", issuer.url);
+    issuer.tell(OAUTH, &json!({ "issuer": issuer.url, "jwks_uri": keys_at }));
+    issuer.tell("/keys", &set(&[&key]));
+    let (gateway, _origin) = guarding(&by(&issuer, ""));
+    assert_eq!(
+        gateway.bring(&key.token(&issuer.url, &json!({}))).status,
+        200
+    );
+}
+
+#[test]
+fn a_secret_in_the_address_of_keys_is_told_to_nobody() {
+    let (issuer, key) = (Issuer::start(), Key::new("k1"));
+    let path = format!("/keys?key={KEY_OF_ANN}");
+    issuer.tell(&path, &set(&[&key]));
+    let (gateway, _origin) = guarding(&format!(
+        "{{ issuer: ours, audience: orders, keys: {{ jwks: \"{}/keys?key=${{env:KEY_OF_ANN}}\" }}, \
+         fetch: {{ refresh: 1s, cool_down: 1s }} }}",
+        issuer.url
+    ));
+    assert_eq!(gateway.bring(&key.token("ours", &json!({}))).status, 200);
+    issuer.tell_as(&path, "500 Broken", "x-x: y", "");
+    until("an outage is told", || gateway.log().contains("WARN"));
+    let told = gateway.log() + &gateway.admin("GET", "/metrics").text();
+    assert!(
+        told.contains("/keys") && !told.contains(KEY_OF_ANN),
+        "{told}"
+    );
+}
+
+#[test]
 fn what_speaks_for_another_issuer_is_not_believed() {
     let (issuer, key) = (Issuer::start(), Key::new("k1"));
     issuer.publish(&[&key]);
