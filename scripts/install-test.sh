@@ -11,4 +11,6 @@ cd "$(dirname "$0")"
     unshare:util-linux setpriv:util-linux systemd-analyze:systemd promtool:prometheus perl:perl-base \
     deb-systemd-helper:init-system-helpers lintian:lintian man:man-db mandoc:mandoc zsh:zsh fish:fish
 
+./install-valkey.sh
+
 cargo nextest --version > /dev/null 2>&1 || cargo install cargo-nextest --locked

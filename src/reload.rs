@@ -162,13 +162,19 @@ impl Reloader {
         if let Some(log) = changed {
             self.change_log(log);
         }
+        match snapshot.takes_too_much() {
+            Some(why) if Some(&why) != old.takes_too_much().as_ref() => tracing::warn!("{why}"),
+            _ => {}
+        }
         let generation = snapshot.generation;
         snapshot.prepare(&self.runtime);
         let snapshot = Arc::new(snapshot);
-        self.shared.metrics.keep_only(names(&snapshot));
+        let names = names(&snapshot);
+        // First of all: nothing of the old one may change what the metrics are about from here on.
+        old.retire();
+        self.shared.metrics.keep_only(names);
         self.shared.live.store(snapshot.clone());
         self.listeners.change_to(opened);
-        old.retire();
         let bury = bury(old.clone(), self.shared.metrics.clone());
         self.runtime.spawn(bury);
         snapshot.go_live(&self.runtime);

@@ -30,17 +30,21 @@ use super::lifetimes::{Lifetimes, by_status};
 /// out who is calling, by whatever credentials. A response that sets a cookie is not stored, nor one
 /// without a lifetime of its own where the request had a cookie. `private` is never
 /// stored. With `per_caller` each identified caller has responses of its own, `private` ones too, and all
-/// others go without the cache. Two routes, two upstreams and two hosts never share a response. What
-/// else the upstream goes by without saying so in `Vary` belongs into `vary` or `key`.
+/// others go without the cache. Two routes, two upstreams and two hosts never share a response, nor do requests of which trusted
+/// proxies say different things in `X-Forwarded-*` or `Forwarded` (whom they are for aside). What
+/// else the upstream goes by without saying so in `Vary` belongs into `vary` or `key`: such as `X-Original-URL` or
+/// `X-HTTP-Method-Override`, which some frameworks heed. Cookies, credentials and the like that tell responses apart are kept as
+/// digests.
 ///
 /// Requests for the same are fetched once: the others wait for that, at most `patience`, and
 /// read the response while it comes. They also share its failure. A response that is not for the cache is
 /// remembered as such for the time of `remember`: requests go on without waiting, but for one at a time, and
 /// one in 100 ms at most, that tries whether its response is for the cache. Requests with a cookie or credentials
 /// wait for their own kind only, and what comes of them is remembered for their own kind: whoever gets
-/// responses of his own keeps no URL from the cache. What is too large for the store nobody tries again in that time.
+/// responses of his own keeps no URL from the cache. What is too large for the store nobody tries again in that time,
+/// where `Vary` tells it from others.
 ///
-/// GET and HEAD are answered, ranges and conditions too. Where another method succeeds, what is stored
+/// GET and HEAD are answered, ranges and conditions too; of what is not stored, a range is asked for by itself. Where another method succeeds, what is stored
 /// for its URL, `Location` and `Content-Location` is dropped, if the route of that method uses the same store.
 ///
 /// `Cache-Status` (RFC 9211) tells what the cache did. Purging is described in

@@ -51,7 +51,7 @@ impl Admin {
 
     async fn answer(&self, method: &Method, path: &str, query: &str) -> Answer {
         match (method, path) {
-            (&Method::GET, "/metrics") => self.metrics(),
+            (&Method::GET, "/metrics") => self.metrics().await,
             (&Method::GET, "/livez") => text(StatusCode::OK, "ok\n"),
             (&Method::GET, "/readyz") => self.ready(query.split('&').any(|part| part == "verbose")),
             (&Method::GET, "/config") => {
@@ -77,8 +77,14 @@ impl Admin {
         }
     }
 
-    fn metrics(&self) -> Answer {
-        let mut answer = Response::new(self.shared.render_metrics());
+    async fn metrics(&self) -> Answer {
+        let shared = self.shared.clone();
+        // With ten thousand routes it takes a while: health checks and the like run here as well.
+        let rendered = tokio::task::spawn_blocking(move || shared.render_metrics()).await;
+        let Ok(rendered) = rendered else {
+            return text(StatusCode::INTERNAL_SERVER_ERROR, "it broke\n");
+        };
+        let mut answer = Response::new(rendered);
         let kind = "text/plain; version=0.0.4; charset=utf-8";
         answer
             .headers_mut()

@@ -33,6 +33,9 @@ pub(super) fn run(registry: &Registry, arguments: &Arguments) -> Outcome {
     }
     let loaded = loaded.map_err(|refused| Failure::Refused(Box::new(refused)))?;
     let snapshot = &loaded.snapshot;
+    if let Some(why) = snapshot.takes_too_much() {
+        eprintln!("wiregate: warning: {why}");
+    }
     if arguments.format == Format::Text {
         let counts = [
             (snapshot.listeners.len(), "listener"),

@@ -3,10 +3,11 @@
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::task::AbortHandle;
 use wiregate_sdk::build::{Fetches, Kept, Packed};
-use wiregate_sdk::types::CidrSet;
+use wiregate_sdk::types::{CidrSet, Size};
 use wiregate_sdk::{Chain, Clock};
 
 use super::{
@@ -19,6 +20,7 @@ use crate::listen::tls::Tls;
 use crate::observe::access_log::Plan;
 use crate::observe::metrics::{LinkMetrics, RouteMetrics};
 use crate::observe::traces::Traces;
+use crate::overload::{Mark, soft_mark};
 use crate::router::Router;
 use crate::upstream::{Split, Upstream};
 
@@ -232,12 +234,35 @@ impl Snapshot {
         })
     }
 
-    /// The same in a process that takes the place of another one, which may still have their folders.
+    /// The same in a process that gets ready to take the place of another one, which has their folders still.
     ///
     /// # Errors
     /// Those that cannot be opened, and why.
-    pub fn open_stores_after(&self, clock: &Clock) -> Result<(), Vec<(Arc<str>, io::Error)>> {
-        self.open_each(|store| store.open_after(clock))
+    pub fn open_stores_before(&self, clock: &Clock) -> Result<(), Vec<(Arc<str>, io::Error)>> {
+        self.open_each(|store| store.open_before(clock).map(drop))
+    }
+
+    /// Takes the folders of its stores that another process has given up. Nothing was asked for yet. One that
+    /// cannot be had is done without, and that is told.
+    pub fn take_folders(&self, clock: &Clock) {
+        told(
+            "cannot have its folder",
+            self.open_each(|store| store.take_folder(clock)),
+        );
+    }
+
+    /// Lets the process that takes this one's place have the folders of the stores. Blocks.
+    pub fn give_up_folders(&self, patience: Duration) {
+        let each = |store: &NamedStore| store.give_up_folder(patience);
+        told("does not give its folder up in time", self.open_each(each));
+    }
+
+    /// Takes them back after all.
+    pub fn take_folders_back(&self, clock: &Clock) {
+        told(
+            "cannot have its folder back",
+            self.open_each(|store| store.take_folder_back(clock)),
+        );
     }
 
     fn open_each(
@@ -263,6 +288,23 @@ impl Snapshot {
         }
     }
 
+    /// What to warn of, where all that is bounded by itself is together more than the soft mark of
+    /// memory: full, it would have requests shed without an end.
+    pub fn takes_too_much(&self) -> Option<String> {
+        let limits = &self.settings.limits;
+        let mark = soft_mark(&limits.memory)?;
+        let caches: u64 = self.stores.iter().map(NamedStore::memory).sum();
+        let all = Size::bytes(limits.body_memory.get().saturating_add(caches));
+        let (bodies, caches) = (limits.body_memory, Size::bytes(caches));
+        (all > mark.at).then(|| {
+            let Mark { at, share, limit } = mark;
+            format!(
+                "`limits.body_memory` ({bodies}) and the memory of caches ({caches}) may take {all} together, more \
+                 than {at}, the soft mark of memory ({share} of {limit}): beyond it requests get a 503"
+            )
+        })
+    }
+
     /// What the process that takes this one's place needs.
     pub fn pack(&self) -> Packed {
         let mut packed = self.kept.pack();
@@ -276,14 +318,22 @@ impl Snapshot {
         self.kept.take_in(packed);
     }
 
+    /// Whether all that it is to begin with is in: the first health checks of all endpoints, and
+    /// what its filters fetch.
+    pub fn is_informed(&self) -> bool {
+        self.unchecked().next().is_none() && self.unfetched().is_empty()
+    }
+
+    /// What its filters fetch and never have so far.
+    pub fn unfetched(&self) -> Vec<Arc<Fetches>> {
+        let mut fetches = self.fetches();
+        fetches.retain(|fetches| fetches.succeeded() == 0);
+        fetches
+    }
+
     /// What its filters fetch in the background.
     pub fn fetches(&self) -> Vec<Arc<Fetches>> {
         self.kept.all_fetches()
-    }
-
-    /// Whether the first health checks of all endpoints are in.
-    pub fn is_checked(&self) -> bool {
-        self.unchecked().next().is_none()
     }
 
     /// The upstreams that have endpoints whose first health check is not in.
@@ -307,8 +357,12 @@ impl Snapshot {
         lock(&self.running).extend(handles);
     }
 
-    /// Stops the tasks that belong to it: another one is live. Requests that hold it go on.
+    /// Stops the tasks that belong to it: another one goes live. Requests that hold it go on. A task may
+    /// be in the middle of something: what it still finds out is shown nowhere.
     pub fn retire(&self) {
+        for upstream in self.upstreams.values() {
+            upstream.retire();
+        }
         for task in lock(&self.running).drain(..) {
             task.abort();
         }
@@ -318,6 +372,13 @@ impl Snapshot {
 impl Drop for Snapshot {
     fn drop(&mut self) {
         self.retire();
+    }
+}
+
+/// Says what could not be done about stores: they go on in memory.
+fn told(what: &str, outcome: Result<(), Vec<(Arc<str>, io::Error)>>) {
+    for (cache, error) in outcome.err().into_iter().flatten() {
+        tracing::error!(%cache, %error, "the cache {what}");
     }
 }
 

@@ -39,6 +39,11 @@ impl NamedStore {
         (self.opened.load_full()).expect("opened before it goes live")
     }
 
+    /// The most memory that it takes, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.options.memory as u64
+    }
+
     /// The largest body that it takes.
     pub fn largest(&self) -> u64 {
         self.options.largest
@@ -63,25 +68,89 @@ impl NamedStore {
         Ok(())
     }
 
-    /// Opens it in the place of another one, of this process or of the one whose place this process takes, that has the
-    /// folder still: in memory alone until that is gone. What is then on disk is older than what this process has done: it is
+    /// Opens it in the place of another one of this process that has the folder still: in memory alone until
+    /// that is gone. What is then on disk is older than what this process has done: it is
     /// validated before its use, and what was purged meanwhile is purged there as well.
     ///
     /// # Errors
     /// The system's.
     pub fn open_after(&self, clock: &Clock) -> io::Result<()> {
+        match self.open_before(clock)? {
+            true => Ok(()),
+            false => self.wait_for_folder(clock),
+        }
+    }
+
+    /// Opens it in a process that gets ready to take the place of another one, which has the folder still: in
+    /// memory alone, until it [takes the folder](Self::take_folder). Says whether it has the folder already.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open_before(&self, clock: &Clock) -> io::Result<bool> {
         match self.open(clock) {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
-            opened => return opened,
+            opened => return opened.map(|()| true),
         }
-        let (whole, clock) = (self.options.clone(), clock.clone());
         let memory = Options {
             disk: None,
-            ..whole.clone()
+            ..self.options.clone()
         };
         let memory = Store::open(memory, clock.clone())?;
         memory.has_heir();
         self.opened.store(Some(memory));
+        Ok(false)
+    }
+
+    /// Takes the folder that another process has [given up](Self::give_up_folder), before anything is asked for here: what
+    /// is there is as good as it was. Where it has not, it is waited for.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn take_folder(&self, clock: &Clock) -> io::Result<()> {
+        let has_it = |store: &Store| store.options().disk.is_some();
+        if self.options.disk.is_none() || self.opened.load().as_deref().is_some_and(has_it) {
+            return Ok(());
+        }
+        match Store::open(self.options.clone(), clock.clone()) {
+            Ok(store) => {
+                self.opened.store(Some(store));
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                self.wait_for_folder(clock)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lets the process that takes this one's place have the folder.
+    ///
+    /// # Errors
+    /// See [`Store::give_up_folder`].
+    pub fn give_up_folder(&self, patience: Duration) -> io::Result<()> {
+        let Some(store) = self.opened.load_full() else {
+            return Ok(());
+        };
+        store.has_heir(); // where it comes back, it is told of what is purged meanwhile
+        store.give_up_folder(patience)
+    }
+
+    /// Takes the folder back after all. What was done meanwhile is not on disk: what is there is validated before
+    /// its use, and what was purged is purged there as well.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn take_folder_back(&self, clock: &Clock) -> io::Result<()> {
+        let given_up = |store: &Store| store.has_given_up();
+        match self.opened.load().as_deref().is_some_and(given_up) {
+            true => self.wait_for_folder(clock),
+            false => Ok(()),
+        }
+    }
+
+    /// Has the folder as soon as nobody else has it.
+    fn wait_for_folder(&self, clock: &Clock) -> io::Result<()> {
+        let (whole, clock) = (self.options.clone(), clock.clone());
         let (name, place) = (self.name.clone(), Arc::downgrade(&self.opened));
         thread::Builder::new()
             .name("cache-folder".into())

@@ -46,6 +46,7 @@ pub(super) fn build(
     let config = config?;
     let before = problems.len();
     let mut reader = Reader { cx, problems };
+    let document = source;
     let source = source.get("traces").unwrap_or(source);
     let url = reader.url(&config.endpoint, source);
     let headers = reader.headers(config, source);
@@ -66,6 +67,7 @@ pub(super) fn build(
     Some(Traces {
         sampler: Sampler::new(config.sample),
         parent: config.parent,
+        hides: filters_have_references(document),
         exporter: exporter(config, target, (url, headers, ca), cx, problems)?,
     })
 }
@@ -264,6 +266,28 @@ fn is_secret(name: &str) -> bool {
 }
 
 /// Whether a value comes from elsewhere, wholly or in part.
+/// Whether what a reference stands for is in the options of some filter.
+fn filters_have_references(document: &Value) -> bool {
+    let routes = match document.get("routes").map(|routes| &routes.node) {
+        Some(Node::List(routes)) => routes.as_slice(),
+        _ => &[],
+    };
+    let of_routes = routes.iter().filter_map(|route| route.get("filters"));
+    let mut all = [document.get("filters"), document.get("all_routes")]
+        .into_iter()
+        .flatten()
+        .chain(of_routes);
+    all.any(has_reference)
+}
+
+fn has_reference(value: &Value) -> bool {
+    match &value.node {
+        Node::Map(entries) => entries.iter().any(|(_, value)| has_reference(value)),
+        Node::List(values) => values.iter().any(has_reference),
+        _ => is_reference(value),
+    }
+}
+
 fn is_reference(value: &Value) -> bool {
     matches!(&value.node, Node::Scalar(scalar) if scalar.written.is_some())
 }

@@ -194,8 +194,8 @@ pub struct Limits {
     /// was told to stop, because another process has taken over, or because the listener is gone.
     /// What is left then is closed.
     pub drain_deadline: Period,
-    /// How long the gateway waits at its start for the first health checks before it says that it is
-    /// ready without them.
+    /// How long the gateway waits at its start for the first health checks, and for the first keys of
+    /// issuers, before it says that it is ready without them.
     pub start_deadline: Period,
     /// Idle connections kept to upstreams, for each worker.
     pub idle_upstream_connections: NonZeroUsize,

@@ -8,12 +8,13 @@ mod workers;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use wiregate_sdk::Registry;
 
 use crate::admin::{Admin, Serving};
@@ -74,8 +75,8 @@ pub struct Gateway {
     successors: UnboundedReceiver<Successor>,
     admin: Option<Arc<Serving>>,
     notify: Arc<Notify>,
-    /// Says when the process has ended whose place this one has taken.
-    predecessor: Option<watch::Receiver<bool>>,
+    /// The process whose place this one has taken.
+    predecessor: Option<Arc<Predecessor>>,
     workers: Workers,
     control: Runtime,
 }
@@ -87,6 +88,7 @@ pub struct Gateway {
 /// # Errors
 /// Why it did not start, or that whoever has taken its place has broken down at once.
 pub fn run(start: Start) -> Result<(), Failure> {
+    Signals::spare_the_process()?;
     let (mut gateway, mut signals) = Gateway::begin(start, Signals::listen)?;
     let reach = Reach {
         shared: gateway.shared.clone(),
@@ -95,8 +97,10 @@ pub fn run(start: Start) -> Result<(), Failure> {
     };
     let end = signals.until_the_end(&reach, &mut gateway.successors);
     match gateway.control.block_on(end) {
-        End::Patient => gateway.stop_unless(signals.until_impatient()),
-        End::TakenOver(successor) => return gateway.leave(successor, signals.until_impatient()),
+        End::Patient => gateway.stop_unless(signals.until_impatient(reach.shared)),
+        End::TakenOver(successor) => {
+            return gateway.leave(successor, signals.until_impatient(reach.shared));
+        }
         End::AtOnce => {}
     }
     Ok(())
@@ -133,8 +137,12 @@ impl Gateway {
         opened.snapshot.go_live(control.handle());
         let workers = Workers::start(&shared, &opened.snapshot, opened.tasks)?;
         if let Some(predecessor) = &start.predecessor {
-            control.block_on(told::first_checks_or(&opened.snapshot, predecessor.ended()))?;
+            control.block_on(told::first_answers_or(
+                &opened.snapshot,
+                predecessor.ended(),
+            ))?;
             opened.snapshot.take_in(&predecessor.ready()?);
+            opened.snapshot.take_folders(&shared.clock);
         } else if let [bind, ..] = &*listeners.close_unasked() {
             let message = format!("systemd passes a socket on {bind}, and no listener binds that");
             return Err(io::Error::other(message).into());
@@ -154,7 +162,9 @@ impl Gateway {
         );
         let reloader = Arc::new(reloader);
         control.spawn(reloader.clone().watch());
-        control.spawn(watch_memory(shared.clone()));
+        let former = start.predecessor.as_ref();
+        let former = former.map(|former| (former.pid, former.ended()));
+        control.spawn(watch_memory(shared.clone(), former));
         let (upgrades, successors) = Upgrades::new(
             start.program,
             shared.clone(),
@@ -177,16 +187,20 @@ impl Gateway {
             workers,
             control,
         };
-        this.take_over(start.predecessor.as_deref());
-        this.tell(start.systemd.watchdog, start.predecessor.as_deref());
+        match start.predecessor {
+            // What there is to wait for was waited for before it was told to begin.
+            Some(predecessor) => {
+                told::ready(&this.shared, &this.notify);
+                this.take_over(predecessor);
+            }
+            None => this.be_ready(),
+        }
+        this.tell(start.systemd.watchdog);
         Ok((this, signals))
     }
 
     /// From here on, the gateway is this process.
-    fn take_over(&mut self, predecessor: Option<&Predecessor>) {
-        let Some(predecessor) = predecessor else {
-            return;
-        };
+    fn take_over(&mut self, predecessor: Arc<Predecessor>) {
         self.listeners.own(true);
         if let Some(admin) = &self.admin {
             admin.own();
@@ -200,20 +214,28 @@ impl Gateway {
         }
         tracing::info!(pid, version, "taken over from another process");
         self.shared.metrics.upgraded(true);
-        self.predecessor = Some(predecessor.ended());
+        self.predecessor = Some(predecessor);
+    }
+
+    /// Says that the gateway is ready as soon as it is.
+    fn be_ready(&self) {
+        let (shared, notify) = (self.shared.clone(), self.notify.clone());
+        let snapshot = shared.live.load_full();
+        let most = Duration::from(snapshot.settings.limits.start_deadline) + MARGIN;
+        notify.tell(&told::needs(most));
+        self.control.spawn(async move {
+            told::first_answers(&snapshot).await;
+            let ready = move || told::ready(&shared, &notify);
+            let _ = tokio::task::spawn_blocking(ready).await; // it does not panic
+        });
     }
 
     /// Tells systemd how the gateway is, from now on.
-    fn tell(&self, watchdog: Option<Duration>, predecessor: Option<&Predecessor>) {
-        let (shared, notify) = (self.shared.clone(), self.notify.clone());
-        let snapshot = shared.live.load_full();
-        self.control.spawn(async move {
-            told::first_checks(&snapshot).await;
-            told::ready(&shared, &notify);
-        });
+    fn tell(&self, watchdog: Option<Duration>) {
         let (shared, notify) = (self.shared.clone(), self.notify.clone());
         if notify.is_heard() {
-            let former = predecessor.map(|former| (former.pid, former.ended()));
+            let former = self.predecessor.as_ref();
+            let former = former.map(|former| (former.pid, former.ended()));
             let state = told::state(shared.clone(), notify.clone(), former);
             self.control.spawn(state);
             if let Some(every) = watchdog {
@@ -250,9 +272,11 @@ impl Gateway {
     fn stop_unless(mut self, impatient: impl Future<Output = ()>) {
         let limits = self.shared.live.load().settings.limits.clone();
         let deadline: Duration = limits.drain_deadline.into();
-        self.notify.tell("STOPPING=1");
-        self.shared.phase.send_replace(Phase::Draining);
         let delay = limits.drain_delay.map_or(Duration::ZERO, Duration::from);
+        let most = delay + deadline + FAREWELL + MARGIN + LOG_GRACE + MARGIN;
+        self.notify
+            .insist(&format!("STOPPING=1\n{}", told::needs(most)));
+        self.shared.phase.send_replace(Phase::Draining);
         tracing::info!(?delay, ?deadline, "stopping: not ready any more");
         let former = self.predecessor.take();
         let ended = self.control.block_on(async {
@@ -260,14 +284,8 @@ impl Gateway {
                 tokio::time::sleep(delay).await;
                 tracing::info!("no more connections, requests in flight go on");
                 self.listeners.stop();
-                let former = async {
-                    if let Some(mut former) = former {
-                        // Were this process to end first, systemd would kill the other one.
-                        let ended = former.wait_for(|ended| *ended);
-                        let _ = tokio::time::timeout(deadline, ended).await;
-                    }
-                };
-                tokio::join!(self.workers.end(deadline + FAREWELL + MARGIN), former);
+                let most = deadline + FAREWELL + MARGIN;
+                tokio::join!(self.workers.end(most), outlived(former.as_deref(), most));
             };
             tokio::select! {
                 () = end => true,
@@ -284,42 +302,34 @@ impl Gateway {
     /// Accepts nothing any more since another process does, and finishes what it has.
     fn leave(
         self,
-        mut successor: Successor,
+        successor: Successor,
         impatient: impl Future<Output = ()>,
     ) -> Result<(), Failure> {
         let pid = successor.pid();
-        self.notify.tell(&format!("MAINPID={pid}"));
+        self.notify.insist(&format!("MAINPID={pid}"));
+        let former = self.predecessor.as_deref();
+        if let Some(former) = former {
+            former.handed_over();
+        }
         self.shared.phase.send_replace(Phase::HandedOver);
         self.listeners.own(false);
         self.listeners.stop();
         if let Some(admin) = &self.admin {
             admin.leave();
         }
-        let deadline: Duration = self
-            .shared
-            .live
-            .load()
-            .settings
-            .limits
-            .drain_deadline
-            .into();
+        let deadline = self.shared.live.load().settings.limits.drain_deadline;
+        let deadline = Duration::from(deadline);
         tracing::info!(
             pid,
             ?deadline,
             "no more connections: another process takes them, requests in flight go on"
         );
-        let (tell, broken) = oneshot::channel();
-        std::thread::spawn(move || {
-            let ended = successor.wait();
-            // One that ends in order leaves the rest of this process's time to it.
-            if ended.as_ref().map_or(true, |status| !status.success()) {
-                let _ = tell.send(ended);
-            }
-        });
+        let broken = broken(successor);
         let admin = self.admin.clone();
         let outcome = self.control.block_on(async {
             let end = async {
-                self.workers.end(deadline + FAREWELL + MARGIN).await;
+                let most = deadline + FAREWELL + MARGIN;
+                tokio::join!(self.workers.end(most), outlived(former, most));
                 if let Some(admin) = &admin {
                     admin.finish().await;
                 }
@@ -337,13 +347,40 @@ impl Gateway {
         outcome.map_err(|ended| {
             // Nobody accepts connections now: whoever watches the gateway is to start it anew.
             let why = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
-            self.notify.tell(&format!("MAINPID={}", std::process::id()));
+            self.notify
+                .insist(&format!("MAINPID={}", std::process::id()));
             io::Error::other(format!(
                 "process {pid}, which has taken over, has ended: {why}"
             ))
             .into()
         })
     }
+}
+
+/// Waits for a process to end whose place this one has taken, but not longer than this. Were this one
+/// to end first, nobody would know that the other one still has something to finish, and systemd would
+/// kill it.
+async fn outlived(former: Option<&Predecessor>, most: Duration) {
+    if let Some(former) = former {
+        let mut ended = former.ended();
+        let _ = tokio::time::timeout(most, ended.wait_for(|ended| *ended)).await;
+    }
+}
+
+/// How the process that has taken over has ended, if that was a failure and nobody has taken its place.
+fn broken(mut successor: Successor) -> oneshot::Receiver<io::Result<ExitStatus>> {
+    let (tell, broken) = oneshot::channel();
+    std::thread::spawn(move || {
+        let ended = match successor.wait() {
+            Ok(None) => return successor.bury(),
+            // One that ends in order leaves the rest of this process's time to it.
+            Ok(Some(status)) if status.success() => return,
+            Ok(Some(status)) => Ok(status),
+            Err(error) => Err(error),
+        };
+        let _ = tell.send(ended);
+    });
+    broken
 }
 
 /// Has the access log and the traces get to their end, both at the same time.

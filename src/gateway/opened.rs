@@ -37,6 +37,10 @@ pub(super) struct Opened {
 /// Reads the configuration and opens everything that it needs.
 pub(super) fn open(start: &mut Start) -> Result<Opened, Failure> {
     let metrics = Metrics::new();
+    let former = start.predecessor.as_ref();
+    if let Some(began) = former.and_then(|former| former.service_start()) {
+        metrics.service_began(began);
+    }
     let from = match &start.predecessor {
         Some(predecessor) => GoOn::Packed(predecessor.packed()),
         None => GoOn::Nothing,
@@ -52,7 +56,7 @@ pub(super) fn open(start: &mut Start) -> Result<Opened, Failure> {
         .build()?;
     let clock = Clock::default();
     match start.predecessor {
-        Some(_) => snapshot.open_stores_after(&clock),
+        Some(_) => snapshot.open_stores_before(&clock),
         None => snapshot.open_stores(&clock),
     }
     .map_err(unopened)?;
@@ -62,6 +66,9 @@ pub(super) fn open(start: &mut Start) -> Result<Opened, Failure> {
     let descriptors = raise_descriptors();
     let shared = Shared::new(snapshot.clone(), metrics, log, clock, descriptors);
     check_descriptors(&snapshot, descriptors);
+    if let Some(why) = snapshot.takes_too_much() {
+        tracing::warn!("{why}");
+    }
     if let Some(traces) = &snapshot.traces {
         shared.exporters.start(&traces.exporter)?;
     }

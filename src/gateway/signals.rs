@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -37,6 +38,22 @@ pub(super) struct Reach {
 }
 
 impl Signals {
+    /// From now on, signals that are asked of a gateway that runs end no process that is about to be one:
+    /// they do nothing as long as nobody [listens](Self::listen).
+    pub(super) fn spare_the_process() -> io::Result<()> {
+        let runtime = Builder::new_current_thread().enable_io().build()?;
+        let _inside = runtime.enter();
+        // The handler of a signal stays for as long as the process lives.
+        for kind in [
+            SignalKind::hangup(),
+            SignalKind::user_defined1(),
+            SignalKind::user_defined2(),
+        ] {
+            drop(signal(kind)?);
+        }
+        Ok(())
+    }
+
     pub(super) fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -83,11 +100,15 @@ impl Signals {
         }
     }
 
-    /// Returns when whoever asked the gateway to end asks again.
-    pub(super) async fn until_impatient(mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+    /// Returns when whoever asked the gateway to end asks again. Until then its log may still be moved
+    /// away.
+    pub(super) async fn until_impatient(mut self, shared: Arc<Shared>) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.reopen.recv() => reopen(&shared),
+            }
         }
     }
 }

@@ -13,38 +13,52 @@ use crate::proxy::{Phase, Shared};
 use crate::systemd::Notify;
 use crate::upgrade::has_gone;
 
-/// How often it is looked whether first health checks are in.
+/// How often it is looked whether first health checks and keys are in.
 const LOOK: Duration = Duration::from_millis(20);
 /// How often the state is told, where it has changed.
 const TELL: Duration = Duration::from_secs(1);
 
-/// Waits for the first health checks, for as long as the configuration says: an endpoint that cannot
-/// be checked is no reason to stay away for good.
-pub(super) async fn first_checks(snapshot: &Snapshot) {
+/// Waits for the first health checks, and for what filters fetch, such as the keys of issuers, for as
+/// long as the configuration says: an endpoint that cannot be checked, or an issuer that is away, is no
+/// reason to stay away for good.
+pub(super) async fn first_answers(snapshot: &Snapshot) {
     let deadline = snapshot.settings.limits.start_deadline;
-    let checked = async {
-        while !snapshot.is_checked() {
+    let informed = async {
+        while !snapshot.is_informed() {
             sleep(LOOK).await;
         }
     };
-    if timeout(deadline.into(), checked).await.is_err() {
-        let upstreams: Vec<&str> = snapshot.unchecked().map(|name| &**name).collect();
+    if timeout(deadline.into(), informed).await.is_ok() {
+        return;
+    }
+    let upstreams: Vec<&str> = snapshot.unchecked().map(|name| &**name).collect();
+    if !upstreams.is_empty() {
         tracing::warn!(?upstreams, %deadline, "ready without the first health checks of some upstreams");
+    }
+    for fetches in snapshot.unfetched() {
+        let (filter, from) = (fetches.filter, &fetches.from);
+        tracing::warn!(filter, %from, %deadline, "ready without what a filter fetches");
     }
 }
 
 /// The same, unless the process ends meanwhile whose place this one is to take.
-pub(super) async fn first_checks_or(
+pub(super) async fn first_answers_or(
     snapshot: &Snapshot,
     mut ended: watch::Receiver<bool>,
 ) -> io::Result<()> {
     tokio::select! {
-        () = first_checks(snapshot) => Ok(()),
+        () = first_answers(snapshot) => Ok(()),
         _ = ended.wait_for(|ended| *ended) => Err(has_gone()),
     }
 }
 
-/// Says that the gateway is ready, unless it has been told to stop meanwhile.
+/// Tells that what is under way may take so long, whatever the unit's own deadlines are.
+pub(super) fn needs(most: Duration) -> String {
+    format!("EXTEND_TIMEOUT_USEC={}", most.as_micros())
+}
+
+/// Says that the gateway is ready, unless it has been told to stop meanwhile. Blocks where systemd does
+/// not listen.
 pub(super) fn ready(shared: &Shared, notify: &Notify) {
     let starting = |phase: &mut Phase| {
         let starting = *phase == Phase::Starting;
@@ -55,7 +69,7 @@ pub(super) fn ready(shared: &Shared, notify: &Notify) {
     };
     if shared.phase.send_if_modified(starting) {
         tracing::info!("ready");
-        notify.tell("READY=1");
+        notify.insist("READY=1");
     }
 }
 
@@ -85,7 +99,7 @@ pub(super) async fn state(
         let end = time_to_end(&shared.live.load());
         let mut state = match *phases.borrow_and_update() {
             Phase::Starting => {
-                format!("configuration {generation}, waiting for first health checks")
+                format!("configuration {generation}, waiting for first health checks and keys")
             }
             Phase::Ready => format!("configuration {generation}, {connections} connections"),
             Phase::Draining => {
@@ -124,7 +138,10 @@ pub(super) async fn life(
     while !shared.is_handed_over() {
         rhythm.tick().await;
         match timeout(every, listeners.answer()).await {
-            Ok(()) => notify.tell("WATCHDOG=1"),
+            Ok(true) => notify.tell("WATCHDOG=1"),
+            Ok(false) => {
+                tracing::error!("a worker has ended, so that no sign of life is given");
+            }
             Err(_) => tracing::error!(
                 ?every,
                 "a worker does not answer, so that no sign of life is given"

@@ -264,8 +264,9 @@ impl Listeners {
         }
     }
 
-    /// Returns when each worker has answered; where there are none any more, at once.
-    pub async fn answer(&self) {
+    /// Returns when each worker has answered, or has ended: false where one has, and the gateway goes on.
+    /// Where there are none any more, at once.
+    pub async fn answer(&self) -> bool {
         let asked: Vec<_> = (self.lock().workers.iter())
             .map(|worker| {
                 let (answer, answered) = oneshot::channel();
@@ -273,9 +274,11 @@ impl Listeners {
                 answered
             })
             .collect();
+        let mut all = true;
         for answered in asked {
-            let _ = answered.await; // one that has ended has said why
+            all &= answered.await.is_ok();
         }
+        all || self.lock().workers.is_empty() // they end with the gateway
     }
 
     /// Where a listener is, with the port that the system chose where 0 was asked for.

@@ -44,6 +44,8 @@ pub struct Bound {
 struct File {
     path: PathBuf,
     ours: AtomicBool,
+    /// It belongs to whoever has lent the socket, for good.
+    lent: bool,
 }
 
 impl Drop for File {
@@ -73,6 +75,23 @@ impl Bound {
     /// # Errors
     /// Where it is no socket that listens.
     pub fn handed(socket: OwnedFd) -> io::Result<Self> {
+        Self::of(socket, false)
+    }
+
+    /// The same of whoever keeps the socket, such as systemd: its file is never ours.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn lent(socket: OwnedFd) -> io::Result<Self> {
+        Self::of(socket, true)
+    }
+
+    /// Whether its file belongs to whoever has lent the socket.
+    pub fn is_lent(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.lent)
+    }
+
+    fn of(socket: OwnedFd, lent: bool) -> io::Result<Self> {
         let socket = Socket::from(socket);
         if !socket.is_listener()? {
             let message = "expected a socket that listens";
@@ -92,6 +111,7 @@ impl Bound {
                 let file = Arc::new(File {
                     path: path.clone(),
                     ours,
+                    lent,
                 });
                 (Bind::Unix(path), Some(file))
             }
@@ -111,7 +131,7 @@ impl Bound {
     /// one.
     pub fn own(&self, ours: bool) {
         if let Some(file) = &self.file {
-            file.ours.store(ours, Ordering::Release);
+            file.ours.store(ours && !file.lent, Ordering::Release);
         }
     }
 
@@ -179,6 +199,7 @@ impl Bound {
         let file = Arc::new(File {
             path: path.to_owned(),
             ours: AtomicBool::new(true),
+            lent: false,
         });
         // Nobody can connect before it listens, with the mode that it is to have.
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE))?;

@@ -6,8 +6,8 @@
 //! connection does, where each read from an endpoint would need one of its own.
 
 use std::fmt;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -24,7 +24,11 @@ pub struct Until {
     /// How long the endpoint may be silent, in microseconds.
     patience: AtomicU64,
     timer: Mutex<Option<Pin<Box<Sleep>>>>,
+    enforced: AtomicBool,
 }
+
+/// How long an exchange that must be over may take to notice it, before it is cut off.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// What has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +72,7 @@ impl Default for Until {
             answer: Moment(AtomicU64::new(Moment::NEVER)),
             patience: AtomicU64::new(0),
             timer: Mutex::default(),
+            enforced: AtomicBool::new(false),
         }
     }
 }
@@ -77,6 +82,34 @@ impl Until {
     pub fn begin(&self) {
         self.set(None);
         self.heard();
+        self.enforce(false);
+    }
+
+    /// Whether an exchange is cut off that goes on a while after it must be over, since nobody may be
+    /// waiting for its client any more.
+    pub fn enforce(&self, enforced: bool) {
+        self.enforced.store(enforced, Relaxed);
+    }
+
+    /// What comes of an exchange; nothing where it has to be cut off.
+    pub async fn unless_stuck<F: Future>(&self, exchange: F) -> Option<F::Output> {
+        let (mut exchange, mut timer) = (pin!(exchange), None);
+        std::future::poll_fn(|cx| match exchange.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if self.enforced.load(Relaxed) => match self.first() {
+                Some(moment) => rings(&mut timer, moment + GRACE, cx).map(|()| None),
+                None => Poll::Pending,
+            },
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
+    /// The first of the moments.
+    fn first(&self) -> Option<Instant> {
+        let first = self.over.get().min(self.answer.get());
+        let moment = (self.base).checked_add(Duration::from_micros(first));
+        moment.filter(|_| first != Moment::NEVER)
     }
 
     /// The exchange must be over at this moment, or at any.
@@ -106,28 +139,30 @@ impl Until {
     /// Ready when one of the moments has come. The timer is set anew only when it rings, or would
     /// ring too late.
     pub fn poll(&self, cx: &mut Context<'_>) -> Poll<Late> {
-        let (over, answer) = (self.over.get(), self.answer.get());
-        let first = over.min(answer);
-        let moment = (self.base).checked_add(Duration::from_micros(first));
-        let Some(moment) = moment.filter(|_| first != Moment::NEVER) else {
+        let Some(moment) = self.first() else {
             return Poll::Pending;
         };
         let mut timer = self.timer.lock().unwrap_or_else(PoisonError::into_inner);
-        let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(moment)));
-        if timer.deadline() > moment {
-            timer.as_mut().reset(moment);
-        }
-        while timer.as_mut().poll(cx).is_ready() {
-            if Instant::now() >= moment {
-                return Poll::Ready(match over <= answer {
-                    true => Late::Exchange,
-                    false => Late::Endpoint,
-                });
-            }
-            timer.as_mut().reset(moment);
-        }
-        Poll::Pending
+        rings(&mut timer, moment, cx).map(|()| match self.over.get() <= self.answer.get() {
+            true => Late::Exchange,
+            false => Late::Endpoint,
+        })
     }
+}
+
+/// Ready at a moment, by a timer that is set anew only when it rings, or would ring too late.
+fn rings(timer: &mut Option<Pin<Box<Sleep>>>, moment: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(moment)));
+    if timer.deadline() > moment {
+        timer.as_mut().reset(moment);
+    }
+    while timer.as_mut().poll(cx).is_ready() {
+        if Instant::now() >= moment {
+            return Poll::Ready(());
+        }
+        timer.as_mut().reset(moment);
+    }
+    Poll::Pending
 }
 
 /// The exchange must be over by now.
@@ -168,6 +203,24 @@ mod tests {
         assert_eq!(late(&until, 1).await, Some(Late::Exchange), "and stays so");
         until.begin();
         assert_eq!(late(&until, 1000).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exchange_that_notices_nothing_is_cut_off_where_that_is_enforced() {
+        let (until, minute) = (Until::default(), Duration::from_secs(60));
+        until.await_endpoint(Instant::now(), minute);
+        let waits = until.unless_stuck(tokio::time::sleep(minute * 2));
+        assert!(waits.await.is_some());
+        until.enforce(true);
+        let begun = Instant::now();
+        until.await_endpoint(begun, minute);
+        let moved = async {
+            tokio::time::sleep(minute / 2).await;
+            until.await_endpoint(Instant::now(), minute);
+            std::future::pending::<()>().await;
+        };
+        assert!(until.unless_stuck(moved).await.is_none());
+        assert_eq!(begun.elapsed(), minute * 3 / 2 + GRACE);
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use wiregate_sdk::types::{Percent, Size};
 use wiregate_sdk::value::ShortOrFull;
 
-use crate::config::model::Memory;
+use crate::config::model::{Memory, Off};
 use crate::proxy::Shared;
 
 /// How often it is looked at.
@@ -72,8 +73,39 @@ impl Level {
     }
 }
 
-/// Looks at the memory of the process as long as it lives.
-pub async fn watch(shared: Arc<Shared>) {
+/// How much there may be before requests are shed: the soft mark. `None` where it is not looked at, or
+/// the system does not tell how much memory there is.
+pub fn soft_mark(memory: &ShortOrFull<Off, Memory>) -> Option<Mark> {
+    let ShortOrFull::Full(memory) = memory else {
+        return None;
+    };
+    let limit = memory
+        .limit
+        .map_or_else(|| there_is(Path::new("/")), Size::get);
+    (limit > 0).then(|| Mark {
+        at: Size::bytes(memory.soft.of(limit)),
+        share: memory.soft,
+        limit: Size::bytes(limit),
+    })
+}
+
+/// A share of the memory that there may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    /// Where it is.
+    pub at: Size,
+    /// Which share that is.
+    pub share: Percent,
+    /// Of how much.
+    pub limit: Size,
+}
+
+/// A process, and whether it has ended.
+pub type Other = (u32, watch::Receiver<bool>);
+
+/// Looks at the memory of the process as long as it lives, and at that of the one whose place it has
+/// taken, which is under the same limit.
+pub async fn look_on(shared: Arc<Shared>, former: Option<Other>) {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut present, mut renew, mut blind) = (0, 0, false);
@@ -88,7 +120,9 @@ pub async fn watch(shared: Arc<Shared>) {
             ShortOrFull::Short(_) => (0, Level::Low),
             ShortOrFull::Full(memory) => {
                 let limit = memory.limit.map_or(present, Size::get);
-                let used = resident();
+                let used = resident("self");
+                let former = former.as_ref().filter(|(_, ended)| !*ended.borrow());
+                let beside = former.map_or(0, |(pid, _)| resident(&pid.to_string()));
                 let known = limit > 0 && used > 0;
                 if !known && !std::mem::replace(&mut blind, true) {
                     tracing::error!(
@@ -98,7 +132,10 @@ pub async fn watch(shared: Arc<Shared>) {
                     );
                 }
                 match known {
-                    true => (limit, shared.overload.level().with(used, limit, memory)),
+                    true => {
+                        let level = shared.overload.level();
+                        (limit, level.with(used + beside, limit, memory))
+                    }
                     false => (0, Level::Low),
                 }
             }
@@ -119,7 +156,7 @@ fn tell(shared: &Shared, limit: u64, level: Level) {
     if before == level {
         return;
     }
-    let (used, limit) = (Size::bytes(resident()), Size::bytes(limit));
+    let (used, limit) = (Size::bytes(resident("self")), Size::bytes(limit));
     match level {
         Level::Low => tracing::info!(%used, %limit, "memory is below its marks again"),
         Level::Soft => {
@@ -131,9 +168,9 @@ fn tell(shared: &Shared, limit: u64, level: Level) {
     }
 }
 
-/// The resident memory of this process, in bytes; 0 where the system does not tell.
-fn resident() -> u64 {
-    let pages = fs::read_to_string("/proc/self/statm").ok();
+/// The resident memory of a process, in bytes; 0 where the system does not tell.
+fn resident(process: &str) -> u64 {
+    let pages = fs::read_to_string(format!("/proc/{process}/statm")).ok();
     let pages = pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
     pages.unwrap_or(0) * rustix::param::page_size() as u64
 }
@@ -233,7 +270,7 @@ mod tests {
 
     #[test]
     fn this_process_takes_memory_and_there_is_some() {
-        assert!(resident() > 1 << 20, "{}", resident());
-        assert!(there_is(Path::new("/")) > resident());
+        assert!(resident("self") > 1 << 20, "{}", resident("self"));
+        assert!(there_is(Path::new("/")) > resident("self"));
     }
 }

@@ -327,6 +327,10 @@ impl Context {
         let Some(since) = &mut self.attempts.upload else {
             return;
         };
+        // An endpoint over HTTP/2 that takes nothing of a body keeps Pingora from its client, and
+        // has it forget about that when it gives up writing.
+        self.until
+            .enforce(self.attempts.shares && self.attempts.started.is_some());
         let now = self.shared.clock.instant();
         if let Some(started) = &mut self.attempts.started {
             *started += now - *since;

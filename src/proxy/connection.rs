@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderValue;
+use wiregate_sdk::Client;
 
 use super::http1::Lent;
 use crate::compile::{Listening, Snapshot};
@@ -54,6 +55,21 @@ impl Peer {
             idle,
             lent: Lent::default(),
             ending: OnceLock::new(),
+        }
+    }
+
+    /// Who sends requests over it, as long as no trusted proxy has told more.
+    pub(super) fn client(&self) -> Client {
+        Client {
+            address: self.address.ip(),
+            peer: self.address.ip(),
+            port: self.address.port(),
+            scheme: if self.secured.is_some() {
+                "https"
+            } else {
+                "http"
+            },
+            tls: self.secured.as_ref().map(|secured| secured.facts.clone()),
         }
     }
 

@@ -10,7 +10,7 @@ use pingora_proxy::Session;
 use smallvec::SmallVec;
 use wiregate_sdk::chain::Slots;
 use wiregate_sdk::views::Claim;
-use wiregate_sdk::{Client, Exchange, Origin, Outcome, Reply, RequestHead, ResponseHead};
+use wiregate_sdk::{Client, Exchange, Now, Origin, Outcome, Reply, RequestHead, ResponseHead};
 
 use super::cache::Caching;
 use super::connection::{self, Peer};
@@ -165,18 +165,8 @@ impl Context {
         let head = session.req_header();
         let now = shared.clock.now();
         let snapshot = shared.live.load_full();
-        let exchange = Exchange {
-            id: super::request::new_id(now.wall),
-            client: client(&peer),
-            method: head.method.clone(),
-            target: head.uri.clone(),
-            route: Arc::clone(&peer.no_route),
-            params: Vec::new(),
-            identity: None,
-            upstream: None,
-            cache: None,
-            now,
-        };
+        let id = super::request::new_id(now.wall);
+        let exchange = exchange(id, now, peer.client(), head, &peer);
         let mut this = Self::begin(shared.clone(), snapshot, peer, until, exchange);
         this.asked_host = super::forwarded::asked_host(head);
         this.protocol = protocol(head.version);
@@ -356,17 +346,24 @@ fn protocol(version: Version) -> &'static str {
     }
 }
 
-/// Who sent the request, as long as no trusted proxy has told more.
-fn client(peer: &Peer) -> Client {
-    Client {
-        address: peer.address.ip(),
-        peer: peer.address.ip(),
-        port: peer.address.port(),
-        scheme: if peer.secured.is_some() {
-            "https"
-        } else {
-            "http"
-        },
-        tls: peer.secured.as_ref().map(|secured| secured.facts.clone()),
+/// What is known of an exchange when its request has come.
+pub(super) fn exchange(
+    id: Box<str>,
+    now: Now,
+    client: Client,
+    head: &RequestHead,
+    peer: &Peer,
+) -> Exchange {
+    Exchange {
+        id,
+        now,
+        client,
+        method: head.method.clone(),
+        target: head.uri.clone(),
+        route: Arc::clone(&peer.no_route),
+        params: Vec::new(),
+        identity: None,
+        upstream: None,
+        cache: None,
     }
 }

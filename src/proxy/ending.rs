@@ -224,6 +224,7 @@ impl Context {
             return;
         };
         if let Some(started) = self.attempts.started.take() {
+            self.until.enforce(false);
             let now = self.shared.clock.instant();
             let waited = now - started;
             self.attempts.waited = Some(waited);
@@ -307,6 +308,7 @@ impl Context {
             self.attempts.waited = Some(self.shared.clock.instant() - started);
         }
         self.until.heard();
+        self.until.enforce(false);
         self.attempts.end();
     }
 }

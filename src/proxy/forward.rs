@@ -24,7 +24,15 @@ impl Context {
         self.frame(session, head)?;
         heads::edit_request(head, |head| self.finish_head(head))?;
         if let Some(span) = &mut self.attempts.span {
-            span.sent(&head.method, &head.uri, head.version);
+            let hides = (self.snapshot.traces.as_ref()).is_some_and(|traces| traces.hides);
+            let asked = self.normal_path.as_deref();
+            let asked = asked.unwrap_or(self.exchange.target.path());
+            span.sent(
+                &head.method,
+                &head.uri,
+                head.version,
+                hides.then_some(asked),
+            );
         }
         Ok(())
     }

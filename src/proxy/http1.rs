@@ -71,6 +71,7 @@ impl Conversation {
             let session = Session::new(head, gate, self.peer.clone(), digest.clone(), paces);
             let session = ServerSession::new_custom(Box::new(session));
             let exchange = self.proxy.process_new_http(session, ending.stop());
+            let exchange = self.peer.lent.until.unless_stuck(exchange);
             // A tunnel says goodbye itself.
             let cut = || !self.peer.lent.is_tunnel();
             ending.unless_over(exchange, cut).await;

@@ -169,17 +169,19 @@ impl Conversation {
         };
         let paces = Paces::of(&self.shared.live.load().settings.limits);
         let (digest, ending) = (open.digest.clone(), ending.clone());
-        let mut session = Session::new(head, body, respond, digest, ending.clone(), paces);
-        session.keeps_fields = self.shared.log_asks_response();
+        let session = Session::new(head, body, respond, digest, ending.clone(), paces);
+        let session = session.keeping_fields_for(self.clone());
         let here = Here {
             peer: self.peer.clone(),
             until: session.until.clone(),
         };
+        let until = session.until.clone();
         let session = ServerSession::new_custom(Box::new(session));
         let (this, held) = (self.clone(), (open.streams.hold(), place));
         tokio::spawn(HERE.scope(here, async move {
             let _held = held;
-            exchange(&this.proxy, session, &ending).await;
+            let exchange = exchange(&this.proxy, session, &ending);
+            until.unless_stuck(exchange).await;
         }));
         Ok(())
     }

@@ -8,13 +8,15 @@ use h2::server::SendResponse;
 use http::{HeaderValue, Response, StatusCode, Version, header};
 use pingora_core::protocols::http::date::get_cached_date;
 use pingora_http::RequestHeader;
-use wiregate_sdk::Reply;
+use wiregate_sdk::{Client, Facts, Reply, RequestHead};
 
+use super::context::exchange;
 use super::conversation::Conversation;
 use super::http1::wants_more;
+use super::trusted::sender;
 use super::{grpc, request};
 use crate::listen::http1::Gate;
-use crate::observe::access_log::{self, Entry, Target};
+use crate::observe::access_log::{self, Entry, Plan, Target};
 use crate::observe::metrics::Ended;
 use crate::overload::{Place, Shed};
 
@@ -126,15 +128,11 @@ impl Conversation {
         let Some(log) = &**self.shared.access_log.load() else {
             return;
         };
-        let ended = access_log::Ended {
-            status: Some(STATUS),
-            failed: true,
-            duration: Duration::ZERO,
-        };
-        if !log.plan().takes(ended, None) {
+        let sender = sender(&self.peer, &self.shared.live.load(), head);
+        let (client, method) = (sender.address, Entry::method(&head.method));
+        if !self.has_line(log.plan(), answer, head, sender) {
             return;
         }
-        let (client, method) = (self.peer.address.ip(), Entry::method(&head.method));
         log.write(Entry {
             // Without the query: no filter has taken the keys of callers out of it.
             target: Target::new(head.uri.path()),
@@ -150,6 +148,28 @@ impl Conversation {
             detail: Some(why.word().into()),
             ..Entry::unserved(answer.id.clone(), client, method)
         });
+    }
+
+    /// Whether a shed request has a line in the log.
+    fn has_line(&self, plan: &Plan, answer: &Answer, head: &RequestHead, sender: Client) -> bool {
+        let ended = access_log::Ended {
+            status: Some(STATUS),
+            failed: true,
+            duration: Duration::ZERO,
+        };
+        if plan.choice.when.is_none() {
+            return plan.takes(ended, None);
+        }
+        let (id, now) = (answer.id.clone(), self.shared.clock.now());
+        let exchange = exchange(id, now, sender, head, &self.peer);
+        let (mut response, ()) = Response::new(()).into_parts();
+        response.status = STATUS;
+        let facts = Facts {
+            request: head,
+            exchange: &exchange,
+            response: Some(&response),
+        };
+        plan.takes(ended, Some(&facts))
     }
 }
 

@@ -8,13 +8,14 @@ use std::net::IpAddr;
 use http::{HeaderName, StatusCode};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
-use wiregate_sdk::Reply;
 use wiregate_sdk::types::CidrSet;
+use wiregate_sdk::{Client, Reply};
 
+use super::connection::Peer;
 use super::context::Context;
-use crate::config::model::listener::TrustedFields;
-
 use super::forwarded::{FORWARDED, FORWARDED_FOR, FORWARDED_PROTO};
+use crate::compile::Snapshot;
+use crate::config::model::listener::TrustedFields;
 use hops::{Hop, members};
 
 /// Proxies that a request may have come through, at most.
@@ -41,6 +42,19 @@ impl Context {
         client.scheme = told.scheme.unwrap_or(client.scheme);
         Ok(())
     }
+}
+
+/// Who has sent a request that is not to be served, as far as trusted proxies tell: where their words do
+/// not, it is the connection's other end.
+pub(super) fn sender(peer: &Peer, live: &Snapshot, head: &RequestHeader) -> Client {
+    let mut client = peer.client();
+    if let Some(listening) = peer.trusted_by(live)
+        && let Ok(told) = told(&listening.trusted, listening.trusted_fields, head)
+    {
+        client.address = told.address.unwrap_or(client.address);
+        client.scheme = told.scheme.unwrap_or(client.scheme);
+    }
+    client
 }
 
 /// Takes out what only a trusted proxy may say about where a request comes from, but for what one has

@@ -1,4 +1,4 @@
-//! A reload that breaks.
+//! A reload that breaks, and what a configuration that has been replaced can still do.
 
 use std::sync::Arc;
 
@@ -84,4 +84,53 @@ fn a_panic_in_a_reload_is_a_reload_that_failed() {
     let outcome = runtime.block_on(reloader.reload_aside()).unwrap();
     assert_eq!(outcome.unwrap(), 2);
     assert!(metrics.reload_was_successful());
+}
+
+#[test]
+fn a_retired_configuration_does_not_change_what_is_shown_of_the_live_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wiregate.yaml");
+    let write = |endpoint: &str| {
+        let text = format!(
+            "version: 1\nlisteners: {{ public: {{ bind: \"127.0.0.1:0\" }} }}\naccess_log: off\n\
+             upstreams: {{ app: {{ endpoints: [\"{endpoint}\"] }} }}\n\
+             routes: [{{ name: all, upstream: app }}]\n"
+        );
+        std::fs::write(&path, text).unwrap();
+    };
+    write("127.0.0.1:1001");
+    let (registry, metrics) = (wiregate_filters::all(), Metrics::new());
+    let loaded = load(&path, &registry, &metrics, super::From::Nothing).unwrap();
+    let old = Arc::new(loaded.snapshot);
+    metrics.keep_only(super::names(&old));
+    let shared = Shared::new(old.clone(), metrics.clone(), None, Clock::default(), 1024);
+    let shared = Arc::new(shared);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let reloader = Reloader::new(
+        path.clone(),
+        registry,
+        shared.clone(),
+        Arc::new(Listeners::new(0, Vec::new()).0),
+        runtime.handle().clone(),
+        &loaded.sources,
+    );
+    write("127.0.0.1:1002");
+    reloader.reload().unwrap();
+    // What looked for its endpoints, or checked them, was in the middle of it.
+    let former = &old.upstreams["app"];
+    let endpoints = former.members().endpoints.to_vec();
+    former.replace(endpoints);
+    former.refresh();
+    let shown = String::from_utf8(metrics.render()).unwrap();
+    let healthy: Vec<_> = (shown.lines())
+        .filter(|line| line.starts_with("wiregate_endpoint_healthy"))
+        .collect();
+    let expected = "wiregate_endpoint_healthy{endpoint=\"127.0.0.1:1002\",upstream=\"app\"} 1";
+    assert_eq!(healthy, [expected]);
+    // Requests that it has go on with its endpoints.
+    assert_eq!(former.members().endpoints.len(), 1);
 }

@@ -63,7 +63,7 @@ fn socket(number: RawFd) -> io::Result<Handed> {
     // SAFETY: by the protocol of LISTEN_FDS, which names this process, these descriptors are open and
     // are its own to keep; they are taken once, before anything else here opens or closes one.
     let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
-    let bound = Bound::handed(descriptor).map_err(|error| {
+    let bound = Bound::lent(descriptor).map_err(|error| {
         let message = format!("systemd passes descriptor {number}: {error}");
         io::Error::new(error.kind(), message)
     })?;

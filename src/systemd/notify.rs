@@ -5,6 +5,14 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+/// How long systemd may have no room for what must not be lost: it reads nothing while it reloads its
+/// units.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How systemd is told things, where it wants to know any.
 #[derive(Debug, Default)]
@@ -42,20 +50,83 @@ impl Notify {
         self.0.is_some()
     }
 
-    /// Tells this: one or more assignments, each on a line. It never waits.
+    /// Tells this: one or more assignments, each on a line. It never waits: what systemd has no room
+    /// for is lost, and only a later word makes up for it.
     pub fn tell(&self, state: &str) {
+        self.say(state, Duration::ZERO);
+    }
+
+    /// The same for what must not be lost: waits until there is room for it, but not longer than ten
+    /// seconds. Blocks.
+    pub fn insist(&self, state: &str) {
+        self.say(state, PATIENCE);
+    }
+
+    fn say(&self, state: &str, patience: Duration) {
         let Some(socket) = &self.0 else {
             return;
         };
-        if let Err(error) = socket.send(state.as_bytes()) {
+        let until = Instant::now() + patience;
+        let told = loop {
+            match socket.send(state.as_bytes()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                told => break told.map(drop),
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || !has_room(socket, left) {
+                break Err(io::ErrorKind::TimedOut.into());
+            }
+        };
+        if let Err(error) = told {
             tracing::warn!(%error, state, "systemd cannot be told");
         }
+    }
+}
+
+/// Waits until the other side has room, but not longer than this.
+fn has_room(socket: &UnixDatagram, patience: Duration) -> bool {
+    let mut asked = [PollFd::new(socket, PollFlags::OUT)];
+    let patience = Timespec {
+        tv_sec: patience.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: patience.subsec_nanos().into(),
+    };
+    match poll(&mut asked, Some(&patience)) {
+        Ok(ready) => ready > 0,
+        Err(error) => error == Errno::INTR,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_must_not_be_lost_waits_for_room_and_the_rest_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        let notify = Notify::new(Some(path.as_os_str())).unwrap();
+        // Nobody reads: more than the queue of any system holds.
+        let most: usize = std::fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen")
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or(1024);
+        for _ in 0..most + 64 {
+            notify.tell("STATUS=fine");
+        }
+        std::thread::scope(|scope| {
+            let insists = scope.spawn(|| notify.insist("MAINPID=7"));
+            let mut heard = [0; 64];
+            let mut all = Vec::new();
+            while !all.contains(&b"MAINPID=7".to_vec()) {
+                let length = socket.recv(&mut heard).unwrap();
+                all.push(heard[..length].to_vec());
+            }
+            insists.join().unwrap();
+            // What did not wait was lost, and nothing held it up.
+            assert!(all.len() < most + 64, "{}", all.len());
+        });
+    }
 
     #[test]
     fn tells_at_paths_and_abstract_names_and_nobody_where_there_is_none() {

@@ -21,6 +21,8 @@ pub use predecessor::{Predecessor, has_gone};
 pub use program::Program;
 pub use successor::Successor;
 
+use wiregate_sdk::build::Packed;
+
 use crate::admin::Serving;
 use crate::listen::{Handed, Listeners};
 use crate::proxy::Shared;
@@ -31,6 +33,10 @@ use wire::Line;
 pub const VERSION: &str = concat!("wiregate/", env!("CARGO_PKG_VERSION"));
 /// How long a new process may take to get ready, where nothing else is said.
 pub const DEADLINE: Duration = Duration::from_secs(60);
+/// How long the cache may take to write what waits, before its folders go over.
+const FOLDERS: Duration = Duration::from_secs(5);
+/// The key under which goes over when the service was started.
+const SERVICE_START: &str = "service start";
 /// How long it may take to accept connections when it may.
 const BEGIN: Duration = Duration::from_secs(10);
 
@@ -135,14 +141,19 @@ impl Upgrades {
         let held = self.reloader.hold();
         let mut successor = Successor::start(&self.program)?;
         let outcome = self.lead(&mut successor, until);
-        let mut stage = lock(&self.stage);
         if let Err(why) = outcome {
+            drop(successor); // whatever it has is free then
+            self.shared
+                .live
+                .load()
+                .take_folders_back(&self.shared.clock);
+            let mut stage = lock(&self.stage);
             if !matches!(*stage, Stage::Closed) {
                 *stage = Stage::None;
             }
             return Err(why);
         }
-        *stage = Stage::Closed;
+        *lock(&self.stage) = Stage::Closed;
         held.for_good();
         let taken = Taken {
             pid: successor.pid(),
@@ -158,10 +169,18 @@ impl Upgrades {
         let system = |error: std::io::Error| format!("sockets cannot be handed over: {error}");
         self.enter(Stage::Preparing(successor.line().map_err(system)?))?;
         let sockets = self.sockets().map_err(system)?;
-        let live = self.shared.live.load_full();
-        successor.prepare(&sockets, &live.pack(), until)?;
+        successor.prepare(&sockets, &self.pack(), until)?;
         self.enter(Stage::Beginning)?;
-        successor.begin(&live.pack(), Instant::now() + BEGIN)
+        self.shared.live.load().give_up_folders(FOLDERS);
+        successor.begin(&self.pack(), Instant::now() + BEGIN)
+    }
+
+    /// What the new process is to know.
+    fn pack(&self) -> Packed {
+        let mut packed = self.shared.live.load_full().pack();
+        let start = self.shared.metrics.service_start().to_le_bytes();
+        packed.insert(SERVICE_START.to_owned(), start.into());
+        packed
     }
 
     /// Goes on to this stage.

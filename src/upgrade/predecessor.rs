@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use wiregate_sdk::build::Packed;
 
-use super::VERSION;
 use super::program::MARK;
 use super::wire::{Line, Message, PROTOCOL, Received, Socket};
+use super::{SERVICE_START, VERSION};
 use crate::config::model::Bind;
 use crate::listen::{Bound, Handed};
 
@@ -111,6 +111,12 @@ impl Predecessor {
         &self.packed
     }
 
+    /// When the service was started, in seconds since 1970, as far as the other one knows.
+    pub fn service_start(&self) -> Option<i64> {
+        let packed = self.packed.get(SERVICE_START)?.as_slice();
+        packed.try_into().ok().map(i64::from_le_bytes)
+    }
+
     /// Says that this process could begin, and waits until it may: returns what the other one has
     /// packed meanwhile.
     ///
@@ -137,6 +143,12 @@ impl Predecessor {
     /// The other one has gone; this one may go on.
     pub fn begun(&self) -> io::Result<()> {
         self.say(&Message::Begun)
+    }
+
+    /// Says that another process has taken this one's place.
+    pub fn handed_over(&self) {
+        // If it has gone, nobody wants to know.
+        let _ = self.say(&Message::HandedOver);
     }
 
     /// Says that this process will not begin, and why.
@@ -202,8 +214,16 @@ fn join(
     let mut places: HashMap<(Option<String>, String), usize> = (joined.iter().enumerate())
         .map(|(place, handed)| ((handed.name.clone(), handed.bind.to_string()), place))
         .collect();
-    for (Socket { listener, bind }, socket) in told.into_iter().zip(sockets) {
-        let bound = Bound::handed(socket)?;
+    for (told, socket) in told.into_iter().zip(sockets) {
+        let Socket {
+            listener,
+            bind,
+            lent,
+        } = told;
+        let bound = match lent {
+            true => Bound::lent(socket)?,
+            false => Bound::handed(socket)?,
+        };
         let place = places.entry((listener.clone(), bind.clone()));
         let place = *place.or_insert(joined.len());
         if place == joined.len() {

@@ -97,9 +97,10 @@ impl Successor {
             .flat_map(|handed| handed.bound.iter().map(move |bound| (handed, bound)))
             .collect();
         for some in all.chunks(MOST_SOCKETS) {
-            let told = some.iter().map(|(handed, _)| Socket {
+            let told = some.iter().map(|(handed, bound)| Socket {
                 listener: handed.name.clone(),
                 bind: handed.bind.to_string(),
+                lent: bound.is_lent(),
             });
             let sockets = told.collect();
             let descriptors: Vec<_> = some.iter().map(|(_, bound)| bound.as_fd()).collect();
@@ -171,9 +172,23 @@ impl Successor {
         }
     }
 
-    /// Waits until it has ended. The line to it is open as long as this process lives.
-    pub fn wait(&mut self) -> io::Result<ExitStatus> {
-        self.child.wait()
+    /// Waits until it has ended, and says how; `None` once another process has taken its place: how it
+    /// ends then is nothing to this one. The line to it is open as long as this process lives.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        while let Ok(received) = self.line.hear(None) {
+            if received.message == Message::HandedOver {
+                return Ok(None);
+            }
+        }
+        self.child.wait().map(Some)
+    }
+
+    /// Waits until it is gone for good.
+    pub fn bury(mut self) {
+        let _ = self.child.wait(); // how it ended is nothing to anybody
     }
 }
 

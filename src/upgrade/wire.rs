@@ -65,6 +65,8 @@ pub enum Message {
     Begin,
     /// The new process: it accepts connections.
     Begun,
+    /// The new process, later on: yet another one has taken over, and its own end matters to nobody.
+    HandedOver,
     /// Something that only another version understands.
     #[serde(other)]
     Unknown,
@@ -77,6 +79,9 @@ pub struct Socket {
     pub listener: Option<String>,
     /// Its address, as it was asked for.
     pub bind: String,
+    /// Whether it is a Unix socket whose file belongs to systemd.
+    #[serde(default)]
+    pub lent: bool,
 }
 
 /// A message, with what came with it.

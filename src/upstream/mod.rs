@@ -28,7 +28,7 @@ mod timeouts;
 mod tls;
 mod upkeep;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
@@ -98,8 +98,18 @@ pub struct Upstream {
     changed: watch::Sender<()>,
     /// Says that an endpoint has too many errors in a row.
     alarm: Notify,
-    /// Held while `members` is replaced; never by a request.
-    changing: Mutex<()>,
+    /// Held while `members` is replaced or shown; never by a request.
+    changing: Mutex<Standing>,
+}
+
+/// Whether the configuration of an upstream is the one that the metrics are about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Standing {
+    /// It is, or is about to be.
+    #[default]
+    Live,
+    /// Another one has taken its place.
+    Retired,
 }
 
 /// What an upstream remembers across reloads, beside the state of its endpoints.
@@ -300,15 +310,18 @@ impl Upstream {
     /// Gives it its endpoints before it is live, when nothing is counted about it yet.
     pub fn seed(&self, endpoints: Vec<Arc<Endpoint>>) {
         let endpoints: Arc<[_]> = endpoints.into();
-        self.renew(|_, now| Members::new(&self.policy, endpoints, now));
+        drop(self.renew(|_, now| Members::new(&self.policy, endpoints, now)));
     }
 
     /// Puts other endpoints in the place of those that it has. Attempts under way go on.
     pub fn replace(&self, endpoints: Vec<Arc<Endpoint>>) {
         let endpoints: Arc<[_]> = endpoints.into();
-        self.renew(|_, now| Members::new(&self.policy, endpoints, now));
-        self.metrics.keep_only(&self.members().endpoints);
-        self.show();
+        let standing = self.renew(|_, now| Members::new(&self.policy, endpoints, now));
+        if *standing == Standing::Live {
+            self.metrics.keep_only(&self.members().endpoints);
+            self.show();
+        }
+        drop(standing);
         self.changed.send_replace(());
     }
 
@@ -330,19 +343,33 @@ impl Upstream {
     /// The configuration that it belongs to is live: the metrics show how its endpoints are now.
     pub fn go_live(&self) {
         self.keep_up();
+        let _one_at_a_time = self.standing();
         self.show();
+    }
+
+    /// Another configuration takes the place of the one that it belongs to: the metrics are that one's,
+    /// whatever is still found out here.
+    pub fn retire(&self) {
+        *self.standing() = Standing::Retired;
     }
 
     /// Takes the endpoints' present state into account.
     pub fn refresh(&self) {
-        self.renew(|members, now| members.renewed(&self.policy, now));
-        self.show();
+        let standing = self.renew(|members, now| members.renewed(&self.policy, now));
+        if *standing == Standing::Live {
+            self.show();
+        }
     }
 
-    fn renew(&self, new: impl FnOnce(&Members, Instant) -> Members) {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+    fn renew(&self, new: impl FnOnce(&Members, Instant) -> Members) -> MutexGuard<'_, Standing> {
+        let one_at_a_time = self.standing();
         let members = new(&self.members.load(), self.clock.instant());
         self.members.store(Arc::new(members));
+        one_at_a_time
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn show(&self) {

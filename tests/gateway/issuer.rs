@@ -19,6 +19,7 @@ pub const OPENID: &str = "/.well-known/openid-configuration";
 pub const OAUTH: &str = "/.well-known/oauth-authorization-server";
 
 /// A server that tells about itself and its keys, and counts who asks.
+#[derive(Clone)]
 pub struct Issuer {
     pub url: String,
     state: Arc<State>,

@@ -4,6 +4,7 @@ mod access_log;
 mod admin;
 mod exposition;
 mod featured;
+mod grafana;
 mod lines;
 mod metrics;
 mod rules;

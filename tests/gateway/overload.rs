@@ -164,13 +164,26 @@ fn patient_origin() -> (SocketAddr, Sender<()>) {
 
 /// A gateway with room for one request, which has it; the origin and the client that wait.
 fn full() -> (Gateway, Sender<()>, thread::JoinHandle<Answer>) {
+    full_with("{}", |text| text)
+}
+
+/// The same with these options of the listener, and another configuration.
+fn full_with(
+    listener: &str,
+    change: impl FnOnce(String) -> String,
+) -> (Gateway, Sender<()>, thread::JoinHandle<Answer>) {
     let (origin, go) = patient_origin();
-    let gateway = Gateway::start(&format!(
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
         "limits: {{ requests: 1, retry_after: 5s, never_shed: [/healthz] }}\n\
          upstreams: {{ app: {{ endpoints: [\"{origin}\"] }} }}\n\
          routes: [{{ name: all, upstream: app }}, \
          {{ name: health, match: {{ path: /healthz }}, filters: [respond: 200] }}]\n"
-    ));
+    );
+    let file = folder.path().join("wiregate.yaml");
+    let text = change(complete(folder.path(), &text, listener));
+    std::fs::write(&file, text).unwrap();
+    let gateway = Gateway::start_file(folder, &file);
     let url = gateway.url("/");
     let first = thread::spawn(move || curl(&[&url]));
     until("the first one is under way", || {
@@ -267,6 +280,49 @@ fn streams_and_calls_are_shed_as_they_expect() {
     assert_eq!(gateway.metric(failed), 2.0);
     let timed = "wiregate_request_duration_seconds_count{route=\"-\"}";
     assert_eq!(gateway.metric(timed), 0.0);
+}
+
+#[test]
+fn lines_of_shed_requests_name_the_client_and_heed_the_condition() {
+    let condition =
+        "request.path != \"/quiet\" && client.address != \"203.0.113.9\" && response.status == 503";
+    let (gateway, _go, _first) = full_with("{ trusted_proxies: [127.0.0.0/8] }", |text| {
+        let changed = text.replace(
+            "access.log\" }",
+            &format!("access.log\", when: '{condition}' }}"),
+        );
+        assert_ne!(changed, text);
+        changed
+    });
+    let ask = |more: &[&str], path: &str, client: &str| {
+        let (url, field) = (gateway.url(path), format!("x-forwarded-for: {client}"));
+        let mut arguments = vec!["-H", field.as_str(), url.as_str()];
+        arguments.extend(more);
+        assert_eq!(curl(&arguments).status, 503);
+    };
+    let h2 = &["--http2-prior-knowledge"][..];
+    for protocol in [&[][..], h2] {
+        ask(protocol, "/quiet", "203.0.113.7");
+        ask(protocol, "/loud", "203.0.113.9");
+        ask(protocol, "/loud", "198.51.100.1, 203.0.113.7, 127.0.0.3");
+        // Where the proxies' words do not tell, it is the proxy itself.
+        ask(protocol, "/loud", "nobody");
+    }
+    ask(h2, "/last", "203.0.113.8");
+    let lines = gateway.access_log(5);
+    let lines: Vec<_> = (lines.iter())
+        .map(|line| {
+            (
+                line["target"].as_str().unwrap(),
+                line["client"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let (told, untold) = (("/loud", "203.0.113.7"), ("/loud", "127.0.0.1"));
+    assert_eq!(
+        lines,
+        [told, untold, told, untold, ("/last", "203.0.113.8")]
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Real Redis: a server, a master with a sentinel, a cluster.
+//! Real Redis and Valkey: a server, a master with a sentinel, a cluster.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -6,8 +6,35 @@ use std::process::{Child, Command, Stdio};
 
 use super::harness::until;
 
+/// The servers that speak Redis.
+#[derive(Clone, Copy, Debug)]
+pub enum Server {
+    Redis,
+    Valkey,
+}
+
+/// Makes tests of functions that take a [`Server`]: each runs with each of them.
+macro_rules! on_each_server {
+    ($($name:ident),* $(,)?) => {
+        mod on_redis {
+            $(#[test]
+            fn $name() {
+                super::$name(crate::redis::Server::Redis);
+            })*
+        }
+        mod on_valkey {
+            $(#[test]
+            fn $name() {
+                super::$name(crate::redis::Server::Valkey);
+            })*
+        }
+    };
+}
+pub(crate) use on_each_server;
+
 /// A process that speaks Redis, on a port of its own; killed when dropped.
 pub struct Redis {
+    server: Server,
     child: Child,
     pub port: u16,
     arguments: Vec<String>,
@@ -25,38 +52,65 @@ fn free_port() -> u16 {
     }
 }
 
-fn run(folder: &Path, port: u16, arguments: &[String]) -> Child {
-    let child = Command::new("redis-server")
+fn run(server: Server, folder: &Path, port: u16, arguments: &[String]) -> Child {
+    let child = Command::new(server.program())
         .args(arguments)
         .current_dir(folder)
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    until("redis-server listens", || {
+    until("the server listens", || {
         TcpStream::connect(("127.0.0.1", port)).is_ok()
     });
     child
 }
 
-impl Redis {
+impl Server {
+    fn program(self) -> &'static str {
+        match self {
+            Self::Redis => "redis-server",
+            Self::Valkey => "valkey-server",
+        }
+    }
+
     /// A server that keeps nothing on disk.
-    pub fn start() -> Self {
-        Self::with(&[])
+    pub fn start(self) -> Redis {
+        self.with(&[])
     }
 
     /// The same with more options.
-    pub fn with(more: &[&str]) -> Self {
+    pub fn with(self, more: &[&str]) -> Redis {
         let port = free_port().to_string();
         let plain = ["--port", &port, "--bind", "127.0.0.1", "--save", ""];
         let debug = ["--enable-debug-command", "local"];
         let arguments = [&plain[..], &debug, more].concat();
-        Self::run(
-            port.parse().unwrap(),
-            &arguments,
-            tempfile::tempdir().unwrap(),
-        )
+        let folder = tempfile::tempdir().unwrap();
+        Redis::run(self, port.parse().unwrap(), &arguments, folder)
     }
 
+    /// Three nodes that share the slots.
+    pub fn cluster(self) -> [Redis; 3] {
+        let alone = ["--cluster-require-full-coverage", "no"];
+        let options = [&["--cluster-enabled", "yes"], &alone[..]].concat();
+        let nodes = [(); 3].map(|()| self.with(&options));
+        let mut create = Command::new("redis-cli");
+        create.args(["--cluster-yes", "--cluster", "create"]);
+        for node in &nodes {
+            create.arg(format!("127.0.0.1:{}", node.port));
+        }
+        let created = create.output().unwrap();
+        assert!(created.status.success(), "{created:?}");
+        until("the cluster is whole", || {
+            let info = |node: &Redis| node.cli(&["cluster", "info"]);
+            nodes
+                .iter()
+                .all(|node| info(node).contains("cluster_state:ok"))
+        });
+        nodes
+    }
+}
+
+impl Redis {
     /// A server that speaks only TLS, with this certificate.
     pub fn tls(certificate: &Path, key: &Path) -> Self {
         let port = free_port();
@@ -73,7 +127,9 @@ impl Redis {
             ],
             ["--tls-key-file", &key, "--save", ""],
         ];
-        Self::run(port, arguments.as_flattened(), tempfile::tempdir().unwrap())
+        let folder = tempfile::tempdir().unwrap();
+        // The Valkey that tests have was built without it.
+        Self::run(Server::Redis, port, arguments.as_flattened(), folder)
     }
 
     /// A sentinel that looks after this master, which it calls `limits`.
@@ -86,34 +142,15 @@ impl Redis {
             master.port
         );
         std::fs::write(folder.path().join("sentinel.conf"), text).unwrap();
-        Self::run(port, &["sentinel.conf", "--sentinel"], folder)
+        let arguments = ["sentinel.conf", "--sentinel"];
+        Self::run(master.server, port, &arguments, folder)
     }
 
-    /// Three nodes that share the slots.
-    pub fn cluster() -> [Self; 3] {
-        let alone = ["--cluster-require-full-coverage", "no"];
-        let options = [&["--cluster-enabled", "yes"], &alone[..]].concat();
-        let nodes = [(); 3].map(|()| Self::with(&options));
-        let mut create = Command::new("redis-cli");
-        create.args(["--cluster-yes", "--cluster", "create"]);
-        for node in &nodes {
-            create.arg(format!("127.0.0.1:{}", node.port));
-        }
-        let created = create.output().unwrap();
-        assert!(created.status.success(), "{created:?}");
-        until("the cluster is whole", || {
-            let info = |node: &Self| node.cli(&["cluster", "info"]);
-            nodes
-                .iter()
-                .all(|node| info(node).contains("cluster_state:ok"))
-        });
-        nodes
-    }
-
-    fn run(port: u16, arguments: &[&str], folder: tempfile::TempDir) -> Self {
+    fn run(server: Server, port: u16, arguments: &[&str], folder: tempfile::TempDir) -> Self {
         let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
         Self {
-            child: run(folder.path(), port, &arguments),
+            server,
+            child: run(server, folder.path(), port, &arguments),
             port,
             arguments,
             folder,
@@ -151,7 +188,7 @@ impl Redis {
 
     /// Starts it again, with nothing in it, after it was killed.
     pub fn again(&mut self) {
-        self.child = run(self.folder.path(), self.port, &self.arguments);
+        self.child = run(self.server, self.folder.path(), self.port, &self.arguments);
     }
 }
 

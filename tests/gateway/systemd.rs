@@ -1,6 +1,8 @@
 //! The service as systemd sees it: what it is told, on a socket that is listened to here; the
 //! command lines of the unit; sockets that systemd passes; and what the unit allows.
 
+mod hanging;
+mod ready;
 mod real;
 
 use std::os::unix::net::UnixDatagram;
@@ -64,7 +66,7 @@ fn command(folder: &Path, key: &str) -> Command {
         .lines()
         .find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     let line = line.unwrap_or_else(|| panic!("no {key} in the unit"));
-    let mut words = line.split(' ');
+    let mut words = line.trim_start_matches('-').split(' ');
     assert_eq!(words.next(), Some("/usr/bin/wiregate"));
     let file = folder.join("wiregate.yaml").display().to_string();
     let words = words.map(|word| word.replace("/etc/wiregate/wiregate.yaml", &file));
@@ -117,42 +119,6 @@ fn the_units_commands_check_start_and_reload() {
 }
 
 #[test]
-fn it_is_ready_when_first_checks_are_in_and_not_before() {
-    let origin = echo();
-    // A check that takes half a second, and before which nothing is known.
-    let health = "health: { http: \"/?delay=700ms\", every: 1h, timeout: 5s, start: unhealthy }";
-    let text = upstream(&origin).replace("] } }", &format!("], {health} }} }}"));
-    assert!(text.contains("start: unhealthy"), "{text}");
-    let (gateway, mut told) = service(&(text + ROUTE), |_| {});
-    told.until("READY=1");
-    assert_eq!(curl(&[&gateway.url("/")]).status, 200);
-    let log = gateway.log();
-    let (listening, ready) = (
-        log.find("the admin API is listening"),
-        log.find("INFO ready"),
-    );
-    assert!(listening < ready, "{log}");
-}
-
-#[test]
-fn an_endpoint_that_cannot_be_checked_holds_it_up_for_a_bounded_time() {
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = silent.local_addr().unwrap();
-    let health = "health: { http: /, every: 2m, timeout: 1m }";
-    let text = format!(
-        "limits: {{ start_deadline: 500ms }}\n\
-         upstreams: {{ app: {{ endpoints: [\"{address}\"], {health} }} }}\n{ROUTE}"
-    );
-    let (gateway, mut told) = service(&text, |_| {});
-    told.until("READY=1");
-    let log = gateway.log();
-    assert!(
-        log.contains("ready without the first health checks"),
-        "{log}"
-    );
-}
-
-#[test]
 fn the_state_tells_configuration_connections_and_drain() {
     let origin = echo();
     let limits = "limits: { drain_deadline: 20s }\n";
@@ -165,6 +131,8 @@ fn the_state_tells_configuration_connections_and_drain() {
     told.until("STATUS=configuration 1, 1 connections");
     gateway.signal("TERM");
     told.until("STOPPING=1");
+    // However long the unit would wait.
+    told.until("EXTEND_TIMEOUT_USEC=32000000");
     told.until("STATUS=draining: 1 connections left, cut off in 1");
     assert!(read_head(&mut slow).starts_with("HTTP/1.1 200 "));
     assert_eq!(gateway.wait().code(), Some(0));
@@ -206,7 +174,7 @@ fn the_new_main_process_is_told_before_the_old_one_ends_and_again_where_the_new_
 }
 
 #[test]
-fn signs_of_life_come_while_workers_answer_and_stop_where_one_hangs() {
+fn signs_of_life_come_from_whoever_serves() {
     let origin = echo();
     let (gateway, mut told) = service(&(upstream(&origin) + ROUTE), |command| {
         command.env("WATCHDOG_USEC", "400000");
@@ -214,17 +182,6 @@ fn signs_of_life_come_while_workers_answer_and_stop_where_one_hangs() {
     for _ in 0..3 {
         told.until("WATCHDOG=1");
     }
-    // Stopped, it gives none: the rest is systemd's.
-    gateway.signal("STOP");
-    told.listen();
-    told.heard.clear();
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(1) {
-        told.listen();
-    }
-    assert!(told.heard.len() <= 1, "{:?}", told.heard);
-    gateway.signal("CONT");
-    told.until("WATCHDOG=1");
     let new = upgrade(&gateway, &[]).unwrap();
     told.until("MAINPID=");
     told.until("WATCHDOG=1"); // of the new one
@@ -233,9 +190,7 @@ fn signs_of_life_come_while_workers_answer_and_stop_where_one_hangs() {
 
 #[test]
 fn sockets_that_systemd_has_opened_are_used_and_outlive_restarts_and_upgrades() {
-    let Ok(activate) = which("systemd-socket-activate") else {
-        return; // not where systemd is not
-    };
+    let activate = "systemd-socket-activate"; // of Debian's package systemd
     let origin = echo();
     let folder = tempfile::tempdir().unwrap();
     let free = || {
@@ -281,6 +236,9 @@ fn sockets_that_systemd_has_opened_are_used_and_outlive_restarts_and_upgrades() 
     std::mem::forget(first);
     assert_eq!(curl(&[&url]).status, 200);
     drop(new);
+    until("nobody listens any more", || {
+        std::net::TcpStream::connect(address).is_err()
+    });
 
     // One that nobody asks for is an error.
     let other = free();
@@ -303,10 +261,50 @@ fn sockets_that_systemd_has_opened_are_used_and_outlive_restarts_and_upgrades() 
 }
 
 #[test]
+fn the_file_of_a_socket_that_systemd_has_opened_stays_whoever_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let text = format!(
+        "version: 1\naccess_log: off\nlisteners: {{ public: {{ bind: \"unix:{}\" }}, own: {{ bind: \"unix:{}\" }} }}\n\
+         admin: {{ bind: \"unix:{}\" }}\nroutes: [{{ name: all, filters: [respond: 204] }}]\n",
+        at("public.sock"),
+        at("own.sock"),
+        at("admin.sock")
+    );
+    std::fs::write(at("wiregate.yaml"), text).unwrap();
+    let mut child = Command::new("systemd-socket-activate")
+        .args(["-l", &at("public.sock"), env!("CARGO_BIN_EXE_wiregate")])
+        .args(["run", "--config", &at("wiregate.yaml")])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let first = Process(child.id());
+    let public = at("public.sock");
+    let ask = || curl(&["--unix-socket", &public, "http://localhost/"]).status;
+    until("it answers", || ask() == 204);
+    let admin = at("admin.sock");
+    let upgraded = curl(&[
+        "--unix-socket",
+        &admin,
+        "-X",
+        "POST",
+        "http://localhost/upgrade",
+    ]);
+    assert_eq!(upgraded.status, 200, "{}", upgraded.text());
+    let new = Process(u32::try_from(upgraded.json()["pid"].as_u64().unwrap()).unwrap());
+    assert!(child.wait().unwrap().success());
+    std::mem::forget(first);
+    assert_eq!(ask(), 204);
+    new.signal("TERM");
+    until("it has ended", || !new.runs());
+    // systemd still listens there; what the gateway has opened itself goes with it.
+    assert!(Path::new(&public).exists());
+    assert!(!Path::new(&at("own.sock")).exists());
+}
+
+#[test]
 fn the_unit_is_well_formed_and_allows_little() {
-    if which("systemd-analyze").is_err() {
-        return;
-    }
     let output = Command::new("systemd-analyze")
         .args(["security", "--offline=true", "--threshold=20", UNIT])
         .output()
@@ -326,10 +324,4 @@ fn the_unit_is_well_formed_and_allows_little() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!said.contains("wiregate.service:"), "{said}");
-}
-
-fn which(program: &str) -> Result<std::path::PathBuf, ()> {
-    let paths = std::env::var_os("PATH").unwrap();
-    let mut places = std::env::split_paths(&paths).map(|folder| folder.join(program));
-    places.find(|path| path.is_file()).ok_or(())
 }

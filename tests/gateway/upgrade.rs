@@ -3,6 +3,7 @@
 mod counts;
 mod faults;
 mod listeners;
+mod moments;
 mod soak;
 mod streams;
 

@@ -238,6 +238,7 @@ impl Chain {
                     Err(reply) if !lenient => return Err(reply),
                     _ => slot.response_claim = res.take_claim(),
                 }
+                slot.degraded = res.take_degraded().or(slot.degraded);
             }
             if slot.response_claim == Claim::Whole && slot.had_whole {
                 slot.response_claim = Claim::None;

@@ -62,7 +62,21 @@ impl Coding {
             Self::Gzip => 6,
         }
     }
+
+    /// About how much memory a body takes while it is being compressed, in bytes.
+    pub(in crate::transform) const fn takes(self, level: u8) -> u64 {
+        const KIB: u64 = 1024;
+        match self {
+            Self::Zstd if level <= 3 => 1536 * KIB,
+            Self::Br if level <= 5 => 3072 * KIB,
+            Self::Zstd | Self::Br => MOST_TAKEN,
+            Self::Gzip => 400 * KIB,
+        }
+    }
 }
+
+/// No coding takes more than this, in bytes.
+pub(in crate::transform) const MOST_TAKEN: u64 = 4 * 1024 * 1024;
 
 /// How far back zstd and br look for what repeats, as a power of two: 512 KiB. Their own choice is
 /// 2 MiB and more, and with it the memory of each response; RFC 9659 allows 8 MiB.

@@ -2,6 +2,7 @@
 
 pub(super) mod accept;
 pub(super) mod encoder;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +16,10 @@ use wiregate_sdk::{
     Invalid, JsonSchema, Method, Request, Response, StatusCode,
 };
 
-use encoder::{Coding, Encoder};
+use std::sync::Arc;
+
+use encoder::{Coding, Encoder, MOST_TAKEN};
+use room::{Room, Taken};
 
 /// Checksums of the bytes that leave, which are others now (RFC 9530; the older ones as well).
 const DIGESTS: [HeaderName; 4] = [
@@ -62,7 +66,10 @@ const TYPES: [&str; 16] = [
 /// that would be compressed for another client, so that caches keep them apart.
 ///
 /// While it is being compressed, a response takes about 1.5 MiB of memory with zstd, 3 MiB with br
-/// and 0.4 MiB with gzip, and 4 MiB at most at the highest levels.
+/// and 0.4 MiB with gzip, and 4 MiB at most at the highest levels. All responses together, of all
+/// such filters, are compressed only as long as that is within `memory`: clients that take their
+/// time cannot fill the gateway's memory with it. Beyond that a response passes as it is, and is
+/// counted (`wiregate_filter_degraded_total`).
 ///
 /// Compressed text whose length can be watched tells what is in it, where the client can add to it
 /// (BREACH). Leave out routes that answer with a secret and with parts of the request in one body.
@@ -91,6 +98,10 @@ pub struct Config {
     /// How hard each coding tries.
     #[serde(default)]
     level: Levels,
+    /// What all responses that are being compressed may take together for this filter to compress one
+    /// more; at least 4MiB.
+    #[serde(default = "quarter_of_a_gib")]
+    memory: Size,
 }
 
 /// How hard each coding tries: higher is smaller and slower.
@@ -116,6 +127,10 @@ fn one_kib() -> Size {
     Size::kib(1)
 }
 
+fn quarter_of_a_gib() -> Size {
+    Size::mib(256)
+}
+
 /// The running form of `compress`.
 pub struct Compress {
     codings: Vec<Coding>,
@@ -123,6 +138,8 @@ pub struct Compress {
     levels: [u8; 3],
     types: Vec<MediaRange>,
     min_size: u64,
+    room: Arc<Room>,
+    memory: u64,
 }
 
 /// What a client takes, and its response on its way.
@@ -131,6 +148,8 @@ pub struct State {
     /// What to do with the response, if it can be compressed.
     coding: Option<Coding>,
     body: Body,
+    /// The memory for it.
+    taken: Option<Taken>,
 }
 
 #[derive(Default)]
@@ -149,7 +168,7 @@ impl Filter for Compress {
     type Config = Config;
     type State = State;
 
-    fn build(config: Config, _: &mut Build<'_>) -> Result<Self, Invalid> {
+    fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
         let mut invalid = Invalid::default();
         let codings = match config.codings {
             Some(codings) => codings.into_vec(),
@@ -162,6 +181,13 @@ impl Filter for Compress {
             }
         }
         let levels = config.level.check(&codings, &mut invalid);
+        if config.memory.get() < MOST_TAKEN {
+            let (least, found) = (Size::bytes(MOST_TAKEN), config.memory);
+            invalid.and(Invalid::at(
+                "memory",
+                format!("expected at least {least}, found {found}"),
+            ));
+        }
         invalid.into_result()?;
         Ok(Self {
             codings,
@@ -173,6 +199,8 @@ impl Filter for Compress {
                     .into(),
             },
             min_size: config.min_size.get(),
+            room: cx.share("compress", Room::default),
+            memory: config.memory.get(),
         })
     }
 
@@ -197,6 +225,12 @@ impl Filter for Compress {
         let Some(coding) = state.coding else {
             return;
         };
+        let takes = coding.takes(self.levels[coding as usize]);
+        state.taken = self.room.take(takes, self.memory);
+        if state.taken.is_none() {
+            return res.degraded("no_memory");
+        }
+        let mut headers = res.headers_mut();
         headers.set(&CONTENT_ENCODING, coding.value());
         for name in &DIGESTS {
             headers.remove(name);
@@ -220,6 +254,7 @@ impl Filter for Compress {
         };
         if chunk.last {
             chunk.data = encoder.finish(&chunk.data).map_err(failed)?;
+            state.taken = None;
             return Ok(());
         }
         let left = left.map(|left| left.saturating_sub(chunk.data.len() as u64));

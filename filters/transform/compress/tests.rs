@@ -309,3 +309,12 @@ fn says_what_it_expects() {
     assert!(refusal::<Compress>("min_size: 1kb").contains("expected a size"));
     assert!(refusal::<Compress>("sizes: 1").contains("sizes"));
 }
+
+#[test]
+fn memory_for_one_response_there_must_be() {
+    let said = refusal::<Compress>("memory: 1MiB");
+    assert!(
+        said.contains("expected at least 4MiB, found 1MiB"),
+        "{said}"
+    );
+}

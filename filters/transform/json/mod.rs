@@ -57,7 +57,8 @@ use rewrite::{Meant, Rewrite};
 /// ```
 ///
 /// **Which bodies.** Those of a media type in `types`, where `when` holds; of no media type only
-/// with `"*/*"`. An empty body is left alone, as are responses to HEAD, with 204 and 304, upgraded
+/// with `"*/*"`. A body with several media types, one of which is meant, is invalid. What `remove` takes out of requests is out
+/// only where the upstream goes by the media type, too: where it takes any body for JSON, say `types: "*/*"`. An empty body is left alone, as are responses to HEAD, with 204 and 304, upgraded
 /// connections, and the gateway's own problems. Responses are changed whatever `Cache-Control:
 /// no-transform` says: the gateway speaks for the origin (RFC 9110, 3.7).
 ///
@@ -81,7 +82,7 @@ use rewrite::{Meant, Rewrite};
 /// upstream where responses are changed, so that it answers with the whole; a part (206) that comes
 /// nevertheless counts as invalid.
 ///
-/// **Invalid bodies.** A body is invalid that is not JSON by the letter of RFC 8259, deeper than
+/// **Invalid bodies.** A body is invalid that has several media types, that is not JSON by the letter of RFC 8259, deeper than
 /// 128 levels, in an unknown charset or coding or a broken one, or that has something else than
 /// objects where `set` and `move` need them. With `invalid: refuse` it is refused with the reason
 /// `invalid_json`: 400 for a request, 502 for a response. With `invalid: pass` it passes as it is.

@@ -1,10 +1,39 @@
 //! A body on its way into the store.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::refused::Refused;
 use super::{Asker, Entry, Store};
+
+/// Bodies up to this length come in at any time.
+const SMALL: usize = 64 << 10;
+
+/// The memory that bodies of known length have been promised while they come in. It cannot be evicted: all of it together is
+/// at most half of the store, unless it is one body's.
+#[derive(Debug, Default)]
+pub(super) struct Promised(AtomicUsize);
+
+impl Promised {
+    /// Promises so much of `memory`; nothing where others have too much already.
+    pub(super) fn get(&self, length: Option<u64>, memory: usize) -> Option<usize> {
+        let length = usize::try_from(length.unwrap_or(0)).ok()?;
+        if length <= SMALL {
+            return Some(0);
+        }
+        let others = self.0.fetch_add(length, Ordering::Relaxed);
+        if others > 0 && others + length > memory / 2 {
+            self.give_back(length);
+            return None;
+        }
+        Some(length)
+    }
+
+    pub(super) fn give_back(&self, length: usize) {
+        self.0.fetch_sub(length, Ordering::Relaxed);
+    }
+}
 
 /// Takes the body of an entry that others can read already. Dropped before [`Fill::finish`], the
 /// entry is discarded: nobody finds it any more, and those who follow it read what was pushed, and then get an
@@ -15,15 +44,17 @@ pub struct Fill {
     entry: Arc<Entry>,
     asker: Asker,
     length: u64,
+    promised: usize,
     done: bool,
 }
 
 impl Fill {
-    pub(super) fn new(store: Arc<Store>, entry: Arc<Entry>, asker: Asker) -> Self {
+    pub(super) fn new(store: Arc<Store>, entry: Arc<Entry>, asker: Asker, promised: usize) -> Self {
         Self {
             store,
             entry,
             asker,
+            promised,
             length: 0,
             done: false,
         }
@@ -88,6 +119,7 @@ impl Fill {
 
 impl Drop for Fill {
     fn drop(&mut self) {
+        self.store.promised.give_back(self.promised);
         if !self.done {
             self.store.discard(&self.entry);
             self.entry.body().abort();

@@ -157,6 +157,12 @@ impl Lead {
             return Err(Refused::TooLarge);
         }
         let (store, name) = (self.store.clone(), self.name.clone());
+        let promised = store.promised.get(length, store.options().memory);
+        let Some(promised) = promised else {
+            self.land(Outcome::Alone);
+            store.counts.discarded();
+            return Err(Refused::NoRoom);
+        };
         let meta = meta.borrow().compact();
         let new = New::of(&store, &meta);
         let body = Arc::new(Body::coming(&store.room, length));
@@ -173,8 +179,11 @@ impl Lead {
             shard.insert(new.slot(&store, &entry, soft));
             (Outcome::Entry(entry.clone()), Ok(()))
         });
-        store.count_refusal(stored)?;
-        Ok(Fill::new(store, entry, self.asker))
+        if let Err(why) = store.count_refusal(stored) {
+            store.promised.give_back(promised);
+            return Err(why);
+        }
+        Ok(Fill::new(store, entry, self.asker, promised))
     }
 
     /// A stored response was found to be good (a 304): it gets another head, and keeps its body.

@@ -4,11 +4,13 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use wiregate_sdk::Clock;
 
 use super::disk::{self, Engine};
 use super::figures::Counts;
+use super::fill::Promised;
 use super::heir::Heir;
 use super::key::{Name, Url, hash_of};
 use super::purge::Aim;
@@ -45,6 +47,7 @@ pub struct Store {
     pub(super) counts: Counts,
     pub(super) disk: Option<Arc<Engine>>,
     heir: OnceLock<Heir>,
+    pub(super) promised: Promised,
 }
 
 /// Parts do not share a cache line.
@@ -83,6 +86,7 @@ impl Store {
             counts: Counts::default(),
             disk,
             heir: OnceLock::new(),
+            promised: Promised::default(),
             options,
         });
         disk::start(&store)?;
@@ -208,6 +212,23 @@ impl Store {
             Some(disk) => disk.settled().await,
             None => Ok(()),
         }
+    }
+
+    /// Lets another process have the folder, in so much time: all that was stored, and every purge, is on
+    /// disk then, and nothing more is written there. What is in memory stays. At once where there is no
+    /// disk. Blocks.
+    ///
+    /// # Errors
+    /// The disk has failed, or is too slow.
+    pub fn give_up_folder(&self, patience: Duration) -> io::Result<()> {
+        let disk = self.disk.as_ref();
+        disk.map_or(Ok(()), |disk| disk.give_up(patience))
+    }
+
+    /// Whether another process has the folder.
+    pub fn has_given_up(&self) -> bool {
+        let disk = self.disk.as_ref();
+        disk.is_some_and(|disk| disk.is_given_up())
     }
 
     /// What is in the store, and what happened.

@@ -32,6 +32,7 @@ pub struct Rotation {
 #[derive(Debug)]
 pub(super) struct Rotating {
     rotation: Rotation,
+    /// As it is configured: a link may be moved.
     path: PathBuf,
     /// When the present file was begun.
     began: SystemTime,
@@ -55,8 +56,7 @@ impl Rotating {
         }
         Ok(Self {
             rotation,
-            // Renaming a link would leave the file where it is.
-            path: fs::canonicalize(path)?,
+            path: path.to_owned(),
             began: begun(&metadata),
             failed: None,
         })
@@ -127,10 +127,15 @@ impl Rotating {
         if !self.is_at_path(metadata)? {
             return Ok(false); // another one was faster
         }
-        let aside = aside(&self.path)?;
+        // Renaming a link would leave the file where it is.
+        let path = fs::canonicalize(&self.path)?;
+        if !is_at(&path, metadata)? {
+            return Ok(false); // a link was moved this very moment
+        }
+        let aside = aside(&path)?;
         let last = aside.iter().map(|(stamp, _)| stamp).max();
         let stamp = Stamp::after(last, SystemTime::now());
-        fs::rename(&self.path, stamp.of(&self.path))?;
+        fs::rename(&path, stamp.of(&path))?;
         *file = open_file(&self.path)?;
         self.begin(file);
         self.thin_out(aside);
@@ -165,11 +170,15 @@ impl Rotating {
     }
 
     fn is_at_path(&self, file: &Metadata) -> io::Result<bool> {
-        match fs::metadata(&self.path) {
-            Ok(there) => Ok((there.dev(), there.ino()) == (file.dev(), file.ino())),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
+        is_at(&self.path, file)
+    }
+}
+
+fn is_at(path: &Path, file: &Metadata) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (file.dev(), file.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -32,6 +32,8 @@ families! {
         /// Upgrades: those that have `failed`, and in a process that has taken another one's place
         /// one that is `done`.
         upgrades: IntCounterVec = "wiregate_upgrades_total" [result];
+        /// When the service was started: by itself, and not by an upgrade, which is none of its starts.
+        service_start: IntGauge = "wiregate_service_start_time_seconds" [];
         /// Access log lines that were dropped: the writer could not keep up, or not write.
         log_dropped: IntCounter = "wiregate_access_log_dropped_total" [];
     }
@@ -71,6 +73,7 @@ impl Process {
     pub(super) fn begin(&self) {
         let version = env!("CARGO_PKG_VERSION");
         self.build.with_label_values(&[version]).set(1);
+        self.service_start.set(super::timestamp(SystemTime::now()));
         for result in Reloaded::ALL {
             let _ = self.reloads.with_label_values(&[result.word()]);
         }
@@ -127,6 +130,16 @@ impl Metrics {
     pub fn upgraded(&self, done: bool) {
         let result = if done { "done" } else { "failed" };
         self.process.upgrades.with_label_values(&[result]).inc();
+    }
+
+    /// When the service was started, in seconds since 1970.
+    pub fn service_start(&self) -> i64 {
+        self.process.service_start.get()
+    }
+
+    /// The service was started then, by a process whose place this one takes.
+    pub fn service_began(&self, seconds: i64) {
+        self.process.service_start.set(seconds);
     }
 
     /// Shows how far the gateway is.

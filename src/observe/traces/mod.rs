@@ -34,6 +34,8 @@ pub struct Traces {
     pub sampler: Sampler,
     /// Whose trace context is taken over.
     pub parent: Parent,
+    /// Whether filters may have put secrets into paths: their options have references in them.
+    pub hides: bool,
     /// Where spans go; the same over reloads that do not change that.
     pub exporter: Arc<Exporter>,
 }

@@ -23,6 +23,7 @@ use wiregate_sdk::Reply;
 
 use crate::listen::Ending;
 use crate::listen::until::Until;
+use crate::proxy::conversation::Conversation;
 use crate::proxy::grpc;
 use crate::proxy::heads::{self, REQUEST_ID, TakenResponse};
 use crate::proxy::pace::{Pace, Paces};
@@ -48,8 +49,8 @@ pub(super) struct Session {
     writer: Option<SendStream<Bytes>>,
     /// Whether the response has ended.
     ended: bool,
-    /// Whether the fields of the response are kept, once it is written.
-    pub(super) keeps_fields: bool,
+    /// Where it is known whether the fields of the response are to be kept, once it is written.
+    conversation: Option<Arc<Conversation>>,
     /// When the exchange must be over.
     pub(super) until: Arc<Until>,
     ending: Ending,
@@ -77,10 +78,16 @@ impl Session {
             respond,
             writer: None,
             ended: false,
-            keeps_fields: false,
+            conversation: None,
             until: Arc::new(until),
             ending,
         }
+    }
+
+    /// The same, whose response keeps its fields where the access log asks about them.
+    pub(super) fn keeping_fields_for(mut self, conversation: Arc<Conversation>) -> Self {
+        self.conversation = Some(conversation);
+        self
     }
 
     async fn read(&mut self) -> Result<Option<Bytes>> {
@@ -152,7 +159,9 @@ impl Session {
         if !parts.headers.contains_key(header::DATE) {
             parts.headers.insert(header::DATE, get_cached_date());
         }
-        if self.keeps_fields {
+        // By the log that there is by now: a reload may have changed it since the request came.
+        let asking = self.conversation.as_ref();
+        if asking.is_some_and(|asking| asking.shared.log_asks_response()) {
             heads::edit_response(&mut head, |head| head.headers.clone_from(&parts.headers));
         }
         let writer = (self

@@ -91,14 +91,31 @@ fn a_disk_goes_over_to_the_process_that_takes_the_place_of_another() {
     get(&gateway, "/a", &["host: example.com"]);
     let disk = || gateway.admin("GET", "/caches").json()["caches"]["d"]["disk"].as_u64();
     until("it is written", || disk().unwrap() > 5_000);
-    let _process = crate::upgrade::upgrade(&gateway, &[]).unwrap();
-    until("the folder has gone over", || {
-        disk().is_some_and(|bytes| bytes > 5_000)
-    });
-    // What happened meanwhile is not known to it: it is validated before its next use.
+    // The process before is not gone: it has a connection whose client may go on.
+    let mut kept = crate::peers::Client::new(&gateway);
+    assert_eq!(kept.get("/a", &[]).status, 200);
+    let old = crate::upgrade::Process(gateway.pid()).keep();
+    let new = crate::upgrade::upgrade(&gateway, &[]).unwrap();
+    assert!(!gateway.log().contains("ERROR"), "{}", gateway.log());
+    // What was stored is there, and as fresh as it was.
+    until("it is found", || is_there(&gateway, "/a"));
     let answer = get(&gateway, "/a", &["host: example.com"]);
-    assert!(answer.header("cache-status").contains("fwd=stale"));
-    assert!(told(&get(&gateway, "/a", &["host: example.com"])).1);
+    assert!(did(&answer).contains("hit"), "{}", did(&answer));
+    assert_eq!(origin.count(), 2);
+    assert!(disk().unwrap() > 5_000);
+    // And so is what the next one stores.
+    origin.answers_with("/b", 200, fields, &"y".repeat(5_000));
+    get(&gateway, "/b", &["host: example.com"]);
+    until("it is written", || disk().unwrap() > 10_000);
+    let _newest = crate::upgrade::upgrade(&gateway, &[]).unwrap();
+    for path in ["/a", "/b"] {
+        until("it is found", || is_there(&gateway, path));
+    }
+    assert!(old.runs());
+    // What the first one has in memory, it still has.
+    assert!(kept.get("/a", &[]).header("cache-status").contains("hit"));
+    assert_eq!(origin.count(), 3);
+    drop((kept, new));
 }
 
 #[test]

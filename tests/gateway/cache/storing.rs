@@ -192,12 +192,14 @@ fn rfc9110_13_and_14_conditions_and_ranges_of_what_is_not_stored_hold() {
 }
 
 #[test]
-fn a_call_with_a_deadline_of_its_own_goes_by_itself() {
+fn nobody_gives_a_fetch_a_deadline() {
     let (_, address) = unstored("cache-control: max-age=60");
     let gateway = before(address, "", "{}");
-    let call = ["content-type: application/grpc", "grpc-timeout: 5S"];
-    assert_eq!(did(&get(&gateway, "/a", &call)), "wiregate; fwd=bypass");
-    assert!(did(&get(&gateway, "/a", &[])).contains("; stored"));
+    // A nanosecond, as calls of gRPC have it, which are no GET.
+    let hasty = ["content-type: application/grpc", "grpc-timeout: 1n"];
+    let first = get(&gateway, "/a", &hasty);
+    assert_eq!(first.status, 200);
+    assert!(did(&first).contains("; stored"), "{}", did(&first));
 }
 
 #[test]
@@ -223,12 +225,7 @@ fn the_time_of_an_exchange_ends_a_hit_that_its_client_does_not_read() {
         .unwrap();
     let log = gateway.access_log(before + 1);
     let line = log.last().unwrap();
-    assert!(
-        line["duration"]
-            .as_f64()
-            .is_none_or(|seconds| seconds < 20.0),
-        "{line}"
-    );
-    let sent = line["bytes_sent"].as_u64().unwrap();
+    assert!(line["duration_ms"].as_f64().unwrap() >= 2_000.0, "{line}");
+    let sent = line["bytes_out"].as_u64().unwrap();
     assert!(sent < length as u64, "{line}");
 }

@@ -44,7 +44,8 @@ command dpkg --force-all --purge wiregate > /dev/null 2>&1
 rm -f /run/asked
 
 echo "# install"
-dpkg -i /mnt/1.deb || failed install
+quietly="-qq -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io -o DPkg::NoTriggers=true"
+apt-get $quietly install /mnt/1.deb > /tmp/said 2>&1 || failed install
 version | sed 's/ [^ ]*$/ 1/' && echo
 id -nG wiregate
 stat -c '%A %U %G %n' /etc/wiregate /etc/wiregate/* /var/lib/wiregate /run/wiregate | LC_ALL=C sort -k 4
@@ -58,6 +59,16 @@ for shell in bash-completion/completions zsh/vendor-completions fish/vendor_comp
     ls /usr/share/$shell/*wiregate*
 done
 asked
+
+echo "# what the page about security says is done, and the service still reads its configuration"
+(umask 022 && echo 'listeners: { low: { bind: "127.0.0.1:81" } }' > /etc/wiregate/conf.d/more.yaml)
+zcat -f /usr/share/doc/wiregate/security.md* | grep '^find /etc/wiregate ' | sh
+stat -c '%A %U %G %n' /etc/wiregate/* /etc/wiregate/conf.d/* | LC_ALL=C sort -k 4
+wiregate reload --config $config > /dev/null || failed reload
+echo "# a port below 1024, without root"
+curl -s -o /dev/null -w '%{http_code}\n' http://127.0.0.1:81/
+rm /etc/wiregate/conf.d/more.yaml
+wiregate reload --config $config > /dev/null || failed reload
 
 echo "# upgrade"
 first=$(pid)

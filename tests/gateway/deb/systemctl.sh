@@ -7,7 +7,12 @@ socket=/run/wiregate/admin.sock
 
 ask() { curl -s --max-time 10 --unix-socket $socket "http://localhost/$1"; }
 line() { sed -n "s/^$1=//p" $unit; }
-as() { setpriv --reuid=wiregate --regid=wiregate --clear-groups "$@"; }
+# The capabilities are those that the unit gives, and no others.
+as() {
+    capability=$(line AmbientCapabilities | sed 's/^CAP_//' | tr '[:upper:]' '[:lower:]')
+    setpriv --reuid=wiregate --regid=wiregate --clear-groups --bounding-set="-all,+$capability" \
+        --inh-caps="-all,+$capability" --ambient-caps="-all,+$capability" "$@"
+}
 pid() { ask 'readyz?verbose' | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p'; }
 await() {
     n=0
@@ -35,7 +40,7 @@ start)
         [ $folder = run ] || folder=var/$folder
         install -d -o wiregate -g wiregate -m 750 /$folder/wiregate
     done
-    as $(line ExecStartPre) > /dev/null || exit 1
+    as $(line ExecStartPre | sed 's/^-//') > /dev/null || true
     as $(line ExecStart) < /dev/null > /run/log 2>&1 &
     await '[ "$(ask readyz)" = ok ]'
     ;;

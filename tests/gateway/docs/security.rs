@@ -53,6 +53,11 @@ fn gateway() -> Gateway {
     gateway
 }
 
+/// The group of a folder: that of the service is not on every machine.
+fn group(folder: &str) -> u32 {
+    std::os::unix::fs::MetadataExt::gid(&std::fs::metadata(folder).unwrap())
+}
+
 #[test]
 fn the_commands_of_the_page_about_security_work() {
     let gateway = gateway();
@@ -79,7 +84,8 @@ fn the_commands_of_the_page_about_security_work() {
             .replace("/run/wiregate/admin.sock", &format!("{folder}/admin.sock"))
             .replace("127.0.0.1:8443", &gateway.listener("secure").to_string())
             .replace("127.0.0.1:8080", &gateway.listener("public").to_string())
-            .replace("wiregate check", &format!("{} check", program.display()));
+            .replace("wiregate check", &format!("{} check", program.display()))
+            .replace("chgrp wiregate", &format!("chgrp {}", group(&folder)));
         let shell = Command::new("sh")
             .args(["-c", &line])
             .envs(

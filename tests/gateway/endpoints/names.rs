@@ -125,6 +125,7 @@ fn the_last_good_answer_stays_whatever_dns_does() {
     dns.has("app.internal", 1, &["127.0.0.1"]);
     let gateway = Gateway::start(&named(&dns, origin.addresses()[0].port()));
     served_by(&gateway, 1);
+    let (descriptors, memory) = (gateway.descriptors(), gateway.status("VmRSS"));
     for (says, result) in [
         (Says::Nothing, "timeout"),
         (Says::NoSuchName, "empty"),
@@ -148,6 +149,12 @@ fn the_last_good_answer_stays_whatever_dns_does() {
         until("it works again", || refreshes(&gateway, "ok") > before);
     }
     assert!(gateway.log().contains("the name is resolved again"));
+    // A question may be under way, and a connection to the endpoint in use.
+    until("nothing is left behind", || {
+        gateway.descriptors() <= descriptors + 4
+    });
+    let grown = gateway.status("VmRSS").saturating_sub(memory);
+    assert!(grown < 8 * 1024, "{grown} kB are left behind");
 }
 
 #[test]

@@ -79,3 +79,22 @@ fn uses_the_connections_that_there_are() {
     let second = opened(&origin, &gateway.url("/"));
     assert!(first + second <= CLIENTS, "{first} + {second}");
 }
+
+#[test]
+fn keeps_no_more_idle_connections_than_it_may_and_no_longer() {
+    let folder = tempfile::tempdir().unwrap();
+    let origin = free().to_string();
+    let _origin = Nginx::start(folder.path(), &counting(&origin), &origin);
+    let open = || {
+        let text = curl(&[&format!("http://{origin}/count")]).text();
+        let active = text.lines().next().unwrap().rsplit(": ").next().unwrap();
+        active.trim().parse::<u64>().unwrap() - 1 // the one that counts
+    };
+    let upstream = to(&format!("{{ endpoints: [\"{origin}\"], keep_idle: 4s }}"));
+    let limits = "limits: { idle_upstream_connections: 3 }";
+    let gateway = Gateway::start(&format!("workers: 1\n{limits}\n{upstream}"));
+    load(&gateway.url("/"), CLIENTS);
+    crate::harness::until("the others are closed", || open() <= 3);
+    assert!(open() >= 1, "some are kept");
+    crate::harness::until("all are closed in time", || open() == 0);
+}

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::super::harness::{Answer, Gateway, curl, echo};
 use super::super::origin;
-use super::super::redis::Redis;
+use super::super::redis::Server;
 use super::folder;
 
 /// An example with these words in the place of others. Each of them must be there.
@@ -32,7 +32,7 @@ fn ask(gateway: &Gateway, path: &str, fields: &[&str]) -> Answer {
 
 #[test]
 fn limits_hold_by_plan_and_by_address() {
-    let (redis, api) = (Redis::start(), echo());
+    let (redis, api) = (Server::Redis.start(), echo());
     // However busy the machine is.
     let store = format!(
         "{{ redis: {{ at: \"redis://127.0.0.1:{}\", deadline: 10s }} }}",

@@ -1,11 +1,12 @@
 //! `compress` in a running gateway.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{curl_with, filtering, forwarding};
-use crate::harness::Gateway;
+use crate::harness::{Gateway, PATIENCE};
 
 const VERSIONS: [&str; 2] = ["--http1.1", "--http2-prior-knowledge"];
 
@@ -152,4 +153,38 @@ fn events_are_not_held_back() {
             );
         }
     }
+}
+
+#[test]
+fn what_there_is_no_memory_for_passes_as_it_is_and_is_counted() {
+    // One response takes 3 MiB of it, as long as it is under way.
+    let (gateway, _origin) = filtering("{ compress: { codings: br, memory: 4MiB } }");
+    let ask = || gateway.ask("/?stream=200", &["-H", "accept-encoding: br"]);
+    let slow = TcpStream::connect(gateway.address()).unwrap();
+    slow.set_read_timeout(Some(PATIENCE)).unwrap();
+    (&slow)
+        .write_all(
+            b"GET /?stream=3&every=1500ms HTTP/1.1\r\nhost: a\r\naccept-encoding: br\r\nconnection: close\r\n\r\n",
+        )
+        .unwrap();
+    let mut slow = BufReader::new(slow);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert!(slow.read_line(&mut head).unwrap() > 0, "{head}");
+    }
+    assert!(
+        head.contains("content-encoding: br") || head.contains("Content-Encoding: br"),
+        "{head}"
+    );
+    let plain = ask();
+    assert_eq!((plain.status, plain.header("content-encoding")), (200, ""));
+    assert_eq!(plain.header("vary"), "accept-encoding");
+    assert!(plain.text().starts_with("chunk 1\n"));
+    let degraded = "wiregate_filter_degraded_total{filter=\"compress\",route=\"all\"}";
+    assert_eq!(gateway.metric(degraded), 1.0);
+
+    slow.read_to_end(&mut Vec::new()).unwrap();
+    crate::harness::until("its memory is free again", || {
+        ask().header("content-encoding") == "br"
+    });
 }

@@ -10,8 +10,11 @@ use crate::harness::{Answer, Echo, Gateway, KEY_OF_ANN, until};
 use crate::issuer::{Issuer, Key, OAUTH, OPENID};
 
 /// A gateway with a route that has this filter, and an open one.
+/// It does not wait for keys that do not come.
+const IMPATIENT: &str = "limits: { start_deadline: 200ms }\n";
+
 fn guarding(filter: &str) -> (Gateway, Echo) {
-    forwarding(&routes(filter))
+    forwarding(&(IMPATIENT.to_owned() + &routes(filter)))
 }
 
 fn routes(filter: &str) -> String {

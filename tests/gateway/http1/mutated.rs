@@ -151,6 +151,9 @@ fn readers() -> Vec<Reader> {
     ]
 }
 
+/// A request as it was read: its first line, and its body.
+type Read = (String, Vec<u8>);
+
 impl Reader {
     /// The first line, and what follows it.
     fn line<'a>(&self, bytes: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
@@ -176,7 +179,7 @@ impl Reader {
     }
 
     /// All requests that are whole, as their first lines and bodies; what is none ends them.
-    fn read(&self, mut bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+    fn read(&self, mut bytes: &[u8]) -> Vec<Read> {
         let mut all = Vec::new();
         while let Some((request, rest)) = self.one(bytes) {
             all.push(request);
@@ -185,7 +188,7 @@ impl Reader {
         all
     }
 
-    fn one<'a>(&self, bytes: &'a [u8]) -> Option<((String, Vec<u8>), &'a [u8])> {
+    fn one<'a>(&self, bytes: &'a [u8]) -> Option<(Read, &'a [u8])> {
         let (first, mut rest) = self.line(bytes)?;
         let mut fields: Vec<(String, Vec<u8>)> = Vec::new();
         loop {
@@ -294,7 +297,8 @@ fn check(answer: &str, got: Vec<Got>, raw: &[Vec<u8>]) -> Result<usize, String> 
         let mut read: Vec<_> = read.map(|(line, body)| told(&line, &body)).collect();
         let mut expected = found.clone();
         // Connections are in no order.
-        (read.sort(), expected.sort());
+        read.sort();
+        expected.sort();
         if read != expected {
             return Err(format!("{reader:?} reads {read:?}, not {expected:?}"));
         }

@@ -81,6 +81,16 @@ impl Featured {
         self.wait_for_all();
     }
 
+    /// Some more of what can be had again and again.
+    pub fn traffic(&self) {
+        let gateway = &self.gateway;
+        for path in ["/plain/a", "/refused", "/answered", "/stored", "/slow"] {
+            curl(&[&gateway.url(path)]);
+        }
+        let port = gateway.listener("secure").port();
+        curl(&["-k", &format!("https://localhost:{port}/plain/d")]);
+    }
+
     /// Waits until all that is declared is there.
     fn wait_for_all(&self) {
         let mut missing = Vec::new();

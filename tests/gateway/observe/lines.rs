@@ -170,6 +170,42 @@ fn a_reload_changes_the_lines_and_a_bad_one_does_not() {
 }
 
 #[test]
+fn over_http2_a_reload_changes_the_lines_of_what_is_under_way() {
+    let origin = echo();
+    let routes = "routes: [{ name: all, filters: [headers: { response: { set: { x-kind: slow } } }], upstream: app }]\n";
+    let with = |fields: &str| {
+        let folder = "FOLDER";
+        format!(
+            "access_log: {{ file: \"{folder}/access.log\", fields: [target{fields}] }}\n{}{routes}",
+            upstream(&origin)
+        )
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wiregate.yaml");
+    let write = |gateway: &std::path::Path, fields: &str| {
+        let at = gateway.display();
+        let text = with(fields).replace("FOLDER", &at.to_string());
+        let text = format!(
+            "version: 1\nlisteners: {{ public: {{ bind: \"127.0.0.1:0\" }} }}\nadmin: {{ bind: \"unix:{at}/admin.sock\" }}\n{text}"
+        );
+        std::fs::write(gateway.join("wiregate.yaml"), text).unwrap();
+    };
+    write(folder.path(), "");
+    let gateway = Gateway::start_file(folder, &file);
+    std::thread::scope(|scope| {
+        let url = gateway.url("/a?delay=2s");
+        let asking = scope.spawn(move || curl(&["--http2-prior-knowledge", &url]).status);
+        until("it is under way", || {
+            gateway.metric("wiregate_upstream_requests_in_flight{upstream=\"app\"}") == 1.0
+        });
+        write(gateway.folder(), ", kind: 'response.headers[\"x-kind\"]'");
+        assert_eq!(gateway.admin("POST", "/reload").status, 200);
+        assert_eq!(asking.join().unwrap(), 200);
+    });
+    assert_eq!(gateway.access_log(1)[0]["kind"], "slow");
+}
+
+#[test]
 fn two_gateways_share_a_file_that_is_rotated_and_lose_nothing() {
     let shared = tempfile::tempdir().unwrap();
     let path = shared.path().join("access.log");

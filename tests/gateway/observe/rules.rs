@@ -15,20 +15,20 @@ use super::exposition::Exposition;
 use super::featured::Featured;
 use crate::fences::fences;
 
-const ALERTS: &str = "conf/alerts.yaml";
+pub const ALERTS: &str = "conf/alerts.yaml";
 const CASES: &str = "tests/gateway/observe/alerts.yaml";
-const DASHBOARD: &str = "conf/dashboard.json";
+pub const DASHBOARD: &str = "conf/dashboard.json";
 const PAGE: &str = "docs/alerts.md";
 
 fn root() -> PathBuf {
     env!("CARGO_MANIFEST_DIR").into()
 }
 
-fn read(path: &str) -> String {
+pub fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap()
 }
 
-fn yaml(path: &str) -> Value {
+pub fn yaml(path: &str) -> Value {
     serde_yaml::from_str(&read(path)).unwrap()
 }
 
@@ -49,7 +49,7 @@ fn promtool(arguments: &[&str], input: &[u8]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn all<'v>(value: &'v Value, path: &[&str]) -> Vec<&'v Value> {
+pub fn all<'v>(value: &'v Value, path: &[&str]) -> Vec<&'v Value> {
     let Some((first, rest)) = path.split_first() else {
         return vec![value];
     };
@@ -57,7 +57,7 @@ fn all<'v>(value: &'v Value, path: &[&str]) -> Vec<&'v Value> {
     each.flat_map(|one| all(one, rest)).collect()
 }
 
-fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+pub fn text<'v>(value: &'v Value, key: &str) -> &'v str {
     value[key]
         .as_str()
         .unwrap_or_else(|| panic!("no `{key}` in {value}"))
@@ -95,17 +95,21 @@ fn dashboard() -> Vec<String> {
         inside.rsplit_once(", ").unwrap().0
     });
     found.extend(queries);
+    found.into_iter().map(fill_in).collect()
+}
+
+/// An expression of the dashboard, with values for what Grafana puts in.
+pub fn fill_in(expression: &str) -> String {
+    let board: Value = serde_json::from_str(&read(DASHBOARD)).unwrap();
+    let variables = all(&board["templating"], &["list"]);
     let names: BTreeSet<_> = variables.iter().map(|one| text(one, "name")).collect();
     let used = Regex::new(r"\$([a-z_]+)").unwrap();
-    let put_in = |expression: &str| {
-        let filled = used.replace_all(expression, |found: &regex::Captures<'_>| match &found[1] {
-            "__rate_interval" => "5m".to_owned(),
-            name if names.contains(name) => ".*".to_owned(),
-            name => panic!("the dashboard has no variable `{name}`"),
-        });
-        filled.into_owned()
-    };
-    found.into_iter().map(put_in).collect()
+    let filled = used.replace_all(expression, |found: &regex::Captures<'_>| match &found[1] {
+        "__rate_interval" => "5m".to_owned(),
+        name if names.contains(name) => ".*".to_owned(),
+        name => panic!("the dashboard has no variable `{name}`"),
+    });
+    filled.into_owned()
 }
 
 /// The declared metric that a name in an expression is of.
@@ -121,7 +125,7 @@ fn family(name: &str) -> Option<&'static Family> {
 }
 
 /// The metrics that an expression asks for, each with the labels that it names and their values.
-fn asked(expression: &str) -> Vec<(String, Vec<(String, String)>)> {
+pub fn asked(expression: &str) -> Vec<(String, Vec<(String, String)>)> {
     let selector = Regex::new(r#"\b((?:wiregate|process)_\w+|up)\b(?:\{([^}]*)\})?"#).unwrap();
     let matcher = Regex::new(r#"(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)""#).unwrap();
     let found = selector.captures_iter(expression).map(|found| {

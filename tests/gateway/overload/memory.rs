@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::net::TcpStream;
 
-use crate::harness::{Gateway, PATIENCE, curl, until};
+use crate::harness::{Gateway, PATIENCE, complete, curl, until, wiregate};
 
 const ROUTES: &str = "routes: [{ name: all, filters: [respond: 200] }, \
                       { name: health, match: { path: /healthz }, filters: [respond: 200] }]\n";
@@ -62,4 +62,44 @@ fn beyond_the_hard_mark_connections_are_closed() {
     gateway.reload(&limits("off"));
     until_level(&gateway, 0.0);
     assert_eq!(curl(&[&gateway.url("/")]).status, 200);
+}
+
+#[test]
+fn what_may_take_more_than_the_soft_mark_is_told_at_load() {
+    let with = |memory: &str| {
+        format!(
+            "limits: {{ body_memory: 256MiB, memory: {memory} }}\ncaches: {{ pages: {{ memory: 512MiB }} }}\n\
+             routes: [{{ name: all, filters: [cache: {{ store: pages }}, respond: 200] }}]\n"
+        )
+    };
+    let warning = "`limits.body_memory` (256MiB) and the memory of caches (512MiB) may take 768MiB together, \
+                   more than 500MiB, the soft mark of memory (50% of 1000MiB): beyond it requests get a 503";
+    let (much, enough) = (
+        with("{ limit: 1000MiB, soft: 50% }"),
+        with("{ limit: 1GiB, soft: 80% }"),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wiregate.yaml");
+    let check = |text: &str| {
+        std::fs::write(&file, complete(folder.path(), text, "{}")).unwrap();
+        let said = wiregate(&["check", "--config"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert!(said.status.success());
+        String::from_utf8(said.stderr).unwrap()
+    };
+    assert_eq!(check(&much), format!("wiregate: warning: {warning}\n"));
+    for text in [&enough, &with("off")] {
+        assert_eq!(check(text), "");
+    }
+    // Told at the start, and when a reload makes it so.
+    let gateway = Gateway::start(&much);
+    let told = || gateway.log().matches(warning).count();
+    assert_eq!(told(), 1, "{}", gateway.log());
+    gateway.reload(&format!("{much}# touched\n"));
+    gateway.reload(&enough);
+    assert_eq!(told(), 1);
+    gateway.reload(&much);
+    assert_eq!(told(), 2);
 }

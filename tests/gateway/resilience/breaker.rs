@@ -163,7 +163,9 @@ fn a_client_that_leaves_in_the_body_is_no_failure() {
 #[test]
 fn a_clients_own_deadline_is_no_failure_of_the_endpoint() {
     // It takes connections, and never shakes hands.
-    let silent = serve(|_, mut stream| drop(drain(&mut stream)));
+    let silent = serve(|_, mut stream| {
+        drain(&mut stream);
+    });
     let app = |tls: &str| {
         let options = format!(
             ", protocol: h2, tls: {{ server_name: a }}, timeouts: {{ connect: 5s, tls: {tls} }}, \

@@ -64,7 +64,8 @@ fn the_unit_starts_reloads_upgrades_restarts_and_stops() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
-    let expected = "started running configuration 1, 0 connections\n\
+    let expected = "refused 78 0\n\
+                    started running configuration 1, 0 connections\n\
                     answers 204\n\
                     reloaded running configuration 2, 0 connections\n\
                     reload refused, running\n\

@@ -36,6 +36,11 @@ await() {
 told() { echo "$1 $(show SubState) $(show StatusText)"; }
 
 await 'systemctl --user is-active --quiet default.target 2> /dev/null'
+# What is refused is not tried again, and when it is mended nothing is in the way of the next start.
+cp "$THERE/wiregate.yaml" "$THERE/good.yaml"
+echo 'routes: [{}]' > "$THERE/wiregate.yaml"
+systemctl --user start wiregate.service 2> /dev/null || echo "refused $(show ExecMainStatus) $(show NRestarts)"
+cp "$THERE/good.yaml" "$THERE/wiregate.yaml"
 systemctl --user start wiregate.service
 await '[ -n "$(show StatusText)" ]'
 told started
@@ -44,7 +49,6 @@ curl -s -o /dev/null -w 'answers %{http_code}\n' "$URL"
 systemctl --user reload wiregate.service
 await 'show StatusText | grep -q "configuration 2"'
 told reloaded
-cp "$THERE/wiregate.yaml" "$THERE/good.yaml"
 echo 'routes: [{}]' > "$THERE/wiregate.yaml"
 systemctl --user reload wiregate.service 2> /dev/null || echo "reload refused, $(show SubState)"
 cp "$THERE/good.yaml" "$THERE/wiregate.yaml"

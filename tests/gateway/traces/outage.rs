@@ -180,7 +180,7 @@ fn what_a_receiver_leaves_out_is_counted_and_told_once_a_minute() {
 fn a_receiver_that_has_said_yes_is_not_asked_again_whatever_it_says_then() {
     let receiver = Receiver::start();
     receiver.answers(Answer::Half);
-    let gateway = gateway(&receiver, ", timeout: 200ms");
+    let gateway = gateway(&receiver, ", timeout: 2s");
     for count in 1..=2 {
         curl(&[&gateway.url("/")]);
         until("it is counted", || exported(&gateway) == f64::from(count));

@@ -246,6 +246,28 @@ fn a_credential_that_the_log_does_not_show_is_in_no_span_and_a_consumer_is() {
 }
 
 #[test]
+fn a_path_that_a_filter_makes_of_a_reference_is_in_no_span() {
+    let (origin, receiver) = (echo(), Receiver::start());
+    let routes = "routes:\n  \
+        - { name: bot, match: { path: /bot/** }, filters: [rewrite: { path: '/bot${env:KEY_OF_ANN}/send' }], upstream: app }\n  \
+        - { name: all, upstream: app }\n";
+    let gateway = Gateway::start(&(to(&receiver, "") + &upstream(&origin) + routes));
+    let answer = curl(&[&gateway.url("/bot/send")]).json();
+    let key = crate::harness::KEY_OF_ANN;
+    assert_eq!(answer["path"], format!("/bot{key}/send"), "{answer}");
+    assert_eq!(curl(&[&gateway.url("/other/send")]).status, 200);
+    let spans = receiver.spans_when(4);
+    let all = format!("{spans:?}");
+    assert!(!all.contains(key), "{all}");
+    let mut urls: Vec<_> = (spans.iter().map(|span| span.get("url.full")))
+        .filter_map(|url| url.split_once("//")?.1.split_once('/'))
+        .map(|(_, path)| path)
+        .collect();
+    urls.sort_unstable();
+    assert_eq!(urls, ["***/send", "other/send"]);
+}
+
+#[test]
 fn a_pattern_with_a_reference_in_it_is_shown_nowhere() {
     let receiver = Receiver::start();
     let routes = "routes: [{ name: hidden, match: { path: '/${env:KEY_OF_ANN}/**' }, filters: [respond: 204] }]\n";

@@ -14,7 +14,7 @@ use super::{
 const HANGS: &str = "echo $$ > new.pid; exec sleep 600";
 
 /// The process that a script has told of.
-fn new_process(gateway: &Gateway) -> Process {
+pub fn new_process(gateway: &Gateway) -> Process {
     let mut pid = None;
     until("the new process runs", || {
         let text = std::fs::read_to_string(gateway.file("new.pid")).unwrap_or_default();
@@ -257,16 +257,55 @@ fn a_second_upgrade_during_the_drain_of_the_first() {
     let third = upgrade(&gateway, &[]).unwrap();
     assert_ne!(second.0, third.0);
     assert_eq!(who(&gateway), third.0);
-    until("the second has nothing to finish", || !second.runs());
+    assert!(
+        second.runs(),
+        "it has nothing to finish, but waits for the first one, which only it knows"
+    );
     let head = super::super::protocols::peers::read_head(&mut in_flight);
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     drop(in_flight);
     assert_eq!(gateway.wait().code(), Some(0));
+    until("the second ends", || !second.runs());
     assert_eq!(Client::new(&gateway).get("/", &[]).status, 200);
 }
 
+#[test]
+fn a_process_that_has_handed_over_can_be_killed_and_nobody_minds() {
+    let origin = echo();
+    let mut gateway = exchangeable(&(upstream(&origin) + ROUTE));
+    let mut in_flight = slow(&gateway, "6s");
+    let second = upgrade(&gateway, &[]).unwrap();
+    let third = upgrade(&gateway, &[]).unwrap();
+    second.signal("KILL");
+    until("it is gone", || !second.runs());
+    let head = super::super::protocols::peers::read_head(&mut in_flight);
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    drop(in_flight);
+    assert_eq!(gateway.wait().code(), Some(0), "{}", gateway.log());
+    assert_eq!(who(&gateway), third.0);
+    assert_eq!(curl(&[&gateway.url("/")]).status, 200);
+}
+
+#[test]
+fn the_newest_of_three_that_is_told_to_stop_waits_for_the_oldest() {
+    let origin = echo();
+    let mut gateway = exchangeable(&(upstream(&origin) + ROUTE));
+    let mut in_flight = slow(&gateway, "6s");
+    let _second = upgrade(&gateway, &[]).unwrap();
+    let third = upgrade(&gateway, &[]).unwrap();
+    third.signal("TERM");
+    until("nobody accepts", || {
+        TcpStream::connect(gateway.address()).is_err()
+    });
+    let head = super::super::protocols::peers::read_head(&mut in_flight);
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert!(third.runs(), "systemd would have killed the oldest with it");
+    assert_eq!(gateway.wait().code(), Some(0));
+    until("the newest ends", || !third.runs());
+}
+
 /// A request under way whose answer takes so long.
-fn slow(gateway: &Gateway, delay: &str) -> TcpStream {
+pub fn slow(gateway: &Gateway, delay: &str) -> TcpStream {
     let ask = format!("GET /?delay={delay} HTTP/1.1\r\nhost: a\r\n\r\n");
     let stream = send(gateway.address(), &ask);
     let in_flight = || gateway.metric("wiregate_requests_in_flight{route=\"all\"}");

@@ -28,6 +28,7 @@ pub struct Response<'a> {
     pub origin: Origin,
     head: &'a mut ResponseHead,
     claim: Claim,
+    degraded: Option<&'static str>,
 }
 
 impl<'a> Response<'a> {
@@ -44,7 +45,18 @@ impl<'a> Response<'a> {
             origin,
             head,
             claim: Claim::None,
+            degraded: None,
         }
+    }
+
+    /// Says that something was not there that the filter needs, such as memory, and that the response
+    /// goes on without its work. That is counted and logged; `why` is one word for it.
+    pub fn degraded(&mut self, why: &'static str) {
+        self.degraded = Some(why);
+    }
+
+    pub(crate) fn take_degraded(&mut self) -> Option<&'static str> {
+        self.degraded.take()
     }
 
     /// The status.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::algorithms::{ALL, limits};
-use super::redis::Server;
+use super::redis::{PROGRAMS, Server};
 use crate::traffic::rate_limit::algorithm::Algorithm;
 use crate::traffic::rate_limit::limits::Limits;
 use crate::traffic::rate_limit::shared::{TICKS, arguments};
@@ -48,7 +48,16 @@ impl Twins {
 
 #[test]
 fn redis_and_the_gateway_decide_alike() {
-    let server = Server::start();
+    decide_alike(PROGRAMS[0]);
+}
+
+#[test]
+fn valkey_and_the_gateway_decide_alike() {
+    decide_alike(PROGRAMS[1]);
+}
+
+fn decide_alike(program: &str) {
+    let server = Server::start_as(program);
     let script = script();
     let mut runner = TestRunner::new(Config::with_cases(60));
     let asked = prop::collection::vec((0..4_000_000_u64, 0..4_u32), 1..60);

@@ -17,13 +17,20 @@ pub(super) struct Server {
     _folder: tempfile::TempDir,
 }
 
+/// The servers that speak Redis.
+pub(super) const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
+
 impl Server {
     pub(super) fn start() -> Self {
+        Self::start_as(PROGRAMS[0])
+    }
+
+    pub(super) fn start_as(program: &str) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
         let folder = tempfile::tempdir().unwrap();
-        let child = Command::new("redis-server")
+        let child = Command::new(program)
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
             .args([
                 "--save",
@@ -44,7 +51,7 @@ impl Server {
         };
         let start = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(start.elapsed() < PATIENCE, "no redis-server");
+            assert!(start.elapsed() < PATIENCE, "no {program}");
             std::thread::yield_now();
         }
         server

@@ -36,10 +36,13 @@ fn pass(coding: Coding, left: Option<u64>, pieces: &[Vec<u8>], last_has_data: bo
         levels: ALL.map(Coding::usual_level),
         types: Vec::new(),
         min_size: 0,
+        room: Arc::default(),
+        memory: MOST_TAKEN,
     };
     let mut state = State {
         coding: Some(coding),
         body: Body::Awaited { left },
+        taken: None,
     };
     let mut out = Vec::new();
     let mut send = |data: &[u8], last| {

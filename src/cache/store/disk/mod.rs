@@ -23,7 +23,9 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -70,8 +72,8 @@ const LOADS: usize = 64;
 pub(super) struct Engine {
     folder: PathBuf,
     seed: u64,
-    /// Locked for as long as the file is open.
-    _lock: File,
+    /// Locked for as long as the file is open, or until the folder is given up.
+    lock: File,
     /// How many segments there may be, and how long one may become.
     count: usize,
     length: u64,
@@ -101,6 +103,8 @@ struct Queue {
     /// Of the texts of the purges that wait.
     texts: usize,
     closing: bool,
+    /// The folder is another process's, or about to be.
+    given_up: bool,
 }
 
 /// What the writer is asked to do.
@@ -114,6 +118,8 @@ enum Command {
     Clear,
     /// Whatever was asked before is to be on disk.
     Sync(oneshot::Sender<io::Result<()>>),
+    /// The same, and then the folder is free for somebody else.
+    GiveUp(SyncSender<io::Result<()>>),
 }
 
 impl Command {
@@ -146,7 +152,7 @@ impl Engine {
         Ok(Arc::new(Self {
             folder: disk.path.clone(),
             seed,
-            _lock: lock,
+            lock,
             count: usize::try_from(disk.size / length).unwrap_or(usize::MAX),
             length,
             at_start: segments.keys().copied().collect(),
@@ -205,7 +211,8 @@ impl Engine {
             queue.commands.push_back(command);
         } else {
             // A flood: to drop everything says more than all of these.
-            let waits = |command: &Command| matches!(command, Command::Sync(_));
+            let waits =
+                |command: &Command| matches!(command, Command::Sync(_) | Command::GiveUp(_));
             queue.commands.retain(waits);
             (queue.bytes, queue.texts) = (0, 0);
             queue.commands.push_front(Command::Clear);
@@ -234,7 +241,8 @@ impl Engine {
     /// An entry is to be written, in its turn; `false` where too many wait.
     pub(super) fn store(&self, entry: &Arc<Entry>, variant: Variant) -> bool {
         let mut queue = self.queue();
-        if queue.bytes >= self.waiting || self.failed.load(Ordering::Relaxed) {
+        let full = queue.bytes >= self.waiting;
+        if full || queue.given_up || self.failed.load(Ordering::Relaxed) {
             return false;
         }
         queue.bytes += entry.bytes();
@@ -246,10 +254,40 @@ impl Engine {
 
     pub(super) async fn settled(&self) -> io::Result<()> {
         let (told, hear) = oneshot::channel();
-        self.queue().commands.push_back(Command::Sync(told));
+        {
+            let mut queue = self.queue();
+            if queue.given_up {
+                let message = "another process is about to have the folder: ask that one";
+                return Err(io::Error::other(message));
+            }
+            queue.commands.push_back(Command::Sync(told));
+        }
         self.wake.notify_one();
         hear.await
             .unwrap_or_else(|_| Err(io::Error::other("the store is closed")))
+    }
+
+    /// Writes what waits, and lets go of the folder: from then on nothing is written to it. What is read
+    /// from it can still be.
+    pub(super) fn give_up(&self, patience: Duration) -> io::Result<()> {
+        let (told, hear) = sync_channel(1);
+        {
+            let mut queue = self.queue();
+            queue.given_up = true;
+            queue.commands.push_back(Command::GiveUp(told));
+        }
+        self.wake.notify_one();
+        hear.recv_timeout(patience)
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.queue().given_up
+    }
+
+    /// Whoever wants the folder may have it.
+    fn unlock(&self) -> io::Result<()> {
+        self.lock.unlock()
     }
 
     pub(super) fn close(&self) {

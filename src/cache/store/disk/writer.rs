@@ -19,6 +19,7 @@ impl Engine {
             store: store.clone(),
             current: None,
             again: Vec::new(),
+            given_up: false,
         };
         while let Some(command) = writer.next() {
             writer.run(command);
@@ -44,6 +45,8 @@ struct Writer {
     current: Option<Arc<Segment>>,
     /// Entries that are written anew since their segment goes.
     again: Vec<(Arc<Entry>, Variant)>,
+    /// The folder is another process's.
+    given_up: bool,
 }
 
 impl Writer {
@@ -67,6 +70,12 @@ impl Writer {
 
     fn run(&mut self, command: Command) {
         match command {
+            Command::GiveUp(told) => {
+                let synced = self.sync().and_then(|()| self.engine.unlock());
+                self.given_up = true;
+                drop(told.send(synced)); // who asked may have lost patience
+            }
+            _ if self.given_up => {}
             Command::Store(entry, variant) => {
                 match self.store.upgrade() {
                     Some(store) => self.store_entry(&store, &entry, variant),
@@ -84,13 +93,16 @@ impl Writer {
             Command::Purge(what, mode) => self.say(&Record::purge(&what, mode)),
             Command::Void(hash, variant) => self.say(&Record::void(hash, variant)),
             Command::Sync(told) => {
-                let synced = match (&self.current, self.engine.failed.load(Ordering::Acquire)) {
-                    (Some(current), false) => current.sync(),
-                    _ => Ok(()),
-                };
                 // Whoever asked may have gone.
-                drop(told.send(synced));
+                drop(told.send(self.sync()));
             }
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        match (&self.current, self.engine.failed.load(Ordering::Acquire)) {
+            (Some(current), false) => current.sync(),
+            _ => Ok(()),
         }
     }
 

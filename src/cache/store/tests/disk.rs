@@ -385,6 +385,36 @@ async fn a_store_that_is_closed_before_an_entry_is_written_does_not_bring_back_t
 }
 
 #[tokio::test]
+async fn a_folder_that_is_given_up_is_the_next_stores_and_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 4 * MIB, 64 * MIB);
+    put(&store, "http://a/kept", b"kept");
+    put(&store, "http://a/purged", b"purged");
+    store.purge(&What::Url("http://a/purged".into()), Mode::Hard);
+    let giving = store.clone();
+    let given = tokio::task::spawn_blocking(move || giving.give_up_folder(Duration::from_secs(60)));
+    given.await.unwrap().unwrap();
+    assert!(store.has_given_up());
+    // It goes on with what it has in memory; what is stored or purged now is on no disk, and it says so.
+    assert!(get(&store, "http://a/kept").is_some());
+    put(&store, "http://a/late", b"late");
+    assert!(get(&store, "http://a/late").is_some());
+    assert!(store.settled().await.is_err());
+    // Meanwhile another one has the folder.
+    let next = open(folder.path(), 4 * MIB, 64 * MIB);
+    let entry = fetch(&next, "http://a/kept").await.unwrap();
+    assert!(!entry.is_purged());
+    assert!(fetch(&next, "http://a/purged").await.is_none());
+    assert!(fetch(&next, "http://a/late").await.is_none());
+    put(&next, "http://a/new", b"new");
+    next.settled().await.unwrap();
+    // The end of the first one changes nothing about it.
+    drop(store);
+    assert!(fetch(&next, "http://a/new").await.is_some());
+    assert!(Store::open(next.options().clone(), Clock::manual()).is_err());
+}
+
+#[tokio::test]
 async fn what_changes_nothing_that_is_stored_is_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), 16 * MIB, DISK);

@@ -295,3 +295,35 @@ fn one_of_everything(store: &Arc<Store>, random: &mut fastrand::Rng) {
         }
     }
 }
+
+#[tokio::test]
+async fn large_bodies_that_come_in_leave_room_for_what_is_asked_for() {
+    let store = store(8 * MIB);
+    let hot = |number: usize| format!("http://a/hot/{number}");
+    for number in 0..100 {
+        put(&store, &hot(number), &bytes(number as u64, 20_000));
+    }
+    for _ in 0..3 {
+        assert!((0..100).all(|number| get(&store, &hot(number)).is_some()));
+    }
+    let mut fills = Vec::new();
+    for number in 0..16 {
+        let lead = lead(&store, &format!("http://a/large/{number}"));
+        match lead.fill(meta(&[]), Some(MIB as u64)) {
+            Ok(mut fill) => {
+                // All but the last byte: it goes on coming in.
+                fill.push(&bytes(number, MIB - 1)).unwrap();
+                fills.push(fill);
+            }
+            Err(why) => assert_eq!(why, Refused::NoRoom),
+        }
+    }
+    assert_eq!(fills.len(), 4);
+    assert!((0..100).all(|number| get(&store, &hot(number)).is_some()));
+    // Small ones come in meanwhile; large ones again when others have gone.
+    put(&store, "http://a/small", b"body");
+    assert!(get(&store, "http://a/small").is_some());
+    drop(fills);
+    let fill = lead(&store, "http://a/large/99").fill(meta(&[]), Some(MIB as u64));
+    assert!(fill.is_ok());
+}

@@ -135,6 +135,33 @@ fn of_two_writers_one_puts_aside_and_the_other_follows() {
 }
 
 #[test]
+fn a_link_that_is_moved_is_followed_and_what_it_points_to_is_put_aside() {
+    let log = folder();
+    let [old, new] = ["old", "new"].map(|name| log.path.with_file_name(name));
+    for folder in [&old, &new] {
+        fs::create_dir(folder).unwrap();
+    }
+    std::os::unix::fs::symlink(old.join("a.log"), &log.path).unwrap();
+    let (mut file, mut rotating) = log.open(by_size(10, 9));
+    assert!(!write(&mut file, &mut rotating, "one\n"));
+    // As those do that switch logs: the link is replaced in one step.
+    let link = log.path.with_file_name("link");
+    std::os::unix::fs::symlink(new.join("a.log"), &link).unwrap();
+    fs::rename(&link, &log.path).unwrap();
+    assert!(write(&mut file, &mut rotating, "two\n"));
+    assert!(write(&mut file, &mut rotating, "three 3\n"));
+    let read = |path: PathBuf| fs::read_to_string(path).unwrap();
+    assert_eq!(read(old.join("a.log")), "one\n");
+    assert_eq!(read(new.join("a.log")), "three 3\n");
+    let put_aside = aside(&new.join("a.log")).unwrap();
+    let [(_, put_aside)] = &put_aside[..] else {
+        panic!("{put_aside:?}");
+    };
+    assert_eq!(fs::read_to_string(put_aside).unwrap(), "two\n");
+    assert!(log.path.is_symlink() && aside(&old.join("a.log")).unwrap().is_empty());
+}
+
+#[test]
 fn many_writers_lose_and_double_nothing() {
     let log = folder();
     std::thread::scope(|scope| {

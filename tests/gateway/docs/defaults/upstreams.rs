@@ -23,14 +23,14 @@ pub fn add(all: &mut Defaults) {
 fn add_endpoints(all: &mut Defaults) {
     let Dns {
         servers,
-        family,
         timeout,
+        family,
         min_ttl,
         max_ttl,
     } = Dns::default();
-    let family = format!("{family:?}").to_lowercase();
     let servers = optional(servers.first().map(|server| server.value));
-    add!(all, "dns": servers, family, timeout, min_ttl, max_ttl);
+    let family = format!("{family:?}").to_lowercase();
+    add!(all, "dns": servers, timeout, family, min_ttl, max_ttl);
     let WeightedEndpoint {
         address: _,
         weight,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::super::reason;
 use super::{passing, statuses};
 use crate::harness::{Gateway, until};
-use crate::redis::Redis;
+use crate::redis::{Redis, Server, on_each_server};
 
 /// Three routes whose limit is kept in this store, each with its own way to do without.
 fn gateway(redis: &Redis, deadline: &str) -> Gateway {
@@ -50,9 +50,16 @@ fn comes_back(gateway: &Gateway) {
     until("that is told", || gateway.log().contains("redis is back"));
 }
 
-#[test]
-fn a_store_that_was_killed_is_done_without_and_used_when_it_is_back() {
-    let mut redis = Redis::start();
+on_each_server![
+    a_store_that_was_killed_is_done_without_and_used_when_it_is_back,
+    a_gateway_starts_without_its_store,
+    a_store_that_hangs_costs_a_few_requests_their_deadline_and_then_nobody,
+    a_store_that_is_slow_is_waited_for_as_long_as_the_deadline,
+    a_store_that_is_full_admits_nobody_unless_that_is_written,
+];
+
+fn a_store_that_was_killed_is_done_without_and_used_when_it_is_back(server: Server) {
+    let mut redis = server.start();
     let gateway = gateway(&redis, "10s");
     for path in ["/deny", "/allow", "/local"] {
         assert_eq!(passing(&gateway, path, 2), 2);
@@ -84,9 +91,8 @@ fn a_store_that_was_killed_is_done_without_and_used_when_it_is_back() {
     assert!(passed.any(|line| line["degraded"]["rate_limit"] == "store_unreachable"));
 }
 
-#[test]
-fn a_gateway_starts_without_its_store() {
-    let mut redis = Redis::start();
+fn a_gateway_starts_without_its_store(server: Server) {
+    let mut redis = server.start();
     redis.kill();
     let gateway = gateway(&redis, "10s");
     does_without(&gateway, 4);
@@ -94,9 +100,8 @@ fn a_gateway_starts_without_its_store() {
     comes_back(&gateway);
 }
 
-#[test]
-fn a_store_that_hangs_costs_a_few_requests_their_deadline_and_then_nobody() {
-    let redis = Redis::start();
+fn a_store_that_hangs_costs_a_few_requests_their_deadline_and_then_nobody(server: Server) {
+    let redis = server.start();
     let gateway = gateway(&redis, "300ms");
     assert_eq!(passing(&gateway, "/allow", 2), 2);
     redis.signal("STOP");
@@ -122,9 +127,8 @@ fn a_store_that_hangs_costs_a_few_requests_their_deadline_and_then_nobody() {
     assert!((1..=10).contains(&passed), "{passed}");
 }
 
-#[test]
-fn a_store_that_is_slow_is_waited_for_as_long_as_the_deadline() {
-    let redis = Redis::start();
+fn a_store_that_is_slow_is_waited_for_as_long_as_the_deadline(server: Server) {
+    let redis = server.start();
     let patient = gateway(&redis, "10s");
     let hasty = gateway(&redis, "20ms");
     assert_eq!(passing(&patient, "/deny", 1), 1);
@@ -142,9 +146,8 @@ fn a_store_that_is_slow_is_waited_for_as_long_as_the_deadline() {
     });
 }
 
-#[test]
-fn a_store_that_is_full_admits_nobody_unless_that_is_written() {
-    let redis = Redis::start();
+fn a_store_that_is_full_admits_nobody_unless_that_is_written(server: Server) {
+    let redis = server.start();
     let gateway = gateway(&redis, "10s");
     assert_eq!(passing(&gateway, "/deny", 2), 2);
     redis.cli(&["config", "set", "maxmemory", "1"]);

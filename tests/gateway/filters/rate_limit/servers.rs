@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::passing;
 use crate::harness::{Gateway, KEY_OF_ANN, complete, until};
-use crate::redis::Redis;
+use crate::redis::{Redis, Server, on_each_server};
 
 fn limited(store: &str, by: &str) -> Gateway {
     Gateway::start(&configuration(store, by))
@@ -17,9 +17,14 @@ fn configuration(store: &str, by: &str) -> String {
     )
 }
 
-#[test]
-fn a_password_is_a_reference() {
-    let redis = Redis::with(&["--requirepass", KEY_OF_ANN]);
+on_each_server![
+    a_password_is_a_reference,
+    a_sentinel_knows_the_master_also_after_that_has_gone,
+    keys_are_spread_over_a_cluster_and_each_is_counted_once,
+];
+
+fn a_password_is_a_reference(server: Server) {
+    let redis = server.with(&["--requirepass", KEY_OF_ANN]);
     let at = format!("at: \"{}/3\"", redis.url());
     let gateway = limited(&format!("{at}, password: \"${{env:KEY_OF_ANN}}\""), "route");
     assert_eq!(passing(&gateway, "/", 8), 5);
@@ -59,11 +64,10 @@ fn a_server_with_tls_must_be_the_one_that_it_says() {
     assert_eq!(start(&untrusted).ask("/", &[]).status, 503);
 }
 
-#[test]
-fn a_sentinel_knows_the_master_also_after_that_has_gone() {
-    let mut master = Redis::start();
+fn a_sentinel_knows_the_master_also_after_that_has_gone(server: Server) {
+    let mut master = server.start();
     let port = master.port.to_string();
-    let replica = Redis::with(&["--replicaof", "127.0.0.1", &port]);
+    let replica = server.with(&["--replicaof", "127.0.0.1", &port]);
     let sentinel = Redis::sentinel_of(&master);
     until("the sentinel knows the replica", || {
         let replicas = sentinel.cli(&["sentinel", "replicas", "limits"]);
@@ -84,9 +88,8 @@ fn a_sentinel_knows_the_master_also_after_that_has_gone() {
     assert!((1..=2).contains(&passed), "{passed}");
 }
 
-#[test]
-fn keys_are_spread_over_a_cluster_and_each_is_counted_once() {
-    let mut nodes = Redis::cluster();
+fn keys_are_spread_over_a_cluster_and_each_is_counted_once(server: Server) {
+    let mut nodes = server.cluster();
     let [a, b, _] = &nodes;
     let store = format!("at: [\"{}\", \"{}\"], kind: cluster", a.url(), b.url());
     let gateway = limited(&store, "request.path");

@@ -5,7 +5,7 @@ use std::thread;
 
 use super::passing;
 use crate::harness::{Gateway, curl};
-use crate::redis::Redis;
+use crate::redis::{Redis, Server, on_each_server};
 
 /// A route whose requests are counted in this store, and answered by the gateway.
 fn limited(redis: &Redis, options: &str) -> String {
@@ -36,9 +36,15 @@ fn admitted(gateways: &[&Gateway], reloads: &AtomicUsize, wanted: usize) -> usiz
     admitted.into_inner()
 }
 
-#[test]
-fn two_gateways_and_eight_threads_never_admit_more_than_the_limit() {
-    let redis = Redis::start();
+on_each_server![
+    two_gateways_and_eight_threads_never_admit_more_than_the_limit,
+    reloads_throughout_neither_grant_nor_take_anything,
+    what_one_limit_refuses_is_taken_from_none_in_the_store_as_well,
+    a_named_filter_counts_for_its_routes_in_all_gateways_over_one_connection,
+];
+
+fn two_gateways_and_eight_threads_never_admit_more_than_the_limit(server: Server) {
+    let redis = server.start();
     for algorithm in ["gcra", "token_bucket", "fixed_window", "sliding_window"] {
         let options = format!("limit: [500/365d, 200/365d], algorithm: {algorithm}");
         let gateways = [(); 2].map(|()| Gateway::start(&limited(&redis, &options)));
@@ -49,9 +55,8 @@ fn two_gateways_and_eight_threads_never_admit_more_than_the_limit() {
     }
 }
 
-#[test]
-fn reloads_throughout_neither_grant_nor_take_anything() {
-    let redis = Redis::start();
+fn reloads_throughout_neither_grant_nor_take_anything(server: Server) {
+    let redis = server.start();
     let in_memory = "routes: [{ name: all, filters: [rate_limit: 200/365d, respond: ok] }]";
     for configuration in [limited(&redis, "limit: 200/365d"), in_memory.to_owned()] {
         let gateway = Gateway::start(&configuration);
@@ -69,9 +74,8 @@ fn reloads_throughout_neither_grant_nor_take_anything() {
     }
 }
 
-#[test]
-fn what_one_limit_refuses_is_taken_from_none_in_the_store_as_well() {
-    let redis = Redis::start();
+fn what_one_limit_refuses_is_taken_from_none_in_the_store_as_well(server: Server) {
+    let redis = server.start();
     let options = "limit: [2/365d, 5/364d], by: 'request.headers[\"x-key\"]', \
                    cost: 'int(request.headers[\"x-cost\"])'";
     let gateway = Gateway::start(&limited(&redis, options));
@@ -89,9 +93,8 @@ fn what_one_limit_refuses_is_taken_from_none_in_the_store_as_well() {
     assert_eq!(ask(1).json()["violated-policies"][0], "rate_limit 2/365d");
 }
 
-#[test]
-fn a_named_filter_counts_for_its_routes_in_all_gateways_over_one_connection() {
-    let redis = Redis::start();
+fn a_named_filter_counts_for_its_routes_in_all_gateways_over_one_connection(server: Server) {
+    let redis = server.start();
     let configuration = format!(
         "filters: {{ quota: {{ rate_limit: {{ limit: 4/365d, store: {{ redis: {{ at: \"{url}\", deadline: 10s }} }} }} }} }}\n\
          routes:\n\

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -45,7 +45,7 @@ pub struct Soak {
     pub done: [AtomicU64; KINDS.len()],
 }
 
-pub const KINDS: [&str; 9] = [
+pub const KINDS: [&str; 11] = [
     "kept",
     "fresh",
     "tls",
@@ -55,6 +55,8 @@ pub const KINDS: [&str; 9] = [
     "sse",
     "grpc",
     "grpc stream",
+    "http2 upload",
+    "http2 download",
 ];
 
 impl Soak {
@@ -143,6 +145,24 @@ pub fn requests<'s>(soak: &'s Soak, scope: &'s Scope<'s, '_>, download: u64, fil
     });
     let url = format!("http://{}/?bytes={download}", soak.plain);
     soak.again(scope, 4, move || got(&[&url], download));
+}
+
+/// The same over HTTP/2.
+pub fn requests_over_http2<'s>(
+    soak: &'s Soak,
+    scope: &'s Scope<'s, '_>,
+    download: u64,
+    file: &Path,
+) {
+    const HTTP2: &str = "--http2-prior-knowledge";
+    let url = format!("http://{}/", soak.plain);
+    let body = format!("@{}", file.display());
+    soak.again(scope, 9, move || {
+        let upload = ["--limit-rate", "16M", "--data-binary", &body, &url];
+        got(&[&[HTTP2], &upload[..]].concat(), 1)
+    });
+    let url = format!("http://{}/?bytes={download}", soak.plain);
+    soak.again(scope, 10, move || got(&[HTTP2, &url], download));
 }
 
 /// Streams that go on until the gateway ends them.
