@@ -18,7 +18,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigArgument,
     /// Run an echo server on this address as well, to have an upstream to try things on; may be
-    /// repeated.
+    /// repeated. A gateway with one cannot be upgraded: its address does not go over.
     #[arg(long)]
     echo: Vec<SocketAddr>,
 }

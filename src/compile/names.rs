@@ -1,5 +1,7 @@
-//! What things may be called. Names are shown in logs, metrics and messages.
+//! What things may be called. Names are shown in logs, metrics and messages. Those of consumers are
+//! looked at where these are built.
 
+use wiregate_filters::auth::name_problem;
 use wiregate_sdk::value::{Node, Place, Problem, Value};
 
 use super::UNROUTED;
@@ -9,7 +11,7 @@ const LONGEST: usize = 100;
 
 /// Finds names that could not be shown.
 pub(super) fn check(source: &Value, problems: &mut Vec<Problem>) {
-    for section in ["listeners", "upstreams", "filters", "consumers", "caches"] {
+    for section in ["listeners", "upstreams", "filters", "caches"] {
         if let Some(Node::Map(entries)) = source.get(section).map(|section| &section.node) {
             problems.extend(
                 entries
@@ -40,17 +42,7 @@ pub(super) fn check(source: &Value, problems: &mut Vec<Problem>) {
 
 fn problem(name: &str, place: &Place) -> Option<Problem> {
     let length = name.chars().count();
-    let message = if name.trim().is_empty() {
-        "expected a name, found nothing".to_owned()
-    } else if name.chars().any(char::is_control) {
-        format!(
-            "expected a name without control characters, found `{}`",
-            name.escape_debug()
-        )
-    } else if length > LONGEST {
-        format!("expected a name of at most {LONGEST} characters, found {length}")
-    } else {
-        return None;
-    };
-    Some(Problem::new(place.clone(), message))
+    let long = || format!("expected a name of at most {LONGEST} characters, found {length}");
+    let message = name_problem(name).or_else(|| (length > LONGEST).then(long));
+    Some(Problem::new(place.clone(), message?))
 }

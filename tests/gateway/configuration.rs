@@ -58,7 +58,13 @@ fn each_mistake_is_told_with_its_place_and_what_helps() {
         let (said, code) = check(folder.path());
         let mut missing: Vec<_> = expected.to_vec();
         missing.retain(|expected| !said.contains(expected));
-        if !missing.is_empty() || code != Some(78) || !said.ends_with(" in 1 file\n") {
+        // A start says the same, word for word, and starts nothing.
+        let run = self::said(folder.path(), &["run", "--config", "w.yaml"]);
+        if !missing.is_empty()
+            || code != Some(78)
+            || !said.ends_with(" in 1 file\n")
+            || run != (said.clone(), code)
+        {
             let shown = String::from_utf8_lossy(&text[..text.len().min(300)]);
             writeln!(wrong, "{missing:?} of\n{shown}\nin\n{said}\n{code:?}\n").unwrap();
         }

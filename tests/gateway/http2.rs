@@ -109,8 +109,9 @@ fn a_flood_of_each_kind_ends_its_connection_and_disturbs_nobody() {
         in_flight() == 0.0 && attempts() == 0.0
     });
     until("all connections but one are gone", || connections() == 1.0);
+    // Each worker may keep a connection to the endpoint.
     until("all descriptors are given back", || {
-        gateway.descriptors() <= descriptors
+        gateway.descriptors() <= descriptors + 2
     });
     assert_eq!(other.ask(99, "/"), 0x88);
     let grown = gateway.status("VmHWM") - memory;

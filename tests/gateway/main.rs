@@ -22,6 +22,7 @@ mod generated;
 mod hardening;
 mod harness;
 mod health;
+mod house;
 mod http1;
 mod http2;
 mod issuer;

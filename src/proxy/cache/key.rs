@@ -137,9 +137,24 @@ fn url(scheme: &str, host: &str, path: &str, query: Option<&str>) -> Url {
     text.push(path);
     if let Some(query) = query {
         text.push("?");
-        text.push(query);
+        push_query(&mut text, query);
     }
     text
+}
+
+/// Adds a query as the URL standard writes it, so that it is the same whoever wrote it.
+fn push_query(text: &mut Url, query: &str) {
+    let is_escaped = |byte: u8| byte <= b' ' || byte >= 0x7f || b"\"#'<>".contains(&byte);
+    let mut rest = query;
+    while let Some(at) = rest.bytes().position(is_escaped) {
+        text.push(&rest[..at]);
+        let end = at + rest[at..].chars().next().map_or(1, char::len_utf8);
+        for byte in rest[at..end].bytes() {
+            text.push(&format!("%{byte:02X}"));
+        }
+        rest = &rest[end..];
+    }
+    text.push(rest);
 }
 
 #[cfg(test)]
@@ -205,5 +220,11 @@ mod tests {
             url("https", "[::1]:8443", "/", Some("")).as_str(),
             "https://[::1]:8443/?"
         );
+        // As purges have it, which somebody writes.
+        for query in ["n=O'Neil", "a=\"<>", "a=%27%20", "a=ä b", "a=b&c=d"] {
+            let asked = url("http", "a.example", "/", Some(query));
+            let purged = written(&format!("http://a.example/?{query}"));
+            assert_eq!(asked.as_str(), purged, "{query}");
+        }
     }
 }

@@ -160,29 +160,35 @@ fn hosts_queries_and_schemes_do_not_share() {
 #[test]
 fn what_clients_of_a_trusted_proxy_say_of_a_host_is_for_themselves() {
     let origin = Origin::start();
-    origin.says("/a", FRESH);
-    let configuration = origin.configuration("{}");
-    let gateway = Gateway::start_with(&configuration, "{ trusted_proxies: [127.0.0.0/8] }");
-    get(&gateway, "/a", &[]);
-    for said in [
+    let x_forwarded = [
         "x-forwarded-host: evil.example",
         "x-forwarded-prefix: //evil.example",
         "x-forwarded-port: 1",
+    ];
+    let forwarded = [
         "forwarded: for=192.0.2.1;host=evil.example",
         "forwarded: for=192.0.2.1;proto=gopher",
-    ] {
-        let (name, value) = said.split_once(": ").unwrap();
-        let own = get(&gateway, "/a", &[said]);
-        assert!(!told(&own).1, "{said}");
-        assert!(
-            origin.last().contains(&format!("{name}: {value}")),
-            "{said}"
-        );
-        assert_eq!(get(&gateway, "/a", &[]).text(), "answer 1", "{said}");
-    }
+    ];
     // Whose request it is makes no difference.
-    for said in ["x-forwarded-for: 192.0.2.1", "forwarded: for=192.0.2.1"] {
-        assert_eq!(get(&gateway, "/a", &[said]).text(), "answer 1", "{said}");
+    for (fields, all, of_client) in [
+        (
+            "x_forwarded",
+            &x_forwarded[..],
+            "x-forwarded-for: 192.0.2.1",
+        ),
+        ("rfc7239", &forwarded, "forwarded: for=192.0.2.1"),
+    ] {
+        origin.says("/a", FRESH);
+        let listener = format!("{{ trusted_proxies: [127.0.0.0/8], trusted_fields: {fields} }}");
+        let gateway = Gateway::start_with(&origin.configuration("{}"), &listener);
+        let first = get(&gateway, "/a", &[]).text();
+        for said in all {
+            let own = get(&gateway, "/a", &[said]);
+            assert!(!told(&own).1, "{said}");
+            assert!(origin.last().contains(said), "{said}: {}", origin.last());
+            assert_eq!(get(&gateway, "/a", &[]).text(), first, "{said}");
+        }
+        assert_eq!(get(&gateway, "/a", &[of_client]).text(), first);
     }
 }
 

@@ -10,6 +10,9 @@ use crate::harness::{Gateway, PATIENCE, echo};
 use crate::http2::wire::{self, Client};
 use crate::origin::{self, drain, head, serve};
 
+/// How often something happens that takes its time.
+const FEW: usize = 4;
+
 /// What a client gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Gets {
@@ -55,13 +58,13 @@ fn faults() -> Vec<(&'static str, SocketAddr, Gets, usize)> {
             "accepts and never answers",
             stalls_after(""),
             Status(504),
-            4,
+            FEW,
         ),
         (
             "stalls in the middle of a body",
             stalls_after(short),
             Cut,
-            4,
+            FEW,
         ),
         ("two lengths", says(bad), Status(502), 100),
         ("a broken chunk", says(chunk), Cut, 100),
@@ -135,8 +138,12 @@ fn an_endpoints_fault_leaves_nothing_behind_and_disturbs_nobody() {
         for (what, address, expected, rounds) in faults() {
             let well = well.addresses()[0];
             scope.spawn(move || {
-                let options = ", timeouts: { first_byte: 300ms, idle: 400ms }";
-                let gateway = gateway(address, options, well);
+                let patience = match rounds {
+                    FEW => "1s",
+                    _ => "20s", // it is not waited for
+                };
+                let options = format!(", timeouts: {{ first_byte: {patience}, idle: {patience} }}");
+                let gateway = gateway(address, &options, well);
                 let mut stream = 1;
                 let mut client = Client::open(gateway.address());
                 leaves_nothing(&gateway, what, rounds, || {

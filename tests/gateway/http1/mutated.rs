@@ -1,9 +1,11 @@
 //! Thousands of requests with bytes changed anywhere: whatever the gateway sends on, origins that are
 //! lenient in different ways cut it alike, and each client gets the answers to what was sent on.
 
+use std::collections::BTreeMap;
+use std::io::Write;
+
 use super::origin::{CUT, Got, Request};
 use super::{Origin, ask, gateway, status};
-use std::io::Write;
 
 const CASES: usize = 3000;
 
@@ -178,14 +180,14 @@ impl Reader {
         usize::from_str_radix(text, radix).ok()
     }
 
-    /// All requests that are whole, as their first lines and bodies; what is none ends them.
-    fn read(&self, mut bytes: &[u8]) -> Vec<Read> {
+    /// All requests that are whole, and what is left behind them.
+    fn read<'a>(&self, mut bytes: &'a [u8]) -> (Vec<Read>, &'a [u8]) {
         let mut all = Vec::new();
         while let Some((request, rest)) = self.one(bytes) {
             all.push(request);
             bytes = rest;
         }
-        all
+        (all, bytes)
     }
 
     fn one<'a>(&self, bytes: &'a [u8]) -> Option<(Read, &'a [u8])> {
@@ -278,13 +280,25 @@ fn served(mut answer: &str) -> Vec<String> {
     bodies
 }
 
+/// What came on each connection, from the beginning of a request on.
+type Raw = BTreeMap<usize, Vec<u8>>;
+
+/// Keeps what is no whole request yet: the rest of it may come later.
+fn keep_parts(raw: &mut Raw) {
+    for bytes in raw.values_mut() {
+        let left = Reader::default().read(bytes).1.len();
+        bytes.drain(..bytes.len() - left);
+    }
+    raw.retain(|_, bytes| !bytes.is_empty());
+}
+
 fn told(line: &str, body: &[u8]) -> String {
     format!("{line} {}", body.escape_ascii())
 }
 
 /// Whether all readers find in what came what the strict origin has found, and the client was told
 /// just that; how much that is.
-fn check(answer: &str, got: Vec<Got>, raw: &[Vec<u8>]) -> Result<usize, String> {
+fn check(answer: &str, got: Vec<Got>, raw: &Raw) -> Result<usize, String> {
     let whole = got
         .into_iter()
         .filter(|got| !matches!(got, Err(wrong) if wrong.starts_with(CUT)));
@@ -293,7 +307,7 @@ fn check(answer: &str, got: Vec<Got>, raw: &[Vec<u8>]) -> Result<usize, String> 
         .map(|got| told(got.first_line(), &got.body))
         .collect();
     for reader in readers() {
-        let read = raw.iter().flat_map(|bytes| reader.read(bytes));
+        let read = raw.values().flat_map(|bytes| reader.read(bytes).0);
         let mut read: Vec<_> = read.map(|(line, body)| told(&line, &body)).collect();
         let mut expected = found.clone();
         // Connections are in no order.
@@ -325,16 +339,21 @@ fn origins_agree_on_what_they_get_whatever_was_changed() {
     });
     let gateway = gateway(&origin, "");
     let mut random = fastrand::Rng::with_seed(0x7a5e);
-    let mut counts = [0; 4];
+    let (mut counts, mut raw) = ([0; 4], Raw::new());
     for number in 0..CASES {
         let mut bytes = SEEDS[random.usize(..SEEDS.len())].as_bytes().to_vec();
         bytes.extend(SECOND.bytes());
         (0..random.usize(0..4)).for_each(|_| change(&mut random, &mut bytes));
         let answer = ask(&gateway, &bytes);
-        match check(&answer, origin.take(), &origin.take_raw()) {
+        let got = origin.take();
+        for (connection, bytes) in origin.take_raw() {
+            raw.entry(connection).or_default().extend(bytes);
+        }
+        match check(&answer, got, &raw) {
             Ok(count) => counts[count.min(3)] += 1,
             Err(wrong) => panic!("case {number}: {wrong}\n{}\n{answer}", bytes.escape_ascii()),
         }
+        keep_parts(&mut raw);
     }
     // Nothing of some, all of others.
     assert!(
@@ -360,7 +379,7 @@ fn readers_differ_where_a_request_may_be_read_in_two_ways() {
         let bytes = format!("{ambiguous}{smuggled}");
         let read: Vec<_> = readers()
             .iter()
-            .map(|reader| reader.read(bytes.as_bytes()))
+            .map(|reader| reader.read(bytes.as_bytes()).0)
             .collect();
         assert!(
             read.iter().any(|other| *other != read[0]),

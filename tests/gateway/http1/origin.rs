@@ -105,9 +105,8 @@ impl Origin {
     }
 
     /// The bytes that came since this was last asked, connection by connection.
-    pub fn take_raw(&self) -> Vec<Vec<u8>> {
-        let raw = std::mem::take(&mut *self.raw.lock().unwrap());
-        raw.into_values().collect()
+    pub fn take_raw(&self) -> BTreeMap<usize, Vec<u8>> {
+        std::mem::take(&mut *self.raw.lock().unwrap())
     }
 
     /// What came since this was last asked.

@@ -158,8 +158,8 @@ impl Context {
         }
     }
 
-    /// What comes next from the upstream, unless that is `timed` elsewhere. The time that an exchange has ends what is
-    /// done for its own client, and not what others get by way of it.
+    /// What comes next from the upstream, which may take a while for it where that is not `timed` elsewhere. The time that
+    /// an exchange has ends what is done for its own client, and not what others get by way of it.
     async fn next_of_fill(&mut self, timed: bool) -> Result<HttpTask> {
         let patience = match self.is_detached() {
             true => self.patience()?,

@@ -10,7 +10,8 @@ use crate::redis::{Redis, Server, on_each_server};
 /// A route whose requests are counted in this store, and answered by the gateway.
 fn limited(redis: &Redis, options: &str) -> String {
     format!(
-        "routes: [{{ name: all, filters: [rate_limit: {{ {options}, store: {{ redis: {{ at: \"{}\", \
+        "limits: {{ overload: off }}\n\
+         routes: [{{ name: all, filters: [rate_limit: {{ {options}, store: {{ redis: {{ at: \"{}\", \
          deadline: 10s }} }} }}, respond: ok] }}]",
         redis.url()
     )
@@ -57,7 +58,7 @@ fn two_gateways_and_eight_threads_never_admit_more_than_the_limit(server: Server
 
 fn reloads_throughout_neither_grant_nor_take_anything(server: Server) {
     let redis = server.start();
-    let in_memory = "routes: [{ name: all, filters: [rate_limit: 200/365d, respond: ok] }]";
+    let in_memory = "limits: { overload: off }\nroutes: [{ name: all, filters: [rate_limit: 200/365d, respond: ok] }]";
     for configuration in [limited(&redis, "limit: 200/365d"), in_memory.to_owned()] {
         let gateway = Gateway::start(&configuration);
         let reloads = AtomicUsize::new(0);
