@@ -64,11 +64,11 @@ echo "# what the page about security says is done, and the service still reads i
 (umask 022 && echo 'listeners: { low: { bind: "127.0.0.1:81" } }' > /etc/wiregate/conf.d/more.yaml)
 zcat -f /usr/share/doc/wiregate/security.md* | grep '^find /etc/wiregate ' | sh
 stat -c '%A %U %G %n' /etc/wiregate/* /etc/wiregate/conf.d/* | LC_ALL=C sort -k 4
-wiregate reload --config $config > /dev/null || failed reload
+wiregate reload --wait --config $config > /dev/null || failed reload
 echo "# a port below 1024, without root"
 curl -s -o /dev/null -w '%{http_code}\n' http://127.0.0.1:81/
 rm /etc/wiregate/conf.d/more.yaml
-wiregate reload --config $config > /dev/null || failed reload
+wiregate reload --wait --config $config > /dev/null || failed reload
 
 echo "# upgrade"
 first=$(pid)
