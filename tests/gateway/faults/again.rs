@@ -39,7 +39,7 @@ fn faults() -> Vec<Fault> {
     let two = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\noneHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";
     let short = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhello";
     let chunk = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n";
-    let early = "HTTP/1.1 413 Too Much\r\ncontent-length: 2\r\n\r\nno";
+    let early = "HTTP/1.1 413 Too Much\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno";
     let resets = serve(|_, mut stream| {
         head(&mut stream);
         origin::reset(stream);
