@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::{Mode, What};
+use super::{Mode, Store, What};
 
 /// The texts of purges that are remembered have so many bytes at most: beyond that, everything is purged.
 const MOST: usize = 1 << 20;
@@ -36,6 +36,18 @@ impl Heir {
     pub(super) fn take(&self) -> Vec<(What, Mode)> {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *told).purges
+    }
+}
+
+impl Store {
+    /// From now on it remembers purges, for the store that comes in its place.
+    pub fn has_heir(&self) {
+        self.heir.get_or_init(Heir::default);
+    }
+
+    /// The purges since this was asked last, which that store has to hear of.
+    pub fn take_purges(&self) -> Vec<(What, Mode)> {
+        self.heir.get().map(Heir::take).unwrap_or_default()
     }
 }
 

@@ -46,7 +46,7 @@ pub struct Store {
     parts: Box<[Part]>,
     pub(super) counts: Counts,
     pub(super) disk: Option<Arc<Engine>>,
-    heir: OnceLock<Heir>,
+    pub(super) heir: OnceLock<Heir>,
     pub(super) promised: Promised,
 }
 
@@ -108,16 +108,6 @@ impl Store {
     /// lock of a part of the store: `fits` has to be quick, and must not call the store.
     pub fn find(&self, key: &Key, fits: impl FnMut(&Entry) -> bool) -> Find {
         self.lock(key.url_hash()).find(key, fits)
-    }
-
-    /// From now on it remembers purges, for the store that comes in its place.
-    pub fn has_heir(&self) {
-        self.heir.get_or_init(Heir::default);
-    }
-
-    /// The purges since this was asked last, which that store has to hear of.
-    pub fn take_purges(&self) -> Vec<(What, Mode)> {
-        self.heir.get().map(Heir::take).unwrap_or_default()
     }
 
     /// Purges, and says how many entries were hit. In memory it holds when this returns, for fetches
@@ -190,16 +180,6 @@ impl Store {
             disk.superseding(entry.name(), variant);
             disk.void(entry.name(), variant);
         }
-    }
-
-    /// Makes one entry stale, as a soft purge would. The disk does not hear of it: after a restart it is what it was.
-    pub fn soften(&self, entry: &Entry) {
-        self.with(entry.name(), |shard| {
-            if let Some(id) = shard.id_of(entry.name().hash(), entry.number()) {
-                shard.slot_mut(id).soft = true;
-            }
-        });
-        entry.soften();
     }
 
     /// Waits until every purge and every entry before this call is on disk, so that no restart undoes

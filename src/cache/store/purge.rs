@@ -2,6 +2,7 @@
 
 use super::key::{Name, hash_of};
 use super::shard::Slot;
+use super::{Entry, Store};
 
 /// What a purge hits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,5 +77,17 @@ impl Aim<'_> {
             Self::Tag(tag) => Some(*tag),
             _ => None,
         }
+    }
+}
+
+impl Store {
+    /// Makes one entry stale, as a soft purge would. The disk does not hear of it: after a restart it is what it was.
+    pub fn soften(&self, entry: &Entry) {
+        self.with(entry.name(), |shard| {
+            if let Some(id) = shard.id_of(entry.name().hash(), entry.number()) {
+                shard.slot_mut(id).soft = true;
+            }
+        });
+        entry.soften();
     }
 }
