@@ -8,7 +8,7 @@
 use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ pub struct Until {
     patience: AtomicU64,
     timer: Mutex<Option<Pin<Box<Sleep>>>>,
     enforced: AtomicBool,
+    /// What an exchange was cut off for.
+    cut: Mutex<Option<Late>>,
 }
 
 /// How long an exchange that must be over may take to notice it, before it is cut off.
@@ -73,6 +75,7 @@ impl Default for Until {
             patience: AtomicU64::new(0),
             timer: Mutex::default(),
             enforced: AtomicBool::new(false),
+            cut: Mutex::default(),
         }
     }
 }
@@ -97,12 +100,28 @@ impl Until {
         std::future::poll_fn(|cx| match exchange.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
             Poll::Pending if self.enforced.load(Relaxed) => match self.first() {
-                Some(moment) => rings(&mut timer, moment + GRACE, cx).map(|()| None),
+                Some(moment) => rings(&mut timer, moment + GRACE, cx).map(|()| {
+                    *lock(&self.cut) = Some(self.late());
+                    None
+                }),
                 None => Poll::Pending,
             },
             Poll::Pending => Poll::Pending,
         })
         .await
+    }
+
+    /// What the exchange was cut off for, where it was.
+    pub fn cut(&self) -> Option<Late> {
+        *lock(&self.cut)
+    }
+
+    /// Which of the moments is the first.
+    fn late(&self) -> Late {
+        match self.over.get() <= self.answer.get() {
+            true => Late::Exchange,
+            false => Late::Endpoint,
+        }
     }
 
     /// The first of the moments.
@@ -142,12 +161,12 @@ impl Until {
         let Some(moment) = self.first() else {
             return Poll::Pending;
         };
-        let mut timer = self.timer.lock().unwrap_or_else(PoisonError::into_inner);
-        rings(&mut timer, moment, cx).map(|()| match self.over.get() <= self.answer.get() {
-            true => Late::Exchange,
-            false => Late::Endpoint,
-        })
+        rings(&mut lock(&self.timer), moment, cx).map(|()| self.late())
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Ready at a moment, by a timer that is set anew only when it rings, or would ring too late.
@@ -219,7 +238,9 @@ mod tests {
             until.await_endpoint(Instant::now(), minute);
             std::future::pending::<()>().await;
         };
+        assert_eq!(until.cut(), None);
         assert!(until.unless_stuck(moved).await.is_none());
+        assert_eq!(until.cut(), Some(Late::Endpoint));
         assert_eq!(begun.elapsed(), minute * 3 / 2 + GRACE);
     }
 

@@ -103,7 +103,9 @@ impl Overload {
     pub fn admit(&self, load: &Arc<Load>, limits: &Limits, path: &str) -> Result<Place, Shed> {
         let limit = limits.requests.get() as usize;
         let workers = self.workers.load(Ordering::Relaxed);
-        let full = !self.places.take(load.held(), limit, workers);
+        let full = !self
+            .places
+            .take(load.held(), limit, workers, || self.take_back());
         let place = Place(load.clone()); // given back as any other where there is none
         if limits.never_shed.iter().any(|spared| spared == path) {
             // What is served whatever happens does not tell whether others would have to be shed.
@@ -116,6 +118,16 @@ impl Overload {
         };
         self.metrics.shed(why);
         Err(why)
+    }
+
+    /// Takes places back that workers hold and do not use; whether there were any. Where somebody else is at
+    /// it there is no need to.
+    fn take_back(&self) -> bool {
+        let Ok(loads) = self.loads.try_lock() else {
+            return false;
+        };
+        let back = |load: &&Arc<Load>| self.places.take_back(load.held());
+        loads.iter().filter(back).count() > 0
     }
 
     fn look(&self, load: &Load, limits: &Limits) -> Option<Shed> {

@@ -33,9 +33,21 @@ pub(super) struct Held {
 
 impl Places {
     /// One more request has come to a worker, of so many; whether there is a place for it. It is
-    /// [given back](Self::give) in either case.
-    pub(super) fn take(&self, held: &Held, limit: usize, workers: usize) -> bool {
+    /// [given back](Self::give) in either case. Where there seems to be none, what other workers hold and do
+    /// not use is taken `back`.
+    pub(super) fn take(
+        &self,
+        held: &Held,
+        limit: usize,
+        workers: usize,
+        back: impl FnOnce() -> bool,
+    ) -> bool {
         let requests = held.requests.fetch_add(1, Relaxed) + 1;
+        self.find(held, requests, limit, workers)
+            || back() && self.find(held, requests, limit, workers)
+    }
+
+    fn find(&self, held: &Held, requests: usize, limit: usize, workers: usize) -> bool {
         if requests <= held.places.load(Relaxed) {
             return self.taken.load(Relaxed) <= limit; // it may have become smaller
         }
@@ -44,6 +56,26 @@ impl Places {
             self.lot.store(lot, Relaxed);
         }
         self.take_lot(held, lot.max(1), limit) || (lot > 1 && self.take_lot(held, 1, limit))
+    }
+
+    /// Takes back what a worker holds and does not use; whether that is any. It may be about to use it:
+    /// then there is one request too many for a moment.
+    pub(super) fn take_back(&self, held: &Held) -> bool {
+        self.leave(held, 0)
+    }
+
+    /// Leaves a worker so many places that it does not use; whether it had more.
+    fn leave(&self, held: &Held, most: usize) -> bool {
+        let places = held.places.load(Relaxed);
+        let spare = places.saturating_sub(held.requests.load(Relaxed));
+        let excess = spare.saturating_sub(most);
+        // Where somebody else has changed it meanwhile, that is enough.
+        let changed = |to| held.places.compare_exchange(places, to, Relaxed, Relaxed);
+        let taken = excess > 0 && changed(places - excess).is_ok();
+        if taken {
+            self.taken.fetch_sub(excess, Relaxed);
+        }
+        taken
     }
 
     fn take_lot(&self, held: &Held, lot: usize, limit: usize) -> bool {
@@ -59,11 +91,9 @@ impl Places {
     /// A request of a worker is over.
     pub(super) fn give(&self, held: &Held) {
         let requests = held.requests.fetch_sub(1, Relaxed) - 1;
-        let spare = held.places.load(Relaxed).saturating_sub(requests);
         let lot = self.lot.load(Relaxed);
-        if spare > 2 * lot {
-            held.places.fetch_sub(spare - lot, Relaxed);
-            self.taken.fetch_sub(spare - lot, Relaxed);
+        if held.places.load(Relaxed) > requests + 2 * lot {
+            self.leave(held, lot);
         }
     }
 }
@@ -72,65 +102,83 @@ impl Places {
 mod tests {
     use super::*;
 
-    #[test]
-    fn few_places_are_counted_one_by_one() {
-        let (places, one, other) = (Places::default(), Held::default(), Held::default());
-        assert!(places.take(&one, 2, 2) && places.take(&other, 2, 2));
-        assert!(!places.take(&one, 2, 2));
-        places.give(&one);
-        assert!(!places.take(&one, 2, 2));
-        places.give(&one);
-        places.give(&other);
-        assert!(places.take(&one, 2, 2));
-        for _ in 0..2 {
-            places.give(&one);
+    /// Places, and workers that may have some.
+    struct All(Places, Vec<Held>);
+
+    impl All {
+        fn new(workers: usize) -> Self {
+            let held = (0..workers).map(|_| Held::default());
+            Self(Places::default(), held.collect())
         }
-        assert_eq!(places.taken.load(Relaxed), 0);
+
+        fn take(&self, worker: usize, limit: usize) -> bool {
+            let Self(places, all) = self;
+            let back = || all.iter().filter(|held| places.take_back(held)).count() > 0;
+            places.take(&all[worker], limit, all.len(), back)
+        }
+
+        fn give(&self, worker: usize, count: usize) {
+            (0..count).for_each(|_| self.0.give(&self.1[worker]));
+        }
     }
 
     #[test]
-    fn of_many_a_few_may_be_left_and_there_are_never_more() {
-        let (places, limit, workers) = (Places::default(), 10_000, 4);
-        let held: Vec<_> = (0..workers).map(|_| Held::default()).collect();
+    fn few_places_are_counted_one_by_one() {
+        let all = All::new(2);
+        assert!(all.take(0, 2) && all.take(1, 2));
+        assert!(!all.take(0, 2));
+        all.give(0, 1);
+        assert!(!all.take(0, 2));
+        all.give(0, 1);
+        all.give(1, 1);
+        assert!(all.take(0, 2));
+        all.give(0, 2);
+        assert_eq!(all.0.taken.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn all_are_given_out_and_never_more() {
+        let (all, limit) = (All::new(4), 10_000);
         let counts: Vec<usize> = std::thread::scope(|scope| {
-            let threads: Vec<_> = held
-                .iter()
-                .map(|held| {
-                    let places = &places;
-                    scope.spawn(move || {
-                        (0..limit)
-                            .filter(|_| places.take(held, limit, workers))
-                            .count()
-                    })
+            let all = &all;
+            let threads: Vec<_> = (0..4)
+                .map(|worker| {
+                    scope.spawn(move || (0..limit).filter(|_| all.take(worker, limit)).count())
                 })
                 .collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap())
-                .collect()
+            let counts = threads.into_iter().map(|thread| thread.join().unwrap());
+            counts.collect()
         });
+        // One for each that was about to use what was taken back.
         let under_way: usize = counts.iter().sum();
-        assert_eq!(under_way, limit, "none is held and not used");
-        for held in &held {
-            (0..limit).for_each(|_| places.give(held));
-        }
-        let spare = places.taken.load(Relaxed);
+        assert!((limit..limit + 1000).contains(&under_way), "{under_way}");
+        (0..4).for_each(|worker| all.give(worker, limit));
+        let spare = all.0.taken.load(Relaxed);
         assert!(spare <= limit / 32, "{spare}");
-        let got = (0..limit)
-            .filter(|_| places.take(&held[0], limit, workers))
-            .count();
-        assert!(got >= limit - spare, "{got}");
+        let got = (0..limit + 1).filter(|_| all.take(0, limit)).count();
+        assert_eq!(got, limit, "what others hold and do not use is no loss");
     }
 
     #[test]
     fn a_limit_may_change_while_requests_are_under_way() {
-        let (places, held) = (Places::default(), Held::default());
-        let take = |limit| places.take(&held, limit, 1);
-        assert_eq!((0..1000).filter(|_| take(1000)).count(), 1000);
-        assert!(!take(10), "there are too many already");
-        (0..1000).for_each(|_| places.give(&held));
-        assert!(take(10));
-        (0..2).for_each(|_| places.give(&held));
-        assert_eq!((0..20).filter(|_| take(10)).count(), 10);
+        let all = All::new(1);
+        assert_eq!((0..1000).filter(|_| all.take(0, 1000)).count(), 1000);
+        assert!(!all.take(0, 10), "there are too many already");
+        all.give(0, 1000);
+        assert!(all.take(0, 10));
+        all.give(0, 2);
+        assert_eq!((0..20).filter(|_| all.take(0, 10)).count(), 10);
+    }
+
+    #[test]
+    fn a_limit_may_become_smaller_than_what_workers_hold_for_no_use() {
+        let all = All::new(16);
+        for worker in 0..16 {
+            assert!(all.take(worker, 100_000));
+            all.give(worker, 1);
+        }
+        assert!(all.0.taken.load(Relaxed) > 100, "they keep some");
+        let got = (0..200).filter(|_| all.take(3, 100)).count();
+        assert_eq!(got, 100);
     }
 }

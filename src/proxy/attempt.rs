@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{StatusCode, Version, header};
+use pingora_core::protocols::ALPN;
 use pingora_core::upstreams::peer::{HttpPeer, PeerOptions};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
@@ -282,14 +283,19 @@ impl Context {
         Error::explain(ErrorType::HTTPStatus(status), "a reply is waiting")
     }
 
-    /// Leaves it to whoever waits for the client to wait for the endpoint as well: Pingora would
-    /// make a timer for each read, which over HTTP/2 does not know of the upload beside it. It keeps
-    /// the one for writes where there may be more to write than a connection that idles takes at
-    /// once.
+    /// Leaves it to whoever waits for the client to wait for the endpoint as well: Pingora would make a
+    /// timer for each read. Where there is a body, Pingora may be kept from the client while it writes, or
+    /// give its client up, and keeps its own time-outs: but for the one for reads over HTTP/2, which does
+    /// not know of the upload beside it. Nor is there one for the write of a small head, which a connection
+    /// that idles takes at once.
     pub(super) fn time_reads(&mut self, session: &mut Session, options: &mut PeerOptions) {
-        options.read_timeout = None;
         self.attempts.timed = true;
-        if session.is_body_done() && is_small(session.req_header()) {
+        let empty = session.is_body_done() && session.is_body_empty();
+        let nothing = empty && self.body.bytes.is_none() && !self.body.upgrade;
+        if nothing || self.body.upgrade || options.alpn != ALPN::H1 {
+            options.read_timeout = None;
+        }
+        if nothing && is_small(session.req_header()) {
             options.write_timeout = None;
         }
     }
@@ -329,8 +335,7 @@ impl Context {
         };
         // An endpoint over HTTP/2 that takes nothing of a body keeps Pingora from its client, and
         // has it forget about that when it gives up writing.
-        self.until
-            .enforce(self.attempts.shares && self.attempts.started.is_some());
+        self.until.enforce(self.attempts.shares);
         let now = self.shared.clock.instant();
         if let Some(started) = &mut self.attempts.started {
             *started += now - *since;
@@ -349,6 +354,7 @@ impl Context {
     /// The request has been sent to its end: the response is awaited from now on.
     fn sent(&mut self) {
         let upload = self.attempts.upload.take();
+        self.until.enforce(false);
         let connected = self.attempts.connected.filter(|_| upload.is_none());
         self.await_endpoint(connected.unwrap_or_else(|| self.shared.clock.instant()));
     }

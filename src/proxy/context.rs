@@ -325,9 +325,11 @@ impl<'a> Heads<'a> {
 }
 
 impl Drop for Context {
-    /// Pingora gave the exchange up without a last hook: the client is gone, or the gateway stops.
+    /// Pingora gave the exchange up without a last hook: the client is gone, the gateway stops, or it was
+    /// cut off.
     fn drop(&mut self) {
         self.let_fill_go_on();
+        self.note_cut();
         self.end.error.get_or_insert("connection_terminated");
         self.end_attempt();
         let traffic = Traffic {

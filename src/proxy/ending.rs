@@ -11,6 +11,7 @@ use super::attempt::MOST_STALE;
 use super::context::{Attempts, Context};
 use super::responder::has_begun;
 use super::{failure, websocket};
+use crate::listen::until::Late;
 use crate::upstream::{Cause, Ended, Outcome};
 
 /// So many interim responses may come before a response: whoever sends them for ever never answers.
@@ -127,6 +128,21 @@ impl Context {
         }
     }
 
+    /// The exchange was cut off because nobody noticed any more that it had to be over. Where that is
+    /// because its endpoint took no more of it, that has failed, and other requests get other connections.
+    pub(super) fn note_cut(&mut self) {
+        let Some(late) = self.until.cut() else {
+            return;
+        };
+        self.end.error.get_or_insert("http_response_timeout");
+        if late == Late::Endpoint
+            && let Some(place) = &self.attempts.open
+        {
+            place.endpoint().leave_generation(self.attempts.generation);
+            self.failed(&Error::explain(ErrorType::WriteTimedout, "nothing is taken").into_up());
+        }
+    }
+
     /// Whether an endpoint is silent because it waits for the rest of a body that the client does
     /// not send. That is nothing against the endpoint: else a few such clients could have it taken
     /// out for all.
@@ -224,7 +240,6 @@ impl Context {
             return;
         };
         if let Some(started) = self.attempts.started.take() {
-            self.until.enforce(false);
             let now = self.shared.clock.instant();
             let waited = now - started;
             self.attempts.waited = Some(waited);
