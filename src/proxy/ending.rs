@@ -32,8 +32,18 @@ impl Context {
             error.set_retry(false);
             return error;
         }
+        let endpoint = self.attempts.tried.last().cloned();
         self.failed(&error);
-        let again = self.tries_again(session, Ended::Unsent) || self.fall_back();
+        if let (Some(endpoint), Some(upstream)) = (endpoint, &self.attempts.upstream)
+            && endpoint.could_not_be_reached(self.shared.clock.instant())
+        {
+            let (upstream, endpoint) = (&upstream.name, &endpoint.label);
+            let why = failure::detail(&error);
+            tracing::warn!(%upstream, %endpoint, why, "an endpoint cannot be reached: others go before it");
+        }
+        let again = self.goes_elsewhere(session)
+            || self.tries_again(session, Ended::Unsent)
+            || self.fall_back();
         error.set_retry(again);
         error
     }
@@ -171,6 +181,22 @@ impl Context {
         !session.as_ref().retry_buffer_truncated()
             && !self.attempts.body_seen
             && !has_begun(session)
+    }
+
+    /// Whether the request, of which nothing was sent, goes to an endpoint that was not tried yet. That
+    /// multiplies nothing, and takes no share of the budget, nor a pause.
+    fn goes_elsewhere(&self, session: &Session) -> bool {
+        let Some(upstream) = &self.attempts.upstream else {
+            return false;
+        };
+        let goes = self.attempts.here - self.attempts.stale < upstream.retry.attempts
+            && upstream.retry.covers(Ended::Unsent)
+            && upstream.has_more_than(&self.attempts.tried)
+            && self.is_repeatable(session);
+        if goes {
+            upstream.metrics.retried(true);
+        }
+        goes
     }
 
     /// Decides on another attempt; its pause and its share of the budget are taken then.

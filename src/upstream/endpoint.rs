@@ -114,6 +114,16 @@ impl Endpoint {
         );
     }
 
+    /// It could not be reached: for a moment, others go before it. Returns whether that is news.
+    pub fn could_not_be_reached(&self, now: Instant) -> bool {
+        self.state.could_not_be_reached(now)
+    }
+
+    /// Whether others go before it, since it could not be reached a moment ago.
+    pub fn is_out_of_reach(&self, now: Instant) -> bool {
+        self.state.is_out_of_reach(now)
+    }
+
     /// The average time to an answer, in seconds; `None` where nothing was measured lately.
     pub fn latency(&self, now: Instant) -> Option<f32> {
         self.state.latency(now)

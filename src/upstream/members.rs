@@ -97,6 +97,15 @@ impl Members {
         answered || ((self.available[position] || self.panics) && !tried.iter().any(is_it))
     }
 
+    /// Whether one is available that was not tried.
+    pub(super) fn has_more_than(&self, tried: &[Arc<Endpoint>]) -> bool {
+        let is_new = |endpoint: &Arc<Endpoint>| {
+            !(tried.iter()).any(|other| other.address == endpoint.address)
+        };
+        let mut all = self.endpoints.iter().zip(&self.available);
+        all.any(|(endpoint, available)| (*available || self.panics) && is_new(endpoint))
+    }
+
     fn of_ticket(&self, ask: &Ask<'_>) -> Option<&Arc<Endpoint>> {
         let position = self.tickets.position(ask.wish.ticket.as_ref()?)?;
         let endpoint = &self.endpoints[position];

@@ -131,6 +131,8 @@ pub struct Ask<'a> {
     pub now: Instant,
     /// An endpoint with so many attempts under way is full.
     room: u32,
+    /// Whether endpoints are passed over that could not be reached a moment ago.
+    spares: bool,
 }
 
 impl<'a> Ask<'a> {
@@ -141,12 +143,13 @@ impl<'a> Ask<'a> {
             wish,
             now,
             room: u32::MAX,
+            spares: true,
         }
     }
 
     /// Whether an endpoint takes one more attempt.
     fn fits(&self, endpoint: &Endpoint) -> bool {
-        endpoint.in_flight() < self.room
+        endpoint.in_flight() < self.room && !(self.spares && endpoint.is_out_of_reach(self.now))
     }
 
     /// Whether an endpoint may be chosen: it takes one more, and was not tried.
@@ -295,6 +298,11 @@ impl Upstream {
     /// The endpoints that it has now.
     pub fn members(&self) -> Guard<Arc<Members>> {
         self.members.load()
+    }
+
+    /// Whether there is an endpoint to choose that was not tried.
+    pub fn has_more_than(&self, tried: &[Arc<Endpoint>]) -> bool {
+        self.members.load().has_more_than(tried)
     }
 
     /// Why there is no endpoint to choose: what is listed is there

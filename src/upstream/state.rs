@@ -9,6 +9,12 @@ use super::Address;
 use super::latency::Latency;
 use super::passed_on::PassedOn;
 
+/// For so long after it could not be reached others go before it, in milliseconds: long enough that a dead
+/// endpoint costs next to nothing, and short enough that one that was started anew is found at once.
+const SPARED: u64 = 1000;
+/// That it cannot be reached is told again after so long, in milliseconds.
+const NEWS: u64 = 60_000;
+
 /// What is known of an endpoint; it outlives a reload, and a change of the weight. All workers
 /// write to it, none waits.
 #[derive(Debug)]
@@ -34,6 +40,8 @@ pub struct State {
     pub(super) risen: AtomicU64,
     /// Which connections to it may be used.
     pub(super) generation: AtomicU32,
+    /// When it could not be reached, in milliseconds.
+    unreached: AtomicU64,
     errors_in_a_row: AtomicU32,
     answers: AtomicU32,
     errors: AtomicU32,
@@ -74,6 +82,7 @@ impl State {
             ejections: AtomicU32::default(),
             risen: AtomicU64::default(),
             generation: AtomicU32::default(),
+            unreached: AtomicU64::default(),
             errors_in_a_row: AtomicU32::default(),
             answers: AtomicU32::default(),
             errors: AtomicU32::default(),
@@ -85,6 +94,21 @@ impl State {
     fn ms(&self, moment: Instant) -> u64 {
         let since = moment.saturating_duration_since(self.born).as_millis();
         u64::try_from(since).unwrap_or(u64::MAX).max(1)
+    }
+
+    /// It could not be reached. Returns whether that is news.
+    pub(super) fn could_not_be_reached(&self, now: Instant) -> bool {
+        let now = self.ms(now);
+        let before = self.unreached.swap(now, Ordering::Relaxed);
+        before == 0 || now.saturating_sub(before) >= NEWS
+    }
+
+    /// Whether it could not be reached a moment ago.
+    pub(super) fn is_out_of_reach(&self, now: Instant) -> bool {
+        match self.unreached.load(Ordering::Relaxed) {
+            0 => false,
+            then => self.ms(now).saturating_sub(then) < SPARED,
+        }
     }
 
     pub(super) fn is_healthy(&self) -> bool {

@@ -72,10 +72,21 @@ impl Tiers {
             home.pick(ask)
                 .or_else(|| self.0.iter().find_map(|tier| tier.picker.pick(ask)))
         };
-        any(ask).or_else(|| match ask.tried {
+        let last = || match ask.tried {
             [] => None,
-            _ => any(&Ask { tried: &[], ..*ask }),
-        })
+            _ => any(&Ask {
+                tried: &[],
+                spares: false,
+                ..*ask
+            }),
+        };
+        let unspared = || {
+            any(&Ask {
+                spares: false,
+                ..*ask
+            })
+        };
+        any(ask).or_else(unspared).or_else(last)
     }
 
     /// The tier that takes a request: by its key where it has one, so that a key stays.

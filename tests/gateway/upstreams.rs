@@ -57,6 +57,44 @@ fn shares_requests_out_by_weight() {
     assert_eq!(counts[&a[2].to_string()], 12);
 }
 
+/// As the guide begins: no checks, no ejection, and nothing said about retries.
+#[test]
+fn a_dead_endpoint_costs_no_request_whatever_the_balance() {
+    let origin = echo();
+    for balance in ["round_robin", "least_requests", "peak_ewma", "random"] {
+        let dead = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let gateway = Gateway::start(&format!(
+            "workers: 1\nupstreams:\n  app: {{ endpoints: [\"{}\", \"{dead}\"], balance: {balance} }}\n\
+             routes: [{{ name: all, upstream: app }}]\n",
+            origin.addresses()[0]
+        ));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..25 {
+                        assert_eq!(curl(&[&gateway.url("/")]).status, 200, "{balance}");
+                    }
+                });
+            }
+        });
+        let lines = gateway.access_log(200);
+        let twice = lines.iter().filter(|line| line["attempts"] == 2).count();
+        assert!(
+            twice < 100,
+            "{balance}: {twice} of 200 were tried there first"
+        );
+        let log = gateway.log();
+        assert_eq!(
+            log.matches("an endpoint cannot be reached").count(),
+            usize::from(twice > 0),
+            "{log}"
+        );
+    }
+}
+
 #[test]
 fn tries_another_endpoint_when_one_cannot_be_reached() {
     let origin = echo();
