@@ -18,7 +18,7 @@ use wiregate_sdk::Registry;
 use wiregate_sdk::value::{Problem, Value};
 
 use crate::compile::{Snapshot, UNROUTED};
-use crate::config::Sources;
+use crate::config::{Sources, report};
 use crate::listen::tls::Tls;
 use crate::listen::{Listeners, Prepared, Unbound};
 use crate::observe::access_log::AccessLog;
@@ -118,10 +118,11 @@ impl Reloader {
                 metrics.reloaded(Reloaded::Refused, began.elapsed());
                 tracing::error!(
                     problems = refused.problems.len(),
-                    first = refused
-                        .problems
-                        .first()
-                        .map(|first| format!("{}: {}", first.place, first.message)),
+                    first = refused.problems.first().map(|first| format!(
+                        "{}: {}",
+                        first.place,
+                        report::message(first)
+                    )),
                     "the new configuration is refused, the running one stays"
                 );
             }

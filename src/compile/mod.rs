@@ -284,7 +284,7 @@ fn matches(source: &Value) -> HashMap<&Place, &Value> {
         .collect()
 }
 
-/// The name of a route is shown everywhere: nothing that may be a secret can be in it.
+/// A route whose filters are measured, without what else is decided about it.
 fn finish_route(name: &Arc<str>, mut chain: Chain, cx: &Context<'_>, place: &Place) -> Route {
     let metrics = cx.metrics;
     let links: Arc<[LinkMetrics]> = (chain.links.iter())

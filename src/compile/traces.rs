@@ -265,7 +265,6 @@ fn is_secret(name: &str) -> bool {
     SECRETS.iter().any(|part| name.contains(part))
 }
 
-/// Whether a value comes from elsewhere, wholly or in part.
 /// Whether what a reference stands for is in the options of some filter.
 fn filters_have_references(document: &Value) -> bool {
     let routes = match document.get("routes").map(|routes| &routes.node) {

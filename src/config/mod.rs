@@ -9,6 +9,7 @@ pub mod read;
 pub mod reference;
 pub mod report;
 pub mod schema;
+mod shape;
 
 pub(crate) use read::read_regular;
 pub use read::{Read, Sources, read_all};

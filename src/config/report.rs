@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::json as object;
 use wiregate_sdk::value::{Place, Problem};
 
-use super::Sources;
+use super::{Sources, shape};
 
 /// How much of a source line is shown, in characters.
 const SHOWN: usize = 120;
@@ -21,7 +21,8 @@ const HELP: Style = AnsiColor::Cyan.on_default().bold();
 
 /// The problems as text for a terminal: sorted by place, each once, with the source lines that
 /// they are about, and a count at the end. Shows nothing but the text of the files, without the
-/// secrets that were found in it, and the messages, in which control characters are escaped.
+/// secrets that were found in it and what looks like a hash, and the messages, in which control
+/// characters are escaped.
 pub fn text(problems: &[Problem], sources: &Sources, colour: bool) -> String {
     let problems = sorted(problems);
     let secrets = problems.iter().filter(|problem| problem.secret);
@@ -53,7 +54,7 @@ pub fn json(problems: &[Problem]) -> serde_json::Value {
             "line": place.line,
             "column": place.column,
             "width": place.width,
-            "message": message,
+            "message": shape::masked(message.into()),
         })
     };
     let problem = |problem: &&Problem| {
@@ -73,6 +74,11 @@ fn sorted(problems: &[Problem]) -> Vec<&Problem> {
     problems
 }
 
+/// What is wrong, without what looks like a hash: a key that nothing knows may be the rest of one.
+pub(crate) fn message(problem: &Problem) -> String {
+    clean(&shape::masked(problem.message.as_str().into()))
+}
+
 struct Page<'a> {
     sources: &'a Sources,
     /// The places of secrets that are written out.
@@ -83,7 +89,7 @@ struct Page<'a> {
 impl Page<'_> {
     fn problem(&self, out: &mut String, problem: &Problem) {
         let error = self.paint(ERROR, "error");
-        let _ = writeln!(out, "{error}: {}", clean(&problem.message));
+        let _ = writeln!(out, "{error}: {}", message(problem));
         let places = problem.related.iter().map(|(place, _)| place);
         let lines = places.chain([&problem.place]).map(|place| place.line);
         let gutter = lines.max().unwrap_or(0).to_string().len();
@@ -133,11 +139,11 @@ impl Page<'_> {
         let _ = writeln!(out, "{:gutter$} {bar} {:before$}{marks}", "", "");
     }
 
-    /// The line of a place, with stars where secrets stand in it.
+    /// The line of a place, with stars where secrets stand in it, and what looks like a hash.
     fn masked<'l>(&self, line: &'l str, place: &Place) -> Cow<'l, str> {
         let on_line = |secret: &&&Place| (&secret.file, secret.line) == (&place.file, place.line);
         let secrets: Vec<_> = self.secrets.iter().filter(on_line).copied().collect();
-        masked(line, &secrets)
+        shape::masked(masked(line, &secrets))
     }
 
     fn paint(&self, style: Style, text: &str) -> String {

@@ -161,10 +161,9 @@ impl Context {
         Admitted { place, leave, now }: Admitted,
         left: Option<Duration>,
     ) -> Box<HttpPeer> {
-        let mut peer = Box::new(place.endpoint().peer.clone());
-        self.attempts.times.bound(&mut peer, left);
         self.attempts.generation = place.endpoint().generation();
-        peer.group_key = (peer.group_key).wrapping_add(self.attempts.generation.into());
+        let mut peer = place.endpoint().peer_of(self.attempts.generation);
+        self.attempts.times.bound(&mut peer, left);
         if self.attempts.stale >= MOST_STALE {
             // No connection in the pool has this key, nor will another attempt ask for it.
             peer.group_key = fastrand::u64(..);

@@ -216,7 +216,8 @@ impl Context {
         let (Some(place), Ok(left)) = (other, self.time_left()) else {
             return upstream.metrics.hedged(Hedged::NoEndpoint);
         };
-        let mut peer = Box::new(place.endpoint().peer.clone());
+        let generation = place.endpoint().generation();
+        let mut peer = place.endpoint().peer_of(generation);
         self.attempts.times.bound(&mut peer, left);
         self.attempts.made += 1;
         let leg = open(&race.connector, peer, self.attempts.made);
@@ -225,7 +226,8 @@ impl Context {
         let last = self.attempts.tried.len().saturating_sub(1);
         let endpoint = place.endpoint().clone();
         self.attempts.tried.insert(last, endpoint);
-        race.back = Some((leg, Aside::new(upstream, place, leave, now).with(span)));
+        let aside = Aside::new(upstream, place, generation, leave, now);
+        race.back = Some((leg, aside.with(span)));
     }
 
     /// Puts the other attempt in front.
@@ -278,6 +280,7 @@ impl Context {
     /// The attempt in front has failed: the other one goes on alone, or there is none.
     fn lose(&mut self, session: &Session, race: &mut Race, lost: Lost) -> Result<()> {
         race.after = None;
+        self.leave_silent(&lost);
         if race.turned {
             self.tell_hedge(race, Hedged::Failed);
         }

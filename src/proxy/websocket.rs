@@ -132,7 +132,7 @@ impl Tunnel {
     /// What the client sends next.
     ///
     /// # Errors
-    /// The client is gone,, or the endpoint takes too long to answer.
+    /// The client is gone, or the endpoint takes too long to answer.
     pub(super) async fn read(
         &mut self,
         session: &mut ServerSession,

@@ -102,6 +102,13 @@ impl Endpoint {
         self.state.generation.load(Ordering::Relaxed)
     }
 
+    /// How to reach it over connections of this generation.
+    pub fn peer_of(&self, generation: u32) -> Box<HttpPeer> {
+        let mut peer = Box::new(self.peer.clone());
+        peer.group_key = peer.group_key.wrapping_add(generation.into());
+        peer
+    }
+
     /// Connections of this generation get no more requests.
     pub fn leave_generation(&self, generation: u32) {
         let next = generation.wrapping_add(1);

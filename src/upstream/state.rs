@@ -30,6 +30,8 @@ pub struct State {
     pub(super) checked: AtomicU64,
     /// When the check under way began, in milliseconds; 0 where there is none.
     checking: AtomicU64,
+    /// Whether that one was ended by a reload before, and made again.
+    rechecking: AtomicBool,
     in_flight: AtomicU32,
     latency: Latency,
     /// Until when it is out because of its answers, in milliseconds; 0 where it is not.
@@ -76,6 +78,7 @@ impl State {
             streak: AtomicI32::default(),
             checked: AtomicU64::default(),
             checking: AtomicU64::default(),
+            rechecking: AtomicBool::default(),
             in_flight: AtomicU32::default(),
             latency: Latency::default(),
             ejected_until: AtomicU64::default(),
@@ -156,15 +159,21 @@ impl State {
         }
     }
 
-    /// A check begins. How long ago it began, where a reload has ended it and it is made again: it is
-    /// one check, and has one time.
-    pub(super) fn begin_check(&self, now: Instant) -> Duration {
+    /// A check begins that may take so long. Returns how long that still is: one that a reload has ended
+    /// has its whole time once more, and what is left of that when it is ended again, so that reloads do
+    /// not put it off for ever. One that began longer ago was given up, as where health checks were
+    /// removed for a while.
+    pub(super) fn begin_check(&self, now: Instant, timeout: Duration) -> Duration {
         let (now, before) = (self.ms(now), self.checking.load(Ordering::Relaxed));
-        if before == 0 {
-            self.checking.store(now, Ordering::Relaxed);
-            return Duration::ZERO;
+        let spent = Duration::from_millis(now.saturating_sub(before));
+        let goes_on = before != 0 && spent <= timeout;
+        let again = goes_on && self.rechecking.load(Ordering::Relaxed);
+        if again {
+            return timeout.saturating_sub(spent);
         }
-        Duration::from_millis(now.saturating_sub(before))
+        self.checking.store(now, Ordering::Relaxed);
+        self.rechecking.store(goes_on, Ordering::Relaxed);
+        timeout
     }
 
     /// Whether a check has begun and not ended.
@@ -365,5 +374,26 @@ mod tests {
         let rows = [true, true, false, false, false, true].map(|passed| state.checked(passed, now));
         assert_eq!(rows, [1, 2, 1, 2, 3, 1]);
         assert_eq!(state.since_check(now), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_check_that_is_ended_has_its_time_once_more() {
+        let (state, start) = (State::default(), Instant::now());
+        let begin = |at: u64| {
+            let now = start + Duration::from_millis(at);
+            state.begin_check(now, Duration::from_secs(5)).as_millis()
+        };
+        // Moments are told in milliseconds since the state began, at least one.
+        let close = |left: u128, expected: u128| left.abs_diff(expected) <= 2;
+        assert_eq!(begin(1000), 5000);
+        assert_eq!(begin(3500), 5000);
+        assert!(close(begin(5500), 3000) && close(begin(8000), 500));
+        // A verdict ends it.
+        state.checked(true, start + Duration::from_millis(8100));
+        assert!(!state.is_being_checked());
+        assert_eq!((begin(9000), begin(9100)), (5000, 5000));
+        // Nobody has ended this one.
+        assert_eq!((begin(3_600_000), begin(3_601_000)), (5000, 5000));
+        assert!(close(begin(3_602_000), 4000));
     }
 }

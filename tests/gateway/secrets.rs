@@ -207,3 +207,46 @@ fn hashes_of_passwords_and_keys_are_not_shown_again() {
         }
     }
 }
+
+#[test]
+fn hashes_are_not_shown_where_nothing_decodes_them() {
+    let gateway = Gateway::start(&hashes(""));
+    for (mistake, told) in [
+        // The quote is not closed.
+        (
+            "filters: [basic_auth: { users: [{ name: bob, password_hash: \"HASH }] }]",
+            "error",
+        ),
+        (
+            "filters: [basic_auht: { users: [{ name: bob, password_hash: \"HASH\" }] }]",
+            "basic_auht",
+        ),
+        (
+            "filters: [api_key: { kyes: [{ name: eve, sha256: HASH }] }]",
+            "kyes",
+        ),
+        (
+            "filters: [api_key: { keys: [{ name: eve, sha526: HASH }] }]",
+            "sha526",
+        ),
+    ] {
+        for hash in [ARGON2, BCRYPT, SHA256] {
+            let line = mistake.replace("HASH", hash);
+            gateway.write(&format!("routes:\n  - {{ name: all, {line} }}\n"));
+            let refused = gateway.admin("POST", "/reload");
+            assert_eq!(refused.status, 422, "{line}");
+            let output = wiregate(&["check", "--config"])
+                .arg(gateway.file("wiregate.yaml"))
+                .output()
+                .unwrap();
+            let report = String::from_utf8(output.stderr).unwrap();
+            assert!(report.contains(told), "{report}");
+            assert!(report.contains(": ********"), "its line is shown: {report}");
+            for text in [refused.text(), report, gateway.log()] {
+                for part in [&hash[30..42], &hash[hash.len() - 12..]] {
+                    assert!(!text.contains(part), "{part} in {text}");
+                }
+            }
+        }
+    }
+}

@@ -75,6 +75,9 @@ pub(super) struct Aside {
     open: Option<Place>,
     leave: Option<Leave>,
     started: Option<Instant>,
+    connected: Option<Instant>,
+    shares: bool,
+    generation: u32,
     span: Option<RunningAttempt>,
 }
 
@@ -82,6 +85,7 @@ impl Aside {
     pub(super) fn new(
         upstream: Arc<Upstream>,
         place: Place,
+        generation: u32,
         leave: Option<Leave>,
         now: Instant,
     ) -> Self {
@@ -92,6 +96,9 @@ impl Aside {
             open: Some(place),
             leave,
             started: Some(now),
+            connected: None,
+            shares: false,
+            generation,
             span: None,
         }
     }
@@ -125,6 +132,9 @@ impl Context {
         std::mem::swap(&mut attempts.open, &mut aside.open);
         std::mem::swap(&mut attempts.leave, &mut aside.leave);
         std::mem::swap(&mut attempts.started, &mut aside.started);
+        std::mem::swap(&mut attempts.connected, &mut aside.connected);
+        std::mem::swap(&mut attempts.shares, &mut aside.shares);
+        std::mem::swap(&mut attempts.generation, &mut aside.generation);
         std::mem::swap(&mut attempts.span, &mut aside.span);
         // The present one is the last of those tried.
         attempts
@@ -135,6 +145,15 @@ impl Context {
             aside.endpoint = before.clone();
             let position = attempts.tried.len() - 1;
             attempts.tried.insert(position, before);
+        }
+    }
+
+    /// The attempt in front has failed. Where that is because nothing came in time, its connection over
+    /// HTTP/2 may be dead, though nothing says so: other requests get others.
+    pub(super) fn leave_silent(&self, lost: &Lost) {
+        let silent = lost.connection.is_some() && *lost.error.etype() == ErrorType::ReadTimedout;
+        if let (true, true, Some(place)) = (silent, self.attempts.shares, &self.attempts.open) {
+            place.endpoint().leave_generation(self.attempts.generation);
         }
     }
 }

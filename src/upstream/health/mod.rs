@@ -141,8 +141,8 @@ impl Check {
         let target = Backend::new("127.0.0.1:0").expect("a socket address");
         tokio::time::sleep(delay).await;
         loop {
-            let spent = endpoint.state.begin_check(self.upstream.clock.instant());
-            let left = Duration::from(self.config.timeout).saturating_sub(spent);
+            let (now, timeout) = (self.upstream.clock.instant(), self.config.timeout.into());
+            let left = endpoint.state.begin_check(now, timeout);
             let checked = tokio::time::timeout(left, probe.check(&target));
             let passed = matches!(checked.await, Ok(Ok(())));
             self.upstream.metrics.checked(passed);

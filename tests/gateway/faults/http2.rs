@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason;
@@ -159,6 +160,44 @@ fn a_connection_that_has_gone_silent_is_left_to_itself() {
     }
     let failed = "wiregate_upstream_errors_total{error=\"http_response_timeout\",upstream=\"app\"}";
     assert_eq!(gateway.metric(failed), 1.0);
+    idle(&gateway);
+}
+
+#[test]
+fn a_silent_connection_is_left_by_hedged_attempts_and_for_them() {
+    // The first request here is never answered, others late.
+    let kept = std::sync::Mutex::new(Vec::new());
+    let slow = of_connections(move |_, stream, body, mut respond| match stream {
+        0 => kept.lock().unwrap().push((body, respond)),
+        _ => drop(tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            let response = http::Response::builder().status(200).body(()).unwrap();
+            // Whoever asked may have been answered by then.
+            let _ = respond.send_response(response, true);
+        })),
+    });
+    // Nothing on the first connection here is, and all else at once.
+    let kept = std::sync::Mutex::new(Vec::new());
+    let dead = of_connections(move |connection, _, body, mut respond| match connection {
+        0 => kept.lock().unwrap().push((body, respond)),
+        _ => answer(&mut respond),
+    });
+    let gateway = Gateway::start(&format!(
+        "workers: 1\nupstreams:\n  app: {{ endpoints: [\"{slow}\", \"{dead}\"], protocol: h2c, balance: round_robin, \
+         hedge: {{ after: 100ms, at_most: 50% }}, timeouts: {{ first_byte: 1s, idle: 1s }}, retry: {{ attempts: 1 }} }}\n\
+         routes: [{{ name: all, upstream: app }}]\n"
+    ));
+    assert_eq!(curl(&[&gateway.url("/")]).status, 504);
+    for _ in 0..4 {
+        assert_eq!(curl(&[&gateway.url("/")]).status, 200);
+    }
+    let hedges = |outcome: &str| {
+        gateway.metric(&format!(
+            "wiregate_upstream_hedges_total{{outcome=\"{outcome}\",upstream=\"app\"}}"
+        ))
+    };
+    assert!(hedges("won") >= 1.0, "{} were lost", hedges("lost"));
+    assert_eq!(hedges("lost"), 0.0, "the second one is answered at once");
     idle(&gateway);
 }
 
