@@ -8,6 +8,7 @@ mod kill;
 mod memory;
 mod purges;
 mod restarts;
+mod unknown;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
