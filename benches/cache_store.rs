@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use divan::Bencher;
+use http::{HeaderMap, header};
 use pingora_http::ResponseHeader;
 use wiregate::Clock;
+use wiregate::cache::rules::vary::{self, Wanted};
 use wiregate::cache::store::{Asker, Entry, Find, Join, Key, Mode, Options, Store, What};
 use wiregate::cache::{Stored, Times};
 
@@ -57,7 +59,9 @@ fn put(store: &Arc<Store>, key: &Key, stored: Stored, body: &[u8]) -> Arc<Entry>
         panic!("nobody else fetches");
     };
     let length = Some(body.len() as u64);
-    let mut fill = lead.fill(stored, length).expect("there is room");
+    let mut fill = lead
+        .fill(stored, length, Duration::ZERO)
+        .expect("there is room");
     fill.push(body).expect("there is room");
     fill.finish().expect("it is as long as it says")
 }
@@ -91,6 +95,39 @@ fn find(bencher: Bencher<'_, '_>, entries: usize) {
             Find::Found(entry) => entry,
             _ => panic!("it is there"),
         });
+}
+
+/// The oldest of as many variants as there may be, told apart by a cookie of 1 KiB.
+#[divan::bench]
+fn find_among_64_variants(bencher: Bencher<'_, '_>) {
+    let store = store(16 << 20);
+    let key = key(&store, 1);
+    let asks = |number: usize| {
+        let mut request = HeaderMap::new();
+        let cookie = format!("{number:01024}").parse().expect("digits");
+        request.insert(header::COOKIE, cookie);
+        request
+    };
+    for number in 0..64 {
+        let vary = vary::selectors(vec![header::COOKIE], &asks(number));
+        put(
+            &store,
+            &key,
+            Stored {
+                vary,
+                ..stored("x")
+            },
+            b"body",
+        );
+    }
+    let request = asks(0);
+    bencher.bench(|| {
+        let mut wanted = Wanted::default();
+        match store.find(&key, |entry| wanted.is(&entry.meta().vary, &request)) {
+            Find::Found(entry) => entry,
+            _ => panic!("it is there"),
+        }
+    });
 }
 
 #[divan::bench(args = [1 << 10, 100 << 10])]

@@ -37,8 +37,8 @@ use super::lifetimes::{Lifetimes, by_status};
 /// digests.
 ///
 /// Requests for the same are fetched once: the others wait for that, at most `patience`, and
-/// read the response while it comes. They also share its failure. A response that is not for the cache is
-/// remembered as such for the time of `remember`: requests go on without waiting, but for one at a time, and
+/// read the response while it comes. They also share its failure. A response that is not for the cache, or that there is no
+/// room for, is remembered as such for the time of `remember`: requests go on without waiting, but for one at a time, and
 /// one in 100 ms at most, that tries whether its response is for the cache. Requests with a cookie or credentials
 /// wait for their own kind only, and what comes of them is remembered for their own kind: whoever gets
 /// responses of his own keeps no URL from the cache. What is too large for the store nobody tries again in that time,

@@ -191,7 +191,6 @@ impl Context {
         this.asked_host.clone_from(&self.asked_host);
         this.protocol = self.protocol;
         this.route = self.route;
-        this.deadline = self.deadline;
         this.traced = self.traced.as_ref().map(Traced::following);
         this.end.finished = true;
         if let Some(upstream) = &self.attempts.upstream {

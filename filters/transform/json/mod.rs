@@ -57,7 +57,8 @@ use rewrite::{Meant, Rewrite};
 /// ```
 ///
 /// **Which bodies.** Those of a media type in `types`, where `when` holds; of no media type only
-/// with `"*/*"`. A body with several media types, one of which is meant, is invalid. What `remove` takes out of requests is out
+/// with `"*/*"`. A body with several media types, one of which is meant, is invalid: one behind a comma counts, be that comma
+/// in quotes or not. What `remove` takes out of requests is out
 /// only where the upstream goes by the media type, too: where it takes any body for JSON, say `types: "*/*"`. An empty body is left alone, as are responses to HEAD, with 204 and 304, upgraded
 /// connections, and the gateway's own problems. Responses are changed whatever `Cache-Control:
 /// no-transform` says: the gateway speaks for the origin (RFC 9110, 3.7).

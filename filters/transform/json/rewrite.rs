@@ -115,20 +115,29 @@ impl Rewrite {
 
     /// Whether a body with these fields is to be changed. Parameters may have any bytes in them, and do not matter.
     pub(super) fn meant(&self, headers: &HeaderMap) -> Meant {
-        let lines = headers.get_all(CONTENT_TYPE).iter();
-        let types = lines.flat_map(|line| essences(line.as_bytes()));
+        let lines = || headers.get_all(CONTENT_TYPE).iter();
         let (mut any, mut count) = (false, 0);
-        for essence in types {
+        for essence in lines().flat_map(|line| essences(line.as_bytes(), true)) {
             any |= self.contains(&String::from_utf8_lossy(essence));
             count += 1;
         }
         match (any, count) {
-            // What has no type may be anything (RFC 9110, 8.3).
-            (_, 0) if self.contains("application/octet-stream") => Meant::Yes,
-            (false, _) => Meant::No,
             (true, 1) => Meant::Yes,
             (true, _) => Meant::Unclear,
+            // Who knows nothing of quotes reads a type behind each comma.
+            _ if lines().any(|line| self.is_behind_comma(line.as_bytes())) => Meant::Unclear,
+            // What has no type may be anything (RFC 9110, 8.3).
+            (_, 0) if self.contains("application/octet-stream") => Meant::Yes,
+            _ => Meant::No,
         }
+    }
+
+    /// Whether a type that is meant stands anywhere between commas, in quotes or not.
+    fn is_behind_comma(&self, line: &[u8]) -> bool {
+        essences(line, false).any(|essence| {
+            let essence = String::from_utf8_lossy(essence);
+            self.contains(essence.trim_matches(['"', '\'', ' ', '\t']))
+        })
     }
 
     fn contains(&self, essence: &str) -> bool {
@@ -299,12 +308,15 @@ impl Work {
     }
 }
 
-/// The media types of a line, which should be one, without their parameters.
-fn essences(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut quoted = false;
+/// The media types of a line, which should be one, without their parameters. Where quotes count, a comma in them does not
+/// (RFC 9110, 5.6.4).
+fn essences(line: &[u8], quotes_count: bool) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
     let members = line.split(move |byte| {
-        quoted ^= *byte == b'"';
-        *byte == b',' && !quoted
+        let is_escaped = std::mem::take(&mut escaped);
+        escaped = quoted && !is_escaped && *byte == b'\\';
+        quoted ^= *byte == b'"' && !is_escaped;
+        *byte == b',' && !(quoted && quotes_count)
     });
     let essences = members.map(|member| {
         let end = member.iter().position(|byte| *byte == b';');

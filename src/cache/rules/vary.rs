@@ -68,18 +68,41 @@ fn is_open(name: &HeaderName) -> bool {
 
 /// Whether a response that was stored with these is for this request.
 pub fn fits(selectors: &[Selector], request: &HeaderMap) -> bool {
-    selectors.iter().all(|(name, stored)| match stored {
-        None => !request.contains_key(name),
-        Some(stored) => {
-            let mut lines = request.get_all(name).iter();
-            let (first, second) = (lines.next(), lines.next());
-            first.is_some_and(|line| {
-                let is_kept_as_it_is = second.is_none() && is_open(name) && line.len() <= LONGEST;
-                (is_kept_as_it_is && line == stored)
-                    || normalised(name, request).is_some_and(|value| kept(name, value) == *stored)
-            })
-        }
-    })
+    Wanted::default().is(selectors, request)
+}
+
+/// What one request has in fields that `Vary` names, in the form that is kept. That is made once for each field, however
+/// many variants are looked at: they may be many and it may be long, and a part of the store waits for it.
+#[derive(Debug, Default)]
+pub struct Wanted(Selectors);
+
+impl Wanted {
+    /// Whether a response that was stored with these is for the request, which is the same each time.
+    pub fn is(&mut self, selectors: &[Selector], request: &HeaderMap) -> bool {
+        selectors.iter().all(|(name, stored)| match stored {
+            None => !request.contains_key(name),
+            Some(stored) => {
+                is_as_it_is(name, stored, request) || self.kept(name, request) == Some(stored)
+            }
+        })
+    }
+
+    fn kept(&mut self, name: &HeaderName, request: &HeaderMap) -> Option<&HeaderValue> {
+        let made = self.0.iter().position(|(made, _)| made == name);
+        let at = made.unwrap_or_else(|| {
+            let value = normalised(name, request).map(|value| kept(name, value));
+            self.0.push((name.clone(), value));
+            self.0.len() - 1
+        });
+        self.0[at].1.as_ref()
+    }
+}
+
+/// Whether the request has word for word what is stored: then it need not be normalised.
+fn is_as_it_is(name: &HeaderName, stored: &HeaderValue, request: &HeaderMap) -> bool {
+    let mut lines = request.get_all(name).iter();
+    let (line, more) = (lines.next(), lines.next());
+    line == Some(stored) && more.is_none() && is_open(name) && stored.len() <= LONGEST
 }
 
 /// All lines of a field as one, without space around commas. Where the order of a list means
@@ -219,6 +242,25 @@ mod tests {
         ];
         let stored = selectors(names, &both);
         assert_ne!(stored[0].1, stored[1].1);
+    }
+
+    #[test]
+    fn what_a_request_has_is_made_once_for_all_variants() {
+        let asks = |number: usize| {
+            let mut request = HeaderMap::new();
+            request.insert(header::COOKIE, number.into());
+            request
+        };
+        let stored = |number| selectors(vec![header::COOKIE], &asks(number));
+        let (mut wanted, request) = (Wanted::default(), asks(63));
+        for number in 0..64 {
+            assert_eq!(wanted.is(&stored(number), &request), number == 63);
+        }
+        // It does not look at the field any more.
+        assert!(wanted.is(&stored(63), &asks(1)) && !wanted.is(&stored(1), &asks(1)));
+        let none = selectors(vec![header::COOKIE], &HeaderMap::new());
+        assert!(!wanted.is(&none, &request));
+        assert!(!Wanted::default().is(&stored(63), &HeaderMap::new()));
     }
 
     #[test]

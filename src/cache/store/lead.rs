@@ -83,7 +83,7 @@ impl Store {
     }
 
     /// The same for the variant with these selectors, which is too large, and will be again: nobody tries. Where they
-    /// are many, they are not kept, and it holds for all variants.
+    /// are many, or none, it holds for all variants.
     pub(super) fn set_too_large(
         &self,
         name: &Name,
@@ -94,7 +94,8 @@ impl Store {
         if !remember.is_zero() {
             let now = self.clock.instant();
             let until = now + remember;
-            let only = (selectors.len() <= SELECTORS).then(|| Arc::new(self.only(selectors)));
+            let is_one = (1..=SELECTORS).contains(&selectors.len());
+            let only = is_one.then(|| Arc::new(self.only(selectors)));
             self.with(name, |shard| {
                 shard.set_alone(name, asker, now, (until, until), only);
             });
@@ -149,18 +150,24 @@ impl Lead {
     /// while it comes. `length` is the length of the body, where it is known.
     ///
     /// # Errors
-    /// It is not stored. Those who waited fetch for themselves.
-    pub fn fill(mut self, meta: impl Borrow<Stored>, length: Option<u64>) -> Result<Fill, Refused> {
+    /// It is not stored. Those who waited fetch for themselves. What is too large, or finds no room, is remembered as by
+    /// [`Lead::too_large`] and [`Lead::not_stored`].
+    pub fn fill(
+        mut self,
+        meta: impl Borrow<Stored>,
+        length: Option<u64>,
+        remember: Duration,
+    ) -> Result<Fill, Refused> {
         if length.is_some_and(|length| length > self.store.largest()) {
-            self.land(Outcome::Alone);
             self.store.counts.discarded();
+            self.too_large(remember, &meta.borrow().vary);
             return Err(Refused::TooLarge);
         }
         let (store, name) = (self.store.clone(), self.name.clone());
         let promised = store.promised.get(length, store.options().memory);
         let Some(promised) = promised else {
-            self.land(Outcome::Alone);
             store.counts.discarded();
+            self.not_stored(remember);
             return Err(Refused::NoRoom);
         };
         let meta = meta.borrow().compact();

@@ -130,7 +130,7 @@ impl Store {
                     let told = shard.tell_running(&aim, mode);
                     let hit = shard.purge_url(&aim, url, mode);
                     // Most URLs that requests change are not stored at all: nothing has to be written for them.
-                    on_disk |= told || hit > 0 || mode == Mode::Soft || shard.has_dropped();
+                    on_disk |= told || hit > 0 || mode == Mode::Soft || !shard.knows_all();
                     hit
                 })
             }

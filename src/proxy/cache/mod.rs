@@ -16,6 +16,7 @@ mod send;
 mod serve;
 mod told;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use http::{Method, StatusCode, header};
@@ -27,10 +28,11 @@ use wiregate_sdk::cache::Plan;
 use wiregate_sdk::{Origin, Reply};
 
 use super::context::Context;
+use crate::cache::rules::conditional;
 use crate::cache::rules::request::Wishes;
 use crate::cache::rules::reuse::{self, Reuse};
 use crate::cache::rules::status::{Forwarded, Stored, Told};
-use crate::cache::rules::{conditional, vary};
+use crate::cache::rules::vary::{self, Wanted};
 use crate::cache::store::{Asker, Entry, Find, Join, Key, Outcome, Store, Waiting};
 use crate::cache::{Dealt, Failure, Selector};
 use fetch::{Fetch, Filling};
@@ -45,6 +47,8 @@ pub(super) struct Caching {
     /// The key, where the method is one that the cache answers.
     key: Option<Key>,
     wishes: Wishes,
+    /// Which variants it is for.
+    wanted: Wanted,
     /// Why the request goes on, once it does.
     forwarded: Forwarded,
     /// Whether it has waited for another one's fetch.
@@ -127,6 +131,7 @@ impl Context {
             store,
             key,
             wishes,
+            wanted: Wanted::default(),
             forwarded: why.unwrap_or(Forwarded::UriMiss),
             collapsed: false,
             stale: None,
@@ -169,13 +174,14 @@ impl Context {
             .expect("there while it is consulted")
     }
 
-    async fn look_up(&self, session: &Session) -> Found {
+    async fn look_up(&mut self, session: &Session) -> Found {
+        let mut wanted = std::mem::take(&mut self.caching_mut().wanted);
         let caching = self.caching();
         let (store, key) = (&caching.store, caching.key());
         let headers = &session.req_header().headers;
         let mut others = false;
         let mut fits = |entry: &Entry| {
-            let fits = vary::fits(&entry.meta().vary, headers);
+            let fits = wanted.is(&entry.meta().vary, headers);
             others |= !fits;
             fits
         };
@@ -184,13 +190,15 @@ impl Context {
             Find::OnDisk => Box::pin(store.load(key, &mut fits)).await,
             Find::Missing => None,
         };
-        match entry {
+        let found = match entry {
             None => Found::Nothing { others },
             Some(entry) => match reuse::judge(&entry, &caching.wishes, self.exchange.now.wall) {
                 Reuse::No => Found::Stale(entry),
                 reuse => Found::Usable(entry, reuse),
             },
-        }
+        };
+        self.caching_mut().wanted = wanted;
+        found
     }
 
     /// What is stored has to be validated.
@@ -286,15 +294,18 @@ impl Context {
     }
 
     /// Joins those who fetch.
-    fn join(&self, session: &Session) -> Join {
+    fn join(&mut self, session: &Session) -> Join {
+        let wanted = RefCell::new(std::mem::take(&mut self.caching_mut().wanted));
         let caching = self.caching();
         let headers = &session.req_header().headers;
         let now = self.exchange.now.wall;
-        let is = |selectors: &[Selector]| vary::fits(selectors, headers);
+        let is = |selectors: &[Selector]| wanted.borrow_mut().is(selectors, headers);
         let (store, asker) = (&caching.store, self.asker(session));
-        store.join_for(caching.key(), asker, is, |entry| {
+        let join = store.join_for(caching.key(), asker, is, |entry| {
             is(&entry.meta().vary) && reuse::judge(entry, &caching.wishes, now) != Reuse::No
-        })
+        });
+        self.caching_mut().wanted = wanted.into_inner();
+        join
     }
 
     /// Answers with what another request's fetch has brought.
@@ -339,12 +350,14 @@ impl Context {
         entry: &Arc<Entry>,
         connector: impl FnOnce() -> Arc<Connector>,
     ) {
+        // Nothing is looked up after this.
+        let mut wanted = std::mem::take(&mut self.caching_mut().wanted);
         let caching = self.caching();
         // Nobody else does, and nothing fresh is there already.
         let asker = self.asker(session);
         let join = caching.store.join(caching.key(), asker, |other| {
             !std::ptr::eq(other, &**entry)
-                && vary::fits(&other.meta().vary, &session.req_header().headers)
+                && wanted.is(&other.meta().vary, &session.req_header().headers)
                 && reuse::judge(other, &caching.wishes, self.exchange.now.wall) == Reuse::Fresh
         });
         if let Join::Lead(lead) = join {

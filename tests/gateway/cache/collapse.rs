@@ -282,6 +282,54 @@ fn a_slow_client_does_not_hold_up_a_fill() {
     drop(slow);
 }
 
+/// What an endpoint says of the hop to it stays there, whether a response is fetched for the cache or not.
+#[test]
+fn interim_responses_say_nothing_of_the_hop() {
+    let address = origin::answers(|_| {
+        "HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\nconnection: x-internal\r\n\
+         x-internal: 10.0.0.1\r\nkeep-alive: timeout=5\r\ncontent-length: 5\r\n\r\n\
+         HTTP/1.1 103 Early Hints\r\nlink: </b.css>\r\ntransfer-encoding: chunked\r\n\r\n\
+         HTTP/1.1 200 OK\r\ncache-control: no-store\r\ncontent-length: 4\r\n\r\nbody"
+            .to_owned()
+    });
+    for filters in ["[]", "[cache: {}]"] {
+        let gateway = Gateway::start(&format!(
+            "upstreams: {{ app: {{ endpoints: [\"{address}\"] }} }}\n\
+             routes: [{{ name: all, filters: {filters}, upstream: app }}]\n"
+        ));
+        let request = b"GET /a HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        let answer = super::super::harness::raw(gateway.address(), request).to_lowercase();
+        let mut heads: Vec<&str> = answer.split("\r\n\r\n").collect();
+        assert_eq!(heads.pop(), Some("body"), "{filters}: {answer}");
+        for (head, link) in heads.iter().zip(["a", "b"]) {
+            let mut fields: Vec<&str> = head.split("\r\n").skip(1).collect();
+            fields.sort_unstable();
+            let link = format!("link: </{link}.css>");
+            assert_eq!(fields, [&*link, "via: 1.1 wiregate"], "{filters}: {answer}");
+        }
+        assert_eq!(heads.len(), 3, "{filters}: {answer}");
+
+        let output = std::process::Command::new("nghttp")
+            .args(["-v", &gateway.url("/a")])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).to_lowercase();
+        let (_, interim) = said.split_once(":status: 103").expect(&said);
+        let (interim, _) = interim.split_once(":status: 200").expect(&said);
+        for there in ["</a.css>", "</b.css>", "via: 1.1 wiregate", ":status: 103"] {
+            assert!(interim.contains(there), "{filters}: {there} in {said}");
+        }
+        for gone in [
+            "content-length",
+            "x-internal",
+            "keep-alive",
+            "transfer-encoding",
+        ] {
+            assert!(!interim.contains(gone), "{filters}: {gone} in {said}");
+        }
+    }
+}
+
 #[test]
 fn interim_responses_pass_and_are_not_stored() {
     let address = origin::answers(|_| {

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use super::super::harness::{PATIENCE, until};
 use super::super::http2::wire::{self, DATA, END_HEADERS, END_STREAM, RST_STREAM};
@@ -260,6 +261,29 @@ fn a_fetch_that_takes_too_long_has_done_so_for_all() {
         assert_eq!(answer.json()["type"], "urn:wiregate:http_response_timeout");
     }
     assert_eq!(origin.count.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_client_whose_time_is_over_takes_the_fill_from_nobody() {
+    let origin = held(&[HEAD, "01234", "56789"]);
+    let gateway = Gateway::start(&format!(
+        "upstreams: {{ app: {{ endpoints: [\"{}\"], timeouts: {{ total: 2s }} }} }}\n\
+         routes: [{{ name: all, filters: [cache: {{}}], upstream: app }}]\n",
+        origin.address
+    ));
+    let mut first = ask(gateway.address(), "");
+    origin.go.send(()).unwrap();
+    origin.go.send(()).unwrap();
+    read_until(&mut first, "01234");
+    // The time of another one has to end some time after that of the first.
+    thread::sleep(Duration::from_millis(1_200));
+    let mut second = ask(gateway.address(), "");
+    read_until(&mut second, "01234");
+    assert_eq!(rest(first), "");
+    origin.go.send(()).unwrap();
+    read_until(&mut second, "56789");
+    assert_eq!(origin.count.load(Ordering::SeqCst), 1);
+    is_stored(&gateway, "0123456789");
 }
 
 /// A gateway whose endpoint may be silent for this long.

@@ -103,6 +103,7 @@ async fn no_form_of_its_type_lets_a_body_pass_unchanged() {
         "application/json;charset=utf-8; x=\"a, text/plain\"",
         "Application/JSON ;x",
         ", application/json,",
+        "application/json; x=\"\\\", application/json\"",
     ] {
         let call = removing.post("/", body).header("content-type", value);
         assert_eq!(call.send().await.request_body, "{}", "{value}");
@@ -114,6 +115,14 @@ async fn no_form_of_its_type_lets_a_body_pass_unchanged() {
         &["application/json, text/plain"],
         &["text/plain, application/json"],
         &["application/json", "application/json"],
+        // Not everybody knows where quotes begin and end.
+        &["text/plain; x=\"\\\"\", application/json"],
+        &["text/plain; x=\", application/json"],
+        &["text/plain; x=\"a, application/json\""],
+        &["text/plain; x=\", application/json; y=\""],
+        &["text/plain; x=', application/json'"],
+        &["; x=\", application/json"],
+        &["application/json; x=\"\\\"\", text/plain"],
     ];
     for lines in several {
         for (filter, passes) in [(&removing, false), (&passing, true)] {

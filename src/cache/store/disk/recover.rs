@@ -115,7 +115,10 @@ impl Engine {
             if shard.twin(&name, variant, None).is_some() {
                 return true;
             }
-            if store.room.lacks(0) || !shard.has_room_for_cold() {
+            // What a key has no place for is older than all that it has.
+            let full = store.room.lacks(0) || !shard.has_room_for_cold();
+            if full || shard.is_full(&name) {
+                shard.leave_out();
                 return false;
             }
             let mut slot = Slot::new(&store.room, name, store.number(), variant, tags, soft);

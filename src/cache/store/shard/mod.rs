@@ -37,6 +37,8 @@ pub(super) struct Shard {
     urls: HashMap<u64, u32, Hashed>,
     /// Something that was on disk had to leave the index: what is older must not be found in its place.
     dropped: bool,
+    /// Something is on disk, and counts there, that the index has no place for: what purges it has to be written.
+    unknown: bool,
     /// The lists of the policy, by [`Rank`].
     lists: [List; 4],
     sketch: Sketch,
@@ -86,6 +88,7 @@ impl Shard {
             keys: HashMap::default(),
             urls: HashMap::default(),
             dropped: false,
+            unknown: false,
             lists: [List::EMPTY; 4],
             sketch: Sketch::new(),
             running: HashMap::default(),
@@ -235,8 +238,23 @@ impl Shard {
             count += 1;
         }
         if count > VARIANTS && self.slots.get(id).links.rank != Rank::None {
-            self.remove(id);
+            self.unknown |= self.remove(id).disk != OnDisk::None;
         }
+    }
+
+    /// Whether a key has as many slots as are kept.
+    pub(super) fn is_full(&self, name: &Name) -> bool {
+        let (mut id, mut count) = (self.keys.get(&name.hash()).copied().unwrap_or(NONE), 0);
+        while id != NONE {
+            id = self.slots.get(id).links.older;
+            count += 1;
+        }
+        count >= VARIANTS
+    }
+
+    /// Something that is on disk is left out of the index.
+    pub(super) fn leave_out(&mut self) {
+        self.unknown = true;
     }
 
     /// The slot of an entry under a key with this hash, unless something has removed it.
@@ -327,9 +345,9 @@ impl Shard {
         self.slots.get(id).links.rank == Rank::None
     }
 
-    /// Whether there may be something on disk that the index does not know.
-    pub(super) fn has_dropped(&self) -> bool {
-        self.dropped
+    /// Whether all that counts on disk is in the index.
+    pub(super) fn knows_all(&self) -> bool {
+        !self.dropped && !self.unknown
     }
 
     pub(super) fn len(&self) -> usize {

@@ -161,6 +161,8 @@ impl Shard {
                 (Some(one), Some(other)) if one.selectors != other.selectors => {
                     (next, only) = (now + BETWEEN_TRIES, None);
                 }
+                // One variant more, where others may be tried.
+                (None, Some(_)) => next = known.next.max(now + BETWEEN_TRIES),
                 (Some(_), None) => {}
                 _ => next = known.next.max(next),
             }

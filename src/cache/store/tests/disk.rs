@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
-const DISK: usize = 64 * MIB;
+pub(super) const DISK: usize = 64 * MIB;
 
-async fn reopen(store: Arc<Store>, folder: &Path) -> Arc<Store> {
+pub(super) async fn reopen(store: Arc<Store>, folder: &Path) -> Arc<Store> {
     store.settled().await.unwrap();
     drop(store);
     open(folder, 16 * MIB, DISK)

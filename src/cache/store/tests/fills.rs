@@ -57,7 +57,9 @@ async fn readers_follow_a_fill_that_runs() {
     for length in [None, Some(300_000)] {
         let store = store(8 * MIB);
         let body = bytes(3, 300_000);
-        let mut fill = lead(&store, "http://a/1").fill(meta(&[]), length).unwrap();
+        let mut fill = lead(&store, "http://a/1")
+            .fill(meta(&[]), length, Duration::ZERO)
+            .unwrap();
         let followers: Vec<_> = (0..8_u64)
             .map(|number| {
                 let entry = get(&store, "http://a/1").unwrap();
@@ -83,7 +85,9 @@ async fn readers_follow_a_fill_that_runs() {
 #[tokio::test]
 async fn those_who_follow_a_fill_that_is_dropped_get_an_error() {
     let store = store(8 * MIB);
-    let mut fill = lead(&store, "http://a/1").fill(meta(&[]), None).unwrap();
+    let mut fill = lead(&store, "http://a/1")
+        .fill(meta(&[]), None, Duration::ZERO)
+        .unwrap();
     fill.push(b"half").unwrap();
     let mut reader = get(&store, "http://a/1").unwrap().reader();
     assert_eq!(reader.next().await.unwrap().unwrap(), "half");
@@ -98,10 +102,14 @@ async fn those_who_follow_a_fill_that_is_dropped_get_an_error() {
 #[test]
 fn a_body_of_another_length_than_announced_is_discarded() {
     let store = store(8 * MIB);
-    let mut short = lead(&store, "http://a/1").fill(meta(&[]), Some(5)).unwrap();
+    let mut short = lead(&store, "http://a/1")
+        .fill(meta(&[]), Some(5), Duration::ZERO)
+        .unwrap();
     short.push(b"1234").unwrap();
     assert_eq!(short.finish().err(), Some(Refused::Length));
-    let mut long = lead(&store, "http://a/1").fill(meta(&[]), Some(5)).unwrap();
+    let mut long = lead(&store, "http://a/1")
+        .fill(meta(&[]), Some(5), Duration::ZERO)
+        .unwrap();
     assert_eq!(long.push(b"123456"), Err(Refused::Length));
     drop(long);
     assert!(get(&store, "http://a/1").is_none());
@@ -118,11 +126,15 @@ fn a_body_of_another_length_than_announced_is_discarded() {
 fn a_body_without_room_is_tried_again_before_it_is_forgotten() {
     let store = store(4 * MIB);
     let join = || store.join(&key(&store, "http://a/1"), Asker::Anybody, |_| true);
-    let fill = lead(&store, "http://a/1").fill(meta(&[]), None).unwrap();
+    let fill = lead(&store, "http://a/1")
+        .fill(meta(&[]), None, Duration::ZERO)
+        .unwrap();
     fill.abandon(Duration::from_secs(5), &Refused::NoRoom);
     let first = join();
     assert!(matches!(first, Join::Lead(_)), "{first:?}");
-    let fill = lead(&store, "http://a/2").fill(meta(&[]), None).unwrap();
+    let fill = lead(&store, "http://a/2")
+        .fill(meta(&[]), None, Duration::ZERO)
+        .unwrap();
     fill.abandon(Duration::from_secs(5), &Refused::TooLarge);
     let other = store.join(&key(&store, "http://a/2"), Asker::Anybody, |_| true);
     assert!(matches!(other, Join::Alone), "{other:?}");
@@ -131,9 +143,11 @@ fn a_body_without_room_is_tried_again_before_it_is_forgotten() {
 #[test]
 fn a_body_that_is_too_large_is_not_stored() {
     let store = store(4 * MIB);
-    let refused = lead(&store, "http://a/1").fill(meta(&[]), Some(MIB as u64 + 1));
+    let refused = lead(&store, "http://a/1").fill(meta(&[]), Some(MIB as u64 + 1), Duration::ZERO);
     assert_eq!(refused.err(), Some(Refused::TooLarge));
-    let mut fill = lead(&store, "http://a/1").fill(meta(&[]), None).unwrap();
+    let mut fill = lead(&store, "http://a/1")
+        .fill(meta(&[]), None, Duration::ZERO)
+        .unwrap();
     fill.push(&bytes(1, MIB)).unwrap();
     let mut reader = fill.entry().reader();
     assert_eq!(fill.push(b"1"), Err(Refused::TooLarge));
@@ -157,7 +171,9 @@ fn a_body_that_is_too_large_is_not_stored() {
 fn the_old_entry_stays_until_its_successor_is_complete() {
     let store = store(8 * MIB);
     put(&store, "http://a/1", b"old");
-    let mut fill = lead(&store, "http://a/1").fill(meta(&[]), None).unwrap();
+    let mut fill = lead(&store, "http://a/1")
+        .fill(meta(&[]), None, Duration::ZERO)
+        .unwrap();
     fill.push(b"ne").unwrap();
     assert!(get(&store, "http://a/1").unwrap().is_filling());
     drop(fill);
@@ -181,10 +197,10 @@ fn of_two_fills_the_later_fetch_stays() {
         Join::Lead(lead) => lead,
         other => panic!("expected the lead, found {other:?}"),
     });
-    let mut late = late.fill(meta(&[]), None).unwrap();
+    let mut late = late.fill(meta(&[]), None, Duration::ZERO).unwrap();
     late.push(b"late").unwrap();
     late.finish().unwrap();
-    let mut early = early.fill(meta(&[]), None).unwrap();
+    let mut early = early.fill(meta(&[]), None, Duration::ZERO).unwrap();
     early.push(b"early").unwrap();
     early.finish().unwrap();
     let found = get(&store, "http://a/1").unwrap();

@@ -20,7 +20,7 @@ async fn of_many_who_come_at_once_one_fetches_and_all_follow() {
     let waiting: Vec<_> = (0..100)
         .map(|_| tokio::spawn(wait(&store, "http://a/1").outcome(LONG)))
         .collect();
-    let mut fill = first.fill(meta(&[]), None).unwrap();
+    let mut fill = first.fill(meta(&[]), None, Duration::ZERO).unwrap();
     fill.push(b"bo").unwrap();
     let mut entries = Vec::new();
     for one in waiting {
@@ -135,7 +135,11 @@ async fn what_is_for_somebody_says_nothing_about_the_requests_of_anybody() {
     let Join::Wait(waiting) = join(Asker::Anybody) else {
         panic!("expected to wait for its own kind");
     };
-    anybodys.fill(meta(&[]), Some(0)).unwrap().finish().unwrap();
+    anybodys
+        .fill(meta(&[]), Some(0), Duration::ZERO)
+        .unwrap()
+        .finish()
+        .unwrap();
     assert!(matches!(waiting.outcome(LONG).await, Outcome::Entry(_)));
     // What is stored is for all, and nothing is held against anybody any more.
     assert!(matches!(join(Asker::Cookie), Join::Found(_)));
@@ -189,6 +193,12 @@ fn a_variant_that_is_too_large_keeps_no_other_from_the_cache() {
     for value in ["de", "en", "fr"] {
         assert!(matches!(join(value), Join::Alone), "{value}");
     }
+    // Where one of those tries that are too large, all others are tried soon nevertheless.
+    for value in ["de", "fr", "de"] {
+        clock.advance(Duration::from_millis(100));
+        too_large(value);
+        assert!(matches!(join("en"), Join::Alone));
+    }
     clock.advance(Duration::from_millis(100));
     assert!(matches!(join("en"), Join::Lead(_)));
     assert!(matches!(join("de"), Join::Alone));
@@ -232,4 +242,33 @@ fn a_stampede_of_threads_has_one_fetch_at_a_time() {
         }
     });
     assert_eq!(most.into_inner(), 1);
+}
+
+#[test]
+fn a_mark_of_what_was_not_for_the_cache_keeps_no_variant_from_it() {
+    let clock = Clock::manual();
+    let options = Options {
+        memory: 8 * MIB,
+        largest: 1 << 20,
+        disk: None,
+    };
+    let store = Store::open(options, clock.clone()).unwrap();
+    let key = key(&store, "http://a/1");
+    let join = || store.join(&key, Asker::Anybody, |_| false);
+    let Join::Lead(first) = join() else {
+        panic!("nobody else fetches");
+    };
+    first.not_stored(Duration::from_secs(5));
+    let Join::Lead(second) = join() else {
+        panic!("somebody may try");
+    };
+    second.too_large(Duration::from_secs(5), &[language("de")]);
+    clock.advance(Duration::from_millis(100));
+    let Join::Lead(third) = join() else {
+        panic!("another variant may be tried");
+    };
+    // Without `Vary` it is the same response for all.
+    third.too_large(Duration::from_secs(5), &[]);
+    clock.advance(Duration::from_millis(4_999));
+    assert!(matches!(join(), Join::Alone));
 }

@@ -50,13 +50,15 @@ fn what_is_evicted_counts_for_as_long_as_it_is_read() {
     let held: Vec<_> = (0..4)
         .map(|number| {
             let mut fill = lead(&store, &format!("http://a/{number}"))
-                .fill(meta(&[]), Some(MIB as u64 * 9 / 10))
+                .fill(meta(&[]), Some(MIB as u64 * 9 / 10), Duration::ZERO)
                 .unwrap();
             fill.push(&bytes(1, MIB * 9 / 10)).unwrap();
             fill.finish().unwrap().reader()
         })
         .collect();
-    let mut fill = lead(&store, "http://a/9").fill(meta(&[]), None).unwrap();
+    let mut fill = lead(&store, "http://a/9")
+        .fill(meta(&[]), None, Duration::ZERO)
+        .unwrap();
     assert_eq!(fill.push(&bytes(2, MIB)), Err(Refused::NoRoom));
     fill.abandon(Duration::ZERO, &Refused::TooLarge);
     drop(held);
@@ -173,7 +175,7 @@ proptest! {
                     model.insert(number, Simple { body, tag, soft: false });
                 }
                 Act::Abort(number) => {
-                    let mut fill = lead(&store, &url(number)).fill(meta(&["9"]), None).unwrap();
+                    let mut fill = lead(&store, &url(number)).fill(meta(&["9"]), None, Duration::ZERO).unwrap();
                     fill.push(b"half").unwrap();
                 }
                 Act::Get(number) => check(&store, number, model.get(&number)),
@@ -269,7 +271,11 @@ fn one_of_everything(store: &Arc<Store>, random: &mut fastrand::Rng) {
             let meta = meta(&[&(number % 10).to_string()]);
             if let Join::Lead(lead) =
                 store.join(&key(store, &url), Asker::Anybody, |_| random.bool())
-                && let Ok(mut fill) = lead.fill(meta, random.bool().then_some(body.len() as u64))
+                && let Ok(mut fill) = lead.fill(
+                    meta,
+                    random.bool().then_some(body.len() as u64),
+                    Duration::ZERO,
+                )
             {
                 let pushed = body.chunks(10_000).all(|piece| fill.push(piece).is_ok());
                 if pushed && random.u32(..10) > 0 {
@@ -309,7 +315,7 @@ async fn large_bodies_that_come_in_leave_room_for_what_is_asked_for() {
     let mut fills = Vec::new();
     for number in 0..16 {
         let lead = lead(&store, &format!("http://a/large/{number}"));
-        match lead.fill(meta(&[]), Some(MIB as u64)) {
+        match lead.fill(meta(&[]), Some(MIB as u64), Duration::ZERO) {
             Ok(mut fill) => {
                 // All but the last byte: it goes on coming in.
                 fill.push(&bytes(number, MIB - 1)).unwrap();
@@ -324,6 +330,50 @@ async fn large_bodies_that_come_in_leave_room_for_what_is_asked_for() {
     put(&store, "http://a/small", b"body");
     assert!(get(&store, "http://a/small").is_some());
     drop(fills);
-    let fill = lead(&store, "http://a/large/99").fill(meta(&[]), Some(MIB as u64));
+    let fill = lead(&store, "http://a/large/99").fill(meta(&[]), Some(MIB as u64), Duration::ZERO);
     assert!(fill.is_ok());
+}
+
+#[test]
+fn what_there_is_no_room_for_is_tried_now_and_then() {
+    let clock = Clock::manual();
+    let options = Options {
+        memory: 8 * MIB,
+        largest: 2 << 20,
+        disk: None,
+    };
+    let store = Store::open(options, clock.clone()).unwrap();
+    let (remember, length) = (Duration::from_secs(5), Some(2 * MIB as u64));
+    let mut fills = Vec::new();
+    for number in 0..2 {
+        let lead = lead(&store, &format!("http://a/{number}"));
+        fills.push(lead.fill(meta(&[]), length, remember).unwrap());
+    }
+    let key = key(&store, "http://a/9");
+    let join = || store.join(&key, Asker::Anybody, |_| false);
+    for _ in 0..3 {
+        let Join::Lead(lead) = join() else {
+            panic!("one may try");
+        };
+        assert!(matches!(join(), Join::Wait(_)));
+        let refused = lead.fill(meta(&[]), length, remember).unwrap_err();
+        assert_eq!(refused, Refused::NoRoom);
+        // One tries once more, and nobody waits for it; then a while nobody does.
+        let Join::Lead(lead) = join() else {
+            panic!("one may try");
+        };
+        assert!(matches!(join(), Join::Alone));
+        assert!(lead.fill(meta(&[]), length, remember).is_err());
+        assert!(matches!(join(), Join::Alone));
+        clock.advance(Duration::from_secs(5));
+    }
+    drop(fills);
+    let Join::Lead(lead) = join() else {
+        panic!("nothing is remembered any more");
+    };
+    lead.fill(meta(&[]), Some(0), remember)
+        .unwrap()
+        .finish()
+        .unwrap();
+    assert!(get(&store, "http://a/9").is_some());
 }

@@ -8,6 +8,7 @@ mod kill;
 mod memory;
 mod purges;
 mod restarts;
+mod unknown;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -76,7 +77,7 @@ fn lead(store: &Arc<Store>, url: &str) -> Lead {
 
 fn put_meta(store: &Arc<Store>, url: &str, meta: Stored, body: &[u8]) -> Arc<Entry> {
     let mut fill = lead(store, url)
-        .fill(meta, Some(body.len() as u64))
+        .fill(meta, Some(body.len() as u64), Duration::ZERO)
         .unwrap();
     fill.push(body).unwrap();
     fill.finish().unwrap()

@@ -55,7 +55,10 @@ fn a_url_is_purged_whatever_else_its_keys_have() {
         let Join::Lead(lead) = store.join(&key, Asker::Anybody, |_| true) else {
             panic!("expected the lead");
         };
-        lead.fill(meta(&[]), Some(0)).unwrap().finish().unwrap();
+        lead.fill(meta(&[]), Some(0), Duration::ZERO)
+            .unwrap()
+            .finish()
+            .unwrap();
     }
     put(&store, "http://a/2", b"");
     assert_eq!(
@@ -77,12 +80,14 @@ fn a_purge_hits_a_fetch_that_began_before_it() {
         let store = store(8 * MIB);
         let early = lead(&store, "http://a/1");
         store.purge(&what, Mode::Hard);
-        let refused = early.fill(meta(&["x"]), None);
+        let refused = early.fill(meta(&["x"]), None, Duration::ZERO);
         assert_eq!(refused.err(), Some(Refused::Purged), "{what:?}");
         assert!(get(&store, "http://a/1").is_none());
 
         // While the body comes: nobody new finds it, those who have it read it to its end.
-        let mut fill = lead(&store, "http://a/1").fill(meta(&["x"]), None).unwrap();
+        let mut fill = lead(&store, "http://a/1")
+            .fill(meta(&["x"]), None, Duration::ZERO)
+            .unwrap();
         let reader = fill.entry().reader();
         fill.push(b"bo").unwrap();
         assert_eq!(store.purge(&what, Mode::Hard), 1);
@@ -95,9 +100,11 @@ fn a_purge_hits_a_fetch_that_began_before_it() {
         // Softly, in both cases.
         let early = lead(&store, "http://a/1");
         store.purge(&what, Mode::Soft);
-        let fill = early.fill(meta(&["x"]), None).unwrap();
+        let fill = early.fill(meta(&["x"]), None, Duration::ZERO).unwrap();
         assert!(fill.finish().unwrap().is_purged(), "{what:?}");
-        let fill = lead(&store, "http://a/1").fill(meta(&["x"]), None).unwrap();
+        let fill = lead(&store, "http://a/1")
+            .fill(meta(&["x"]), None, Duration::ZERO)
+            .unwrap();
         store.purge(&what, Mode::Soft);
         assert!(fill.finish().unwrap().is_purged(), "{what:?}");
 
@@ -121,7 +128,7 @@ fn a_purge_does_not_hit_a_fetch_of_something_else() {
     store.purge(&What::Prefix("http://a".into()), Mode::Hard);
     store.purge(&What::Tag("x".into()), Mode::Hard);
     store.purge(&What::Url("http://b/".into()), Mode::Hard);
-    let fill = other.fill(meta(&["y"]), None).unwrap();
+    let fill = other.fill(meta(&["y"]), None, Duration::ZERO).unwrap();
     fill.finish().unwrap();
     assert!(get(&store, "http://b/1").is_some());
 }
@@ -134,7 +141,7 @@ async fn who_comes_after_a_purge_does_not_wait_for_a_fetch_that_began_before_it(
     store.purge(&What::Url("http://a/1".into()), Mode::Hard);
     let late = store.join(&key(&store, "http://a/1"), Asker::Anybody, |_| true);
     assert!(matches!(late, Join::Lead(_)));
-    drop(early.fill(meta(&[]), None));
+    drop(early.fill(meta(&[]), None, Duration::ZERO));
     let Join::Wait(before) = before else {
         panic!("expected to wait");
     };
@@ -152,7 +159,7 @@ fn a_flood_of_purges_by_tag_ends_with_the_fetch_not_stored() {
     for number in 0..1_025 {
         store.purge(&What::Tag(number.to_string()), Mode::Hard);
     }
-    assert!(early.fill(meta(&[]), None).is_err());
+    assert!(early.fill(meta(&[]), None, Duration::ZERO).is_err());
 }
 
 #[test]

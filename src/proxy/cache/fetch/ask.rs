@@ -13,9 +13,9 @@ use pingora_proxy::Session;
 use wiregate_sdk::Bytes;
 
 use super::super::super::context::Context;
-use super::super::super::failure;
 use super::super::super::hedge::leg::within;
 use super::super::super::hedge::{Race, Source};
+use super::super::super::{failure, heads};
 use crate::cache::rules::Sent;
 
 /// The head of a final response, and where the rest comes from.
@@ -250,8 +250,9 @@ impl Context {
 
     /// Passes an interim response on. Others wait for the final one: what the client does not take at
     /// once leaves with that.
-    fn pass_interim(&self, session: &mut Session, head: Box<ResponseHeader>) {
+    fn pass_interim(&self, session: &mut Session, mut head: Box<ResponseHeader>) {
         if !self.is_detached() {
+            heads::settle_interim(&mut head);
             let interim = vec![HttpTask::Header(head, false)];
             let write = session.write_response_tasks(interim);
             // Whoever has gone wants none, and is missed soon.

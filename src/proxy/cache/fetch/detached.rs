@@ -14,6 +14,7 @@ use super::super::super::heads;
 use super::super::{Caching, nobody};
 use super::Fetch;
 use super::ask::{Asked, Begun};
+use crate::cache::rules::vary::Wanted;
 use crate::cache::store::{Entry, Lead};
 
 /// A fetch that is an exchange of the cache's own.
@@ -138,7 +139,6 @@ impl Context {
     /// An exchange of the cache's own, which begins now: how long its client would have waited is nothing to the others.
     fn apart(&self) -> Box<Self> {
         let mut cx = self.detached();
-        cx.deadline = None;
         cx.exchange.now = self.shared.clock.now();
         cx
     }
@@ -177,6 +177,7 @@ impl Caching {
             store: self.store.clone(),
             key: None,
             wishes: self.wishes,
+            wanted: Wanted::default(),
             forwarded: self.forwarded,
             collapsed: false,
             stale: None,

@@ -132,7 +132,7 @@ impl Context {
             lead.too_large(policy.remember, &meta.vary);
             return own(head, "too-large");
         }
-        let fill = match lead.fill(&meta, length) {
+        let fill = match lead.fill(&meta, length, policy.remember) {
             Ok(fill) => fill,
             Err(_) => return own(head, "refused"),
         };
