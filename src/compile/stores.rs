@@ -6,10 +6,9 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
 use arc_swap::ArcSwapOption;
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 use wiregate_sdk::Clock;
 use wiregate_sdk::build::{DEFAULT_STORE, Kept};
 use wiregate_sdk::types::Size;
