@@ -166,8 +166,8 @@ pub struct Limits {
     /// How long a client may take over a body that a filter waits for; 408 beyond.
     pub body_deadline: Period,
     /// The least rate of a request body, until the response begins. Only the time counts in which
-    /// the gateway waits for the client; 408 when `body_grace` is used up. gRPC calls and tunnels
-    /// are not held to it.
+    /// the gateway waits for the client; 408 when `body_grace` is used up. gRPC calls over HTTP/2,
+    /// and tunnels, are not held to it.
     pub body_rate: ByteRate,
     /// How long the gateway waits for a request body beyond what `body_rate` allows it. What comes
     /// faster makes up for it, up to all of it.

@@ -11,6 +11,7 @@ use wiregate_sdk::Reply;
 
 use super::context::Context;
 use crate::config::model::Forwarded;
+use crate::config::model::listener::TrustedFields;
 
 pub(super) static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -71,13 +72,20 @@ fn own_answer(method: &Method) -> Reply {
 
 impl Context {
     /// Tells an endpoint who asked, and through what: what a trusted proxy said is kept and added
-    /// to.
+    /// to. Where it said so in the other kind of field, the list begins with the client.
     pub(super) fn forwarded(&self, fields: &mut HeaderMap) -> Result<()> {
         let which = self.snapshot.settings.forwarded;
         if which != Forwarded::Rfc7239 {
             self.x_forwarded(fields)?;
         }
         if which != Forwarded::XForwarded {
+            let client = &self.exchange.client;
+            if !fields.contains_key(&FORWARDED)
+                && self.was_told(|fields| fields != TrustedFields::Rfc7239)
+            {
+                let element = format!("for={};proto={}", node(client.address), client.scheme);
+                add(fields, &FORWARDED, &value_of(element.as_bytes())?)?;
+            }
             add(fields, &FORWARDED, &value_of(&self.forwarded_element())?)?;
         }
         let via = HeaderValue::from_static(match self.protocol {
@@ -89,6 +97,12 @@ impl Context {
     }
 
     fn x_forwarded(&self, fields: &mut HeaderMap) -> Result<()> {
+        if !fields.contains_key(&FORWARDED_FOR)
+            && self.was_told(|fields| fields == TrustedFields::Rfc7239)
+        {
+            let address = self.exchange.client.address.to_canonical().to_string();
+            add(fields, &FORWARDED_FOR, &value_of(address.as_bytes())?)?;
+        }
         add(fields, &FORWARDED_FOR, &self.peer.forwarded_for)?;
         (fields.entry(&FORWARDED_PROTO))
             .or_insert_with(|| HeaderValue::from_static(self.exchange.client.scheme));
@@ -98,12 +112,16 @@ impl Context {
         Ok(())
     }
 
+    /// Whether a trusted proxy has told the client's address, in fields of this kind.
+    fn was_told(&self, is_kind: impl Fn(TrustedFields) -> bool) -> bool {
+        let client = &self.exchange.client;
+        client.address != client.peer
+            && (self.peer.trusted_by(&self.snapshot))
+                .is_some_and(|listening| is_kind(listening.trusted_fields))
+    }
+
     fn forwarded_element(&self) -> Vec<u8> {
-        let mut element = match self.exchange.client.peer.to_canonical() {
-            IpAddr::V4(address) => format!("for={address}"),
-            IpAddr::V6(address) => format!("for=\"[{address}]\""),
-        }
-        .into_bytes();
+        let mut element = format!("for={}", node(self.exchange.client.peer)).into_bytes();
         if let Some(host) = self.asked_host.as_ref().filter(|host| !host.is_empty()) {
             element.extend_from_slice(b";host=\"");
             for byte in host.as_bytes() {
@@ -117,6 +135,14 @@ impl Context {
         element.extend_from_slice(b";proto=");
         element.extend_from_slice(self.exchange.client.scheme.as_bytes());
         element
+    }
+}
+
+/// An address, as `Forwarded` has it (RFC 7239, 6).
+fn node(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("\"[{address}]\""),
     }
 }
 

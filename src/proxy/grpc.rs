@@ -26,6 +26,12 @@ pub(super) fn is_call(head: &RequestHeader) -> bool {
         }
 }
 
+/// Whether this is a call whose client may send messages for as long as it likes. Over HTTP/1.1 there
+/// is gRPC-Web alone, of which a request is one message.
+pub(super) fn may_stream(head: &RequestHeader) -> bool {
+    head.version == Version::HTTP_2 && is_call(head)
+}
+
 /// Whether the content is one of gRPC's.
 pub(super) fn is_content(headers: &HeaderMap) -> bool {
     content(headers).is_some()
@@ -127,14 +133,15 @@ mod tests {
 
     #[test]
     fn knows_a_call_by_its_method_content_type_and_protocol() {
-        let call = |method: &str, version, text: &'static str| {
+        let head = |method: &str, version, text: &'static str| {
             let mut head = RequestHeader::build(method, b"/", None).unwrap();
             head.set_version(version);
             if !text.is_empty() {
                 head.insert_header("content-type", text).unwrap();
             }
-            is_call(&head)
+            head
         };
+        let call = |method, version, text| is_call(&head(method, version, text));
         let (one, two) = (Version::HTTP_11, Version::HTTP_2);
         for grpc in [
             "application/grpc",
@@ -144,6 +151,8 @@ mod tests {
             assert!(call("POST", two, grpc), "{grpc}");
             assert_eq!(call("POST", one, grpc), grpc.ends_with("web"), "{grpc}");
             assert!(!call("GET", two, grpc), "{grpc}");
+            assert!(may_stream(&head("POST", two, grpc)), "{grpc}");
+            assert!(!may_stream(&head("POST", one, grpc)), "{grpc}");
         }
         for other in ["application/grpcs", "application/json", ""] {
             assert!(!call("POST", two, other), "{other}");

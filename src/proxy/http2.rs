@@ -4,6 +4,7 @@
 //! with a GOAWAY that says why (RFC 9113, 10.5).
 
 mod arrival;
+mod rest;
 mod session;
 mod streams;
 
@@ -21,7 +22,6 @@ use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::{Digest, IO};
 use pingora_proxy::HttpProxy;
 use tokio::time::Instant;
-use wiregate_sdk::types::ByteRate;
 
 use super::Engine;
 use super::connection::{HERE, Here};
@@ -31,8 +31,8 @@ use crate::config::http2::Http2 as Limits;
 use crate::listen::Ending;
 use crate::listen::http2::{Excess, Metered, Seen};
 use arrival::head_of;
+use rest::{Pace, Rest};
 use session::Session;
-
 use streams::Streams;
 
 /// Malformed requests that a connection survives: each is reset alone.
@@ -178,6 +178,7 @@ impl Conversation {
         let until = session.until.clone();
         let session = ServerSession::new_custom(Box::new(session));
         let (this, held) = (self.clone(), (open.streams.hold(), place));
+        open.rest = None;
         tokio::spawn(HERE.scope(here, async move {
             let _held = held;
             let exchange = exchange(&this.proxy, session, &ending);
@@ -222,18 +223,6 @@ struct Open<C> {
     rest: Option<Rest>,
 }
 
-/// How slowly a client may take what is left of responses.
-struct Pace {
-    silence: Duration,
-    rate: ByteRate,
-}
-
-/// Since when nothing else is left to do, and how much the client had taken by then.
-struct Rest {
-    since: Instant,
-    taken: u64,
-}
-
 impl<C: IO> Open<C> {
     async fn next(&mut self, ending: &Ending) -> Next {
         std::future::poll_fn(|cx| self.poll_next(cx, ending)).await
@@ -261,23 +250,16 @@ impl<C: IO> Open<C> {
     /// behind may still be on its way: a client may take it as slowly as any response.
     fn left(&mut self, patience: Duration, ending: &Ending) -> Option<Duration> {
         if let Some(left) = self.streams.left(patience) {
-            self.rest = None;
             return Some(left);
         }
         if ending.is_over() || !self.seen.is_sending() {
             return None;
         }
-        let taken = self.seen.taken();
-        let since = Instant::now();
-        let rest = self.rest.get_or_insert(Rest { since, taken });
-        let more = self.pace.rate.time_of(taken.saturating_sub(rest.taken));
-        if more.is_none() && rest.taken != taken {
-            *rest = Rest { since, taken }; // no rate is asked for
-        }
-        let time = self.pace.silence + more.unwrap_or_default();
-        let left = time.checked_sub(rest.since.elapsed());
-        left.filter(|left| !left.is_zero())
-            .map(|left| left.min(LOOK))
+        let (taken, now) = (self.seen.taken(), Instant::now());
+        let pace = &self.pace;
+        let rest = (self.rest).get_or_insert_with(|| Rest::new(pace, taken, now));
+        let left = rest.look(pace, taken, now, ending.crowded());
+        left.map(|left| left.min(LOOK))
     }
 
     /// Ends the connection, and says why.

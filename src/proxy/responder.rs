@@ -252,8 +252,7 @@ fn trailers_only(session: &Session, reply: &Reply) -> Result<ResponseHeader> {
 /// Ends a gRPC call whose response has begun with trailers that say what went wrong; any other
 /// response is cut. Always 0: there is no status to tell.
 async fn end_call(session: &mut Session, reply: Option<Reply>) -> u16 {
-    let head = session.req_header();
-    let call = head.version == Version::HTTP_2 && grpc::is_call(head);
+    let call = grpc::may_stream(session.req_header());
     if let (true, Some(reply)) = (call, reply) {
         let mut trailers = HeaderMap::new();
         for (name, value) in grpc::fields(&reply) {

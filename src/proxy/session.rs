@@ -55,8 +55,8 @@ impl Account {
         }
     }
 
-    /// What comes of waiting for the request body: at its pace, but for a gRPC call, which may be
-    /// silent for a while.
+    /// What comes of waiting for the request body: at its pace, but for a gRPC call over HTTP/2, which
+    /// may be silent for a while.
     pub(super) async fn read_within<T>(
         &self,
         pace: &mut Pace,
@@ -65,7 +65,7 @@ impl Account {
         let limit = self.read_timeout;
         let mut next = pin!(next);
         match pace.wait(limit, next.as_mut()).await {
-            Err(TooLong::Slow) if grpc::is_call(&self.head) => {
+            Err(TooLong::Slow) if grpc::may_stream(&self.head) => {
                 within(limit, next).await.ok_or(TooLong::Silent)
             }
             other => other,

@@ -4,6 +4,7 @@ mod again;
 pub mod calm;
 mod clients;
 mod http2;
+mod takes_nothing;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

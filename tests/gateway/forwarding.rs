@@ -63,7 +63,7 @@ fn only_a_trusted_proxy_says_where_a_request_comes_from() {
 
     let trusting = "{ trusted_proxies: [127.0.0.1], trusted_fields: rfc7239 }";
     let lines = ask(&Gateway::start_with(&config(address, ""), trusting));
-    assert_eq!(values(&lines, "x-forwarded-for"), ["127.0.0.1"]);
+    assert_eq!(values(&lines, "x-forwarded-for"), ["10.1.1.1, 127.0.0.1"]);
     assert_eq!(values(&lines, "x-forwarded-proto"), ["http"]);
     assert!(values(&lines, "x-real-ip").is_empty(), "{lines:?}");
     assert_eq!(values(&lines, "forwarded"), ["for=10.1.1.1"]);
@@ -128,6 +128,62 @@ fn forwarded_says_it_in_one_field() {
     assert_eq!(values(&lines, "forwarded"), [both]);
     assert_eq!(values(&lines, "x-forwarded-proto"), ["https"]);
     assert_eq!(gateway.access_log(1)[0]["client"], "2001:db8::7");
+}
+
+/// Whatever kind of field a proxy sets, endpoints learn of the client in the kind that they are told.
+#[test]
+fn what_is_told_in_one_kind_of_field_is_passed_on_in_the_other() {
+    let (seen, address) = Seen::by(|_| empty(200));
+    let ask = |sent: &str, fields: &str, theirs: &[&str]| {
+        let trusting =
+            format!("{{ trusted_proxies: [127.0.0.0/8, 10.0.0.0/8], trusted_fields: {fields} }}");
+        let options = format!("forwarded: {sent}");
+        let gateway = Gateway::start_with(&config(address, &options), &trusting);
+        let url = gateway.url("/");
+        let mut arguments = vec!["-H", "host: a", url.as_str()];
+        theirs
+            .iter()
+            .for_each(|field| arguments.extend(["-H", *field]));
+        assert_eq!(curl(&arguments).status, 200);
+        seen.last()
+    };
+    let ours = |scheme: &str| format!("for=127.0.0.1;host=\"a\";proto={scheme}");
+    let element = "forwarded: for=\"[2001:db8::7]:80\";proto=https, for=10.0.0.2";
+    for sent in ["x_forwarded", "both"] {
+        let lines = ask(sent, "rfc7239", &[element, "x-forwarded-for: 192.0.2.9"]);
+        assert_eq!(
+            values(&lines, "x-forwarded-for"),
+            ["2001:db8::7, 127.0.0.1"]
+        );
+        assert_eq!(values(&lines, "x-forwarded-proto"), ["https"]);
+    }
+    let told = [
+        "x-forwarded-for: 2001:db8::7, 10.0.0.2",
+        "x-forwarded-proto: https",
+    ];
+    for (sent, fields, scheme) in [
+        ("rfc7239", "x_forwarded", "https"),
+        ("both", "x_forwarded", "https"),
+        ("rfc7239", "x_forwarded_for", "http"),
+    ] {
+        let lines = ask(
+            sent,
+            fields,
+            &[told[0], told[1], "forwarded: for=192.0.2.9"],
+        );
+        let list = format!("for=\"[2001:db8::7]\";proto={scheme}, {}", ours(scheme));
+        assert_eq!(values(&lines, "forwarded"), [list]);
+        assert_eq!(
+            values(&lines, "x-forwarded-for")[0]
+                .matches("2001:db8::7")
+                .count(),
+            1
+        );
+    }
+    // Where nothing was told, there is nothing to tell.
+    let lines = ask("both", "rfc7239", &[]);
+    assert_eq!(values(&lines, "x-forwarded-for"), ["127.0.0.1"]);
+    assert_eq!(values(&lines, "forwarded"), [ours("http")]);
 }
 
 #[test]

@@ -111,3 +111,31 @@ fn a_client_that_takes_nothing_of_the_last_response_is_let_go() {
         metric("wiregate_connections{listener=\"public\"}") == 0.0
     });
 }
+
+#[test]
+fn what_a_client_has_taken_quickly_is_no_credit_for_later() {
+    let origin = echo();
+    let gateway = Gateway::start(&format!(
+        "limits: {{ idle: 1s, client_write: 2s }}\n{}routes: [{{ name: all, upstream: app }}]\n",
+        upstream(&origin)
+    ));
+    let metric = |name: &str| gateway.metric(name);
+    let mut client = asked(gateway.address());
+    let mut frames = 0_u32;
+    while !frames.is_multiple_of(4)
+        || metric("wiregate_requests_total{code=\"200\",method=\"GET\",route=\"all\"}") == 0.0
+    {
+        frames += u32::from(client.next().expect("a frame").kind == DATA);
+    }
+    // The exchange is over, and the rest in buffers. It is taken for longer than `idle`, far quicker than it
+    // has to be, and then no more.
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(1800) {
+        let frame = client.next().expect("a frame");
+        assert_eq!(frame.flags & END_STREAM, 0, "all has come");
+        std::thread::park_timeout(Duration::from_millis(200));
+    }
+    until("the connection is gone", || {
+        metric("wiregate_connections{listener=\"public\"}") == 0.0
+    });
+}

@@ -4,7 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Gateway, PATIENCE, until};
+use crate::harness::{Gateway, PATIENCE, echo, until, upstream};
+use crate::http2::wire::{Client, END_HEADERS, END_STREAM, get, headers};
 
 const ROUTES: &str = "routes: [{ name: all, filters: [respond: ok] }]\n";
 
@@ -78,4 +79,25 @@ fn as_long_as_there_is_room_they_stay() {
     let mut rest = [0; 4096];
     let _ = kept.read(&mut rest); // of the first answer
     assert!(ask(&mut kept));
+}
+
+#[test]
+fn a_client_that_takes_nothing_of_the_last_response_makes_room_as_well() {
+    let origin = echo();
+    let gateway = Gateway::start_with(
+        &format!(
+            "{}routes: [{{ name: all, upstream: app }}]\n",
+            upstream(&origin)
+        ),
+        "{ max_connections: 1 }",
+    );
+    let begun = Instant::now();
+    let mut client = Client::with_room(gateway.address(), 32 << 10);
+    // Within the window that it has, and more than it reads.
+    client.write(&headers(1, END_HEADERS | END_STREAM, &get("/?bytes=60000")));
+    until("the exchange is over", || {
+        gateway.metric("wiregate_requests_total{code=\"200\",method=\"GET\",route=\"all\"}") == 1.0
+    });
+    until("a place is free", || ask(&mut connect(&gateway)));
+    assert!(begun.elapsed() >= Duration::from_secs(4));
 }

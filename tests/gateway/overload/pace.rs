@@ -15,15 +15,26 @@ fn gateway(limits: &str) -> (Gateway, wiregate::echo::Echo) {
     (gateway, origin)
 }
 
-/// Sends a body in pieces, a pause before each, until all is sent or the connection ends; returns
+/// Sends a JSON body in pieces, a pause before each, until all is sent or the connection ends; returns
 /// what was answered.
 fn trickle(gateway: &Gateway, path: &str, piece: &[u8], pieces: usize, pause: Duration) -> String {
+    trickle_of("application/json", gateway, path, piece, pieces, pause)
+}
+
+fn trickle_of(
+    content_type: &str,
+    gateway: &Gateway,
+    path: &str,
+    piece: &[u8],
+    pieces: usize,
+    pause: Duration,
+) -> String {
     let mut stream = TcpStream::connect(gateway.address()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let length = piece.len() * pieces;
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\
-         content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+         content-type: {content_type}\r\ncontent-length: {length}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).unwrap();
     let (mut sending, piece) = (stream.try_clone().unwrap(), piece.to_vec());
@@ -64,6 +75,23 @@ fn a_body_that_trickles_gets_a_408_and_one_that_keeps_the_rate_does_not() {
     let logged = gateway.access_log(3);
     let slow = logged.iter().filter(|line| line["error"] == "body_timeout");
     assert_eq!(slow.count(), 2);
+}
+
+#[test]
+fn a_body_that_trickles_over_http1_is_no_call_that_may_be_silent() {
+    let (gateway, _origin) = gateway("limits: { body_rate: 1KiB/s, body_grace: 1s }\n");
+    for (content, told) in [
+        ("application/grpc", "HTTP/1.1 408 "),
+        // What gRPC-Web says of it.
+        ("application/grpc-web+proto", "HTTP/1.1 200 "),
+    ] {
+        let pause = Duration::from_millis(100);
+        let answer = trickle_of(content, &gateway, "/", b" ", 150, pause);
+        assert!(answer.starts_with(told), "{content}: {answer}");
+    }
+    for line in gateway.access_log(2) {
+        assert_eq!(line["error"], "body_timeout", "{line}");
+    }
 }
 
 #[test]
