@@ -27,25 +27,26 @@ pub(super) struct Arguments {
 
 #[expect(clippy::print_stdout, reason = "this is the command's answer")]
 pub(super) fn run(_registry: &Registry, arguments: &Arguments) -> Outcome {
-    if !arguments.wait {
-        let (status, body) = arguments.admin.ask("/reload?wait=false", DEADLINE)?;
-        if status != 202 {
-            return Err(Failure::Other(answered(status, &body)));
-        }
+    let path = match arguments.wait {
+        true => "/reload",
+        false => "/reload?wait=false",
+    };
+    let (status, body) = arguments.admin.ask(path, DEADLINE)?;
+    if status == 202 {
         println!("the gateway reads its configuration again");
         return Ok(());
     }
-    let (status, body) = arguments.admin.ask("/reload", DEADLINE)?;
+    // A gateway of a version that does not know `wait=false` waits all the same, and tells the outcome.
     let answer: Value =
         serde_json::from_str(&body).map_err(|_| Failure::Other(answered(status, &body)))?;
     if let Some(generation) = answer.get("generation") {
         println!("configuration {generation} is live");
         return Ok(());
     }
-    eprint!(
-        "{}",
-        answer.get("text").and_then(Value::as_str).unwrap_or(&body)
-    );
+    let Some(problems) = answer.get("text").and_then(Value::as_str) else {
+        return Err(Failure::Other(answered(status, &body)));
+    };
+    eprint!("{problems}");
     eprintln!("wiregate: the new configuration is refused, the running one stays");
     std::process::exit(REFUSED.into());
 }

@@ -37,7 +37,7 @@ use told::Told;
 
 pub use files::Files;
 pub use snapshot::{Goal, Listening, Route, Settings, Snapshot, UNROUTED};
-pub use stores::NamedStore;
+pub use stores::{NamedStore, Purges};
 
 /// What a compilation needs besides the configuration.
 pub struct Context<'a> {
@@ -284,7 +284,7 @@ fn matches(source: &Value) -> HashMap<&Place, &Value> {
         .collect()
 }
 
-/// A route whose filters are measured, without what else is decided about it.
+/// A route with its chain, and what is counted about both.
 fn finish_route(name: &Arc<str>, mut chain: Chain, cx: &Context<'_>, place: &Place) -> Route {
     let metrics = cx.metrics;
     let links: Arc<[LinkMetrics]> = (chain.links.iter())

@@ -3,7 +3,6 @@
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::task::AbortHandle;
 use wiregate_sdk::build::{Fetches, Kept, Packed};
@@ -249,12 +248,6 @@ impl Snapshot {
             "cannot have its folder",
             self.open_each(|store| store.take_folder(clock)),
         );
-    }
-
-    /// Lets the process that takes this one's place have the folders of the stores. Blocks.
-    pub fn give_up_folders(&self, patience: Duration) {
-        let each = |store: &NamedStore| store.give_up_folder(patience);
-        told("does not give its folder up in time", self.open_each(each));
     }
 
     /// Takes them back after all.

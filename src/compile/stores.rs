@@ -1,19 +1,25 @@
 //! The stores of the cache, out of their configuration.
 
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 use wiregate_sdk::Clock;
 use wiregate_sdk::build::{DEFAULT_STORE, Kept};
 use wiregate_sdk::types::Size;
 use wiregate_sdk::value::{At, Problem};
 
-use crate::cache::store::{Disk, Mode, Options, Store, What};
+use super::Snapshot;
+use crate::cache::store::{Disk, Leaving, Mode, Options, Store, What};
 use crate::config::model;
+
+#[cfg(test)]
+mod tests;
 
 /// Less memory than that is no cache.
 const LEAST: Size = Size::mib(1);
@@ -28,6 +34,36 @@ pub struct NamedStore {
     pub name: Arc<str>,
     options: Options,
     opened: Arc<ArcSwapOption<Store>>,
+}
+
+/// What was purged in a store, as another process gets to know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Purges {
+    /// The name of the store; of all where there is none.
+    cache: Option<String>,
+    /// Its folder, which the other process may have under another name.
+    folder: Option<String>,
+    each: Vec<(What, Mode)>,
+}
+
+impl Purges {
+    /// Reads them. Whatever another version says that this one does not know is everything, in all stores.
+    pub fn read(bytes: &[u8]) -> Self {
+        serde_json::from_slice(bytes).unwrap_or_else(|error| {
+            tracing::warn!(%error, "what another process has purged cannot be read: all caches are emptied");
+            Self {
+                cache: None,
+                folder: None,
+                each: vec![(What::All, Mode::Hard)],
+            }
+        })
+    }
+
+    /// Whether they are for the store of this name, with this folder.
+    fn are_for(&self, name: &str, folder: Option<&str>) -> bool {
+        let same_folder = folder.is_some() && folder == self.folder.as_deref();
+        same_folder || self.cache.as_deref().is_none_or(|cache| cache == name)
+    }
 }
 
 impl NamedStore {
@@ -51,8 +87,7 @@ impl NamedStore {
 
     /// Whether this one, in an older configuration, has the folder that the other one is to have.
     pub(super) fn has_folder_of(&self, other: &Self) -> bool {
-        let folder = |store: &Self| store.options.disk.as_ref().map(|disk| disk.path.clone());
-        folder(self).is_some() && folder(self) == folder(other)
+        self.folder().is_some() && self.folder() == other.folder()
     }
 
     /// Opens it, unless it is open.
@@ -102,7 +137,8 @@ impl NamedStore {
     }
 
     /// Takes the folder that another process has [given up](Self::give_up_folder), before anything is asked for here: what
-    /// is there is as good as it was. Where it has not, it is waited for.
+    /// is there is as good as it was, but for what that process has [told](Self::heed) to be purged since. Where it has
+    /// not given it up, it is waited for.
     ///
     /// # Errors
     /// The system's.
@@ -113,7 +149,12 @@ impl NamedStore {
         }
         match Store::open(self.options.clone(), clock.clone()) {
             Ok(store) => {
-                self.opened.store(Some(store));
+                if let Some(former) = &*self.opened.load() {
+                    replay(former, &store);
+                }
+                if let Some(former) = self.opened.swap(Some(store.clone())) {
+                    heed(&former, &store);
+                }
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
@@ -123,16 +164,45 @@ impl NamedStore {
         }
     }
 
-    /// Lets the process that takes this one's place have the folder.
-    ///
-    /// # Errors
-    /// See [`Store::give_up_folder`].
-    pub fn give_up_folder(&self, patience: Duration) -> io::Result<()> {
-        let Some(store) = self.opened.load_full() else {
-            return Ok(());
+    /// Lets the process that takes this one's place have the folder. From here on it is remembered what is purged, for
+    /// that process, and for the folder where it comes back.
+    pub fn give_up_folder(&self) -> Option<Leaving> {
+        let store = self.opened.load_full()?;
+        store.has_heir();
+        Some(store.give_up_folder())
+    }
+
+    /// What is purged since the folder was given up; since this was asked last, where it is taken.
+    pub fn purges(&self, take: bool) -> Option<Purges> {
+        let store = self.opened.load_full()?;
+        store.has_heir(); // it may be another one by now
+        let each = match take {
+            true => store.take_purges(),
+            false => store.look_at_purges(),
         };
-        store.has_heir(); // where it comes back, it is told of what is purged meanwhile
-        store.give_up_folder(patience)
+        let folder = self.folder().map(|folder| folder.display().to_string());
+        (!each.is_empty()).then(|| Purges {
+            cache: Some(self.name.to_string()),
+            folder,
+            each,
+        })
+    }
+
+    /// Purges what the process before has purged in this store. Blocks.
+    pub fn heed(&self, purges: &Purges) {
+        let folder = self.folder().map(|folder| folder.display().to_string());
+        if !purges.are_for(&self.name, folder.as_deref()) {
+            return;
+        }
+        if let Some(store) = self.opened.load_full() {
+            for (what, mode) in &purges.each {
+                store.purge(what, *mode);
+            }
+        }
+    }
+
+    fn folder(&self) -> Option<&Path> {
+        self.options.disk.as_ref().map(|disk| &*disk.path)
     }
 
     /// Takes the folder back after all. What was done meanwhile is not on disk: what is there is validated before
@@ -156,6 +226,32 @@ impl NamedStore {
             .name("cache-folder".into())
             .spawn(move || wait_for_folder(&name, &place, &whole, &clock))?;
         Ok(())
+    }
+}
+
+impl Snapshot {
+    /// Lets the process that takes this one's place have the folders of the stores, of all at the same time, but does
+    /// not wait beyond this moment. Blocks.
+    pub fn give_up_folders(&self, until: Instant) {
+        let stores = self.stores.iter();
+        let leaving: Vec<_> = stores.map(NamedStore::give_up_folder).collect();
+        for (store, leaving) in self.stores.iter().zip(leaving) {
+            if let Some(Err(error)) = leaving.map(|leaving| leaving.done(until)) {
+                tracing::error!(cache = %store.name, %error, "the cache does not give its folder up in time");
+            }
+        }
+    }
+
+    /// What was purged in each store since its folder was given up; since this was asked last, where it is taken.
+    pub fn purges(&self, take: bool) -> impl Iterator<Item = Purges> {
+        self.stores
+            .iter()
+            .filter_map(move |store| store.purges(take))
+    }
+
+    /// Purges what the process before has purged. Blocks.
+    pub fn heed(&self, purges: &Purges) {
+        self.stores.iter().for_each(|store| store.heed(purges));
     }
 }
 

@@ -123,8 +123,8 @@ impl Gateway {
         Self::begin(start, || Ok(())).map(|(gateway, ())| gateway)
     }
 
-    /// Starts a gateway; listens for signals when it is about to accept connections. Before that, a
-    /// process that is to take the place of another one ends by any signal, and the other one stays.
+    /// Starts a gateway; listens for signals when it is about to accept connections. Before that, TERM
+    /// and INT end a process that is to take the place of another one, which stays; HUP, USR1 and USR2 do nothing.
     fn begin<S>(
         mut start: Start,
         listen: impl FnOnce() -> io::Result<S>,
@@ -141,6 +141,9 @@ impl Gateway {
                 &opened.snapshot,
                 predecessor.ended(),
             ))?;
+            // It tells what it purges while its folders go over.
+            let live = shared.clone();
+            predecessor.heed(move |purges| live.live.load().heed(purges));
             opened.snapshot.take_in(&predecessor.ready()?);
             opened.snapshot.take_folders(&shared.clock);
         } else if let [bind, ..] = &*listeners.close_unasked() {
@@ -225,8 +228,7 @@ impl Gateway {
         notify.tell(&told::needs(most));
         self.control.spawn(async move {
             told::first_answers(&snapshot).await;
-            let ready = move || told::ready(&shared, &notify);
-            let _ = tokio::task::spawn_blocking(ready).await; // it does not panic
+            told::ready(&shared, &notify);
         });
     }
 
@@ -275,7 +277,7 @@ impl Gateway {
         let delay = limits.drain_delay.map_or(Duration::ZERO, Duration::from);
         let most = delay + deadline + FAREWELL + MARGIN + LOG_GRACE + MARGIN;
         self.notify
-            .insist(&format!("STOPPING=1\n{}", told::needs(most)));
+            .insist_aside(&format!("STOPPING=1\n{}", told::needs(most)));
         self.shared.phase.send_replace(Phase::Draining);
         tracing::info!(?delay, ?deadline, "stopping: not ready any more");
         let former = self.predecessor.take();
@@ -306,11 +308,12 @@ impl Gateway {
         impatient: impl Future<Output = ()>,
     ) -> Result<(), Failure> {
         let pid = successor.pid();
-        self.notify.insist(&format!("MAINPID={pid}"));
+        // First: from here on, the end of this process is nothing to it.
         let former = self.predecessor.as_deref();
         if let Some(former) = former {
             former.handed_over();
         }
+        self.notify.insist(&format!("MAINPID={pid}"));
         self.shared.phase.send_replace(Phase::HandedOver);
         self.listeners.own(false);
         self.listeners.stop();
@@ -324,6 +327,7 @@ impl Gateway {
             ?deadline,
             "no more connections: another process takes them, requests in flight go on"
         );
+        let forwarding = successor.forwarding();
         let broken = broken(successor);
         let admin = self.admin.clone();
         let outcome = self.control.block_on(async {
@@ -343,6 +347,9 @@ impl Gateway {
                 }
             }
         });
+        if let Some(forwarding) = forwarding {
+            forwarding.tell();
+        }
         close_logs(&self.shared);
         outcome.map_err(|ended| {
             // Nobody accepts connections now: whoever watches the gateway is to start it anew.

@@ -57,9 +57,8 @@ pub(super) fn needs(most: Duration) -> String {
     format!("EXTEND_TIMEOUT_USEC={}", most.as_micros())
 }
 
-/// Says that the gateway is ready, unless it has been told to stop meanwhile. Blocks where systemd does
-/// not listen.
-pub(super) fn ready(shared: &Shared, notify: &Notify) {
+/// Says that the gateway is ready, unless it has been told to stop meanwhile.
+pub(super) fn ready(shared: &Shared, notify: &Arc<Notify>) {
     let starting = |phase: &mut Phase| {
         let starting = *phase == Phase::Starting;
         if starting {
@@ -69,7 +68,7 @@ pub(super) fn ready(shared: &Shared, notify: &Notify) {
     };
     if shared.phase.send_if_modified(starting) {
         tracing::info!("ready");
-        notify.insist("READY=1");
+        notify.insist_aside("READY=1");
     }
 }
 

@@ -5,6 +5,8 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -53,34 +55,54 @@ impl Notify {
     /// Tells this: one or more assignments, each on a line. It never waits: what systemd has no room
     /// for is lost, and only a later word makes up for it.
     pub fn tell(&self, state: &str) {
-        self.say(state, Duration::ZERO);
+        if let Err(error) = self.say(state, Duration::ZERO) {
+            lost(state, &error);
+        }
     }
 
     /// The same for what must not be lost: waits until there is room for it, but not longer than ten
     /// seconds. Blocks.
     pub fn insist(&self, state: &str) {
-        self.say(state, PATIENCE);
+        if let Err(error) = self.say(state, PATIENCE) {
+            lost(state, &error);
+        }
     }
 
-    fn say(&self, state: &str, patience: Duration) {
+    /// The same, but whoever says it does not wait: where there is no room at once, a thread of its own does.
+    pub fn insist_aside(self: &Arc<Self>, state: &str) {
+        match self.say(state, Duration::ZERO) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                let (this, later) = (self.clone(), state.to_owned());
+                let thread = thread::Builder::new().name("notify".to_owned());
+                if let Err(error) = thread.spawn(move || this.insist(&later)) {
+                    lost(state, &error);
+                }
+            }
+            Err(error) => lost(state, &error),
+        }
+    }
+
+    fn say(&self, state: &str, patience: Duration) -> io::Result<()> {
         let Some(socket) = &self.0 else {
-            return;
+            return Ok(());
         };
         let until = Instant::now() + patience;
-        let told = loop {
+        loop {
             match socket.send(state.as_bytes()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                told => break told.map(drop),
+                told => return told.map(drop),
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() || !has_room(socket, left) {
-                break Err(io::ErrorKind::TimedOut.into());
+                return Err(io::ErrorKind::TimedOut.into());
             }
-        };
-        if let Err(error) = told {
-            tracing::warn!(%error, state, "systemd cannot be told");
         }
     }
+}
+
+fn lost(state: &str, error: &io::Error) {
+    tracing::warn!(%error, state, "systemd cannot be told");
 }
 
 /// Waits until the other side has room, but not longer than this.
@@ -126,6 +148,31 @@ mod tests {
             // What did not wait was lost, and nothing held it up.
             assert!(all.len() < most + 64, "{}", all.len());
         });
+    }
+
+    #[test]
+    fn whoever_insists_aside_does_not_wait_and_it_is_told_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let notify = Arc::new(Notify::new(Some(path.as_os_str())).unwrap());
+        let mut heard = [0; 64];
+        notify.insist_aside("READY=1");
+        assert_eq!(
+            socket.recv(&mut heard).unwrap(),
+            7,
+            "at once where there is room"
+        );
+        while notify.say("STATUS=fine", Duration::ZERO).is_ok() {}
+        // Were it waited for, it would be lost: nobody reads before this returns.
+        notify.insist_aside("STOPPING=1");
+        loop {
+            let length = socket.recv(&mut heard).unwrap();
+            if &heard[..length] == b"STOPPING=1" {
+                break;
+            }
+        }
     }
 
     #[test]

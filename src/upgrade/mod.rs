@@ -9,6 +9,7 @@
 
 mod predecessor;
 mod program;
+mod purges;
 mod successor;
 mod wire;
 
@@ -19,6 +20,7 @@ use tokio::sync::{Mutex as Turn, mpsc};
 
 pub use predecessor::{Predecessor, has_gone};
 pub use program::Program;
+pub use purges::Forwarding;
 pub use successor::Successor;
 
 use wiregate_sdk::build::Packed;
@@ -33,7 +35,7 @@ use wire::Line;
 pub const VERSION: &str = concat!("wiregate/", env!("CARGO_PKG_VERSION"));
 /// How long a new process may take to get ready, where nothing else is said.
 pub const DEADLINE: Duration = Duration::from_secs(60);
-/// How long the cache may take to write what waits, before its folders go over.
+/// How long all caches together may take to write what waits, before their folders go over.
 const FOLDERS: Duration = Duration::from_secs(5);
 /// The key under which goes over when the service was started.
 const SERVICE_START: &str = "service start";
@@ -155,6 +157,7 @@ impl Upgrades {
         }
         *lock(&self.stage) = Stage::Closed;
         held.for_good();
+        successor.forward(self.shared.live.load_full());
         let taken = Taken {
             pid: successor.pid(),
             version: successor.version().to_owned(),
@@ -170,9 +173,13 @@ impl Upgrades {
         self.enter(Stage::Preparing(successor.line().map_err(system)?))?;
         let sockets = self.sockets().map_err(system)?;
         successor.prepare(&sockets, &self.pack(), until)?;
+        // It can be given up until here: whoever ends the gateway meanwhile waits for `FOLDERS` at most.
+        let live = self.shared.live.load_full();
+        live.give_up_folders(until.min(Instant::now() + FOLDERS));
         self.enter(Stage::Beginning)?;
-        self.shared.live.load().give_up_folders(FOLDERS);
-        successor.begin(&self.pack(), Instant::now() + BEGIN)
+        let until = Instant::now() + BEGIN;
+        successor.purged(live.purges(false), until)?;
+        successor.begin(&self.pack(), until)
     }
 
     /// What the new process is to know.
@@ -216,7 +223,7 @@ impl Upgrades {
             Stage::None | Stage::Closed => return,
         }
         let turn = self.turn.clone().lock_owned();
-        drop(turn.await); // bounded by `BEGIN`
+        drop(turn.await); // bounded by `FOLDERS`, or by `BEGIN` and what packing takes
     }
 }
 

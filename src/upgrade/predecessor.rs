@@ -7,7 +7,7 @@ use std::io;
 use std::mem::take;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -16,19 +16,24 @@ use wiregate_sdk::build::Packed;
 use super::program::MARK;
 use super::wire::{Line, Message, PROTOCOL, Received, Socket};
 use super::{SERVICE_START, VERSION};
+use crate::compile::Purges;
 use crate::config::model::Bind;
 use crate::listen::{Bound, Handed};
 
 /// How long a short message may take to be written.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Purges here what another process has purged.
+type Heeds = Box<dyn Fn(&Purges) + Send + Sync>;
+
 /// The process whose place this one is to take.
-#[derive(Debug)]
 pub struct Predecessor {
     line: Line,
     /// What it says once this process gets ready.
     says: Mutex<mpsc::UnboundedReceiver<Received>>,
     ended: watch::Receiver<bool>,
+    /// Does what it says is purged.
+    heeds: Arc<OnceLock<Heeds>>,
     /// Its version.
     pub version: String,
     /// Its process.
@@ -117,6 +122,11 @@ impl Predecessor {
         packed.try_into().ok().map(i64::from_le_bytes)
     }
 
+    /// From here on, what the other one purges is purged here as well, by the thread that hears of it.
+    pub fn heed(&self, purge: impl Fn(&Purges) + Send + Sync + 'static) {
+        let _ = self.heeds.set(Box::new(purge)); // it is said once
+    }
+
     /// Says that this process could begin, and waits until it may: returns what the other one has
     /// packed meanwhile.
     ///
@@ -167,6 +177,7 @@ impl Predecessor {
             line,
             says: Mutex::new(mpsc::unbounded_channel().1),
             ended: watch::channel(false).1,
+            heeds: Arc::default(),
             version,
             pid,
             sockets: Vec::new(),
@@ -180,9 +191,19 @@ impl Predecessor {
         let (heard, says) = mpsc::unbounded_channel();
         let (ending, ended) = watch::channel(false);
         (self.says, self.ended) = (Mutex::new(says), ended);
+        let heeds = self.heeds.clone();
         let listen = move || {
             while let Ok(received) = line.hear(None) {
-                let _ = heard.send(received); // nobody listens any more
+                match (received.message, heeds.get()) {
+                    (Message::Purged, Some(heeds)) => heeds(&Purges::read(&received.bytes)),
+                    (message, _) => {
+                        // Nobody may listen any more.
+                        let _ = heard.send(Received {
+                            message,
+                            ..received
+                        });
+                    }
+                }
             }
             ending.send_replace(true);
         };
@@ -254,7 +275,7 @@ mod tests {
             pid: 1,
         };
         old.say(&hello, until).unwrap();
-        let error = Predecessor::meet(Line::new(new)).unwrap_err().to_string();
+        let error = Predecessor::meet(Line::new(new)).err().unwrap().to_string();
         assert!(error.contains("9.9.9 by 2"), "{error}");
         let told = old.hear(Some(until)).unwrap().message;
         assert_eq!(told, Message::Refused { why: error });
@@ -264,7 +285,7 @@ mod tests {
     fn a_line_that_breaks_off_is_an_error() {
         let (old, new) = UnixStream::pair().unwrap();
         drop(old);
-        let error = Predecessor::meet(Line::new(new)).unwrap_err();
+        let error = Predecessor::meet(Line::new(new)).err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 }

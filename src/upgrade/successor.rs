@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,20 +13,23 @@ use wiregate_sdk::build::Packed;
 
 use super::VERSION;
 use super::program::Program;
+use super::purges::{self, Forwarding};
 use super::wire::{Line, MOST_SOCKETS, Message, PROTOCOL, Socket};
+use crate::compile::{Purges, Snapshot};
 use crate::listen::Handed;
 
 /// How long a process that has broken off the line may take to end.
 const END: Duration = Duration::from_secs(2);
 
 /// The process that is to take this one's place. Dropped before it has, it is killed.
-#[derive(Debug)]
 pub struct Successor {
     child: Child,
     line: Line,
     /// Its version, once it has told.
     version: String,
     settled: bool,
+    /// Tells it what is purged here, once it has taken over.
+    forwarding: Option<Forwarding>,
 }
 
 impl Successor {
@@ -43,6 +47,7 @@ impl Successor {
             line: Line::new(ours),
             version: String::new(),
             settled: false,
+            forwarding: None,
         })
     }
 
@@ -119,6 +124,31 @@ impl Successor {
         Ok(())
     }
 
+    /// Tells it what was purged since the folders of caches were given up.
+    pub(super) fn purged(
+        &mut self,
+        mut purges: impl Iterator<Item = Purges>,
+        until: Instant,
+    ) -> Result<(), String> {
+        let told = purges.try_for_each(|purges| purges::say(&self.line, &purges, until));
+        told.map_err(|error| self.why(&error, "did not begin in time"))
+    }
+
+    /// From here on it is told what is purged in these caches; at the latest when that is asked for at the end.
+    pub(super) fn forward(&mut self, live: Arc<Snapshot>) {
+        match self.line.share() {
+            Ok(line) => self.forwarding = Some(Forwarding::start(line, live)),
+            Err(error) => {
+                tracing::warn!(%error, "the new process does not hear of what is purged here")
+            }
+        }
+    }
+
+    /// Who tells it what is purged here.
+    pub fn forwarding(&self) -> Option<Forwarding> {
+        self.forwarding.clone()
+    }
+
     /// Lets it begin, with what is known by now, and waits until it accepts connections.
     pub(super) fn begin(&mut self, packed: &Packed, until: Instant) -> Result<(), String> {
         let begun = self.pass_on(packed, until);
@@ -180,6 +210,10 @@ impl Successor {
     pub fn wait(&mut self) -> io::Result<Option<ExitStatus>> {
         while let Ok(received) = self.line.hear(None) {
             if received.message == Message::HandedOver {
+                tracing::info!(
+                    pid = self.pid(),
+                    "the process that has taken over has handed over as well"
+                );
                 return Ok(None);
             }
         }

@@ -65,6 +65,9 @@ pub enum Message {
     Begin,
     /// The new process: it accepts connections.
     Begun,
+    /// The old process, from when it lets go of the folders of caches until its end: the bytes are what it has purged in
+    /// one of them.
+    Purged,
     /// The new process, later on: yet another one has taken over, and its own end matters to nobody.
     HandedOver,
     /// Something that only another version understands.

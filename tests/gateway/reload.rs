@@ -3,6 +3,7 @@
 mod load;
 mod state;
 
+use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Output;
@@ -317,4 +318,69 @@ fn a_configuration_map_is_followed() {
     until("the one after it as well", || {
         with_key(&gateway, "third-of-the-keys") == 200
     });
+}
+
+/// Answers one request to the admin API as another version would; returns what was asked.
+fn other_version(
+    folder: &Path,
+    status: &'static str,
+    body: &'static str,
+) -> std::thread::JoinHandle<String> {
+    let path = folder.join("admin.sock");
+    let _ = std::fs::remove_file(&path);
+    let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut asked, mut byte) = (Vec::new(), [0]);
+        while !asked.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte).unwrap();
+            asked.push(byte[0]);
+        }
+        let length = body.len();
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(answer.as_bytes()).unwrap();
+        String::from_utf8(asked).unwrap()
+    })
+}
+
+#[test]
+fn the_reload_command_knows_what_a_version_says_that_waits_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wiregate.yaml");
+    std::fs::write(&file, complete(folder.path(), &answers("x"), "{}")).unwrap();
+    for (status, body, code, out, err) in [
+        (
+            "200 OK",
+            "{\"generation\":7}",
+            0,
+            "configuration 7 is live\n",
+            "",
+        ),
+        (
+            "422 Unprocessable Content",
+            "{\"problems\":[],\"text\":\"it is wrong\\n\"}",
+            78,
+            "",
+            "it is wrong\nwiregate: the new configuration is refused, the running one stays\n",
+        ),
+        (
+            "500 Internal Server Error",
+            "the reload failed\n",
+            1,
+            "",
+            "wiregate: the gateway answered 500: the reload failed\n",
+        ),
+    ] {
+        let other = other_version(folder.path(), status, body);
+        let mut command = wiregate(&["reload", "--config", file.to_str().unwrap()]);
+        let output = command.output().unwrap();
+        assert!(other.join().unwrap().contains("/reload?wait=false"));
+        let said = [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap());
+        assert_eq!(
+            (output.status.code(), said),
+            (Some(code), [out, err].map(str::to_owned))
+        );
+    }
 }

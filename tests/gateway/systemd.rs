@@ -1,6 +1,7 @@
 //! The service as systemd sees it: what it is told, on a socket that is listened to here; the
 //! command lines of the unit; sockets that systemd passes; and what the unit allows.
 
+mod busy;
 mod hanging;
 mod ready;
 mod real;

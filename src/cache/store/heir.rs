@@ -1,6 +1,9 @@
-//! What another store has to hear of that comes in the place of one.
+//! What another store has to hear of that comes in the place of one, in this process or in another.
 
+use std::io;
+use std::sync::mpsc::Receiver;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use super::{Mode, Store, What};
 
@@ -33,13 +36,48 @@ impl Heir {
         }
     }
 
+    fn look(&self) -> Vec<(What, Mode)> {
+        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.purges.clone()
+    }
+
     pub(super) fn take(&self) -> Vec<(What, Mode)> {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *told).purges
     }
 }
 
+/// A folder that another process is to have.
+#[derive(Debug)]
+pub struct Leaving(Option<Receiver<io::Result<()>>>);
+
+impl Leaving {
+    /// Waits until the folder is free, but not beyond this moment. At once where there is no disk. Blocks.
+    ///
+    /// # Errors
+    /// The disk has failed, or is too slow.
+    pub fn done(self, until: Instant) -> io::Result<()> {
+        let left = until.saturating_duration_since(Instant::now());
+        self.0.map_or(Ok(()), |told| {
+            let told = told.recv_timeout(left);
+            told.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        })
+    }
+}
+
 impl Store {
+    /// Lets another process have the folder: all that was stored, and every purge, is on disk when that is
+    /// [done](Leaving::done), and nothing more is written there. What is in memory stays.
+    pub fn give_up_folder(&self) -> Leaving {
+        Leaving(self.disk.as_ref().map(|disk| disk.give_up()))
+    }
+
+    /// Whether another process has the folder.
+    pub fn has_given_up(&self) -> bool {
+        let disk = self.disk.as_ref();
+        disk.is_some_and(|disk| disk.is_given_up())
+    }
+
     /// From now on it remembers purges, for the store that comes in its place.
     pub fn has_heir(&self) {
         self.heir.get_or_init(Heir::default);
@@ -48,6 +86,11 @@ impl Store {
     /// The purges since this was asked last, which that store has to hear of.
     pub fn take_purges(&self) -> Vec<(What, Mode)> {
         self.heir.get().map(Heir::take).unwrap_or_default()
+    }
+
+    /// The same, which are still there to be taken.
+    pub fn look_at_purges(&self) -> Vec<(What, Mode)> {
+        self.heir.get().map(Heir::look).unwrap_or_default()
     }
 }
 
@@ -63,7 +106,9 @@ mod tests {
             heir.tell(&url(number), Mode::Hard);
         }
         heir.tell(&What::Tag("a".into()), Mode::Soft);
+        let seen = heir.look();
         let told = heir.take();
+        assert_eq!(seen, told);
         let expected = [
             (url(1), Mode::Hard),
             (url(2), Mode::Hard),

@@ -34,6 +34,7 @@ pub use entry::Entry;
 pub use figures::Figures;
 pub use fill::Fill;
 pub use flight::{Asker, Join, Outcome, Waiting};
+pub use heir::Leaving;
 pub use key::{Key, Url};
 pub use lead::Lead;
 pub use options::{Disk, Options};

@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
 
 use wiregate_sdk::Clock;
 
@@ -114,9 +113,6 @@ impl Store {
     /// that run, too (the memory of many entries is given back a moment later); it is also written to disk, in the background. Goes through the whole store for everything
     /// but a URL: not on a worker, then.
     pub fn purge(self: &Arc<Self>, what: &What, mode: Mode) -> usize {
-        if let Some(heir) = self.heir.get() {
-            heir.tell(what, mode);
-        }
         let mut on_disk = true;
         if let Some(disk) = &self.disk {
             on_disk = disk.is_finding();
@@ -143,6 +139,10 @@ impl Store {
         // Behind every entry that was written before it was hit.
         if let Some(disk) = self.disk.as_ref().filter(|_| on_disk) {
             disk.purge(what, mode);
+        }
+        // Where there is no heir by now, what has just been asked of the disk is done before it gives its folder up.
+        if let Some(heir) = self.heir.get() {
+            heir.tell(what, mode);
         }
         Counts::add(&self.counts.purged, hit as u64);
         if mode == Mode::Hard {
@@ -192,23 +192,6 @@ impl Store {
             Some(disk) => disk.settled().await,
             None => Ok(()),
         }
-    }
-
-    /// Lets another process have the folder, in so much time: all that was stored, and every purge, is on
-    /// disk then, and nothing more is written there. What is in memory stays. At once where there is no
-    /// disk. Blocks.
-    ///
-    /// # Errors
-    /// The disk has failed, or is too slow.
-    pub fn give_up_folder(&self, patience: Duration) -> io::Result<()> {
-        let disk = self.disk.as_ref();
-        disk.map_or(Ok(()), |disk| disk.give_up(patience))
-    }
-
-    /// Whether another process has the folder.
-    pub fn has_given_up(&self) -> bool {
-        let disk = self.disk.as_ref();
-        disk.is_some_and(|disk| disk.is_given_up())
     }
 
     /// What is in the store, and what happened.

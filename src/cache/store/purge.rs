@@ -1,11 +1,14 @@
 //! What a purge hits.
 
+use serde::{Deserialize, Serialize};
+
 use super::key::{Name, hash_of};
 use super::shard::Slot;
 use super::{Entry, Store};
 
 /// What a purge hits.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum What {
     /// Every entry whose key has this URL, whatever else the key has.
     Url(String),
@@ -18,7 +21,8 @@ pub enum What {
 }
 
 /// What a purge does. The later is the stronger one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Makes entries stale: they may be validated, or serve where stale ones may.
     Soft,

@@ -1,6 +1,9 @@
 //! Configurations of the cache, and what outlives them.
 
-use super::super::harness::{until, wiregate};
+use std::io::Read;
+use std::net::TcpStream;
+
+use super::super::harness::{PATIENCE, until, wiregate};
 use super::*;
 
 #[test]
@@ -116,6 +119,62 @@ fn a_disk_goes_over_to_the_process_that_takes_the_place_of_another() {
     assert!(kept.get("/a", &[]).header("cache-status").contains("hit"));
     assert_eq!(origin.count(), 3);
     drop((kept, new));
+}
+
+#[test]
+fn what_requests_change_by_way_of_a_process_that_finishes_is_gone_in_the_newest_one() {
+    let origin = Origin::start();
+    let folder = tempfile::tempdir().unwrap();
+    let fields = "cache-control: max-age=600";
+    for memory_alone in [false, true] {
+        for path in ["/a", "/b"] {
+            origin.answers_with(path, 200, fields, &"x".repeat(5_000));
+        }
+        let text = match memory_alone {
+            true => origin.configuration("{}"),
+            false => on_disk(&origin, folder.path()),
+        };
+        let gateway = Gateway::start(&text);
+        for path in ["/a", "/b"] {
+            crate::peers::Client::new(&gateway).get(path, &[]);
+        }
+        // A client of the first process goes on after two upgrades.
+        let mut kept = TcpStream::connect(gateway.address()).unwrap();
+        kept.set_read_timeout(Some(PATIENCE)).unwrap();
+        exchange(&mut kept, "GET");
+        let _second = crate::upgrade::upgrade(&gateway, &[]).unwrap();
+        let _third = crate::upgrade::upgrade(&gateway, &[]).unwrap();
+        let did = |path: &str| {
+            let got = crate::peers::Client::new(&gateway).get(path, &[]);
+            got.header("cache-status").to_owned()
+        };
+        for path in ["/a", "/b"] {
+            until("it is stored there", || did(path).contains("hit"));
+        }
+        exchange(&mut kept, "POST");
+        until("what was changed is fetched anew", || {
+            !did("/a").contains("hit")
+        });
+        assert!(did("/a").contains("hit"));
+        assert!(did("/b").contains("hit"), "nothing else is");
+        assert!(
+            !gateway.log().contains("does not hear"),
+            "{}",
+            gateway.log()
+        );
+    }
+}
+
+/// A request for `/a` on a connection that stays open.
+fn exchange(stream: &mut TcpStream, method: &str) {
+    let head = format!("{method} /a HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let (mut read, mut byte) = (Vec::new(), [0]);
+    while !read.ends_with(&[b'x'; 5_000]) {
+        stream.read_exact(&mut byte).unwrap();
+        read.push(byte[0]);
+    }
+    assert!(read.starts_with(b"HTTP/1.1 200 "));
 }
 
 #[test]

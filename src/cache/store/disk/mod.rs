@@ -23,9 +23,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -267,9 +266,9 @@ impl Engine {
             .unwrap_or_else(|_| Err(io::Error::other("the store is closed")))
     }
 
-    /// Writes what waits, and lets go of the folder: from then on nothing is written to it. What is read
-    /// from it can still be.
-    pub(super) fn give_up(&self, patience: Duration) -> io::Result<()> {
+    /// Has what waits written, and the folder let go of: from then on nothing is written to it. What is read
+    /// from it can still be. What comes back tells when that is done.
+    pub(super) fn give_up(&self) -> Receiver<io::Result<()>> {
         let (told, hear) = sync_channel(1);
         {
             let mut queue = self.queue();
@@ -277,8 +276,7 @@ impl Engine {
             queue.commands.push_back(Command::GiveUp(told));
         }
         self.wake.notify_one();
-        hear.recv_timeout(patience)
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        hear
     }
 
     pub(super) fn is_given_up(&self) -> bool {

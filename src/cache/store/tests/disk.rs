@@ -392,7 +392,8 @@ async fn a_folder_that_is_given_up_is_the_next_stores_and_as_it_was() {
     put(&store, "http://a/purged", b"purged");
     store.purge(&What::Url("http://a/purged".into()), Mode::Hard);
     let giving = store.clone();
-    let given = tokio::task::spawn_blocking(move || giving.give_up_folder(Duration::from_secs(60)));
+    let soon = std::time::Instant::now() + Duration::from_secs(60);
+    let given = tokio::task::spawn_blocking(move || giving.give_up_folder().done(soon));
     given.await.unwrap().unwrap();
     assert!(store.has_given_up());
     // It goes on with what it has in memory; what is stored or purged now is on no disk, and it says so.
@@ -412,6 +413,38 @@ async fn a_folder_that_is_given_up_is_the_next_stores_and_as_it_was() {
     drop(store);
     assert!(fetch(&next, "http://a/new").await.is_some());
     assert!(Store::open(next.options().clone(), Clock::manual()).is_err());
+}
+
+#[test]
+fn folders_are_waited_for_until_one_moment_however_many_there_are() {
+    let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let stores = folders.each_ref().map(|folder| {
+        let store = open(folder.path(), 4 * MIB, 64 * MIB);
+        let entry = put(&store, "http://a/1", b"body");
+        (store, entry)
+    });
+    // Whoever writes does not come on: it waits for a part of the index that somebody holds.
+    let held = stores.each_ref().map(|(store, entry)| {
+        let held = store.lock(entry.name().url_hash());
+        let variant = held
+            .slot(held.id_of(entry.name().hash(), entry.number()).unwrap())
+            .variant;
+        assert!(store.disk.as_ref().unwrap().store(entry, variant));
+        held
+    });
+    let leaving = stores.each_ref().map(|(store, _)| store.give_up_folder());
+    let until = std::time::Instant::now() + Duration::from_secs(2);
+    for leaving in leaving {
+        let error = leaving.done(until).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    }
+    // Each with a time of its own would be twice as long again.
+    assert!(until.elapsed() < Duration::from_secs(2));
+    drop(held);
+    // They are given up all the same, a moment later.
+    for folder in &folders {
+        drop(open(folder.path(), 4 * MIB, 64 * MIB));
+    }
 }
 
 #[tokio::test]
