@@ -106,5 +106,10 @@ async fn answer(request: reqwest::RequestBuilder) -> reqwest::Result<(u16, Strin
 }
 
 fn unasked(error: &reqwest::Error) -> String {
-    format!("the gateway cannot be asked: {error}")
+    // What is at the bottom of it says more than the address, which the caller knows.
+    let mut why: &dyn std::error::Error = error;
+    while let Some(source) = why.source() {
+        why = source;
+    }
+    format!("the gateway cannot be asked: {why}; does it run, with this admin listener?")
 }

@@ -9,6 +9,7 @@ use wiregate_sdk::types::{Period, Size};
 use wiregate_sdk::value::{At, Place, Problem, ShortOrFull, Value};
 use wiregate_sdk::{Condition, Expression};
 
+use super::files::beside;
 use crate::config::model;
 use crate::config::model::{AccessLogOptions, AccessLogPlace, LineFormat};
 use crate::observe::access_log::{
@@ -107,7 +108,7 @@ impl Reader<'_> {
                 if file.is_empty() {
                     self.say(&file.place, "expected the path of a file, found ``");
                 }
-                Output::File(file.value.clone().into(), rotation)
+                Output::File(beside(file), rotation)
             }
             (None, Some(syslog)) => Output::Syslog(self.receiver(syslog)),
             (None, None) => Output::Stdout,

@@ -15,6 +15,7 @@ use wiregate_sdk::types::Size;
 use wiregate_sdk::value::{At, Problem};
 
 use super::Snapshot;
+use super::files::beside;
 use crate::cache::store::{Disk, Leaving, Mode, Options, Store, What};
 use crate::config::model;
 
@@ -351,7 +352,7 @@ fn one(
         memory,
         largest: largest as u64,
         disk: config.disk.as_ref().map(|disk| Disk {
-            path: disk.path.value.clone().into(),
+            path: beside(&disk.path),
             size: disk.size.len() as u64,
         }),
     };
@@ -368,9 +369,7 @@ fn one_folder_each(config: &IndexMap<String, At<model::Cache>>, problems: &mut V
     let disks = config.values().filter_map(|config| config.disk.as_ref());
     let mut seen: Vec<&At<String>> = Vec::new();
     for path in disks.map(|disk| &disk.path) {
-        let same = |other: &&&At<String>| {
-            std::path::Path::new(&other.value) == std::path::Path::new(&path.value)
-        };
+        let same = |other: &&&At<String>| beside(other) == beside(path);
         if let Some(other) = seen.iter().find(same) {
             let problem = Problem::new(path.place.clone(), "another cache has this folder");
             problems.push(problem.related(other.place.clone(), "this one"));

@@ -39,6 +39,8 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 const FOLDERS: Duration = Duration::from_secs(5);
 /// The key under which goes over when the service was started.
 const SERVICE_START: &str = "service start";
+/// Why there is no upgrade of a gateway that is tried out.
+const ECHO: &str = "a gateway that was started with `--echo` cannot be upgraded: the address of its echo server does not go over";
 /// How long it may take to accept connections when it may.
 const BEGIN: Duration = Duration::from_secs(10);
 
@@ -138,6 +140,9 @@ impl Upgrades {
 
     fn run(&self, deadline: Duration) -> Result<Taken, String> {
         tracing::info!(program = %self.program.path().display(), "a new process is to take over");
+        if self.program.has_echo() {
+            return Err(ECHO.to_owned());
+        }
         let until = Instant::now() + deadline;
         self.enter(Stage::None)?;
         let held = self.reloader.hold();

@@ -37,6 +37,15 @@ impl Program {
         })
     }
 
+    /// Whether it runs an echo server beside the gateway, whose address would be taken.
+    pub(super) fn has_echo(&self) -> bool {
+        let is_echo = |argument: &OsString| {
+            let argument = argument.to_string_lossy();
+            argument == "--echo" || argument.starts_with("--echo=")
+        };
+        self.arguments.iter().any(is_echo)
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

@@ -207,6 +207,14 @@ fn run_can_bring_an_echo_server_along() {
         command.args(["--echo", &free.to_string()]);
     });
     assert_eq!(curl(&[&gateway.url("/a")]).json()["path"], "/a");
+    let admin = format!("unix:{}", gateway.file("admin.sock").display());
+    let upgrade = wiregate(&["upgrade", "--admin", &admin]).output().unwrap();
+    let said = String::from_utf8_lossy(&upgrade.stderr);
+    assert_eq!(upgrade.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("was started with `--echo` cannot be upgraded"),
+        "{said}"
+    );
 }
 
 #[test]

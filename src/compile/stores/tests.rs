@@ -44,7 +44,7 @@ fn put(store: &Arc<Store>, url: &str) {
     let Join::Lead(lead) = store.join(&key, Asker::Anybody, |_| false) else {
         panic!("somebody leads already");
     };
-    let mut fill = lead.fill(stored, Some(4)).unwrap();
+    let mut fill = lead.fill(stored, Some(4), Duration::ZERO).unwrap();
     fill.push(b"body").unwrap();
     fill.finish().unwrap();
 }

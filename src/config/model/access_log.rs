@@ -28,7 +28,7 @@ pub enum AccessLogPlace {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AccessLogOptions {
-    /// The file that lines are added to; opened anew on SIGUSR1.
+    /// The file that lines are added to, relative to the configuration file; opened anew on SIGUSR1.
     pub file: Option<At<String>>,
     /// The syslog receiver that lines are sent to: `unix:/dev/log`, `udp://HOST:PORT`,
     /// `tcp://HOST:PORT`, or in full.

@@ -21,7 +21,7 @@ pub struct Cache {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Disk {
-    /// The folder; made where it does not exist.
+    /// The folder, relative to the configuration file; made where it does not exist.
     pub path: At<String>,
     /// The space that its files may take.
     pub size: Size,

@@ -46,7 +46,8 @@ fn lines(gateway: &Gateway, count: usize) -> Vec<String> {
 #[test]
 fn fields_come_from_both_heads_and_no_secret_is_among_them() {
     let gateway = start(
-        "{ file: FOLDER/access.log, fields: [status, target, \
+        // Relative to the configuration, wherever the process runs.
+        "{ file: access.log, fields: [status, target, \
          { agent: 'request.headers[\"user-agent\"]' }, { auth: 'request.headers.authorization' }, \
          { cookies: 'request.headers.cookie' }, { set: 'response.headers[\"set-cookie\"]' }, \
          { own: 'response.headers[\"x-own\"]' }, { q: 'request.query.q' }, { missing: 'request.query.none' }, \
