@@ -42,7 +42,7 @@ use super::lifetimes::{Lifetimes, by_status};
 /// one in 100 ms at most, that tries whether its response is for the cache. Requests with a cookie or credentials
 /// wait for their own kind only, and what comes of them is remembered for their own kind: whoever gets
 /// responses of his own keeps no URL from the cache. What is too large for the store nobody tries again in that time,
-/// where `Vary` tells it from others.
+/// where `Vary` tells it from others; where two variants are, all are tried now and then.
 ///
 /// GET and HEAD are answered, ranges and conditions too; of what is not stored, a range is asked for by itself. Where another method succeeds, what is stored
 /// for its URL, `Location` and `Content-Location` is dropped, if the route of that method uses the same store.

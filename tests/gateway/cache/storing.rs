@@ -229,3 +229,40 @@ fn the_time_of_an_exchange_ends_a_hit_that_its_client_does_not_read() {
     let sent = line["bytes_out"].as_u64().unwrap();
     assert!(sent < length as u64, "{line}");
 }
+
+#[test]
+fn what_there_is_no_room_for_is_remembered() {
+    let address = super::super::origin::serve(|_, mut stream| {
+        while let Some(head) = super::super::origin::head(&mut stream) {
+            // The first of these is promised half of the memory, and never comes to its end.
+            let (length, sent) = match head.starts_with("GET /slow ") {
+                true => (4 << 20, 1),
+                false => (100_000, 100_000),
+            };
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: {length}\r\n\r\n"
+            );
+            let answer = head + &"x".repeat(sent);
+            if stream.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+        }
+    });
+    let gateway = Gateway::start(&format!(
+        "caches: {{ small: {{ memory: 8MiB, largest: 4MiB }} }}\n\
+         upstreams: {{ app: {{ endpoints: [\"{address}\"] }} }}\n\
+         routes: [{{ name: all, filters: [cache: {{ store: small }}], upstream: app }}]\n"
+    ));
+    let mut slow = std::net::TcpStream::connect(gateway.address()).unwrap();
+    slow.write_all(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n")
+        .unwrap();
+    std::io::Read::read_exact(&mut slow, &mut [0]).unwrap();
+    let ask = || get(&gateway, "/a", &[]);
+    assert!(did(&ask()).contains("detail=refused"), "{}", did(&ask()));
+    // Others go on by themselves, but for one now and then.
+    until("somebody goes on at once", || {
+        let answer = ask();
+        assert_eq!((answer.body.len(), told(&answer).1), (100_000, false));
+        !did(&answer).contains("refused")
+    });
+}
