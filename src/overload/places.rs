@@ -149,9 +149,13 @@ mod tests {
             let counts = threads.into_iter().map(|thread| thread.join().unwrap());
             counts.collect()
         });
-        // One for each that was about to use what was taken back.
+        // Who asks for a lot in vain is in the way of others for a moment, and one may come on top for each
+        // that was about to use what was taken back.
         let under_way: usize = counts.iter().sum();
-        assert!((limit..limit + 1000).contains(&under_way), "{under_way}");
+        assert!(
+            (limit - 100..limit + 1000).contains(&under_way),
+            "{under_way}"
+        );
         (0..4).for_each(|worker| all.give(worker, limit));
         let spare = all.0.taken.load(Relaxed);
         assert!(spare <= limit / 32, "{spare}");

@@ -1,5 +1,6 @@
 //! The only place that knows Pingora's callbacks: what each of them means for an exchange.
 
+mod again;
 mod attempt;
 mod body;
 mod budget;
