@@ -20,6 +20,7 @@ mod retry;
 mod source;
 mod split;
 mod state;
+mod states;
 mod sticky;
 mod target;
 #[cfg(test)]
@@ -55,7 +56,8 @@ pub use source::{
     Answer, Answers, Discovery, Dns, EndpointFile, Listed, MOST_ENDPOINTS, Rank, Roster, Source,
 };
 pub use split::{ByValue, Split};
-pub use state::{State, States};
+pub use state::State;
+pub use states::States;
 pub use target::{HostName, ServerName, Target};
 pub use timeouts::Timeouts;
 pub use tls::{Authorities, Identity, Tls};

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 use wiregate_sdk::Portable;
 
-use super::Address;
-use super::state::{State, States};
+use super::{Address, State, States};
 
 /// What was known of the endpoints of one upstream, by their addresses. Whatever another version
 /// does not say is as if nothing was known of it.

@@ -302,7 +302,8 @@ fn stored_head(policy: &Policy, mut head: ResponseHeader, sent: Sent) -> Respons
     head
 }
 
-/// Statuses whose rules for caches are known here: those of RFC 9110 and of the registry, but for those that are never stored.
+/// Statuses whose rules for caches are known here: those of RFC 9110 and of the registry, but for those that
+/// are never stored.
 fn is_understood(status: StatusCode) -> bool {
     status.canonical_reason().is_some()
 }
