@@ -127,7 +127,8 @@ fn assemble(
     let stores = stores::build(&config.caches, &kept, problems);
     let traces = traces::build(config.traces.as_ref(), source, cx, problems);
     let access_log = access_log::build(config.access_log.as_ref(), source, problems);
-    let consumers = consumers::build(std::mem::take(&mut config.consumers), problems);
+    let cut = told.has_cut("consumers", source);
+    let consumers = consumers::build(std::mem::take(&mut config.consumers), cut, problems);
     let around = chain::Around {
         cx,
         kept: &kept,
