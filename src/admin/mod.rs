@@ -106,10 +106,10 @@ impl Admin {
         let upstreams: serde_json::Map<String, Value> = (live.upstreams.iter())
             .map(|(name, upstream)| {
                 let members = upstream.members();
-                let healthy = (members.endpoints.iter())
+                let available = (members.endpoints.iter())
                     .filter(|endpoint| upstream.policy.has(endpoint))
                     .count();
-                let state = json!({ "healthy": healthy, "endpoints": members.endpoints.len() });
+                let state = json!({ "available": available, "endpoints": members.endpoints.len() });
                 (name.to_string(), state)
             })
             .collect();

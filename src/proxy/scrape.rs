@@ -27,7 +27,7 @@ impl Shared {
         let body_memory = live.settings.limits.body_memory;
         self.metrics.show_body_memory_limit(body_memory.get());
         for upstream in live.upstreams.values() {
-            upstream.show_in_flight();
+            upstream.show_endpoints();
         }
         for store in &live.stores {
             self.metrics
