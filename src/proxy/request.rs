@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::SystemTime;
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, StatusCode, Uri, header};
 use pingora_proxy::Session;
 use prometheus::IntCounter;
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use wiregate_sdk::{Chunk, Facts, Reply};
 
 use super::context::Context;
 use super::inbound::Client;
-use super::{forwarded, grpc, heads, replay};
+use super::{forwarded, heads, replay, rules};
 use crate::compile::Goal;
 use crate::config::model::UnderscoresInFields;
 use crate::router::Refusal;
@@ -48,7 +48,8 @@ impl Context {
         self.metrics().begin();
         self.end.begun = true;
         found?;
-        self.settle_deadline(session)?;
+        // A gRPC call may say how long it may take.
+        self.deadline = rules::deadline(session.req_header())?;
         forwarded::limit_hops(session.req_header_mut())?;
         // What not every request needs is boxed apart, which keeps this future small.
         if self
@@ -71,18 +72,10 @@ impl Context {
         heads::settle_connection(session.req_header_mut())?;
         self.show_trace(session.req_header_mut());
         let head = session.req_header();
-        if head.method == Method::CONNECT {
-            // There are no tunnels here (RFC 9110, 9.3.6). Bytes that were meant for one must not
-            // become a request.
+        if let Err(denied) = rules::no_tunnel(head) {
+            // Bytes that were meant for one must not become a request.
             self.peer.lent.close();
-            return Err(
-                Reply::problem(StatusCode::METHOD_NOT_ALLOWED, "http_request_denied")
-                    .detail("CONNECT is not served")
-                    .header(
-                        header::ALLOW,
-                        HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"),
-                    ),
-            );
+            return Err(denied);
         }
         // What conditions see is what is matched and sent on, however it was written.
         self.settle_target(session)?;
@@ -188,17 +181,6 @@ impl Context {
         }
         self.body.bytes = Some(chunk.data.clone());
         self.body.lent = Some(replay::lend(session, chunk.data));
-        Ok(())
-    }
-
-    /// A gRPC call may say how long it may take.
-    fn settle_deadline(&mut self, session: &Session) -> Result<(), Reply> {
-        self.deadline = grpc::deadline(session.req_header())
-            .transpose()
-            .map_err(|()| {
-                Reply::problem(StatusCode::BAD_REQUEST, "invalid_grpc_timeout")
-                    .detail("`grpc-timeout` is not valid")
-            })?;
         Ok(())
     }
 
