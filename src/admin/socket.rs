@@ -1,4 +1,4 @@
-//! Where the admin API listens.
+//! Where the admin API and the metrics listen.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +13,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
-use super::{Admin, Answer, Over};
+use super::{Admin, Answer, Over, Scope};
+use crate::compile::Settings;
 use crate::config::model as listen;
 use crate::listen::{Bound, Handed, Listener};
 use crate::proxy::Connection;
@@ -70,21 +71,34 @@ impl From<Bind> for listen::Bind {
     }
 }
 
-/// Opens the socket that the configuration asks for, or takes it from those that another process
+/// Opens a socket that the configuration asks for, or takes it out of those that another process
 /// has opened.
 ///
 /// # Errors
 /// The system's, with the address.
-pub fn open(text: &str, handed: Option<Handed>) -> io::Result<Bound> {
-    let bind = Bind::parse(text).map_err(io::Error::other)?.into();
-    let handed = handed.filter(|handed| handed.bind == bind);
-    let handed = handed.and_then(|mut handed| handed.bound.pop());
+pub fn open(scope: Scope, bind: &listen::Bind, handed: &mut Vec<Handed>) -> io::Result<Bound> {
+    let at = handed.iter().position(|handed| handed.bind == *bind);
+    let handed = at.and_then(|at| handed.remove(at).bound.pop());
     handed
-        .map_or_else(|| Bound::open(&bind), Ok)
+        .map_or_else(|| Bound::open(bind), Ok)
         .map_err(|error| {
-            let message = format!("the admin API cannot bind {text}: {error}");
+            let message = format!("{} cannot bind {bind}: {error}", scope.word());
             io::Error::new(error.kind(), message)
         })
+}
+
+/// What is to be answered where.
+///
+/// # Errors
+/// An address that the admin API cannot have.
+pub fn asked(settings: &Settings) -> io::Result<Vec<(Scope, listen::Bind)>> {
+    let admin = settings.admin.as_deref().map(Bind::parse).transpose();
+    let admin = admin.map_err(io::Error::other)?;
+    let admin = admin.map(|bind| (Scope::All, bind.into()));
+    let metrics = settings.metrics.clone();
+    Ok((admin.into_iter())
+        .chain(metrics.map(|bind| (Scope::Metrics, bind)))
+        .collect())
 }
 
 /// The admin API while it answers.
@@ -158,7 +172,8 @@ async fn serve(listener: Listener, over: Over, admin: Arc<Admin>, places: Arc<Se
             }
             // Too many open files, or a client that has gone already: neither lasts.
             Err(error) => {
-                tracing::warn!(%error, "the admin API cannot accept a connection");
+                let who = admin.scope.word();
+                tracing::warn!(%error, "{who} cannot accept a connection");
                 tokio::time::sleep(PAUSE).await;
             }
         }

@@ -25,7 +25,7 @@ fn probes_answer() {
     assert_eq!(answer["generation"], 1);
     assert_eq!(
         answer["upstreams"]["app"],
-        serde_json::json!({ "healthy": 1, "endpoints": 1 })
+        serde_json::json!({ "available": 1, "endpoints": 1 })
     );
     assert_eq!(gateway.admin("GET", "/other").status, 404);
 }

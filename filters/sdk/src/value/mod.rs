@@ -56,6 +56,8 @@ pub struct Problem {
     pub help: Option<String>,
     /// Other places that have to do with it, each with a word on why.
     pub related: Vec<(Place, String)>,
+    /// Where else the same is wrong, for the same reason.
+    pub also: Vec<Place>,
     /// Whether what is written at the place must not be shown, because it is a secret.
     pub secret: bool,
 }
@@ -68,6 +70,7 @@ impl Problem {
             message: message.into(),
             help: None,
             related: Vec::new(),
+            also: Vec::new(),
             secret: false,
         }
     }
