@@ -1,5 +1,6 @@
 //! Where the admin API and the metrics listen.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,7 +11,8 @@ use http::header::CONTENT_LENGTH;
 use pingora_core::protocols::IO;
 use pingora_core::protocols::http::ServerSession;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot::{self, Sender};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
 use super::{Admin, Answer, Over, Scope};
@@ -19,7 +21,8 @@ use crate::config::model as listen;
 use crate::listen::{Bound, Handed, Listener};
 use crate::proxy::Connection;
 
-/// Connections beyond this many wait until another ends.
+/// Connections beyond this many wait until another ends; one that has not asked anything yet gives way
+/// to them, the one that is there longest first.
 const MOST_CONNECTIONS: u32 = 64;
 /// How long a client may take to ask, and again to take the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -158,16 +161,18 @@ impl Serving {
 }
 
 async fn serve(listener: Listener, over: Over, admin: Arc<Admin>, places: Arc<Semaphore>) {
+    let mut silent = VecDeque::new();
     loop {
-        let place = places.clone().acquire_owned().await;
-        let place = place.expect("nobody closes the semaphore");
         match listener.accept().await {
             Ok((socket, address)) => {
                 let stream = Box::new(Connection::new(socket, address));
+                let place = place(&places, &mut silent).await;
+                let (tell, gives_way) = oneshot::channel();
+                silent.push_back(tell);
                 let admin = admin.clone();
                 tokio::spawn(async move {
                     let _place = place;
-                    converse(stream, over, &admin).await;
+                    converse(stream, gives_way, over, &admin).await;
                 });
             }
             // Too many open files, or a client that has gone already: neither lasts.
@@ -180,11 +185,29 @@ async fn serve(listener: Listener, over: Over, admin: Arc<Admin>, places: Arc<Se
     }
 }
 
+/// A place, which one of those that have said nothing has to give up where there is none.
+async fn place(places: &Arc<Semaphore>, silent: &mut VecDeque<Sender<()>>) -> OwnedSemaphorePermit {
+    silent.retain(|tell| !tell.is_closed());
+    if places.available_permits() == 0 {
+        let _ = silent.pop_front().map(|tell| tell.send(()));
+    }
+    let place = places.clone().acquire_owned().await;
+    place.expect("nobody closes the semaphore")
+}
+
 /// One request and its answer. The connection ends with it: whoever asks a few times a minute
 /// gains nothing from one that stays, and would hold a place meanwhile.
-async fn converse(stream: Box<dyn IO>, over: Over, admin: &Admin) {
+async fn converse(
+    stream: Box<dyn IO>,
+    gives_way: oneshot::Receiver<()>,
+    over: Over,
+    admin: &Admin,
+) {
     let mut session = ServerSession::new_http1(stream);
-    let asked = tokio::time::timeout(PATIENCE, session.read_request()).await;
+    let asked = tokio::select! {
+        asked = tokio::time::timeout(PATIENCE, session.read_request()) => asked,
+        Ok(()) = gives_way => return,
+    };
     if !matches!(asked, Ok(Ok(true))) {
         return; // it said nothing in time, or nothing that is a request
     }

@@ -14,7 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// Asks `/readyz` of the admin API, whose address the configuration gives, and prints what that says:
 /// `ok`, `starting` or `draining`. Exits with 0 where the gateway takes requests, and with 1 where it
-/// does not, or does not answer within 5 seconds: what a container's health check wants.
+/// does not, or does not answer within 5 seconds: what a container's health check wants. Such a check
+/// names the address with `--admin`: a configuration that cannot be read ends the command with 78,
+/// though the gateway may go on with the last good one.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]

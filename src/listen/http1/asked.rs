@@ -16,8 +16,9 @@ const LONGEST_TARGET: usize = 8 << 10;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Asked {
     pub method: Method,
-    /// As it came, but for bytes that are no UTF-8, who it says that the client is (`user@host`),
-    /// and a fragment. It may be the beginning of one, and have any characters.
+    /// As it came, but for bytes that are no UTF-8, who it says that the client is (`user@host`), a
+    /// query, out of which no filter has taken keys of callers, and a fragment. It may be the
+    /// beginning of one, and have any characters.
     pub target: String,
 }
 
@@ -44,14 +45,14 @@ fn asked(bytes: &[u8]) -> Option<Asked> {
     })
 }
 
-/// A target without what no log may have. What is in its query is for the log's own rules.
+/// A target without what no log may have.
 fn shown(target: &str) -> Cow<'_, str> {
-    let target = target.split('#').next().unwrap_or_default();
-    if target.starts_with('/') {
+    let target = target.split(['?', '#']).next().unwrap_or_default();
+    if target.starts_with('/') && !target.starts_with("//") {
         return target.into();
     }
-    let begin = target.find("://").map_or(0, |scheme| scheme + 3);
-    let end = target[begin..].find(['/', '?']);
+    let begin = target.find("//").map_or(0, |slashes| slashes + 2);
+    let end = target[begin..].find('/');
     let end = end.map_or(target.len(), |end| begin + end);
     match target[begin..end].rfind('@') {
         Some(at) => format!("{}***{}", &target[..begin], &target[begin + at..]).into(),
@@ -70,7 +71,7 @@ mod tests {
     #[test]
     fn tells_what_was_read_of_a_request_line() {
         for (line, method, target) in [
-            (&b"GET /a?b=c HTTP/1.1\r\nhost"[..], "GET", "/a?b=c"),
+            (&b"GET /a?b=c HTTP/1.1\r\nhost"[..], "GET", "/a"),
             (b"GET /a b c HTTP/1.1\r\n", "GET", "/a"),
             (b"POST /beginn", "POST", "/beginn"),
             (
@@ -105,9 +106,11 @@ mod tests {
     #[test]
     fn hides_who_the_client_says_it_is_and_what_no_server_is_told() {
         for (target, expected) in [
-            ("http://ann:pass@host/a@b?c@d", "http://***@host/a@b?c@d"),
+            ("http://ann:pass@host/a@b?c@d", "http://***@host/a@b"),
             ("http://a:b@c@host", "http://***@host"),
             ("ann:pass@host:443", "***@host:443"),
+            ("//ann:pass@host/a", "//***@host/a"),
+            ("/a?key=secret", "/a"),
             ("http://host/a@b", "http://host/a@b"),
             ("/a@b#access_token=x", "/a@b"),
             ("http://host#ann:pass@x", "http://host"),

@@ -204,9 +204,11 @@ fn logged(gateway: &Gateway, count: usize, said: &End) -> End {
     let line = gateway.access_log(count).pop().unwrap();
     let status = line["status"].as_u64().unwrap();
     let route = line["route"].as_str();
-    // Where the gateway answers a request that has a route by itself, its line has the route.
+    // Where the gateway answers a request that has a route by itself, its line has the route, and mostly
+    // an error.
+    let by_itself = !line["error"].is_null() && line["refused_by"].is_null();
     match (route, said) {
-        (Some(route), End::Taken(_)) => End::Taken(route.to_owned()),
+        (Some(route), End::Taken(_)) if !by_itself => End::Taken(route.to_owned()),
         _ => End::Answered(status, line["error"].as_str().map(str::to_owned)),
     }
 }

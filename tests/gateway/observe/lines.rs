@@ -136,13 +136,13 @@ fn a_request_that_is_refused_as_none_has_what_was_read_of_its_line() {
             &b"GET /a?token=SECRET&b=1 HTTP/1.1\r\n\r\n"[..],
             400,
             "GET",
-            "/a?token=***&b=1",
+            "/a",
         ),
         (
             b"GET http://ann:SECRET@x/y?key=SECRET HTTP/1.1\r\nhost: x\r\n\r\n",
             400,
             "GET",
-            "http://***@x/y?key=***",
+            "http://***@x/y",
         ),
         (
             b"GET /a#access_token=SECRET HTTP/1.1\r\nhost: x\r\n\r\n",

@@ -94,7 +94,11 @@ fn unclosed(file: &Arc<str>, text: &str, open: usize, at: usize) -> Problem {
         '}'
     };
     let begin = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-    let later = begin > open;
+    // A line that begins with a comma in front of it is wrong in itself.
+    let goes_on = text[open + 1..begin.max(open + 1)].trim_end();
+    let later = begin > open && !goes_on.is_empty() && !goes_on.ends_with(',');
+    let unquoted = text[..at].ends_with('$');
+    let later = later && !unquoted;
     // A colon is found behind its key, where nobody looks for the beginning of what is wrong.
     let at = if later {
         begin + text[begin..].len() - text[begin..].trim_start_matches(' ').len()
@@ -110,7 +114,7 @@ fn unclosed(file: &Arc<str>, text: &str, open: usize, at: usize) -> Problem {
         problem.help(format!(
             "close the `{bracket}` that is not closed yet, or put a comma in front of this"
         ))
-    } else if text[..at].ends_with('$') {
+    } else if unquoted {
         problem.help("`${…}` inside of `{ }` or `[ ]` needs quotes")
     } else if line.contains(": ") {
         problem.help("put a comma in front of the next key, or quote a value that has `: ` in it")
@@ -135,10 +139,12 @@ pub(super) fn innermost(
     end: usize,
 ) -> Option<usize> {
     let mut quote = None;
-    let (mut before, mut comment) = (' ', false);
+    let (mut before, mut comment, mut escaped) = (' ', false, false);
     for (at, c) in text.get(from..end)?.char_indices() {
         match (quote, c) {
             _ if comment => comment = c != '\n',
+            (Some('"'), _) if escaped => escaped = false,
+            (Some('"'), '\\') => escaped = true,
             (Some(open), c) if open == c => quote = None,
             (Some(_), _) => {}
             (None, '#') if before.is_whitespace() => comment = true,

@@ -219,6 +219,24 @@ fn an_open_bracket_is_shown_where_the_text_breaks() {
             (1, 4),
             colon.into(),
         ),
+        (
+            "a: {\n  b: 1,\n  c: ${env:X}\n}\n",
+            "3:7 expected `,` or `}`",
+            (1, 4),
+            dollar.into(),
+        ),
+        (
+            "{\n  a: b: c\n}\n",
+            "2:7 expected `,` or `}`",
+            (1, 1),
+            colon.into(),
+        ),
+        (
+            "- { a: \"x\\\"}\"\n- c\n",
+            "2:1 expected `,` or `}`",
+            (1, 3),
+            comma('{'),
+        ),
     ] {
         let [problem] = &parse(text).unwrap_err()[..] else {
             panic!("one problem: {text}");

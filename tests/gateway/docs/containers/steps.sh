@@ -35,6 +35,12 @@ wait_for() {
 is_ready() { [ "$("$PROGRAM" $HEALTH 2> /dev/null)" = "$1" ]; }
 wait_for is_ready ok
 curl -sS http://127.0.0.1:8080/
+# A mistake in a new version of the configuration: the gateway goes on, and is as healthy as before.
+mount -o bind,remount,rw /etc 2> /dev/null || mount -o remount,rw /etc
+echo '{' > /etc/wiregate/wiregate.yaml
+is_refused() { grep -q 'wiregate.yaml:' /run/err; }
+wait_for is_refused
+is_ready ok || exit 1
 curl -sS http://127.0.0.1:9100/readyz
 curl -sS -o /dev/null -w '%{http_code}\n' -X POST http://127.0.0.1:9100/reload
 # A line for each request on standard output, and the gateway's own log on standard error.
