@@ -255,7 +255,7 @@ fn the_gateway_does_what_it_says_of_odd_requests() {
     // All that can be won without TLS and a trusted proxy.
     let won: Vec<_> = ends.iter().filter(routes).collect();
     assert!(won.len() >= 12, "{won:?}");
-    assert!(ends.len() - won.len() >= 10, "{ends:?}");
+    assert!(ends.len() - won.len() >= 6, "{ends:?}");
 }
 
 #[test]
