@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Endpoint, Health, Upstream};
+use super::{Endpoint, Health, Standing, Upstream};
 use crate::observe::metrics::Seen;
 
 impl Upstream {
@@ -30,7 +30,10 @@ impl Upstream {
     /// Brings those metrics up to date that are only looked at when somebody asks.
     pub fn show_endpoints(&self) {
         let now = self.clock.instant();
-        let _one_at_a_time = self.standing();
+        let standing = self.standing();
+        if *standing != Standing::Live {
+            return; // what has taken its place shows them
+        }
         for endpoint in self.members().endpoints.iter() {
             let checked = self.health(endpoint, now) != Health::Unchecked;
             self.metrics.endpoint(&Seen {

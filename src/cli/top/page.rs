@@ -161,10 +161,10 @@ fn upstreams(figures: &Figures) -> Table {
     let rows = figures.upstreams.iter().map(|upstream| {
         let circuit = if upstream.circuit_open { "open" } else { "-" };
         let (available, all) = (upstream.available, upstream.endpoints);
-        let health = if upstream.checked > 0 {
-            "healthy"
-        } else {
-            "unchecked"
+        let health = match upstream.checked {
+            0 => "unchecked".to_owned(),
+            checked if checked >= all => "healthy".to_owned(),
+            checked => format!("available, {checked} checked"),
         };
         Row {
             cells: vec![

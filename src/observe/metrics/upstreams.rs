@@ -52,7 +52,8 @@ families! {
         /// When DNS (`dns`) or a changed file (`file`) has last told of endpoints.
         refreshed: IntGaugeVec = "wiregate_upstream_refresh_success_timestamp_seconds" [upstream, source];
         /// 1 while an endpoint gets requests: it has passed its checks, where there are any, and is
-        /// not ejected.
+        /// not ejected. 0 means that it gets none, unless so few are left that health is not looked
+        /// at (`panic`).
         healthy: IntGaugeVec = "wiregate_endpoint_healthy" [upstream, endpoint];
         /// Attempts under way at an endpoint.
         at_endpoint: IntGaugeVec = "wiregate_endpoint_requests_in_flight" [upstream, endpoint];

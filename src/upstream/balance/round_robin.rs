@@ -66,7 +66,9 @@ impl RoundRobin {
             .filter_map(|(i, turn)| Some((i, turn?)))
             .find(|&(_, turn)| open(turn))?;
         if passed > 0 {
-            next.fetch_add(passed, Ordering::Relaxed);
+            let (now, behind) = (start.wrapping_add(1), start.wrapping_add(passed + 1));
+            // Where somebody else had a turn meanwhile, he passes over them himself.
+            let _ = next.compare_exchange(now, behind, Ordering::Relaxed, Ordering::Relaxed);
         }
         Some(position)
     }
