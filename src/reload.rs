@@ -1,19 +1,18 @@
 //! Taking a new configuration live, and keeping the old one when the new one is refused.
 
+mod folders;
 mod held;
 mod load;
 mod restart;
 mod thread;
 mod watched;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use notify::{RecursiveMode, Watcher};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use wiregate_sdk::Registry;
 use wiregate_sdk::value::{Problem, Value};
 
@@ -24,6 +23,7 @@ use crate::listen::{Listeners, Prepared, Unbound};
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::{Metrics, Names, Reloaded};
 use crate::proxy::Shared;
+use folders::Folders;
 pub use held::Held;
 pub use load::{From, Loaded, load, open_log};
 use restart::needs_restart;
@@ -139,17 +139,13 @@ impl Reloader {
         let mut problems = needs_restart(old, &snapshot, &value);
         let opened = self.open_listeners(&snapshot, &value);
         let opened = opened.map_err(|more| problems.extend(more));
-        let log = &snapshot.settings.access_log;
         let mut changed = None;
-        if problems.is_empty() && *log != old.settings.access_log {
-            match open_log(log.as_ref()) {
-                Ok(log) => changed = Some(log),
-                Err(error) => {
-                    let place = value.get("access_log").unwrap_or(&value).place.clone();
-                    let message = format!("the access log cannot be opened: {error}");
-                    problems.push(Problem::new(place, message));
-                }
-            }
+        if problems.is_empty() {
+            let log = open_changed_log(old, &snapshot, &value);
+            changed = log.unwrap_or_else(|problem| {
+                problems.push(problem);
+                None
+            });
         }
         if problems.is_empty() {
             problems.extend(self.open_stores(old, &snapshot, &value));
@@ -235,28 +231,16 @@ impl Reloader {
 
     /// Reloads whenever one of the files changes, until dropped.
     pub async fn watch(self: Arc<Self>) {
-        let (tell, mut told) = mpsc::channel(1);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let changed = event.is_ok_and(|event| !event.kind.is_access());
-            if changed {
-                let _ = tell.try_send(()); // full: somebody has told already
+        let mut folders = match Folders::new() {
+            Ok(folders) => folders,
+            Err(error) => {
+                tracing::warn!(%error, "files cannot be watched: reload by signal or by the admin API");
+                return;
             }
-        });
-        let Ok(mut watcher) = watcher else {
-            tracing::warn!("files cannot be watched: reload by signal or by the admin API");
-            return;
         };
-        let mut watching = BTreeMap::new();
         let mut before = None;
         loop {
-            for (folder, identity) in self.watched().folders() {
-                // One that was not there, or was replaced, is tried again with the next change.
-                if watching.get(&folder) != Some(&identity)
-                    && watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok()
-                {
-                    watching.insert(folder, identity);
-                }
-            }
+            folders.watch(self.watched().folders());
             let changed = self.watched().changed();
             if changed.is_some() && changed == before {
                 before = None;
@@ -271,7 +255,8 @@ impl Reloader {
             before = changed;
             tokio::time::sleep(SETTLED).await;
             // Other files in these folders may change all the time.
-            if quiet && told.recv().await.is_none() {
+            if quiet && let Err(error) = folders.news().await {
+                tracing::warn!(%error, "files are no longer watched: reload by signal or by the admin API");
                 return;
             }
         }
@@ -295,6 +280,22 @@ impl Reloader {
     fn watched(&self) -> MutexGuard<'_, Watched> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The access log that takes the place of the one that is open; nothing where it stays.
+fn open_changed_log(
+    old: &Snapshot,
+    new: &Snapshot,
+    value: &Value,
+) -> Result<Option<Option<AccessLog>>, Problem> {
+    let log = &new.settings.access_log;
+    if *log == old.settings.access_log {
+        return Ok(None);
+    }
+    open_log(log.as_ref()).map(Some).map_err(|error| {
+        let place = value.get("access_log").unwrap_or(value).place.clone();
+        Problem::new(place, format!("the access log cannot be opened: {error}"))
+    })
 }
 
 /// Holds a retired configuration until no request does, so that no worker has to take ten thousand

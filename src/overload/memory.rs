@@ -115,36 +115,42 @@ pub async fn look_on(shared: Arc<Shared>, former: Option<Other>) {
             (present, renew) = (there_is(Path::new("/")), RENEW);
         }
         renew -= 1;
-        let live = shared.live.load();
-        let (limit, level) = match &live.settings.limits.memory {
+        let written = shared.live.load().settings.limits.memory.clone();
+        let (limit, level) = match written {
             ShortOrFull::Short(_) => (0, Level::Low),
             ShortOrFull::Full(memory) => {
                 let limit = memory.limit.map_or(present, Size::get);
                 let used = resident("self");
-                let former = former.as_ref().filter(|(_, ended)| !*ended.borrow());
-                let beside = former.map_or(0, |(pid, _)| resident(&pid.to_string()));
-                let known = limit > 0 && used > 0;
-                if !known && !std::mem::replace(&mut blind, true) {
-                    tracing::error!(
-                        limit,
-                        used,
-                        "the system does not tell how much memory there is and is used: the marks of memory are not looked at"
-                    );
-                }
-                match known {
-                    true => {
-                        let level = shared.overload.level();
-                        (limit, level.with(used + beside, limit, memory))
-                    }
-                    false => (0, Level::Low),
+                if limit > 0 && used > 0 {
+                    let all = used + still_there(former.as_ref());
+                    (limit, shared.overload.level().with(all, limit, &memory))
+                } else {
+                    is_blind(limit, used, &mut blind);
+                    (0, Level::Low)
                 }
             }
         };
-        drop(live);
         tell(&shared, limit, level);
         if level >= Level::Soft {
             shared.overload.spill(turn);
         }
+    }
+}
+
+/// The memory of the other process, until it has ended.
+fn still_there(former: Option<&Other>) -> u64 {
+    let former = former.filter(|(_, ended)| !*ended.borrow());
+    former.map_or(0, |(pid, _)| resident(&pid.to_string()))
+}
+
+/// Says that nothing can be told of the memory. Once.
+fn is_blind(limit: u64, used: u64, said: &mut bool) {
+    if !std::mem::replace(said, true) {
+        tracing::error!(
+            limit,
+            used,
+            "the system does not tell how much memory there is and is used: the marks of memory are not looked at"
+        );
     }
 }
 

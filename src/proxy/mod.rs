@@ -29,6 +29,7 @@ pub mod rules;
 mod scrape;
 mod session;
 mod shed;
+mod timing;
 mod traced;
 mod trusted;
 mod websocket;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{Method, StatusCode, header};
 use pingora_http::RequestHeader;
 use wiregate_sdk::Reply;
 
@@ -42,10 +42,7 @@ pub(super) fn no_tunnel(head: &RequestHeader) -> Result<(), Reply> {
     Err(
         Reply::problem(StatusCode::METHOD_NOT_ALLOWED, "http_request_denied")
             .detail("CONNECT is not served")
-            .header(
-                header::ALLOW,
-                HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"),
-            ),
+            .header(header::ALLOW, forwarded::ALLOW),
     )
 }
 

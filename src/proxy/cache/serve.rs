@@ -62,7 +62,7 @@ impl Context {
             self.attempts.upstream = None; // nobody was asked for it
         }
         let answering = Answering {
-            head: entry.meta().head.clone(),
+            head: copy_of(&entry.meta().head),
             entry,
             told,
             is_new: false,
@@ -70,8 +70,8 @@ impl Context {
         self.serve(session, answering).await
     }
 
-    /// Answers with what became of a fetch. Returns whether the request was answered; where not, it goes to the upstream by
-    /// itself.
+    /// Answers with what became of a fetch. Returns whether the request was answered; where not, it goes to
+    /// the upstream by itself.
     pub(super) async fn answer(&mut self, session: &mut Session, answer: Answer) -> Result<bool> {
         if let Answer::Own(own) = answer {
             return self.pass_own(session, *own).await;
@@ -132,8 +132,8 @@ impl Context {
         }
     }
 
-    /// Passes a response on that is for this request alone. It was asked for as a whole, and without the conditions of the
-    /// request: where that wants a part, it asks for it by itself.
+    /// Passes a response on that is for this request alone. It was asked for as a whole, and without the
+    /// conditions of the request: where that wants a part, it asks for it by itself.
     async fn pass_own(&mut self, session: &mut Session, own: Own) -> Result<bool> {
         let Own {
             mut source,
@@ -261,6 +261,17 @@ impl Context {
         }
         Ok(())
     }
+}
+
+/// A copy of a stored head, with room for what is added: a clone would have to make that again.
+fn copy_of(head: &ResponseHeader) -> ResponseHeader {
+    let mut parts = http::Response::new(()).into_parts().0;
+    (parts.status, parts.version) = (head.status, head.version);
+    parts.headers = HeaderMap::with_capacity(head.headers.len() + ADDED);
+    for (name, value) in &head.headers {
+        parts.headers.append(name, value.clone());
+    }
+    parts.into()
 }
 
 /// The length that a stored head tells, if it does so in one number.
