@@ -25,7 +25,7 @@ pub(super) struct Told<'v> {
 impl<'v> Told<'v> {
     /// Nothing but these problems has been told about a configuration.
     pub(super) fn new(source: &'v Value, problems: &'v [Problem]) -> Self {
-        let places = |problem: &'v Problem| [&problem.place].into_iter().chain(&problem.also);
+        let places = |problem: &'v Problem| [&problem.place].into_iter().chain(problem.repeated());
         let told: HashSet<_> = problems.iter().flat_map(places).collect();
         let mut covered = told.clone();
         if !told.is_empty() {
@@ -206,7 +206,7 @@ mod tests {
         let inside = told(&source.at("filters.x").place);
         assert!(cut(&inside, "filters") && !cut(&inside, "a") && !cut(&inside, "none"));
         let mut elsewhere = told(&source.at("a[1].d").place);
-        elsewhere[0].also.push(source.at("filters.x").place.clone());
+        elsewhere[0].repeat(source.at("filters.x").place.clone());
         assert!(cut(&elsewhere, "filters") && cut(&elsewhere, "a"));
         let Node::Map(entries) = &source.node else {
             panic!("a map");

@@ -57,15 +57,7 @@ pub fn resolve(
         problems,
     };
     resolver.value(value);
-    let (told, files) = (resolver.told, resolver.files);
-    for problem in told.into_values() {
-        let Problem { place, also, .. } = &mut problems[problem];
-        // What an alias stands for is met more than once.
-        also.sort();
-        also.dedup();
-        also.retain(|other| other != place);
-    }
-    files
+    resolver.files
 }
 
 struct Resolver<'a> {
@@ -114,7 +106,7 @@ impl Resolver<'_> {
     /// Tells of a reference at a place; once, however many places have it.
     fn tell(&mut self, Unresolved { whole, why }: Unresolved, place: &Place) {
         if let Some(told) = self.told.get(&whole) {
-            self.problems[*told].also.push(place.clone());
+            self.problems[*told].repeat(place.clone());
             return;
         }
         let Refusal(message, help) = why;

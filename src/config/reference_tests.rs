@@ -54,7 +54,7 @@ fn one_that_cannot_be_resolved_is_told_once_with_all_its_places() {
     let mut problems = Vec::new();
     resolve(&mut value, &environment(None), &mut problems);
     let lines = |problem: &Problem| -> Vec<u32> {
-        let also = problem.also.iter().map(|place| place.line);
+        let also = problem.repeated().map(|place| place.line);
         [problem.place.line].into_iter().chain(also).collect()
     };
     let told: Vec<_> = problems.iter().map(|p| (&*p.message, lines(p))).collect();

@@ -16,8 +16,6 @@ const SHOWN: usize = 120;
 const BEFORE: usize = 50;
 /// How many of the other places of a problem are shown; the rest is counted.
 const ALSO: usize = 3;
-/// What is said of each.
-const HERE_AS_WELL: &str = "here as well";
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const FRAME: Style = AnsiColor::Blue.on_default().bold();
@@ -64,9 +62,8 @@ pub fn json(problems: &[Problem]) -> serde_json::Value {
     let problem = |problem: &&Problem| {
         let mut shown = place(&problem.place, &problem.message);
         let related = problem.related.iter().map(|(at, why)| place(at, why));
-        let also = problem.also.iter().map(|at| place(at, HERE_AS_WELL));
         shown["help"] = object!(problem.help);
-        shown["related"] = related.chain(also).collect();
+        shown["related"] = related.collect();
         shown
     };
     sorted(problems).iter().map(problem).collect()
@@ -95,19 +92,18 @@ impl Page<'_> {
     fn problem(&self, out: &mut String, problem: &Problem) {
         let error = self.paint(ERROR, "error");
         let _ = writeln!(out, "{error}: {}", message(problem));
-        let related = problem.related.iter().map(|(place, why)| (place, &**why));
-        let also = problem.also.iter().take(ALSO);
-        let others: Vec<_> = related
-            .chain(also.map(|place| (place, HERE_AS_WELL)))
-            .collect();
-        let places = others.iter().map(|(place, _)| *place);
+        let repeated = problem.repeated().count();
+        let shown = problem.related.len() - repeated.saturating_sub(ALSO);
+        // Those where the same is wrong are the last ones.
+        let others = &problem.related[..shown];
+        let places = others.iter().map(|(place, _)| place);
         let lines = places.chain([&problem.place]).map(|place| place.line);
         let gutter = lines.max().unwrap_or(0).to_string().len();
         self.place(out, gutter, "-->", &problem.place, '^', "");
         for (place, why) in others {
             self.place(out, gutter, ":::", place, '-', why);
         }
-        if let Some(more @ 1..) = problem.also.len().checked_sub(ALSO) {
+        if let Some(more @ 1..) = repeated.checked_sub(ALSO) {
             let (sign, end) = (self.paint(FRAME, "="), if more == 1 { "" } else { "s" });
             let _ = writeln!(out, "{:gutter$} {sign} and at {more} more place{end}", "");
         }

@@ -180,7 +180,7 @@ fn the_other_places_of_a_problem_are_shown_up_to_three_and_counted() {
     let at = |line| place("a.yaml", line, 4, 1);
     let shown = |count: u32| {
         let mut problem = Problem::new(at(1), "`x` is not set").help("set it");
-        problem.also = (2..count + 2).map(at).collect();
+        (2..count + 2).for_each(|line| problem.repeat(at(line)));
         let sources = sources(&[("a.yaml", source)]);
         (text(&[problem.clone()], &sources, false), json(&[problem]))
     };

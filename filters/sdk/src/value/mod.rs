@@ -56,11 +56,12 @@ pub struct Problem {
     pub help: Option<String>,
     /// Other places that have to do with it, each with a word on why.
     pub related: Vec<(Place, String)>,
-    /// Where else the same is wrong, for the same reason.
-    pub also: Vec<Place>,
     /// Whether what is written at the place must not be shown, because it is a secret.
     pub secret: bool,
 }
+
+/// What is said of further places with the same problem.
+const HERE_AS_WELL: &str = "here as well";
 
 impl Problem {
     /// A problem at a place.
@@ -70,7 +71,6 @@ impl Problem {
             message: message.into(),
             help: None,
             related: Vec::new(),
-            also: Vec::new(),
             secret: false,
         }
     }
@@ -80,6 +80,24 @@ impl Problem {
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// The same is wrong at another place, for the same reason.
+    pub fn repeat(&mut self, place: Place) {
+        if !self.repeats(&place) {
+            self.related.push((place, HERE_AS_WELL.into()));
+        }
+    }
+
+    /// Whether this place has been told of last, or is the problem's own.
+    fn repeats(&self, place: &Place) -> bool {
+        self.related.last().map_or(&self.place, |(last, _)| last) == place
+    }
+
+    /// Where else the same is wrong.
+    pub fn repeated(&self) -> impl Iterator<Item = &Place> {
+        let all = self.related.iter();
+        all.filter_map(|(place, why)| (why == HERE_AS_WELL).then_some(place))
     }
 
     /// Points to another place.
