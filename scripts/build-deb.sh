@@ -20,7 +20,7 @@ done
 [ -n "${SOURCE_DATE_EPOCH:-}" ] ||
     SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2> /dev/null || stat -c %Y Cargo.toml)
 export SOURCE_DATE_EPOCH
-"$program" man --out "$staged/release/deb/man" --date "$(date -u -d "@$SOURCE_DATE_EPOCH" +%F)"
+"$program" man --out "$staged/release/deb/man"
 gzip -9n "$staged"/release/deb/man/*
 CARGO_TARGET_DIR=$staged cargo deb --package wiregate --no-build --locked --offline --output "$out/" "$@"
 rm -r "$staged"

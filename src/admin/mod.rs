@@ -1,6 +1,7 @@
-//! The admin listener: metrics, probes, the running configuration, and reloads.
+//! The admin listener: metrics, probes, the running configuration, and reloads; and the one for
+//! metrics, which has nothing but these and the probes.
 //!
-//! It answers on a loopback address or a Unix socket only, and never to a web page: requests
+//! The first answers on a loopback address or a Unix socket only, and never to a web page: requests
 //! with an `Origin` are refused, and on an address those for a host that is not this machine. No
 //! browser opens a Unix socket, and what a client calls the host there means nothing.
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use http::{Method, Response, StatusCode, header};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use wiregate_sdk::types::Period;
 
 use crate::config::report;
@@ -20,21 +22,52 @@ use crate::proxy::{Phase, Shared};
 use crate::reload::Reloader;
 use crate::upgrade::{DEADLINE, Upgrades, VERSION};
 
-pub use socket::{Bind, Serving, open};
+pub use socket::{Bind, Serving, asked, open};
 
 type Answer = Response<Vec<u8>>;
 
-/// The admin API of one gateway.
+/// Metrics are put together for so many at once, others wait: with ten thousand routes it is work.
+const MOST_RENDERED: usize = 2;
+
+/// What of the API is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All of it.
+    All,
+    /// The metrics and the probes.
+    Metrics,
+}
+
+impl Scope {
+    /// What answers, in messages.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::All => "the admin API",
+            Self::Metrics => "the metrics listener",
+        }
+    }
+}
+
+/// The admin API of one gateway, or that part of it which is for everybody who may look.
 pub struct Admin {
+    scope: Scope,
+    rendering: Semaphore,
     shared: Arc<Shared>,
     reloader: Arc<Reloader>,
     upgrades: Arc<Upgrades>,
 }
 
 impl Admin {
-    /// The admin API of a gateway.
-    pub fn new(shared: Arc<Shared>, reloader: Arc<Reloader>, upgrades: Arc<Upgrades>) -> Arc<Self> {
+    /// So much of the admin API of a gateway.
+    pub fn new(
+        scope: Scope,
+        shared: Arc<Shared>,
+        reloader: Arc<Reloader>,
+        upgrades: Arc<Upgrades>,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            scope,
+            rendering: Semaphore::new(MOST_RENDERED),
             shared,
             reloader,
             upgrades,
@@ -42,10 +75,14 @@ impl Admin {
     }
 
     async fn respond(&self, head: &pingora_http::RequestHeader, over: Over) -> Answer {
-        if let Some(refusal) = refuse_web_pages(head, over) {
+        if let Some(refusal) = refuse_web_pages(head, self.scope, over) {
             return refusal;
         }
         let (path, query) = (head.uri.path(), head.uri.query().unwrap_or(""));
+        if self.scope == Scope::Metrics && !matches!(path, "/metrics" | "/livez" | "/readyz") {
+            let there_are = "there are: GET /metrics /livez /readyz\n";
+            return text(StatusCode::NOT_FOUND, there_are);
+        }
         self.answer(&head.method, path, query).await
     }
 
@@ -79,8 +116,10 @@ impl Admin {
 
     async fn metrics(&self) -> Answer {
         let shared = self.shared.clone();
+        let turn = self.rendering.acquire().await;
         // With ten thousand routes it takes a while: health checks and the like run here as well.
         let rendered = tokio::task::spawn_blocking(move || shared.render_metrics()).await;
+        drop(turn);
         let Ok(rendered) = rendered else {
             return text(StatusCode::INTERNAL_SERVER_ERROR, "it broke\n");
         };
@@ -106,10 +145,10 @@ impl Admin {
         let upstreams: serde_json::Map<String, Value> = (live.upstreams.iter())
             .map(|(name, upstream)| {
                 let members = upstream.members();
-                let healthy = (members.endpoints.iter())
+                let available = (members.endpoints.iter())
                     .filter(|endpoint| upstream.policy.has(endpoint))
                     .count();
-                let state = json!({ "healthy": healthy, "endpoints": members.endpoints.len() });
+                let state = json!({ "available": available, "endpoints": members.endpoints.len() });
                 (name.to_string(), state)
             })
             .collect();
@@ -208,13 +247,18 @@ enum Over {
 }
 
 /// A browser on this machine must not be led here by a page from elsewhere.
-fn refuse_web_pages(head: &pingora_http::RequestHeader, over: Over) -> Option<Answer> {
+fn refuse_web_pages(
+    head: &pingora_http::RequestHeader,
+    scope: Scope,
+    over: Over,
+) -> Option<Answer> {
     let host = wiregate_sdk::host_of(head);
     let ip = host
         .trim_start_matches('[')
         .trim_end_matches(']')
         .parse::<std::net::IpAddr>();
     let local = over == Over::Unix
+        || scope == Scope::Metrics // whoever looks does so from elsewhere
         || host.is_empty()
         || host == "localhost"
         || ip.is_ok_and(|ip| ip.is_loopback());
@@ -222,7 +266,7 @@ fn refuse_web_pages(head: &pingora_http::RequestHeader, over: Over) -> Option<An
     refused.then(|| {
         text(
             StatusCode::FORBIDDEN,
-            "the admin API does not answer web pages\n",
+            &format!("{} does not answer web pages\n", scope.word()),
         )
     })
 }
@@ -263,28 +307,32 @@ mod tests {
 
     use super::*;
 
-    fn refused(name: http::HeaderName, value: &str, over: Over) -> bool {
+    fn refused(name: http::HeaderName, value: &str, scope: Scope, over: Over) -> bool {
         let mut head = RequestHeader::build(Method::GET, b"/config", None).unwrap();
         head.insert_header(name, value).unwrap();
-        refuse_web_pages(&head, over).is_some()
+        refuse_web_pages(&head, scope, over).is_some()
     }
 
     #[test]
     fn on_an_address_only_hosts_that_are_this_machine_are_answered() {
+        let metrics = Scope::Metrics;
         for host in [
             "evil.example",
             "localhost.evil.example",
             "192.0.2.1",
             "wiregate",
         ] {
-            assert!(refused(HOST, host, Over::Tcp), "{host}");
-            assert!(!refused(HOST, host, Over::Unix), "{host}");
+            assert!(refused(HOST, host, Scope::All, Over::Tcp), "{host}");
+            assert!(!refused(HOST, host, Scope::All, Over::Unix), "{host}");
+            assert!(!refused(HOST, host, metrics, Over::Tcp), "{host}");
         }
         for host in ["localhost:9901", "127.0.0.1:9901", "[::1]:9901"] {
-            assert!(!refused(HOST, host, Over::Tcp), "{host}");
+            assert!(!refused(HOST, host, Scope::All, Over::Tcp), "{host}");
         }
         for over in [Over::Tcp, Over::Unix] {
-            assert!(refused(ORIGIN, "http://localhost", over), "{over:?}");
+            for scope in [Scope::All, metrics] {
+                assert!(refused(ORIGIN, "http://localhost", scope, over), "{over:?}");
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Where the admin API listens.
+//! Where the admin API and the metrics listen.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,15 +11,18 @@ use http::header::CONTENT_LENGTH;
 use pingora_core::protocols::IO;
 use pingora_core::protocols::http::ServerSession;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot::{self, Sender};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
-use super::{Admin, Answer, Over};
+use super::{Admin, Answer, Over, Scope};
+use crate::compile::Settings;
 use crate::config::model as listen;
 use crate::listen::{Bound, Handed, Listener};
 use crate::proxy::Connection;
 
-/// Connections beyond this many wait until another ends.
+/// Connections beyond this many wait until another ends; one that has not asked anything yet gives way
+/// to them, the one that is there longest first.
 const MOST_CONNECTIONS: u32 = 64;
 /// How long a client may take to ask, and again to take the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -70,21 +74,34 @@ impl From<Bind> for listen::Bind {
     }
 }
 
-/// Opens the socket that the configuration asks for, or takes it from those that another process
+/// Opens a socket that the configuration asks for, or takes it out of those that another process
 /// has opened.
 ///
 /// # Errors
 /// The system's, with the address.
-pub fn open(text: &str, handed: Option<Handed>) -> io::Result<Bound> {
-    let bind = Bind::parse(text).map_err(io::Error::other)?.into();
-    let handed = handed.filter(|handed| handed.bind == bind);
-    let handed = handed.and_then(|mut handed| handed.bound.pop());
+pub fn open(scope: Scope, bind: &listen::Bind, handed: &mut Vec<Handed>) -> io::Result<Bound> {
+    let at = handed.iter().position(|handed| handed.bind == *bind);
+    let handed = at.and_then(|at| handed.remove(at).bound.pop());
     handed
-        .map_or_else(|| Bound::open(&bind), Ok)
+        .map_or_else(|| Bound::open(bind), Ok)
         .map_err(|error| {
-            let message = format!("the admin API cannot bind {text}: {error}");
+            let message = format!("{} cannot bind {bind}: {error}", scope.word());
             io::Error::new(error.kind(), message)
         })
+}
+
+/// What is to be answered where.
+///
+/// # Errors
+/// An address that the admin API cannot have.
+pub fn asked(settings: &Settings) -> io::Result<Vec<(Scope, listen::Bind)>> {
+    let admin = settings.admin.as_deref().map(Bind::parse).transpose();
+    let admin = admin.map_err(io::Error::other)?;
+    let admin = admin.map(|bind| (Scope::All, bind.into()));
+    let metrics = settings.metrics.clone();
+    Ok((admin.into_iter())
+        .chain(metrics.map(|bind| (Scope::Metrics, bind)))
+        .collect())
 }
 
 /// The admin API while it answers.
@@ -144,32 +161,53 @@ impl Serving {
 }
 
 async fn serve(listener: Listener, over: Over, admin: Arc<Admin>, places: Arc<Semaphore>) {
+    let mut silent = VecDeque::new();
     loop {
-        let place = places.clone().acquire_owned().await;
-        let place = place.expect("nobody closes the semaphore");
         match listener.accept().await {
             Ok((socket, address)) => {
                 let stream = Box::new(Connection::new(socket, address));
+                let place = place(&places, &mut silent).await;
+                let (tell, gives_way) = oneshot::channel();
+                silent.push_back(tell);
                 let admin = admin.clone();
                 tokio::spawn(async move {
                     let _place = place;
-                    converse(stream, over, &admin).await;
+                    converse(stream, gives_way, over, &admin).await;
                 });
             }
             // Too many open files, or a client that has gone already: neither lasts.
             Err(error) => {
-                tracing::warn!(%error, "the admin API cannot accept a connection");
+                let who = admin.scope.word();
+                tracing::warn!(%error, "{who} cannot accept a connection");
                 tokio::time::sleep(PAUSE).await;
             }
         }
     }
 }
 
+/// A place, which one of those that have said nothing has to give up where there is none.
+async fn place(places: &Arc<Semaphore>, silent: &mut VecDeque<Sender<()>>) -> OwnedSemaphorePermit {
+    silent.retain(|tell| !tell.is_closed());
+    if places.available_permits() == 0 {
+        let _ = silent.pop_front().map(|tell| tell.send(()));
+    }
+    let place = places.clone().acquire_owned().await;
+    place.expect("nobody closes the semaphore")
+}
+
 /// One request and its answer. The connection ends with it: whoever asks a few times a minute
 /// gains nothing from one that stays, and would hold a place meanwhile.
-async fn converse(stream: Box<dyn IO>, over: Over, admin: &Admin) {
+async fn converse(
+    stream: Box<dyn IO>,
+    gives_way: oneshot::Receiver<()>,
+    over: Over,
+    admin: &Admin,
+) {
     let mut session = ServerSession::new_http1(stream);
-    let asked = tokio::time::timeout(PATIENCE, session.read_request()).await;
+    let asked = tokio::select! {
+        asked = tokio::time::timeout(PATIENCE, session.read_request()) => asked,
+        Ok(()) = gives_way => return,
+    };
     if !matches!(asked, Ok(Ok(true))) {
         return; // it said nothing in time, or nothing that is a request
     }

@@ -20,10 +20,10 @@ fn endpoint(upstream: &Upstream, endpoint: &Endpoint, now: Instant) -> Value {
     json!({
         "address": &*endpoint.label,
         "available": upstream.policy.has(endpoint),
-        "healthy": endpoint.is_healthy(),
-        "checked": endpoint.is_checked(now),
+        "health": upstream.health(endpoint, now).word(),
         "ejected_for_seconds": ejected.map(|left| left.as_secs_f64()),
         "ejections": endpoint.ejections(),
+        "errors": endpoint.failures(),
         "in_flight": endpoint.in_flight(),
         "latency_seconds": endpoint.latency(now),
         "weight": endpoint.weight,

@@ -1,24 +1,28 @@
 //! `wiregate man`.
 
+mod date;
 mod roff;
 mod text;
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap_mangen::Man;
 use serde_json::Value;
 use wiregate_sdk::Registry;
 
 use self::roff::roff;
-use super::Outcome;
 use super::docs::page::Page;
+use super::{Failure, Outcome};
 use crate::config::schema::{generator, options, schema};
 
 /// What the pages belong to, as their foot tells it.
 const SOURCE: &str = concat!("wiregate ", env!("CARGO_PKG_VERSION"));
 /// What they are, as their head tells it.
 const MANUAL: &str = "Wiregate";
+
+/// The moment of the sources, in seconds since 1970, as builds tell it.
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 /// A summary that is longer ends with its first clause.
 const LONGEST_SUMMARY: usize = 72;
@@ -30,19 +34,32 @@ pub(super) struct Arguments {
     /// The folder; it is made where it is not there.
     #[arg(long)]
     out: PathBuf,
-    /// The day that the pages tell, such as `2026-11-26`.
-    #[arg(long)]
-    date: String,
+    /// The day that the pages tell, such as `2026-11-26`. Without it: that of the variable
+    /// SOURCE_DATE_EPOCH where it is set, and otherwise that of this version's release.
+    #[arg(long, value_parser = date::parse)]
+    date: Option<String>,
 }
 
 pub(super) fn run(registry: &Registry, arguments: &Arguments) -> Outcome {
-    std::fs::create_dir_all(&arguments.out)?;
+    let date = match &arguments.date {
+        Some(date) => date.clone(),
+        None => {
+            let epoch = std::env::var_os(EPOCH);
+            let epoch = epoch.as_ref().map(|epoch| epoch.to_string_lossy());
+            date::usual(epoch.as_deref()).map_err(Failure::Other)?
+        }
+    };
+    write_all(registry, &arguments.out, &date)
+}
+
+fn write_all(registry: &Registry, out: &Path, date: &str) -> Outcome {
+    std::fs::create_dir_all(out)?;
     let mut command = super::command().disable_help_subcommand(true);
     command.build();
-    commands(&command, None, arguments)?;
+    commands(&command, None, out, date)?;
     let write = |name: &str, summary: &str, body: &str| {
-        let page = file_page(name, summary, &arguments.date, body);
-        std::fs::write(arguments.out.join(format!("{name}.5")), page)
+        let page = file_page(name, summary, date, body);
+        std::fs::write(out.join(format!("{name}.5")), page)
     };
     let mut filters = String::from("\n## Filters\n\nEach has a page of its own.\n");
     for entry in registry.entries() {
@@ -72,7 +89,8 @@ pub(super) fn run(registry: &Registry, arguments: &Arguments) -> Outcome {
 fn commands(
     command: &clap::Command,
     parent: Option<&str>,
-    arguments: &Arguments,
+    out: &Path,
+    date: &str,
 ) -> std::io::Result<()> {
     let name = match parent {
         Some(parent) => format!("{parent}-{}", command.get_name()),
@@ -80,7 +98,7 @@ fn commands(
     };
     let subcommands = command.get_subcommands().filter(|one| !one.is_hide_set());
     for subcommand in subcommands {
-        commands(subcommand, Some(&name), arguments)?;
+        commands(subcommand, Some(&name), out, date)?;
     }
     // A sentence has a full stop, a line under NAME has none.
     let about = command.get_about().map(ToString::to_string);
@@ -89,7 +107,7 @@ fn commands(
     let described = command.clone().about(about);
     let described = described.long_about(long.unwrap_or_default());
     let page = Man::new(described).title(&name).source(SOURCE);
-    let page = page.date(&arguments.date).manual(MANUAL);
+    let page = page.date(date).manual(MANUAL);
     let mut written = Vec::new();
     page.render(&mut written)?;
     let end = match parent {
@@ -97,7 +115,7 @@ fn commands(
         Some(_) => text::COMMAND_END,
     };
     written.extend(roff(end).bytes());
-    std::fs::write(arguments.out.join(format!("{name}.1")), written)
+    std::fs::write(out.join(format!("{name}.1")), written)
 }
 
 fn page_of_filter(name: &str) -> String {

@@ -8,6 +8,7 @@ mod completions;
 mod docs;
 mod explain;
 mod man;
+mod ready;
 mod reload;
 mod run;
 mod schema;
@@ -27,6 +28,8 @@ use crate::reload::Refused;
 
 /// A command failed.
 const FAILED: u8 = 1;
+/// The command line is wrong, as clap has it.
+const USAGE: u8 = 2;
 /// The configuration is refused (`EX_CONFIG` of sysexits).
 const REFUSED: u8 = 78;
 
@@ -43,6 +46,7 @@ enum Command {
     Run(run::Arguments),
     Check(check::Arguments),
     Explain(explain::Arguments),
+    Ready(ready::Arguments),
     Reload(reload::Arguments),
     Upgrade(upgrade::Arguments),
     Schema(schema::Arguments),
@@ -98,6 +102,8 @@ enum Failure {
     Refused(Box<Refused>),
     /// The command's answer is no, and has been given.
     No,
+    /// The command line asks for what cannot be.
+    Usage(String),
     /// Anything else.
     Other(String),
 }
@@ -119,6 +125,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Run(arguments) => run::run(registry, arguments),
         Command::Check(arguments) => check::run(&registry, &arguments),
         Command::Explain(arguments) => explain::run(&registry, &arguments),
+        Command::Ready(arguments) => ready::run(&registry, &arguments),
         Command::Reload(arguments) => reload::run(&registry, &arguments),
         Command::Upgrade(arguments) => upgrade::run(&registry, &arguments),
         Command::Schema(arguments) => schema::run(&registry, &arguments),
@@ -144,6 +151,10 @@ pub fn run(registry: Registry) -> ExitCode {
             ExitCode::from(REFUSED)
         }
         Err(Failure::No) => ExitCode::from(FAILED),
+        Err(Failure::Usage(message)) => {
+            eprintln!("wiregate: {message}");
+            ExitCode::from(USAGE)
+        }
         Err(Failure::Other(message)) => {
             eprintln!("wiregate: {message}");
             ExitCode::from(FAILED)

@@ -9,11 +9,13 @@ use wiregate_sdk::value::{At, Place, Problem};
 
 use crate::config::model::consumer::{Consumer, Credentials, Keys, User};
 
-/// All of them, each with its credentials.
+/// All of them, each with its credentials; `cut` where some were left out already.
 pub(super) fn build(
     written: IndexMap<String, At<Consumer>>,
+    cut: bool,
     problems: &mut Vec<Problem>,
 ) -> Arc<Consumers> {
+    let before = problems.len();
     let mut builder = Builder {
         consumers: Consumers::default(),
         problems,
@@ -21,7 +23,11 @@ pub(super) fn build(
     for (name, At { place, value }) in written {
         builder.add(&name, &place, value);
     }
-    Arc::new(builder.consumers)
+    let mut consumers = builder.consumers;
+    if cut || problems.len() > before {
+        consumers.cut();
+    }
+    Arc::new(consumers)
 }
 
 struct Builder<'a> {

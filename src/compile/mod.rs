@@ -3,6 +3,7 @@
 //! This is the one way in: `check`, the start, a reload and the admin API all come through here.
 
 mod access_log;
+mod admin;
 mod chain;
 mod consumers;
 mod endpoints;
@@ -127,7 +128,8 @@ fn assemble(
     let stores = stores::build(&config.caches, &kept, problems);
     let traces = traces::build(config.traces.as_ref(), source, cx, problems);
     let access_log = access_log::build(config.access_log.as_ref(), source, problems);
-    let consumers = consumers::build(std::mem::take(&mut config.consumers), problems);
+    let cut = told.has_cut("consumers", source);
+    let consumers = consumers::build(std::mem::take(&mut config.consumers), cut, problems);
     let around = chain::Around {
         cx,
         kept: &kept,
@@ -151,6 +153,7 @@ fn assemble(
             Settings {
                 workers: config.workers,
                 admin: config.admin.map(|admin| admin.bind.value),
+                metrics: config.metrics.map(|metrics| metrics.bind.value),
                 access_log,
                 forwarded: config.forwarded,
                 limits: config.limits,
@@ -194,11 +197,7 @@ fn check_document(config: &Config, source: &Value, problems: &mut Vec<Problem>) 
     if config.routes.is_empty() {
         missing("route", "routes: [{ name: all, upstream: app }]");
     }
-    if let Some(admin) = &config.admin
-        && let Err(message) = crate::admin::Bind::parse(&admin.bind)
-    {
-        problems.push(Problem::new(admin.bind.place.clone(), message));
-    }
+    admin::check(config, problems);
     names::check(source, problems);
     check_head(config, source, problems);
     check_bodies(&config.limits, source, problems);

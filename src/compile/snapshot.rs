@@ -61,6 +61,8 @@ pub struct Settings {
     pub workers: Option<NonZeroUsize>,
     /// Where the admin API answers.
     pub admin: Option<String>,
+    /// Where the metrics and the probes answer, and nothing else.
+    pub metrics: Option<Bind>,
     /// What the access log is to be, where there is one.
     pub access_log: Option<Arc<Plan>>,
     /// Which fields tell an upstream who asked.

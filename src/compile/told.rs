@@ -25,7 +25,8 @@ pub(super) struct Told<'v> {
 impl<'v> Told<'v> {
     /// Nothing but these problems has been told about a configuration.
     pub(super) fn new(source: &'v Value, problems: &'v [Problem]) -> Self {
-        let told: HashSet<_> = problems.iter().map(|problem| &problem.place).collect();
+        let places = |problem: &'v Problem| [&problem.place].into_iter().chain(problem.repeated());
+        let told: HashSet<_> = problems.iter().flat_map(places).collect();
         let mut covered = told.clone();
         if !told.is_empty() {
             within(source, &told, &mut covered);
@@ -50,6 +51,13 @@ impl<'v> Told<'v> {
     /// problems there are only its consequences.
     pub(super) fn covers(&self, place: &Place) -> bool {
         self.covered.contains(place)
+    }
+
+    /// Whether something of a section may be missing only because it was left out.
+    pub(super) fn has_cut(&self, section: &str, source: &Value) -> bool {
+        let mut mistyped = self.mistyped.iter();
+        (source.get(section)).is_some_and(|section| self.covers(&section.place))
+            || mistyped.any(|key| did_you_mean(key, [section]).is_some())
     }
 
     /// Whether a name may be unknown only because what defines it, in this section, was left out.
@@ -187,6 +195,24 @@ mod tests {
         let problems = told(&entries[2].0.place);
         let mistyped = Told::new(&source, &problems);
         assert!(mistyped.hides("upstreams", "y") && !mistyped.hides("filters", "y"));
+    }
+
+    #[test]
+    fn knows_which_sections_are_not_whole() {
+        let source = source();
+        let cut = |problems: &[Problem], section: &str| {
+            Told::new(&source, problems).has_cut(section, &source)
+        };
+        let inside = told(&source.at("filters.x").place);
+        assert!(cut(&inside, "filters") && !cut(&inside, "a") && !cut(&inside, "none"));
+        let mut elsewhere = told(&source.at("a[1].d").place);
+        elsewhere[0].repeat(source.at("filters.x").place.clone());
+        assert!(cut(&elsewhere, "filters") && cut(&elsewhere, "a"));
+        let Node::Map(entries) = &source.node else {
+            panic!("a map");
+        };
+        let mistyped = told(&entries[2].0.place);
+        assert!(cut(&mistyped, "upstreams") && !cut(&mistyped, "filters"));
     }
 
     #[test]

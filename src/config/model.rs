@@ -51,6 +51,10 @@ pub struct Config {
     /// Where the admin API, the metrics and the health probes answer.
     #[serde(default)]
     pub admin: Option<Admin>,
+    /// Where the metrics and the health probes answer, and nothing else: for Prometheus and others
+    /// who may look and not touch.
+    #[serde(default)]
+    pub metrics: Option<MetricsListener>,
     /// Where a line for each request goes, and what is in it: `stdout` (the default), `off`, or options.
     #[serde(default)]
     pub access_log: Option<AccessLog>,
@@ -109,6 +113,15 @@ pub struct Config {
 pub struct Admin {
     /// A loopback address, such as `127.0.0.1:9901`, or `unix:/run/wiregate/admin.sock`.
     pub bind: At<String>,
+}
+
+/// Where the metrics and the health probes answer, and nothing else.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsListener {
+    /// An address that only those reach who may see the names of routes and upstreams, such as
+    /// `10.0.0.1:9100`, or `unix:/path`. Takes effect at start only.
+    pub bind: At<Bind>,
 }
 
 /// Which fields tell an upstream who asked. What a client sends in any of them, or in others of

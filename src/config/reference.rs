@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
-use wiregate_sdk::value::{Node, Piece, Problem, Scalar, Value, did_you_mean, pieces};
+use wiregate_sdk::value::{Node, Piece, Place, Problem, Scalar, Value, did_you_mean, pieces};
 
 use super::read::read_regular;
 
@@ -52,6 +52,7 @@ pub fn resolve(
     let mut resolver = Resolver {
         environment,
         known: HashMap::new(),
+        told: HashMap::new(),
         files: BTreeSet::new(),
         problems,
     };
@@ -63,6 +64,8 @@ struct Resolver<'a> {
     environment: &'a Environment,
     /// What each reference resolved to, so that all that are the same agree.
     known: HashMap<String, Result<String, Refusal>>,
+    /// Which problem tells of a reference that cannot be resolved.
+    told: HashMap<String, usize>,
     files: BTreeSet<PathBuf>,
     problems: &'a mut Vec<Problem>,
 }
@@ -70,6 +73,12 @@ struct Resolver<'a> {
 /// Why a reference cannot be resolved, and what helps.
 #[derive(Clone)]
 struct Refusal(String, Option<String>);
+
+/// A reference that cannot be resolved.
+struct Unresolved {
+    whole: String,
+    why: Refusal,
+}
 
 impl From<String> for Refusal {
     fn from(message: String) -> Self {
@@ -86,20 +95,30 @@ impl Resolver<'_> {
             Node::Null => {}
             Node::List(items) => items.iter_mut().for_each(|item| self.value(item)),
             Node::Map(entries) => entries.iter_mut().for_each(|(_, value)| self.value(value)),
-            Node::Scalar(scalar) => match self.scalar(scalar) {
-                Ok(()) => {}
-                Err(Refusal(message, help)) => {
-                    let problem = Problem::new(value.place.clone(), message);
-                    self.problems.push(match help {
-                        Some(help) => problem.help(help),
-                        None => problem,
-                    });
+            Node::Scalar(scalar) => {
+                if let Err(unresolved) = self.scalar(scalar) {
+                    self.tell(unresolved, &value.place);
                 }
-            },
+            }
         }
     }
 
-    fn scalar(&mut self, scalar: &mut Scalar) -> Result<(), Refusal> {
+    /// Tells of a reference at a place; once, however many places have it.
+    fn tell(&mut self, Unresolved { whole, why }: Unresolved, place: &Place) {
+        if let Some(told) = self.told.get(&whole) {
+            self.problems[*told].repeat(place.clone());
+            return;
+        }
+        let Refusal(message, help) = why;
+        self.told.insert(whole, self.problems.len());
+        let problem = Problem::new(place.clone(), message);
+        self.problems.push(match help {
+            Some(help) => problem.help(help),
+            None => problem,
+        });
+    }
+
+    fn scalar(&mut self, scalar: &mut Scalar) -> Result<(), Unresolved> {
         if scalar.written.is_some() || !scalar.text.contains("${") {
             return Ok(());
         }
@@ -115,7 +134,11 @@ impl Resolver<'_> {
                     scheme,
                     name,
                 } => {
-                    let value = self.reference(whole, scheme, name)?;
+                    let value = self.reference(whole, scheme, name);
+                    let value = value.map_err(|why| Unresolved {
+                        whole: whole.to_owned(),
+                        why,
+                    })?;
                     text.push_str(&value);
                     resolved.push(value);
                 }

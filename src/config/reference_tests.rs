@@ -48,6 +48,29 @@ fn values_replace_references_and_what_was_written_is_kept() {
 }
 
 #[test]
+fn one_that_cannot_be_resolved_is_told_once_with_all_its_places() {
+    let text = "a: ${env:NOPE}\nb: ['x${env:NOPE}', '${env:GONE}']\nc: ${env:NOPE}\n";
+    let mut value = read(&"t.yaml".into(), text).unwrap();
+    let mut problems = Vec::new();
+    resolve(&mut value, &environment(None), &mut problems);
+    let lines = |problem: &Problem| -> Vec<u32> {
+        let also = problem.repeated().map(|place| place.line);
+        [problem.place.line].into_iter().chain(also).collect()
+    };
+    let told: Vec<_> = problems.iter().map(|p| (&*p.message, lines(p))).collect();
+    assert_eq!(
+        told,
+        [
+            (
+                "`${env:NOPE}`: the variable `NOPE` is not set",
+                vec![1, 2, 3]
+            ),
+            ("`${env:GONE}`: the variable `GONE` is not set", vec![2]),
+        ]
+    );
+}
+
+#[test]
 fn files_and_credentials_lose_the_line_break_at_their_end() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("key");

@@ -14,6 +14,8 @@ use super::{Sources, shape};
 const SHOWN: usize = 120;
 /// How much of it in front of the column.
 const BEFORE: usize = 50;
+/// How many of the other places of a problem are shown; the rest is counted.
+const ALSO: usize = 3;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const FRAME: Style = AnsiColor::Blue.on_default().bold();
@@ -90,12 +92,20 @@ impl Page<'_> {
     fn problem(&self, out: &mut String, problem: &Problem) {
         let error = self.paint(ERROR, "error");
         let _ = writeln!(out, "{error}: {}", message(problem));
-        let places = problem.related.iter().map(|(place, _)| place);
+        let repeated = problem.repeated().count();
+        let shown = problem.related.len() - repeated.saturating_sub(ALSO);
+        // Those where the same is wrong are the last ones.
+        let others = &problem.related[..shown];
+        let places = others.iter().map(|(place, _)| place);
         let lines = places.chain([&problem.place]).map(|place| place.line);
         let gutter = lines.max().unwrap_or(0).to_string().len();
         self.place(out, gutter, "-->", &problem.place, '^', "");
-        for (place, why) in &problem.related {
+        for (place, why) in others {
             self.place(out, gutter, ":::", place, '-', why);
+        }
+        if let Some(more @ 1..) = repeated.checked_sub(ALSO) {
+            let (sign, end) = (self.paint(FRAME, "="), if more == 1 { "" } else { "s" });
+            let _ = writeln!(out, "{:gutter$} {sign} and at {more} more place{end}", "");
         }
         if let Some(help) = &problem.help {
             let (sign, word) = (self.paint(FRAME, "="), self.paint(HELP, "help"));

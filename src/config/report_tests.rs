@@ -173,3 +173,30 @@ fn programs_get_every_part() {
     }]);
     assert_eq!(shown, expected);
 }
+
+#[test]
+fn the_other_places_of_a_problem_are_shown_up_to_three_and_counted() {
+    let source = "a: x\nb: x\nc: x\nd: x\ne: x\nf: x\n";
+    let at = |line| place("a.yaml", line, 4, 1);
+    let shown = |count: u32| {
+        let mut problem = Problem::new(at(1), "`x` is not set").help("set it");
+        (2..count + 2).for_each(|line| problem.repeat(at(line)));
+        let sources = sources(&[("a.yaml", source)]);
+        (text(&[problem.clone()], &sources, false), json(&[problem]))
+    };
+    let (all, data) = shown(3);
+    assert!(!all.contains("more place"), "{all}");
+    for line in 2..5 {
+        assert!(all.contains(&format!(" ::: a.yaml:{line}:4\n")), "{all}");
+    }
+    assert_eq!(all.matches("- here as well").count(), 3);
+    assert_eq!(data[0]["related"].as_array().unwrap().len(), 3);
+    let end = |text: &str| text.split("4 | d: x\n").nth(1).unwrap().to_owned();
+    let expected =
+        "  |    - here as well\n  = and at 1 more place\n  = help: set it\n\n1 problem in 1 file\n";
+    assert_eq!(end(&shown(4).0), expected);
+    let (all, data) = shown(5);
+    assert_eq!(end(&all), expected.replace("1 more place", "2 more places"));
+    assert_eq!(data[0]["related"][4]["line"], 6);
+    assert_eq!(data[0]["related"][4]["message"], "here as well");
+}

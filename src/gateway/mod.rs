@@ -12,6 +12,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
@@ -25,7 +26,7 @@ use crate::proxy::{Phase, Shared};
 use crate::reload::{Refused, Reloader};
 use crate::systemd::{Notify, Systemd};
 use crate::upgrade::{Predecessor, Program, Successor, Upgrades};
-use opened::{accept, open, serve_admin};
+use opened::{accept, answer, open};
 use signals::{End, Reach, Signals};
 use workers::Workers;
 
@@ -62,8 +63,8 @@ pub struct Start {
     pub systemd: Systemd,
     /// The process whose place this one takes.
     pub predecessor: Option<Arc<Predecessor>>,
-    /// Its sockets: those of its listeners, and that of its admin API.
-    pub sockets: (Vec<Handed>, Option<Handed>),
+    /// Its sockets: those of its listeners, and those of its admin API and its metrics.
+    pub sockets: (Vec<Handed>, Vec<Handed>),
 }
 
 /// A running gateway. Dropping it stops it at once.
@@ -73,7 +74,8 @@ pub struct Gateway {
     reloader: Arc<Reloader>,
     upgrades: Arc<Upgrades>,
     successors: UnboundedReceiver<Successor>,
-    admin: Option<Arc<Serving>>,
+    /// The admin API and the metrics.
+    answering: Arc<[Serving]>,
     notify: Arc<Notify>,
     /// The process whose place this one has taken.
     predecessor: Option<Arc<Predecessor>>,
@@ -174,17 +176,15 @@ impl Gateway {
             listeners.clone(),
             reloader.clone(),
         );
-        let admin = opened.admin.map(|socket| {
-            let admin = Admin::new(shared.clone(), reloader.clone(), upgrades.clone());
-            serve_admin(socket, admin, &upgrades, &control)
-        });
+        let admin = |scope| Admin::new(scope, shared.clone(), reloader.clone(), upgrades.clone());
+        let answering = answer(opened.answering, admin, &upgrades, &control)?;
         let mut this = Self {
             listeners,
             shared,
             reloader,
             upgrades,
             successors,
-            admin: admin.transpose()?,
+            answering,
             notify: Arc::new(start.systemd.notify),
             predecessor: None,
             workers,
@@ -205,9 +205,7 @@ impl Gateway {
     /// From here on, the gateway is this process.
     fn take_over(&mut self, predecessor: Arc<Predecessor>) {
         self.listeners.own(true);
-        if let Some(admin) = &self.admin {
-            admin.own();
-        }
+        self.answering.iter().for_each(Serving::own);
         for bind in self.listeners.close_unasked() {
             tracing::info!(address = %bind, "nothing listens there any more");
         }
@@ -317,9 +315,7 @@ impl Gateway {
         self.shared.phase.send_replace(Phase::HandedOver);
         self.listeners.own(false);
         self.listeners.stop();
-        if let Some(admin) = &self.admin {
-            admin.leave();
-        }
+        self.answering.iter().for_each(Serving::leave);
         let deadline = self.shared.live.load().settings.limits.drain_deadline;
         let deadline = Duration::from(deadline);
         tracing::info!(
@@ -329,14 +325,12 @@ impl Gateway {
         );
         let forwarding = successor.forwarding();
         let broken = broken(successor);
-        let admin = self.admin.clone();
+        let answering = self.answering.clone();
         let outcome = self.control.block_on(async {
             let end = async {
                 let most = deadline + FAREWELL + MARGIN;
                 tokio::join!(self.workers.end(most), outlived(former, most));
-                if let Some(admin) = &admin {
-                    admin.finish().await;
-                }
+                join_all(answering.iter().map(Serving::finish)).await;
             };
             tokio::select! {
                 () = end => Ok(()),

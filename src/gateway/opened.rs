@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use wiregate_sdk::Clock;
 
 use super::{Failure, Start};
-use crate::admin::{self, Admin, Serving};
+use crate::admin::{self, Admin, Scope, Serving};
 use crate::compile::Snapshot;
 use crate::config::Sources;
 use crate::listen::{Bound, Listeners, Prepared, Task, Unbound};
@@ -31,7 +31,8 @@ pub(super) struct Opened {
     pub(super) listeners: Arc<Listeners>,
     pub(super) prepared: Prepared,
     pub(super) tasks: Vec<UnboundedReceiver<Task>>,
-    pub(super) admin: Option<Bound>,
+    /// Where the admin API and the metrics answer.
+    pub(super) answering: Vec<(Scope, Bound)>,
 }
 
 /// Reads the configuration and opens everything that it needs.
@@ -79,15 +80,17 @@ pub(super) fn open(start: &mut Start) -> Result<Opened, Failure> {
     shared.metrics.has_workers(count.get());
     let (mut handed, former) = std::mem::take(&mut start.sockets);
     handed.append(&mut start.systemd.sockets);
-    let asked = snapshot.settings.admin.as_deref();
-    let (former, other): (Vec<_>, Vec<_>) =
-        (former.into_iter()).partition(|former| asked == Some(&former.bind.to_string()));
+    let asked = admin::asked(&snapshot.settings)?;
+    let (mut former, other): (Vec<_>, Vec<_>) =
+        (former.into_iter()).partition(|former| asked.iter().any(|(_, bind)| *bind == former.bind));
     handed.extend(other); // it is closed with whatever else nobody asks for
     let (listeners, tasks) = Listeners::new(count.get(), handed);
     let prepared = listeners.prepare(&snapshot.listeners).map_err(together)?;
-    let admin = asked
-        .map(|text| admin::open(text, former.into_iter().next()))
-        .transpose()?;
+    let answering = asked.into_iter().map(|(scope, bind)| {
+        let bound = admin::open(scope, &bind, &mut former)?;
+        Ok((scope, bound))
+    });
+    let answering = answering.collect::<io::Result<_>>()?;
     Ok(Opened {
         control,
         snapshot,
@@ -96,7 +99,7 @@ pub(super) fn open(start: &mut Start) -> Result<Opened, Failure> {
         listeners: Arc::new(listeners),
         prepared,
         tasks,
-        admin,
+        answering,
     })
 }
 
@@ -144,17 +147,21 @@ pub(super) fn accept(
     Err(io::Error::other("the workers cannot accept connections"))
 }
 
-/// Has the admin API answer.
-pub(super) fn serve_admin(
-    socket: Bound,
-    admin: Arc<Admin>,
+/// Has the admin API and the metrics answer.
+pub(super) fn answer(
+    sockets: Vec<(Scope, Bound)>,
+    admin: impl Fn(Scope) -> Arc<Admin>,
     upgrades: &Upgrades,
     control: &Runtime,
-) -> io::Result<Arc<Serving>> {
-    let address = socket.address.to_string();
-    let serving = Arc::new(Serving::start(socket, admin, control.handle())?);
-    tracing::info!(address, "the admin API is listening");
-    upgrades.with_admin(serving.clone());
+) -> io::Result<Arc<[Serving]>> {
+    let serving = sockets.into_iter().map(|(scope, socket)| {
+        let address = socket.address.to_string();
+        let serving = Serving::start(socket, admin(scope), control.handle())?;
+        tracing::info!(address, "{} is listening", scope.word());
+        Ok(serving)
+    });
+    let serving: Arc<[_]> = serving.collect::<io::Result<_>>()?;
+    upgrades.with_answering(serving.clone());
     Ok(serving)
 }
 

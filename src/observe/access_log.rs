@@ -40,6 +40,7 @@ pub use self::rotate::Rotation;
 use self::sink::{Lines, Sink};
 use self::syslog::Link;
 pub use self::syslog::{Address, Facility, Header, Receiver, Severity};
+pub use self::time::day;
 use self::writer::Writer;
 
 /// How many entries wait at most, about 600 bytes each with ordinary targets, 3 KiB with the

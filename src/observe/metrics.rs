@@ -34,8 +34,8 @@ pub use shards::count_as;
 use system::System;
 pub use traces::TraceMetrics;
 use traces::Traces;
-pub use upstreams::UpstreamMetrics;
 use upstreams::Upstreams;
+pub use upstreams::{Seen, UpstreamMetrics};
 
 /// All metrics that are declared, in the order of the reference.
 pub const GROUPS: [Group; 9] = [

@@ -8,15 +8,15 @@ use serde_json::json;
 
 use super::connection::Peer;
 use super::{Shared, request};
-use crate::listen::http1::{Gate, Refused};
-use crate::observe::access_log::{self, Entry};
+use crate::listen::http1::{Asked, Gate, Refused};
+use crate::observe::access_log::{self, Entry, Target};
 use crate::observe::metrics::Ended;
 
 /// Answers, counts and logs what is no request. The connection ends with it.
 pub(super) async fn answer(shared: &Shared, peer: &Peer, gate: &mut Gate, refused: &Refused) {
     let id = request::new_id(SystemTime::now());
     let reply = reply(refused, &id);
-    tell(shared, peer, refused, id);
+    tell(shared, peer, refused, gate.asked(), id);
     let patience: Duration = shared.live.load().settings.limits.client_write.into();
     // A client that does not read its reply goes without.
     let _ = tokio::time::timeout(patience, gate.write(&reply)).await;
@@ -49,7 +49,7 @@ fn reply(refused: &Refused, id: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-fn tell(shared: &Shared, peer: &Peer, refused: &Refused, id: Box<str>) {
+fn tell(shared: &Shared, peer: &Peer, refused: &Refused, asked: Option<Asked>, id: Box<str>) {
     let no_method = Method::from_bytes(b"-").unwrap_or_default();
     let metrics = &shared.live.load().unrouted;
     metrics.begin();
@@ -72,10 +72,15 @@ fn tell(shared: &Shared, peer: &Peer, refused: &Refused, id: Box<str>) {
     if !log.plan().takes(ended, None) {
         return;
     }
+    let (method, target) = match asked {
+        Some(Asked { method, target }) => (method, Target::new(&target)),
+        None => (no_method, Target::default()),
+    };
     log.write(Entry {
+        target,
         status: Some(refused.status.as_u16()),
         error: Some(refused.reason),
         detail: Some(Entry::text(&refused.detail)),
-        ..Entry::unserved(id, peer.address.ip(), no_method)
+        ..Entry::unserved(id, peer.address.ip(), method)
     });
 }

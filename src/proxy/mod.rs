@@ -25,6 +25,7 @@ mod replay;
 mod request;
 mod responder;
 mod response;
+pub mod rules;
 mod scrape;
 mod session;
 mod shed;

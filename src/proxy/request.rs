@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::SystemTime;
 
-use http::{HeaderMap, Method, StatusCode, Uri, header};
+use http::{HeaderMap, StatusCode, Uri, header};
 use pingora_proxy::Session;
 use prometheus::IntCounter;
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use wiregate_sdk::{Chunk, Facts, Reply};
 
 use super::context::Context;
 use super::inbound::Client;
-use super::{forwarded, grpc, heads, replay};
+use super::{forwarded, heads, replay, rules};
 use crate::compile::Goal;
 use crate::config::model::UnderscoresInFields;
 use crate::router::Refusal;
@@ -48,7 +48,8 @@ impl Context {
         self.metrics().begin();
         self.end.begun = true;
         found?;
-        self.settle_deadline(session)?;
+        // A gRPC call may say how long it may take.
+        self.deadline = rules::deadline(session.req_header())?;
         forwarded::limit_hops(session.req_header_mut())?;
         // What not every request needs is boxed apart, which keeps this future small.
         if self
@@ -71,9 +72,10 @@ impl Context {
         heads::settle_connection(session.req_header_mut())?;
         self.show_trace(session.req_header_mut());
         let head = session.req_header();
-        if head.method == Method::CONNECT {
-            self.peer.lent.close(); // bytes that were meant for a tunnel must not become a request
-            return Err(no_tunnel());
+        if let Err(denied) = rules::no_tunnel(head) {
+            // Bytes that were meant for one must not become a request.
+            self.peer.lent.close();
+            return Err(denied);
         }
         // What conditions see is what is matched and sent on, however it was written.
         self.settle_target(session)?;
@@ -182,17 +184,6 @@ impl Context {
         Ok(())
     }
 
-    /// A gRPC call may say how long it may take.
-    fn settle_deadline(&mut self, session: &Session) -> Result<(), Reply> {
-        self.deadline = grpc::deadline(session.req_header())
-            .transpose()
-            .map_err(|()| {
-                Reply::problem(StatusCode::BAD_REQUEST, "invalid_grpc_timeout")
-                    .detail("`grpc-timeout` is not valid")
-            })?;
-        Ok(())
-    }
-
     /// A link has ended the request with this reply.
     pub(super) fn stopped(&mut self, link: usize, reply: &Reply) {
         if let Some(route) = self.route() {
@@ -254,13 +245,6 @@ fn target(path: &str, query: Option<&str>) -> Result<Uri, Reply> {
     Uri::try_from(target).map_err(|_| {
         Reply::problem(StatusCode::BAD_REQUEST, "invalid_path").detail("the path is not valid")
     })
-}
-
-/// There are no tunnels here (RFC 9110, 9.3.6).
-fn no_tunnel() -> Reply {
-    Reply::problem(StatusCode::METHOD_NOT_ALLOWED, "http_request_denied")
-        .detail("CONNECT is not served")
-        .header(header::ALLOW, forwarded::ALLOW)
 }
 
 /// What is asked of clients for this name was not asked on this connection (RFC 9110, 15.5.20).

@@ -31,7 +31,7 @@ impl Shared {
         let body_memory = live.settings.limits.body_memory;
         metrics.show_body_memory_limit(body_memory.get());
         for upstream in live.upstreams.values() {
-            upstream.show_in_flight();
+            upstream.show_endpoints();
         }
         for store in &live.stores {
             metrics.show_cache(&store.name, &store.store().figures());

@@ -60,7 +60,7 @@ pub(super) fn sender(peer: &Peer, live: &Snapshot, head: &RequestHeader) -> Clie
 /// Takes out what only a trusted proxy may say about where a request comes from, but for what one has
 /// set, with what CGI, WSGI and PHP take for the same: `x_forwarded_for`, where fields with underscores
 /// are kept.
-fn distrust(head: &mut RequestHeader, is_set: impl Fn(&str) -> bool) {
+pub(super) fn distrust(head: &mut RequestHeader, is_set: impl Fn(&str) -> bool) {
     let names: Vec<HeaderName> = (head.headers.keys())
         .filter(|name| tells_where_from(name.as_str()) && !is_set(name.as_str()))
         .cloned()

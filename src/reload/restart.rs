@@ -24,6 +24,9 @@ pub(super) fn needs_restart<'v>(old: &Snapshot, new: &Snapshot, value: &'v Value
     if old.settings.admin != new.settings.admin {
         say(&["admin"]);
     }
+    if old.settings.metrics != new.settings.metrics {
+        say(&["metrics"]);
+    }
     let (old, new) = (&old.settings.limits, &new.settings.limits);
     if old.idle_upstream_connections != new.idle_upstream_connections {
         say(&["limits", "idle_upstream_connections"]);

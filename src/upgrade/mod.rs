@@ -50,7 +50,7 @@ pub struct Upgrades {
     shared: Arc<Shared>,
     listeners: Arc<Listeners>,
     reloader: Arc<Reloader>,
-    admin: OnceLock<Arc<Serving>>,
+    answering: OnceLock<Arc<[Serving]>>,
     /// Held while there is an upgrade.
     turn: Arc<Turn<()>>,
     stage: Mutex<Stage>,
@@ -94,7 +94,7 @@ impl Upgrades {
             shared,
             listeners,
             reloader,
-            admin: OnceLock::new(),
+            answering: OnceLock::new(),
             turn: Arc::default(),
             stage: Mutex::default(),
             taken_over,
@@ -102,9 +102,9 @@ impl Upgrades {
         (Arc::new(this), successors)
     }
 
-    /// The admin API goes over as well.
-    pub fn with_admin(&self, serving: Arc<Serving>) {
-        let _ = self.admin.set(serving); // there is one
+    /// The sockets of the admin API and the metrics go over as well.
+    pub fn with_answering(&self, serving: Arc<[Serving]>) {
+        let _ = self.answering.set(serving); // it is said once
     }
 
     /// Has another process take this one's place; in this time, or not at all.
@@ -208,8 +208,9 @@ impl Upgrades {
 
     fn sockets(&self) -> std::io::Result<Vec<Handed>> {
         let mut sockets = self.listeners.hand_out()?;
-        if let Some(admin) = self.admin.get() {
-            let bound = admin.hand_out()?;
+        // That of the admin API is the first: other versions know no other one without a name.
+        for serving in self.answering.get().into_iter().flat_map(|all| all.iter()) {
+            let bound = serving.hand_out()?;
             sockets.push(Handed {
                 name: None,
                 bind: bound.address.clone(),

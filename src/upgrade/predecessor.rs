@@ -38,7 +38,7 @@ pub struct Predecessor {
     pub version: String,
     /// Its process.
     pub pid: u32,
-    /// The sockets of its listeners, and of its admin API, which has no name.
+    /// The sockets of its listeners, and of its admin API and its metrics, which have no name.
     sockets: Vec<Handed>,
     packed: Packed,
 }
@@ -102,13 +102,10 @@ impl Predecessor {
         }
     }
 
-    /// The sockets of its listeners, and that of its admin API.
-    pub fn take_sockets(&mut self) -> (Vec<Handed>, Option<Handed>) {
-        let sockets = take(&mut self.sockets);
-        let (listeners, admin): (Vec<_>, Vec<_>) = sockets
-            .into_iter()
-            .partition(|handed| handed.name.is_some());
-        (listeners, admin.into_iter().next())
+    /// The sockets of its listeners, and those of its admin API and its metrics.
+    pub fn take_sockets(&mut self) -> (Vec<Handed>, Vec<Handed>) {
+        let sockets = take(&mut self.sockets).into_iter();
+        sockets.partition(|handed| handed.name.is_some())
     }
 
     /// What it has packed.

@@ -78,7 +78,7 @@ pub enum Message {
 /// A socket that goes from process to process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Socket {
-    /// The listener that it belongs to; the admin API's belongs to none.
+    /// The listener that it belongs to; those of the admin API and the metrics belong to none.
     pub listener: Option<String>,
     /// Its address, as it was asked for.
     pub bind: String,

@@ -13,6 +13,8 @@ pub struct Ask<'a> {
     pub wish: &'a Wish,
     /// The present moment.
     pub now: Instant,
+    /// Whether the request has been tried somewhere already.
+    pub(super) further: bool,
     /// An endpoint with so many attempts under way is full.
     pub(super) room: u32,
     /// Whether endpoints are passed over that could not be reached a moment ago.
@@ -26,6 +28,7 @@ impl<'a> Ask<'a> {
             tried,
             wish,
             now,
+            further: !tried.is_empty(),
             room: u32::MAX,
             spares: true,
         }

@@ -3,17 +3,21 @@
 use http::{HeaderValue, StatusCode};
 
 macro_rules! causes {
-    ($($(#[$doc:meta])* $name:ident: $word:literal, $status:ident, $field:literal;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident: $word:literal, $status:ident, $field:literal;)*) => {
         /// Why an upstream did not answer. The word is the same in the reply's `type`, the access
         /// log's `error`, the metrics, and `Proxy-Status`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Cause {
-            $($(#[$doc])* $name,)*
+            $($(#[doc = $doc])* $name,)*
         }
 
         impl Cause {
             /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// What each of them means.
+            #[cfg(test)]
+            const MEANINGS: &'static [&'static str] = &[$(concat!($($doc),*),)*];
 
             /// Its word.
             pub const fn word(self) -> &'static str {
@@ -95,6 +99,30 @@ impl Cause {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_guide_has_a_row_for_each_and_no_other() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/upstreams.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let (_, table) = page
+            .split_once("\n| word | status | in `Proxy-Status` | when |\n|---|---|---|---|\n")
+            .unwrap();
+        let rows: Vec<&str> = table
+            .lines()
+            .take_while(|line| line.starts_with('|'))
+            .collect();
+        let expected = Cause::ALL
+            .iter()
+            .zip(Cause::MEANINGS)
+            .map(|(cause, meaning)| {
+                let field = cause.proxy_status();
+                let (_, error) = field.to_str().unwrap().split_once("error=").unwrap();
+                let (word, status) = (cause.word(), cause.status().as_u16());
+                let meaning = meaning.trim().trim_end_matches('.');
+                format!("| `{word}` | {status} | `{error}` | {meaning} |")
+            });
+        assert_eq!(rows, expected.collect::<Vec<_>>());
+    }
 
     #[test]
     fn each_has_a_word_a_status_and_a_field_of_its_own() {

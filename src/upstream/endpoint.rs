@@ -46,6 +46,40 @@ pub enum Outcome {
     Broke(StatusCode),
 }
 
+impl Outcome {
+    /// Whether this is what makes a failure of an attempt: at most once for each of them.
+    pub(super) fn is_failure(self) -> bool {
+        match self {
+            Self::Answered(status) => status.is_server_error(),
+            Self::Failed => true,
+            // Its head has been told.
+            Self::Broke(status) => !status.is_server_error(),
+        }
+    }
+}
+
+/// What health checks say of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Nothing: there are none, or none has been made yet.
+    Unchecked,
+    /// It gets requests.
+    Healthy,
+    /// It gets none.
+    Unhealthy,
+}
+
+impl Health {
+    /// Its word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Unchecked => "unchecked",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
 impl Endpoint {
     /// An endpoint with the state that it had before, or a fresh one.
     pub fn new(address: Address, weight: u32, peer: HttpPeer, state: Arc<State>) -> Self {
@@ -89,6 +123,12 @@ impl Endpoint {
     /// How often it was taken out lately.
     pub fn ejections(&self) -> u32 {
         self.state.ejections()
+    }
+
+    /// How many attempts there have failed, or were answered with a status from 500 on, as long as
+    /// it has been known.
+    pub fn failures(&self) -> u64 {
+        self.state.failures()
     }
 
     /// How many attempts are under way there, by all workers.

@@ -17,6 +17,7 @@ mod quantiles;
 mod queue;
 mod reach;
 mod retry;
+mod shown;
 mod source;
 mod split;
 mod state;
@@ -44,7 +45,7 @@ pub use ask::Ask;
 pub use balance::{Candidate, Picker};
 pub use breaker::{Breaker, Leave, Memory, Turn};
 pub use cause::Cause;
-pub use endpoint::{Chosen, Endpoint, Outcome, Site};
+pub use endpoint::{Chosen, Endpoint, Health, Outcome, Site};
 pub use health::{Check, Connections};
 pub use hedge::{Hedge, Hedged, Hedging};
 pub use members::Members;
@@ -191,6 +192,9 @@ impl Upstream {
     /// An attempt came out like this, after this time.
     pub fn report(&self, endpoint: &Endpoint, outcome: Outcome, waited: Duration, now: Instant) {
         let state = &endpoint.state;
+        if outcome.is_failure() {
+            state.fail();
+        }
         match outcome {
             Outcome::Answered(_) => state.observe(now, waited),
             // A refusal is fast, and must not look attractive.
@@ -345,24 +349,5 @@ impl Upstream {
 
     fn standing(&self) -> MutexGuard<'_, Standing> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn show(&self) {
-        match &self.breaker {
-            Some(breaker) => self.metrics.circuit_open(breaker.is_open()),
-            None => self.metrics.has_no_circuit(),
-        }
-        for endpoint in self.members().endpoints.iter() {
-            let available = self.policy.has(endpoint);
-            self.metrics.healthy(&endpoint.label, available);
-        }
-    }
-
-    /// Brings those metrics up to date that are only looked at when somebody asks.
-    pub fn show_in_flight(&self) {
-        for endpoint in self.members().endpoints.iter() {
-            self.metrics
-                .endpoint_in_flight(&endpoint.label, endpoint.in_flight());
-        }
     }
 }

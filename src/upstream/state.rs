@@ -45,6 +45,8 @@ pub struct State {
     errors: AtomicU32,
     /// All times to an answer in the present interval, in microseconds.
     waited: AtomicU64,
+    /// How many attempts have failed since this state began.
+    failures: AtomicU64,
 }
 
 /// What happened in an interval.
@@ -86,6 +88,7 @@ impl State {
             answers: AtomicU32::default(),
             errors: AtomicU32::default(),
             waited: AtomicU64::default(),
+            failures: AtomicU64::default(),
         }
     }
 
@@ -212,6 +215,15 @@ impl State {
         self.errors.fetch_add(1, Ordering::Relaxed);
         let before = self.errors_in_a_row.fetch_add(1, Ordering::Relaxed);
         before.saturating_add(1)
+    }
+
+    /// An attempt has failed, whether or not that makes an outlier.
+    pub(super) fn fail(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
     }
 
     pub(super) fn errors_in_a_row(&self) -> u32 {

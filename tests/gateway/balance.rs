@@ -323,7 +323,8 @@ fn the_admin_api_tells_the_state_of_upstreams() {
     let told = state(&gateway, address);
     for (key, value) in [
         ("available", serde_json::json!(true)),
-        ("healthy", true.into()),
+        ("health", "unchecked".into()),
+        ("errors", 0.into()),
         ("ejected_for_seconds", serde_json::Value::Null),
         ("ejections", 0.into()),
         ("in_flight", 0.into()),

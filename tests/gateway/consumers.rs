@@ -158,9 +158,36 @@ fn what_is_no_credential_is_refused_at_its_place() {
         "expected a name without a colon",
         "expected a hash that begins with",
         "expected either `password_hash` or `password`",
-        "expected `keys`, or `consumers:` in the configuration with an `api_key`",
     ] {
         assert!(said.contains(why), "{why}: {said}");
+    }
+    // There was to be a key.
+    assert!(!said.contains("expected `keys`"), "{said}");
+}
+
+#[test]
+fn a_filter_that_finds_nobody_is_refused_unless_the_reason_is_told_already() {
+    let filters = "routes: [{ name: all, filters: [api_key, basic_auth], upstream: app }]\n";
+    let nobody = [
+        "expected `keys`, or `consumers:` in the configuration with an `api_key`",
+        "expected `users`, `htpasswd`, or `consumers:` in the configuration with a `basic_auth`",
+    ];
+    for whole in ["", "consumers: { a: { plan: gold } }\n"] {
+        let said = refused(&format!("{whole}{filters}"));
+        for why in nobody {
+            assert!(said.contains(why), "{why}: {said}");
+        }
+        assert!(said.ends_with("2 problems in 1 file\n"), "{said}");
+    }
+    for cut in [
+        "consumers: { a: { credentials: { api_key: { key: '${env:NOT_SET}' } } } }\n",
+        "consumers: { a: { credentials: { api_key: { sha256: abc } } } }\n",
+        "consumers: { a: { credentials: { basic_auth: {} } } }\n",
+        "consumer: { a: { credentials: { api_key: { key: '${env:KEY_OF_ANN}' } } } }\n",
+    ] {
+        let said = refused(&format!("{cut}{filters}"));
+        assert!(said.ends_with("1 problem in 1 file\n"), "{said}");
+        assert!(said.contains("c.yaml:"), "{said}");
     }
 }
 

@@ -132,6 +132,39 @@ fn manual_pages_tell_all_and_formatters_have_no_complaint() {
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert_eq!(names.collect::<BTreeSet<_>>(), expected);
 
+    // The day is told by whoever builds, or else by the release.
+    let dated = |environment: &[(&str, &str)], more: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut man = wiregate(&["man", "--out", folder.path().to_str().unwrap()]);
+        man.args(more).env_remove("SOURCE_DATE_EPOCH");
+        let output = man.envs(environment.iter().copied()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let page = std::fs::read_to_string(folder.path().join("wiregate.1"));
+        page.map_err(|_| (output.status.code(), said))
+    };
+    let epoch = [("SOURCE_DATE_EPOCH", "86400")];
+    let released = include_str!("../../conf/debian/changelog");
+    let released = released.lines().find(|line| line.starts_with(" -- "));
+    let mut words = released.unwrap().rsplit_once(", ").unwrap().1.split(' ');
+    let day = format!("-{:0>2}", words.next().unwrap());
+    let year = words.nth(1).unwrap();
+    let undated = dated(&[], &[]).unwrap();
+    let of_release = |word: &str| word.contains(&format!("{year}-")) && word.contains(&day);
+    let told = undated.split_whitespace().any(of_release);
+    assert!(told, "{released:?}: {undated}");
+    assert!(dated(&epoch, &[]).unwrap().contains("1970-01-02"));
+    let day = ["--date", "2026-12-24"];
+    assert!(dated(&epoch, &day).unwrap().contains("2026-12-24"));
+    let (code, said_of_epoch) = dated(&[("SOURCE_DATE_EPOCH", "now")], &[]).unwrap_err();
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        said_of_epoch,
+        "wiregate: SOURCE_DATE_EPOCH: expected seconds since 1970, found `now`\n"
+    );
+    let (code, said_of_day) = dated(&[], &["--date", "today"]).unwrap_err();
+    assert_eq!(code, Some(2));
+    assert!(said_of_day.contains("expected a day such as `2026-11-26`"));
+
     let keys = said(&mut wiregate(&["schema"]));
     let keys: serde_json::Value = serde_json::from_str(&keys).unwrap();
     let file = page("wiregate.yaml.5");

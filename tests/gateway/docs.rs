@@ -1,8 +1,10 @@
 //! What the guides show is true: their configurations are good, their defaults those of the code.
 
+mod containers;
 mod defaults;
 mod operating;
 mod security;
+mod words;
 
 use std::fmt::Write as _;
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! Where endpoints come from, and how connections to them are made: names, files, sockets, TLS.
 
 mod dns_server;
+mod failures;
 mod files;
 pub mod https_server;
 mod names;

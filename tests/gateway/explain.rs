@@ -1,5 +1,7 @@
 //! `wiregate explain`: what it says, and that a gateway does the same.
 
+mod agrees;
+
 use std::fmt::Write as _;
 use std::process::Output;
 
@@ -275,8 +277,19 @@ fn a_request_that_would_be_refused_is_a_no() {
 #[test]
 fn mistakes_are_told_apart_from_a_no() {
     let gateway = Gateway::start(SHOP);
+    for wrong in [
+        &["GET", "/", "-H", "no colon"][..],
+        &["G T", "/"],
+        &["GET"],
+        &["GET", "/", "--client", "me"],
+        &["GET", "/a\nb"],
+    ] {
+        let output = explain(&gateway, wrong);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+        assert_eq!(said(&output), "");
+    }
     let output = explain(&gateway, &["GET", "api.example.com/x"]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
         error.starts_with("wiregate: expected `http://host/path`"),

@@ -8,6 +8,7 @@ mod grafana;
 mod lines;
 mod metrics;
 mod rules;
+mod scraping;
 
 use std::collections::HashSet;
 

@@ -288,8 +288,15 @@ fn once_prints_the_tables_for_a_pipe() {
     let open = cells("open ");
     assert!(number(&open[1]) > 0.0 && number(&open[2]) > 0.0, "{text}");
     let app = cells("app ");
-    assert_eq!(app[1], "1/1", "{text}");
-    assert!(number(&app[2]) > 0.0);
+    assert_eq!(app[1..3], ["1/1", "unchecked"], "{text}");
+    assert!(number(&app[3]) > 0.0);
+    let endpoint = text.lines().find(|line| line.contains("127.0.0.1:"));
+    let endpoint: Vec<_> = endpoint.unwrap().split_whitespace().collect();
+    assert_eq!((endpoint[0], endpoint[2]), ("app", "unchecked"), "{text}");
+    assert!(
+        endpoint[4].parse::<u64>().unwrap() > 0,
+        "its 503s are errors: {text}"
+    );
     let filter = text.lines().find(|line| line.contains(" ip "));
     let filter: Vec<_> = filter.unwrap().split_whitespace().collect();
     assert_eq!(filter[0], "closed", "{text}");
@@ -320,7 +327,16 @@ fn json_has_the_same_for_programs() {
     assert!(open["requests_per_second"].as_f64().unwrap() > 0.0);
     assert!(open["p99_seconds"].as_f64().unwrap() > 0.0);
     let app = find("upstreams", "upstream", "app");
-    assert_eq!((&app["endpoints"], &app["healthy"]), (&1.into(), &1.into()));
+    assert_eq!(
+        (&app["endpoints"], &app["available"], &app["checked"]),
+        (&1.into(), &1.into(), &0.into())
+    );
+    let endpoint = find("endpoints", "upstream", "app");
+    assert_eq!(
+        (&endpoint["available"], &endpoint["checked"]),
+        (&true.into(), &false.into())
+    );
+    assert!(endpoint["errors"].as_u64().unwrap() > 0, "{endpoint}");
     let ip = find("filters", "filter", "ip");
     assert_eq!(ip["runs_per_second"], ip["refusals_per_second"]);
     assert!(ip["seconds_per_run"].as_f64().unwrap() > 0.0);

@@ -245,7 +245,7 @@ fn what_is_known_of_endpoints_goes_over() {
         "upstreams: {{ app: {{ endpoints: [\"{good}\", \"{bad}\"], {health} }} }}\n{ROUTE}"
     );
     let gateway = Gateway::start(&text);
-    let healthy = || super::peers::state(&gateway, bad)["healthy"] == true;
+    let healthy = || super::peers::state(&gateway, bad)["health"] == "healthy";
     until("it is found unhealthy", || !healthy());
     // From now on nobody looks again for an hour.
     gateway.reload(&text.replace("300ms", "1h"));

@@ -77,7 +77,9 @@ impl Users {
             consumers,
             seed: RandomState::new(),
         };
-        if users.is_empty() && htpasswd.is_none() && all.of_consumers() == 0 {
+        let consumers = all.consumers.as_ref();
+        let have_users = consumers.is_some_and(|consumers| consumers.have_users());
+        if users.is_empty() && htpasswd.is_none() && !have_users {
             return Err(Invalid::new(
                 "expected `users`, `htpasswd`, or `consumers:` in the configuration with a `basic_auth`",
             ));

@@ -88,6 +88,8 @@ use crate::auth::source::Place;
 /// ```
 ///
 /// Whoever is let in as none of them (`unknown_consumer: allow`) has no `consumer` and no plan, whatever the name.
+/// Without the option, nobody whom this filter lets in is a consumer: a `rate_limit` with `by: consumer` counts all of
+/// them together, and one with `by: identity.name` each alone.
 ///
 /// [A whole configuration](../../examples/jwt.yaml) is among the examples.
 #[derive(Debug, Deserialize, JsonSchema)]

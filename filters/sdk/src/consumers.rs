@@ -19,6 +19,8 @@ pub struct Consumers {
     users: IndexMap<Box<str>, (Password, Holder)>,
     /// By issuer, and then by what its tokens say.
     subjects: HashMap<Box<str>, HashMap<Box<str>, Holder>>,
+    /// Whether some of them were left out, since the configuration has a mistake there.
+    cut: bool,
 }
 
 /// What a consumer shows.
@@ -95,6 +97,12 @@ impl Consumers {
         }
     }
 
+    /// Says that some were left out because of a mistake, so that nobody finds fault with what is
+    /// missing: the configuration is refused for that mistake.
+    pub fn cut(&mut self) {
+        self.cut = true;
+    }
+
     /// The consumer of this name.
     pub fn get(&self, name: &str) -> Option<&Arc<Consumer>> {
         self.names.get(name)
@@ -105,9 +113,14 @@ impl Consumers {
         self.keys.get(digest)
     }
 
-    /// Whether any consumer holds an API key.
+    /// Whether any consumer holds an API key, or was to hold one.
     pub fn have_keys(&self) -> bool {
-        !self.keys.is_empty()
+        self.cut || !self.keys.is_empty()
+    }
+
+    /// Whether any consumer has a password, or was to have one.
+    pub fn have_users(&self) -> bool {
+        self.cut || !self.users.is_empty()
     }
 
     /// The password of a user, and who that is.

@@ -9,7 +9,8 @@ const HEAD: &str = "\
 
 Generated from the code by `wiregate docs`.
 
-The [admin listener](configuration.md#the-admin-listener) tells them under `/metrics`, in the text format of
+The [admin listener](configuration.md#the-admin-listener) and, for other machines, the [metrics
+listener](configuration.md#the-metrics-listener) tell them under `/metrics`, in the text format of
 Prometheus. Alerts on them are in [`conf/alerts.yaml`](../conf/alerts.yaml), with a [page on what to do](alerts.md)
 about each; a dashboard for Grafana is in [`conf/dashboard.json`](../conf/dashboard.json).
 

@@ -1,11 +1,16 @@
 //! What a configuration does with a request, as data.
 
+use http::Uri;
+use pingora_http::RequestHeader;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use wiregate_sdk::{Mode, Registry, host_of};
+use wiregate_sdk::reply::ReplyBody;
+use wiregate_sdk::{Mode, Registry, Reply, host_of};
 
 use super::asked::Asked;
 use crate::compile::{Goal, Route, Snapshot};
+use crate::listen::http1::{Refused, read_head};
+use crate::proxy::rules;
 use crate::router::{Explanation, Win};
 use crate::upstream;
 
@@ -40,8 +45,9 @@ pub(super) struct Request {
 #[derive(Debug, Serialize)]
 pub(super) struct Refusal {
     pub(super) status: u16,
-    pub(super) reason: &'static str,
-    pub(super) detail: String,
+    /// The word for it, in logs and in the problem's `type`; an answer that is no refusal has none.
+    pub(super) reason: Option<&'static str>,
+    pub(super) detail: Option<String>,
 }
 
 /// The route that takes a request.
@@ -104,39 +110,54 @@ pub(super) struct NearMiss {
 
 impl Answer {
     /// What the gateway would do with a request.
-    pub(super) fn find(snapshot: &Snapshot, registry: &Registry, mut asked: Asked) -> Self {
-        let head = &asked.head;
-        let host = host_of(head).into_owned();
-        let target = head.uri.path_and_query();
+    pub(super) fn find(snapshot: &Snapshot, registry: &Registry, asked: &Asked) -> Self {
         let mut answer = Self {
             request: Request {
-                method: head.method.to_string(),
-                host: host.to_string(),
-                target: target.map_or_else(String::new, ToString::to_string),
+                method: asked.method.clone(),
+                host: String::new(),
+                target: asked.target.clone(),
                 path: None,
-                client: asked.exchange.client.address.to_string(),
+                client: asked.client.address.to_string(),
             },
             route: None,
             refusal: None,
             near_misses: Vec::new(),
             omitted: 0,
         };
-        let path = match snapshot.router.normalise(head.uri.path()) {
-            Ok(path) => Ok(path.into_owned()),
-            Err(refusal) => Err(refusal.to_string()),
-        };
-        let path = match path.and_then(|path| asked.normalise(&path).map(|()| path)) {
-            Ok(path) => path,
-            Err(detail) => {
-                answer.refusal = Some(Refusal::new(400, "invalid_path", detail));
-                return answer;
-            }
-        };
-        let Asked { head, exchange } = &mut asked;
-        let found = snapshot.router.explain(head, exchange, &host, &path);
-        answer.explain(snapshot, registry, found);
-        answer.request.path = Some(path);
+        if let Err(refusal) = answer.look(snapshot, registry, asked) {
+            answer.refusal = Some(refusal);
+            answer.route = None;
+        }
         answer
+    }
+
+    /// Goes the way of a request up to its first filter.
+    fn look(
+        &mut self,
+        snapshot: &Snapshot,
+        registry: &Registry,
+        asked: &Asked,
+    ) -> Result<(), Refusal> {
+        let settings = &snapshot.settings;
+        let limit = usize::try_from(settings.limits.head.get()).unwrap_or(usize::MAX);
+        let mut head = read_head(&asked.bytes, limit)?;
+        self.request.host = host_of(&head).into_owned();
+        let mut exchange = asked.exchange(&head);
+        rules::before_route(&mut head, settings.underscores_in_fields)?;
+        let invalid = |why: String| Refusal::new(400, "invalid_path", why);
+        let path = snapshot.router.normalise(head.uri.path());
+        let path = path
+            .map_err(|refusal| invalid(refusal.to_string()))?
+            .into_owned();
+        set_path(&mut head, &path).map_err(invalid)?;
+        let host = host_of(&head).into_owned();
+        let found = (snapshot.router).explain(&head, &mut exchange, &host, &path);
+        self.explain(snapshot, registry, found);
+        self.request.path = Some(path);
+        match self.route {
+            Some(_) => Ok(rules::behind_route(&mut head)?),
+            None => Ok(()),
+        }
     }
 
     fn explain(&mut self, snapshot: &Snapshot, registry: &Registry, found: Explanation) {
@@ -166,10 +187,45 @@ impl Refusal {
     fn new(status: u16, reason: &'static str, detail: String) -> Self {
         Self {
             status,
+            reason: Some(reason),
+            detail: Some(detail),
+        }
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        let (status, detail) = (refused.status.as_u16(), refused.detail.into_owned());
+        Self::new(status, refused.reason, detail)
+    }
+}
+
+impl From<Reply> for Refusal {
+    fn from(reply: Reply) -> Self {
+        let (reason, detail) = match reply.body {
+            ReplyBody::Problem(problem) => (Some(problem.reason), problem.detail),
+            _ => (None, None),
+        };
+        Self {
+            status: reply.status.as_u16(),
             reason,
             detail,
         }
     }
+}
+
+/// Puts the normalised path into a head, as the gateway does before it looks for a route.
+fn set_path(head: &mut RequestHeader, path: &str) -> Result<(), String> {
+    if path == head.uri.path() {
+        return Ok(());
+    }
+    let target = match head.uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let target = Uri::try_from(target).map_err(|_| "the path is not valid".to_owned())?;
+    head.set_uri(target);
+    Ok(())
 }
 
 impl Taken {

@@ -63,8 +63,10 @@ impl Page {
             reason,
             detail,
         } = refusal;
-        let answer = format!("answered with {status} ({reason})");
-        self.line(&[(BAD, answer), (Style::new(), detail.clone())]);
+        let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+        let detail = detail.as_deref().unwrap_or("the gateway answers itself");
+        let answer = format!("answered with {status}{reason}");
+        self.line(&[(BAD, answer), (Style::new(), detail.to_owned())]);
     }
 
     fn route(&mut self, route: &Taken) {

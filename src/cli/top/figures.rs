@@ -21,6 +21,7 @@ pub(super) struct Figures {
     pub(super) log_lines_dropped_per_second: f64,
     pub(super) routes: Vec<Route>,
     pub(super) upstreams: Vec<Upstream>,
+    pub(super) endpoints: Vec<Endpoint>,
     pub(super) filters: Vec<Filter>,
 }
 
@@ -40,7 +41,10 @@ pub(super) struct Route {
 pub(super) struct Upstream {
     pub(super) upstream: String,
     pub(super) endpoints: u64,
-    pub(super) healthy: u64,
+    /// How many of them get requests.
+    pub(super) available: u64,
+    /// How many of them a health check has looked at.
+    pub(super) checked: u64,
     pub(super) attempts_per_second: f64,
     pub(super) errors_per_second: f64,
     pub(super) retries_per_second: f64,
@@ -49,6 +53,21 @@ pub(super) struct Upstream {
     pub(super) in_flight: u64,
     pub(super) waiting: u64,
     pub(super) circuit_open: bool,
+}
+
+/// How an endpoint is, and what failed there.
+#[derive(Debug, Serialize)]
+pub(super) struct Endpoint {
+    pub(super) upstream: String,
+    pub(super) endpoint: String,
+    /// Whether it gets requests.
+    pub(super) available: bool,
+    /// Whether a health check has looked at it.
+    pub(super) checked: bool,
+    pub(super) errors_per_second: f64,
+    /// Since the gateway began, or since it knows the endpoint.
+    pub(super) errors: u64,
+    pub(super) in_flight: u64,
 }
 
 /// What a filter did.
@@ -105,6 +124,7 @@ impl Figures {
                 .values()
                 .sum(),
             upstreams: span.upstreams(),
+            endpoints: span.endpoints(),
             filters: span.filters(),
             routes,
         }
@@ -151,7 +171,8 @@ impl<'a> Span<'a> {
             name(it).filter(|_| it.label("outcome") == "made")
         });
         let mut times = self.times("wiregate_upstream_duration_seconds_bucket", name);
-        let healthy = self.levels("wiregate_endpoint_healthy", name);
+        let available = self.levels("wiregate_endpoint_healthy", name);
+        let checked = self.levels("wiregate_endpoint_checked", name);
         let in_flight = self.levels("wiregate_upstream_requests_in_flight", name);
         let waiting = self.levels("wiregate_upstream_requests_waiting", name);
         let circuit = self.levels("wiregate_upstream_circuit_open", name);
@@ -164,7 +185,8 @@ impl<'a> Span<'a> {
             Upstream {
                 upstream: upstream.to_owned(),
                 endpoints,
-                healthy: whole(of(&healthy, &upstream)),
+                available: whole(of(&available, &upstream)),
+                checked: whole(of(&checked, &upstream)),
                 attempts_per_second: of(&attempts, &upstream),
                 errors_per_second: of(&errors, &upstream),
                 retries_per_second: of(&retries, &upstream),
@@ -174,6 +196,25 @@ impl<'a> Span<'a> {
                 waiting: whole(of(&waiting, &upstream)),
                 circuit_open: of(&circuit, &upstream) > 0.0,
             }
+        });
+        each.collect()
+    }
+
+    fn endpoints(&self) -> Vec<Endpoint> {
+        let name = |series: &'a Series| Some((series.label("upstream"), series.label("endpoint")));
+        let available = self.levels("wiregate_endpoint_healthy", name);
+        let checked = self.levels("wiregate_endpoint_checked", name);
+        let rates = self.rates("wiregate_endpoint_errors_total", name);
+        let errors = self.levels("wiregate_endpoint_errors_total", name);
+        let in_flight = self.levels("wiregate_endpoint_requests_in_flight", name);
+        let each = available.iter().map(|(key, available)| Endpoint {
+            upstream: key.0.to_owned(),
+            endpoint: key.1.to_owned(),
+            available: *available > 0.0,
+            checked: of(&checked, key) > 0.0,
+            errors_per_second: of(&rates, key),
+            errors: whole(of(&errors, key)),
+            in_flight: whole(of(&in_flight, key)),
         });
         each.collect()
     }

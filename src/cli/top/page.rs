@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::figures::{Figures, Time};
+use super::figures::{Endpoint, Figures, Time};
 
 /// What rows are sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,12 @@ const NARROWEST: usize = 8;
 
 impl Page {
     pub(super) fn of(figures: &Figures, sort: Sort) -> Self {
-        let mut tables = vec![routes(figures), upstreams(figures), filters(figures)];
+        let mut tables = vec![
+            routes(figures),
+            upstreams(figures),
+            endpoints(figures),
+            filters(figures),
+        ];
         tables.retain(|table| !table.rows.is_empty());
         tables.iter_mut().for_each(|table| table.sort(sort));
         let mut head = format!(
@@ -155,10 +160,16 @@ fn routes(figures: &Figures) -> Table {
 fn upstreams(figures: &Figures) -> Table {
     let rows = figures.upstreams.iter().map(|upstream| {
         let circuit = if upstream.circuit_open { "open" } else { "-" };
+        let (available, all) = (upstream.available, upstream.endpoints);
+        let health = match upstream.checked {
+            0 => "unchecked".to_owned(),
+            checked if checked >= all => "healthy".to_owned(),
+            checked => format!("available, {checked} checked"),
+        };
         Row {
             cells: vec![
                 clean(&upstream.upstream),
-                format!("{}/{}", upstream.healthy, upstream.endpoints),
+                format!("{available}/{all} {health}"),
                 rate(upstream.attempts_per_second),
                 rate(upstream.errors_per_second),
                 rate(upstream.retries_per_second),
@@ -168,9 +179,7 @@ fn upstreams(figures: &Figures) -> Table {
                 upstream.waiting.to_string(),
                 circuit.to_owned(),
             ],
-            bad: upstream.errors_per_second > 0.0
-                || upstream.circuit_open
-                || upstream.healthy < upstream.endpoints,
+            bad: upstream.errors_per_second > 0.0 || upstream.circuit_open || available < all,
             weight: [
                 upstream.attempts_per_second,
                 upstream.errors_per_second,
@@ -181,7 +190,7 @@ fn upstreams(figures: &Figures) -> Table {
     Table {
         names: vec![
             "UPSTREAM",
-            "HEALTHY",
+            "ENDPOINTS",
             "TRIES/S",
             "ERR/S",
             "RETRY/S",
@@ -193,6 +202,46 @@ fn upstreams(figures: &Figures) -> Table {
         ],
         texts: 1,
         rows: rows.collect(),
+    }
+}
+
+fn endpoints(figures: &Figures) -> Table {
+    let rows = figures.endpoints.iter().map(|endpoint| Row {
+        cells: vec![
+            clean(&endpoint.upstream),
+            clean(&endpoint.endpoint),
+            state(endpoint).to_owned(),
+            rate(endpoint.errors_per_second),
+            endpoint.errors.to_string(),
+            endpoint.in_flight.to_string(),
+        ],
+        bad: endpoint.errors_per_second > 0.0 || !endpoint.available,
+        weight: [
+            endpoint.in_flight as f64,
+            endpoint.errors_per_second,
+            // How long it takes is not told of one alone.
+            -1.0,
+        ],
+    });
+    Table {
+        names: vec![
+            "UPSTREAM",
+            "ENDPOINT",
+            "STATE",
+            "ERR/S",
+            "ERRORS",
+            "IN FLIGHT",
+        ],
+        texts: 2,
+        rows: rows.collect(),
+    }
+}
+
+fn state(endpoint: &Endpoint) -> &'static str {
+    match (endpoint.available, endpoint.checked) {
+        (true, true) => "healthy",
+        (true, false) => "unchecked",
+        (false, _) => "out",
     }
 }
 

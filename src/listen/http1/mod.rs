@@ -4,6 +4,7 @@
 //! the end of its side) waits here until the response has left. Between two requests next to no
 //! memory is held.
 
+mod asked;
 pub mod authority;
 mod body;
 mod chunked;
@@ -22,6 +23,7 @@ use pingora_http::RequestHeader;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
 use super::stream::Connection;
+pub use asked::Asked;
 use chunked::Chunks;
 use head::Parsed;
 pub use head::{MOST_FIELDS, is_named, length};
@@ -59,6 +61,33 @@ impl Body {
     fn chunked() -> Self {
         Self::Chunked(Box::default())
     }
+}
+
+/// The head in front of what has come, of at most this many bytes, and its length; nothing where it
+/// has no end yet.
+fn whole(
+    waiting: &[u8],
+    limit: usize,
+    looked_at: &mut usize,
+) -> Result<Option<(Parsed, usize)>, Refused> {
+    let within = &waiting[..waiting.len().min(limit)];
+    let Some(end) = head::end(within, looked_at)? else {
+        if waiting.len() >= limit {
+            return Err(Refused::large(limit, within.contains(&b'\n')));
+        }
+        return Ok(None);
+    };
+    let parsed = head::parse(&Bytes::copy_from_slice(&within[..end]))?;
+    Ok(Some((parsed, end)))
+}
+
+/// Reads a head as the gate does when a client sends it.
+///
+/// # Errors
+/// Why it may not go on.
+pub fn read_head(bytes: &[u8], limit: usize) -> Result<RequestHeader, Refused> {
+    let (parsed, _) = whole(bytes, limit, &mut 0)?.ok_or(Refused::cut())?;
+    Ok(parsed.head)
 }
 
 /// A client's connection, and what of it may pass.
@@ -139,14 +168,9 @@ impl Gate {
 
     fn take_head(&mut self, limit: usize) -> Result<Option<RequestHeader>, Refused> {
         let waiting = &self.bytes[self.start..];
-        let within = &waiting[..waiting.len().min(limit)];
-        let Some(end) = head::end(within, &mut self.looked_at)? else {
-            if waiting.len() >= limit {
-                return Err(Refused::large(limit, within.contains(&b'\n')));
-            }
+        let Some((Parsed { head, body }, end)) = whole(waiting, limit, &mut self.looked_at)? else {
             return Ok(None);
         };
-        let Parsed { head, body } = head::parse(&Bytes::copy_from_slice(&within[..end]))?;
         self.looked_at = 0;
         self.body = body;
         self.take(end);

@@ -41,6 +41,14 @@ impl Moment {
     }
 }
 
+/// `2026-11-26`.
+pub fn day(time: SystemTime) -> String {
+    let Moment {
+        year, month, day, ..
+    } = Moment::of(time);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
 /// `2026-11-26T00:55:01.042Z` (RFC 3339).
 pub(super) fn rfc3339(line: &mut Vec<u8>, time: SystemTime) {
     let Moment {

@@ -98,6 +98,8 @@ impl Metrics {
             *known = endpoints;
             prune(&self.upstreams.healthy, &present);
             prune(&self.upstreams.at_endpoint, &present);
+            prune(&self.upstreams.checked, &present);
+            prune(&self.upstreams.endpoint_errors, &present);
         }
     }
 

@@ -5,10 +5,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
+use prometheus::core::{MetricVec, MetricVecBuilder};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::Metrics;
 use super::family::families;
+use super::names::Unseen;
 use super::requests::ByCode;
 use super::shards::{Count, Counted, Family, Histogram, Level, Risen, Times};
 use crate::upstream::{Cause, Endpoint, Hedged, Turn};
@@ -49,10 +51,16 @@ families! {
         refreshes: IntCounterVec = "wiregate_upstream_refreshes_total" [upstream, source, result];
         /// When DNS (`dns`) or a changed file (`file`) has last told of endpoints.
         refreshed: IntGaugeVec = "wiregate_upstream_refresh_success_timestamp_seconds" [upstream, source];
-        /// 1 while an endpoint gets requests.
+        /// 1 while an endpoint gets requests: it has passed its checks, where there are any, and is
+        /// not ejected. 0 means that it gets none, unless so few are left that health is not looked
+        /// at (`panic`).
         healthy: IntGaugeVec = "wiregate_endpoint_healthy" [upstream, endpoint];
         /// Attempts under way at an endpoint.
         at_endpoint: IntGaugeVec = "wiregate_endpoint_requests_in_flight" [upstream, endpoint];
+        /// 1 for an endpoint that a health check has looked at; 0 where there are none, or none yet.
+        checked: IntGaugeVec = "wiregate_endpoint_checked" [upstream, endpoint];
+        /// Attempts at an endpoint that failed there, or got a status from 500 on.
+        endpoint_errors: IntCounterVec = "wiregate_endpoint_errors_total" [upstream, endpoint];
         /// Endpoints taken out because of their answers: `consecutive_errors`, `error_rate` or
         /// `slow`.
         ejections: IntCounterVec = "wiregate_endpoint_ejections_total" [upstream, reason];
@@ -69,6 +77,18 @@ pub struct UpstreamMetrics {
     retries: [OnceLock<IntCounter>; 2],
     hedges: [OnceLock<IntCounter>; HEDGED.len()],
     waiting: OnceLock<IntGauge>,
+}
+
+/// What is looked at of an endpoint when somebody asks.
+pub struct Seen<'a> {
+    /// Its name in labels.
+    pub endpoint: &'a str,
+    /// How many attempts are under way there.
+    pub in_flight: u32,
+    /// How many have failed there so far.
+    pub failures: u64,
+    /// Whether a health check has looked at it.
+    pub checked: bool,
 }
 
 struct Handles {
@@ -242,13 +262,29 @@ impl UpstreamMetrics {
         gauge.set(i64::from(healthy));
     }
 
-    /// How many attempts are under way at an endpoint.
-    pub fn endpoint_in_flight(&self, endpoint: &str, count: u32) {
-        let gauge = self.of_endpoint(&self.all().at_endpoint, endpoint);
-        gauge.set(i64::from(count));
+    /// What was seen of an endpoint, by one at a time.
+    pub fn endpoint(&self, seen: &Seen<'_>) {
+        let all = self.all();
+        let in_flight = self.of_endpoint(&all.at_endpoint, seen.endpoint);
+        in_flight.set(seen.in_flight.into());
+        let checked = self.of_endpoint(&all.checked, seen.endpoint);
+        checked.set(seen.checked.into());
+        let errors = self.of_endpoint(&all.endpoint_errors, seen.endpoint);
+        // One that has come back begins anew, with what is counted.
+        match seen.failures.checked_sub(errors.get()) {
+            Some(more) => errors.inc_by(more),
+            None => {
+                errors.reset();
+                errors.inc_by(seen.failures);
+            }
+        }
     }
 
-    fn of_endpoint(&self, family: &IntGaugeVec, endpoint: &str) -> IntGauge {
+    fn of_endpoint<B>(&self, family: &MetricVec<B>, endpoint: &str) -> B::M
+    where
+        B: MetricVecBuilder,
+        B::M: Unseen,
+    {
         let labels = [("upstream", &*self.upstream), ("endpoint", endpoint)];
         self.metrics.series(family, &labels)
     }

@@ -70,6 +70,7 @@ impl Picker {
         let first = ask.tried.is_empty().then(|| self.first(ask)).flatten();
         let position = first.filter(|&position| ask.fits(&all[position].endpoint));
         let position = position.or_else(|| match &self.way {
+            Way::RoundRobin(way) if ask.further => way.again_of(open),
             Way::RoundRobin(way) => way.next_of(open),
             Way::Random(way) => way.sample_of(open),
             Way::LeastRequests(way) => way.pick_of(all, open),
@@ -85,11 +86,11 @@ impl Picker {
     /// One of all, whether it has room or not, where that is found without a look at each.
     fn first(&self, ask: &Ask<'_>) -> Option<usize> {
         match &self.way {
-            Way::RoundRobin(way) => way.next(),
+            Way::RoundRobin(way) if !ask.further => way.next(),
             Way::Random(way) => way.sample(),
             Way::LeastRequests(way) => way.pick(&self.candidates),
             Way::PeakEwma(way) => way.pick(&self.candidates, ask.now),
-            Way::Hash(_) => None,
+            Way::RoundRobin(_) | Way::Hash(_) => None,
         }
     }
 }

@@ -11,6 +11,9 @@ const LONGEST: u64 = 16_384;
 pub(super) struct RoundRobin {
     turns: Box<[u16]>,
     next: AtomicUsize,
+    /// The turns of further attempts, which take none away from requests that come: otherwise one
+    /// that fails would be first for more requests than its share.
+    again: AtomicUsize,
 }
 
 impl RoundRobin {
@@ -36,6 +39,7 @@ impl RoundRobin {
         Self {
             turns: turns.into(),
             next: AtomicUsize::new(first),
+            again: AtomicUsize::new(first),
         }
     }
 
@@ -44,12 +48,29 @@ impl RoundRobin {
         self.turn(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// The next one that is `open`.
+    /// The next one that is `open`, for a request that comes.
     pub(super) fn next_of(&self, open: impl Fn(usize) -> bool) -> Option<usize> {
-        let start = self.next.fetch_add(1, Ordering::Relaxed);
-        (0..self.turns.len())
-            .filter_map(|i| self.turn(start.wrapping_add(i)))
-            .find(|&position| open(position))
+        self.of(&self.next, open)
+    }
+
+    /// The next one that is `open`, for a further attempt.
+    pub(super) fn again_of(&self, open: impl Fn(usize) -> bool) -> Option<usize> {
+        self.of(&self.again, open)
+    }
+
+    /// Those who are passed over lose their turn: the one behind them has one and not theirs.
+    fn of(&self, next: &AtomicUsize, open: impl Fn(usize) -> bool) -> Option<usize> {
+        let start = next.fetch_add(1, Ordering::Relaxed);
+        let turns = (0..self.turns.len()).map(|i| (i, self.turn(start.wrapping_add(i))));
+        let (passed, position) = turns
+            .filter_map(|(i, turn)| Some((i, turn?)))
+            .find(|&(_, turn)| open(turn))?;
+        if passed > 0 {
+            let (now, behind) = (start.wrapping_add(1), start.wrapping_add(passed + 1));
+            // Where somebody else had a turn meanwhile, he passes over them himself.
+            let _ = next.compare_exchange(now, behind, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        Some(position)
     }
 
     fn turn(&self, number: usize) -> Option<usize> {
@@ -117,8 +138,32 @@ mod tests {
     }
 
     #[test]
+    fn those_behind_one_that_is_passed_over_share_its_turns() {
+        let order = RoundRobin::new([1, 1, 1, 1].into_iter(), 0);
+        let turns: Vec<_> = (0..6)
+            .map(|_| order.next_of(|position| position > 1).unwrap())
+            .collect();
+        assert_eq!(turns, [2, 3, 2, 3, 2, 3]);
+    }
+
+    #[test]
+    fn further_attempts_take_no_turn_away() {
+        let order = RoundRobin::new([1, 1, 1].into_iter(), 0);
+        let (mut first, mut further) = (Vec::new(), Vec::new());
+        for _ in 0..6 {
+            let turn = order.next().unwrap();
+            first.push(turn);
+            if turn == 0 {
+                further.push(order.again_of(|position| position != 0).unwrap());
+            }
+        }
+        assert_eq!((first, further), (vec![0, 1, 2, 0, 1, 2], vec![1, 2]));
+    }
+
+    #[test]
     fn has_no_turn_without_endpoints() {
         let order = RoundRobin::new([].into_iter(), 5);
         assert_eq!((order.next(), order.next_of(|_| true)), (None, None));
+        assert_eq!(order.again_of(|_| true), None);
     }
 }

@@ -14,6 +14,30 @@ pub(super) fn mistakes() -> Vec<Mistake> {
             &["expected text, found a list", "w.yaml:4:33"],
         ),
         (
+            with("admin: { bind: \"0.0.0.0:9901\" }"),
+            &[
+                "expected a loopback address, found `0.0.0.0:9901`: the admin API asks nobody for a password",
+                "w.yaml:4:16",
+                "`metrics: { bind: … }` shows the metrics and the probes to other machines",
+            ],
+        ),
+        (
+            with("metrics: { bind: \"9100\" }"),
+            &[
+                "expected an address and a port such as",
+                "found `9100`",
+                "w.yaml:4:18",
+            ],
+        ),
+        (
+            with("admin: { bind: \"127.0.0.1:9901\" }\nmetrics: { bind: \"127.0.0.1:9901\" }"),
+            &[
+                "`metrics` and the admin API have the same address",
+                "w.yaml:5:18",
+                "::: w.yaml:4:16",
+            ],
+        ),
+        (
             with("limits: { drain_deadline: 5 }"),
             &["error: expected ", "found `5`", "w.yaml:4:27"],
         ),

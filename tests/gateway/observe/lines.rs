@@ -118,7 +118,72 @@ fn combined_lines_are_read_by_whoever_reads_those_of_nginx() {
     );
     assert_eq!(rest, expected);
     assert!(lines[0].starts_with("127.0.0.1 - - ["), "{}", lines[0]);
-    assert!(lines[1].contains("\"-  HTTP/1.1\" 400 "), "{}", lines[1]);
+    assert!(
+        lines[1].contains("\"no request HTTP/1.1\" 400 "),
+        "{}",
+        lines[1]
+    );
+}
+
+#[test]
+fn a_request_that_is_refused_as_none_has_what_was_read_of_its_line() {
+    let gateway = start("{ file: FOLDER/access.log }", ROUTES);
+    let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(5000));
+    let kept = format!("/{}", "x".repeat(2047));
+    let endless = format!("GET /{} ", "y".repeat(40_000));
+    for (sent, status, method, target) in [
+        (
+            &b"GET /a?token=SECRET&b=1 HTTP/1.1\r\n\r\n"[..],
+            400,
+            "GET",
+            "/a",
+        ),
+        (
+            b"GET http://ann:SECRET@x/y?key=SECRET HTTP/1.1\r\nhost: x\r\n\r\n",
+            400,
+            "GET",
+            "http://***@x/y",
+        ),
+        (
+            b"GET /a#access_token=SECRET HTTP/1.1\r\nhost: x\r\n\r\n",
+            400,
+            "GET",
+            "/a",
+        ),
+        (
+            b"POST /up HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+            400,
+            "POST",
+            "/up",
+        ),
+        (
+            b"GET /a\x1b[2J\"\xff HTTP/1.1\r\nhost: x\r\n\r\n",
+            400,
+            "GET",
+            "/a\u{1b}[2J\"\u{fffd}",
+        ),
+        (b"GET / HTTP/3.0\r\nhost: x\r\n\r\n", 505, "GET", "/"),
+        (long.as_bytes(), 400, "GET", &kept),
+        (
+            endless.as_bytes(),
+            414,
+            "GET",
+            &format!("/{}", "y".repeat(2047)),
+        ),
+        (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", 400, "-", ""),
+    ] {
+        let before = std::fs::read_to_string(gateway.file("access.log")).unwrap_or_default();
+        raw(gateway.address(), sent);
+        let line = lines(&gateway, before.lines().count() + 1).pop().unwrap();
+        assert!(
+            !line.contains("SECRET") && !line.contains('\u{1b}'),
+            "{line}"
+        );
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["status"], status, "{line}");
+        assert_eq!(line["method"], method, "{line}");
+        assert_eq!(line["target"].as_str().unwrap_or(""), target, "{line}");
+    }
 }
 
 #[test]

@@ -127,6 +127,30 @@ fn the_admin_api_moves_to_where_the_new_process_wants_it() {
 }
 
 #[test]
+fn the_metrics_listener_goes_over_with_what_waits_in_it() {
+    let (address, metrics) = (free(), free());
+    let listener = format!("a: {{ bind: \"{address}\" }}");
+    let folder = tempfile::tempdir().unwrap();
+    let configuration = text(folder.path(), &listener, 1, "admin.sock")
+        + &format!("metrics: {{ bind: \"{metrics}\" }}\n");
+    write(&folder.path().join("wiregate.yaml"), &configuration);
+    let mut gateway = start_in(folder, |_| {});
+    let url = format!("http://{metrics}/readyz?verbose");
+    let again = url.clone();
+    let pid = move || curl(&[&again]).json()["pid"].as_u64().unwrap();
+    assert_eq!(pid(), u64::from(gateway.pid()));
+    // Whoever asks meanwhile is answered, by one of the two.
+    let asking = std::thread::spawn(move || {
+        let answers = (0..200).map(|_| curl(&[&url]).status);
+        answers.filter(|status| *status == 200).count()
+    });
+    let new = upgrade(&gateway, &[]).unwrap();
+    assert_eq!(gateway.wait().code(), Some(0));
+    assert_eq!(asking.join().unwrap(), 200);
+    assert_eq!(pid(), u64::from(new.0));
+}
+
+#[test]
 fn a_signal_upgrades_as_the_command_does() {
     let address = free();
     let mut gateway = start(&format!("a: {{ bind: \"{address}\" }}"), 1);

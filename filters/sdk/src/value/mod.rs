@@ -60,6 +60,9 @@ pub struct Problem {
     pub secret: bool,
 }
 
+/// What is said of further places with the same problem.
+const HERE_AS_WELL: &str = "here as well";
+
 impl Problem {
     /// A problem at a place.
     pub fn new(place: Place, message: impl Into<String>) -> Self {
@@ -77,6 +80,24 @@ impl Problem {
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// The same is wrong at another place, for the same reason.
+    pub fn repeat(&mut self, place: Place) {
+        if !self.repeats(&place) {
+            self.related.push((place, HERE_AS_WELL.into()));
+        }
+    }
+
+    /// Whether this place has been told of last, or is the problem's own.
+    fn repeats(&self, place: &Place) -> bool {
+        self.related.last().map_or(&self.place, |(last, _)| last) == place
+    }
+
+    /// Where else the same is wrong.
+    pub fn repeated(&self) -> impl Iterator<Item = &Place> {
+        let all = self.related.iter();
+        all.filter_map(|(place, why)| (why == HERE_AS_WELL).then_some(place))
     }
 
     /// Points to another place.

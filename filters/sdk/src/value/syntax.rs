@@ -7,6 +7,7 @@ use granit_parser::{ErrorKind, ScanError};
 use super::budget::{MAX_BYTES, MAX_DEPTH};
 use super::{Place, Problem};
 
+const NOT_CLOSED: &str = "not closed yet";
 const TABS: &str = "expected spaces, found a tab in the indentation";
 
 /// Refuses what no configuration is: too much of it, or binary data.
@@ -30,13 +31,22 @@ pub(super) fn too_deep(place: Place) -> Problem {
     Problem::new(place, message)
 }
 
-/// The problem behind an error of the parser.
-pub(super) fn problem(file: &Arc<str>, text: &str, error: &ScanError) -> Problem {
-    let at = error
-        .marker()
-        .byte_offset()
-        .filter(|at| text.is_char_boundary(*at))
-        .unwrap_or(text.len());
+/// Where an error of the parser is.
+pub(super) fn offset(text: &str, error: &ScanError) -> usize {
+    let at = error.marker().byte_offset();
+    at.filter(|at| text.is_char_boundary(*at))
+        .unwrap_or(text.len())
+}
+
+/// The problem behind an error of the parser. `open` is where the innermost bracket stands that is
+/// not closed in front of it.
+pub(super) fn problem(
+    file: &Arc<str>,
+    text: &str,
+    error: &ScanError,
+    open: Option<usize>,
+) -> Problem {
+    let at = offset(text, error);
     if let Some(tab) = tab_in_indentation(text, at) {
         return Problem::new(place(file, text, tab, 1), TABS)
             .help("YAML is indented with spaces only");
@@ -44,17 +54,109 @@ pub(super) fn problem(file: &Arc<str>, text: &str, error: &ScanError) -> Problem
     if *error.kind() == ErrorKind::RecursionLimitExceeded {
         return too_deep(place(file, text, at, 1));
     }
+    let open = open.filter(|open| *open < at);
+    if let Some(open) = open.filter(|open| is_about_brackets(error.kind(), text, *open, at)) {
+        return unclosed(file, text, open, at);
+    }
     let (message, help) = words(error.kind());
-    let width = text[at..]
-        .split_whitespace()
-        .next()
-        .filter(|word| text[at..].starts_with(word))
-        .map_or(1, |word| word.chars().count());
-    let problem = Problem::new(place(file, text, at, width), message);
+    let problem = Problem::new(place(file, text, at, width(text, at)), message);
+    let problem = match open {
+        Some(open) => problem.related(place(file, text, open, 1), NOT_CLOSED),
+        None => problem,
+    };
     match help {
         Some(help) => problem.help(help),
         None => problem,
     }
+}
+
+/// Whether an error only says that something stands where a bracket could be closed.
+fn is_about_brackets(kind: &ErrorKind, text: &str, open: usize, at: usize) -> bool {
+    use ErrorKind as E;
+    let later = text[open..at].contains('\n');
+    match kind {
+        E::ExpectedFlowMappingSeparator | E::ExpectedFlowSequenceSeparator => true,
+        // Outside of brackets these would be good.
+        E::BlockSequenceEntryNotAllowed
+        | E::BlockEntryInFlowCollection
+        | E::MappingValueNotAllowed
+        | E::InvalidColonPlacement
+        | E::MappingKeyNotAllowed => later,
+        _ => false,
+    }
+}
+
+/// The problem with something that stands in brackets, and cannot.
+fn unclosed(file: &Arc<str>, text: &str, open: usize, at: usize) -> Problem {
+    let end = if text[open..].starts_with('[') {
+        ']'
+    } else {
+        '}'
+    };
+    let begin = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    // A line that begins with a comma in front of it is wrong in itself.
+    let goes_on = text[open + 1..begin.max(open + 1)].trim_end();
+    let later = begin > open && !goes_on.is_empty() && !goes_on.ends_with(',');
+    let unquoted = text[..at].ends_with('$');
+    let later = later && !unquoted;
+    // A colon is found behind its key, where nobody looks for the beginning of what is wrong.
+    let at = if later {
+        begin + text[begin..].len() - text[begin..].trim_start_matches(' ').len()
+    } else {
+        at
+    };
+    let message = format!("expected `,` or `{end}`");
+    let problem = Problem::new(place(file, text, at, width(text, at)), message)
+        .related(place(file, text, open, 1), NOT_CLOSED);
+    let line = text[at..].lines().next().unwrap_or_default();
+    if later {
+        let bracket = &text[open..=open];
+        problem.help(format!(
+            "close the `{bracket}` that is not closed yet, or put a comma in front of this"
+        ))
+    } else if unquoted {
+        problem.help("`${…}` inside of `{ }` or `[ ]` needs quotes")
+    } else if line.contains(": ") {
+        problem.help("put a comma in front of the next key, or quote a value that has `: ` in it")
+    } else {
+        problem
+    }
+}
+
+/// How wide the word is that stands there.
+fn width(text: &str, at: usize) -> usize {
+    let word = text[at..].split_whitespace().next();
+    word.filter(|word| text[at..].starts_with(word))
+        .map_or(1, |word| word.chars().count())
+}
+
+/// Where the innermost bracket stands that is open at `end`, where those at `open` were at `from`.
+/// Between the two there is nothing but brackets, single values and comments.
+pub(super) fn innermost(
+    text: &str,
+    mut open: Vec<usize>,
+    from: usize,
+    end: usize,
+) -> Option<usize> {
+    let mut quote = None;
+    let (mut before, mut comment, mut escaped) = (' ', false, false);
+    for (at, c) in text.get(from..end)?.char_indices() {
+        match (quote, c) {
+            _ if comment => comment = c != '\n',
+            (Some('"'), _) if escaped => escaped = false,
+            (Some('"'), '\\') => escaped = true,
+            (Some(open), c) if open == c => quote = None,
+            (Some(_), _) => {}
+            (None, '#') if before.is_whitespace() => comment = true,
+            // In the middle of a word it is a letter.
+            (None, '"' | '\'') if !before.is_alphanumeric() => quote = Some(c),
+            (None, '[' | '{') => open.push(from + at),
+            (None, ']' | '}') => drop(open.pop()),
+            (None, _) => {}
+        }
+        before = c;
+    }
+    open.pop()
 }
 
 /// Where a tab stands in the indentation of the line of an error, or of a line beside it.
@@ -125,14 +227,8 @@ fn words(kind: &ErrorKind) -> (String, Option<&'static str>) {
         | E::TabInIndentation
         | E::TabAtBlockScalarStart
         | E::TabInPlainScalar => ("expected spaces, found a tab", None),
-        E::ExpectedFlowMappingSeparator => (
-            "expected `,` or `}`",
-            Some("`${…}` inside of `{ }` or `[ ]` needs quotes"),
-        ),
-        E::ExpectedFlowSequenceSeparator => (
-            "expected `,` or `]`",
-            Some("`${…}` inside of `{ }` or `[ ]` needs quotes"),
-        ),
+        E::ExpectedFlowMappingSeparator => ("expected `,` or `}`", None),
+        E::ExpectedFlowSequenceSeparator => ("expected `,` or `]`", None),
         E::ExpectedBlockMappingKey => ("expected a key", indent),
         E::ExpectedBlockSequenceEntry => ("expected `-` or the end of the list", indent),
         E::BlockSequenceEntryNotAllowed | E::BlockEntryInFlowCollection => {

@@ -37,6 +37,8 @@ struct Reader<'t> {
     file: &'t Arc<str>,
     text: &'t str,
     open: Vec<Collection>,
+    /// Up to where the parser has told what is there.
+    told: usize,
     anchors: HashMap<usize, (Value, Size)>,
     budget: Budget,
     root: Option<Value>,
@@ -49,6 +51,8 @@ struct Collection {
     place: Place,
     anchor: usize,
     flow: bool,
+    /// Where its bracket stands, as an offset in the text; a pair in a list (`[a: b]`) has none.
+    bracket: Option<usize>,
     items: Items,
 }
 
@@ -67,6 +71,7 @@ impl<'t> Reader<'t> {
             file,
             text,
             open: Vec::new(),
+            told: 0,
             anchors: HashMap::new(),
             budget: Budget::default(),
             root: None,
@@ -79,6 +84,7 @@ impl<'t> Reader<'t> {
         syntax::check_characters(self.file, self.text)?;
         for next in Parser::new_from_str(self.text) {
             let (event, span) = next.map_err(|error| self.broken(&error))?;
+            self.told = span.end.byte_offset().unwrap_or(self.told).max(self.told);
             self.event(event, span)?;
             if self.problems.len() >= MAX_PROBLEMS {
                 break;
@@ -89,13 +95,11 @@ impl<'t> Reader<'t> {
 
     /// A syntax error; inside of brackets it may be these that are wrong.
     fn broken(&self, error: &ScanError) -> Problem {
-        let problem = syntax::problem(self.file, self.text, error);
-        match self.open.last() {
-            Some(open) if open.flow && open.place != problem.place => {
-                problem.related(open.place.clone(), "not closed yet")
-            }
-            _ => problem,
-        }
+        let brackets = self.open.iter().filter_map(|open| open.bracket).collect();
+        let at = syntax::offset(self.text, error);
+        // The parser has read on beyond what it has told of.
+        let open = syntax::innermost(self.text, brackets, self.told, at);
+        syntax::problem(self.file, self.text, error, open)
     }
 
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Problem> {
@@ -187,10 +191,14 @@ impl<'t> Reader<'t> {
         if self.open.len() >= MAX_DEPTH {
             return Err(syntax::too_deep(place));
         }
+        let flow = style == StructureStyle::Flow;
+        let begin = span.start.byte_offset().filter(|_| flow);
+        let bracket = |at: &usize| matches!(self.text.as_bytes().get(*at), Some(b'[' | b'{'));
         self.open.push(Collection {
             place,
             anchor,
-            flow: style == StructureStyle::Flow,
+            flow,
+            bracket: begin.filter(bracket),
             items,
         });
         Ok(())

@@ -151,12 +151,109 @@ fn broken_texts_are_told_with_their_place() {
 
 #[test]
 fn an_open_bracket_is_shown_where_the_text_breaks() {
-    let problems = parse("a: [1, 2\nb: 3\n").unwrap_err();
-    let (place, why) = &problems[0].related[0];
-    assert_eq!(
-        (place.line, place.column, why.as_str()),
-        (1, 4, "not closed yet")
+    let comma = |open| {
+        format!("close the `{open}` that is not closed yet, or put a comma in front of this")
+    };
+    let (dollar, colon) = (
+        "`${…}` inside of `{ }` or `[ ]` needs quotes",
+        "put a comma in front of the next key, or quote a value that has `: ` in it",
     );
+    for (text, told, open, help) in [
+        (
+            "a: [1, 2\nb: 3\n",
+            "2:1 expected `,` or `]`",
+            (1, 4),
+            comma('['),
+        ),
+        (
+            "a: { b: 1\nc: 3\n",
+            "2:1 expected `,` or `}`",
+            (1, 4),
+            comma('{'),
+        ),
+        (
+            "a: { b: { c: 1 }\n\n# }\nd: 3\n",
+            "4:1 expected `,` or `}`",
+            (1, 4),
+            comma('{'),
+        ),
+        (
+            "- { a: { b: [1], c: 2 }\n- { d: 1 }\n",
+            "2:1 expected `,` or `}`",
+            (1, 3),
+            comma('{'),
+        ),
+        (
+            "a:\n  - b: [{ c: 1 }\n    d: 1\n",
+            "3:5 expected `,` or `]`",
+            (2, 8),
+            comma('['),
+        ),
+        (
+            "- { a: \"}\", b: it's # }\n- c\n",
+            "2:1 expected `,` or `}`",
+            (1, 3),
+            comma('{'),
+        ),
+        (
+            "{\n  a: 1\n  b: 2\n}\n",
+            "3:3 expected `,` or `}`",
+            (1, 1),
+            comma('{'),
+        ),
+        (
+            "a: { b: ${env:X} }\n",
+            "1:10 expected `,` or `}`",
+            (1, 4),
+            dollar.into(),
+        ),
+        (
+            "a: [${env:X}]\n",
+            "1:6 expected `,` or `]`",
+            (1, 4),
+            dollar.into(),
+        ),
+        (
+            "a: { b: c: d }\n",
+            "1:10 expected `,` or `}`",
+            (1, 4),
+            colon.into(),
+        ),
+        (
+            "a: {\n  b: 1,\n  c: ${env:X}\n}\n",
+            "3:7 expected `,` or `}`",
+            (1, 4),
+            dollar.into(),
+        ),
+        (
+            "{\n  a: b: c\n}\n",
+            "2:7 expected `,` or `}`",
+            (1, 1),
+            colon.into(),
+        ),
+        (
+            "- { a: \"x\\\"}\"\n- c\n",
+            "2:1 expected `,` or `}`",
+            (1, 3),
+            comma('{'),
+        ),
+    ] {
+        let [problem] = &parse(text).unwrap_err()[..] else {
+            panic!("one problem: {text}");
+        };
+        assert_eq!(problems(text), [told], "{text}");
+        let [(place, why)] = &problem.related[..] else {
+            panic!("one bracket: {text}: {problem:?}");
+        };
+        assert_eq!((place.line, place.column), open, "{text}");
+        assert_eq!(why, "not closed yet");
+        assert_eq!(problem.help, Some(help), "{text}");
+    }
+    // Nothing of that helps here.
+    let [problem] = &parse("a: [\"b\" \"c\"]\n").unwrap_err()[..] else {
+        panic!("one problem");
+    };
+    assert_eq!(problem.help, None);
 }
 
 #[test]

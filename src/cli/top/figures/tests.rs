@@ -58,12 +58,24 @@ fn routes_have_rates_errors_and_times() {
 fn upstreams_are_there_without_traffic() {
     let now = "wiregate_endpoint_healthy{upstream=\"app\",endpoint=\"1\"} 1\n\
         wiregate_endpoint_healthy{upstream=\"app\",endpoint=\"2\"} 0\n\
+        wiregate_endpoint_checked{upstream=\"app\",endpoint=\"2\"} 1\n\
+        wiregate_endpoint_errors_total{upstream=\"app\",endpoint=\"2\"} 6\n\
+        wiregate_endpoint_requests_in_flight{upstream=\"app\",endpoint=\"2\"} 5\n\
         wiregate_upstream_retries_total{upstream=\"app\",outcome=\"made\"} 8\n\
         wiregate_upstream_retries_total{upstream=\"app\",outcome=\"no_budget\"} 9\n\
         wiregate_upstream_circuit_open{upstream=\"app\"} 1\n";
-    let app = &figures("", now).upstreams[0];
-    assert_eq!((app.healthy, app.endpoints), (1, 2));
+    let figures = figures("", now);
+    let app = &figures.upstreams[0];
+    assert_eq!((app.available, app.checked, app.endpoints), (1, 1, 2));
     assert_eq!((app.retries_per_second, app.circuit_open), (4.0, true));
+    let [one, two] = &figures.endpoints[..] else {
+        panic!("expected two endpoints, found {:?}", figures.endpoints);
+    };
+    assert_eq!((&*one.upstream, &*one.endpoint), ("app", "1"));
+    assert!(one.available && !one.checked && !two.available && two.checked);
+    assert_eq!((one.errors, one.errors_per_second), (0, 0.0));
+    assert_eq!((two.errors, two.errors_per_second), (6, 3.0));
+    assert_eq!(two.in_flight, 5);
 }
 
 #[test]

@@ -18,6 +18,18 @@ fn route(name: &str, requests: f64, errors: f64, p99: Option<f64>) -> Route {
     }
 }
 
+fn endpoint(address: &str, available: bool, errors: u64) -> Endpoint {
+    Endpoint {
+        upstream: "app".into(),
+        endpoint: address.into(),
+        available,
+        checked: true,
+        errors_per_second: 0.0,
+        errors,
+        in_flight: 1,
+    }
+}
+
 fn figures() -> Figures {
     Figures {
         version: "1.0".into(),
@@ -37,7 +49,8 @@ fn figures() -> Figures {
         upstreams: vec![Upstream {
             upstream: "app".into(),
             endpoints: 2,
-            healthy: 2,
+            available: 2,
+            checked: 2,
             attempts_per_second: 110.0,
             errors_per_second: 0.0,
             retries_per_second: 0.0,
@@ -50,6 +63,10 @@ fn figures() -> Figures {
             waiting: 0,
             circuit_open: false,
         }],
+        endpoints: vec![
+            endpoint("10.0.0.1:8080", true, 0),
+            endpoint("10.0.0.2:8080", true, 3),
+        ],
         filters: vec![Filter {
             route: "alpha".into(),
             filter: "jwt".into(),
@@ -70,7 +87,7 @@ fn order(sort: Sort) -> Vec<String> {
 }
 
 #[test]
-fn a_page_has_three_tables_and_a_head() {
+fn a_page_has_four_tables_and_a_head() {
     let text = Page::of(&figures(), Sort::Name).text(100, false);
     let expected = "wiregate 1.0  configuration 3  112 req/s  1.5 err/s  2 in flight  9 connections  50 MiB\n\
         \n\
@@ -79,8 +96,12 @@ fn a_page_has_three_tables_and_a_head() {
         beta     100      0  2.0ms  4.0ms          1\n\
         gamma    1.5    1.5      -      -          1\n\
         \n\
-        UPSTREAM  HEALTHY  TRIES/S  ERR/S  RETRY/S  P50   P99  IN FLIGHT  WAITING  CIRCUIT\n\
-        app           2/2      110      0        0    -  >10s          1        0        -\n\
+        UPSTREAM    ENDPOINTS  TRIES/S  ERR/S  RETRY/S  P50   P99  IN FLIGHT  WAITING  CIRCUIT\n\
+        app       2/2 healthy      110      0        0    -  >10s          1        0        -\n\
+        \n\
+        UPSTREAM  ENDPOINT         STATE  ERR/S  ERRORS  IN FLIGHT\n\
+        app       10.0.0.1:8080  healthy      0       0          1\n\
+        app       10.0.0.2:8080  healthy      0       3          1\n\
         \n\
         ROUTE  FILTER  RUNS/S  REFUSED/S  ANSWERED/S  TIME/RUN\n\
         alpha  jwt         10        0.2           0      12µs\n";
@@ -88,9 +109,23 @@ fn a_page_has_three_tables_and_a_head() {
 }
 
 #[test]
+fn nobody_is_called_healthy_whom_nobody_checks() {
+    let mut figures = figures();
+    figures.upstreams[0].checked = 0;
+    for endpoint in &mut figures.endpoints {
+        endpoint.checked = false;
+    }
+    let text = Page::of(&figures, Sort::Name).text(120, false);
+    assert!(!text.contains("healthy"), "{text}");
+    assert!(text.contains("2/2 unchecked"), "{text}");
+    assert_eq!(text.matches("  unchecked  ").count(), 2, "{text}");
+}
+
+#[test]
 fn a_table_without_rows_is_left_out() {
     let mut figures = figures();
     figures.upstreams.clear();
+    figures.endpoints.clear();
     figures.filters.clear();
     let text = Page::of(&figures, Sort::Name).text(100, false);
     assert_eq!(text.lines().count(), 2 + 4, "{text}");
@@ -135,13 +170,15 @@ fn long_names_make_way_for_numbers_and_move_no_terminal() {
 #[test]
 fn what_is_bad_is_red_where_colours_are_wanted() {
     let mut figures = figures();
-    figures.upstreams[0].healthy = 1;
+    figures.upstreams[0].available = 1;
+    figures.endpoints[1].available = false;
     let lines = Page::of(&figures, Sort::Name).lines(100);
     let bad: Vec<_> = lines
         .iter()
         .filter(|line| matches!(line, Line::Bad(_)))
         .collect();
-    assert_eq!(bad.len(), 2);
+    assert_eq!(bad.len(), 3);
+    assert!(bad[2].shown(false).contains("10.0.0.2:8080      out"));
     assert!(bad[0].shown(true).starts_with("\x1b[31mgamma"));
     assert!(bad[0].shown(false).starts_with("gamma"));
     figures.log_lines_dropped_per_second = 12.0;
