@@ -97,12 +97,13 @@ impl Metrics {
         Arc::new(this)
     }
 
-    /// All metrics in the Prometheus text format.
-    pub fn render(&self) -> Vec<u8> {
+    /// All metrics in the Prometheus text format, without what is only looked at when somebody asks.
+    #[cfg(test)]
+    pub(crate) fn render(&self) -> Vec<u8> {
         self.scrape(|_| {})
     }
 
-    /// The same, after `look` has shown what is only looked at when somebody asks. One at a time: a
+    /// All metrics in the Prometheus text format, after `look` has shown what is only looked at when somebody asks. One at a time: a
     /// counter that follows another one gets what it lacks, and would get it twice.
     pub fn scrape(&self, look: impl FnOnce(&Self)) -> Vec<u8> {
         let _one_at_a_time = self.asked.lock().unwrap_or_else(PoisonError::into_inner);

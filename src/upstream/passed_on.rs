@@ -10,6 +10,9 @@ use wiregate_sdk::Portable;
 
 use super::{Address, State, States};
 
+/// No endpoint stays ejected for longer because another process has said so, in milliseconds: an hour.
+const LONGEST: u64 = 3_600_000;
+
 /// What was known of the endpoints of one upstream, by their addresses. Whatever another version
 /// does not say is as if nothing was known of it.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -84,7 +87,7 @@ impl Known {
             back(self.up)
         };
         state.risen.store(risen, Relaxed);
-        let until = (self.ejected).map(|left| self.age.saturating_add(left));
+        let until = (self.ejected).map(|left| self.age.saturating_add(left.min(LONGEST)));
         state.ejected_until.store(until.unwrap_or(0), Relaxed);
         state.ejections.store(self.ejections, Relaxed);
         let latency = self.latency.map(Duration::try_from_secs_f32);
@@ -183,7 +186,9 @@ mod tests {
         // However wrong it is.
         let out = r#"{"endpoints":{"10.0.0.3:1":{"healthy":true,"age":9,"ejected":18446744073709551615}}}"#;
         states.take_in(out.as_bytes());
-        assert!(states.of(&"10.0.0.3:1".parse().unwrap()).is_ejected());
+        let out = states.of(&"10.0.0.3:1".parse().unwrap());
+        assert!(out.is_ejected());
+        assert!(out.ejected_for(Instant::now()) <= Some(Duration::from_millis(LONGEST)));
         for unreadable in ["", "{", "[]", r#"{"endpoints":{"10.0.0.2:1":{}}}"#] {
             states.take_in(unreadable.as_bytes());
         }

@@ -207,7 +207,8 @@ fn a_crowd_of_bodies_takes_no_more_memory_than_is_set() {
     let count = |status| statuses.iter().filter(|it| **it == status).count();
     assert_eq!(count(200) + count(503), 36, "{statuses:?}");
     assert!(count(200) > 0 && count(503) > 0, "{statuses:?}");
-    // A body that grows is there twice for a moment, and the allocator keeps for a while what was freed.
+    // The server behind the gateway is in its process, and holds each body that it gets as well; the
+    // allocator keeps for a while what was freed.
     let grown = peak().saturating_sub(before) >> 10;
     assert!(grown < 160, "{grown} MiB");
 }

@@ -142,7 +142,9 @@ fn an_outage_is_not_multiplied() {
         }
     });
     let options = ", retry: { attempts: 4, on: [503], budget: 10%, backoff: 1ms }";
-    let gateway = Gateway::start(&config(&upstream("app", &[failing], options), ""));
+    // All of them have to get there.
+    let config = config(&upstream("app", &[failing], options), "");
+    let gateway = Gateway::start(&format!("limits: {{ overload: off }}\n{config}"));
     let clients: Vec<_> = (0..40).map(|_| super::later(&gateway, "/")).collect();
     for client in clients {
         assert_eq!(client.join().unwrap().status, 503);
