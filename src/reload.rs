@@ -231,7 +231,7 @@ impl Reloader {
 
     /// Reloads whenever one of the files changes, until dropped.
     pub async fn watch(self: Arc<Self>) {
-        let mut folders = match Folders::new() {
+        let folders = match Folders::new() {
             Ok(folders) => folders,
             Err(error) => {
                 tracing::warn!(%error, "files cannot be watched: reload by signal or by the admin API");
@@ -240,7 +240,7 @@ impl Reloader {
         };
         let mut before = None;
         loop {
-            folders.watch(self.watched().folders());
+            folders.watch(&self.watched().folders());
             let changed = self.watched().changed();
             if changed.is_some() && changed == before {
                 before = None;

@@ -1,6 +1,6 @@
 //! Being told when files in some folders change (`inotify(7)`).
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -22,8 +22,6 @@ const NEWS: WatchFlags = WatchFlags::CLOSE_WRITE
 /// The folders that are watched.
 pub(super) struct Folders {
     inotify: AsyncFd<OwnedFd>,
-    /// Each with its device and inode.
-    watching: BTreeMap<PathBuf, (u64, u64)>,
 }
 
 impl Folders {
@@ -36,20 +34,15 @@ impl Folders {
         // SAFETY: an `OwnedFd` is the same descriptor for as long as it lives, and nobody else has it.
         #[allow(unsafe_code)]
         let inotify = unsafe { AsyncFd::register(inotify)? };
-        Ok(Self {
-            inotify,
-            watching: BTreeMap::new(),
-        })
+        Ok(Self { inotify })
     }
 
-    /// Watches these as well. One that is not there, or was replaced, is tried again with the next call.
-    pub(super) fn watch(&mut self, folders: BTreeMap<PathBuf, (u64, u64)>) {
-        for (folder, identity) in folders {
-            if self.watching.get(&folder) != Some(&identity)
-                && inotify::add_watch(self.inotify.get_ref(), &folder, NEWS).is_ok()
-            {
-                self.watching.insert(folder, identity);
-            }
+    /// Watches these as well; for one that is watched already nothing changes. One that is not there, or was
+    /// replaced, is tried again with the next call.
+    pub(super) fn watch(&self, folders: &BTreeSet<PathBuf>) {
+        for folder in folders {
+            // It may not be there yet: then its own folder has news when it is.
+            let _ = inotify::add_watch(self.inotify.get_ref(), folder, NEWS);
         }
     }
 
@@ -94,8 +87,8 @@ mod tests {
     async fn a_file_is_news_when_it_is_closed_and_not_with_every_write() {
         let folder = tempfile::tempdir().unwrap();
         let (file, other) = (folder.path().join("a"), folder.path().join("b"));
-        let mut folders = Folders::new().unwrap();
-        folders.watch(BTreeMap::from([(folder.path().to_owned(), (0, 0))]));
+        let folders = Folders::new().unwrap();
+        folders.watch(&BTreeSet::from([folder.path().to_owned()]));
         let news = || folders.take().unwrap();
         assert!(!news());
 
@@ -121,10 +114,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_folder_that_was_made_anew_is_watched_although_it_looks_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("conf.d");
+        let folders = Folders::new().unwrap();
+        for _ in 0..2 {
+            fs::create_dir(&inner).unwrap();
+            // The system may give the new one the number of the old one.
+            folders.watch(&BTreeSet::from([inner.clone()]));
+            fs::write(inner.join("a"), "1").unwrap();
+            assert!(folders.take().unwrap());
+            fs::remove_dir_all(&inner).unwrap();
+            assert!(folders.take().unwrap());
+        }
+    }
+
+    #[tokio::test]
     async fn waiting_ends_with_the_news() {
         let folder = tempfile::tempdir().unwrap();
-        let mut folders = Folders::new().unwrap();
-        folders.watch(BTreeMap::from([(folder.path().to_owned(), (0, 0))]));
+        let folders = Folders::new().unwrap();
+        folders.watch(&BTreeSet::from([folder.path().to_owned()]));
         let path = folder.path().join("a");
         let (waited, wrote) = tokio::join!(folders.news(), async { fs::write(path, "1") });
         waited.unwrap();
