@@ -17,6 +17,7 @@ use crate::compile::Snapshot;
 use crate::listen::{Task, Worker};
 use crate::observe::metrics::count_as;
 use crate::proxy::{Engine, Shared};
+use crate::upstream::authorities;
 
 /// More attempts than any upstream may ask for.
 const MOST_ATTEMPTS: usize = 64;
@@ -39,6 +40,7 @@ impl Workers {
             threads: 1,
             max_retries: MOST_ATTEMPTS,
             upstream_keepalive_pool_size: limits.idle_upstream_connections.get(),
+            ca_file: authorities::ca_file(),
             ..ServerConf::default()
         });
         let mut workers = Self {

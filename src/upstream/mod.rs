@@ -2,6 +2,7 @@
 
 mod address;
 mod ask;
+pub mod authorities;
 mod balance;
 mod breaker;
 mod cause;

@@ -1,5 +1,6 @@
 //! Where endpoints come from, and how connections to them are made: names, files, sockets, TLS.
 
+mod authorities;
 mod dns_server;
 mod failures;
 mod files;

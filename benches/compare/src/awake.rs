@@ -15,6 +15,7 @@ use crate::process::{Process, processors};
 /// Keeps processors awake until dropped.
 #[derive(Debug)]
 pub struct Awake {
+    #[cfg_attr(not(test), expect(dead_code, reason = "they end when it is dropped"))]
     busy: Vec<Process>,
 }
 

@@ -7,13 +7,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora_core::connectors::TransportConnector;
 use pingora_core::connectors::http::Connector;
+use pingora_core::connectors::{ConnectorOptions, TransportConnector};
 use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::HealthCheck;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::{Address, Endpoint, Upstream};
+use super::{Address, Endpoint, Upstream, authorities};
 use crate::config::model::upstream as model;
 use crate::config::model::upstream::health::Start;
 use probe::Probe;
@@ -30,11 +30,16 @@ pub struct Connections {
     transport: TransportConnector,
 }
 
+/// So many connections of checks are kept.
+const POOL: usize = 128;
+
 impl Default for Connections {
     fn default() -> Self {
+        let mut options = ConnectorOptions::new(POOL);
+        options.ca_file = authorities::ca_file();
         Self {
-            http: Connector::new(None),
-            transport: TransportConnector::new(None),
+            http: Connector::new(Some(options.clone())),
+            transport: TransportConnector::new(Some(options)),
         }
     }
 }

@@ -1,0 +1,38 @@
+//! A system without certificates of authorities.
+
+use super::https_server::{Authority, Nginx, free, secure};
+use super::{get, problem, to};
+use crate::harness::{Gateway, complete};
+
+#[test]
+fn a_system_that_trusts_nobody_is_no_reason_to_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_owned();
+    let ours = Authority::new("ours");
+    std::fs::write(path.join("ca.pem"), ours.pem()).unwrap();
+    std::fs::write(path.join("broken.pem"), "-----BEGIN CERTIFICATE-----\nno\n").unwrap();
+    ours.write(&path, "good", "app.internal", 4000);
+    let good = free();
+    let _nginx = Nginx::start(&path, &secure(good, "good", ""), &good.to_string());
+    let own = format!("{}/ca.pem", path.display());
+    let upstream = |ca: &str| {
+        to(&format!(
+            "{{ endpoints: [\"{good}\"], tls: {{ {ca}server_name: app.internal }} }}"
+        ))
+    };
+    let file = path.join("wiregate.yaml");
+    let text = complete(&path, &upstream(&format!("ca: {own}, ")), "{}");
+    std::fs::write(&file, text).unwrap();
+    let gateway = Gateway::start_as(folder, &file, |command| {
+        command.env("SSL_CERT_FILE", path.join("broken.pem"));
+        command.env("SSL_CERT_DIR", path.join("none"));
+    });
+    let said = gateway.log();
+    assert!(
+        said.contains("certificates of authorities cannot be read"),
+        "{said}"
+    );
+    assert_eq!(get(&gateway).status, 200, "it has an authority of its own");
+    gateway.reload(&upstream(""));
+    assert_eq!(problem(&get(&gateway)), "502 tls_certificate_error");
+}
