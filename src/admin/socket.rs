@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 
 use super::{Admin, Answer, Over};
 use crate::config::model as listen;
-use crate::listen::{Bound, Handed, Listener};
+use crate::listen::{Bound, Handed, Listener, Seldom};
 use crate::proxy::Connection;
 
 /// Connections beyond this many wait until another ends.
@@ -144,6 +144,7 @@ impl Serving {
 }
 
 async fn serve(listener: Listener, over: Over, admin: Arc<Admin>, places: Arc<Semaphore>) {
+    let trouble = Seldom::default();
     loop {
         let place = places.clone().acquire_owned().await;
         let place = place.expect("nobody closes the semaphore");
@@ -158,7 +159,9 @@ async fn serve(listener: Listener, over: Over, admin: Arc<Admin>, places: Arc<Se
             }
             // Too many open files, or a client that has gone already: neither lasts.
             Err(error) => {
-                tracing::warn!(%error, "the admin API cannot accept a connection");
+                if let Some(times) = trouble.happened() {
+                    tracing::warn!(%error, times, "the admin API cannot accept a connection");
+                }
                 tokio::time::sleep(PAUSE).await;
             }
         }

@@ -19,8 +19,11 @@ use super::files::beside;
 use crate::cache::store::{Disk, Leaving, Mode, Options, Store, What};
 use crate::config::model;
 
+mod passing;
 #[cfg(test)]
 mod tests;
+
+pub use passing::{Arriving, Passing, Wanted};
 
 /// Less memory than that is no cache.
 const LEAST: Size = Size::mib(1);

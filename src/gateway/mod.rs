@@ -16,15 +16,17 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 use wiregate_sdk::Registry;
+use wiregate_sdk::build::Packed;
 
 use crate::admin::{Admin, Serving};
+use crate::compile::{Arriving, Snapshot, Wanted};
 use crate::config::model::Bind;
 use crate::listen::{FAREWELL, Handed, Listeners};
 use crate::overload::watch_memory;
 use crate::proxy::{Phase, Shared};
 use crate::reload::{Refused, Reloader};
 use crate::systemd::{Notify, Systemd};
-use crate::upgrade::{Predecessor, Program, Successor, Upgrades};
+use crate::upgrade::{Predecessor, Program, Successor, Told, Upgrades};
 use opened::{accept, open, serve_admin};
 use signals::{End, Reach, Signals};
 use workers::Workers;
@@ -141,10 +143,9 @@ impl Gateway {
                 &opened.snapshot,
                 predecessor.ended(),
             ))?;
-            // It tells what it purges while its folders go over.
-            let live = shared.clone();
-            predecessor.heed(move |purges| live.live.load().heed(purges));
-            opened.snapshot.take_in(&predecessor.ready()?);
+            opened
+                .snapshot
+                .take_in(&heir_of(predecessor, &opened.snapshot, &shared)?);
             opened.snapshot.take_folders(&shared.clock);
         } else if let [bind, ..] = &*listeners.close_unasked() {
             let message = format!("systemd passes a socket on {bind}, and no listener binds that");
@@ -165,14 +166,14 @@ impl Gateway {
         );
         let reloader = Arc::new(reloader);
         control.spawn(reloader.clone().watch());
-        let former = start.predecessor.as_ref();
-        let former = former.map(|former| (former.pid, former.ended()));
-        control.spawn(watch_memory(shared.clone(), former));
+        let others = before(start.predecessor.clone());
+        control.spawn(watch_memory(shared.clone(), others));
         let (upgrades, successors) = Upgrades::new(
             start.program,
             shared.clone(),
             listeners.clone(),
             reloader.clone(),
+            start.predecessor.clone(),
         );
         let admin = opened.admin.map(|socket| {
             let admin = Admin::new(shared.clone(), reloader.clone(), upgrades.clone());
@@ -236,9 +237,8 @@ impl Gateway {
     fn tell(&self, watchdog: Option<Duration>) {
         let (shared, notify) = (self.shared.clone(), self.notify.clone());
         if notify.is_heard() {
-            let former = self.predecessor.as_ref();
-            let former = former.map(|former| (former.pid, former.ended()));
-            let state = told::state(shared.clone(), notify.clone(), former);
+            let others = before(self.predecessor.clone());
+            let state = told::state(shared.clone(), notify.clone(), others);
             self.control.spawn(state);
             if let Some(every) = watchdog {
                 let listeners = self.listeners.clone();
@@ -301,42 +301,51 @@ impl Gateway {
         close_logs(&self.shared);
     }
 
-    /// Accepts nothing any more since another process does, and finishes what it has.
-    fn leave(
-        self,
-        successor: Successor,
-        impatient: impl Future<Output = ()>,
-    ) -> Result<(), Failure> {
-        let pid = successor.pid();
-        // First: from here on, the end of this process is nothing to it.
-        let former = self.predecessor.as_deref();
-        if let Some(former) = former {
-            former.handed_over();
-        }
-        self.notify.insist(&format!("MAINPID={pid}"));
+    /// Accepts nothing any more, and finishes what it has, within its time.
+    async fn finish(&self, workers: Workers, former: Option<&Predecessor>, successor: u32) {
         self.shared.phase.send_replace(Phase::HandedOver);
         self.listeners.own(false);
         self.listeners.stop();
         if let Some(admin) = &self.admin {
             admin.leave();
         }
-        let deadline = self.shared.live.load().settings.limits.drain_deadline;
-        let deadline = Duration::from(deadline);
+        let deadline = Duration::from(self.shared.live.load().settings.limits.drain_deadline);
         tracing::info!(
-            pid,
+            pid = successor,
             ?deadline,
             "no more connections: another process takes them, requests in flight go on"
         );
+        let most = deadline + FAREWELL + MARGIN;
+        tokio::join!(workers.end(most), outlived(former, most));
+        if let Some(admin) = &self.admin {
+            admin.finish().await;
+        }
+    }
+
+    /// Another process accepts connections: finishes what this one has.
+    fn leave(
+        mut self,
+        successor: Successor,
+        impatient: impl Future<Output = ()>,
+    ) -> Result<(), Failure> {
+        let pid = successor.pid();
+        // First: from here on, the end of this process is nothing to it.
+        let former = self.predecessor.take();
+        let former = former.as_deref();
+        if let Some(former) = former {
+            former.handed_over();
+        }
+        let notify = self.notify.clone();
+        let insist = move || notify.insist(&format!("MAINPID={pid}"));
+        let mut told = self.control.spawn_blocking(insist);
         let forwarding = successor.forwarding();
         let broken = broken(successor);
-        let admin = self.admin.clone();
+        let workers = std::mem::take(&mut self.workers);
         let outcome = self.control.block_on(async {
             let end = async {
-                let most = deadline + FAREWELL + MARGIN;
-                tokio::join!(self.workers.end(most), outlived(former, most));
-                if let Some(admin) = &admin {
-                    admin.finish().await;
-                }
+                // Connections are accepted as long as systemd takes this process for the gateway.
+                let _ = (&mut told).await; // it does not panic
+                self.finish(workers, former, pid).await;
             };
             tokio::select! {
                 () = end => Ok(()),
@@ -347,6 +356,9 @@ impl Gateway {
                 }
             }
         });
+        if !told.is_finished() {
+            let _ = self.control.block_on(told); // what is told below comes behind it
+        }
         if let Some(forwarding) = forwarding {
             forwarding.tell();
         }
@@ -364,12 +376,38 @@ impl Gateway {
     }
 }
 
-/// Waits for a process to end whose place this one has taken, but not longer than this. Were this one
-/// to end first, nobody would know that the other one still has something to finish, and systemd would
-/// kill it.
+/// Waits until this process may begin in the place of another one, and takes in meanwhile what that one has stored; returns what
+/// it has packed.
+fn heir_of(
+    predecessor: &Predecessor,
+    snapshot: &Snapshot,
+    shared: &Arc<Shared>,
+) -> io::Result<Packed> {
+    let arriving = Arc::new(Arriving::default());
+    let (shared, arrived) = (shared.clone(), arriving.clone());
+    predecessor.heed(move |told| {
+        // It tells what it purges later on, too, whatever is live by then.
+        let live = shared.live.load();
+        match told {
+            Told::Purged(purges) => live.heed(&purges),
+            Told::Stored { cache, anew, piece } => arrived.take(&live.stores, &cache, anew, &piece),
+        }
+    });
+    let packed = predecessor.ready(Wanted::by(&snapshot.stores))?;
+    arriving.tell();
+    Ok(packed)
+}
+
+/// The processes before this one that still finish what they have.
+fn before(predecessor: Option<Arc<Predecessor>>) -> impl Fn() -> Vec<u32> + Send {
+    move || (predecessor.as_ref()).map_or_else(Vec::new, |former| former.living())
+}
+
+/// Waits for the process whose place this one has taken, and all before that, to end, but not longer than this. Were this
+/// one to end first, nobody would know that another one still has something to finish, and systemd would kill it.
 async fn outlived(former: Option<&Predecessor>, most: Duration) {
     if let Some(former) = former {
-        let mut ended = former.ended();
+        let mut ended = former.all_ended();
         let _ = tokio::time::timeout(most, ended.wait_for(|ended| *ended)).await;
     }
 }

@@ -1,6 +1,7 @@
 //! Listening sockets, and the loop that accepts connections from them.
 
 mod caps;
+mod descriptors;
 mod ending;
 pub mod http1;
 pub mod http2;
@@ -14,6 +15,7 @@ pub mod until;
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,12 +31,13 @@ use crate::proxy::{Connection, Conversation, Engine, Peer, Shared};
 use caps::Slot;
 use transport::Plain;
 
+pub use descriptors::Seldom;
 pub use ending::{Ending, LEAVE};
 pub use proxy_protocol::ProxyProtocol;
 pub use running::{Accepting, Beginning, Handed, Listeners, Prepared, Task, Unbound};
 pub use socket::{Bound, Listener};
 
-/// How long accepting pauses when the process has no file descriptor left.
+/// How long accepting pauses when the process has no file descriptor left for clients.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long connections may take to say goodbye when the time to finish is over.
 pub const FAREWELL: Duration = Duration::from_secs(3);
@@ -90,19 +93,38 @@ impl Worker {
         accepting.begun();
         let mut crowd = Crowd::new();
         let mut in_a_row = 0;
+        let mut below = descriptors::for_clients();
+        let mut resume: Option<Instant> = None;
+        let pause = |error: io::Error| {
+            metrics.not_accepted();
+            if let Some(times) = accepting.caps.trouble.happened() {
+                tracing::warn!(listener = name, %error, times, "cannot accept");
+            }
+            Some(Instant::now() + PAUSE)
+        };
         loop {
             tokio::select! {
                 biased;
                 () = &mut stopped => break,
                 Some(_) = connections.join_next() => {}
                 _ = crowd.looks.tick() => {
+                    below = descriptors::for_clients(); // that can change
                     let limits = &self.shared.live.load().settings.limits;
                     let most = self.most(&accepting);
                     let crowded = accepting.caps.is_nearly_full(most);
                     crowd.make_room(&ending, crowded || self.shared.overload.is_crowded(limits));
                 }
-                accepted = listener.accept() => match accepted {
+                () = sleep_until(resume), if resume.is_some() => {
+                    resume = match descriptors::is_one_left(&listener, below) {
+                        true => None,
+                        false => pause(descriptors::kept_back()),
+                    };
+                }
+                accepted = listener.accept(), if resume.is_none() => match accepted {
                     Ok((socket, address)) => {
+                        if socket.as_raw_fd() >= below {
+                            resume = pause(descriptors::kept_back());
+                        }
                         if let Some(served) = welcome(socket, address) {
                             connections.spawn(served);
                         }
@@ -113,11 +135,7 @@ impl Worker {
                             tokio::task::yield_now().await;
                         }
                     }
-                    Err(error) => {
-                        metrics.not_accepted();
-                        tracing::warn!(listener = name, %error, "cannot accept");
-                        tokio::time::sleep(PAUSE).await;
-                    }
+                    Err(error) => resume = pause(error),
                 }
             }
         }
@@ -204,6 +222,13 @@ impl Crowd {
         if crowded {
             self.next = ending.wake_some(self.next, MOST_WOKEN);
         }
+    }
+}
+
+/// Waits until then; not at all where there is no such time.
+async fn sleep_until(then: Option<Instant>) {
+    if let Some(then) = then {
+        tokio::time::sleep_until(then.into()).await;
     }
 }
 

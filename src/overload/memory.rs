@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use wiregate_sdk::types::{Percent, Size};
 use wiregate_sdk::value::ShortOrFull;
@@ -100,12 +99,17 @@ pub struct Mark {
     pub limit: Size,
 }
 
-/// A process, and whether it has ended.
-pub type Other = (u32, watch::Receiver<bool>);
+/// How much more memory this process and these others may take together before requests are shed, in bytes. `None` where
+/// that is not looked at, or the system does not tell.
+pub fn left_below_soft(memory: &ShortOrFull<Off, Memory>, others: &[u32]) -> Option<u64> {
+    let used = resident("self") + others.iter().map(|pid| resident_of(*pid)).sum::<u64>();
+    let mark = soft_mark(memory).filter(|_| used > 0)?;
+    Some(mark.at.get().saturating_sub(used))
+}
 
-/// Looks at the memory of the process as long as it lives, and at that of the one whose place it has
-/// taken, which is under the same limit.
-pub async fn look_on(shared: Arc<Shared>, former: Option<Other>) {
+/// Looks at the memory of the process as long as it lives, and at that of the others that are under the same limit: those
+/// before it which still finish what they have.
+pub async fn look_on(shared: Arc<Shared>, others: impl Fn() -> Vec<u32> + Send) {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut present, mut renew, mut blind) = (0, 0, false);
@@ -121,8 +125,7 @@ pub async fn look_on(shared: Arc<Shared>, former: Option<Other>) {
             ShortOrFull::Full(memory) => {
                 let limit = memory.limit.map_or(present, Size::get);
                 let used = resident("self");
-                let former = former.as_ref().filter(|(_, ended)| !*ended.borrow());
-                let beside = former.map_or(0, |(pid, _)| resident(&pid.to_string()));
+                let beside: u64 = others().into_iter().map(resident_of).sum();
                 let known = limit > 0 && used > 0;
                 if !known && !std::mem::replace(&mut blind, true) {
                     tracing::error!(
@@ -166,6 +169,10 @@ fn tell(shared: &Shared, limit: u64, level: Level) {
             tracing::warn!(%used, %limit, "memory is beyond its hard mark: connections are closed");
         }
     }
+}
+
+fn resident_of(pid: u32) -> u64 {
+    resident(&pid.to_string())
 }
 
 /// The resident memory of a process, in bytes; 0 where the system does not tell.

@@ -12,10 +12,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use wiregate_sdk::build::Packed;
 
 use super::VERSION;
+use super::elders::Elder;
 use super::program::Program;
 use super::purges::{self, Forwarding};
 use super::wire::{Line, MOST_SOCKETS, Message, PROTOCOL, Socket};
-use crate::compile::{Purges, Snapshot};
+use crate::cache::store::FORMAT;
+use crate::compile::{Passing, Purges, Snapshot, Wanted};
 use crate::listen::Handed;
 
 /// How long a process that has broken off the line may take to end.
@@ -27,6 +29,8 @@ pub struct Successor {
     line: Line,
     /// Its version, once it has told.
     version: String,
+    /// What its caches take of those of this process.
+    wanted: Vec<Wanted>,
     settled: bool,
     /// Tells it what is purged here, once it has taken over.
     forwarding: Option<Forwarding>,
@@ -46,6 +50,7 @@ impl Successor {
             child,
             line: Line::new(ours),
             version: String::new(),
+            wanted: Vec::new(),
             settled: false,
             forwarding: None,
         })
@@ -71,9 +76,10 @@ impl Successor {
         &mut self,
         sockets: &[Handed],
         packed: &Packed,
+        elders: &[Elder],
         until: Instant,
     ) -> Result<(), String> {
-        let told = self.tell_all(sockets, packed, until);
+        let told = self.tell_all(sockets, packed, elders, until);
         // It may have refused before it has heard everything, and tells why.
         let answer = told.and_then(|()| self.line.hear(Some(until)));
         let answer = match answer {
@@ -81,8 +87,13 @@ impl Successor {
             answer => answer,
         };
         match answer.map(|received| received.message) {
-            Ok(Message::Ready { version }) => {
+            Ok(Message::Ready {
+                version,
+                records,
+                caches,
+            }) => {
                 self.version = version;
+                self.wanted = understood(&records, caches);
                 Ok(())
             }
             Ok(Message::Refused { why }) => Err(why),
@@ -91,7 +102,13 @@ impl Successor {
         }
     }
 
-    fn tell_all(&self, sockets: &[Handed], packed: &Packed, until: Instant) -> io::Result<()> {
+    fn tell_all(
+        &self,
+        sockets: &[Handed],
+        packed: &Packed,
+        elders: &[Elder],
+        until: Instant,
+    ) -> io::Result<()> {
         let hello = Message::Hello {
             protocol: PROTOCOL,
             version: VERSION.to_owned(),
@@ -113,6 +130,12 @@ impl Successor {
             self.line.say_with(&message, b"", &descriptors, until)?;
         }
         self.pass_on(packed, until)?;
+        // There are no more of them but where somebody upgrades without an end.
+        let elders = &elders[elders.len().saturating_sub(MOST_SOCKETS)..];
+        let pids = elders.iter().map(|elder| elder.pid).collect();
+        let pipes: Vec<_> = elders.iter().map(|elder| elder.life.as_fd()).collect();
+        let elders = Message::Elders { pids };
+        self.line.say_with(&elders, b"", &pipes, until)?;
         self.line.say(&Message::Prepare, until)
     }
 
@@ -122,6 +145,26 @@ impl Successor {
             self.line.say_with(&message, bytes, &[], until)?;
         }
         Ok(())
+    }
+
+    /// What its caches take of those of this process.
+    pub(super) fn wanted(&self) -> &[Wanted] {
+        &self.wanted
+    }
+
+    /// Tells it what is stored here, within `time`; or what was stored since this was last done.
+    pub(super) fn stored(
+        &mut self,
+        passing: &mut Passing,
+        time: Duration,
+        until: Instant,
+    ) -> Result<(), String> {
+        let told = passing.pass(until.min(Instant::now() + time), |cache, anew, piece| {
+            let cache = cache.to_owned();
+            let message = Message::Stored { cache, anew };
+            self.line.say_with(&message, piece, &[], until)
+        });
+        told.map_err(|error| self.why(&error, "was not ready in time"))
     }
 
     /// Tells it what was purged since the folders of caches were given up.
@@ -234,6 +277,19 @@ impl Drop for Successor {
             let _ = self.child.wait();
         }
     }
+}
+
+/// What a process takes that reads this version of records.
+fn understood(records: &str, caches: Vec<Wanted>) -> Vec<Wanted> {
+    if records == FORMAT {
+        return caches;
+    }
+    tracing::warn!(
+        ours = FORMAT,
+        theirs = records,
+        "the new process does not read what caches have in memory: without a disk they begin empty"
+    );
+    Vec::new()
 }
 
 /// How a process has ended.

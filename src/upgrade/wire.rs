@@ -16,6 +16,8 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::compile::Wanted;
+
 /// The version of this protocol.
 pub const PROTOCOL: u32 = 1;
 /// How many sockets go with one message; the system takes 253.
@@ -49,17 +51,36 @@ pub enum Message {
         /// The key.
         key: String,
     },
+    /// The old process: it and those before it that live, the oldest first, each with the end of a pipe that is closed
+    /// when that process has ended.
+    Elders {
+        /// The processes.
+        pids: Vec<u32>,
+    },
     /// The old process: that was all; get ready.
     Prepare,
     /// The new process: it could begin now.
     Ready {
         /// Its version.
         version: String,
+        /// The version of the records of what caches hold, as it reads them.
+        #[serde(default)]
+        records: String,
+        /// The caches that take what the old process has in its own.
+        #[serde(default)]
+        caches: Vec<Wanted>,
     },
     /// The new process: it will not begin.
     Refused {
         /// Why.
         why: String,
+    },
+    /// The old process: the bytes are records of what it has in a cache, or the rest of one.
+    Stored {
+        /// The name of the cache.
+        cache: String,
+        /// Whether they begin with a record.
+        anew: bool,
     },
     /// The old process: begin.
     Begin,
@@ -286,9 +307,13 @@ mod tests {
         raw.write_all(&[more.len() as u8, 0, 0, 0, 0, 0, 0, 0])
             .unwrap();
         raw.write_all(more).unwrap();
-        let version = "9.9.9".to_owned();
-        let heard = other.hear(Some(until)).unwrap().message;
-        assert_eq!(heard, Message::Ready { version });
+        // One that is older says nothing of what it takes.
+        let ready = Message::Ready {
+            version: "9.9.9".to_owned(),
+            records: String::new(),
+            caches: Vec::new(),
+        };
+        assert_eq!(other.hear(Some(until)).unwrap().message, ready);
         let soon = Instant::now() + Duration::from_millis(20);
         let silence = other.hear(Some(soon)).unwrap_err();
         assert_eq!(silence.kind(), io::ErrorKind::TimedOut);

@@ -224,6 +224,51 @@ fn without_descriptors_accepting_pauses_and_goes_on() {
 }
 
 #[test]
+fn clients_leave_descriptors_for_reloads_and_upgrades() {
+    let text = "limits: { drain_deadline: 1s }\nroutes: [{ name: all, filters: [respond: 204] }]\n";
+    let gateway = super::upgrade::exchangeable(text);
+    let most = gateway.descriptors() + 64;
+    let limit = std::process::Command::new("prlimit")
+        .args(["--pid", &gateway.pid().to_string()])
+        .arg(format!("--nofile={most}"))
+        .status();
+    assert!(limit.unwrap().success());
+    // It is looked at twice a second.
+    until("there are few left for clients", || {
+        let crowd: Vec<_> = (0..64).map(|_| connect(gateway.address())).collect();
+        let waits = gateway
+            .log()
+            .contains("the descriptors that are left are not for clients");
+        drop(crowd);
+        waits
+    });
+    let mut crowd: Vec<_> = (0..80).map(|_| connect(gateway.address())).collect();
+    let open = || gateway.metric("wiregate_connections{listener=\"public\"}") as usize;
+    until("many of them are accepted", || open() > 20);
+    let pauses = || gateway.metric("wiregate_accept_errors_total{listener=\"public\"}");
+    let before = pauses();
+    until("and the others wait", || pauses() > before + 3.0);
+    assert!(
+        gateway.descriptors() < most - 16,
+        "{} of {most}",
+        gateway.descriptors()
+    );
+    gateway.reload(&text.replace("204", "205"));
+    let new = super::upgrade::upgrade(&gateway, &[]).unwrap();
+    assert_eq!(super::upgrade::who(&gateway), new.0);
+    let log = gateway.log();
+    let said = log.lines().filter(|line| line.contains("cannot accept"));
+    assert!(
+        (1..=2).contains(&said.count()),
+        "by each process once: {log}"
+    );
+    // Those that are open are served, and those that wait are by now or in a moment.
+    let mut last = crowd.pop().unwrap();
+    drop(crowd);
+    assert!(ask(&mut last).starts_with("HTTP/1.1 205"));
+}
+
+#[test]
 fn every_mistake_has_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("w.yaml");

@@ -304,6 +304,34 @@ fn the_newest_of_three_that_is_told_to_stop_waits_for_the_oldest() {
     until("the newest ends", || !third.runs());
 }
 
+#[test]
+fn the_newest_of_four_waits_for_the_oldest_where_those_between_were_killed() {
+    let origin = echo();
+    let mut gateway = exchangeable(&(upstream(&origin) + ROUTE));
+    let mut in_flight = slow(&gateway, "8s");
+    let second = upgrade(&gateway, &[]).unwrap();
+    let third = upgrade(&gateway, &[]).unwrap();
+    second.signal("KILL");
+    until("the second is gone", || !second.runs());
+    // It begins when the second one is gone, and hears of the first one alone.
+    let fourth = upgrade(&gateway, &[]).unwrap();
+    third.signal("KILL");
+    until("the third is gone", || !third.runs());
+    fourth.signal("TERM");
+    until("nobody accepts", || {
+        TcpStream::connect(gateway.address()).is_err()
+    });
+    let head = super::super::protocols::peers::read_head(&mut in_flight);
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert!(
+        fourth.runs(),
+        "systemd would have killed the oldest with it"
+    );
+    drop(in_flight);
+    assert_eq!(gateway.wait().code(), Some(0), "{}", gateway.log());
+    until("the newest ends", || !fourth.runs());
+}
+
 /// A request under way whose answer takes so long.
 pub fn slow(gateway: &Gateway, delay: &str) -> TcpStream {
     let ask = format!("GET /?delay={delay} HTTP/1.1\r\nhost: a\r\n\r\n");

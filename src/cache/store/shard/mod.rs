@@ -1,5 +1,6 @@
 //! A part of the index: all that is stored under the URLs whose hash leads here.
 
+mod passing;
 mod policy;
 mod purges;
 mod running;
@@ -9,6 +10,8 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
+pub(super) use passing::Passing;
+pub(super) use policy::Heat;
 use running::Alone;
 pub(super) use running::{Only, Running};
 pub(super) use slab::Slot;
@@ -295,6 +298,24 @@ impl Shard {
     /// The entry of a slot is complete: it replaces those that the same `Vary` chose, unless one of them is of a
     /// later fetch, and from now on it can be evicted. Whether it stays.
     pub(super) fn settle(&mut self, id: u32, to_disk: bool) -> bool {
+        let stays = self.replace(id, to_disk);
+        if stays {
+            self.admit(id);
+        }
+        stays
+    }
+
+    /// The same for one that has come from another process, where it was asked for this much.
+    pub(super) fn settle_last(&mut self, id: u32, to_disk: bool, heat: Heat) -> bool {
+        let stays = self.replace(id, to_disk);
+        if stays {
+            self.admit_last(id, heat);
+        }
+        stays
+    }
+
+    /// A complete entry replaces those that the same `Vary` chose; whether it stays.
+    fn replace(&mut self, id: u32, to_disk: bool) -> bool {
         let slot = self.slots.get(id);
         let (name, variant, number) = (slot.name.clone(), slot.variant, slot.number);
         while let Some(twin) = self.twin(&name, variant, Some(id)) {
@@ -307,7 +328,6 @@ impl Shard {
         if to_disk {
             self.slots.get_mut(id).disk = OnDisk::Queued(None);
         }
-        self.admit(id);
         true
     }
 

@@ -6,6 +6,7 @@ mod fills;
 mod flights;
 mod kill;
 mod memory;
+mod passing;
 mod purges;
 mod restarts;
 mod unknown;
