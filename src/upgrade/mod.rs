@@ -14,7 +14,7 @@ mod purges;
 mod successor;
 mod wire;
 
-use std::io::PipeWriter;
+use std::io::{self, PipeWriter};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ use crate::compile::{Passing, Snapshot};
 use crate::listen::{Handed, Listeners};
 use crate::overload::left_below_soft;
 use crate::proxy::Shared;
-use crate::reload::Reloader;
+use crate::reload::{Reloader, making_way};
 use elders::Elder;
 use wire::Line;
 
@@ -189,7 +189,7 @@ impl Upgrades {
     }
 
     fn lead(&self, successor: &mut Successor, until: Instant) -> Result<(), String> {
-        let system = |error: std::io::Error| format!("sockets cannot be handed over: {error}");
+        let system = |error: io::Error| format!("sockets cannot be handed over: {error}");
         self.enter(Stage::Preparing(successor.line().map_err(system)?))?;
         let sockets = self.sockets().map_err(system)?;
         let (own, life) = Elder::own().map_err(system)?;
@@ -198,7 +198,8 @@ impl Upgrades {
         successor.prepare(&sockets, &self.pack(), &elders, until)?;
         let live = self.shared.live.load_full();
         let mut passing = self.passing(&live, successor);
-        successor.stored(&mut passing, STORED, until)?;
+        // It makes way for requests, which go on.
+        making_way(|| successor.stored(&mut passing, STORED, until)).map_err(system)??;
         // It can be given up until here: whoever ends the gateway meanwhile waits for `FOLDERS` at most.
         live.give_up_folders(until.min(Instant::now() + FOLDERS));
         self.enter(Stage::Beginning)?;
@@ -239,7 +240,7 @@ impl Upgrades {
         Ok(())
     }
 
-    fn sockets(&self) -> std::io::Result<Vec<Handed>> {
+    fn sockets(&self) -> io::Result<Vec<Handed>> {
         let mut sockets = self.listeners.hand_out()?;
         if let Some(admin) = self.admin.get() {
             let bound = admin.hand_out()?;

@@ -226,25 +226,20 @@ fn without_descriptors_accepting_pauses_and_goes_on() {
 #[test]
 fn clients_leave_descriptors_for_reloads_and_upgrades() {
     let text = "limits: { drain_deadline: 1s }\nroutes: [{ name: all, filters: [respond: 204] }]\n";
-    let gateway = super::upgrade::exchangeable(text);
-    let most = gateway.descriptors() + 64;
-    let limit = std::process::Command::new("prlimit")
-        .args(["--pid", &gateway.pid().to_string()])
-        .arg(format!("--nofile={most}"))
-        .status();
-    assert!(limit.unwrap().success());
-    // It is looked at twice a second.
-    until("there are few left for clients", || {
-        let crowd: Vec<_> = (0..64).map(|_| connect(gateway.address())).collect();
-        let waits = gateway
-            .log()
-            .contains("the descriptors that are left are not for clients");
-        drop(crowd);
-        waits
-    });
-    let mut crowd: Vec<_> = (0..80).map(|_| connect(gateway.address())).collect();
+    let (folder, most) = (tempfile::tempdir().unwrap(), 144);
+    let file = folder.path().join("wiregate.yaml");
+    std::fs::write(file, super::harness::complete(folder.path(), text, "{}")).unwrap();
+    let program = env!("CARGO_BIN_EXE_wiregate");
+    let command = format!("ulimit -n {most}; exec {program} run --config wiregate.yaml");
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &command]).env("NO_COLOR", "1");
+    let gateway = Gateway::start_command(folder, shell, |_| {});
+    let mut crowd: Vec<_> = (0..150).map(|_| connect(gateway.address())).collect();
     let open = || gateway.metric("wiregate_connections{listener=\"public\"}") as usize;
     until("many of them are accepted", || open() > 20);
+    until("the others wait", || {
+        gateway.log().contains("cannot accept")
+    });
     let pauses = || gateway.metric("wiregate_accept_errors_total{listener=\"public\"}");
     let before = pauses();
     until("and the others wait", || pauses() > before + 3.0);

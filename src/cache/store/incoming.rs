@@ -12,6 +12,9 @@ use super::shard::Heat;
 use super::{Entry, Store};
 use crate::cache::Stored;
 
+/// What an entry takes in memory beside its body and what its head says, at most, but for the growth of tables.
+const BESIDE: usize = 2048;
+
 /// Reads what another store says of its content, piece by piece, and takes it in.
 ///
 /// Whatever cannot be read ends that: what comes behind it cannot be known. What was taken in by then was checked.
@@ -139,9 +142,12 @@ impl Coming {
 }
 
 impl Store {
+    /// Whether nothing would have to go for it: what is there is asked for more.
     fn has_room_for(&self, record: &Record) -> bool {
-        let length = usize::try_from(record.length).unwrap_or(usize::MAX);
-        record.length <= self.largest() && !self.room.lacks(length + record.meta.len())
+        let length = usize::try_from(record.length).unwrap_or(usize::MAX / 4);
+        let head = record.text.len() + 2 * record.meta.len();
+        let all = length + length / 8 + head + BESIDE;
+        record.length <= self.largest() && !self.room.lacks(all)
     }
 
     /// Puts an entry of another store behind all that are asked for here; whether it is here then. What it is newer than goes in

@@ -43,7 +43,7 @@ pub struct Outgoing {
     bytes: u64,
     /// How many entries have gone over.
     pub passed: u64,
-    /// How many have not, for want of room or time.
+    /// How many have not, for want of room or time; in what there was no time for, all variants under one key are one.
     pub left: u64,
 }
 
@@ -80,8 +80,8 @@ impl Outgoing {
     }
 
     /// Says all that is stored, or all that was stored since this was last called: what is asked for most first,
-    /// and what there is no room for, or no time, not. The first piece begins with a record; one that ends in the
-    /// middle of a record is the last one. Blocks.
+    /// and what there is no room for, or no time, not. The first piece begins with a record; the last one may end within
+    /// one. Blocks.
     ///
     /// # Errors
     /// Those of `say`.
@@ -95,20 +95,22 @@ impl Outgoing {
         let wanted = |number: u64| number >= since || known.contains(&number);
         self.since = self.store.number();
         let order = self.order(&wanted);
-        let mut records = 0;
-        for (done, place) in order.iter().enumerate() {
-            if Instant::now() >= until {
-                self.left += (order.len() - done) as u64;
-                break;
-            }
+        let (mut records, mut keys) = (0, order.iter());
+        'all: for place in keys.by_ref() {
             let passing = self.store.lock(place.part).passing(place.id, wanted);
-            for passing in passing {
-                if self.takes(&passing) {
-                    self.put(&passing, records, &mut say)?;
-                    records += 1;
+            for passing in &passing {
+                if !self.takes(passing) {
+                    continue;
                 }
+                if !self.put(passing, records, until, &mut say)? {
+                    self.left += 1;
+                    self.piece.clear();
+                    break 'all;
+                }
+                records += 1;
             }
         }
+        self.left += keys.len() as u64;
         let rest = std::mem::take(&mut self.piece);
         match rest.is_empty() {
             true => Ok(()),
@@ -134,27 +136,27 @@ impl Outgoing {
 
     /// Whether there is room for it.
     fn takes(&mut self, passing: &Passing) -> bool {
-        let bytes = passing.entry.bytes() as u64;
-        let is_too_large = passing
-            .entry
-            .length()
-            .is_none_or(|length| length > self.bounds.largest);
-        let takes = !is_too_large && self.bytes + bytes <= self.bounds.memory;
+        let bytes = self.bytes + passing.entry.bytes() as u64;
+        let length = passing.entry.length();
+        let is_too_large = length.is_none_or(|length| length > self.bounds.largest);
+        let takes = !is_too_large && bytes <= self.bounds.memory;
         match takes {
-            true => (self.bytes, self.passed) = (self.bytes + bytes, self.passed + 1),
+            true => self.bytes = bytes,
             false => self.left += 1,
         }
         takes
     }
 
+    /// Says one; whether there was time for that.
     fn put(
         &mut self,
         passing: &Passing,
         number: u32,
+        until: Instant,
         say: &mut impl FnMut(&[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let Some(Whole::Pieces(pieces)) = passing.entry.body().whole() else {
-            return Ok(());
+            return Ok(true);
         };
         let mut record = Record::of(
             &passing.entry,
@@ -166,12 +168,16 @@ impl Outgoing {
         record.heat = passing.heat.byte();
         let head = record.encode(0, number);
         for bytes in std::iter::once(&*head).chain(pieces.iter().map(|piece| &**piece)) {
+            if Instant::now() >= until {
+                return Ok(false);
+            }
             self.piece.extend_from_slice(bytes);
             if self.piece.len() >= PIECE {
                 say(&self.piece)?;
                 self.piece.clear();
             }
         }
-        Ok(())
+        self.passed += 1;
+        Ok(true)
     }
 }

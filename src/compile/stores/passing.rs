@@ -107,13 +107,10 @@ impl Passing {
     /// Says in the log what has gone over.
     pub fn tell(&self) {
         for (cache, outgoing) in &self.0 {
-            let Outgoing { passed, left, .. } = outgoing;
-            tracing::info!(
-                %cache,
-                entries = passed,
-                left,
-                "what the cache has in memory has gone over"
-            );
+            let Outgoing { passed, left, .. } = *outgoing;
+            if passed + left > 0 {
+                tracing::info!(%cache, entries = passed, left, "what the cache has in memory has gone over");
+            }
         }
     }
 }
