@@ -1,5 +1,6 @@
 //! A running gateway: how it starts, by itself or in the place of another process, and how it ends.
 
+mod ending;
 mod opened;
 mod signals;
 mod told;
@@ -8,34 +9,27 @@ mod workers;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::oneshot;
 use wiregate_sdk::Registry;
 use wiregate_sdk::build::Packed;
 
 use crate::admin::{Admin, Serving};
 use crate::compile::{Arriving, Snapshot, Wanted};
 use crate::config::model::Bind;
-use crate::listen::{FAREWELL, Handed, Listeners};
+use crate::listen::{Handed, Listeners};
 use crate::overload::watch_memory;
-use crate::proxy::{Phase, Shared};
+use crate::proxy::Shared;
 use crate::reload::{Refused, Reloader};
 use crate::systemd::{Notify, Systemd};
 use crate::upgrade::{Predecessor, Program, Successor, Told, Upgrades};
+use ending::MARGIN;
 use opened::{accept, open, serve_admin};
 use signals::{End, Reach, Signals};
 use workers::Workers;
-
-/// How long the log may take to write, and the exporter of traces to send, what they still have at the
-/// end.
-const LOG_GRACE: Duration = Duration::from_secs(5);
-/// How much longer than all that they have to do, at the end.
-const MARGIN: Duration = Duration::from_secs(2);
 
 /// Why a gateway did not start, or did not go on.
 #[derive(Debug)]
@@ -263,117 +257,6 @@ impl Gateway {
     pub fn reload(&self) -> Result<u64, Refused> {
         self.reloader.reload()
     }
-
-    /// Accepts no more connections, and lets requests in flight finish within
-    /// `limits.drain_deadline`.
-    pub fn stop(self) {
-        self.stop_unless(std::future::pending());
-    }
-
-    /// The same, but returns at once when told to.
-    fn stop_unless(mut self, impatient: impl Future<Output = ()>) {
-        let limits = self.shared.live.load().settings.limits.clone();
-        let deadline: Duration = limits.drain_deadline.into();
-        let delay = limits.drain_delay.map_or(Duration::ZERO, Duration::from);
-        let most = delay + deadline + FAREWELL + MARGIN + LOG_GRACE + MARGIN;
-        self.notify
-            .insist_aside(&format!("STOPPING=1\n{}", told::needs(most)));
-        self.shared.phase.send_replace(Phase::Draining);
-        tracing::info!(?delay, ?deadline, "stopping: not ready any more");
-        let former = self.predecessor.take();
-        let ended = self.control.block_on(async {
-            let end = async {
-                tokio::time::sleep(delay).await;
-                tracing::info!("no more connections, requests in flight go on");
-                self.listeners.stop();
-                let most = deadline + FAREWELL + MARGIN;
-                tokio::join!(self.workers.end(most), outlived(former.as_deref(), most));
-            };
-            tokio::select! {
-                () = end => true,
-                () = impatient => false,
-            }
-        });
-        if !ended {
-            tracing::warn!("requests in flight are cut off by a signal");
-            return;
-        }
-        close_logs(&self.shared);
-    }
-
-    /// Accepts nothing any more, and finishes what it has, within its time.
-    async fn finish(&self, workers: Workers, former: Option<&Predecessor>, successor: u32) {
-        self.shared.phase.send_replace(Phase::HandedOver);
-        self.listeners.own(false);
-        self.listeners.stop();
-        if let Some(admin) = &self.admin {
-            admin.leave();
-        }
-        let deadline = Duration::from(self.shared.live.load().settings.limits.drain_deadline);
-        tracing::info!(
-            pid = successor,
-            ?deadline,
-            "no more connections: another process takes them, requests in flight go on"
-        );
-        let most = deadline + FAREWELL + MARGIN;
-        tokio::join!(workers.end(most), outlived(former, most));
-        if let Some(admin) = &self.admin {
-            admin.finish().await;
-        }
-    }
-
-    /// Another process accepts connections: finishes what this one has.
-    fn leave(
-        mut self,
-        successor: Successor,
-        impatient: impl Future<Output = ()>,
-    ) -> Result<(), Failure> {
-        let pid = successor.pid();
-        // First: from here on, the end of this process is nothing to it.
-        let former = self.predecessor.take();
-        let former = former.as_deref();
-        if let Some(former) = former {
-            former.handed_over();
-        }
-        let notify = self.notify.clone();
-        let insist = move || notify.insist(&format!("MAINPID={pid}"));
-        let mut told = self.control.spawn_blocking(insist);
-        let forwarding = successor.forwarding();
-        let broken = broken(successor);
-        let workers = std::mem::take(&mut self.workers);
-        let outcome = self.control.block_on(async {
-            let end = async {
-                // Connections are accepted as long as systemd takes this process for the gateway.
-                let _ = (&mut told).await; // it does not panic
-                self.finish(workers, former, pid).await;
-            };
-            tokio::select! {
-                () = end => Ok(()),
-                Ok(ended) = broken => Err(ended),
-                () = impatient => {
-                    tracing::warn!("requests in flight are cut off by a signal");
-                    Ok(())
-                }
-            }
-        });
-        if !told.is_finished() {
-            let _ = self.control.block_on(told); // what is told below comes behind it
-        }
-        if let Some(forwarding) = forwarding {
-            forwarding.tell();
-        }
-        close_logs(&self.shared);
-        outcome.map_err(|ended| {
-            // Nobody accepts connections now: whoever watches the gateway is to start it anew.
-            let why = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
-            self.notify
-                .insist(&format!("MAINPID={}", std::process::id()));
-            io::Error::other(format!(
-                "process {pid}, which has taken over, has ended: {why}"
-            ))
-            .into()
-        })
-    }
 }
 
 /// Waits until this process may begin in the place of another one, and takes in meanwhile what that one has stored; returns what
@@ -401,38 +284,4 @@ fn heir_of(
 /// The processes before this one that still finish what they have.
 fn before(predecessor: Option<Arc<Predecessor>>) -> impl Fn() -> Vec<u32> + Send {
     move || (predecessor.as_ref()).map_or_else(Vec::new, |former| former.living())
-}
-
-/// Waits for the process whose place this one has taken, and all before that, to end, but not longer than this. Were this
-/// one to end first, nobody would know that another one still has something to finish, and systemd would kill it.
-async fn outlived(former: Option<&Predecessor>, most: Duration) {
-    if let Some(former) = former {
-        let mut ended = former.all_ended();
-        let _ = tokio::time::timeout(most, ended.wait_for(|ended| *ended)).await;
-    }
-}
-
-/// How the process that has taken over has ended, if that was a failure and nobody has taken its place.
-fn broken(mut successor: Successor) -> oneshot::Receiver<io::Result<ExitStatus>> {
-    let (tell, broken) = oneshot::channel();
-    std::thread::spawn(move || {
-        let ended = match successor.wait() {
-            Ok(None) => return successor.bury(),
-            // One that ends in order leaves the rest of this process's time to it.
-            Ok(Some(status)) if status.success() => return,
-            Ok(Some(status)) => Ok(status),
-            Err(error) => Err(error),
-        };
-        let _ = tell.send(ended);
-    });
-    broken
-}
-
-/// Has the access log and the traces get to their end, both at the same time.
-fn close_logs(shared: &Shared) {
-    shared.exporters.close(LOG_GRACE);
-    if let Some(log) = &**shared.access_log.load() {
-        log.close(LOG_GRACE);
-    }
-    shared.exporters.ended(LOG_GRACE + MARGIN);
 }

@@ -1,11 +1,14 @@
 //! Processes that are not this one's parent or child, and whether they live.
 
-use std::io::{PipeReader, PipeWriter};
+use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+
+use super::wire::{Line, Received};
 
 /// A process that has a pipe's other end, which it never writes to, for as long as it lives.
 #[derive(Clone, Debug)]
@@ -14,6 +17,8 @@ pub(super) struct Elder {
     pub(super) pid: u32,
     /// This end of the pipe.
     pub(super) life: Arc<OwnedFd>,
+    /// The line on which it tells what it purges. Whoever came next reads it, for as long as that lives.
+    pub(super) line: Option<Arc<OwnedFd>>,
 }
 
 impl Elder {
@@ -21,11 +26,12 @@ impl Elder {
     ///
     /// # Errors
     /// The system's.
-    pub(super) fn own() -> std::io::Result<(Self, PipeWriter)> {
-        let (life, kept): (PipeReader, _) = std::io::pipe()?;
+    pub(super) fn own() -> io::Result<(Self, PipeWriter)> {
+        let (life, kept): (PipeReader, _) = io::pipe()?;
         let elder = Self {
             pid: std::process::id(),
             life: Arc::new(life.into()),
+            line: None,
         };
         Ok((elder, kept))
     }
@@ -48,12 +54,14 @@ impl Elder {
 pub(super) struct Elders(Arc<[Elder]>);
 
 impl Elders {
-    /// Those with these numbers and pipes.
-    pub(super) fn new(pids: Vec<u32>, pipes: Vec<OwnedFd>) -> Self {
-        let each = pids.into_iter().zip(pipes);
-        let each = each.map(|(pid, life)| Elder {
-            pid,
-            life: Arc::new(life),
+    /// Those with these numbers and pipes, and, behind the pipe of each that has one, lines.
+    pub(super) fn new(pids: Vec<u32>, lines: &[bool], descriptors: Vec<OwnedFd>) -> Self {
+        let mut descriptors = descriptors.into_iter().map(Arc::new);
+        let each = pids.into_iter().enumerate().map_while(|(number, pid)| {
+            let life = descriptors.next()?;
+            let has_line = lines.get(number).is_some_and(|has_line| *has_line);
+            let line = has_line.then(|| descriptors.next()).flatten();
+            Some(Elder { pid, life, line })
         });
         Self(each.collect())
     }
@@ -71,6 +79,26 @@ impl Elders {
         self.0.iter().filter(move |elder| elder.lives(Some(&now)))
     }
 
+    /// Hears those out that live, the newest first: whoever did so before has ended. Where what one says cannot be read, since
+    /// a part of it was read before, `lost` is told. Blocks.
+    pub(super) fn hear_out(&self, mut heard: impl FnMut(Received), mut lost: impl FnMut()) {
+        for elder in self.living().collect::<Vec<_>>().into_iter().rev() {
+            let line = elder.line.as_ref().and_then(|line| line.try_clone().ok());
+            let Some(line) = line.map(|line| Line::new(UnixStream::from(line))) else {
+                continue;
+            };
+            let end = loop {
+                match line.hear(None) {
+                    Ok(received) => heard(received),
+                    Err(error) => break error,
+                }
+            };
+            if end.kind() != io::ErrorKind::UnexpectedEof {
+                lost();
+            }
+        }
+    }
+
     /// Waits until none of them lives. Blocks.
     pub(super) fn wait(&self) {
         for elder in self.0.iter() {
@@ -84,13 +112,14 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
+    use super::super::wire::Message;
     use super::*;
 
     #[test]
     fn whoever_keeps_its_end_lives_and_the_last_one_is_waited_for() {
         let ((one, first), (other, second)) = (Elder::own().unwrap(), Elder::own().unwrap());
         let pipe = |elder: Elder| Arc::into_inner(elder.life).unwrap();
-        let elders = Elders::new(vec![7, 8], vec![pipe(one), pipe(other)]);
+        let elders = Elders::new(vec![7, 8], &[], vec![pipe(one), pipe(other)]);
         let living = || elders.living().map(|elder| elder.pid).collect::<Vec<_>>();
         assert_eq!(living(), [7, 8]);
         drop(first);
@@ -107,5 +136,26 @@ mod tests {
             told.recv_timeout(Duration::from_secs(20)).unwrap();
         });
         assert!(living().is_empty());
+    }
+
+    #[test]
+    fn those_that_live_are_heard_out_and_what_cannot_be_read_is_told() {
+        let until = std::time::Instant::now() + Duration::from_secs(20);
+        let (one, _first) = Elder::own().unwrap();
+        let (other, _second) = Elder::own().unwrap();
+        let pipe = |elder: Elder| Arc::into_inner(elder.life).unwrap();
+        let [(old, newer), (older, new)] = [(); 2].map(|()| UnixStream::pair().unwrap());
+        let descriptors = vec![pipe(one), newer.into(), pipe(other), new.into()];
+        let elders = Elders::new(vec![7, 8], &[true, true], descriptors);
+        let older = Line::new(older);
+        older.say(&Message::Purged, until).unwrap();
+        older.cut();
+        // Somebody else has read the beginning of this one.
+        io::Write::write_all(&mut &old, b"\"say\":\"purged\"}").unwrap();
+        drop(old);
+        let (mut heard, mut lost) = (Vec::new(), 0);
+        elders.hear_out(|received| heard.push(received.message), || lost += 1);
+        assert_eq!(heard, [Message::Purged]);
+        assert_eq!(lost, 1);
     }
 }

@@ -194,7 +194,7 @@ impl Upgrades {
         let sockets = self.sockets().map_err(system)?;
         let (own, life) = Elder::own().map_err(system)?;
         let elders = self.predecessor.iter().flat_map(|former| former.elders());
-        let elders: Vec<_> = elders.cloned().chain([own]).collect();
+        let elders: Vec<_> = elders.chain([own]).collect();
         successor.prepare(&sockets, &self.pack(), &elders, until)?;
         let live = self.shared.live.load_full();
         let mut passing = self.passing(&live, successor);

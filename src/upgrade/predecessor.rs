@@ -128,7 +128,9 @@ impl Predecessor {
                     this.sockets = join(take(&mut this.sockets), told, sockets)?
                 }
                 Message::Packed { key } => drop(this.packed.insert(key, bytes)),
-                Message::Elders { pids } => this.elders = Elders::new(pids, sockets),
+                Message::Elders { pids, lines } => {
+                    this.elders = Elders::new(pids, &lines, sockets);
+                }
                 Message::Prepare => {
                     this.listen()?;
                     return Ok(this);
@@ -227,9 +229,14 @@ impl Predecessor {
         living
     }
 
-    /// The same, to be handed on.
-    pub(super) fn elders(&self) -> impl Iterator<Item = &Elder> {
-        self.elders.living()
+    /// The same, to be handed on: with the line to the other one, to be read by whoever comes next when this one has ended.
+    pub(super) fn elders(&self) -> impl Iterator<Item = Elder> {
+        self.elders.living().cloned().map(|mut elder| {
+            if elder.pid == self.pid {
+                elder.line = self.line.descriptor().ok().map(Arc::new);
+            }
+            elder
+        })
     }
 
     fn new(line: Line, version: String, pid: u32) -> Self {
@@ -266,6 +273,14 @@ impl Predecessor {
                 }
             }
             ending.send_replace(true);
+            // As a rule they have ended before the other one, which heard of what they purge.
+            let heed = |told| {
+                if let Some(heeds) = heeds.get() {
+                    heeds(told);
+                }
+            };
+            let heard = |received| Told::of(received).into_iter().for_each(heed);
+            elders.hear_out(heard, || heed(Told::Purged(Purges::all())));
             elders.wait();
             all_ending.send_replace(true);
         };

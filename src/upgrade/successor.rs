@@ -131,11 +131,16 @@ impl Successor {
         }
         self.pass_on(packed, until)?;
         // There are no more of them but where somebody upgrades without an end.
-        let elders = &elders[elders.len().saturating_sub(MOST_SOCKETS)..];
-        let pids = elders.iter().map(|elder| elder.pid).collect();
-        let pipes: Vec<_> = elders.iter().map(|elder| elder.life.as_fd()).collect();
-        let elders = Message::Elders { pids };
-        self.line.say_with(&elders, b"", &pipes, until)?;
+        let elders = &elders[elders.len().saturating_sub(MOST_SOCKETS / 2)..];
+        let message = Message::Elders {
+            pids: elders.iter().map(|elder| elder.pid).collect(),
+            lines: elders.iter().map(|elder| elder.line.is_some()).collect(),
+        };
+        let descriptors = elders
+            .iter()
+            .flat_map(|elder| [Some(&elder.life), elder.line.as_ref()]);
+        let descriptors: Vec<_> = descriptors.flatten().map(|each| each.as_fd()).collect();
+        self.line.say_with(&message, b"", &descriptors, until)?;
         self.line.say(&Message::Prepare, until)
     }
 

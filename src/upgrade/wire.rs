@@ -51,11 +51,13 @@ pub enum Message {
         /// The key.
         key: String,
     },
-    /// The old process: it and those before it that live, the oldest first, each with the end of a pipe that is closed
-    /// when that process has ended.
+    /// The old process: it and those before it that live, the oldest first. With each comes the end of a pipe that is closed
+    /// when that process has ended, and behind that, where there is one, the line on which it tells what it purges.
     Elders {
         /// The processes.
         pids: Vec<u32>,
+        /// Which of them have a line.
+        lines: Vec<bool>,
     },
     /// The old process: that was all; get ready.
     Prepare,
@@ -127,6 +129,14 @@ impl Line {
     /// The line on this socket.
     pub fn new(socket: UnixStream) -> Self {
         Self(socket)
+    }
+
+    /// The same end once more, for another process.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.0.try_clone().map(OwnedFd::from)
     }
 
     /// The same end once more, to cut the line while somebody waits on it.
