@@ -1,19 +1,18 @@
 //! Taking a new configuration live, and keeping the old one when the new one is refused.
 
+mod folders;
 mod held;
 mod load;
 mod restart;
 mod thread;
 mod watched;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use notify::{RecursiveMode, Watcher};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use wiregate_sdk::Registry;
 use wiregate_sdk::value::{Problem, Value};
 
@@ -24,6 +23,7 @@ use crate::listen::{Listeners, Prepared, Unbound};
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::{Metrics, Names, Reloaded};
 use crate::proxy::Shared;
+use folders::Folders;
 pub use held::Held;
 pub use load::{From, Loaded, load, open_log};
 use restart::needs_restart;
@@ -236,28 +236,16 @@ impl Reloader {
 
     /// Reloads whenever one of the files changes, until dropped.
     pub async fn watch(self: Arc<Self>) {
-        let (tell, mut told) = mpsc::channel(1);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let changed = event.is_ok_and(|event| !event.kind.is_access());
-            if changed {
-                let _ = tell.try_send(()); // full: somebody has told already
+        let mut folders = match Folders::new() {
+            Ok(folders) => folders,
+            Err(error) => {
+                tracing::warn!(%error, "files cannot be watched: reload by signal or by the admin API");
+                return;
             }
-        });
-        let Ok(mut watcher) = watcher else {
-            tracing::warn!("files cannot be watched: reload by signal or by the admin API");
-            return;
         };
-        let mut watching = BTreeMap::new();
         let mut before = None;
         loop {
-            for (folder, identity) in self.watched().folders() {
-                // One that was not there, or was replaced, is tried again with the next change.
-                if watching.get(&folder) != Some(&identity)
-                    && watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok()
-                {
-                    watching.insert(folder, identity);
-                }
-            }
+            folders.watch(self.watched().folders());
             let changed = self.watched().changed();
             if changed.is_some() && changed == before {
                 before = None;
@@ -272,7 +260,8 @@ impl Reloader {
             before = changed;
             tokio::time::sleep(SETTLED).await;
             // Other files in these folders may change all the time.
-            if quiet && told.recv().await.is_none() {
+            if quiet && let Err(error) = folders.news().await {
+                tracing::warn!(%error, "files are no longer watched: reload by signal or by the admin API");
                 return;
             }
         }

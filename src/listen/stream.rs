@@ -28,8 +28,8 @@ use super::transport::{Plain, Transport};
 
 /// Writes are gathered up to this many bytes.
 const GATHERED: usize = 4096;
-/// The room for gathered writes that an idle connection keeps.
-const KEPT: usize = 1024;
+/// The room for gathered writes that an idle connection keeps: enough for a head and a small body.
+const KEPT: usize = 2048;
 /// What every HTTP/2 connection begins with is this long (RFC 9113, 3.4).
 const PREFACE: usize = 24;
 

@@ -58,6 +58,9 @@ pub(super) fn limit_hops(head: &mut RequestHeader) -> Result<(), Reply> {
     Ok(())
 }
 
+/// So many fields are added, as a rule.
+const ADDED: usize = 4;
+
 /// The gateway is the last to get this request.
 fn own_answer(method: &Method) -> Reply {
     let allow = HeaderValue::from_static(ALLOW);
@@ -74,6 +77,7 @@ impl Context {
     /// Tells an endpoint who asked, and through what: what a trusted proxy said is kept and added
     /// to. Where it said so in the other kind of field, the list begins with the client.
     pub(super) fn forwarded(&self, fields: &mut HeaderMap) -> Result<()> {
+        fields.reserve(ADDED); // once for all
         let which = self.snapshot.settings.forwarded;
         if which != Forwarded::Rfc7239 {
             self.x_forwarded(fields)?;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use pingora_http::RequestHeader;
 use wiregate_sdk::Reply;
 use wiregate_sdk::reply::ReplyBody;
@@ -13,7 +13,7 @@ pub(super) const STATUS: &str = "grpc-status";
 /// The field that says more about it.
 pub(super) const MESSAGE: &str = "grpc-message";
 /// The deadline of a call, from its start.
-const TIMEOUT: &str = "grpc-timeout";
+static TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Whether this is a gRPC call: a POST of its content-type, over HTTP/2 where it is not gRPC-Web. Any
 /// other request, whatever it says of its content, has replies with the status that they mean: as
@@ -49,7 +49,7 @@ fn content(headers: &HeaderMap) -> Option<&[u8]> {
 /// # Errors
 /// Where it is written wrong.
 pub(super) fn deadline(head: &RequestHeader) -> Option<Result<Duration, ()>> {
-    let value = head.headers.get(TIMEOUT)?;
+    let value = head.headers.get(&TIMEOUT)?;
     is_call(head).then(|| parse(value.as_bytes()).ok_or(()))
 }
 

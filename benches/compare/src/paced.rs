@@ -30,12 +30,15 @@ pub struct Pace<'a> {
     pub seconds: u32,
 }
 
-/// Loads `address` at a steady rate; the log of the requests is kept in `folder` meanwhile.
+/// Loads `address` at a steady rate; the log of the requests is kept in a folder in `folder` meanwhile:
+/// what is written where the configuration lies wakes the gateway.
 ///
 /// # Errors
 /// h2load cannot be run, or an answer was not a 200.
 pub fn run(pace: &Pace<'_>, folder: &Path, processors: Option<&str>) -> io::Result<Latency> {
-    let log = folder.join("paced.log");
+    let apart = folder.join("paced");
+    fs::create_dir_all(&apart)?;
+    let log = apart.join("requests.log");
     let mut command = pinned(Path::new("h2load"), processors);
     command.args(["--h1", "--clients", &CONNECTIONS.to_string()]);
     command.arg(format!("--requests={}", pace.rate * pace.seconds));

@@ -33,17 +33,9 @@ pub(super) fn outline(text: &[u8]) -> Result<Option<Outline>, String> {
     if let Err(error) = std::str::from_utf8(text) {
         return Err(format!("expected UTF-8 at byte {}", error.valid_up_to()));
     }
-    let mut scan = Scan {
-        text,
-        at: 0,
-        members: None,
-        name: 0..0,
-        value: 0,
-    };
-    match scan.document() {
-        Ok(()) => Ok(scan.members),
-        Err(what) => Err(format!("expected {what} at byte {}", scan.at)),
-    }
+    let mut scan = Scan { text, at: 0 };
+    scan.document()
+        .map_err(|what| format!("expected {what} at byte {}", scan.at))
 }
 
 /// Where the value that begins here ends, in a text that is JSON.
@@ -103,6 +95,7 @@ fn is_blank(byte: u8) -> bool {
 
 /// Where the next quote, backslash or control character stands, or the end. Looks at eight bytes at a
 /// time.
+#[inline(always)]
 fn end_of_plain(text: &[u8], from: usize) -> usize {
     let mut at = from;
     while let Some(eight) = text.get(at..).and_then(<[u8]>::first_chunk) {
@@ -125,10 +118,11 @@ fn is_special(byte: u8) -> bool {
 fn first_special(eight: u64) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    // The high bit of each byte that is less than this; borrowing may set some above the first one.
-    let less = |bytes: u64, than: u8| bytes.wrapping_sub(ONES * u64::from(than)) & !bytes & HIGH;
+    // The high bit of each byte that is less than this; borrowing may set some above the first one, and those of bytes
+    // from 0x80 on count nowhere.
+    let less = |bytes: u64, than: u8| bytes.wrapping_sub(ONES * u64::from(than));
     let is = |byte: u8| less(eight ^ (ONES * u64::from(byte)), 1);
-    let found = is(b'"') | is(b'\\') | less(eight, 0x20);
+    let found = (is(b'"') | is(b'\\') | less(eight, 0x20)) & !eight & HIGH;
     (found != 0).then(|| found.trailing_zeros() as usize / 8)
 }
 
@@ -138,14 +132,9 @@ type Expected = &'static str;
 struct Scan<'a> {
     text: &'a [u8],
     at: usize,
-    /// The members of the whole, where it is an object of not too many.
-    members: Option<Outline>,
-    /// The name of the present one of those, and where its value begins.
-    name: Range<usize>,
-    value: usize,
 }
 
-/// The levels that are open.
+/// The arrays and objects that are open.
 #[derive(Default)]
 struct Levels {
     /// Which of them are objects, the innermost in the lowest bit.
@@ -153,66 +142,118 @@ struct Levels {
     depth: usize,
 }
 
-impl Scan<'_> {
-    fn document(&mut self) -> Result<(), Expected> {
-        let mut levels = Levels::default();
-        while self.begin(&mut levels)? || self.end(&mut levels)? {}
-        if self.at < self.text.len() {
-            return Err("the end");
+impl Levels {
+    /// One more, where that is not too deep.
+    fn open(&mut self, object: bool) -> Result<(), Expected> {
+        if self.depth == DEEPEST {
+            return Err("at most 128 levels, found more");
         }
+        self.objects = self.objects << 1 | u128::from(object);
+        self.depth += 1;
         Ok(())
     }
 
-    /// Takes a value, or the beginning of one. Whether there are values in it.
-    fn begin(&mut self, levels: &mut Levels) -> Result<bool, Expected> {
-        self.blanks();
-        let (open, start) = (self.here(), self.at);
-        if levels.depth == 1 {
-            self.value = start;
+    fn close(&mut self) {
+        self.objects >>= 1;
+        self.depth -= 1;
+    }
+
+    fn in_object(&self) -> bool {
+        self.objects & 1 == 1
+    }
+}
+
+/// The members of the whole, where it is an object of not too many.
+#[derive(Default)]
+struct Members {
+    all: Option<Outline>,
+    /// The name of the present one, and where its value begins.
+    name: Range<usize>,
+    value: usize,
+}
+
+impl Members {
+    /// Notes the member whose value ends here.
+    fn note(&mut self, end: usize) {
+        match &mut self.all {
+            Some(members) if members.len() == MOST_MEMBERS => self.all = None,
+            Some(members) => members.push((self.name.clone(), self.value..end)),
+            None => {}
         }
-        if !matches!(open, b'{' | b'[') {
-            return self.scalar(open).map(|()| false);
-        }
-        if levels.depth == DEEPEST {
-            return Err("at most 128 levels, found more");
-        }
-        self.at += 1;
-        self.blanks();
-        if self.here() == open + 2 {
-            self.at += 1; // it is empty
-            return Ok(false);
-        }
-        let object = open == b'{';
-        levels.objects = levels.objects << 1 | u128::from(object);
-        levels.depth += 1;
-        if object {
+    }
+}
+
+impl Scan<'_> {
+    /// All of it in one loop: each turn takes a value, or the beginning of one that has others in it, and
+    /// the ends that follow.
+    fn document(&mut self) -> Result<Option<Outline>, Expected> {
+        let mut levels = Levels::default();
+        let mut members = Members::default();
+        loop {
+            self.blanks();
             if levels.depth == 1 {
-                self.members = Some(Vec::with_capacity(FEW_MEMBERS));
+                members.value = self.at;
             }
-            self.name(levels)?;
+            match self.here() {
+                b'"' => self.string()?,
+                open @ (b'{' | b'[') => {
+                    let outermost = levels.depth == 0;
+                    levels.open(open == b'{')?;
+                    self.at += 1;
+                    self.blanks();
+                    if self.here() != open + 2 {
+                        if open == b'{' {
+                            let name = self.name()?;
+                            if outermost {
+                                members.all = Some(Vec::with_capacity(FEW_MEMBERS));
+                                members.name = name;
+                            }
+                        }
+                        continue;
+                    }
+                    self.at += 1; // it is empty
+                    levels.close();
+                }
+                b't' => self.word(b"true")?,
+                b'f' => self.word(b"false")?,
+                b'n' => self.word(b"null")?,
+                _ => self.number()?,
+            }
+            if !self.ends(&mut levels, &mut members)? {
+                break;
+            }
         }
-        Ok(true)
+        if self.at < self.text.len() {
+            return Err("the end");
+        }
+        Ok(members.all)
     }
 
     /// Takes what follows a value, and the ends of those that it is the last one of. Whether another one is
     /// to come.
-    fn end(&mut self, levels: &mut Levels) -> Result<bool, Expected> {
+    #[inline(always)]
+    fn ends(&mut self, levels: &mut Levels, members: &mut Members) -> Result<bool, Expected> {
         loop {
             if levels.depth == 1 {
-                self.note();
+                members.note(self.at);
             }
             self.blanks();
             if levels.depth == 0 {
                 return Ok(false);
             }
-            let object = levels.objects & 1 == 1;
+            let object = levels.in_object();
             match self.here() {
+                b',' if object => {
+                    self.at += 1;
+                    self.blanks();
+                    let name = self.name()?;
+                    if levels.depth == 1 {
+                        members.name = name;
+                    }
+                    return Ok(true);
+                }
                 b',' => {
                     self.at += 1;
-                    if object {
-                        self.blanks();
-                        self.name(levels)?;
-                    }
                     return Ok(true);
                 }
                 b'}' if object => {}
@@ -220,45 +261,27 @@ impl Scan<'_> {
                 _ => return Err("`,` or the end of a list"),
             }
             self.at += 1;
-            levels.objects >>= 1;
-            levels.depth -= 1;
-        }
-    }
-
-    /// Notes the member whose value has just ended.
-    fn note(&mut self) {
-        if let Some(members) = &mut self.members {
-            if members.len() == MOST_MEMBERS {
-                self.members = None;
-                return;
-            }
-            members.push((self.name.clone(), self.value..self.at));
+            levels.close();
         }
     }
 
     /// A member's name, and the colon.
-    fn name(&mut self, levels: &Levels) -> Result<(), Expected> {
+    #[inline(always)]
+    fn name(&mut self) -> Result<Range<usize>, Expected> {
         let start = self.at;
-        self.string()?;
-        if levels.depth == 1 {
-            self.name = start..self.at;
-        }
-        self.blanks();
-        self.byte(b':', "`:`")
-    }
-
-    fn scalar(&mut self, byte: u8) -> Result<(), Expected> {
-        match byte {
-            b'"' => self.string(),
-            b't' => self.word(b"true"),
-            b'f' => self.word(b"false"),
-            b'n' => self.word(b"null"),
-            _ => self.number(),
-        }
-    }
-
-    fn string(&mut self) -> Result<(), Expected> {
         self.byte(b'"', "a value")?;
+        self.at = start;
+        self.string()?;
+        let name = start..self.at;
+        self.blanks();
+        self.byte(b':', "`:`")?;
+        Ok(name)
+    }
+
+    /// A text, before whose first quote the scan stands.
+    #[inline(always)]
+    fn string(&mut self) -> Result<(), Expected> {
+        self.at += 1;
         loop {
             self.at = end_of_plain(self.text, self.at);
             match self.here() {
@@ -325,6 +348,7 @@ impl Scan<'_> {
         Ok(())
     }
 
+    #[inline(always)]
     fn byte(&mut self, byte: u8, expected: Expected) -> Result<(), Expected> {
         if self.here() != byte {
             return Err(expected);
@@ -333,6 +357,7 @@ impl Scan<'_> {
         Ok(())
     }
 
+    #[inline(always)]
     fn blanks(&mut self) {
         self.at = skip_blanks(self.text, self.at);
     }

@@ -82,7 +82,7 @@ impl Told {
         match self {
             Self::Hit { ttl, why } => {
                 text.push("; hit; ttl=");
-                let _ = write!(text, "{ttl}");
+                text.push(itoa::Buffer::new().format(*ttl));
                 detail(&mut text, *why);
             }
             Self::Forwarded {

@@ -62,7 +62,7 @@ impl Context {
             self.attempts.upstream = None; // nobody was asked for it
         }
         let answering = Answering {
-            head: entry.meta().head.clone(),
+            head: copy_of(&entry.meta().head),
             entry,
             told,
             is_new: false,
@@ -261,6 +261,17 @@ impl Context {
         }
         Ok(())
     }
+}
+
+/// A copy of a stored head, with room for what is added: a clone would have to make that again.
+fn copy_of(head: &ResponseHeader) -> ResponseHeader {
+    let mut parts = http::Response::new(()).into_parts().0;
+    (parts.status, parts.version) = (head.status, head.version);
+    parts.headers = HeaderMap::with_capacity(head.headers.len() + ADDED);
+    for (name, value) in &head.headers {
+        parts.headers.append(name, value.clone());
+    }
+    parts.into()
 }
 
 /// The length that a stored head tells, if it does so in one number.
