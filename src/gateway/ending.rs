@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::workers::Workers;
 use super::{Failure, Gateway, told};
@@ -90,20 +91,16 @@ impl Gateway {
         if let Some(former) = former {
             former.handed_over();
         }
-        let main = format!("MAINPID={pid}");
-        let mut told = (!self.notify.tell_at_once(&main)).then(|| {
-            let notify = self.notify.clone();
-            self.control.spawn_blocking(move || notify.insist(&main))
-        });
+        let mut telling = self.tell_main(pid);
         let forwarding = successor.forwarding();
         let broken = broken(successor);
         let workers = std::mem::take(&mut self.workers);
         let outcome = self.control.block_on(async {
             let end = async {
                 // Connections are accepted as long as systemd takes this process for the gateway.
-                if let Some(telling) = &mut told {
-                    let _ = telling.await; // it does not panic
-                    told = None;
+                if let Some(told) = &mut telling {
+                    let _ = told.await; // it does not panic
+                    telling = None;
                 }
                 self.finish(workers, former, pid).await;
             };
@@ -116,23 +113,33 @@ impl Gateway {
                 }
             }
         });
-        if let Some(telling) = told {
-            let _ = self.control.block_on(telling); // what is told below comes behind it
+        if let Some(told) = telling {
+            let _ = self.control.block_on(told); // what is told below comes behind it
         }
         if let Some(forwarding) = forwarding {
             forwarding.tell();
         }
         close_logs(&self.shared);
-        outcome.map_err(|ended| {
-            // Nobody accepts connections now: whoever watches the gateway is to start it anew.
-            let why = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
-            self.notify
-                .insist(&format!("MAINPID={}", std::process::id()));
-            io::Error::other(format!(
-                "process {pid}, which has taken over, has ended: {why}"
-            ))
-            .into()
+        outcome.map_err(|ended| self.broken_down(pid, ended))
+    }
+
+    /// Tells systemd which process is the main one. Where that has no room for it, what comes back does so, and ends when it is
+    /// told or given up: signals are acted on meanwhile.
+    fn tell_main(&self, pid: u32) -> Option<JoinHandle<()>> {
+        let main = format!("MAINPID={pid}");
+        (!self.notify.tell_at_once(&main)).then(|| {
+            let notify = self.notify.clone();
+            self.control.spawn_blocking(move || notify.insist(&main))
         })
+    }
+
+    /// Nobody accepts connections now: whoever watches the gateway is to start it anew.
+    fn broken_down(&self, successor: u32, ended: io::Result<ExitStatus>) -> Failure {
+        let why = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
+        self.notify
+            .insist(&format!("MAINPID={}", std::process::id()));
+        let message = format!("process {successor}, which has taken over, has ended: {why}");
+        io::Error::other(message).into()
     }
 }
 

@@ -276,6 +276,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_below_the_mark_is_left_to_all_processes_together() {
+        let of = |limit: u64| {
+            ShortOrFull::Full(Memory {
+                limit: Some(Size::bytes(limit)),
+                ..Memory::default()
+            })
+        };
+        let left = |limit, others: &[u32]| left_below_soft(&of(limit), others);
+        let (all, own) = (1 << 40, std::process::id());
+        let alone = left(all, &[]).unwrap();
+        let mark = Memory::default().soft.of(all);
+        assert!(
+            alone < mark && alone > mark - (1 << 34),
+            "{alone} of {mark}"
+        );
+        // The same process once more.
+        assert!(left(all, &[own]).unwrap() < alone - (1 << 19));
+        assert_eq!(left(1 << 10, &[]), Some(0));
+        assert_eq!(left_below_soft(&ShortOrFull::Short(Off::Off), &[]), None);
+    }
+
+    #[test]
     fn this_process_takes_memory_and_there_is_some() {
         assert!(resident("self") > 1 << 20, "{}", resident("self"));
         assert!(there_is(Path::new("/")) > resident("self"));

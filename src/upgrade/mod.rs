@@ -198,8 +198,11 @@ impl Upgrades {
         successor.prepare(&sockets, &self.pack(), &elders, until)?;
         let live = self.shared.live.load_full();
         let mut passing = self.passing(&live, successor);
+        // What is on disk is not to want for time because of what is in memory.
+        let time = STORED.min(until.saturating_duration_since(Instant::now()) / 2);
         // It makes way for requests, which go on.
-        making_way(|| successor.stored(&mut passing, STORED, until)).map_err(system)??;
+        making_way(|| successor.stored(&mut passing, time, until))
+            .map_err(|error| format!("what caches have cannot be handed over: {error}"))??;
         // It can be given up until here: whoever ends the gateway meanwhile waits for `FOLDERS` at most.
         live.give_up_folders(until.min(Instant::now() + FOLDERS));
         self.enter(Stage::Beginning)?;
