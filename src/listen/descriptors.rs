@@ -9,8 +9,9 @@ use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, getrlimit};
 
 /// Clients leave a part of the descriptors to reloads, upgrades, the admin API and connections to endpoints: a
-/// sixteenth, but so many at least and at most.
+/// sixteenth, but so many at least and at most; where there are few of all, a quarter.
 const PART: u64 = 16;
+const LARGEST_PART: u64 = 4;
 const LEAST: u64 = 32;
 const MOST: u64 = 256;
 /// How often the same is said in the log, at most.
@@ -23,7 +24,8 @@ pub(super) fn for_clients() -> RawFd {
 }
 
 fn below(most: u64) -> RawFd {
-    let left = most.saturating_sub((most / PART).clamp(LEAST, MOST));
+    let kept = (most / PART).clamp(LEAST, MOST).min(most / LARGEST_PART);
+    let left = most - kept;
     RawFd::try_from(left).unwrap_or(RawFd::MAX)
 }
 
@@ -74,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_part_of_the_descriptors_is_left() {
-        assert_eq!([0, 20, 100, 1024].map(below), [0, 0, 68, 960]);
+        assert_eq!([0, 20, 128, 1024].map(below), [0, 15, 96, 960]);
         assert_eq!(below(1 << 20), (1 << 20) - 256);
         assert_eq!(below(u64::MAX), RawFd::MAX);
     }
