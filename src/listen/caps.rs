@@ -20,7 +20,7 @@ const NETWORK: u128 = !0 << 64;
 #[derive(Debug, Default)]
 pub struct Caps {
     open: AtomicUsize,
-    /// That one could not be accepted.
+    /// That accepting pauses.
     pub(super) trouble: Seldom,
     clients: [Mutex<HashMap<IpAddr, u32>>; SHARDS],
     hasher: foldhash::fast::RandomState,

@@ -1,12 +1,12 @@
 //! Listening sockets, and the loop that accepts connections from them.
 
 mod caps;
-mod descriptors;
 mod ending;
 pub mod http1;
 pub mod http2;
 mod proxy_protocol;
 mod running;
+mod seldom;
 mod socket;
 pub mod stream;
 pub mod tls;
@@ -25,16 +25,17 @@ use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::compile::Listening;
+use crate::descriptors;
 use crate::observe::metrics::{ListenerMetrics, Refusal};
 use crate::overload::{Level, Load, Seat};
 use crate::proxy::{Connection, Conversation, Engine, Peer, Shared};
 use caps::Slot;
 use transport::Plain;
 
-pub use descriptors::Seldom;
 pub use ending::{Ending, LEAVE};
 pub use proxy_protocol::ProxyProtocol;
 pub use running::{Accepting, Beginning, Handed, Listeners, Prepared, Task, Unbound};
+pub use seldom::Seldom;
 pub use socket::{Bound, Listener};
 
 /// How long accepting pauses when the process has no file descriptor left for clients.
@@ -96,9 +97,9 @@ impl Worker {
         let mut below = descriptors::for_clients();
         let mut resume: Option<Instant> = None;
         let pause = |error: io::Error| {
-            metrics.not_accepted();
+            metrics.paused();
             if let Some(times) = accepting.caps.trouble.happened() {
-                tracing::warn!(listener = name, %error, times, "cannot accept");
+                tracing::warn!(listener = name, %error, times, "accepting pauses");
             }
             Some(Instant::now() + PAUSE)
         };

@@ -111,8 +111,8 @@ impl ListenerMetrics {
         self.accepted.inc();
     }
 
-    /// A connection could not be accepted.
-    pub fn not_accepted(&self) {
+    /// Accepting pauses.
+    pub fn paused(&self) {
         self.errors.inc();
     }
 
