@@ -110,10 +110,8 @@ impl Worker {
                 Some(_) = connections.join_next() => {}
                 _ = crowd.looks.tick() => {
                     below = descriptors::for_clients(); // that can change
-                    let limits = &self.shared.live.load().settings.limits;
-                    let most = self.most(&accepting);
-                    let crowded = accepting.caps.is_nearly_full(most);
-                    crowd.make_room(&ending, crowded || self.shared.overload.is_crowded(limits));
+                    let short = resume.is_some() || !descriptors::is_one_left(&listener, below);
+                    crowd.make_room(&ending, short || self.is_crowded(&accepting));
                 }
                 () = sleep_until(resume), if resume.is_some() => {
                     resume = match descriptors::is_one_left(&listener, below) {
@@ -176,10 +174,12 @@ impl Worker {
         Ok((slot, seat.ok_or(Refusal::AllConnections)?))
     }
 
-    /// How many connections a listener may have.
-    fn most(&self, accepting: &Accepting) -> usize {
+    /// Whether few places are left, or little memory.
+    fn is_crowded(&self, accepting: &Accepting) -> bool {
         let live = self.shared.live.load();
-        live.current(&accepting.listening).max_connections
+        let most = live.current(&accepting.listening).max_connections;
+        accepting.caps.is_nearly_full(most)
+            || self.shared.overload.is_crowded(&live.settings.limits)
     }
 
     /// Waits for connections to end, and ends those that do not.

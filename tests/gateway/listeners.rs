@@ -13,6 +13,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::harness::{Answer, Gateway, PATIENCE, curl, echo, until, upstream};
 
@@ -273,6 +274,29 @@ fn clients_and_their_endpoints_leave_descriptors_for_reloads_and_upgrades() {
     );
     drop(crowd);
     assert_eq!(curl(&[&gateway.url("/")]).status, 200);
+}
+
+#[test]
+fn where_descriptors_run_out_connections_that_do_nothing_make_room() {
+    let text = "workers: 2\nroutes: [{ name: all, filters: [respond: ok] }]\n";
+    let gateway = start_with_few(text, 144);
+    let _idle: Vec<_> = (0..100).map(|_| connect(gateway.address())).collect();
+    until("the others wait", || {
+        gateway.log().contains("accepting pauses")
+    });
+    // Far fewer than a crowd is by its number; by themselves they would stay for a minute.
+    let start = Instant::now();
+    // A worker that has not paused yet takes one of them.
+    let mut last: Vec<_> = (0..4).map(|_| connect(gateway.address())).collect();
+    assert!(
+        last.iter_mut()
+            .all(|one| ask(one).starts_with("HTTP/1.1 200"))
+    );
+    assert!(
+        start.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 #[test]
