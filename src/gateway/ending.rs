@@ -5,7 +5,6 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use super::workers::Workers;
 use super::{Failure, Gateway, told};
@@ -99,7 +98,7 @@ impl Gateway {
             let end = async {
                 // Connections are accepted as long as systemd takes this process for the gateway.
                 if let Some(told) = &mut telling {
-                    let _ = told.await; // it does not panic
+                    let _ = told.await; // or it was given up
                     telling = None;
                 }
                 self.finish(workers, former, pid).await;
@@ -113,8 +112,11 @@ impl Gateway {
                 }
             }
         });
-        if let Some(told) = telling {
-            let _ = self.control.block_on(told); // what is told below comes behind it
+        match telling {
+            // What is told below comes behind it.
+            Some(told) if outcome.is_err() => drop(self.control.block_on(told)),
+            Some(_) => self.notify.tell(&main_is(pid)), // whoever has no patience is not held up
+            None => {}
         }
         if let Some(forwarding) = forwarding {
             forwarding.tell();
@@ -123,24 +125,36 @@ impl Gateway {
         outcome.map_err(|ended| self.broken_down(pid, ended))
     }
 
-    /// Tells systemd which process is the main one. Where that has no room for it, what comes back does so, and ends when it is
-    /// told or given up: signals are acted on meanwhile.
-    fn tell_main(&self, pid: u32) -> Option<JoinHandle<()>> {
-        let main = format!("MAINPID={pid}");
+    /// Tells systemd which process is the main one. Where that has no room for it, a thread does so, which the end of the process
+    /// does not wait for; what comes back ends when it is told or given up.
+    fn tell_main(&self, pid: u32) -> Option<oneshot::Receiver<()>> {
+        let main = main_is(pid);
         (!self.notify.tell_at_once(&main)).then(|| {
-            let notify = self.notify.clone();
-            self.control.spawn_blocking(move || notify.insist(&main))
+            let (notify, (tell, told)) = (self.notify.clone(), oneshot::channel());
+            let thread = std::thread::Builder::new().name("notify".to_owned());
+            let telling = thread.spawn(move || {
+                notify.insist(&main);
+                let _ = tell.send(()); // nobody may wait any more
+            });
+            if let Err(error) = telling {
+                tracing::warn!(%error, pid, "systemd does not hear which process is the main one");
+            }
+            told
         })
     }
 
     /// Nobody accepts connections now: whoever watches the gateway is to start it anew.
     fn broken_down(&self, successor: u32, ended: io::Result<ExitStatus>) -> Failure {
         let why = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
-        self.notify
-            .insist(&format!("MAINPID={}", std::process::id()));
+        self.notify.insist(&main_is(std::process::id()));
         let message = format!("process {successor}, which has taken over, has ended: {why}");
         io::Error::other(message).into()
     }
+}
+
+/// What tells systemd which process is the main one.
+fn main_is(pid: u32) -> String {
+    format!("MAINPID={pid}")
 }
 
 /// Waits for the process whose place this one has taken, and all before that, to end, but not longer than this. Were this

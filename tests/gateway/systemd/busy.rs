@@ -65,6 +65,25 @@ fn signals_are_acted_on_while_it_is_told_who_has_taken_over() {
 }
 
 #[test]
+fn a_signal_ends_an_old_process_that_still_tells_who_has_taken_over() {
+    let origin = echo();
+    let (mut gateway, mut told) = service(&(upstream(&origin) + ROUTE), |_| {});
+    told.until("READY=1");
+    let _slow = send(
+        gateway.address(),
+        "GET /?delay=30s HTTP/1.1\r\nhost: a\r\n\r\n",
+    );
+    told.until("1 connections");
+    fill(&gateway.file("notify"));
+    let _new = upgrade(&gateway, &[]).unwrap();
+    let start = Instant::now();
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait().code(), Some(0), "{}", gateway.log());
+    assert!(start.elapsed() < LESS, "{:?}", start.elapsed());
+    assert!(gateway.log().contains("cut off by a signal"));
+}
+
+#[test]
 fn the_oldest_hears_at_once_that_the_second_has_handed_over() {
     let origin = echo();
     let (mut gateway, mut told) = service(&(upstream(&origin) + ROUTE), |_| {});
