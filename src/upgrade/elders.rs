@@ -66,10 +66,6 @@ impl Elders {
         Self(each.collect())
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Those that live.
     pub(super) fn living(&self) -> impl Iterator<Item = &Elder> {
         let now = Timespec {

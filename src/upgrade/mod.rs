@@ -193,9 +193,7 @@ impl Upgrades {
         self.enter(Stage::Preparing(successor.line().map_err(system)?))?;
         let sockets = self.sockets().map_err(system)?;
         let (own, life) = Elder::own().map_err(system)?;
-        let elders = self.predecessor.iter().flat_map(|former| former.elders());
-        let elders: Vec<_> = elders.chain([own]).collect();
-        successor.prepare(&sockets, &self.pack(), &elders, until)?;
+        successor.prepare(&sockets, &self.pack(), until)?;
         let live = self.shared.live.load_full();
         let mut passing = self.passing(&live, successor);
         // What is on disk is not to want for time because of what is in memory.
@@ -210,7 +208,9 @@ impl Upgrades {
         successor.stored(&mut passing, SINCE, until)?;
         passing.tell();
         successor.purged(live.purges(false), until)?;
-        successor.begin(&self.pack(), until)?;
+        let elders = self.predecessor.iter().flat_map(|former| former.elders());
+        let elders: Vec<_> = elders.chain([own]).collect();
+        successor.begin(&self.pack(), &elders, until)?;
         let _ = self.life.set(life); // this happens once
         Ok(())
     }

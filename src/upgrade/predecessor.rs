@@ -65,8 +65,8 @@ pub struct Predecessor {
     says: Mutex<mpsc::UnboundedReceiver<Received>>,
     ended: watch::Receiver<bool>,
     all_ended: watch::Receiver<bool>,
-    /// It and those before it, as far as they lived when this one began.
-    elders: Elders,
+    /// It and those before it, as far as they lived when this one was told to begin.
+    elders: Arc<OnceLock<Elders>>,
     /// Does what it says of its caches.
     heeds: Arc<OnceLock<Heeds>>,
     /// Its version.
@@ -128,9 +128,6 @@ impl Predecessor {
                     this.sockets = join(take(&mut this.sockets), told, sockets)?
                 }
                 Message::Packed { key } => drop(this.packed.insert(key, bytes)),
-                Message::Elders { pids, lines } => {
-                    this.elders = Elders::new(pids, &lines, sockets);
-                }
                 Message::Prepare => {
                     this.listen()?;
                     return Ok(this);
@@ -221,9 +218,11 @@ impl Predecessor {
 
     /// The other one and those before it, as far as they live.
     pub fn living(&self) -> Vec<u32> {
-        let mut living: Vec<_> = self.elders.living().map(|elder| elder.pid).collect();
-        // One of a version that does not tell of them.
-        if self.elders.is_empty() && !*self.ended.borrow() {
+        let elders = self.elders.get();
+        let living = elders.into_iter().flat_map(Elders::living);
+        let mut living: Vec<_> = living.map(|elder| elder.pid).collect();
+        // It has not told yet, or is of a version that does not.
+        if elders.is_none() && !*self.ended.borrow() {
             living.push(self.pid);
         }
         living
@@ -231,7 +230,8 @@ impl Predecessor {
 
     /// The same, to be handed on: with the line to the other one, to be read by whoever comes next when this one has ended.
     pub(super) fn elders(&self) -> impl Iterator<Item = Elder> {
-        self.elders.living().cloned().map(|mut elder| {
+        let elders = self.elders.get().into_iter().flat_map(Elders::living);
+        elders.cloned().map(|mut elder| {
             if elder.pid == self.pid {
                 elder.line = self.line.descriptor().ok().map(Arc::new);
             }
@@ -245,7 +245,7 @@ impl Predecessor {
             says: Mutex::new(mpsc::unbounded_channel().1),
             ended: watch::channel(false).1,
             all_ended: watch::channel(false).1,
-            elders: Elders::default(),
+            elders: Arc::default(),
             heeds: Arc::default(),
             version,
             pid,
@@ -268,8 +268,14 @@ impl Predecessor {
                 match (Told::of(received), heeds.get()) {
                     (Ok(told), Some(heeds)) => heeds(told),
                     (Ok(_), None) => {}
-                    // Nobody may listen any more.
-                    (Err(received), _) => drop(heard.send(received)),
+                    (Err(received), _) => match received.message {
+                        Message::Elders { pids, lines } => {
+                            let told = Elders::new(pids, &lines, received.sockets);
+                            let _ = elders.set(told); // it is said once
+                        }
+                        // Nobody may listen any more.
+                        _ => drop(heard.send(received)),
+                    },
                 }
             }
             ending.send_replace(true);
@@ -280,8 +286,10 @@ impl Predecessor {
                 }
             };
             let heard = |received| Told::of(received).into_iter().for_each(heed);
-            elders.hear_out(heard, || heed(Told::Purged(Purges::all())));
-            elders.wait();
+            if let Some(elders) = elders.get() {
+                elders.hear_out(heard, || heed(Told::Purged(Purges::all())));
+                elders.wait();
+            }
             all_ending.send_replace(true);
         };
         let thread = std::thread::Builder::new().name("predecessor".into());

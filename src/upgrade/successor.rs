@@ -76,10 +76,9 @@ impl Successor {
         &mut self,
         sockets: &[Handed],
         packed: &Packed,
-        elders: &[Elder],
         until: Instant,
     ) -> Result<(), String> {
-        let told = self.tell_all(sockets, packed, elders, until);
+        let told = self.tell_all(sockets, packed, until);
         // It may have refused before it has heard everything, and tells why.
         let answer = told.and_then(|()| self.line.hear(Some(until)));
         let answer = match answer {
@@ -102,13 +101,7 @@ impl Successor {
         }
     }
 
-    fn tell_all(
-        &self,
-        sockets: &[Handed],
-        packed: &Packed,
-        elders: &[Elder],
-        until: Instant,
-    ) -> io::Result<()> {
+    fn tell_all(&self, sockets: &[Handed], packed: &Packed, until: Instant) -> io::Result<()> {
         let hello = Message::Hello {
             protocol: PROTOCOL,
             version: VERSION.to_owned(),
@@ -130,6 +123,12 @@ impl Successor {
             self.line.say_with(&message, b"", &descriptors, until)?;
         }
         self.pass_on(packed, until)?;
+        self.line.say(&Message::Prepare, until)
+    }
+
+    /// Tells it of this process and those before it. Not earlier than needed: as long as it has their lines, they do not see
+    /// that this process has ended.
+    fn tell_elders(&self, elders: &[Elder], until: Instant) -> io::Result<()> {
         // There are no more of them but where somebody upgrades without an end.
         let elders = &elders[elders.len().saturating_sub(MOST_SOCKETS / 2)..];
         let message = Message::Elders {
@@ -140,8 +139,7 @@ impl Successor {
             .iter()
             .flat_map(|elder| [Some(&elder.life), elder.line.as_ref()]);
         let descriptors: Vec<_> = descriptors.flatten().map(|each| each.as_fd()).collect();
-        self.line.say_with(&message, b"", &descriptors, until)?;
-        self.line.say(&Message::Prepare, until)
+        self.line.say_with(&message, b"", &descriptors, until)
     }
 
     fn pass_on(&self, packed: &Packed, until: Instant) -> io::Result<()> {
@@ -198,8 +196,14 @@ impl Successor {
     }
 
     /// Lets it begin, with what is known by now, and waits until it accepts connections.
-    pub(super) fn begin(&mut self, packed: &Packed, until: Instant) -> Result<(), String> {
+    pub(super) fn begin(
+        &mut self,
+        packed: &Packed,
+        elders: &[Elder],
+        until: Instant,
+    ) -> Result<(), String> {
         let begun = self.pass_on(packed, until);
+        let begun = begun.and_then(|()| self.tell_elders(elders, until));
         let begun = begun.and_then(|()| self.line.say(&Message::Begin, until));
         let begun = begun.and_then(|()| self.line.hear(Some(until)));
         match begun.map(|received| received.message) {

@@ -51,7 +51,7 @@ pub enum Message {
         /// The key.
         key: String,
     },
-    /// The old process: it and those before it that live, the oldest first. With each comes the end of a pipe that is closed
+    /// The old process, just before the new one is to begin: it and those before it that live, the oldest first. With each comes the end of a pipe that is closed
     /// when that process has ended, and behind that, where there is one, the line on which it tells what it purges.
     Elders {
         /// The processes.
