@@ -4,11 +4,16 @@ use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::wire::{Line, Received};
+
+/// How long to wait before it is told again that something was lost.
+const SELDOM: Duration = Duration::from_millis(100);
 
 /// A process that has a pipe's other end, which it never writes to, for as long as it lives.
 #[derive(Clone, Debug)]
@@ -76,7 +81,7 @@ impl Elders {
     }
 
     /// Hears those out that live, the newest first: whoever did so before has ended. Where what one says cannot be read, since
-    /// a part of it was read before, `lost` is told. Blocks.
+    /// a part of it was read before, `lost` is told, and again for what it says from then on. Blocks.
     pub(super) fn hear_out(&self, mut heard: impl FnMut(Received), mut lost: impl FnMut()) {
         for elder in self.living().collect::<Vec<_>>().into_iter().rev() {
             let line = elder.line.as_ref().and_then(|line| line.try_clone().ok());
@@ -89,8 +94,14 @@ impl Elders {
                     Err(error) => break error,
                 }
             };
-            if end.kind() != io::ErrorKind::UnexpectedEof {
+            if end.kind() == io::ErrorKind::UnexpectedEof {
+                continue;
+            }
+            lost();
+            // There is no telling where the next message begins, but that there is one.
+            while let Ok(true) = line.skip() {
                 lost();
+                thread::sleep(SELDOM);
             }
         }
     }
@@ -106,7 +117,6 @@ impl Elders {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
-    use std::time::Duration;
 
     use super::super::wire::Message;
     use super::*;
@@ -148,10 +158,23 @@ mod tests {
         older.cut();
         // Somebody else has read the beginning of this one.
         io::Write::write_all(&mut &old, b"\"say\":\"purged\"}").unwrap();
-        drop(old);
-        let (mut heard, mut lost) = (Vec::new(), 0);
-        elders.hear_out(|received| heard.push(received.message), || lost += 1);
-        assert_eq!(heard, [Message::Purged]);
-        assert_eq!(lost, 1);
+        let old = Line::new(old);
+        let (tell, told) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let heard = scope.spawn(move || {
+                let mut heard = Vec::new();
+                let lost = || tell.send(()).unwrap();
+                elders.hear_out(|received| heard.push(received.message), lost);
+                heard
+            });
+            let until_lost = || told.recv_timeout(Duration::from_secs(20)).unwrap();
+            until_lost();
+            // The rest of that may count once more; what is said later counts in any case.
+            while told.recv_timeout(Duration::from_millis(300)).is_ok() {}
+            old.say(&Message::Purged, until).unwrap();
+            until_lost();
+            drop(old);
+            assert_eq!(heard.join().unwrap(), [Message::Purged]);
+        });
     }
 }

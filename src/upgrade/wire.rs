@@ -210,6 +210,16 @@ impl Line {
         }
     }
 
+    /// Reads what cannot be understood; whether there was anything before the other side had gone. Blocks.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn skip(&self) -> io::Result<bool> {
+        self.0.set_read_timeout(None)?;
+        let mut nothing = [0; 1 << 14];
+        Ok((&self.0).read(&mut nothing)? > 0)
+    }
+
     fn hear_any(&self, until: Option<Instant>) -> io::Result<Received> {
         let limit = || until.map(left).transpose();
         self.0.set_read_timeout(limit()?)?;
