@@ -140,17 +140,13 @@ impl Reloader {
         let mut problems = needs_restart(old, &snapshot, &value);
         let opened = self.open_listeners(&snapshot, &value);
         let opened = opened.map_err(|more| problems.extend(more));
-        let log = &snapshot.settings.access_log;
         let mut changed = None;
-        if problems.is_empty() && *log != old.settings.access_log {
-            match open_log(log.as_ref()) {
-                Ok(log) => changed = Some(log),
-                Err(error) => {
-                    let place = value.get("access_log").unwrap_or(&value).place.clone();
-                    let message = format!("the access log cannot be opened: {error}");
-                    problems.push(Problem::new(place, message));
-                }
-            }
+        if problems.is_empty() {
+            let log = open_changed_log(old, &snapshot, &value);
+            changed = log.unwrap_or_else(|problem| {
+                problems.push(problem);
+                None
+            });
         }
         if problems.is_empty() {
             problems.extend(self.open_stores(old, &snapshot, &value));
@@ -285,6 +281,22 @@ impl Reloader {
     fn watched(&self) -> MutexGuard<'_, Watched> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The access log that takes the place of the one that is open; nothing where it stays.
+fn open_changed_log(
+    old: &Snapshot,
+    new: &Snapshot,
+    value: &Value,
+) -> Result<Option<Option<AccessLog>>, Problem> {
+    let log = &new.settings.access_log;
+    if *log == old.settings.access_log {
+        return Ok(None);
+    }
+    open_log(log.as_ref()).map(Some).map_err(|error| {
+        let place = value.get("access_log").unwrap_or(value).place.clone();
+        Problem::new(place, format!("the access log cannot be opened: {error}"))
+    })
 }
 
 /// Holds a retired configuration until no request does, so that no worker has to take ten thousand

@@ -4,10 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use http::uri::{PathAndQuery, Uri};
-use percent_encoding::percent_decode;
 use wiregate_sdk::types::FieldName;
 use wiregate_sdk::{
-    Deserialize, Exchange, HeaderName, HeaderValue, Invalid, JsonSchema, Request, header,
+    Deserialize, Exchange, HeaderName, HeaderValue, Invalid, JsonSchema, Request, form, header,
 };
 
 /// Where a key or a token comes in a request.
@@ -104,8 +103,8 @@ impl Source {
                 .filter(|(_, key, _)| *key == name.as_bytes())
                 .for_each(|(_, _, value)| each(value.into())),
             Self::Query(name) => parameters(req.query())
-                .filter(|(_, key, _)| decode(key) == name.as_bytes())
-                .for_each(|(_, _, value)| each(decode(value))),
+                .filter(|(_, key, _)| form::decoded(key) == name.as_bytes())
+                .for_each(|(_, _, value)| each(form::decoded(value))),
         }
     }
 
@@ -209,15 +208,6 @@ fn parameters(query: &str) -> impl Iterator<Item = (&str, &str, &str)> {
     })
 }
 
-/// Undoes `application/x-www-form-urlencoded`.
-fn decode(text: &str) -> Cow<'_, [u8]> {
-    if text.contains('+') {
-        let spaced = text.replace('+', " ");
-        return percent_decode(spaced.as_bytes()).collect::<Vec<_>>().into();
-    }
-    percent_decode(text.as_bytes()).into()
-}
-
 fn strip_cookie(req: &mut Request<'_>, name: &str) {
     let fields = || req.headers().get_all(header::COOKIE).iter();
     let is_ours = |(_, key, _): &(&[u8], &[u8], &[u8])| *key == name.as_bytes();
@@ -249,7 +239,7 @@ fn strip_parameter(req: &mut Request<'_>, name: &str) {
 /// A target without the parameters of this name; `None` where it has none of them.
 fn without(target: &Uri, name: &str) -> Option<Uri> {
     let query = target.query()?;
-    let is_ours = |(_, key, _): &(&str, &str, &str)| decode(key) == name.as_bytes();
+    let is_ours = |(_, key, _): &(&str, &str, &str)| form::decoded(key) == name.as_bytes();
     if !parameters(query).any(|parameter| is_ours(&parameter)) {
         return None;
     }

@@ -11,6 +11,7 @@ mod limits;
 mod listener;
 mod names;
 mod resilience;
+mod routes;
 mod snapshot;
 mod stores;
 mod target;
@@ -22,15 +23,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use wiregate_sdk::build::{Kept, Packed, Task};
-use wiregate_sdk::chain::OnPanic;
 use wiregate_sdk::types::Size;
-use wiregate_sdk::value::{Node, Noted, Place, Problem, Secrets, Value, decode_partly};
-use wiregate_sdk::{Chain, Clock, Mode, Registry};
+use wiregate_sdk::value::{Noted, Place, Problem, Secrets, Value, decode_partly};
+use wiregate_sdk::{Clock, Registry};
 
 use crate::config::model::upstream::Timeouts;
 use crate::config::model::{Config, Forwarded, Limits, Route as RouteConfig, UnderscoresInFields};
-use crate::observe::metrics::{LinkMetrics, LinkTimes, Metrics, RouteMetrics};
-use crate::router::{RouteSpec, Router, Written};
+use crate::observe::metrics::Metrics;
+use crate::router::Router;
 use crate::upstream::Upstream;
 
 use told::Told;
@@ -136,39 +136,14 @@ fn assemble(
     };
     let mut chains = chain::Builder::new(&config, around, &mut tasks, &mut preparations, problems);
     let global = chains.global(&config.all_routes.filters);
-    let panics = cx.metrics.panics().clone();
-    let on_panic: OnPanic = Arc::new(move || panics.inc());
-    let matches = matches(source);
-    let mut routes = Vec::with_capacity(config.routes.len());
-    let mut specs = Vec::with_capacity(config.routes.len());
-    for route in config.routes {
-        let (place, route) = (route.place, route.value);
-        let mut chain = Chain {
-            links: global.clone(),
-            on_panic: Some(on_panic.clone()),
-            watch: None,
-        };
-        // Without all that it says, a route could seem to lack parameters, or to clash with others.
-        let whole = !told.covers(&place);
-        let params = whole.then(|| route.matches.params());
-        chains.extend(&mut chain, &route, params.as_deref());
-        let goal = chains.goal_of(&route, &place, &chain, &upstreams);
-        let name: Arc<str> = route.name.value.as_str().into();
-        let timeouts = route.timeouts.as_deref().copied().unwrap_or_default();
-        let mut built = finish_route(&name, chain, cx, &place);
-        (built.goal, built.timeouts) = (goal, timeouts);
-        routes.push(built);
-        if whole {
-            let written = matches.get(&place).copied().and_then(Written::new);
-            let preflights = preflights(&routes[routes.len() - 1].chain, cx);
-            specs.push(RouteSpec {
-                written,
-                preflights,
-                ..spec(name, place, route)
-            });
-        }
-    }
+    let all = routes::Builder::new(cx, told, &upstreams, global, source);
+    let built = config
+        .routes
+        .into_iter()
+        .map(|route| all.build(route, &mut chains));
+    let (routes, specs): (Vec<_>, Vec<_>) = built.unzip();
     drop(chains);
+    let specs = specs.into_iter().flatten().collect();
     let router = Router::compile(specs, config.encoded_slash).map_err(|more| problems.extend(more));
     match router {
         Ok(router) if problems.is_empty() => Some(Snapshot::new(
@@ -269,60 +244,6 @@ fn check_bodies(limits: &Limits, source: &Value, problems: &mut Vec<Problem>) {
 fn limit_place<'v>(source: &'v Value, name: &str) -> Option<&'v Place> {
     let value = source.get("limits")?.get(name)?;
     Some(&value.place)
-}
-
-/// The match of each route, by the route's place.
-fn matches(source: &Value) -> HashMap<&Place, &Value> {
-    let Some(Node::List(routes)) = source.get("routes").map(|routes| &routes.node) else {
-        return HashMap::new();
-    };
-    let matching = routes
-        .iter()
-        .map(|route| (&route.place, route.get("match")));
-    matching
-        .filter_map(|(place, matching)| Some((place, matching?)))
-        .collect()
-}
-
-/// A route with its chain, and what is counted about both.
-fn finish_route(name: &Arc<str>, mut chain: Chain, cx: &Context<'_>, place: &Place) -> Route {
-    let metrics = cx.metrics;
-    let links: Arc<[LinkMetrics]> = (chain.links.iter())
-        .map(|link| LinkMetrics::new(metrics.clone(), name.clone(), &link.label))
-        .collect();
-    if !links.is_empty() {
-        chain.watch = Some(Arc::new(LinkTimes {
-            links: links.clone(),
-            clock: cx.clock.clone(),
-        }));
-    }
-    Route {
-        name: name.clone(),
-        place: place.to_string(),
-        metrics: RouteMetrics::new(metrics.clone(), name.clone()),
-        link_metrics: links,
-        chain,
-        goal: None,
-        timeouts: Timeouts::default(),
-    }
-}
-
-/// Whether one of its filters answers preflights.
-fn preflights(chain: &Chain, cx: &Context<'_>) -> bool {
-    let acting = (chain.links.iter()).filter(|link| link.mode == Mode::Enforce);
-    let mut entries = acting.filter_map(|link| cx.registry.get(link.name));
-    entries.any(|entry| entry.preflights)
-}
-
-fn spec(name: Arc<str>, place: Place, route: RouteConfig) -> RouteSpec {
-    RouteSpec {
-        name,
-        place,
-        written: None,
-        matching: route.matches,
-        preflights: false,
-        priority: route.priority.unwrap_or(0),
-    }
 }
 
 type Upstreams = HashMap<Arc<str>, Arc<Upstream>>;

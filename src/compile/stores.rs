@@ -145,9 +145,9 @@ impl NamedStore {
         Ok(false)
     }
 
-    /// Takes the folder that another process has [given up](Self::give_up_folder), before anything is asked for here: what
-    /// is there is as good as it was, but for what that process has [told](Self::heed) to be purged since. Where it has
-    /// not given it up, it is waited for.
+    /// Takes the folder that another process has [given up](Self::give_up_folder), before anything is asked
+    /// for here: what is there is as good as it was, but for what that process has [told](Self::heed) to be
+    /// purged since. Where it has not given it up, it is waited for.
     ///
     /// # Errors
     /// The system's.

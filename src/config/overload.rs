@@ -9,7 +9,7 @@ use wiregate_sdk::types::{Percent, Period, Size};
 /// Each worker measures how long whatever is ready has to wait until the worker comes to it. A
 /// burst makes that wait long for a moment, and is served. A wait that stays long means that more
 /// comes than can be done: from then on, requests are answered with a 503 whenever the wait is
-/// above half a millisecond and eight others were admitted in the meantime, before a route is looked
+/// above half a millisecond and three others were admitted in the meantime, before a route is looked
 /// for. That ends when, over a second, fewer than one request in twenty had to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -19,12 +19,11 @@ use tokio::time::Sleep;
 pub use meter::Excess;
 pub use seen::Seen;
 
+use super::stream::PREFACE;
 use crate::config::http2::Http2;
 use crate::observe::metrics::Resets;
 use meter::Meter;
 
-/// What every HTTP/2 connection begins with is this long (RFC 9113, 3.4).
-const PREFACE: usize = 24;
 /// How long a connection that the gateway has ended is still read from, so that what was written
 /// last (a GOAWAY) is not lost with a reset.
 const LINGER: Duration = Duration::from_millis(500);

@@ -300,27 +300,7 @@ impl Inner {
         listening: &Arc<Listening>,
         begun: &mpsc::UnboundedSender<()>,
     ) -> io::Result<(Running, Vec<Accepting>)> {
-        // One that has only got another name hands its socket on: no connection gets lost.
-        let same = (self.running.iter())
-            .find(|old| old.bind == listening.bind && !listening.bind.any_port());
-        let bound = match same {
-            Some(old) => old
-                .bound
-                .iter()
-                .map(Bound::share)
-                .collect::<io::Result<_>>()?,
-            None => {
-                // Beside sockets that another process still accepts from no new one may stand: it
-                // would get connections that nobody accepts yet.
-                match self.take_handed(listening) {
-                    Some(handed) => Bound::shared_by(handed.bound, self.workers.len())?,
-                    None => {
-                        let first = Bound::open(&listening.bind)?;
-                        Bound::for_all(vec![first], self.workers.len())?
-                    }
-                }
-            }
-        };
+        let bound = self.sockets(listening)?;
         let address = bound.first().map(|bound| bound.address.clone());
         let running = Running {
             name: listening.name.clone(),
@@ -342,6 +322,25 @@ impl Inner {
         let shares = running.bound.iter().map(share);
         let shares = shares.collect::<io::Result<_>>()?;
         Ok((running, shares))
+    }
+
+    /// The sockets of a listener, one for each worker at least.
+    fn sockets(&mut self, listening: &Listening) -> io::Result<Vec<Bound>> {
+        // One that has only got another name hands its socket on: no connection gets lost.
+        let same = (self.running.iter())
+            .find(|old| old.bind == listening.bind && !listening.bind.any_port());
+        if let Some(old) = same {
+            return old.bound.iter().map(Bound::share).collect();
+        }
+        // Beside sockets that another process still accepts from no new one may stand: it would get
+        // connections that nobody accepts yet.
+        match self.take_handed(listening) {
+            Some(handed) => Bound::shared_by(handed.bound, self.workers.len()),
+            None => {
+                let first = Bound::open(&listening.bind)?;
+                Bound::for_all(vec![first], self.workers.len())
+            }
+        }
     }
 
     /// The sockets that another process has opened for this listener.

@@ -31,7 +31,7 @@ const GATHERED: usize = 4096;
 /// The room for gathered writes that an idle connection keeps: enough for a head and a small body.
 const KEPT: usize = 2048;
 /// What every HTTP/2 connection begins with is this long (RFC 9113, 3.4).
-const PREFACE: usize = 24;
+pub(super) const PREFACE: usize = 24;
 
 /// A client's connection.
 #[derive(Debug)]

@@ -48,6 +48,7 @@ use self::writer::Writer;
 pub const CAPACITY: usize = 8192;
 /// How long dropping an [`AccessLog`] that was not closed waits for what is still queued.
 const LAST_WAIT: Duration = Duration::from_secs(1);
+const IN_MEMORY: &str = "memory takes every byte";
 const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
 
 /// A running access log.

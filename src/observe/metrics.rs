@@ -13,7 +13,7 @@ mod system;
 mod traces;
 mod upstreams;
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::{Encoder, IntCounter, IntGauge, Registry, TextEncoder};
@@ -66,6 +66,7 @@ pub struct Metrics {
     process: Process,
     system: System,
     resets: Resets,
+    asked: Mutex<()>,
 }
 
 impl Metrics {
@@ -89,6 +90,7 @@ impl Metrics {
             resets: Resets::new(&listeners),
             listeners,
             registry,
+            asked: Mutex::default(),
         };
         this.process.begin();
         this.traces.begin();
@@ -97,6 +99,14 @@ impl Metrics {
 
     /// All metrics in the Prometheus text format.
     pub fn render(&self) -> Vec<u8> {
+        self.scrape(|_| {})
+    }
+
+    /// The same, after `look` has shown what is only looked at when somebody asks. One at a time: a
+    /// counter that follows another one gets what it lacks, and would get it twice.
+    pub fn scrape(&self, look: impl FnOnce(&Self)) -> Vec<u8> {
+        let _one_at_a_time = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        look(self);
         self.system.look();
         let mut text = Vec::new();
         TextEncoder::new()
@@ -125,4 +135,34 @@ impl Metrics {
 fn timestamp(at: SystemTime) -> i64 {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn of_those_who_ask_at_once_one_looks_at_a_time() {
+        let (metrics, all_there) = (Metrics::new(), Barrier::new(8));
+        let (looking, dropped) = (AtomicU64::new(0), AtomicU64::new(0));
+        let look = |metrics: &Metrics| {
+            assert_eq!(looking.fetch_add(1, Ordering::SeqCst), 0);
+            metrics.show_log_dropped(dropped.fetch_add(1, Ordering::SeqCst) + 1);
+            (0..100).for_each(|_| std::thread::yield_now());
+            looking.fetch_sub(1, Ordering::SeqCst);
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    all_there.wait();
+                    (0..50).for_each(|_| drop(metrics.scrape(look)));
+                });
+            }
+        });
+        let shown = String::from_utf8(metrics.render()).unwrap();
+        assert!(shown.contains("\nwiregate_access_log_dropped_total 400\n"));
+    }
 }

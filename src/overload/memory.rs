@@ -119,35 +119,37 @@ pub async fn look_on(shared: Arc<Shared>, others: impl Fn() -> Vec<u32> + Send) 
             (present, renew) = (there_is(Path::new("/")), RENEW);
         }
         renew -= 1;
-        let live = shared.live.load();
-        let (limit, level) = match &live.settings.limits.memory {
+        let written = shared.live.load().settings.limits.memory.clone();
+        let (limit, level) = match written {
             ShortOrFull::Short(_) => (0, Level::Low),
             ShortOrFull::Full(memory) => {
                 let limit = memory.limit.map_or(present, Size::get);
                 let used = resident("self");
-                let beside: u64 = others().into_iter().map(resident_of).sum();
-                let known = limit > 0 && used > 0;
-                if !known && !std::mem::replace(&mut blind, true) {
-                    tracing::error!(
-                        limit,
-                        used,
-                        "the system does not tell how much memory there is and is used: the marks of memory are not looked at"
-                    );
-                }
-                match known {
-                    true => {
-                        let level = shared.overload.level();
-                        (limit, level.with(used + beside, limit, memory))
-                    }
-                    false => (0, Level::Low),
+                if limit > 0 && used > 0 {
+                    let beside: u64 = others().into_iter().map(resident_of).sum();
+                    let level = shared.overload.level();
+                    (limit, level.with(used + beside, limit, &memory))
+                } else {
+                    is_blind(limit, used, &mut blind);
+                    (0, Level::Low)
                 }
             }
         };
-        drop(live);
         tell(&shared, limit, level);
         if level >= Level::Soft {
             shared.overload.spill(turn);
         }
+    }
+}
+
+/// Says that nothing can be told of the memory. Once.
+fn is_blind(limit: u64, used: u64, said: &mut bool) {
+    if !std::mem::replace(said, true) {
+        tracing::error!(
+            limit,
+            used,
+            "the system does not tell how much memory there is and is used: the marks of memory are not looked at"
+        );
     }
 }
 

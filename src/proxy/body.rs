@@ -4,9 +4,9 @@ use bytes::Bytes;
 use http::StatusCode;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
+use wiregate_sdk::Chunk;
 use wiregate_sdk::chain::Stopped;
 use wiregate_sdk::views::Claim;
-use wiregate_sdk::{Chunk, Reply};
 
 use super::context::Context;
 
@@ -75,10 +75,7 @@ impl Context {
         self.filter_response_body(&mut chunk)?;
         self.body_ended = end;
         self.gather(&mut chunk)?;
-        *body = Some(chunk.data).filter(|data| end || !data.is_empty());
-        if body.is_none() {
-            *body = Some(Bytes::new());
-        }
+        *body = Some(chunk.data);
         Ok(())
     }
 
@@ -113,15 +110,4 @@ impl Context {
             Error::explain(ErrorType::InternalError, abort.reason)
         })
     }
-
-    /// The reply to a body that goes on past what a filter accepts, where no reply was given.
-    pub(super) fn take_reply(&mut self) -> Option<Reply> {
-        self.reply.take()
-    }
 }
-
-/// The status to log for a client that is gone, as nginx has it.
-pub(super) const CLIENT_GONE: StatusCode = match StatusCode::from_u16(499) {
-    Ok(status) => status,
-    Err(_) => StatusCode::BAD_REQUEST,
-};

@@ -1,18 +1,19 @@
 //! The memory that bodies may take, all together.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus::IntGauge;
 
 /// Counts the bytes of bodies held in memory.
 pub struct Budget {
-    used: std::sync::Arc<AtomicU64>,
+    used: Arc<AtomicU64>,
     gauge: IntGauge,
 }
 
 /// A part of the budget, given back when dropped.
 pub struct Share {
-    used: std::sync::Arc<AtomicU64>,
+    used: Arc<AtomicU64>,
     gauge: IntGauge,
     bytes: u64,
 }

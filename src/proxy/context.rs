@@ -37,7 +37,8 @@ pub struct Context {
     pub(super) asked_host: Option<HeaderValue>,
     /// The host that was asked for, where the access log wants it.
     pub(super) host: Option<Box<str>>,
-    pub(super) protocol: &'static str,
+    /// The version of HTTP that the client speaks.
+    pub(super) version: Version,
     /// Its trace, where requests are traced.
     pub(super) traced: Option<Traced>,
     /// The route's position in the snapshot.
@@ -169,7 +170,7 @@ impl Context {
         let exchange = exchange(id, now, peer.client(), head, &peer);
         let mut this = Self::begin(shared.clone(), snapshot, peer, until, exchange);
         this.asked_host = super::forwarded::asked_host(head);
-        this.protocol = protocol(head.version);
+        this.version = head.version;
         if shared.access_log.load().is_some() {
             this.host = Some(Entry::text(&wiregate_sdk::host_of(head)));
         }
@@ -189,7 +190,7 @@ impl Context {
             exchange,
         );
         this.asked_host.clone_from(&self.asked_host);
-        this.protocol = self.protocol;
+        this.version = self.version;
         this.route = self.route;
         this.traced = self.traced.as_ref().map(Traced::following);
         this.end.finished = true;
@@ -215,7 +216,7 @@ impl Context {
             exchange,
             asked_host: None,
             host: None,
-            protocol: "",
+            version: Version::HTTP_11,
             traced: None,
             route: None,
             slots: Slots::new(),
@@ -339,7 +340,8 @@ impl Drop for Context {
     }
 }
 
-fn protocol(version: Version) -> &'static str {
+/// What logs and traces call a version of HTTP.
+pub(super) fn protocol(version: Version) -> &'static str {
     match version {
         Version::HTTP_2 => "HTTP/2",
         Version::HTTP_10 => "HTTP/1.0",

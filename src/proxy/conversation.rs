@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use pingora_core::protocols::{Digest, IO};
 use pingora_proxy::HttpProxy;
 use tokio::time::Instant;
 
@@ -90,6 +91,16 @@ impl Conversation {
             silent.as_mut().reset(*begun.get_or_insert(now) + deadline);
         }
     }
+}
+
+/// What Pingora wants to know of a connection.
+pub(super) fn digest_of(connection: &impl IO) -> Arc<Digest> {
+    Arc::new(Digest {
+        ssl_digest: connection.get_ssl_digest(),
+        timing_digest: connection.get_timing_digest(),
+        proxy_digest: connection.get_proxy_digest(),
+        socket_digest: connection.get_socket_digest(),
+    })
 }
 
 /// Whether a connection without a whole head holds the place of others.

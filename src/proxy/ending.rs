@@ -76,19 +76,7 @@ impl Context {
             return error;
         }
         let unanswered = self.attempts.started.is_some();
-        if *error.etype() == failure::SILENT_ENDPOINT {
-            // It comes from whoever waits for the client as well.
-            error = Error::explain(ErrorType::ReadTimedout, "no response in time").into_up();
-            self.leave_connection();
-        }
-        if failure::is_over(&error)
-            && unanswered
-            && self.attempts.upload.is_none()
-            && self.has_taken_total()
-        {
-            // It is noticed while the client is awaited, but the endpoint has all that it waits for.
-            error = Error::explain(ErrorType::ReadTimedout, "no response in time").into_up();
-        }
+        let mut error = self.settle_silence(error);
         if *error.esource() != ErrorSource::Upstream || self.reply.is_some() {
             self.end_attempt();
             error.set_retry(false);
@@ -116,6 +104,23 @@ impl Context {
             error.set_retry(self.tries_again(session, ended));
         }
         error
+    }
+
+    /// What was noticed while the client was awaited, but is for the endpoint to answer for: that has all that
+    /// it waits for.
+    fn settle_silence(&mut self, error: Box<Error>) -> Box<Error> {
+        let silent = *error.etype() == failure::SILENT_ENDPOINT;
+        if silent {
+            self.leave_connection();
+        }
+        let over = failure::is_over(&error)
+            && self.attempts.started.is_some()
+            && self.attempts.upload.is_none()
+            && self.has_taken_total();
+        match silent || over {
+            true => Error::explain(ErrorType::ReadTimedout, "no response in time").into_up(),
+            false => error,
+        }
     }
 
     /// An attempt has failed. What cannot be sent again over another connection than an idle one

@@ -10,6 +10,7 @@ use pingora_http::RequestHeader;
 use wiregate_sdk::Reply;
 
 use super::context::Context;
+use super::heads;
 use crate::config::model::Forwarded;
 use crate::config::model::listener::TrustedFields;
 
@@ -19,8 +20,9 @@ static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(super) static FORWARDED: HeaderName = header::FORWARDED;
 /// A request that has come through so many gateways of this name goes round in circles.
 const MOST_ROUNDS: usize = 8;
-/// The methods that `Allow` names where the gateway answers OPTIONS itself.
-const ALLOW: &str = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
+/// The methods that `Allow` names where the gateway answers by itself.
+pub(super) const ALLOW: HeaderValue =
+    HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS");
 
 /// Answers or counts down a TRACE or OPTIONS that may only go so far (RFC 9110, 7.6.2), and stops
 /// a request that goes round in circles.
@@ -63,14 +65,13 @@ const ADDED: usize = 4;
 
 /// The gateway is the last to get this request.
 fn own_answer(method: &Method) -> Reply {
-    let allow = HeaderValue::from_static(ALLOW);
     if method == Method::OPTIONS {
-        return Reply::new(StatusCode::NO_CONTENT).header(header::ALLOW, allow);
+        return Reply::new(StatusCode::NO_CONTENT).header(header::ALLOW, ALLOW);
     }
     // To send a request back shows what proxies have put into it.
     Reply::problem(StatusCode::METHOD_NOT_ALLOWED, "http_request_denied")
         .detail("TRACE is not answered here")
-        .header(header::ALLOW, allow)
+        .header(header::ALLOW, ALLOW)
 }
 
 impl Context {
@@ -92,12 +93,7 @@ impl Context {
             }
             add(fields, &FORWARDED, &value_of(&self.forwarded_element())?)?;
         }
-        let via = HeaderValue::from_static(match self.protocol {
-            "HTTP/2" => "2 wiregate",
-            "HTTP/1.0" => "1.0 wiregate",
-            _ => "1.1 wiregate",
-        });
-        add(fields, &header::VIA, &via)
+        add(fields, &header::VIA, &heads::via_of(self.version))
     }
 
     fn x_forwarded(&self, fields: &mut HeaderMap) -> Result<()> {

@@ -209,7 +209,7 @@ pub(super) fn settle_interim(head: &mut ResponseHeader) {
 }
 
 /// What this gateway calls itself after a message of a version (RFC 9110, 7.6.3).
-fn via_of(version: Version) -> HeaderValue {
+pub(super) fn via_of(version: Version) -> HeaderValue {
     HeaderValue::from_static(match version {
         Version::HTTP_2 => "2 wiregate",
         Version::HTTP_10 => "1.0 wiregate",

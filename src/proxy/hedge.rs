@@ -19,13 +19,14 @@ use http::{Method, header};
 use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::http::HttpTask;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_error::{Error, ErrorType, Result};
+use pingora_error::{Error, Result};
 use pingora_proxy::Session;
 use tokio::time::{Sleep, sleep};
 use wiregate_sdk::Facts;
 use wiregate_sdk::views::Claim;
 
 use super::context::Context;
+use super::session::gone;
 use crate::upstream::{Ask, Breaker, Hedged, Hedging};
 use leg::{Aside, Leg, Lost, Step, ask};
 pub(super) use source::Source;
@@ -327,10 +328,7 @@ impl Race {
             biased;
             step = front.as_mut() => Event::Front(step),
             step = other => Event::Back(step),
-            gone = session.downstream_session.read_body_or_idle(true), if watched => {
-                let closed = || Error::new(ErrorType::ConnectionClosed);
-                Event::Gone(gone.err().unwrap_or_else(closed).into_down())
-            }
+            gone = gone(session), if watched => Event::Gone(gone),
             () = late, if self.after.is_some() => Event::Late,
         }
     }

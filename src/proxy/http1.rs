@@ -11,37 +11,32 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pingora_core::apps::HttpServerApp;
+use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::protocols::{Digest, GetProxyDigest, GetSocketDigest, GetTimingDigest, Ssl};
 use pingora_http::RequestHeader;
 use tokio::time::{Instant, Sleep};
 
-use super::conversation::Conversation;
+use super::conversation::{Conversation, digest_of};
 use super::malformed;
 use super::pace::Paces;
 use crate::listen::http1::{Gate, Refused};
 use crate::listen::stream::Connection;
 use crate::listen::{Ending, LEAVE};
+use lent::Back;
 use session::Session;
 
 pub(super) use answer::wants_more;
 pub(super) use lent::Lent;
 
 impl Conversation {
-    /// One request after another. `begun` is when the first
-    /// byte came.
+    /// One request after another. `begun` is when the first byte came.
     pub(super) async fn http1(
         &self,
         connection: Connection,
         begun: Option<Instant>,
         ending: &Ending,
     ) {
-        let digest = Arc::new(Digest {
-            ssl_digest: connection.get_ssl_digest(),
-            timing_digest: connection.get_timing_digest(),
-            proxy_digest: connection.get_proxy_digest(),
-            socket_digest: connection.get_socket_digest(),
-        });
+        let digest = digest_of(&connection);
         let mut gate = Box::new(Gate::new(connection));
         let mut patience = Patience {
             begun,
@@ -67,16 +62,9 @@ impl Conversation {
                     false => return gate.close().await,
                 },
             };
-            let paces = Paces::of(&self.shared.live.load().settings.limits);
-            let session = Session::new(head, gate, self.peer.clone(), digest.clone(), paces);
-            let session = ServerSession::new_custom(Box::new(session));
-            let exchange = self.proxy.process_new_http(session, ending.stop());
-            let exchange = self.peer.lent.until.unless_stuck(exchange);
-            // A tunnel says goodbye itself.
-            let cut = || !self.peer.lent.is_tunnel();
-            ending.unless_over(exchange, cut).await;
+            let back = self.exchange(head, gate, digest.clone(), ending).await;
             drop(place);
-            let Some(back) = self.peer.lent.take_back() else {
+            let Some(back) = back else {
                 return;
             };
             gate = back.gate;
@@ -86,8 +74,27 @@ impl Conversation {
         }
     }
 
-    /// Waits for the next head, or for what gets a last reply instead: as long as the connection may idle while nothing comes, and as long
-    /// as a head may take once some of it has.
+    /// Serves a request; the gate, which has let it through, comes back where it is there still.
+    async fn exchange(
+        &self,
+        head: RequestHeader,
+        gate: Box<Gate>,
+        digest: Arc<Digest>,
+        ending: &Ending,
+    ) -> Option<Back> {
+        let paces = Paces::of(&self.shared.live.load().settings.limits);
+        let session = Session::new(head, gate, self.peer.clone(), digest, paces);
+        let session = ServerSession::new_custom(Box::new(session));
+        let exchange = self.proxy.process_new_http(session, ending.stop());
+        let exchange = self.peer.lent.until.unless_stuck(exchange);
+        // A tunnel says goodbye itself.
+        let cut = || !self.peer.lent.is_tunnel();
+        ending.unless_over(exchange, cut).await;
+        self.peer.lent.take_back()
+    }
+
+    /// Waits for the next head, or for what gets a last reply instead: as long as the connection may idle
+    /// while nothing comes, and as long as a head may take once some of it has.
     async fn next(
         &self,
         gate: &mut Gate,

@@ -25,13 +25,13 @@ use tokio::time::Instant;
 
 use super::Engine;
 use super::connection::{HERE, Here};
-use super::conversation::Conversation;
+use super::conversation::{Conversation, digest_of};
 use super::pace::Paces;
 use crate::config::http2::Http2 as Limits;
-use crate::listen::Ending;
 use crate::listen::http2::{Excess, Metered, Seen};
+use crate::listen::{Ending, LEAVE};
 use arrival::head_of;
-use rest::{Pace, Rest};
+use rest::{Bounds, Rest};
 use session::Session;
 use streams::Streams;
 
@@ -39,8 +39,6 @@ use streams::Streams;
 const MALFORMED: u32 = 32;
 /// Local errors that `h2` answers with a RST_STREAM before it gives the connection up.
 const LOCAL_ERRORS: usize = 256;
-/// How long a client without open streams may take to leave once it was asked to.
-const LEAVE: Duration = Duration::from_secs(1);
 /// How often what is left of responses is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 /// How long the last frames may take to be written.
@@ -63,15 +61,10 @@ enum Next {
 impl Conversation {
     /// Serves streams until one side has had enough.
     pub(super) async fn http2<C: IO>(self: &Arc<Self>, connection: C, ending: &Ending) {
-        let digest = Arc::new(Digest {
-            ssl_digest: connection.get_ssl_digest(),
-            timing_digest: connection.get_timing_digest(),
-            proxy_digest: connection.get_proxy_digest(),
-            socket_digest: connection.get_socket_digest(),
-        });
+        let digest = digest_of(&connection);
         let snapshot = self.shared.live.load_full();
         let limits = &snapshot.settings.limits.http2;
-        let pace = Pace {
+        let bounds = Bounds {
             silence: snapshot.settings.limits.client_write.into(),
             rate: snapshot.settings.limits.response_rate,
         };
@@ -89,7 +82,7 @@ impl Conversation {
             digest,
             streams: Arc::default(),
             malformed: 0,
-            pace,
+            bounds,
             rest: None,
         };
         self.serve(&mut open, ending).await;
@@ -218,7 +211,8 @@ struct Open<C> {
     digest: Arc<Digest>,
     streams: Arc<Streams>,
     malformed: u32,
-    pace: Pace,
+    /// How slowly that may be taken which is left of responses.
+    bounds: Bounds,
     /// What is left to do, where that is to send what `h2` or the system holds of responses.
     rest: Option<Rest>,
 }
@@ -256,9 +250,9 @@ impl<C: IO> Open<C> {
             return None;
         }
         let (taken, now) = (self.seen.taken(), Instant::now());
-        let pace = &self.pace;
-        let rest = (self.rest).get_or_insert_with(|| Rest::new(pace, taken, now));
-        let left = rest.look(pace, taken, now, ending.crowded());
+        let bounds = &self.bounds;
+        let rest = (self.rest).get_or_insert_with(|| Rest::new(bounds, taken, now));
+        let left = rest.look(bounds, taken, now, ending.crowded());
         left.map(|left| left.min(LOOK))
     }
 

@@ -28,6 +28,7 @@ mod response;
 mod scrape;
 mod session;
 mod shed;
+mod timing;
 mod traced;
 mod trusted;
 mod websocket;

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::SystemTime;
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, Method, StatusCode, Uri, header};
 use pingora_proxy::Session;
 use prometheus::IntCounter;
 use uuid::Uuid;
@@ -72,17 +72,8 @@ impl Context {
         self.show_trace(session.req_header_mut());
         let head = session.req_header();
         if head.method == Method::CONNECT {
-            // There are no tunnels here (RFC 9110, 9.3.6). Bytes that were meant for one must not
-            // become a request.
-            self.peer.lent.close();
-            return Err(
-                Reply::problem(StatusCode::METHOD_NOT_ALLOWED, "http_request_denied")
-                    .detail("CONNECT is not served")
-                    .header(
-                        header::ALLOW,
-                        HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"),
-                    ),
-            );
+            self.peer.lent.close(); // bytes that were meant for a tunnel must not become a request
+            return Err(no_tunnel());
         }
         // What conditions see is what is matched and sent on, however it was written.
         self.settle_target(session)?;
@@ -263,6 +254,13 @@ fn target(path: &str, query: Option<&str>) -> Result<Uri, Reply> {
     Uri::try_from(target).map_err(|_| {
         Reply::problem(StatusCode::BAD_REQUEST, "invalid_path").detail("the path is not valid")
     })
+}
+
+/// There are no tunnels here (RFC 9110, 9.3.6).
+fn no_tunnel() -> Reply {
+    Reply::problem(StatusCode::METHOD_NOT_ALLOWED, "http_request_denied")
+        .detail("CONNECT is not served")
+        .header(header::ALLOW, forwarded::ALLOW)
 }
 
 /// What is asked of clients for this name was not asked on this connection (RFC 9110, 15.5.20).

@@ -17,13 +17,18 @@ use wiregate_sdk::{Chain, Origin, Reply, Response};
 use super::context::Context;
 use super::heads::TakenResponse;
 use super::request::expects_continue;
-use super::{body, failure, grpc};
+use super::{failure, grpc};
 use crate::upstream::Cause;
 
 /// An unread body up to this size is read and forgotten, so that the connection can go on.
 const DRAINED: u64 = 64 * 1024;
 /// How long such a body may take.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
+/// The status to log for a client that is gone, as nginx has it.
+const CLIENT_GONE: StatusCode = match StatusCode::from_u16(499) {
+    Ok(status) => status,
+    Err(_) => StatusCode::BAD_REQUEST,
+};
 /// How long a client gets to take notice of a reply while it still sends.
 const LINGER: Duration = Duration::from_millis(500);
 
@@ -115,7 +120,7 @@ impl Context {
         }
         let Some(status) = failure.status else {
             self.end.error = Some(failure.reason);
-            self.end.status = Some(body::CLIENT_GONE);
+            self.end.status = Some(CLIENT_GONE);
             return 0;
         };
         let reply = reply

@@ -9,7 +9,7 @@ use pingora_proxy::Session;
 use wiregate_sdk::views::Claim;
 use wiregate_sdk::{Chain, Facts, Origin, Response};
 
-use super::context::{Context, Heads, Traffic};
+use super::context::{Context, Heads, Traffic, protocol};
 use super::heads::REQUEST_ID;
 use super::{heads, replay};
 use crate::cache::Dealt;
@@ -180,7 +180,7 @@ impl Context {
             method: Entry::method(&self.exchange.method),
             target: Target::new(target.map_or("", |target| target.as_str())),
             host: self.host.clone(),
-            protocol: self.protocol,
+            protocol: protocol(self.version),
             route: route.map(|route| route.name.clone()),
             upstream: upstream.map(|upstream| upstream.name.clone()),
             endpoint,

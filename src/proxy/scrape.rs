@@ -4,10 +4,15 @@ use std::sync::atomic::Ordering;
 
 use super::{Phase, Shared};
 use crate::observe::access_log::AccessLog;
+use crate::observe::metrics::Metrics;
 
 impl Shared {
     /// All metrics, in the Prometheus text format.
     pub fn render_metrics(&self) -> Vec<u8> {
+        self.metrics.scrape(|metrics| self.look(metrics))
+    }
+
+    fn look(&self, metrics: &Metrics) {
         let present = self
             .access_log
             .load()
@@ -15,27 +20,24 @@ impl Shared {
             .as_ref()
             .map_or(0, AccessLog::dropped);
         let dropped = self.formerly_dropped.load(Ordering::Relaxed) + present;
-        self.metrics.show_log_dropped(dropped);
-        self.metrics.show_phase(match self.phase() {
+        metrics.show_log_dropped(dropped);
+        metrics.show_phase(match self.phase() {
             Phase::Starting => "starting",
             Phase::Ready => "ready",
             Phase::Draining | Phase::HandedOver => "draining",
         });
-        self.metrics
-            .show_overloaded(self.overload.overloaded_workers());
+        metrics.show_overloaded(self.overload.overloaded_workers());
         let live = self.live.load();
         let body_memory = live.settings.limits.body_memory;
-        self.metrics.show_body_memory_limit(body_memory.get());
+        metrics.show_body_memory_limit(body_memory.get());
         for upstream in live.upstreams.values() {
             upstream.show_in_flight();
         }
         for store in &live.stores {
-            self.metrics
-                .show_cache(&store.name, &store.store().figures());
+            metrics.show_cache(&store.name, &store.store().figures());
         }
         for fetches in live.fetches() {
-            self.metrics.show_fetches(&fetches);
+            metrics.show_fetches(&fetches);
         }
-        self.metrics.render()
     }
 }

@@ -13,6 +13,7 @@ use pingora_core::protocols::http::body_buffer::FixedBuffer;
 use pingora_core::protocols::http::custom::CustomMessageWrite;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::Session;
 
 use super::failure::SILENT_ENDPOINT;
 use super::grpc;
@@ -104,6 +105,18 @@ pub(super) fn untaken(why: TooLong) -> Box<Error> {
     Error::explain(ErrorType::WriteTimedout, why).into_down()
 }
 
+/// What comes of reading the rest of a request body that nobody wants, in this time.
+///
+/// # Errors
+/// It takes longer, or cannot be read.
+pub(super) async fn drained_within(
+    limit: Option<Duration>,
+    rest: impl Future<Output = Result<()>>,
+) -> Result<()> {
+    let late = || Error::e_explain(ErrorType::ReadTimedout, "the request body goes on");
+    within(limit, rest).await.unwrap_or_else(late)
+}
+
 /// What comes of waiting for the client, unless the exchange is over by then, or its endpoint has
 /// been silent for too long.
 ///
@@ -132,6 +145,14 @@ pub(super) async fn unless_late<T>(
         }
     })
     .await
+}
+
+/// Returns when the client is gone, the exchange is over, or its endpoint has been silent for too long: which of
+/// these it is.
+pub(super) async fn gone(session: &mut Session) -> Box<Error> {
+    let gone = session.downstream_session.read_body_or_idle(true).await;
+    let closed = || Error::new(ErrorType::ConnectionClosed);
+    gone.err().unwrap_or_else(closed).into_down()
 }
 
 /// What Pingora asks of a session and its [`Account`] answers, which is the session's `account`.

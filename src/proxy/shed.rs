@@ -10,8 +10,9 @@ use pingora_core::protocols::http::date::get_cached_date;
 use pingora_http::RequestHeader;
 use wiregate_sdk::{Client, Facts, Reply, RequestHead};
 
-use super::context::exchange;
+use super::context::{exchange, protocol};
 use super::conversation::Conversation;
+use super::heads::REQUEST_ID;
 use super::http1::wants_more;
 use super::trusted::sender;
 use super::{grpc, request};
@@ -137,11 +138,7 @@ impl Conversation {
             // Without the query: no filter has taken the keys of callers out of it.
             target: Target::new(head.uri.path()),
             host: Some(Entry::text(&wiregate_sdk::host_of(head))),
-            protocol: match head.version {
-                Version::HTTP_2 => "HTTP/2",
-                Version::HTTP_10 => "HTTP/1.0",
-                _ => "HTTP/1.1",
-            },
+            protocol: protocol(head.version),
             status: Some(STATUS.as_u16()),
             bytes_out: answer.body.len() as u64,
             error: Some(REASON),
@@ -238,7 +235,7 @@ impl Answer {
         fields.insert(header::RETRY_AFTER, self.retry_after.into());
         fields.insert("proxy-status", HeaderValue::from_static(PROXY_STATUS));
         if let Ok(id) = HeaderValue::from_str(&self.id) {
-            fields.insert("x-request-id", id);
+            fields.insert(&REQUEST_ID, id);
         }
         response
     }

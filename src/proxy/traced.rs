@@ -8,7 +8,7 @@ use http::header::{self, Entry};
 use pingora_core::upstreams::peer::Peer as _;
 use pingora_http::RequestHeader;
 
-use super::context::Context;
+use super::context::{Context, protocol};
 use crate::cache::Dealt;
 use crate::compile::Route;
 use crate::config::model::Parent;
@@ -22,7 +22,7 @@ use crate::upstream::{Endpoint, Upstream};
 /// What an exchange knows of its trace.
 pub(super) struct Traced {
     pub(super) context: TraceContext,
-    /// Whether the fields of the request are not those that it came with.
+    /// Whether it begins here: what the request came with is another one, or none.
     begins: bool,
     state: Option<Arc<str>>,
     user_agent: Option<Box<str>>,
@@ -164,7 +164,7 @@ impl Context {
             query,
             host: self.asked_host.as_ref().and_then(span::host),
             scheme: client.scheme,
-            protocol: self.protocol,
+            protocol: protocol(self.version),
             route: route.map(|route| route.name.clone()),
             pattern: pattern.and_then(|path| self.snapshot.router.pattern(path)),
             status: self.end.status.map(|status| status.as_u16()),

@@ -37,6 +37,15 @@ impl Drop for Brittle {
     }
 }
 
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).enable_all().build().unwrap()
+}
+
+fn nobody_listens() -> Arc<Listeners> {
+    Arc::new(Listeners::new(0, Vec::new()).0)
+}
+
 #[test]
 fn a_panic_in_a_reload_is_a_reload_that_failed() {
     let folder = tempfile::tempdir().unwrap();
@@ -60,20 +69,15 @@ fn a_panic_in_a_reload_is_a_reload_that_failed() {
         Clock::default(),
         1024,
     );
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    let reloader = Reloader::new(
+    let runtime = runtime();
+    let reloader = Arc::new(Reloader::new(
         path.clone(),
         registry,
         Arc::new(shared),
-        Arc::new(Listeners::new(0, Vec::new()).0),
+        nobody_listens(),
         runtime.handle().clone(),
         &loaded.sources,
-    );
-    let reloader = Arc::new(reloader);
+    ));
 
     write("{ brittle: {} }, { nobody: {} }"); // refused for the second one: the first is thrown away
     assert!(runtime.block_on(reloader.reload_aside()).is_none());
@@ -105,16 +109,12 @@ fn a_retired_configuration_does_not_change_what_is_shown_of_the_live_one() {
     metrics.keep_only(super::names(&old));
     let shared = Shared::new(old.clone(), metrics.clone(), None, Clock::default(), 1024);
     let shared = Arc::new(shared);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     let reloader = Reloader::new(
         path.clone(),
         registry,
         shared.clone(),
-        Arc::new(Listeners::new(0, Vec::new()).0),
+        nobody_listens(),
         runtime.handle().clone(),
         &loaded.sources,
     );

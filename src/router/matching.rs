@@ -4,14 +4,13 @@ use std::borrow::Cow;
 use std::fmt;
 
 use http::header::COOKIE;
-use percent_encoding::percent_decode;
 use pingora_http::RequestHeader;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use wiregate_sdk::preflight::asked_method;
 use wiregate_sdk::types::{Cidr, OneOrMany};
 use wiregate_sdk::value::At;
-use wiregate_sdk::{Exchange, Facts};
+use wiregate_sdk::{Exchange, Facts, form};
 
 use super::condition::{Condition, Conditions, HeaderKey, Name};
 use super::host::HostPattern;
@@ -210,21 +209,9 @@ fn header<'a>(facts: &Facts<'a>, name: &HeaderKey) -> Option<&'a [u8]> {
 }
 
 fn query<'a>(facts: &Facts<'a>, name: &Name) -> Option<Cow<'a, [u8]>> {
-    let query = facts.request.uri.query()?;
-    let mut pairs = query
-        .split('&')
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let (_, value) = pairs.find(|(key, _)| *form_decoded(key) == *name.0.as_bytes())?;
-    Some(form_decoded(value))
-}
-
-/// Decodes a part of a query: escapes, and `+` for a space.
-fn form_decoded(text: &str) -> Cow<'_, [u8]> {
-    if !text.contains('+') {
-        return percent_decode(text.as_bytes()).into();
-    }
-    let spaced = text.replace('+', " ");
-    Cow::Owned(percent_decode(spaced.as_bytes()).collect())
+    let mut pairs = form::pairs(facts.request.uri.query()?);
+    let (_, value) = pairs.find(|(key, _)| *form::decoded(key) == *name.0.as_bytes())?;
+    Some(form::decoded(value))
 }
 
 /// The value of a cookie (RFC 6265, 4.2.1), without the quotes that may stand around it.

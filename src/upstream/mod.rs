@@ -1,6 +1,7 @@
 //! Endpoints: which one a request goes to, and how it is reached.
 
 mod address;
+mod ask;
 mod balance;
 mod breaker;
 mod cause;
@@ -19,6 +20,7 @@ mod retry;
 mod source;
 mod split;
 mod state;
+mod states;
 mod sticky;
 mod target;
 #[cfg(test)]
@@ -38,6 +40,7 @@ use wiregate_sdk::Clock;
 use wiregate_sdk::RequestHead;
 
 pub use address::Address;
+pub use ask::Ask;
 pub use balance::{Candidate, Picker};
 pub use breaker::{Breaker, Leave, Memory, Turn};
 pub use cause::Cause;
@@ -53,7 +56,8 @@ pub use source::{
     Answer, Answers, Discovery, Dns, EndpointFile, Listed, MOST_ENDPOINTS, Rank, Roster, Source,
 };
 pub use split::{ByValue, Split};
-pub use state::{State, States};
+pub use state::State;
+pub use states::States;
 pub use target::{HostName, ServerName, Target};
 pub use timeouts::Timeouts;
 pub use tls::{Authorities, Identity, Tls};
@@ -119,43 +123,6 @@ pub struct Vitals {
     breaker: Arc<Memory>,
     line: Arc<Line>,
     times: Arc<Quantiles>,
-}
-
-/// What an endpoint is chosen for.
-pub struct Ask<'a> {
-    /// The endpoints that this request has been tried at.
-    pub tried: &'a [Arc<Endpoint>],
-    /// What the request asks for.
-    pub wish: &'a Wish,
-    /// The present moment.
-    pub now: Instant,
-    /// An endpoint with so many attempts under way is full.
-    room: u32,
-    /// Whether endpoints are passed over that could not be reached a moment ago.
-    spares: bool,
-}
-
-impl<'a> Ask<'a> {
-    /// Puts the parts together.
-    pub fn new(tried: &'a [Arc<Endpoint>], wish: &'a Wish, now: Instant) -> Self {
-        Self {
-            tried,
-            wish,
-            now,
-            room: u32::MAX,
-            spares: true,
-        }
-    }
-
-    /// Whether an endpoint takes one more attempt.
-    fn fits(&self, endpoint: &Endpoint) -> bool {
-        endpoint.in_flight() < self.room && !(self.spares && endpoint.is_out_of_reach(self.now))
-    }
-
-    /// Whether an endpoint may be chosen: it takes one more, and was not tried.
-    fn allows(&self, endpoint: &Endpoint) -> bool {
-        self.fits(endpoint) && !(self.tried.iter()).any(|other| other.address == endpoint.address)
-    }
 }
 
 impl Upstream {

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 use wiregate_sdk::Portable;
 
-use super::Address;
-use super::state::{State, States};
+use super::{Address, State, States};
 
 /// What was known of the endpoints of one upstream, by their addresses. Whatever another version
 /// does not say is as if nothing was known of it.
@@ -85,7 +84,7 @@ impl Known {
             back(self.up)
         };
         state.risen.store(risen, Relaxed);
-        let until = self.ejected.map(|left| age.saturating_sub(passed) + left);
+        let until = (self.ejected).map(|left| self.age.saturating_add(left));
         state.ejected_until.store(until.unwrap_or(0), Relaxed);
         state.ejections.store(self.ejections, Relaxed);
         let latency = self.latency.map(Duration::try_from_secs_f32);
@@ -181,6 +180,10 @@ mod tests {
         let more = r#"{"at":1,"by":"9.0","endpoints":{"10.0.0.1:1":{"healthy":false,"mood":3}}}"#;
         states.take_in(more.as_bytes());
         assert!(!states.of(&"10.0.0.1:1".parse().unwrap()).is_healthy());
+        // However wrong it is.
+        let out = r#"{"endpoints":{"10.0.0.3:1":{"healthy":true,"age":9,"ejected":18446744073709551615}}}"#;
+        states.take_in(out.as_bytes());
+        assert!(states.of(&"10.0.0.3:1".parse().unwrap()).is_ejected());
         for unreadable in ["", "{", "[]", r#"{"endpoints":{"10.0.0.2:1":{}}}"#] {
             states.take_in(unreadable.as_bytes());
         }

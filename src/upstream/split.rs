@@ -7,6 +7,7 @@ use http::HeaderName;
 use wiregate_sdk::{Expression, Facts};
 
 use super::Upstream;
+use super::balance::hash_of;
 
 /// Several upstreams, each with its share of the requests.
 pub struct Split {
@@ -40,7 +41,7 @@ impl Split {
         let number = if text.is_empty() {
             fastrand::u64(..)
         } else {
-            spread(text.as_bytes())
+            hash_of(text.as_bytes())
         };
         Ok(self.at(number))
     }
@@ -55,31 +56,5 @@ impl Split {
             .or(self.parts.last())
             .expect("a split has a part with a weight");
         upstream
-    }
-}
-
-/// The same number for the same bytes, in every process (FNV-1a, then MurmurHash3's finalizer).
-fn spread(bytes: &[u8]) -> u64 {
-    let mut hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    hash ^= hash >> 33;
-    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash ^= hash >> 33;
-    hash = hash.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    hash ^ hash >> 33
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_are_spread_evenly_and_always_alike() {
-        assert_eq!(spread(b"alice"), spread(b"alice"));
-        let low = (0..10_000)
-            .filter(|n| spread(format!("user-{n}").as_bytes()) < u64::MAX / 10)
-            .count();
-        assert!((900..1100).contains(&low), "{low}");
     }
 }

@@ -1,13 +1,9 @@
 //! What is known of an endpoint, whatever the version of the configuration.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::Address;
 use super::latency::Latency;
-use super::passed_on::PassedOn;
 
 /// For so long after it could not be reached others go before it, in milliseconds: long enough that a dead
 /// endpoint costs next to nothing, and short enough that one that was started anew is found at once.
@@ -287,47 +283,6 @@ impl State {
     pub(super) fn up_for(&self, now: Instant) -> Duration {
         let risen = self.risen.load(Ordering::Relaxed);
         Duration::from_millis(self.ms(now).saturating_sub(risen))
-    }
-}
-
-/// The states of one upstream's endpoints. It is kept across reloads; the state of an endpoint
-/// that nothing holds any more is forgotten.
-pub struct States {
-    pub(super) states: Mutex<HashMap<Address, Weak<State>>>,
-    /// What another process has known, of endpoints that nobody has asked for yet.
-    pub(super) passed_on: Mutex<PassedOn>,
-    /// What an endpoint is until it is checked.
-    healthy: bool,
-}
-
-impl Default for States {
-    fn default() -> Self {
-        Self::new(true)
-    }
-}
-
-impl States {
-    /// States of endpoints that are healthy, or not, until a check says otherwise.
-    pub fn new(healthy: bool) -> Self {
-        Self {
-            states: Mutex::default(),
-            passed_on: Mutex::default(),
-            healthy,
-        }
-    }
-
-    /// The state of this endpoint, or a fresh one.
-    pub fn of(&self, address: &Address) -> Arc<State> {
-        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(state) = states.get(address).and_then(Weak::upgrade) {
-            return state;
-        }
-        states.retain(|_, state| state.strong_count() > 0);
-        let known = self.known(address);
-        let fresh = || State::new(self.healthy, Instant::now());
-        let state = Arc::new(known.unwrap_or_else(fresh));
-        states.insert(address.clone(), Arc::downgrade(&state));
-        state
     }
 }
 

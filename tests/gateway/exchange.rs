@@ -4,11 +4,11 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use wiregate::gateway::Gateway as Embedded;
 use wiregate::{
     Abort, Build, Chunk, Deserialize, Filter, Flow, Invalid, JsonSchema, Reply, Request, Response,
 };
 
+use super::embedded::Embedded;
 use super::harness::{Gateway, curl, echo, raw, upstream};
 
 /// Panics in the hook that its option names.
@@ -58,9 +58,6 @@ impl Filter for Panics {
 #[test]
 fn a_panic_ends_one_request_and_nothing_else() {
     let origin = echo();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("wiregate.yaml");
-    let admin = folder.path().join("admin.sock");
     for hook in [
         "request",
         "upstream",
@@ -68,17 +65,11 @@ fn a_panic_ends_one_request_and_nothing_else() {
         "request_body",
         "response_body",
     ] {
-        let text = format!(
-            "version: 1\nlisteners: {{ public: {{ bind: \"127.0.0.1:0\" }} }}\naccess_log: off\n\
-             admin: {{ bind: \"unix:{}\" }}\n{}\
-             routes: [{{ name: all, filters: [panics: {hook}], upstream: app }}]\n",
-            admin.display(),
-            upstream(&origin)
-        );
-        std::fs::write(&file, text).unwrap();
+        let route =
+            format!("routes: [{{ name: all, filters: [panics: {hook}], upstream: app }}]\n");
         let registry = wiregate::filters::all().add::<Panics>();
-        let gateway = Embedded::start(registry, file.clone()).expect("a good configuration");
-        let url = format!("http://{}/", gateway.address("public").unwrap());
+        let gateway = Embedded::start(registry, &(upstream(&origin) + &route));
+        let url = gateway.url("/");
         for _ in 0..3 {
             let answer = curl(&["-d", "body", &url]);
             if hook == "response_body" {
@@ -92,8 +83,7 @@ fn a_panic_ends_one_request_and_nothing_else() {
                 "{hook}"
             );
         }
-        let socket = admin.to_str().unwrap();
-        let metrics = curl(&["--unix-socket", socket, "http://localhost/metrics"]).text();
+        let metrics = gateway.admin("/metrics").text();
         let count = metrics
             .lines()
             .find_map(|line| line.strip_prefix("wiregate_panics_total "));
@@ -108,18 +98,12 @@ fn a_panic_ends_one_request_and_nothing_else() {
 #[test]
 fn a_reply_to_a_panic_over_a_response_can_be_read_by_pages() {
     let origin = echo();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("wiregate.yaml");
     let text = format!(
-        "version: 1\nlisteners: {{ public: {{ bind: \"127.0.0.1:0\" }} }}\naccess_log: off\n{}\
-         routes:\n  - name: all\n    filters: [panics: response, cors: {{ origins: \"https://app.test\" }}]\n    upstream: app\n",
+        "{}routes:\n  - name: all\n    filters: [panics: response, cors: {{ origins: \"https://app.test\" }}]\n    upstream: app\n",
         upstream(&origin)
     );
-    std::fs::write(&file, text).unwrap();
-    let registry = wiregate::filters::all().add::<Panics>();
-    let gateway = Embedded::start(registry, file).expect("a good configuration");
-    let url = format!("http://{}/", gateway.address("public").unwrap());
-    let answer = curl(&["-H", "origin: https://app.test", &url]);
+    let gateway = Embedded::start(wiregate::filters::all().add::<Panics>(), &text);
+    let answer = curl(&["-H", "origin: https://app.test", &gateway.url("/")]);
     assert_eq!(answer.status, 500);
     let allowed = answer.header("access-control-allow-origin");
     assert_eq!(allowed, "https://app.test");
@@ -128,25 +112,13 @@ fn a_reply_to_a_panic_over_a_response_can_be_read_by_pages() {
 #[test]
 fn two_gateways_run_in_one_process() {
     let origin = echo();
-    let folder = tempfile::tempdir().unwrap();
-    let start = |name: &str| {
-        let file = folder.path().join(name);
-        let text = format!(
-            "version: 1\nlisteners: {{ public: {{ bind: \"127.0.0.1:0\" }} }}\naccess_log: off\n{}\
-             routes: [{{ name: all, upstream: app }}]\n",
-            upstream(&origin)
-        );
-        std::fs::write(&file, text).unwrap();
-        Embedded::start(wiregate::filters::all(), file).expect("a good configuration")
-    };
-    let (one, two) = (start("one.yaml"), start("two.yaml"));
+    let text = upstream(&origin) + "routes: [{ name: all, upstream: app }]\n";
+    let [one, two] = [(); 2].map(|()| Embedded::start(wiregate::filters::all(), &text));
     for gateway in [&one, &two] {
-        let url = format!("http://{}/", gateway.address("public").unwrap());
-        assert_eq!(curl(&[&url]).status, 200);
+        assert_eq!(curl(&[&gateway.url("/")]).status, 200);
     }
     one.stop();
-    let url = format!("http://{}/", two.address("public").unwrap());
-    assert_eq!(curl(&[&url]).status, 200);
+    assert_eq!(curl(&[&two.url("/")]).status, 200);
 }
 
 fn denying() -> Gateway {

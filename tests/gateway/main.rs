@@ -9,8 +9,8 @@ mod configuration;
 mod consumers;
 mod deb;
 mod docs;
+mod embedded;
 mod endpoints;
-
 mod examples;
 mod exchange;
 mod explain;

@@ -8,7 +8,7 @@ mod real;
 
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::harness::{Gateway, PATIENCE, complete, curl, echo, until, upstream};
@@ -193,6 +193,17 @@ fn signs_of_life_come_from_whoever_serves() {
     drop(new);
 }
 
+/// Upgrades the gateway that this child of ours has become, and gives the new process.
+fn taken_over(admin: &str, mut child: Child, old: Process) -> Process {
+    let url = "http://localhost/upgrade";
+    let upgraded = curl(&["--unix-socket", admin, "-X", "POST", url]);
+    assert_eq!(upgraded.status, 200, "{}", upgraded.text());
+    let new = upgraded.json()["pid"].as_u64().unwrap();
+    assert!(child.wait().unwrap().success());
+    old.keep(); // it has ended: its number may be another's
+    Process(u32::try_from(new).unwrap())
+}
+
 #[test]
 fn sockets_that_systemd_has_opened_are_used_and_outlive_restarts_and_upgrades() {
     let activate = "systemd-socket-activate"; // of Debian's package systemd
@@ -214,7 +225,7 @@ fn sockets_that_systemd_has_opened_are_used_and_outlive_restarts_and_upgrades() 
     assert!(text.contains(&listener), "{text}");
     std::fs::write(folder.path().join("wiregate.yaml"), text).unwrap();
     let program = env!("CARGO_BIN_EXE_wiregate");
-    let mut child = Command::new(activate)
+    let child = Command::new(activate)
         .args(["-l", &address.to_string(), program, "run", "--config"])
         .arg(folder.path().join("wiregate.yaml"))
         .stdout(Stdio::null())
@@ -228,17 +239,7 @@ fn sockets_that_systemd_has_opened_are_used_and_outlive_restarts_and_upgrades() 
     let url = format!("http://{address}/");
     until("it answers", || curl(&[&url]).status == 200);
     let admin = folder.path().join("admin.sock").display().to_string();
-    let upgraded = curl(&[
-        "--unix-socket",
-        &admin,
-        "-X",
-        "POST",
-        "http://localhost/upgrade",
-    ]);
-    assert_eq!(upgraded.status, 200, "{}", upgraded.text());
-    let new = Process(u32::try_from(upgraded.json()["pid"].as_u64().unwrap()).unwrap());
-    assert!(child.wait().unwrap().success());
-    std::mem::forget(first);
+    let new = taken_over(&admin, child, first);
     assert_eq!(curl(&[&url]).status, 200);
     drop(new);
     until("nobody listens any more", || {
@@ -277,7 +278,7 @@ fn the_file_of_a_socket_that_systemd_has_opened_stays_whoever_ends() {
         at("admin.sock")
     );
     std::fs::write(at("wiregate.yaml"), text).unwrap();
-    let mut child = Command::new("systemd-socket-activate")
+    let child = Command::new("systemd-socket-activate")
         .args(["-l", &at("public.sock"), env!("CARGO_BIN_EXE_wiregate")])
         .args(["run", "--config", &at("wiregate.yaml")])
         .stdout(Stdio::null())
@@ -289,17 +290,7 @@ fn the_file_of_a_socket_that_systemd_has_opened_stays_whoever_ends() {
     let ask = || curl(&["--unix-socket", &public, "http://localhost/"]).status;
     until("it answers", || ask() == 204);
     let admin = at("admin.sock");
-    let upgraded = curl(&[
-        "--unix-socket",
-        &admin,
-        "-X",
-        "POST",
-        "http://localhost/upgrade",
-    ]);
-    assert_eq!(upgraded.status, 200, "{}", upgraded.text());
-    let new = Process(u32::try_from(upgraded.json()["pid"].as_u64().unwrap()).unwrap());
-    assert!(child.wait().unwrap().success());
-    std::mem::forget(first);
+    let new = taken_over(&admin, child, first);
     assert_eq!(ask(), 204);
     new.signal("TERM");
     until("it has ended", || !new.runs());

@@ -13,6 +13,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::embedded::Embedded;
 use super::harness::{Gateway, complete, curl, echo, until, upstream, wiregate};
 use super::peers::Client;
 
@@ -287,16 +288,11 @@ impl wiregate::Filter for Prepares {
 
 #[test]
 fn what_a_filter_prepares_is_there_before_connections_are_accepted() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("wiregate.yaml");
-    let text = "version: 1\nlisteners: { public: { bind: \"127.0.0.1:0\" } }\naccess_log: off\n\
-                upstreams: { app: { endpoints: [\"127.0.0.1:1\"] } }\n\
+    let text = "upstreams: { app: { endpoints: [\"127.0.0.1:1\"] } }\n\
                 routes: [{ name: all, filters: [prepares: {}], upstream: app }]\n";
-    std::fs::write(&file, text).unwrap();
     let registry = wiregate::filters::all().add::<Prepares>();
-    let gateway = wiregate::gateway::Gateway::start(registry, file).expect("a good one");
-    let url = format!("http://{}/", gateway.address("public").unwrap());
-    assert_eq!(curl(&[&url]).status, 204);
+    let gateway = Embedded::start(registry, text);
+    assert_eq!(curl(&[&gateway.url("/")]).status, 204);
 }
 
 #[test]

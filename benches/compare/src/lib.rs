@@ -5,6 +5,7 @@
 
 pub mod alone;
 pub mod attack;
+pub mod awake;
 pub mod bare;
 pub mod check;
 pub mod command;

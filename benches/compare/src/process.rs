@@ -42,7 +42,7 @@ impl Pinning {
 }
 
 /// Reads `0-2,5`.
-fn processors(list: &str) -> Option<Vec<u32>> {
+pub(crate) fn processors(list: &str) -> Option<Vec<u32>> {
     let range = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         Some(first.parse().ok()?..=last.parse().ok()?)
@@ -160,6 +160,11 @@ impl Process {
             Ok(number.unwrap_or(0))
         });
         Ok(kibibytes.sum::<io::Result<u64>>()? * 1024)
+    }
+
+    /// The number of the process itself.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal to the process itself.

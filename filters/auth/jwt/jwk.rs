@@ -68,14 +68,7 @@ pub(super) fn set(text: &[u8], origin: Origin) -> Result<Set, String> {
 
 /// A key; `None` for one that is not meant for verifying, or of a kind that is not known.
 fn key(jwk: &Map<String, Value>, origin: Origin) -> Result<Option<Key>, String> {
-    let text = |name: &str| jwk.get(name).and_then(Value::as_str);
-    let verifies = |operations: &Value| {
-        let mut operations = operations.as_array().into_iter().flatten();
-        operations.any(|operation| operation == "verify")
-    };
-    let is_for_verifying =
-        text("use").is_none_or(|meant| meant == "sig") && jwk.get("key_ops").is_none_or(verifies);
-    if !is_for_verifying {
+    if !is_for_verifying(jwk) {
         return Ok(None);
     }
     if jwk.contains_key("d") {
@@ -86,12 +79,40 @@ fn key(jwk: &Map<String, Value>, origin: Origin) -> Result<Option<Key>, String> 
         Some(Value::String(id)) => Some(id.as_str().into()),
         Some(_) => return Err("expected a text in `kid`".into()),
     };
+    let Some(key) = material(jwk, id, origin)? else {
+        return Ok(None);
+    };
+    match text(jwk, "alg").map(Algorithm::of) {
+        None => Ok(Some(key)),
+        Some(None) => Ok(None),
+        Some(Some(algorithm)) if key.fits(algorithm) => Ok(Some(key.only(algorithm))),
+        Some(Some(algorithm)) => Err(format!(
+            "expected a key for its `alg`, which is {algorithm}"
+        )),
+    }
+}
+
+/// Whether its `use` and `key_ops` allow that (RFC 7517, 4.2 and 4.3).
+fn is_for_verifying(jwk: &Map<String, Value>) -> bool {
+    let verifies = |operations: &Value| {
+        let mut operations = operations.as_array().into_iter().flatten();
+        operations.any(|operation| operation == "verify")
+    };
+    text(jwk, "use").is_none_or(|meant| meant == "sig") && jwk.get("key_ops").is_none_or(verifies)
+}
+
+/// The key itself (RFC 7518, 6; RFC 8037, 2); `None` where it is of a kind that is not known.
+fn material(
+    jwk: &Map<String, Value>,
+    id: Option<Box<str>>,
+    origin: Origin,
+) -> Result<Option<Key>, String> {
     let bytes = |name: &str| {
-        let value = text(name).ok_or_else(|| format!("expected a text in `{name}`"))?;
+        let value = text(jwk, name).ok_or_else(|| format!("expected a text in `{name}`"))?;
         let bytes = URL_SAFE_NO_PAD.decode(value);
         bytes.map_err(|_| format!("expected base64url in `{name}`"))
     };
-    let key = match (text("kty"), text("crv")) {
+    let key = match (text(jwk, "kty"), text(jwk, "crv")) {
         (Some("RSA"), _) => {
             let (n, e) = (bytes("n")?, bytes("e")?);
             let (n, e) = (without_zeros(&n), without_zeros(&e));
@@ -125,14 +146,11 @@ fn key(jwk: &Map<String, Value>, origin: Origin) -> Result<Option<Key>, String> 
         (Some(_), _) => return Ok(None),
         (None, _) => return Err("expected a text in `kty`".into()),
     };
-    match text("alg").map(Algorithm::of) {
-        None => Ok(Some(key)),
-        Some(None) => Ok(None),
-        Some(Some(algorithm)) if key.fits(algorithm) => Ok(Some(key.only(algorithm))),
-        Some(Some(algorithm)) => Err(format!(
-            "expected a key for its `alg`, which is {algorithm}"
-        )),
-    }
+    Ok(Some(key))
+}
+
+fn text<'j>(jwk: &'j Map<String, Value>, name: &str) -> Option<&'j str> {
+    jwk.get(name).and_then(Value::as_str)
 }
 
 fn without_zeros(bytes: &[u8]) -> &[u8] {

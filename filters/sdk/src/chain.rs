@@ -234,11 +234,14 @@ impl Chain {
             if link.mode == Mode::Observe {
                 self.observe_response(link, slot, res);
             } else {
-                match self.guard(link, || link.filter.response(res, &mut *slot.state)) {
-                    Err(reply) if !lenient => return Err(reply),
-                    _ => slot.response_claim = res.take_claim(),
-                }
-                slot.degraded = res.take_degraded().or(slot.degraded);
+                let hook = self.guard(link, || link.filter.response(res, &mut *slot.state));
+                let claim = res.take_claim();
+                slot.note_degraded(res);
+                slot.response_claim = match hook {
+                    Ok(()) => claim,
+                    Err(_) if lenient => Claim::None,
+                    Err(reply) => return Err(reply),
+                };
             }
             if slot.response_claim == Claim::Whole && slot.had_whole {
                 slot.response_claim = Claim::None;
@@ -342,3 +345,6 @@ impl Chain {
         claims.max().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;

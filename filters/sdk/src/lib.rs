@@ -15,6 +15,7 @@ pub mod exchange;
 pub mod expression;
 pub mod fetches;
 pub mod filter;
+pub mod form;
 pub mod headers;
 pub mod host;
 pub mod mode;

@@ -10,7 +10,7 @@ use http::HeaderValue;
 
 use crate::types::found;
 use crate::{Expression, Facts};
-use scan::closing_brace;
+pub(crate) use scan::closing_brace;
 
 /// Text with expressions in it, compiled at load: `hello ${request.query.name}`.
 ///

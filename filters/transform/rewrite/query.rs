@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode_str;
 use wiregate_sdk::types::{OneOrMany, Pairs};
-use wiregate_sdk::{Deserialize, Facts, Invalid, JsonSchema, Template};
+use wiregate_sdk::{Deserialize, Facts, Invalid, JsonSchema, Template, form};
 
 use super::super::headers::check_renames;
 use super::super::url::{component, query as encoded};
@@ -79,7 +78,7 @@ impl Query {
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             let end = parameter.find('=').unwrap_or(parameter.len());
             let (written, value) = parameter.split_at(end);
-            let name = decoded(written);
+            let name = form::text(written);
             if self.remove.iter().any(|gone| **gone == *name) {
                 continue;
             }
@@ -106,16 +105,6 @@ impl Rename {
         let written = component(&to).collect();
         Self { from, to, written }
     }
-}
-
-/// A name as it is meant: `%XX` decoded, and `+` for a space.
-fn decoded(written: &str) -> Cow<'_, str> {
-    if !written.contains(['%', '+']) {
-        return Cow::Borrowed(written);
-    }
-    let spaced = written.replace('+', " ");
-    let decoded = percent_decode_str(&spaced).decode_utf8_lossy();
-    Cow::Owned(decoded.into_owned())
 }
 
 /// The value of a template; `None` where it has none, as in header fields.

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use minijinja::Value;
 use minijinja::value::{Object, Serde};
-use percent_encoding::percent_decode_str;
 use wiregate_sdk::header::COOKIE;
-use wiregate_sdk::{Exchange, Expression, Facts, HeaderMap};
+use wiregate_sdk::{Exchange, Expression, Facts, HeaderMap, form};
 
 /// Which values a template asks for: the others are not made.
 pub(super) struct Roots {
@@ -145,16 +144,11 @@ fn cookies(headers: &HeaderMap) -> Value {
 
 /// The parameters of a query, decoded; of several of one name the first.
 fn parameters(query: Option<&str>) -> Value {
-    let decoded = |text: &str| {
-        let spaced = text.replace('+', " ");
-        percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
-    };
     let mut parameters = BTreeMap::new();
-    let pairs = query.unwrap_or_default().split('&');
-    for pair in pairs.filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = || decoded(value);
-        parameters.entry(decoded(name)).or_insert_with(value);
+    for (name, value) in form::pairs(query.unwrap_or_default()) {
+        let value = || form::text(value).into_owned();
+        let name = form::text(name).into_owned();
+        parameters.entry(name).or_insert_with(value);
     }
     Value::from_pairs(parameters)
 }

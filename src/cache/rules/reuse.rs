@@ -22,7 +22,8 @@ pub enum Reuse {
 
 /// `current_age` (4.2.3).
 pub fn age(times: &Times, now: SystemTime) -> Duration {
-    times.age + now.duration_since(times.received).unwrap_or_default()
+    let here = now.duration_since(times.received).unwrap_or_default();
+    times.age.saturating_add(here)
 }
 
 /// How long it is fresh still, in seconds; less than nothing where it is stale.

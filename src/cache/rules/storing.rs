@@ -182,41 +182,37 @@ fn lifetime(
     let cookie =
         asked.head.headers.contains_key(header::COOKIE) && !policy.ignores_cookies && !terms.public;
     if policy.force {
-        let shared = cookie && plan.caller.is_none();
-        return if shared {
-            Err("cookie")
-        } else {
-            ttl.ok_or("status")
+        return match cookie && plan.caller.is_none() {
+            true => Err("cookie"),
+            false => ttl.ok_or("status"),
         };
     }
     if let Some(lifetime) = age::explicit(terms, &head.headers, sent) {
         return Ok(lifetime);
     }
+    if cookie && !terms.no_cache {
+        return Err("cookie");
+    }
+    if !cookie && let Some(lifetime) = ttl.or_else(|| guessed(policy, head, terms, sent)) {
+        return Ok(lifetime);
+    }
     // `no-cache` says how it is to be used, and so does `public`, but not for how long.
-    let useless = if terms.no_cache {
-        Ok(Duration::ZERO)
-    } else {
-        Err("no-lifetime")
-    };
-    if cookie {
-        return if terms.no_cache {
-            useless
-        } else {
-            Err("cookie")
-        };
-    }
-    let guess = Guess {
-        share: policy.guess.0,
-        most: policy.guess.1,
-    };
-    let guessed = ttl.or_else(|| age::guessed(terms, head.status, &head.headers, sent, guess));
     let allowed = age::is_guessable(head.status) || terms.public;
-    match guessed {
-        Some(lifetime) => Ok(lifetime),
-        // It can be validated from its first use on.
-        None if allowed => Ok(Duration::ZERO),
-        None => useless,
+    match terms.no_cache || allowed {
+        true => Ok(Duration::ZERO), // it can be validated from its first use on
+        false => Err("no-lifetime"),
     }
+}
+
+fn guessed(policy: &Policy, head: &ResponseHeader, terms: &Terms, sent: Sent) -> Option<Duration> {
+    let (share, most) = policy.guess;
+    age::guessed(
+        terms,
+        head.status,
+        &head.headers,
+        sent,
+        Guess { share, most },
+    )
 }
 
 fn times(
@@ -248,7 +244,8 @@ fn times(
 
 /// Whether it can ever be used: while it is fresh or allowed to be stale, or after validation.
 fn is_of_use(times: &Times, headers: &HeaderMap) -> bool {
-    let allowed = times.lifetime + times.while_revalidate.max(times.if_error);
+    let window = times.while_revalidate.max(times.if_error);
+    let allowed = times.lifetime.saturating_add(window);
     allowed > times.age
         || headers.contains_key(header::ETAG)
         || headers.contains_key(header::LAST_MODIFIED)
@@ -305,7 +302,8 @@ fn stored_head(policy: &Policy, mut head: ResponseHeader, sent: Sent) -> Respons
     head
 }
 
-/// Statuses whose rules for caches are known here: those of RFC 9110 and of the registry, but for those that are never stored.
+/// Statuses whose rules for caches are known here: those of RFC 9110 and of the registry, but for those that
+/// are never stored.
 fn is_understood(status: StatusCode) -> bool {
     status.canonical_reason().is_some()
 }

@@ -11,9 +11,9 @@ use crate::cache::Selector;
 /// Values that are longer than this are kept as digests, which are longer themselves: no value is taken for one.
 const LONGEST: usize = 64;
 
-/// What `Vary` names, with what a request has there, in a form that is the same for requests that
-/// ask for the same. What may be a secret of its caller, such as a cookie, is there as a digest: what is stored may lie on
-/// a disk for long.
+/// What `Vary` names, with what a request has there, in a form that is the same for requests that ask for the
+/// same. What may be a secret of its caller, such as a cookie, is there as a digest: what is stored may lie
+/// on a disk for long.
 pub type Selectors = Vec<Selector>;
 
 /// The fields that `Vary` names, in order, each once; `None` where it holds a `*`, or what is no

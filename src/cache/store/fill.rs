@@ -10,8 +10,8 @@ use super::{Asker, Entry, Store};
 /// Bodies up to this length come in at any time.
 const SMALL: usize = 64 << 10;
 
-/// The memory that bodies of known length have been promised while they come in. It cannot be evicted: all of it together is
-/// at most half of the store, unless it is one body's.
+/// The memory that bodies of known length have been promised while they come in. It cannot be evicted: all of
+/// it together is at most half of the store, unless it is one body's.
 #[derive(Debug, Default)]
 pub(super) struct Promised(AtomicUsize);
 

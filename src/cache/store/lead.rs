@@ -70,8 +70,8 @@ impl Store {
         Lead::new(self.clone(), name, asker, flight, number)
     }
 
-    /// The key is not for the cache for a while, as far as those who are alike are concerned. Somebody may find out before
-    /// that.
+    /// The key is not for the cache for a while, as far as those who are alike are concerned. Somebody may
+    /// find out before that.
     pub(super) fn set_alone(&self, name: &Name, asker: Asker, remember: Duration) {
         if !remember.is_zero() {
             let now = self.clock.instant();
@@ -244,8 +244,8 @@ impl Lead {
         self.land(Outcome::Alone);
     }
 
-    /// The response, of the variant with these selectors, is larger than what is stored. Nobody tries that again for as long
-    /// as `remember` says.
+    /// The response, of the variant with these selectors, is larger than what is stored. Nobody tries that
+    /// again for as long as `remember` says.
     pub fn too_large(mut self, remember: Duration, selectors: &[Selector]) {
         let Self {
             store, name, asker, ..

@@ -8,7 +8,6 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::Store;
 use super::body::Whole;
@@ -80,14 +79,14 @@ impl Outgoing {
     }
 
     /// Says all that is stored, or all that was stored since this was last called: what is asked for most first,
-    /// and what there is no room for, or no time, not. The first piece begins with a record; the last one may end within
+    /// and what there is no room for, or what is not in time, not. The first piece begins with a record; the last one may end within
     /// one. Blocks.
     ///
     /// # Errors
     /// Those of `say`.
     pub fn pass(
         &mut self,
-        until: Instant,
+        in_time: impl Fn() -> bool,
         mut say: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         self.piece = Vec::with_capacity(PIECE + PIECE / 8);
@@ -102,7 +101,7 @@ impl Outgoing {
                 if !self.takes(passing) {
                     continue;
                 }
-                if !self.put(passing, records, until, &mut say)? {
+                if !self.put(passing, records, &in_time, &mut say)? {
                     self.left += 1;
                     self.piece.clear();
                     break 'all;
@@ -152,7 +151,7 @@ impl Outgoing {
         &mut self,
         passing: &Passing,
         number: u32,
-        until: Instant,
+        in_time: &impl Fn() -> bool,
         say: &mut impl FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<bool> {
         let Some(Whole::Pieces(pieces)) = passing.entry.body().whole() else {
@@ -168,7 +167,7 @@ impl Outgoing {
         record.heat = passing.heat.byte();
         let head = record.encode(0, number);
         for bytes in std::iter::once(&*head).chain(pieces.iter().map(|piece| &**piece)) {
-            if Instant::now() >= until {
+            if !in_time() {
                 return Ok(false);
             }
             self.piece.extend_from_slice(bytes);

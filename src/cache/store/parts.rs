@@ -109,9 +109,9 @@ impl Store {
         self.lock(key.url_hash()).find(key, fits)
     }
 
-    /// Purges, and says how many entries were hit. In memory it holds when this returns, for fetches
-    /// that run, too (the memory of many entries is given back a moment later); it is also written to disk, in the background. Goes through the whole store for everything
-    /// but a URL: not on a worker, then.
+    /// Purges, and says how many entries were hit. In memory it holds when this returns, for fetches that
+    /// run, too (the memory of many entries is given back a moment later); it is also written to disk, in the
+    /// background. Goes through the whole store for everything but a URL: not on a worker, then.
     pub fn purge(self: &Arc<Self>, what: &What, mode: Mode) -> usize {
         let mut on_disk = true;
         if let Some(disk) = &self.disk {

@@ -94,10 +94,10 @@ impl Passing {
         let mut stores = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
         for (name, outgoing) in &mut self.0 {
             let now = Instant::now();
-            let share = until.saturating_duration_since(now) / stores;
+            let end = now + until.saturating_duration_since(now) / stores;
             stores -= 1;
-            let mut begins = true;
-            outgoing.pass(now + share, |piece| {
+            let (mut begins, in_time) = (true, || Instant::now() < end);
+            outgoing.pass(in_time, |piece| {
                 say(name, std::mem::replace(&mut begins, false), piece)
             })?;
         }

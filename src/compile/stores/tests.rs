@@ -49,6 +49,16 @@ fn put(store: &Arc<Store>, url: &str) {
     fill.finish().unwrap();
 }
 
+/// Waits until the store knows what is in its folder, which a thread of its own finds out.
+async fn is_found(store: &Store) {
+    let found = async {
+        while store.figures().finding {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(LONG, found).await.unwrap();
+}
+
 async fn is_there(store: &Arc<Store>, url: &str) -> bool {
     let key = store.key(url, [&b"GET"[..]]);
     match store.find(&key, |_| true) {
@@ -201,9 +211,7 @@ async fn what_is_purged_while_a_folder_goes_over_is_purged_where_it_goes() {
     new.take_folder(&clock).unwrap();
     let store = new.store();
     assert!(store.options().disk.is_some());
-    while store.figures().finding {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    is_found(&store).await;
     assert!(!is_there(&store, "http://a/changed").await);
     assert!(is_there(&store, "http://a/kept").await);
     // It is there still for the folder, should it come back; and once it was told, it is not told again.

@@ -6,14 +6,13 @@ use std::time::{Duration, SystemTime};
 
 use super::plan::{Column, Format, Plan, Source, VALUE};
 use super::redact::Mask;
-use super::{Entry, Fact, Target, escape, time};
+use super::{Entry, Fact, IN_MEMORY, Target, escape, time};
 
 /// What all texts of one line may take, in bytes, names aside.
 const TEXTS: usize = 12 << 10;
 /// No line is longer, in bytes: the texts, and the names, numbers and marks around them.
 #[cfg(test)]
 pub(super) const LONGEST: usize = 20 << 10;
-const IN_MEMORY: &str = "memory takes every byte";
 
 /// What a column has to show.
 enum Value<'a> {

@@ -15,9 +15,8 @@ use serde::Deserialize;
 
 pub use self::address::Address;
 pub(super) use self::link::Link;
-use super::time;
+use super::{IN_MEMORY, time};
 
-const IN_MEMORY: &str = "memory takes every byte";
 /// The longest name of a host in a message (RFC 5424, 6).
 const LONGEST_HOST: usize = 255;
 

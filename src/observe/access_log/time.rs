@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::IN_MEMORY;
+
 const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
-const IN_MEMORY: &str = "memory takes every byte";
 
 /// A moment, taken apart.
 struct Moment {

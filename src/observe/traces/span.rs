@@ -156,13 +156,13 @@ pub fn state(fields: &HeaderMap) -> Option<Arc<str>> {
     let mut all = String::new();
     for value in fields.get_all(TRACESTATE) {
         let value = value.to_str().ok()?;
-        if all.len() + value.len() >= LONGEST_STATE {
-            return None;
-        }
         if !all.is_empty() {
             all.push(',');
         }
         all.push_str(value);
+        if all.len() > LONGEST_STATE {
+            return None;
+        }
     }
     (!all.is_empty()).then(|| all.into())
 }
@@ -205,8 +205,10 @@ mod tests {
         assert_eq!(read(&["a=1,b=2", "c=3"]).as_deref(), Some("a=1,b=2,c=3"));
         assert_eq!(read(&[]), None);
         assert_eq!(read(&[""]), None);
-        assert!(read(&[&"a".repeat(511)]).is_some());
-        assert_eq!(read(&[&"a".repeat(300), &"b".repeat(300)]), None);
+        assert!(read(&[&"a".repeat(512)]).is_some());
+        assert_eq!(read(&[&"a".repeat(513)]), None);
+        assert!(read(&[&"a".repeat(256), &"b".repeat(255)]).is_some());
+        assert_eq!(read(&[&"a".repeat(256), &"b".repeat(256)]), None);
     }
 
     #[test]

@@ -11,10 +11,10 @@ use super::super::context::Context;
 use crate::cache::store::{Key, Store, Url};
 
 impl Context {
-    /// The key of a request. Beside its URL it has the route and the upstream, which two requests
-    /// for one URL may differ in; the scheme is part of the URL; host and target as the chain has left them; what trusted
-    /// proxies say of where the request came to; what the plan adds; and whose it is, where callers do not share. The last two
-    /// are there as digests, since they may be secrets, and keys may lie on a disk.
+    /// The key of a request. Beside its URL it has the route and the upstream, which two requests for one URL
+    /// may differ in; the scheme is part of the URL; host and target as the chain has left them; what trusted
+    /// proxies say of where the request came to; what the plan adds; and whose it is, where callers do not
+    /// share. The last two are there as digests, since they may be secrets, and keys may lie on a disk.
     pub(super) fn cache_key(&self, session: &Session, plan: &Plan, store: &Store) -> Key {
         let head = session.req_header();
         let upstream = self.attempts.upstream.as_ref();
@@ -80,8 +80,9 @@ impl Context {
     }
 }
 
-/// What upstreams make links of, beside the host: what trusted proxies say of where a request came to them. Many pass on what
-/// their own clients say of it, so each other word is another response. Who it is for makes no difference.
+/// What upstreams make links of, beside the host: what trusted proxies say of where a request came to them.
+/// Many pass on what their own clients say of it, so each other word is another response. Who it is for makes
+/// no difference.
 fn told(fields: &HeaderMap) -> Vec<u8> {
     let mut told = Vec::new();
     for (name, value) in fields {

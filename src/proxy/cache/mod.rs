@@ -8,6 +8,7 @@
 //! anew.
 
 mod after;
+mod collapse;
 mod fetch;
 pub mod key;
 mod nobody;
@@ -16,7 +17,6 @@ mod send;
 mod serve;
 mod told;
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use http::{Method, StatusCode, header};
@@ -28,13 +28,13 @@ use wiregate_sdk::cache::Plan;
 use wiregate_sdk::{Origin, Reply};
 
 use super::context::Context;
+use crate::cache::Dealt;
 use crate::cache::rules::conditional;
 use crate::cache::rules::request::Wishes;
 use crate::cache::rules::reuse::{self, Reuse};
 use crate::cache::rules::status::{Forwarded, Stored, Told};
-use crate::cache::rules::vary::{self, Wanted};
-use crate::cache::store::{Asker, Entry, Find, Join, Key, Outcome, Store, Waiting};
-use crate::cache::{Dealt, Failure, Selector};
+use crate::cache::rules::vary::Wanted;
+use crate::cache::store::{Entry, Find, Join, Key, Store};
 use fetch::{Fetch, Filling};
 
 /// So often a request waits for the fetches of others, which turn out not to be for it.
@@ -254,92 +254,6 @@ impl Context {
             }
         }
         Ok(false)
-    }
-
-    /// Waits for another request's fetch. Returns whether this one was answered; nothing where it has to
-    /// join those who fetch once more.
-    async fn wait(&mut self, session: &mut Session, waiting: Waiting) -> Result<Option<bool>> {
-        let outcome = waiting.outcome(self.caching().plan.policy.patience);
-        let outcome = self.patiently(session, outcome).await?;
-        self.caching_mut().collapsed = true;
-        match outcome {
-            Outcome::Entry(entry) => {
-                let (wishes, now) = (&self.caching().wishes, self.shared.clock.now().wall);
-                if !vary::fits(&entry.meta().vary, &session.req_header().headers) {
-                    return Ok(None);
-                }
-                if reuse::judge(&entry, wishes, now) == Reuse::No {
-                    return Ok(Some(false)); // each request has to ask for itself
-                }
-                self.serve_shared(session, entry).await.map(Some)
-            }
-            Outcome::Failed(failure) => self.failed_for_all(session, failure).await.map(Some),
-            Outcome::Alone | Outcome::Late => Ok(Some(false)),
-            Outcome::Left => Ok(None),
-        }
-    }
-
-    /// Whose request it is, as the upstream sees it. A response to somebody's may be for its caller alone.
-    fn asker(&self, session: &Session) -> Asker {
-        let headers = &session.req_header().headers;
-        if self.caching().plan.caller.is_some() {
-            Asker::Anybody // of those that the key is for
-        } else if self.exchange.identity.is_some() || headers.contains_key(header::AUTHORIZATION) {
-            Asker::Credentials
-        } else if headers.contains_key(header::COOKIE) {
-            Asker::Cookie
-        } else {
-            Asker::Anybody
-        }
-    }
-
-    /// Joins those who fetch.
-    fn join(&mut self, session: &Session) -> Join {
-        let wanted = RefCell::new(std::mem::take(&mut self.caching_mut().wanted));
-        let caching = self.caching();
-        let headers = &session.req_header().headers;
-        let now = self.exchange.now.wall;
-        let is = |selectors: &[Selector]| wanted.borrow_mut().is(selectors, headers);
-        let (store, asker) = (&caching.store, self.asker(session));
-        let join = store.join_for(caching.key(), asker, is, |entry| {
-            is(&entry.meta().vary) && reuse::judge(entry, &caching.wishes, now) != Reuse::No
-        });
-        self.caching_mut().wanted = wanted.into_inner();
-        join
-    }
-
-    /// Answers with what another request's fetch has brought.
-    async fn serve_shared(&mut self, session: &mut Session, entry: Arc<Entry>) -> Result<bool> {
-        let caching = self.caching_mut();
-        caching.collapsed = true;
-        caching.dealt = Dealt::Collapsed;
-        self.serve_hit(session, entry).await.map(|()| true)
-    }
-
-    /// The fetch of another request has failed: so has this one, unless what is stored may stand in.
-    async fn failed_for_all(&mut self, session: &mut Session, failure: Failure) -> Result<bool> {
-        if let Some(entry) = self.stand_in() {
-            return self.serve_hit(session, entry).await.map(|()| true);
-        }
-        self.caching_mut().dealt = Dealt::Miss;
-        let reply = Reply::problem(failure.status, failure.reason)
-            .log("the fetch of another request, which this one waited for, has failed");
-        self.respond(session, reply, Origin::Gateway)
-            .await
-            .map(|()| true)
-    }
-
-    /// What is stored, if it may be used where the upstream fails (RFC 5861, 4).
-    fn stand_in(&mut self) -> Option<Arc<Entry>> {
-        let now = self.shared.clock.now().wall;
-        let caching = self.caching_mut();
-        let stale = caching.stale.as_ref()?;
-        if !reuse::stands_in(stale, &caching.wishes, now) {
-            return None;
-        }
-        let entry = stale.clone();
-        caching.dealt = Dealt::Stale;
-        Some(entry)
     }
 
     /// Validates what is stored for others, while this request gets it as it is. Where somebody does so

@@ -1,5 +1,5 @@
-//! What a request gets of a response that is not stored: its conditions and its range were not sent, since the response was
-//! asked for in the name of all.
+//! What a request gets of a response that is not stored: its conditions and its range were not sent, since
+//! the response was asked for in the name of all.
 
 use http::{HeaderMap, StatusCode, header};
 use pingora_http::ResponseHeader;

@@ -70,8 +70,8 @@ impl Context {
         self.serve(session, answering).await
     }
 
-    /// Answers with what became of a fetch. Returns whether the request was answered; where not, it goes to the upstream by
-    /// itself.
+    /// Answers with what became of a fetch. Returns whether the request was answered; where not, it goes to
+    /// the upstream by itself.
     pub(super) async fn answer(&mut self, session: &mut Session, answer: Answer) -> Result<bool> {
         if let Answer::Own(own) = answer {
             return self.pass_own(session, *own).await;
@@ -132,8 +132,8 @@ impl Context {
         }
     }
 
-    /// Passes a response on that is for this request alone. It was asked for as a whole, and without the conditions of the
-    /// request: where that wants a part, it asks for it by itself.
+    /// Passes a response on that is for this request alone. It was asked for as a whole, and without the
+    /// conditions of the request: where that wants a part, it asks for it by itself.
     async fn pass_own(&mut self, session: &mut Session, own: Own) -> Result<bool> {
         let Own {
             mut source,

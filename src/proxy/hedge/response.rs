@@ -3,11 +3,12 @@
 use futures_util::FutureExt;
 use http::{Method, StatusCode, Version, header};
 use pingora_core::protocols::http::HttpTask;
-use pingora_error::{Error, ErrorType, Result};
+use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
 use super::super::context::Context;
+use super::super::session::gone;
 use super::leg::within;
 use super::source::Source;
 
@@ -64,10 +65,7 @@ impl Context {
         tokio::select! {
             biased;
             part = part => part.map_err(|error| error.into_up()),
-            gone = session.downstream_session.read_body_or_idle(true), if watched => {
-                let closed = || Error::new(ErrorType::ConnectionClosed);
-                Err(gone.err().unwrap_or_else(closed).into_down())
-            }
+            gone = gone(session), if watched => Err(gone),
         }
     }
 

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use wiregate_sdk::types::ByteRate;
 
 /// How slowly a client may take what is left of responses.
-pub(super) struct Pace {
+pub(super) struct Bounds {
     pub(super) silence: Duration,
     pub(super) rate: ByteRate,
 }
@@ -23,9 +23,9 @@ pub(super) struct Rest {
 
 impl Rest {
     /// Of a client that has taken so many bytes by now.
-    pub(super) fn new(pace: &Pace, taken: u64, now: Instant) -> Self {
+    pub(super) fn new(bounds: &Bounds, taken: u64, now: Instant) -> Self {
         Self {
-            left: pace.silence,
+            left: bounds.silence,
             looked: now,
             taken,
             moved: now,
@@ -36,7 +36,7 @@ impl Rest {
     /// taken for as long as it may be while others wait for the place.
     pub(super) fn look(
         &mut self,
-        pace: &Pace,
+        bounds: &Bounds,
         taken: u64,
         now: Instant,
         crowded: Option<Duration>,
@@ -45,13 +45,13 @@ impl Rest {
         // Where no rate is asked for, any byte makes up for all.
         let time = match more {
             0 => Duration::ZERO,
-            _ => pace.rate.time_of(more).unwrap_or(pace.silence),
+            _ => bounds.rate.time_of(more).unwrap_or(bounds.silence),
         };
         if more > 0 {
             self.moved = now;
         }
         let left = (self.left.saturating_add(time)).saturating_sub(now - self.looked);
-        self.left = left.min(pace.silence);
+        self.left = left.min(bounds.silence);
         (self.looked, self.taken) = (now, taken);
         let silent = crowded.is_some_and(|most| now - self.moved >= most);
         Some(self.left).filter(|left| !silent && !left.is_zero())
@@ -65,8 +65,8 @@ mod tests {
     use super::*;
 
     /// Ten seconds, and a rate.
-    fn pace(rate: u64) -> Pace {
-        Pace {
+    fn bounds(rate: u64) -> Bounds {
+        Bounds {
             silence: Duration::from_secs(10),
             rate: ByteRate::per_second(Size::bytes(rate)),
         }
@@ -74,12 +74,12 @@ mod tests {
 
     /// What is left, in seconds, at moments at which so much has been taken.
     fn looks(rate: u64, crowded: Option<u64>, looks: &[(u64, u64)]) -> Vec<Option<u64>> {
-        let (pace, start) = (pace(rate), Instant::now());
-        let mut rest = Rest::new(&pace, 1000, start);
+        let (bounds, start) = (bounds(rate), Instant::now());
+        let mut rest = Rest::new(&bounds, 1000, start);
         let crowded = crowded.map(Duration::from_secs);
         let each = looks.iter().map(|&(at, taken)| {
             let now = start + Duration::from_secs(at);
-            let left = rest.look(&pace, 1000 + taken, now, crowded);
+            let left = rest.look(&bounds, 1000 + taken, now, crowded);
             left.map(|left| left.as_secs())
         });
         each.collect()

@@ -126,6 +126,14 @@ mod tests {
     }
 
     #[test]
+    fn texts_are_spread_evenly() {
+        let low = (0..10_000)
+            .filter(|n| hash_of(format!("user-{n}").as_bytes()) < u64::MAX / 10)
+            .count();
+        assert!((900..1100).contains(&low), "{low}");
+    }
+
+    #[test]
     fn keys_are_shared_by_weight() {
         for weights in [&[1, 1, 1, 1][..], &[5, 3, 1, 1]] {
             let total: u32 = weights.iter().sum();

@@ -1,25 +1,20 @@
 //! Filters that read, rewrite, replace and limit one body, in every order.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use wiregate::gateway::Gateway as Embedded;
 use wiregate::{
-    Build, Bytes, Chunk, Deserialize, Filter, Flow, HeaderName, HeaderValue, Invalid, JsonSchema,
-    Reply, Request,
+    Build, Bytes, Chunk, Filter, Flow, HeaderName, HeaderValue, Invalid, Reply, Request,
 };
 
-use super::CLIENTS;
-use crate::harness::{Answer, curl_with, echo, until, upstream};
+use super::{CLIENTS, Nothing, Word};
+use crate::embedded::Embedded;
+use crate::harness::{Answer, Echo, curl_with, echo, until, upstream};
 
 /// Says each byte twice, in passing.
 struct Stutter;
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
 
 impl Filter for Stutter {
     const NAME: &'static str = "stutter";
@@ -41,10 +36,6 @@ impl Filter for Stutter {
         Ok(())
     }
 }
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(transparent)]
-struct Word(String);
 
 /// Reads the whole body, and tells in a field of that name what it was.
 struct Saw(HeaderName);
@@ -108,46 +99,39 @@ impl Filter for Careless {
     }
 }
 
+/// A gateway, and the origin behind it.
 struct Started {
     gateway: Embedded,
-    folder: tempfile::TempDir,
+    _origin: Echo,
 }
 
-fn start(filters: &str, limits: &str) -> (Started, wiregate::echo::Echo) {
+fn start(filters: &str, limits: &str) -> Started {
     let origin = echo();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("wiregate.yaml");
     let text = format!(
-        "version: 1\nlisteners: {{ public: {{ bind: \"127.0.0.1:0\" }} }}\n\
-         access_log: {{ file: \"{}/access.log\" }}\nlimits: {limits}\n{}\
-         routes: [{{ name: all, filters: [{filters}], upstream: app }}]\n",
-        folder.path().display(),
+        "limits: {limits}\n{}routes: [{{ name: all, filters: [{filters}], upstream: app }}]\n",
         upstream(&origin),
     );
-    std::fs::write(&file, text).unwrap();
     let registry = wiregate::filters::all()
         .add::<Stutter>()
         .add::<Saw>()
         .add::<Put>()
         .add::<Careless>();
-    let gateway = Embedded::start(registry, file).expect("a good configuration");
-    (Started { gateway, folder }, origin)
+    Started {
+        gateway: Embedded::start(registry, &text),
+        _origin: origin,
+    }
 }
 
 impl Started {
-    fn address(&self) -> SocketAddr {
-        self.gateway.address("public").unwrap()
-    }
-
     fn post(&self, client: &[&str], body: &[u8]) -> Answer {
-        let url = format!("http://{}/", self.address());
+        let url = self.gateway.url("/");
         let all = [client, &["--data-binary", "@-", &url]].concat();
         curl_with(&all, body)
     }
 
     /// What comes back while the client is not at the end of its body.
     fn post_without_end(&self, pieces: usize) -> String {
-        let mut stream = TcpStream::connect(self.address()).unwrap();
+        let mut stream = TcpStream::connect(self.gateway.address()).unwrap();
         let patience = Some(Duration::from_secs(20));
         stream.set_read_timeout(patience).unwrap();
         let head = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -170,8 +154,7 @@ impl Started {
     fn refused_by(&self) -> String {
         let mut line = serde_json::Value::Null;
         until("the request is logged", || {
-            let text = std::fs::read_to_string(self.folder.path().join("access.log"));
-            line = serde_json::from_str(&text.unwrap_or_default()).unwrap_or_default();
+            line = serde_json::from_str(&self.gateway.access_log()).unwrap_or_default();
             !line.is_null()
         });
         line["refused_by"].as_str().unwrap_or("nobody").to_owned()
@@ -208,7 +191,7 @@ fn each_filter_sees_what_those_before_it_make_of_the_body() {
         ("stutter: {}, put: de, saw: x-two", "", "de", "de"),
         ("saw: x-one, stutter: {}, put: de", "abc", "", "de"),
     ] {
-        let (gateway, _origin) = start(filters, "{}");
+        let gateway = start(filters, "{}");
         for client in CLIENTS {
             let answer = gateway.post(client, b"abc");
             assert_eq!(answer.status, 200, "{filters} {}", answer.text());
@@ -236,7 +219,7 @@ fn a_limit_holds_for_a_body_that_a_filter_behind_it_reads_or_replaces() {
         "stutter: {}, body_limit: 3KiB",
     ] {
         // Where a filter before the limit reads the whole body, the limit waits for its end.
-        let (gateway, _origin) = start(filters, "{}");
+        let gateway = start(filters, "{}");
         let answer = match filters.starts_with("saw") {
             true => gateway.post(CLIENTS[2], &[b'x'; 2048]).text(),
             false => gateway.post_without_end(2),
@@ -261,7 +244,7 @@ fn a_limit_counts_the_body_that_reaches_it() {
         ("saw: x-one, stutter: {}, body_limit: 1KiB", 513, 413),
         ("saw: x-one, stutter: {}, body_limit: 1KiB", 512, 200),
     ] {
-        let (gateway, _origin) = start(filters, "{}");
+        let gateway = start(filters, "{}");
         for client in [CLIENTS[0], CLIENTS[2]] {
             let answer = gateway.post(client, &vec![b'x'; length]);
             assert_eq!(answer.status, status, "{filters} {client:?}");
@@ -297,7 +280,7 @@ fn what_filters_make_of_a_body_is_bounded() {
             "body_memory_exhausted",
         ),
     ] {
-        let (gateway, _origin) = start(filters, limits);
+        let gateway = start(filters, limits);
         let answer = gateway.post(CLIENTS[2], &vec![b'x'; length]);
         let reason = format!("urn:wiregate:{reason}");
         assert_eq!(answer.json()["type"], reason, "{filters} {limits}");
@@ -306,7 +289,7 @@ fn what_filters_make_of_a_body_is_bounded() {
 
 #[test]
 fn a_body_that_a_filter_began_to_read_and_gave_up_is_not_sent_on() {
-    let (gateway, _origin) = start("careless: gives_up", "{}");
+    let gateway = start("careless: gives_up", "{}");
     let answer = gateway.post_without_end(0);
     assert!(answer.contains("urn:wiregate:body_given_up"), "{answer}");
     assert_eq!(gateway.refused_by(), "careless");
@@ -318,7 +301,7 @@ fn a_panic_while_a_filter_behind_reads_the_body_ends_one_request() {
         "stutter: {}, saw: x-one",
         "stutter: {}, careless: does_not_mind",
     ] {
-        let (gateway, _origin) = start(filters, "{}");
+        let gateway = start(filters, "{}");
         let answer = gateway.post(CLIENTS[0], b"panic");
         assert_eq!(answer.status, 500, "{filters}");
         assert_eq!(answer.json()["type"], "urn:wiregate:filter_panicked");

@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use wiregate::gateway::Gateway as Embedded;
 use wiregate::{
-    Abort, Build, Bytes, Chunk, Deserialize, Filter, Flow, HeaderName, HeaderValue, Invalid,
-    JsonSchema, Reply, Request, Response, StatusCode,
+    Abort, Build, Bytes, Chunk, Filter, Flow, HeaderName, HeaderValue, Invalid, Reply, Request,
+    Response, StatusCode,
 };
 
+use super::{Nothing, Word};
+use crate::embedded::Embedded;
 use crate::harness::{curl, curl_with, echo, raw, until};
 use crate::origin;
 
@@ -18,10 +19,6 @@ const CLIENTS: [&str; 2] = ["--http1.1", "--http2-prior-knowledge"];
 
 /// Waits for the whole body, and puts it in brackets with its word; refuses or panics as that says.
 struct Wrap(String);
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(transparent)]
-struct Word(String);
 
 const SEEN: HeaderName = HeaderName::from_static("x-seen");
 
@@ -64,10 +61,6 @@ impl Filter for Wrap {
 /// Says each byte of a response twice, in passing, and how long it was told the body is.
 struct Stutter;
 
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
 impl Filter for Stutter {
     const NAME: &'static str = "stutter";
     type Config = Nothing;
@@ -91,36 +84,14 @@ impl Filter for Stutter {
     }
 }
 
-struct Started {
-    gateway: Embedded,
-    folder: tempfile::TempDir,
-}
-
-impl Started {
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.gateway.address("public").unwrap())
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("access.log")).unwrap()
-    }
-}
-
-fn before(endpoint: SocketAddr, filters: &str, rest: &str) -> Started {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("wiregate.yaml");
+fn before(endpoint: SocketAddr, filters: &str, rest: &str) -> Embedded {
     let text = format!(
-        "version: 1\nlisteners: {{ public: {{ bind: \"127.0.0.1:0\" }} }}\nworkers: 1\n\
-         access_log: {{ file: \"{}/access.log\" }}\n\
-         limits: {{ buffered_body: 4KiB, body_memory: 8KiB }}\n\
+        "workers: 1\nlimits: {{ buffered_body: 4KiB, body_memory: 8KiB }}\n\
          upstreams: {{ app: {{ endpoints: [\"{endpoint}\"]{rest} }} }}\n\
-         routes: [{{ name: all, filters: [{filters}], upstream: app }}]\n",
-        folder.path().display(),
+         routes: [{{ name: all, filters: [{filters}], upstream: app }}]\n"
     );
-    std::fs::write(&file, text).unwrap();
     let registry = wiregate::filters::all().add::<Wrap>().add::<Stutter>();
-    let gateway = Embedded::start(registry, file).expect("a good configuration");
-    Started { gateway, folder }
+    Embedded::start(registry, &text)
 }
 
 #[test]
@@ -167,7 +138,7 @@ fn a_refusal_takes_the_place_of_the_response() {
                 assert_eq!(answer.header("x-secret"), "");
             }
         }
-        until("the log tells", || gateway.log().contains(reason));
+        until("the log tells", || gateway.access_log().contains(reason));
     }
 }
 
@@ -186,7 +157,7 @@ fn connections_go_on_on_both_sides() {
     for word in ["w", "refuse"] {
         connections.store(0, Ordering::Relaxed);
         let gateway = before(endpoint, &format!("wrap: {word}"), "");
-        let address = gateway.gateway.address("public").unwrap();
+        let address = gateway.address();
         let mut stream = std::net::TcpStream::connect(address).unwrap();
         stream
             .set_read_timeout(Some(crate::harness::PATIENCE))
@@ -320,7 +291,7 @@ fn what_was_hedged_or_replayed_waits_as_well() {
 fn an_old_client_gets_a_length() {
     let origin = echo();
     let gateway = before(origin.addresses()[0], "wrap: w", "");
-    let address = gateway.gateway.address("public").unwrap();
+    let address = gateway.address();
     let answer = raw(
         address,
         b"GET /?stream=1&every=1ms HTTP/1.0\r\nhost: a\r\n\r\n",

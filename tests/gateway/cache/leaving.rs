@@ -275,7 +275,8 @@ fn a_client_whose_time_is_over_takes_the_fill_from_nobody() {
     origin.go.send(()).unwrap();
     origin.go.send(()).unwrap();
     read_until(&mut first, "01234");
-    // The time of another one has to end some time after that of the first.
+    // The time of another one has to end some time after that of the first, and there is nothing to wait for
+    // but time itself.
     thread::sleep(Duration::from_millis(1_200));
     let mut second = ask(gateway.address(), "");
     read_until(&mut second, "01234");

@@ -9,8 +9,8 @@ use crate::upgrade::{Process, who};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Commands that are about a whole machine, or take minutes: what runs the same elsewhere, in the tests, and how it is written
-/// there. What is between lines, in backquotes, is among them.
+/// Commands that are about a whole machine, or take minutes: what runs the same elsewhere, in the tests, and
+/// how it is written there. What is between lines, in backquotes, is among them.
 const ELSEWHERE: [(&str, &str, &str); 9] = [
     (
         "make deb",

@@ -170,7 +170,7 @@ fn a_silent_connection_is_left_by_hedged_attempts_and_for_them() {
     let slow = of_connections(move |_, stream, body, mut respond| match stream {
         0 => kept.lock().unwrap().push((body, respond)),
         _ => drop(tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_millis(700)).await;
+            tokio::time::sleep(Duration::from_millis(700)).await; // this makes it slow
             let response = http::Response::builder().status(200).body(()).unwrap();
             // Whoever asked may have been answered by then.
             let _ = respond.send_response(response, true);

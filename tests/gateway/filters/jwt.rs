@@ -1,6 +1,7 @@
 //! `jwt`, between clients and an issuer that both have sockets of their own.
 
 mod callers;
+mod discovery;
 mod fetching;
 
 use serde_json::json;
@@ -9,10 +10,10 @@ use super::{forwarding, reason, saw};
 use crate::harness::{Answer, Echo, Gateway, KEY_OF_ANN, until};
 use crate::issuer::{Issuer, Key, OAUTH, OPENID};
 
-/// A gateway with a route that has this filter, and an open one.
-/// It does not wait for keys that do not come.
+/// For a gateway that does not wait for keys that do not come.
 const IMPATIENT: &str = "limits: { start_deadline: 200ms }\n";
 
+/// A gateway with a route that has this filter, and an open one.
 fn guarding(filter: &str) -> (Gateway, Echo) {
     forwarding(&(IMPATIENT.to_owned() + &routes(filter)))
 }

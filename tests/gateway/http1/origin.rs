@@ -65,10 +65,15 @@ impl Read for Recorded {
 impl Origin {
     /// One that answers `ok`.
     pub fn start() -> Self {
-        Self::answering(|_, stream| {
-            stream
-                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-                .is_ok()
+        Self::telling(|_| "ok".to_owned())
+    }
+
+    /// One that answers with this as the body.
+    pub fn telling(body: impl Fn(&Request) -> String + Send + Sync + 'static) -> Self {
+        Self::answering(move |request, stream| {
+            let body = body(request);
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+            stream.write_all((head + &body).as_bytes()).is_ok()
         })
     }
 

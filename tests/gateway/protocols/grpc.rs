@@ -11,7 +11,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Code, Request, Response, Status};
 
-use super::peers::gateway;
+use super::peers::{gateway, speaking};
 use crate::harness::{Gateway, curl, echo, until};
 use crate::http2::wire::{self, Client};
 use board::{Board, Codec, Note, note};
@@ -229,11 +229,7 @@ fn call(gateway: &Gateway, path: &str, timeout: &str) -> String {
 fn a_deadline_ends_a_call_before_and_in_its_answer() {
     let origin = echo();
     for protocol in ["http1", "h2c"] {
-        let upstream = format!(
-            "{{ endpoints: [\"{}\"], protocol: {protocol} }}",
-            origin.addresses()[0]
-        );
-        let gateway = gateway("{}", &upstream);
+        let gateway = gateway("{}", &speaking(&origin, protocol));
         let start = std::time::Instant::now();
         let said = call(&gateway, "/?delay=30s", "500m");
         assert!(said.contains("grpc-status: 4"), "{protocol}: {said}");
@@ -258,11 +254,7 @@ fn a_deadline_ends_a_call_before_and_in_its_answer() {
 #[test]
 fn a_server_sees_what_grpc_wants_it_to_see() {
     let origin = echo();
-    let upstream = format!(
-        "{{ endpoints: [\"{}\"], protocol: h2c }}",
-        origin.addresses()[0]
-    );
-    let gateway = gateway("{}", &upstream);
+    let gateway = gateway("{}", &speaking(&origin, "h2c"));
     let answer = curl(&[
         "--http2-prior-knowledge",
         "-H",

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
-use crate::harness::{Gateway, PATIENCE};
+use crate::harness::{Echo, Gateway, PATIENCE};
 
 /// A server that hands each connection to this function, each in a thread of its own.
 pub fn server(each: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
@@ -17,6 +17,12 @@ pub fn server(each: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
         }
     });
     address
+}
+
+/// An upstream of this one endpoint, which speaks this protocol.
+pub fn speaking(origin: &Echo, protocol: &str) -> String {
+    let address = origin.addresses()[0];
+    format!("{{ endpoints: [\"{address}\"], protocol: {protocol} }}")
 }
 
 /// A gateway before that server.

@@ -8,7 +8,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::peers::{gateway, read_bytes, read_head, read_to, server};
+use super::peers::{gateway, read_bytes, read_head, read_to, server, speaking};
 use crate::harness::{Gateway, PATIENCE, curl, echo, until};
 use crate::http2::wire::{self, Client};
 
@@ -112,11 +112,7 @@ const GROWTH: u64 = 32 << 10;
 fn large_downloads_to_slow_clients_take_little_memory() {
     let origin = echo();
     for protocol in ["http1", "h2c"] {
-        let upstream = format!(
-            "{{ endpoints: [\"{}\"], protocol: {protocol} }}",
-            origin.addresses()[0]
-        );
-        let gateway = gateway("{}", &upstream);
+        let gateway = gateway("{}", &speaking(&origin, protocol));
         let url = gateway.url(&format!("/?bytes={LARGE}"));
         curl(&[&gateway.url("/?bytes=1000000")]);
         let before = gateway.status("VmHWM");
@@ -249,11 +245,7 @@ fn an_upload_is_answered_while_it_goes_on() {
 fn an_answer_that_breaks_off_is_not_taken_for_a_whole_one() {
     let origin = echo();
     for protocol in ["http1", "h2c"] {
-        let upstream = format!(
-            "{{ endpoints: [\"{}\"], protocol: {protocol} }}",
-            origin.addresses()[0]
-        );
-        let gateway = gateway("{}", &upstream);
+        let gateway = gateway("{}", &speaking(&origin, protocol));
         let mut client = Client::open(gateway.address());
         let block = wire::get("/?stream=10&fail=midway");
         let flags = wire::END_HEADERS | wire::END_STREAM;

@@ -99,6 +99,7 @@ fn only_idempotent_methods_are_hedged() {
     settles(&gateway, &[at_first, at_second]);
 }
 
+/// More slowly than others are asked as well.
 fn slowly(_: &str) -> String {
     std::thread::park_timeout(Duration::from_millis(400));
     empty(200)
@@ -143,10 +144,14 @@ fn a_second_endpoint_that_fails_or_is_missing_does_not_hurt() {
 
 #[test]
 fn where_both_fail_the_request_is_tried_again_as_any_other() {
+    let asked = Arc::new(AtomicUsize::new(0));
     let broken = || {
-        serve(|_, mut stream| {
+        let asked = asked.clone();
+        serve(move |_, mut stream| {
             head(&mut stream);
-            std::thread::park_timeout(Duration::from_millis(200));
+            asked.fetch_add(1, Ordering::SeqCst);
+            until("both are asked", || asked.load(Ordering::SeqCst) >= 2);
+            std::thread::park_timeout(Duration::from_millis(200)); // slow enough for a race, later on too
         })
     };
     let (good, at_good) = Seen::by(|_| empty(200));

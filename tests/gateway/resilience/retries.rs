@@ -1,8 +1,8 @@
 //! What is tried again, where, and how much of it.
 
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use super::super::harness::{Gateway, curl, curl_with, echo};
@@ -131,12 +131,13 @@ fn a_body_is_sent_again_while_it_is_in_memory() {
 #[test]
 fn an_outage_is_not_multiplied() {
     let asked = Arc::new(AtomicUsize::new(0));
-    let count = asked.clone();
+    let (count, all_live) = (asked.clone(), Arc::new(Barrier::new(40)));
     let failing = serve(move |_, mut stream| {
         while head(&mut stream).is_some() {
-            count.fetch_add(1, Ordering::SeqCst);
-            // Slow enough for all requests to be live at once.
-            std::thread::park_timeout(Duration::from_millis(300));
+            if count.fetch_add(1, Ordering::SeqCst) < 40 {
+                all_live.wait();
+            }
+            std::thread::park_timeout(Duration::from_millis(300)); // an outage that takes its time
             let _ = stream.write_all(empty(503).as_bytes());
         }
     });

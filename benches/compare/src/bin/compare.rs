@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use serde_json::{Value, json};
+use wiregate_bench::awake::Awake;
 use wiregate_bench::check;
 use wiregate_bench::command::{self, Result};
 use wiregate_bench::contender::{Contender, Stage};
@@ -178,6 +179,8 @@ fn compare(
 ) -> Result<(String, Value)> {
     let (origin, mut running) = start(scenario, options, stage, pinning)?;
     let others = pinning.map(|pinning| &*pinning.others);
+    let awake = others.map(|others| Awake::keep(others, stage.folder));
+    let _awake = awake.transpose()?;
     play(scenario, &mut running, &origin, options, stage, others)?;
     let sampled: Vec<_> = running
         .into_iter()

@@ -109,7 +109,9 @@ impl Chain {
     pub(super) fn observe_response(&self, link: &Link, slot: &mut Slot, res: &mut Response<'_>) {
         let mut head = res.head().clone();
         let mut copied = res.copy(&mut head);
-        match self.guard(link, || link.filter.response(&mut copied, &mut *slot.state)) {
+        let hook = self.guard(link, || link.filter.response(&mut copied, &mut *slot.state));
+        slot.note_degraded(&mut copied);
+        match hook {
             Ok(()) => slot.response_claim = copied.take_claim().at_most_watch(),
             Err(reply) => slot.would_end(&reply),
         }
@@ -129,6 +131,7 @@ impl Chain {
             .filter
             .response_whole(&mut copied, body, &mut *slot.state);
         let made = AssertUnwindSafe(hook).catch_unwind().await;
+        slot.note_degraded(&mut copied);
         if let Err(reply) = made.unwrap_or_else(|_| Err(self.panicked(link))) {
             slot.would_end(&reply);
         }
@@ -157,6 +160,11 @@ impl Chain {
 }
 
 impl Slot {
+    /// Keeps what the link that has just run on a response had to do without.
+    pub(super) fn note_degraded(&mut self, res: &mut Response<'_>) {
+        self.degraded = res.take_degraded().or(self.degraded);
+    }
+
     fn would_end(&mut self, reply: &Reply) {
         self.cannot_go_on(reply.reason().unwrap_or(ANSWERED));
     }

@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use cel::common::types::{CelBool, CelInt, CelList, CelString};
 use cel::common::value::{CowVal, Val};
 use http::{HeaderMap, HeaderName, header};
-use percent_encoding::percent_decode;
 use serde_json::Value;
 
 use super::kind::Kind;
@@ -14,7 +13,7 @@ use super::moment::Moment;
 use super::values::flag;
 use super::{Facts, claims};
 use crate::types::CidrSet;
-use crate::{Certificate, Consumer, Exchange, Identity};
+use crate::{Certificate, Consumer, Exchange, Identity, form};
 
 /// One fact of an exchange.
 #[derive(Clone, Debug)]
@@ -272,21 +271,11 @@ fn field<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
     Some(String::from_utf8_lossy(value.as_bytes()))
 }
 
-/// The first value under a name, as forms encode it (URL Standard, 5.1).
+/// The first value under a name.
 fn query<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
-    query.split('&').find_map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decoded(key) == name).then(|| decoded(value))
-    })
-}
-
-fn decoded(text: &str) -> Cow<'_, str> {
-    if !text.contains('+') {
-        return percent_decode(text.as_bytes()).decode_utf8_lossy();
-    }
-    let spaced = text.replace('+', " ");
-    let decoded = percent_decode(spaced.as_bytes()).decode_utf8_lossy();
-    Cow::Owned(decoded.into_owned())
+    let mut pairs = form::pairs(query);
+    let (_, value) = pairs.find(|(key, _)| form::text(key) == name)?;
+    Some(form::text(value))
 }
 
 /// The first value under a name (RFC 6265, 4.2.1). HTTP/2 may send several fields.

@@ -2,7 +2,7 @@
 
 /// Where the expression at the start of a text ends: the first `}` outside of quotes, comments
 /// and braces of its own.
-pub(super) fn closing_brace(text: &str) -> Option<usize> {
+pub(crate) fn closing_brace(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut depth = 0_usize;
     let mut at = 0;

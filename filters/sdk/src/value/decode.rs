@@ -138,8 +138,19 @@ fn problem(error: &Error, spot: Spot<'_>) -> Problem {
         Spot::Value(value) => (value.place.clone(), value, false),
         Spot::Key(key, value) => (key.place.clone(), value, true),
     };
+    let (message, help) = said(error, value, is_key);
+    let mut problem = Problem::new(place, scrub(message, value));
+    problem.secret = matches!(*error.0, Reason::Secret);
+    match help {
+        Some(help) => problem.help(help),
+        None => problem,
+    }
+}
+
+/// What an error says of a value or of its key, and what helps.
+fn said(error: &Error, value: &Value, is_key: bool) -> (String, Option<String>) {
     let secret = matches!(&value.node, Node::Scalar(scalar) if scalar.written.is_some()) && !is_key;
-    let (message, help) = match &*error.0 {
+    match &*error.0 {
         Reason::Expected { expected, found } => {
             let scalar = matches!(value.node, Node::Scalar(_)) && !is_key;
             let found = match found {
@@ -157,16 +168,14 @@ fn problem(error: &Error, spot: Spot<'_>) -> Problem {
             };
             (format!("unknown key `{}`", cut(name)), Some(help))
         }
+        Reason::UnknownValue { known, .. } if secret => {
+            let (value, known) = (shown(value), one_of(known));
+            (format!("unknown value {value}, expected {known}"), None)
+        }
         Reason::UnknownValue { name, known } => {
-            let name = if secret {
-                shown(value)
-            } else {
-                format!("`{}`", cut(name))
-            };
-            let help =
-                did_you_mean(name.trim_matches('`'), known.iter().copied()).filter(|_| !secret);
+            let (name, help) = (cut(name), did_you_mean(name, known.iter().copied()));
             (
-                format!("unknown value {name}, expected {}", one_of(known)),
+                format!("unknown value `{name}`, expected {}", one_of(known)),
                 help.map(|meant| format!("did you mean `{meant}`?")),
             )
         }
@@ -178,12 +187,6 @@ fn problem(error: &Error, spot: Spot<'_>) -> Problem {
             (WRITTEN_OUT.into(), Some(help.into()))
         }
         Reason::FollowUp => ("something is missing here".into(), None),
-    };
-    let mut problem = Problem::new(place, scrub(message, value));
-    problem.secret = matches!(*error.0, Reason::Secret);
-    match help {
-        Some(help) => problem.help(help),
-        None => problem,
     }
 }
 

@@ -64,12 +64,7 @@ fn one_value_may_stand_for_a_list() {
 
 fn secret(written: &str, resolved: &str) -> Value {
     Value {
-        place: Place {
-            file: "t.yaml".into(),
-            line: 1,
-            column: 1,
-            width: 1,
-        },
+        place: somewhere(),
         node: Node::Scalar(Scalar {
             text: written.replace("${env:S}", resolved),
             written: Some(written.into()),
@@ -187,12 +182,7 @@ fn the_number_of_problems_is_bounded() {
 
 /// Any tree of values, also such as no file can hold.
 fn any_value() -> impl Strategy<Value = Value> {
-    let place = Place {
-        file: "t.yaml".into(),
-        line: 1,
-        column: 1,
-        width: 1,
-    };
+    let place = somewhere();
     let names = "(version|listeners|limits|limit|by|burst|hash|seed|bind|port|tls|x)";
     let texts = "(address|header|cors|5|70000|-1|1.5|true|~|5/min|\\$\\{x\\}|\\$\\$\\{|0.0.0.0:80|\\PC{0,4})";
     let to_value = {

@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Visitor};
 use serde::{Deserialize, de};
 
 use super::*;
-use crate::value::{At, Key, ONE_OR_MANY, Place, Raw, Scalar, ShortOrFull, TEMPLATE, read};
+use crate::value::{At, Key, ONE_OR_MANY, Raw, Scalar, ShortOrFull, TEMPLATE, read, somewhere};
 
 #[derive(Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]

@@ -122,16 +122,11 @@ fn shows_part(message: &str, secret: &str, scalar: &Scalar) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::Place;
+    use crate::value::somewhere;
 
     fn secret(text: &str, written: &str, resolved: &str) -> Value {
         Value {
-            place: Place {
-                file: "t.yaml".into(),
-                line: 1,
-                column: 1,
-                width: 1,
-            },
+            place: somewhere(),
             node: Node::Scalar(Scalar {
                 text: text.into(),
                 written: Some(written.into()),

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::Scalar;
+use crate::template::closing_brace;
 
 /// One piece of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +62,11 @@ fn next(text: &str) -> Option<(Piece<'_>, usize)> {
         };
         return Some((piece, length));
     }
-    match expression(&text[2..]) {
-        Some(end) => Some((Piece::Expression(&text[..2 + end]), 2 + end)),
+    match closing_brace(&text[2..]) {
+        Some(at) => {
+            let length = 2 + at + 1;
+            Some((Piece::Expression(&text[..length]), length))
+        }
         None => Some((Piece::Unclosed(text), text.len())),
     }
 }
@@ -81,27 +85,6 @@ fn scheme(text: &str) -> Option<(&str, &str)> {
             .chars()
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     good.then_some((word, behind))
-}
-
-/// Where an expression ends, behind its closing brace; braces in it may nest, and those in
-/// quotes do not count.
-fn expression(text: &str) -> Option<usize> {
-    let (mut depth, mut quote, mut escaped) = (1_u32, None, false);
-    for (at, c) in text.char_indices() {
-        match (quote, c) {
-            (Some(_), _) if escaped => escaped = false,
-            (Some(_), '\\') => escaped = true,
-            (Some(open), _) if c == open => quote = None,
-            (None, '"' | '\'') => quote = Some(c),
-            (None, '{') => depth += 1,
-            (None, '}') => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return Some(at + 1);
-        }
-    }
-    None
 }
 
 /// Why a text cannot be had.
@@ -209,6 +192,16 @@ mod tests {
                 Piece::Literal("$5"),
             ]
         );
+    }
+
+    #[test]
+    fn an_expression_ends_where_it_does_in_a_template() {
+        for expression in [r#"${r"\"}"#, r#"${'''a'}''' + 'b'}"#, "${a // {\n}"] {
+            let text = format!("{expression}${{env:A}}");
+            let found: Vec<_> = pieces(&text).collect();
+            assert_eq!(found[0], Piece::Expression(expression));
+            assert!(matches!(found[1], Piece::Reference { .. }), "{found:?}");
+        }
     }
 
     #[test]

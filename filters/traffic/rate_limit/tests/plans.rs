@@ -6,7 +6,8 @@ use std::time::Duration;
 use wiregate_sdk::testing::{Probe, Seen, probe};
 use wiregate_sdk::{Consumer, Identity};
 
-use super::{RateLimit, get, item, items};
+use super::fields::{item, items};
+use super::{RateLimit, get};
 
 pub(super) fn caller(name: &str, plan: Option<&str>) -> Identity {
     Identity {

@@ -34,6 +34,18 @@ fn ends(options: &str, text: &str) -> Failure {
     })
 }
 
+/// A program with these limits ends on its document because it uses them up, and by then.
+fn is_exhausted(source: &str, limits: &str, document: &str, by: Duration) {
+    let program = serde_json::to_string(source).unwrap();
+    let started = std::time::Instant::now();
+    let failure = ends(&format!("{{ program: {program}, {limits} }}"), document);
+    assert!(
+        matches!(failure, Failure::Exhausted(_)),
+        "{source}: {failure:?}"
+    );
+    assert!(started.elapsed() < by, "{source}");
+}
+
 #[test]
 fn programs_do_what_they_do_elsewhere() {
     for (source, text, expected) in [
@@ -43,7 +55,6 @@ fn programs_do_what_they_do_elsewhere() {
             r#"{"items":[{"id":1},{"id":"x"}]}"#,
             r#"[1,"x"]"#,
         ),
-        ("{a, $x, n: 1} ", r#"{"a":[]}"#, ""),
         (".a *= 3 | .b = .a * 2", r#"{"a":2}"#, r#"{"a":6,"b":12}"#),
         (".a * \"ab\"", r#"{"a":2}"#, r#""abab""#),
         ("del(.a) | .c += 1", r#"{"a":1,"c":1}"#, r#"{"c":2}"#),
@@ -66,11 +77,7 @@ fn programs_do_what_they_do_elsewhere() {
         ),
         ("[paths]", r#"{"a":[1]}"#, r#"[["a"],["a",0]]"#),
         ("[.. | numbers]", r#"{"a":[1,{"b":2}]}"#, "[1,2]"),
-        (
-            "[range(3)], [range(0;6;2)] | select(length > 2) | add",
-            "0",
-            "",
-        ),
+        ("[range(3), range(0;6;2)] | add", "0", "9"),
         (
             "\"\\(.a)-\\(.b) \\(.c)\"",
             r#"{"a":"x","b":[1],"c":null}"#,
@@ -104,9 +111,7 @@ fn programs_do_what_they_do_elsewhere() {
         ("path(.a[0].b)", "null", r#"["a",0,"b"]"#),
         ("[splits(\", *\")]", "\"a, b,c\"", r#"["a","b","c"]"#),
     ] {
-        if !expected.is_empty() {
-            assert_eq!(made(source, text), expected, "{source}");
-        }
+        assert_eq!(made(source, text), expected, "{source}");
     }
 }
 
@@ -175,18 +180,8 @@ fn what_never_ends_is_ended() {
         "path(repeat(empty))",
         "(repeat(empty)) |= 1",
     ] {
-        let options = format!(
-            "{{ program: {}, time: 30ms }}",
-            serde_json::to_string(source).unwrap()
-        );
         const MANY: &str = "[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,32,33,34,35,36,37,38,39,40]";
-        let started = std::time::Instant::now();
-        let failure = ends(&options, MANY);
-        assert!(
-            matches!(failure, Failure::Exhausted(_)),
-            "{source}: {failure:?}"
-        );
-        assert!(started.elapsed() < Duration::from_secs(5), "{source}");
+        is_exhausted(source, "time: 30ms", MANY, Duration::from_secs(5));
     }
 }
 
@@ -205,15 +200,7 @@ fn what_would_use_up_the_stack_is_ended() {
         "last(recurse([.]))",
         "until(false; [.])",
     ] {
-        let options = format!(
-            "{{ program: {}, time: 2s }}",
-            serde_json::to_string(source).unwrap()
-        );
-        let failure = ends(&options, "null");
-        assert!(
-            matches!(failure, Failure::Exhausted(_)),
-            "{source}: {failure:?}"
-        );
+        is_exhausted(source, "time: 2s", "null", Duration::from_secs(20));
     }
     let failure = ends("'\"[\" * 200000 | fromjson'", "null");
     assert!(matches!(failure, Failure::Failed(_)), "{failure:?}");
@@ -233,14 +220,11 @@ fn what_would_use_up_memory_is_ended() {
         "reduce range(60) as $i ([1]; [., .])",
         "[range(2000000)] | map(\"xxxxxxxxxxxxxxxxxxxxx\")",
     ] {
-        let options = format!(
-            "{{ program: {}, time: 5s, output: 1MiB }}",
-            serde_json::to_string(source).unwrap()
-        );
-        let failure = ends(&options, "{}");
-        assert!(
-            matches!(failure, Failure::Exhausted(_)),
-            "{source}: {failure:?}"
+        is_exhausted(
+            source,
+            "time: 5s, output: 1MiB",
+            "{}",
+            Duration::from_secs(50),
         );
     }
 }

@@ -143,9 +143,9 @@ impl Shard {
         any
     }
 
-    /// The key is not for the cache, for such requests, until the first of these times; from the second one on it
-    /// may be tried. What is known already of the second one holds. Where it is one variant only, no other is meant; where there
-    /// are two by now, all are, but tried.
+    /// The key is not for the cache, for such requests, until the first of these times; from the second one
+    /// on it may be tried. What is known already of the second one holds. Where it is one variant only, no
+    /// other is meant; where there are two by now, all are, but tried.
     pub(in super::super) fn set_alone(
         &mut self,
         name: &Name,

@@ -77,13 +77,7 @@ async fn of_those_who_waited_for_one_that_left_one_takes_its_place() {
 
 #[tokio::test]
 async fn what_is_not_for_the_cache_makes_nobody_wait_for_a_while() {
-    let clock = Clock::manual();
-    let options = Options {
-        memory: 8 * MIB,
-        largest: 1 << 20,
-        disk: None,
-    };
-    let store = Store::open(options, clock.clone()).unwrap();
+    let (store, clock) = timed(8 * MIB);
     let first = lead(&store, "http://a/1");
     let waiting = wait(&store, "http://a/1");
     first.not_stored(Duration::from_secs(5));
@@ -150,13 +144,7 @@ async fn what_is_for_somebody_says_nothing_about_the_requests_of_anybody() {
 
 #[test]
 fn what_is_too_large_is_tried_by_nobody_for_a_while() {
-    let clock = Clock::manual();
-    let options = Options {
-        memory: 8 * MIB,
-        largest: 1 << 20,
-        disk: None,
-    };
-    let store = Store::open(options, clock.clone()).unwrap();
+    let (store, clock) = timed(8 * MIB);
     lead(&store, "http://a/1").too_large(Duration::from_secs(5), &[]);
     let join = || store.join(&key(&store, "http://a/1"), Asker::Anybody, |_| true);
     assert!(matches!(join(), Join::Alone));
@@ -168,13 +156,7 @@ fn what_is_too_large_is_tried_by_nobody_for_a_while() {
 
 #[test]
 fn a_variant_that_is_too_large_keeps_no_other_from_the_cache() {
-    let clock = Clock::manual();
-    let options = Options {
-        memory: 8 * MIB,
-        largest: 1 << 20,
-        disk: None,
-    };
-    let store = Store::open(options, clock.clone()).unwrap();
+    let (store, clock) = timed(8 * MIB);
     let before = store.figures().memory;
     let join = |value: &'static str| {
         let (key, wanted) = (key(&store, "http://a/1"), [language(value)]);
@@ -246,13 +228,7 @@ fn a_stampede_of_threads_has_one_fetch_at_a_time() {
 
 #[test]
 fn a_mark_of_what_was_not_for_the_cache_keeps_no_variant_from_it() {
-    let clock = Clock::manual();
-    let options = Options {
-        memory: 8 * MIB,
-        largest: 1 << 20,
-        disk: None,
-    };
-    let store = Store::open(options, clock.clone()).unwrap();
+    let (store, clock) = timed(8 * MIB);
     let key = key(&store, "http://a/1");
     let join = || store.join(&key, Asker::Anybody, |_| false);
     let Join::Lead(first) = join() else {

@@ -336,13 +336,7 @@ async fn large_bodies_that_come_in_leave_room_for_what_is_asked_for() {
 
 #[test]
 fn what_there_is_no_room_for_is_tried_now_and_then() {
-    let clock = Clock::manual();
-    let options = Options {
-        memory: 8 * MIB,
-        largest: 2 << 20,
-        disk: None,
-    };
-    let store = Store::open(options, clock.clone()).unwrap();
+    let (store, clock) = timed(8 * MIB);
     let (remember, length) = (Duration::from_secs(5), Some(2 * MIB as u64));
     let mut fills = Vec::new();
     for number in 0..2 {

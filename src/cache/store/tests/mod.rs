@@ -4,6 +4,7 @@ mod bound;
 mod disk;
 mod fills;
 mod flights;
+mod folders;
 mod kill;
 mod memory;
 mod passing;
@@ -25,12 +26,18 @@ use crate::cache::{Failure, Stored, Times};
 const MIB: usize = 1024 * 1024;
 
 fn store(memory: usize) -> Arc<Store> {
+    timed(memory).0
+}
+
+/// A store, and the clock that it goes by.
+fn timed(memory: usize) -> (Arc<Store>, Clock) {
+    let clock = Clock::manual();
     let options = Options {
         memory,
         largest: memory as u64 / 4,
         disk: None,
     };
-    Store::open(options, Clock::manual()).unwrap()
+    (Store::open(options, clock.clone()).unwrap(), clock)
 }
 
 fn meta(tags: &[&str]) -> Stored {
@@ -151,6 +158,7 @@ fn open(folder: &std::path::Path, memory: usize, size: usize) -> Arc<Store> {
     store
 }
 
+/// Waits until something is so, which a thread of the store does.
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = std::time::Instant::now();
     while !holds() {

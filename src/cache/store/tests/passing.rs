@@ -1,19 +1,22 @@
 //! What is stored goes over to a store of another process.
 
+use std::cell::Cell;
 use std::io;
-use std::time::Instant;
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// What `outgoing` says within this time.
-fn said(outgoing: &mut Outgoing, time: Duration) -> Vec<Vec<u8>> {
+/// What `outgoing` says, where there is time.
+fn said(outgoing: &mut Outgoing, in_time: bool) -> Vec<Vec<u8>> {
     let mut said = Vec::new();
-    let pass = outgoing.pass(Instant::now() + time, |piece| {
-        said.push(piece.to_vec());
-        Ok(())
-    });
+    let pass = outgoing.pass(
+        || in_time,
+        |piece| {
+            said.push(piece.to_vec());
+            Ok(())
+        },
+    );
     pass.unwrap();
     said
 }
@@ -29,7 +32,7 @@ fn bounds_of(store: &Store) -> Bounds {
 fn hand_over(from: &Arc<Store>, to: &Arc<Store>) -> Incoming {
     let mut incoming = Incoming::default();
     let mut outgoing = Outgoing::new(from.clone(), bounds_of(to));
-    let said = said(&mut outgoing, Duration::from_secs(60));
+    let said = said(&mut outgoing, true);
     for (number, piece) in said.iter().enumerate() {
         incoming.take(to, piece, number == 0);
     }
@@ -153,7 +156,7 @@ fn what_has_no_time_or_room_stays_and_what_came_meanwhile_follows() {
         },
     );
     let mut incoming = Incoming::default();
-    for piece in said(&mut outgoing, Duration::from_secs(60)) {
+    for piece in said(&mut outgoing, true) {
         incoming.take(&new, &piece, true);
     }
     assert_eq!((outgoing.passed, outgoing.left, incoming.taken), (4, 1, 4));
@@ -164,7 +167,7 @@ fn what_has_no_time_or_room_stays_and_what_came_meanwhile_follows() {
     let mut fill = leading.fill(meta(&[]), Some(5), Duration::ZERO).unwrap();
     fill.push(b"later").unwrap();
     fill.finish().unwrap();
-    for piece in said(&mut outgoing, Duration::from_secs(60)) {
+    for piece in said(&mut outgoing, true) {
         incoming.take(&new, &piece, true);
     }
     // Whether or not the part of the index that they are in had anything before.
@@ -174,16 +177,13 @@ fn what_has_no_time_or_room_stays_and_what_came_meanwhile_follows() {
         assert_eq!(body_of(&entry), body.as_bytes());
     }
     assert_eq!(new.figures().entries, 6);
-    assert!(
-        said(&mut outgoing, Duration::from_secs(60)).is_empty(),
-        "there is nothing new"
-    );
+    assert!(said(&mut outgoing, true).is_empty(), "there is nothing new");
     let mut late = Outgoing::new(old.clone(), bounds_of(&new));
-    assert!(said(&mut late, Duration::ZERO).is_empty());
+    assert!(said(&mut late, false).is_empty());
     assert_eq!((late.passed, late.left), (0, 7));
     late.limit(0);
     assert_eq!(late.weight(), 0);
-    assert!(said(&mut late, Duration::from_secs(60)).is_empty());
+    assert!(said(&mut late, true).is_empty());
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn an_entry_that_finds_no_room_takes_what_it_is_newer_than_along() {
     put(&old, "http://a/1", b"old");
     let mut outgoing = Outgoing::new(old.clone(), bounds_of(&new));
     let mut incoming = Incoming::default();
-    for piece in said(&mut outgoing, Duration::from_secs(60)) {
+    for piece in said(&mut outgoing, true) {
         incoming.take(&new, &piece, true);
     }
     assert!(get(&new, "http://a/1").is_some());
@@ -210,10 +210,7 @@ fn an_entry_that_finds_no_room_takes_what_it_is_newer_than_along() {
             largest: u64::MAX,
         },
     );
-    for (number, piece) in said(&mut outgoing, Duration::from_secs(60))
-        .iter()
-        .enumerate()
-    {
+    for (number, piece) in said(&mut outgoing, true).iter().enumerate() {
         incoming.take(&new, piece, number == 0);
     }
     assert_eq!((incoming.taken, incoming.refused), (1, 1));
@@ -226,17 +223,20 @@ fn a_body_that_time_cuts_off_is_left_and_what_follows_anew_is_whole() {
     let (old, new) = (store(64 * MIB), store(64 * MIB));
     put(&old, "http://a/long", &bytes(1, 10 * MIB));
     let mut outgoing = Outgoing::new(old.clone(), bounds_of(&new));
-    let (mut incoming, mut begins, time) = (Incoming::default(), true, Duration::from_millis(200));
-    let pass = outgoing.pass(Instant::now() + time, |piece| {
-        incoming.take(&new, piece, std::mem::replace(&mut begins, false));
-        std::thread::sleep(time); // a slow reader
-        Ok(())
-    });
+    let (mut incoming, mut begins, pieces) = (Incoming::default(), true, Cell::new(0));
+    let pass = outgoing.pass(
+        || pieces.get() < 3,
+        |piece| {
+            incoming.take(&new, piece, std::mem::replace(&mut begins, false));
+            pieces.set(pieces.get() + 1);
+            Ok(())
+        },
+    );
     pass.unwrap();
-    assert!(!begins, "it has begun");
+    assert_eq!(pieces.get(), 3, "it has begun");
     assert_eq!((outgoing.passed, outgoing.left, incoming.taken), (0, 1, 0));
     put(&old, "http://a/short", b"short");
-    for piece in said(&mut outgoing, Duration::from_secs(60)) {
+    for piece in said(&mut outgoing, true) {
         incoming.take(&new, &piece, true);
     }
     assert_eq!((outgoing.passed, incoming.taken), (1, 1));
@@ -259,10 +259,13 @@ fn a_line_that_breaks_is_told_and_nothing_more_is_said() {
         },
     );
     let mut said = 0;
-    let broken = outgoing.pass(Instant::now() + Duration::from_secs(60), |_| {
-        said += 1;
-        Err(io::ErrorKind::BrokenPipe.into())
-    });
+    let broken = outgoing.pass(
+        || true,
+        |_| {
+            said += 1;
+            Err(io::ErrorKind::BrokenPipe.into())
+        },
+    );
     assert_eq!(broken.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     assert_eq!(said, 1);
 }
@@ -305,7 +308,7 @@ fn stream() -> (Vec<u8>, Vec<(String, Vec<u8>)>) {
             largest: u64::MAX,
         },
     );
-    (said(&mut outgoing, Duration::from_secs(60)).concat(), all)
+    (said(&mut outgoing, true).concat(), all)
 }
 
 #[derive(Clone, Debug)]

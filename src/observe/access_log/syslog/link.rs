@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::net::{RecvFlags, recv};
 
 use super::super::sink::{Batch, Failed, Passed};
-use super::super::{Entry, Plan, format};
-use super::{Address, Heads, IN_MEMORY, Receiver};
+use super::super::{Entry, IN_MEMORY, Plan, format};
+use super::{Address, Heads, Receiver};
 
 /// How long a connection may take to open.
 const CONNECT: Duration = Duration::from_secs(5);

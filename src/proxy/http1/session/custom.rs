@@ -6,11 +6,11 @@ use http::HeaderMap;
 use pingora_core::protocols::http::HttpTask;
 use pingora_core::protocols::http::custom::server::Session as CustomSession;
 use pingora_core::protocols::http::v1::common::is_upgrade_req;
-use pingora_error::{ErrorType, OrErr, Result};
+use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
 use super::{Framing, Pieces, Session};
-use crate::proxy::session::{by_account, no_messages, unless_late};
+use crate::proxy::session::{by_account, drained_within, no_messages, unless_late};
 
 #[async_trait]
 impl CustomSession for Session {
@@ -24,11 +24,7 @@ impl CustomSession for Session {
         if self.is_read() {
             return Ok(());
         }
-        let Some(limit) = self.account.drain_timeout else {
-            return self.read_to_end().await;
-        };
-        let drained = tokio::time::timeout(limit, self.read_to_end()).await;
-        drained.or_err(ErrorType::ReadTimedout, "the request body goes on")?
+        drained_within(self.account.drain_timeout, self.read_to_end()).await
     }
 
     async fn write_response_header(&mut self, head: Box<ResponseHeader>, end: bool) -> Result<()> {

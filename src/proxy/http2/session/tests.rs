@@ -64,7 +64,7 @@ async fn respond_to(each: u32, bytes: usize) -> Result<()> {
         let (answer, _) = client.send_request(request, true).unwrap();
         let mut body = answer.await.unwrap().into_body();
         while let Some(Ok(data)) = body.data().await {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await; // the client's pace, where time is paused
             body.flow_control().release_capacity(data.len()).unwrap();
         }
         std::future::pending().await

@@ -77,7 +77,7 @@ fn whoever_waits_for_a_place_gets_that_of_the_slower_one() {
                     drain(&mut stream);
                     return;
                 }
-                std::thread::park_timeout(Duration::from_millis(500));
+                std::thread::park_timeout(Duration::from_millis(500)); // this makes it slow
                 let _ = std::io::Write::write_all(&mut stream, empty(200).as_bytes());
             }
         })
