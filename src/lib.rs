@@ -11,6 +11,7 @@
 //! A filter of one's own implements [`Filter`], and joins with `.add::<MyFilter>()`.
 
 mod allocator;
+mod descriptors;
 
 pub mod admin;
 pub mod cache;

@@ -27,6 +27,7 @@ use folders::Folders;
 pub use held::Held;
 pub use load::{From, Loaded, load, open_log};
 use restart::needs_restart;
+pub use thread::making_way;
 use watched::Watched;
 
 /// How often it is looked whether a retired configuration is still in use.

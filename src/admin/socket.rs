@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 use super::{Admin, Answer, Over, Scope};
 use crate::compile::Settings;
 use crate::config::model as listen;
-use crate::listen::{Bound, Handed, Listener};
+use crate::listen::{Bound, Handed, Listener, Seldom};
 use crate::proxy::Connection;
 
 /// Connections beyond this many wait until another ends; one that has not asked anything yet gives way
@@ -162,6 +162,7 @@ impl Serving {
 
 async fn serve(listener: Listener, over: Over, admin: Arc<Admin>, places: Arc<Semaphore>) {
     let mut silent = VecDeque::new();
+    let trouble = Seldom::default();
     loop {
         match listener.accept().await {
             Ok((socket, address)) => {
@@ -177,8 +178,10 @@ async fn serve(listener: Listener, over: Over, admin: Arc<Admin>, places: Arc<Se
             }
             // Too many open files, or a client that has gone already: neither lasts.
             Err(error) => {
-                let who = admin.scope.word();
-                tracing::warn!(%error, "{who} cannot accept a connection");
+                if let Some(times) = trouble.happened() {
+                    let who = admin.scope.word();
+                    tracing::warn!(%error, times, "{who} cannot accept a connection");
+                }
                 tokio::time::sleep(PAUSE).await;
             }
         }

@@ -38,7 +38,7 @@ use told::Told;
 
 pub use files::Files;
 pub use snapshot::{Goal, Listening, Route, Settings, Snapshot, UNROUTED};
-pub use stores::{NamedStore, Purges};
+pub use stores::{Arriving, NamedStore, Passing, Purges, Wanted};
 
 /// What a compilation needs besides the configuration.
 pub struct Context<'a> {

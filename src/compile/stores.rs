@@ -19,8 +19,11 @@ use super::files::beside;
 use crate::cache::store::{Disk, Leaving, Mode, Options, Store, What};
 use crate::config::model;
 
+mod passing;
 #[cfg(test)]
 mod tests;
+
+pub use passing::{Arriving, Passing, Wanted};
 
 /// Less memory than that is no cache.
 const LEAST: Size = Size::mib(1);
@@ -52,12 +55,17 @@ impl Purges {
     pub fn read(bytes: &[u8]) -> Self {
         serde_json::from_slice(bytes).unwrap_or_else(|error| {
             tracing::warn!(%error, "what another process has purged cannot be read: all caches are emptied");
-            Self {
-                cache: None,
-                folder: None,
-                each: vec![(What::All, Mode::Hard)],
-            }
+            Self::all()
         })
+    }
+
+    /// Everything, in all stores.
+    pub fn all() -> Self {
+        Self {
+            cache: None,
+            folder: None,
+            each: vec![(What::All, Mode::Hard)],
+        }
     }
 
     /// Whether they are for the store of this name, with this folder.

@@ -1,5 +1,6 @@
 //! A running gateway: how it starts, by itself or in the place of another process, and how it ends.
 
+mod ending;
 mod opened;
 mod signals;
 mod told;
@@ -8,33 +9,27 @@ mod workers;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::oneshot;
 use wiregate_sdk::Registry;
+use wiregate_sdk::build::Packed;
 
 use crate::admin::{Admin, Serving};
+use crate::compile::{Arriving, Snapshot, Wanted};
 use crate::config::model::Bind;
-use crate::listen::{FAREWELL, Handed, Listeners};
+use crate::listen::{Handed, Listeners};
 use crate::overload::watch_memory;
-use crate::proxy::{Phase, Shared};
+use crate::proxy::Shared;
 use crate::reload::{Refused, Reloader};
 use crate::systemd::{Notify, Systemd};
-use crate::upgrade::{Predecessor, Program, Successor, Upgrades};
+use crate::upgrade::{Predecessor, Program, Successor, Told, Upgrades};
+use ending::MARGIN;
 use opened::{accept, answer, open};
 use signals::{End, Reach, Signals};
 use workers::Workers;
-
-/// How long the log may take to write, and the exporter of traces to send, what they still have at the
-/// end.
-const LOG_GRACE: Duration = Duration::from_secs(5);
-/// How much longer than all that they have to do, at the end.
-const MARGIN: Duration = Duration::from_secs(2);
 
 /// Why a gateway did not start, or did not go on.
 #[derive(Debug)]
@@ -143,10 +138,9 @@ impl Gateway {
                 &opened.snapshot,
                 predecessor.ended(),
             ))?;
-            // It tells what it purges while its folders go over.
-            let live = shared.clone();
-            predecessor.heed(move |purges| live.live.load().heed(purges));
-            opened.snapshot.take_in(&predecessor.ready()?);
+            opened
+                .snapshot
+                .take_in(&heir_of(predecessor, &opened.snapshot, &shared)?);
             opened.snapshot.take_folders(&shared.clock);
         } else if let [bind, ..] = &*listeners.close_unasked() {
             let message = format!("systemd passes a socket on {bind}, and no listener binds that");
@@ -167,14 +161,14 @@ impl Gateway {
         );
         let reloader = Arc::new(reloader);
         control.spawn(reloader.clone().watch());
-        let former = start.predecessor.as_ref();
-        let former = former.map(|former| (former.pid, former.ended()));
-        control.spawn(watch_memory(shared.clone(), former));
+        let others = before(start.predecessor.clone());
+        control.spawn(watch_memory(shared.clone(), others));
         let (upgrades, successors) = Upgrades::new(
             start.program,
             shared.clone(),
             listeners.clone(),
             reloader.clone(),
+            start.predecessor.clone(),
         );
         let admin = |scope| Admin::new(scope, shared.clone(), reloader.clone(), upgrades.clone());
         let answering = answer(opened.answering, admin, &upgrades, &control)?;
@@ -234,9 +228,8 @@ impl Gateway {
     fn tell(&self, watchdog: Option<Duration>) {
         let (shared, notify) = (self.shared.clone(), self.notify.clone());
         if notify.is_heard() {
-            let former = self.predecessor.as_ref();
-            let former = former.map(|former| (former.pid, former.ended()));
-            let state = told::state(shared.clone(), notify.clone(), former);
+            let others = before(self.predecessor.clone());
+            let state = told::state(shared.clone(), notify.clone(), others);
             self.control.spawn(state);
             if let Some(every) = watchdog {
                 let listeners = self.listeners.clone();
@@ -261,134 +254,31 @@ impl Gateway {
     pub fn reload(&self) -> Result<u64, Refused> {
         self.reloader.reload()
     }
-
-    /// Accepts no more connections, and lets requests in flight finish within
-    /// `limits.drain_deadline`.
-    pub fn stop(self) {
-        self.stop_unless(std::future::pending());
-    }
-
-    /// The same, but returns at once when told to.
-    fn stop_unless(mut self, impatient: impl Future<Output = ()>) {
-        let limits = self.shared.live.load().settings.limits.clone();
-        let deadline: Duration = limits.drain_deadline.into();
-        let delay = limits.drain_delay.map_or(Duration::ZERO, Duration::from);
-        let most = delay + deadline + FAREWELL + MARGIN + LOG_GRACE + MARGIN;
-        self.notify
-            .insist_aside(&format!("STOPPING=1\n{}", told::needs(most)));
-        self.shared.phase.send_replace(Phase::Draining);
-        tracing::info!(?delay, ?deadline, "stopping: not ready any more");
-        let former = self.predecessor.take();
-        let ended = self.control.block_on(async {
-            let end = async {
-                tokio::time::sleep(delay).await;
-                tracing::info!("no more connections, requests in flight go on");
-                self.listeners.stop();
-                let most = deadline + FAREWELL + MARGIN;
-                tokio::join!(self.workers.end(most), outlived(former.as_deref(), most));
-            };
-            tokio::select! {
-                () = end => true,
-                () = impatient => false,
-            }
-        });
-        if !ended {
-            tracing::warn!("requests in flight are cut off by a signal");
-            return;
-        }
-        close_logs(&self.shared);
-    }
-
-    /// Accepts nothing any more since another process does, and finishes what it has.
-    fn leave(
-        self,
-        successor: Successor,
-        impatient: impl Future<Output = ()>,
-    ) -> Result<(), Failure> {
-        let pid = successor.pid();
-        // First: from here on, the end of this process is nothing to it.
-        let former = self.predecessor.as_deref();
-        if let Some(former) = former {
-            former.handed_over();
-        }
-        self.notify.insist(&format!("MAINPID={pid}"));
-        self.shared.phase.send_replace(Phase::HandedOver);
-        self.listeners.own(false);
-        self.listeners.stop();
-        self.answering.iter().for_each(Serving::leave);
-        let deadline = self.shared.live.load().settings.limits.drain_deadline;
-        let deadline = Duration::from(deadline);
-        tracing::info!(
-            pid,
-            ?deadline,
-            "no more connections: another process takes them, requests in flight go on"
-        );
-        let forwarding = successor.forwarding();
-        let broken = broken(successor);
-        let answering = self.answering.clone();
-        let outcome = self.control.block_on(async {
-            let end = async {
-                let most = deadline + FAREWELL + MARGIN;
-                tokio::join!(self.workers.end(most), outlived(former, most));
-                join_all(answering.iter().map(Serving::finish)).await;
-            };
-            tokio::select! {
-                () = end => Ok(()),
-                Ok(ended) = broken => Err(ended),
-                () = impatient => {
-                    tracing::warn!("requests in flight are cut off by a signal");
-                    Ok(())
-                }
-            }
-        });
-        if let Some(forwarding) = forwarding {
-            forwarding.tell();
-        }
-        close_logs(&self.shared);
-        outcome.map_err(|ended| {
-            // Nobody accepts connections now: whoever watches the gateway is to start it anew.
-            let why = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
-            self.notify
-                .insist(&format!("MAINPID={}", std::process::id()));
-            io::Error::other(format!(
-                "process {pid}, which has taken over, has ended: {why}"
-            ))
-            .into()
-        })
-    }
 }
 
-/// Waits for a process to end whose place this one has taken, but not longer than this. Were this one
-/// to end first, nobody would know that the other one still has something to finish, and systemd would
-/// kill it.
-async fn outlived(former: Option<&Predecessor>, most: Duration) {
-    if let Some(former) = former {
-        let mut ended = former.ended();
-        let _ = tokio::time::timeout(most, ended.wait_for(|ended| *ended)).await;
-    }
-}
-
-/// How the process that has taken over has ended, if that was a failure and nobody has taken its place.
-fn broken(mut successor: Successor) -> oneshot::Receiver<io::Result<ExitStatus>> {
-    let (tell, broken) = oneshot::channel();
-    std::thread::spawn(move || {
-        let ended = match successor.wait() {
-            Ok(None) => return successor.bury(),
-            // One that ends in order leaves the rest of this process's time to it.
-            Ok(Some(status)) if status.success() => return,
-            Ok(Some(status)) => Ok(status),
-            Err(error) => Err(error),
-        };
-        let _ = tell.send(ended);
+/// Waits until this process may begin in the place of another one, and takes in meanwhile what that one has stored; returns what
+/// it has packed.
+fn heir_of(
+    predecessor: &Predecessor,
+    snapshot: &Snapshot,
+    shared: &Arc<Shared>,
+) -> io::Result<Packed> {
+    let arriving = Arc::new(Arriving::default());
+    let (shared, arrived) = (shared.clone(), arriving.clone());
+    predecessor.heed(move |told| {
+        // It tells what it purges later on, too, whatever is live by then.
+        let live = shared.live.load();
+        match told {
+            Told::Purged(purges) => live.heed(&purges),
+            Told::Stored { cache, anew, piece } => arrived.take(&live.stores, &cache, anew, &piece),
+        }
     });
-    broken
+    let packed = predecessor.ready(Wanted::by(&snapshot.stores))?;
+    arriving.tell();
+    Ok(packed)
 }
 
-/// Has the access log and the traces get to their end, both at the same time.
-fn close_logs(shared: &Shared) {
-    shared.exporters.close(LOG_GRACE);
-    if let Some(log) = &**shared.access_log.load() {
-        log.close(LOG_GRACE);
-    }
-    shared.exporters.ended(LOG_GRACE + MARGIN);
+/// The processes before this one that still finish what they have.
+fn before(predecessor: Option<Arc<Predecessor>>) -> impl Fn() -> Vec<u32> + Send {
+    move || (predecessor.as_ref()).map_or_else(Vec::new, |former| former.living())
 }

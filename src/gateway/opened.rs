@@ -13,6 +13,7 @@ use super::{Failure, Start};
 use crate::admin::{self, Admin, Scope, Serving};
 use crate::compile::Snapshot;
 use crate::config::Sources;
+use crate::descriptors;
 use crate::listen::{Bound, Listeners, Prepared, Task, Unbound};
 use crate::observe::metrics::Metrics;
 use crate::proxy::Shared;
@@ -139,6 +140,7 @@ pub(super) fn accept(
     listeners: &Listeners,
     prepared: Prepared,
 ) -> io::Result<()> {
+    descriptors::count_taken();
     let beginning = listeners.change_to(prepared);
     let begun = async { tokio::time::timeout(BEGIN, beginning.done()).await };
     if control.block_on(begun).unwrap_or(false) {

@@ -73,11 +73,7 @@ pub(super) fn ready(shared: &Shared, notify: &Arc<Notify>) {
 }
 
 /// Tells the state whenever it changes, as long as nothing else has taken over.
-pub(super) async fn state(
-    shared: Arc<Shared>,
-    notify: Arc<Notify>,
-    mut predecessor: Option<(u32, watch::Receiver<bool>)>,
-) {
+pub(super) async fn state(shared: Arc<Shared>, notify: Arc<Notify>, others: impl Fn() -> Vec<u32>) {
     let mut told = String::new();
     let mut draining: Option<Instant> = None;
     let mut every = interval(TELL);
@@ -86,12 +82,6 @@ pub(super) async fn state(
         tokio::select! {
             _ = every.tick() => {}
             _ = phases.changed() => {}
-        }
-        if predecessor
-            .as_ref()
-            .is_some_and(|(_, ended)| *ended.borrow())
-        {
-            predecessor = None;
         }
         let connections = shared.metrics.open_connections();
         let generation = shared.live.load().generation;
@@ -108,8 +98,13 @@ pub(super) async fn state(
             }
             Phase::HandedOver => return,
         };
-        if let Some((pid, _)) = &predecessor {
-            state += &format!("; process {pid} finishes what it has");
+        match &*others() {
+            [] => {}
+            [pid] => state += &format!("; process {pid} finishes what it has"),
+            pids => {
+                let pids: Vec<_> = pids.iter().map(u32::to_string).collect();
+                state += &format!("; processes {} finish what they have", pids.join(", "));
+            }
         }
         if state != told {
             notify.tell(&format!("STATUS={state}"));

@@ -24,6 +24,7 @@ const MOST_ATTEMPTS: usize = 64;
 
 /// The threads that carry the traffic. Each has a runtime, a set of upstream connections and a
 /// share of the accepted connections of its own, so that no two of them wait for each other.
+#[derive(Default)]
 pub(super) struct Workers {
     threads: Vec<JoinHandle<()>>,
 }

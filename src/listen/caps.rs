@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::IntGauge;
 
+use super::Seldom;
 use crate::overload::is_nearly;
 
 /// Clients are counted in this many maps, so that workers seldom wait for each other.
@@ -19,6 +20,8 @@ const NETWORK: u128 = !0 << 64;
 #[derive(Debug, Default)]
 pub struct Caps {
     open: AtomicUsize,
+    /// That accepting pauses.
+    pub(super) trouble: Seldom,
     clients: [Mutex<HashMap<IpAddr, u32>>; SHARDS],
     hasher: foldhash::fast::RandomState,
 }

@@ -6,6 +6,7 @@ pub mod http1;
 pub mod http2;
 mod proxy_protocol;
 mod running;
+mod seldom;
 mod socket;
 pub mod stream;
 pub mod tls;
@@ -14,6 +15,7 @@ pub mod until;
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::compile::Listening;
+use crate::descriptors;
 use crate::observe::metrics::{ListenerMetrics, Refusal};
 use crate::overload::{Level, Load, Seat};
 use crate::proxy::{Connection, Conversation, Engine, Peer, Shared};
@@ -32,9 +35,10 @@ use transport::Plain;
 pub use ending::{Ending, LEAVE};
 pub use proxy_protocol::ProxyProtocol;
 pub use running::{Accepting, Beginning, Handed, Listeners, Prepared, Task, Unbound};
+pub use seldom::Seldom;
 pub use socket::{Bound, Listener};
 
-/// How long accepting pauses when the process has no file descriptor left.
+/// How long accepting pauses when the process has no file descriptor left for clients.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long connections may take to say goodbye when the time to finish is over.
 pub const FAREWELL: Duration = Duration::from_secs(3);
@@ -90,19 +94,36 @@ impl Worker {
         accepting.begun();
         let mut crowd = Crowd::new();
         let mut in_a_row = 0;
+        let mut below = descriptors::for_clients();
+        let mut resume: Option<Instant> = None;
+        let pause = |error: io::Error| {
+            metrics.paused();
+            if let Some(times) = accepting.caps.trouble.happened() {
+                tracing::warn!(listener = name, %error, times, "accepting pauses");
+            }
+            Some(Instant::now() + PAUSE)
+        };
         loop {
             tokio::select! {
                 biased;
                 () = &mut stopped => break,
                 Some(_) = connections.join_next() => {}
                 _ = crowd.looks.tick() => {
-                    let limits = &self.shared.live.load().settings.limits;
-                    let most = self.most(&accepting);
-                    let crowded = accepting.caps.is_nearly_full(most);
-                    crowd.make_room(&ending, crowded || self.shared.overload.is_crowded(limits));
+                    below = descriptors::for_clients(); // that can change
+                    let short = resume.is_some() || !descriptors::is_one_left(&listener, below);
+                    crowd.make_room(&ending, short || self.is_crowded(&accepting));
                 }
-                accepted = listener.accept() => match accepted {
+                () = sleep_until(resume), if resume.is_some() => {
+                    resume = match descriptors::is_one_left(&listener, below) {
+                        true => None,
+                        false => pause(descriptors::kept_back()),
+                    };
+                }
+                accepted = listener.accept(), if resume.is_none() => match accepted {
                     Ok((socket, address)) => {
+                        if socket.as_raw_fd() >= below {
+                            resume = pause(descriptors::kept_back());
+                        }
                         if let Some(served) = welcome(socket, address) {
                             connections.spawn(served);
                         }
@@ -113,11 +134,7 @@ impl Worker {
                             tokio::task::yield_now().await;
                         }
                     }
-                    Err(error) => {
-                        metrics.not_accepted();
-                        tracing::warn!(listener = name, %error, "cannot accept");
-                        tokio::time::sleep(PAUSE).await;
-                    }
+                    Err(error) => resume = pause(error),
                 }
             }
         }
@@ -157,10 +174,12 @@ impl Worker {
         Ok((slot, seat.ok_or(Refusal::AllConnections)?))
     }
 
-    /// How many connections a listener may have.
-    fn most(&self, accepting: &Accepting) -> usize {
+    /// Whether few places are left, or little memory.
+    fn is_crowded(&self, accepting: &Accepting) -> bool {
         let live = self.shared.live.load();
-        live.current(&accepting.listening).max_connections
+        let most = live.current(&accepting.listening).max_connections;
+        accepting.caps.is_nearly_full(most)
+            || self.shared.overload.is_crowded(&live.settings.limits)
     }
 
     /// Waits for connections to end, and ends those that do not.
@@ -204,6 +223,13 @@ impl Crowd {
         if crowded {
             self.next = ending.wake_some(self.next, MOST_WOKEN);
         }
+    }
+}
+
+/// Waits until then; not at all where there is no such time.
+async fn sleep_until(then: Option<Instant>) {
+    if let Some(then) = then {
+        tokio::time::sleep_until(then.into()).await;
     }
 }
 

@@ -269,6 +269,15 @@ enum Accepts {
     },
 }
 
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.0 {
+            Accepts::Tcp(socket) => socket.as_fd(),
+            Accepts::Unix { socket, .. } => socket.as_fd(),
+        }
+    }
+}
+
 impl Listener {
     /// The next connection, and the address of its other end.
     ///

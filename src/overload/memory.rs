@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use wiregate_sdk::types::{Percent, Size};
 use wiregate_sdk::value::ShortOrFull;
@@ -100,12 +99,17 @@ pub struct Mark {
     pub limit: Size,
 }
 
-/// A process, and whether it has ended.
-pub type Other = (u32, watch::Receiver<bool>);
+/// How much more memory this process and these others may take together before requests are shed, in bytes. `None` where
+/// that is not looked at, or the system does not tell.
+pub fn left_below_soft(memory: &ShortOrFull<Off, Memory>, others: &[u32]) -> Option<u64> {
+    let used = resident("self") + others.iter().map(|pid| resident_of(*pid)).sum::<u64>();
+    let mark = soft_mark(memory).filter(|_| used > 0)?;
+    Some(mark.at.get().saturating_sub(used))
+}
 
-/// Looks at the memory of the process as long as it lives, and at that of the one whose place it has
-/// taken, which is under the same limit.
-pub async fn look_on(shared: Arc<Shared>, former: Option<Other>) {
+/// Looks at the memory of the process as long as it lives, and at that of the others that are under the same limit: those
+/// before it which still finish what they have.
+pub async fn look_on(shared: Arc<Shared>, others: impl Fn() -> Vec<u32> + Send) {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut present, mut renew, mut blind) = (0, 0, false);
@@ -122,8 +126,9 @@ pub async fn look_on(shared: Arc<Shared>, former: Option<Other>) {
                 let limit = memory.limit.map_or(present, Size::get);
                 let used = resident("self");
                 if limit > 0 && used > 0 {
-                    let all = used + still_there(former.as_ref());
-                    (limit, shared.overload.level().with(all, limit, &memory))
+                    let beside: u64 = others().into_iter().map(resident_of).sum();
+                    let level = shared.overload.level();
+                    (limit, level.with(used + beside, limit, &memory))
                 } else {
                     is_blind(limit, used, &mut blind);
                     (0, Level::Low)
@@ -135,12 +140,6 @@ pub async fn look_on(shared: Arc<Shared>, former: Option<Other>) {
             shared.overload.spill(turn);
         }
     }
-}
-
-/// The memory of the other process, until it has ended.
-fn still_there(former: Option<&Other>) -> u64 {
-    let former = former.filter(|(_, ended)| !*ended.borrow());
-    former.map_or(0, |(pid, _)| resident(&pid.to_string()))
 }
 
 /// Says that nothing can be told of the memory. Once.
@@ -172,6 +171,10 @@ fn tell(shared: &Shared, limit: u64, level: Level) {
             tracing::warn!(%used, %limit, "memory is beyond its hard mark: connections are closed");
         }
     }
+}
+
+fn resident_of(pid: u32) -> u64 {
+    resident(&pid.to_string())
 }
 
 /// The resident memory of a process, in bytes; 0 where the system does not tell.
@@ -272,6 +275,28 @@ mod tests {
         write("proc/self/cgroup", "3:cpu:/x\n2:memory:/elsewhere\n");
         write("sys/fs/cgroup/memory/memory.limit_in_bytes", "1048576\n");
         assert_eq!(there_is(root), 1 << 20);
+    }
+
+    #[test]
+    fn what_is_left_below_the_mark_is_left_to_all_processes_together() {
+        let of = |limit: u64| {
+            ShortOrFull::Full(Memory {
+                limit: Some(Size::bytes(limit)),
+                ..Memory::default()
+            })
+        };
+        let left = |limit, others: &[u32]| left_below_soft(&of(limit), others);
+        let (all, own) = (1 << 40, std::process::id());
+        let alone = left(all, &[]).unwrap();
+        let mark = Memory::default().soft.of(all);
+        assert!(
+            alone < mark && alone > mark - (1 << 34),
+            "{alone} of {mark}"
+        );
+        // The same process once more.
+        assert!(left(all, &[own]).unwrap() < alone - (1 << 19));
+        assert_eq!(left(1 << 10, &[]), Some(0));
+        assert_eq!(left_below_soft(&ShortOrFull::Short(Off::Off), &[]), None);
     }
 
     #[test]

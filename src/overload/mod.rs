@@ -15,7 +15,7 @@ use crate::config::model::Limits;
 use crate::observe::metrics::Metrics;
 
 pub use load::Load;
-pub use memory::{Level, Mark, look_on as watch_memory, soft_mark};
+pub use memory::{Level, Mark, left_below_soft, look_on as watch_memory, soft_mark};
 use places::Places;
 
 /// More connections than this there are only where the configuration says so.

@@ -6,6 +6,7 @@ use http::{StatusCode, header};
 use pingora_error::{Error, ErrorSource, ErrorType, Result, RetryType};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
+use wiregate_sdk::Reply;
 
 use super::context::{Attempts, Context};
 use super::{failure, websocket};
@@ -32,6 +33,11 @@ impl Context {
         }
         let endpoint = self.attempts.tried.last().cloned();
         self.failed(&error);
+        if failure::lacks_descriptor(&error) {
+            self.lacks_descriptor();
+            error.set_retry(false);
+            return error;
+        }
         if let (Some(endpoint), Some(upstream)) = (endpoint, &self.attempts.upstream)
             && endpoint.could_not_be_reached(self.shared.clock.instant())
         {
@@ -44,6 +50,15 @@ impl Context {
             || self.fall_back();
         error.set_retry(again);
         error
+    }
+
+    /// There is no descriptor for a connection; there is none for another endpoint either.
+    pub(super) fn lacks_descriptor(&mut self) {
+        let cause = Cause::ConnectionLimitReached;
+        let reply = Reply::problem(cause.status(), cause.word())
+            .log("no file descriptor is left for a connection to an endpoint")
+            .header(header::RETRY_AFTER, 1.into());
+        self.reply = Some(reply);
     }
 
     /// The exchange with an endpoint broke.
@@ -225,6 +240,12 @@ impl Context {
         let cause = failure::upstream(error, !unanswered);
         if let Some(span) = &mut self.attempts.span {
             span.failed(cause.word());
+        }
+        if failure::lacks_descriptor(error) {
+            if let Some(upstream) = &self.attempts.upstream {
+                upstream.metrics.failed(cause);
+            }
+            return self.end_attempt();
         }
         match unanswered {
             true => self.tell_breaker(false),

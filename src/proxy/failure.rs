@@ -5,6 +5,7 @@ use std::io;
 use http::StatusCode;
 use pingora_error::{Error, ErrorSource, ErrorType};
 
+use crate::descriptors;
 use crate::listen::until::Over;
 use crate::upstream::Cause;
 
@@ -46,6 +47,7 @@ pub(super) fn of(error: &Error, begun: bool) -> Failure {
 pub(super) fn upstream(error: &Error, begun: bool) -> Cause {
     use ErrorType as E;
     match error.etype() {
+        _ if lacks_descriptor(error) => Cause::ConnectionLimitReached,
         E::ConnectTimedout | E::TLSHandshakeTimedout => Cause::ConnectionTimeout,
         E::ConnectRefused => Cause::ConnectionRefused,
         E::ConnectNoRoute => Cause::DestinationIpUnroutable,
@@ -73,6 +75,11 @@ pub(super) fn upstream(error: &Error, begun: bool) -> Cause {
         | E::InternalError => Cause::ConnectionFailed,
         _ => Cause::ProtocolError,
     }
+}
+
+/// Whether there was no descriptor for a connection to an endpoint, which is not the endpoint's fault.
+pub(super) fn lacks_descriptor(error: &Error) -> bool {
+    (error.root_cause().downcast_ref::<io::Error>()).is_some_and(descriptors::is_lack)
 }
 
 /// A 101 to a request that did not ask for an upgrade.

@@ -34,6 +34,23 @@ pub(super) async fn aside<T: Send + 'static>(
     told.await.map_err(|_| io::Error::other("it panicked"))
 }
 
+/// Runs what may block and takes long, on a thread that makes way for all others, and waits for it.
+///
+/// # Errors
+/// No thread could be started.
+pub fn making_way<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name("wiregate-aside".into());
+        let working = thread.spawn_scoped(scope, || {
+            make_way();
+            work()
+        })?;
+        Ok(working
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
+
 /// Lowers the priority of this thread. Without that the work is done all the same, only less
 /// politely.
 fn make_way() {
@@ -92,6 +109,14 @@ mod tests {
     async fn the_work_makes_way_and_nobody_else_does() {
         let before = getpriority_process(None).unwrap();
         let during = aside(|| getpriority_process(None).unwrap()).await.unwrap();
+        assert_eq!(during, NICE.max(before));
+        assert_eq!(getpriority_process(None).unwrap(), before);
+    }
+
+    #[test]
+    fn work_that_is_waited_for_makes_way_as_well() {
+        let before = getpriority_process(None).unwrap();
+        let during = making_way(|| getpriority_process(None).unwrap()).unwrap();
         assert_eq!(during, NICE.max(before));
         assert_eq!(getpriority_process(None).unwrap(), before);
     }

@@ -68,7 +68,12 @@ impl Notify {
         }
     }
 
-    /// The same, but whoever says it does not wait: where there is no room at once, a thread of its own does.
+    /// The same, but only where there is room at once; whether there was.
+    pub fn tell_at_once(&self, state: &str) -> bool {
+        self.say(state, Duration::ZERO).is_ok()
+    }
+
+    /// The same as [`insist`](Self::insist), but whoever says it does not wait: where there is no room at once, a thread of its own does.
     pub fn insist_aside(self: &Arc<Self>, state: &str) {
         match self.say(state, Duration::ZERO) {
             Ok(()) => {}
@@ -158,13 +163,15 @@ mod tests {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let notify = Arc::new(Notify::new(Some(path.as_os_str())).unwrap());
         let mut heard = [0; 64];
+        assert!(notify.tell_at_once("READY=1"));
+        assert_eq!(socket.recv(&mut heard).unwrap(), 7);
         notify.insist_aside("READY=1");
         assert_eq!(
             socket.recv(&mut heard).unwrap(),
             7,
             "at once where there is room"
         );
-        while notify.say("STATUS=fine", Duration::ZERO).is_ok() {}
+        while notify.tell_at_once("STATUS=fine") {}
         // Were it waited for, it would be lost: nobody reads before this returns.
         notify.insist_aside("STOPPING=1");
         loop {

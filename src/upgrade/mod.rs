@@ -7,18 +7,20 @@
 //! until then, the new one is killed, and the old one has not missed a connection: both accept from
 //! the same sockets, and no queue is ever closed.
 
+mod elders;
 mod predecessor;
 mod program;
 mod purges;
 mod successor;
 mod wire;
 
+use std::io::{self, PipeWriter};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex as Turn, mpsc};
 
-pub use predecessor::{Predecessor, has_gone};
+pub use predecessor::{Predecessor, Told, has_gone};
 pub use program::Program;
 pub use purges::Forwarding;
 pub use successor::Successor;
@@ -26,15 +28,21 @@ pub use successor::Successor;
 use wiregate_sdk::build::Packed;
 
 use crate::admin::Serving;
+use crate::compile::{Passing, Snapshot};
 use crate::listen::{Handed, Listeners};
+use crate::overload::left_below_soft;
 use crate::proxy::Shared;
-use crate::reload::Reloader;
+use crate::reload::{Reloader, making_way};
+use elders::Elder;
 use wire::Line;
 
 /// This version, as another process gets to know it.
 pub const VERSION: &str = concat!("wiregate/", env!("CARGO_PKG_VERSION"));
 /// How long a new process may take to get ready, where nothing else is said.
 pub const DEADLINE: Duration = Duration::from_secs(60);
+/// How long all that caches have in memory may take to go over, and what was stored meanwhile.
+const STORED: Duration = Duration::from_secs(5);
+const SINCE: Duration = Duration::from_millis(500);
 /// How long all caches together may take to write what waits, before their folders go over.
 const FOLDERS: Duration = Duration::from_secs(5);
 /// The key under which goes over when the service was started.
@@ -51,6 +59,10 @@ pub struct Upgrades {
     listeners: Arc<Listeners>,
     reloader: Arc<Reloader>,
     answering: OnceLock<Arc<[Serving]>>,
+    /// The process whose place this one has taken.
+    predecessor: Option<Arc<Predecessor>>,
+    /// Kept for as long as this process lives, once another one has taken its place, which sees by that whether it does.
+    life: OnceLock<PipeWriter>,
     /// Held while there is an upgrade.
     turn: Arc<Turn<()>>,
     stage: Mutex<Stage>,
@@ -87,6 +99,7 @@ impl Upgrades {
         shared: Arc<Shared>,
         listeners: Arc<Listeners>,
         reloader: Arc<Reloader>,
+        predecessor: Option<Arc<Predecessor>>,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Successor>) {
         let (taken_over, successors) = mpsc::unbounded_channel();
         let this = Self {
@@ -95,6 +108,8 @@ impl Upgrades {
             listeners,
             reloader,
             answering: OnceLock::new(),
+            predecessor,
+            life: OnceLock::new(),
             turn: Arc::default(),
             stage: Mutex::default(),
             taken_over,
@@ -174,17 +189,39 @@ impl Upgrades {
     }
 
     fn lead(&self, successor: &mut Successor, until: Instant) -> Result<(), String> {
-        let system = |error: std::io::Error| format!("sockets cannot be handed over: {error}");
+        let system = |error: io::Error| format!("sockets cannot be handed over: {error}");
         self.enter(Stage::Preparing(successor.line().map_err(system)?))?;
         let sockets = self.sockets().map_err(system)?;
+        let (own, life) = Elder::own().map_err(system)?;
         successor.prepare(&sockets, &self.pack(), until)?;
-        // It can be given up until here: whoever ends the gateway meanwhile waits for `FOLDERS` at most.
         let live = self.shared.live.load_full();
+        let mut passing = self.passing(&live, successor);
+        // What is on disk is not to want for time because of what is in memory.
+        let time = STORED.min(until.saturating_duration_since(Instant::now()) / 2);
+        // It makes way for requests, which go on.
+        making_way(|| successor.stored(&mut passing, time, until))
+            .map_err(|error| format!("what caches have cannot be handed over: {error}"))??;
+        // It can be given up until here: whoever ends the gateway meanwhile waits for `FOLDERS` at most.
         live.give_up_folders(until.min(Instant::now() + FOLDERS));
         self.enter(Stage::Beginning)?;
         let until = Instant::now() + BEGIN;
+        successor.stored(&mut passing, SINCE, until)?;
+        passing.tell();
         successor.purged(live.purges(false), until)?;
-        successor.begin(&self.pack(), until)
+        let elders = self.predecessor.iter().flat_map(|former| former.elders());
+        let elders: Vec<_> = elders.chain([own]).collect();
+        successor.begin(&self.pack(), &elders, until)?;
+        let _ = self.life.set(life); // this happens once
+        Ok(())
+    }
+
+    /// What the caches of the new process take of those here, as far as there is memory for it: both have it until this one
+    /// has ended.
+    fn passing(&self, live: &Snapshot, successor: &Successor) -> Passing {
+        let mut others = vec![successor.pid()];
+        others.extend(self.predecessor.iter().flat_map(|former| former.living()));
+        let most = left_below_soft(&live.settings.limits.memory, &others);
+        Passing::of(&live.stores, successor.wanted(), most)
     }
 
     /// What the new process is to know.
@@ -206,7 +243,7 @@ impl Upgrades {
         Ok(())
     }
 
-    fn sockets(&self) -> std::io::Result<Vec<Handed>> {
+    fn sockets(&self) -> io::Result<Vec<Handed>> {
         let mut sockets = self.listeners.hand_out()?;
         // That of the admin API is the first: other versions know no other one without a name.
         for serving in self.answering.get().into_iter().flat_map(|all| all.iter()) {

@@ -13,18 +13,50 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use wiregate_sdk::build::Packed;
 
+use super::elders::{Elder, Elders};
 use super::program::MARK;
 use super::wire::{Line, Message, PROTOCOL, Received, Socket};
 use super::{SERVICE_START, VERSION};
-use crate::compile::Purges;
+use crate::cache::store::FORMAT;
+use crate::compile::{Purges, Wanted};
 use crate::config::model::Bind;
 use crate::listen::{Bound, Handed};
 
 /// How long a short message may take to be written.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Purges here what another process has purged.
-type Heeds = Box<dyn Fn(&Purges) + Send + Sync>;
+/// Does here what another process tells.
+type Heeds = Box<dyn Fn(Told) + Send + Sync>;
+
+/// What another process tells of its caches.
+pub enum Told {
+    /// What it has purged.
+    Purged(Purges),
+    /// What it has stored.
+    Stored {
+        /// In the cache of this name.
+        cache: String,
+        /// Whether a stream begins.
+        anew: bool,
+        /// A piece of that.
+        piece: Vec<u8>,
+    },
+}
+
+impl Told {
+    /// What was heard, where it is about caches; all else as it was.
+    fn of(received: Received) -> Result<Self, Received> {
+        match received.message {
+            Message::Purged => Ok(Self::Purged(Purges::read(&received.bytes))),
+            Message::Stored { cache, anew } => Ok(Self::Stored {
+                cache,
+                anew,
+                piece: received.bytes,
+            }),
+            _ => Err(received),
+        }
+    }
+}
 
 /// The process whose place this one is to take.
 pub struct Predecessor {
@@ -32,7 +64,10 @@ pub struct Predecessor {
     /// What it says once this process gets ready.
     says: Mutex<mpsc::UnboundedReceiver<Received>>,
     ended: watch::Receiver<bool>,
-    /// Does what it says is purged.
+    all_ended: watch::Receiver<bool>,
+    /// It and those before it, as far as they lived when this one was told to begin.
+    elders: Arc<OnceLock<Elders>>,
+    /// Does what it says of its caches.
     heeds: Arc<OnceLock<Heeds>>,
     /// Its version.
     pub version: String,
@@ -119,19 +154,23 @@ impl Predecessor {
         packed.try_into().ok().map(i64::from_le_bytes)
     }
 
-    /// From here on, what the other one purges is purged here as well, by the thread that hears of it.
-    pub fn heed(&self, purge: impl Fn(&Purges) + Send + Sync + 'static) {
-        let _ = self.heeds.set(Box::new(purge)); // it is said once
+    /// From here on, what the other one tells of its caches is done here, by the thread that hears of it.
+    pub fn heed(&self, heed: impl Fn(Told) + Send + Sync + 'static) {
+        let _ = self.heeds.set(Box::new(heed)); // it is said once
     }
 
-    /// Says that this process could begin, and waits until it may: returns what the other one has
-    /// packed meanwhile.
+    /// Says that this process could begin, and what its caches take, and waits until it may: returns what the other one
+    /// has packed meanwhile.
     ///
     /// # Errors
     /// The other one has gone: then so must this one, since whoever watches it starts a new one.
-    pub fn ready(&self) -> io::Result<Packed> {
-        let version = VERSION.to_owned();
-        self.say(&Message::Ready { version })?;
+    pub fn ready(&self, caches: Vec<Wanted>) -> io::Result<Packed> {
+        let (version, records) = (VERSION.to_owned(), FORMAT.to_owned());
+        self.say(&Message::Ready {
+            version,
+            records,
+            caches,
+        })?;
         let mut packed = Packed::new();
         let mut says = self.says.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(received) = says.blocking_recv() {
@@ -169,11 +208,41 @@ impl Predecessor {
         self.ended.clone()
     }
 
+    /// Says when the other one, and all before it, have ended.
+    pub fn all_ended(&self) -> watch::Receiver<bool> {
+        self.all_ended.clone()
+    }
+
+    /// The other one and those before it, as far as they live.
+    pub fn living(&self) -> Vec<u32> {
+        let elders = self.elders.get();
+        let living = elders.into_iter().flat_map(Elders::living);
+        let mut living: Vec<_> = living.map(|elder| elder.pid).collect();
+        // It has not told yet, or is of a version that does not.
+        if elders.is_none() && !*self.ended.borrow() {
+            living.push(self.pid);
+        }
+        living
+    }
+
+    /// The same, to be handed on: with the line to the other one, to be read by whoever comes next when this one has ended.
+    pub(super) fn elders(&self) -> impl Iterator<Item = Elder> {
+        let elders = self.elders.get().into_iter().flat_map(Elders::living);
+        elders.cloned().map(|mut elder| {
+            if elder.pid == self.pid {
+                elder.line = self.line.descriptor().ok().map(Arc::new);
+            }
+            elder
+        })
+    }
+
     fn new(line: Line, version: String, pid: u32) -> Self {
         Self {
             line,
             says: Mutex::new(mpsc::unbounded_channel().1),
             ended: watch::channel(false).1,
+            all_ended: watch::channel(false).1,
+            elders: Arc::default(),
             heeds: Arc::default(),
             version,
             pid,
@@ -187,22 +256,38 @@ impl Predecessor {
         let line = self.line.share()?;
         let (heard, says) = mpsc::unbounded_channel();
         let (ending, ended) = watch::channel(false);
+        let (all_ending, all_ended) = watch::channel(false);
         (self.says, self.ended) = (Mutex::new(says), ended);
-        let heeds = self.heeds.clone();
+        self.all_ended = all_ended;
+        let (heeds, elders) = (self.heeds.clone(), self.elders.clone());
         let listen = move || {
             while let Ok(received) = line.hear(None) {
-                match (received.message, heeds.get()) {
-                    (Message::Purged, Some(heeds)) => heeds(&Purges::read(&received.bytes)),
-                    (message, _) => {
+                match (Told::of(received), heeds.get()) {
+                    (Ok(told), Some(heeds)) => heeds(told),
+                    (Ok(_), None) => {}
+                    (Err(received), _) => match received.message {
+                        Message::Elders { pids, lines } => {
+                            let told = Elders::new(pids, &lines, received.sockets);
+                            let _ = elders.set(told); // it is said once
+                        }
                         // Nobody may listen any more.
-                        let _ = heard.send(Received {
-                            message,
-                            ..received
-                        });
-                    }
+                        _ => drop(heard.send(received)),
+                    },
                 }
             }
             ending.send_replace(true);
+            // As a rule they have ended before the other one, which heard of what they purge.
+            let heed = |told| {
+                if let Some(heeds) = heeds.get() {
+                    heeds(told);
+                }
+            };
+            let heard = |received| Told::of(received).into_iter().for_each(heed);
+            if let Some(elders) = elders.get() {
+                elders.hear_out(heard, || heed(Told::Purged(Purges::all())));
+                elders.wait();
+            }
+            all_ending.send_replace(true);
         };
         let thread = std::thread::Builder::new().name("predecessor".into());
         thread.spawn(listen).map(drop)

@@ -12,10 +12,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use wiregate_sdk::build::Packed;
 
 use super::VERSION;
+use super::elders::Elder;
 use super::program::Program;
 use super::purges::{self, Forwarding};
 use super::wire::{Line, MOST_SOCKETS, Message, PROTOCOL, Socket};
-use crate::compile::{Purges, Snapshot};
+use crate::cache::store::FORMAT;
+use crate::compile::{Passing, Purges, Snapshot, Wanted};
 use crate::listen::Handed;
 
 /// How long a process that has broken off the line may take to end.
@@ -27,6 +29,8 @@ pub struct Successor {
     line: Line,
     /// Its version, once it has told.
     version: String,
+    /// What its caches take of those of this process.
+    wanted: Vec<Wanted>,
     settled: bool,
     /// Tells it what is purged here, once it has taken over.
     forwarding: Option<Forwarding>,
@@ -46,6 +50,7 @@ impl Successor {
             child,
             line: Line::new(ours),
             version: String::new(),
+            wanted: Vec::new(),
             settled: false,
             forwarding: None,
         })
@@ -81,8 +86,13 @@ impl Successor {
             answer => answer,
         };
         match answer.map(|received| received.message) {
-            Ok(Message::Ready { version }) => {
+            Ok(Message::Ready {
+                version,
+                records,
+                caches,
+            }) => {
                 self.version = version;
+                self.wanted = understood(&records, caches);
                 Ok(())
             }
             Ok(Message::Refused { why }) => Err(why),
@@ -116,12 +126,48 @@ impl Successor {
         self.line.say(&Message::Prepare, until)
     }
 
+    /// Tells it of this process and those before it. Not earlier than needed: as long as it has their lines, they do not see
+    /// that this process has ended.
+    fn tell_elders(&self, elders: &[Elder], until: Instant) -> io::Result<()> {
+        // There are no more of them but where somebody upgrades without an end.
+        let elders = &elders[elders.len().saturating_sub(MOST_SOCKETS / 2)..];
+        let message = Message::Elders {
+            pids: elders.iter().map(|elder| elder.pid).collect(),
+            lines: elders.iter().map(|elder| elder.line.is_some()).collect(),
+        };
+        let descriptors = elders
+            .iter()
+            .flat_map(|elder| [Some(&elder.life), elder.line.as_ref()]);
+        let descriptors: Vec<_> = descriptors.flatten().map(|each| each.as_fd()).collect();
+        self.line.say_with(&message, b"", &descriptors, until)
+    }
+
     fn pass_on(&self, packed: &Packed, until: Instant) -> io::Result<()> {
         for (key, bytes) in packed {
             let message = Message::Packed { key: key.clone() };
             self.line.say_with(&message, bytes, &[], until)?;
         }
         Ok(())
+    }
+
+    /// What its caches take of those of this process.
+    pub(super) fn wanted(&self) -> &[Wanted] {
+        &self.wanted
+    }
+
+    /// Tells it what is stored here, within `time`; or what was stored since this was last done.
+    pub(super) fn stored(
+        &mut self,
+        passing: &mut Passing,
+        time: Duration,
+        until: Instant,
+    ) -> Result<(), String> {
+        let told = passing.pass(until.min(Instant::now() + time), |cache, anew, piece| {
+            let cache = cache.to_owned();
+            let message = Message::Stored { cache, anew };
+            self.line.say_with(&message, piece, &[], until)
+        });
+        told.map_err(|error| self.why(&error, "was not ready in time"))
     }
 
     /// Tells it what was purged since the folders of caches were given up.
@@ -150,8 +196,14 @@ impl Successor {
     }
 
     /// Lets it begin, with what is known by now, and waits until it accepts connections.
-    pub(super) fn begin(&mut self, packed: &Packed, until: Instant) -> Result<(), String> {
+    pub(super) fn begin(
+        &mut self,
+        packed: &Packed,
+        elders: &[Elder],
+        until: Instant,
+    ) -> Result<(), String> {
         let begun = self.pass_on(packed, until);
+        let begun = begun.and_then(|()| self.tell_elders(elders, until));
         let begun = begun.and_then(|()| self.line.say(&Message::Begin, until));
         let begun = begun.and_then(|()| self.line.hear(Some(until)));
         match begun.map(|received| received.message) {
@@ -234,6 +286,19 @@ impl Drop for Successor {
             let _ = self.child.wait();
         }
     }
+}
+
+/// What a process takes that reads this version of records.
+fn understood(records: &str, caches: Vec<Wanted>) -> Vec<Wanted> {
+    if records == FORMAT {
+        return caches;
+    }
+    tracing::warn!(
+        ours = FORMAT,
+        theirs = records,
+        "the new process does not read what caches have in memory: without a disk they begin empty"
+    );
+    Vec::new()
 }
 
 /// How a process has ended.

@@ -16,6 +16,8 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::compile::Wanted;
+
 /// The version of this protocol.
 pub const PROTOCOL: u32 = 1;
 /// How many sockets go with one message; the system takes 253.
@@ -49,17 +51,38 @@ pub enum Message {
         /// The key.
         key: String,
     },
+    /// The old process, just before the new one is to begin: it and those before it that live, the oldest first. With each comes the end of a pipe that is closed
+    /// when that process has ended, and behind that, where there is one, the line on which it tells what it purges.
+    Elders {
+        /// The processes.
+        pids: Vec<u32>,
+        /// Which of them have a line.
+        lines: Vec<bool>,
+    },
     /// The old process: that was all; get ready.
     Prepare,
     /// The new process: it could begin now.
     Ready {
         /// Its version.
         version: String,
+        /// The version of the records of what caches hold, as it reads them.
+        #[serde(default)]
+        records: String,
+        /// The caches that take what the old process has in its own.
+        #[serde(default)]
+        caches: Vec<Wanted>,
     },
     /// The new process: it will not begin.
     Refused {
         /// Why.
         why: String,
+    },
+    /// The old process: the bytes are records of what it has in a cache, or the rest of one.
+    Stored {
+        /// The name of the cache.
+        cache: String,
+        /// Whether they begin with a record.
+        anew: bool,
     },
     /// The old process: begin.
     Begin,
@@ -106,6 +129,14 @@ impl Line {
     /// The line on this socket.
     pub fn new(socket: UnixStream) -> Self {
         Self(socket)
+    }
+
+    /// The same end once more, for another process.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.0.try_clone().map(OwnedFd::from)
     }
 
     /// The same end once more, to cut the line while somebody waits on it.
@@ -177,6 +208,16 @@ impl Line {
                 return Ok(received);
             }
         }
+    }
+
+    /// Reads what cannot be understood; whether there was anything before the other side had gone. Blocks.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn skip(&self) -> io::Result<bool> {
+        self.0.set_read_timeout(None)?;
+        let mut nothing = [0; 1 << 14];
+        Ok((&self.0).read(&mut nothing)? > 0)
     }
 
     fn hear_any(&self, until: Option<Instant>) -> io::Result<Received> {
@@ -286,9 +327,13 @@ mod tests {
         raw.write_all(&[more.len() as u8, 0, 0, 0, 0, 0, 0, 0])
             .unwrap();
         raw.write_all(more).unwrap();
-        let version = "9.9.9".to_owned();
-        let heard = other.hear(Some(until)).unwrap().message;
-        assert_eq!(heard, Message::Ready { version });
+        // One that is older says nothing of what it takes.
+        let ready = Message::Ready {
+            version: "9.9.9".to_owned(),
+            records: String::new(),
+            caches: Vec::new(),
+        };
+        assert_eq!(other.hear(Some(until)).unwrap().message, ready);
         let soon = Instant::now() + Duration::from_millis(20);
         let silence = other.hear(Some(soon)).unwrap_err();
         assert_eq!(silence.kind(), io::ErrorKind::TimedOut);

@@ -1,10 +1,12 @@
 //! How the endpoints of an upstream are reached: protocol, TLS, and what holds for each connection.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use pingora_core::protocols::ALPN;
 use pingora_core::upstreams::peer::{HttpPeer, PeerOptions};
 
+use super::timeouts::{Plain, keep_alive, may_have};
 use super::{Address, HostName, Target, Tls};
 use crate::config::model::upstream::{self as model, Protocol};
 
@@ -26,7 +28,7 @@ impl Reach {
     pub fn new(upstream: &str, config: &model::Upstream, tls: Option<Tls>) -> Self {
         let mut options = PeerOptions::new();
         options.idle_timeout = Some(config.keep_idle.into());
-        options.tcp_keepalive = Some(super::timeouts::keep_alive());
+        options.tcp_keepalive = Some(keep_alive());
         options.alpn = match config.protocol {
             Protocol::Http1 => ALPN::H1,
             Protocol::H2c | Protocol::H2 => ALPN::H2,
@@ -81,6 +83,12 @@ impl Reach {
         };
         peer.group_key = self.group;
         peer.options = self.options.clone();
+        match address {
+            Address::Inet(_) => {
+                peer.options.upstream_tcp_sock_tweak_hook = Some(Arc::new(may_have))
+            }
+            Address::Unix(_) => peer.options.custom_l4 = Some(Arc::new(Plain)),
+        }
         let identity = self.tls.as_ref().and_then(|tls| tls.identity.as_ref());
         peer.client_cert_key = identity.map(|identity| identity.cert_key().clone());
         Ok(peer)

@@ -1,6 +1,7 @@
 //! How long each step towards an endpoint may take, once all places have been asked.
 
 use std::io;
+use std::net;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +12,10 @@ use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::protocols::l4::stream::Stream;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorType, Result};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use crate::config::model::upstream as model;
+use crate::descriptors;
 
 /// How long each step towards an endpoint may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,9 +95,20 @@ impl L4Connect for Within {
     }
 }
 
+/// Opens connections over Unix sockets, which Pingora gives no hook for.
+#[derive(Debug)]
+pub(super) struct Plain;
+
+#[async_trait]
+impl L4Connect for Plain {
+    async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
+        open(address).await
+    }
+}
+
 async fn open(address: &SocketAddr) -> Result<Stream> {
     match address {
-        SocketAddr::Inet(address) => match TcpStream::connect(address).await {
+        SocketAddr::Inet(address) => match open_tcp(*address).await {
             Ok(stream) => {
                 set_tcp_keepalive(&stream, &keep_alive())?;
                 Ok(stream.into())
@@ -104,12 +117,30 @@ async fn open(address: &SocketAddr) -> Result<Stream> {
         },
         SocketAddr::Unix(address) => {
             let path = address.as_pathname().expect("our sockets have paths");
-            match UnixStream::connect(path).await {
-                Ok(stream) => Ok(stream.into()),
-                Err(error) => Err(refused(error)),
-            }
+            let stream = UnixStream::connect(path).await.and_then(|stream| {
+                descriptors::may_be_for_endpoint(&stream)?;
+                Ok(stream)
+            });
+            stream.map(Stream::from).map_err(refused)
         }
     }
+}
+
+async fn open_tcp(address: net::SocketAddr) -> io::Result<TcpStream> {
+    let socket = match address {
+        net::SocketAddr::V4(_) => TcpSocket::new_v4(),
+        net::SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    descriptors::may_be_for_endpoint(&socket)?;
+    socket.connect(address).await
+}
+
+/// Whether a connection over TCP may have its socket; Pingora asks before it connects.
+///
+/// # Errors
+/// The descriptors that are left are for others.
+pub(super) fn may_have(socket: &TcpSocket) -> Result<()> {
+    descriptors::may_be_for_endpoint(socket).map_err(refused)
 }
 
 /// A connection that was silent for this long is asked whether its endpoint is still there: so often,

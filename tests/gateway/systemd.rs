@@ -146,15 +146,19 @@ fn the_new_process_tells_that_it_is_ready_and_who_still_finishes() {
     told.until("READY=1");
     let mut slow = send(
         gateway.address(),
-        "GET /?delay=6s HTTP/1.1\r\nhost: a\r\n\r\n",
+        "GET /?delay=9s HTTP/1.1\r\nhost: a\r\n\r\n",
     );
     told.until("1 connections");
     let new = upgrade(&gateway, &[]).unwrap();
     told.until(&format!("process {} finishes what it has", gateway.pid()));
+    let newest = upgrade(&gateway, &[]).unwrap();
+    let both = format!("processes {}, {} finish", gateway.pid(), new.0);
+    told.until(&both);
     assert!(read_head(&mut slow).starts_with("HTTP/1.1 200 "));
     drop(slow);
     assert_eq!(gateway.wait().code(), Some(0));
-    assert!(new.runs());
+    until("the second ends", || !new.runs());
+    assert!(newest.runs());
 }
 
 #[test]

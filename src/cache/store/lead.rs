@@ -293,13 +293,13 @@ impl Drop for Lead {
 }
 
 /// What the index has to know of a new entry.
-struct New {
-    variant: Variant,
+pub(super) struct New {
+    pub(super) variant: Variant,
     tags: Box<[u64]>,
 }
 
 impl New {
-    fn of(store: &Store, meta: &Stored) -> Self {
+    pub(super) fn of(store: &Store, meta: &Stored) -> Self {
         let tags = meta.tags();
         let tags = tags.map(|tag| hash_of(store.seed, tag.as_bytes()));
         Self {
@@ -308,7 +308,7 @@ impl New {
         }
     }
 
-    fn slot(&self, store: &Store, entry: &Arc<Entry>, soft: bool) -> Slot {
+    pub(super) fn slot(&self, store: &Store, entry: &Arc<Entry>, soft: bool) -> Slot {
         Slot::new(
             &store.room,
             entry.name().clone(),

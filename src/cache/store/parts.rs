@@ -315,13 +315,16 @@ impl Store {
         self.part(url_hash).change(change)
     }
 
-    /// Goes through the index, part by part, a step at a time.
+    /// Goes through the index, part by part, a step at a time; also through a part that has nothing.
     pub(super) fn each_step(&self, mut step: impl FnMut(&mut Shard, std::ops::Range<u32>)) {
         for part in &self.parts {
-            let mut from = 0;
-            while from < part.lock().end() {
-                part.change(|shard| step(shard, from..shard.end().min(from + STEP)));
-                from += STEP;
+            let mut from = Some(0_u32);
+            while let Some(start) = from {
+                from = part.change(|shard| {
+                    let end = shard.end().min(start.saturating_add(STEP));
+                    step(shard, start..end);
+                    (end < shard.end()).then_some(end)
+                });
             }
         }
     }

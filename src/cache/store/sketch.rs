@@ -28,11 +28,13 @@ impl Sketch {
         allocated(self.words.len() * size_of::<u64>())
     }
 
-    /// Sees to it that so many keys can be told apart. What was counted is lost when it grows.
+    /// Sees to it that so many keys can be told apart. What was counted stays: the place of a key in a larger sketch
+    /// is one of those that its place in the smaller one was for.
     pub(super) fn fit(&mut self, keys: usize) {
         if keys > self.words.len() {
-            self.words = vec![0; keys.next_power_of_two()].into_boxed_slice();
-            self.counted = 0;
+            let times = keys.next_power_of_two() / self.words.len();
+            self.words = self.words.repeat(times).into_boxed_slice();
+            self.counted *= times;
         }
     }
 
@@ -101,6 +103,29 @@ mod tests {
             .filter(|key| sketch.estimate(key.wrapping_mul(0x9e37_79b9_7f4a_7c15)) <= 2);
         assert!(once.count() > 950);
         assert!(sketch.estimate(12_345_678_901) <= 2);
+    }
+
+    #[test]
+    fn what_was_counted_stays_when_there_are_more_keys() {
+        let mut sketch = Sketch::new();
+        let key = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for number in 0..100 {
+            (0..=number % 15).for_each(|_| sketch.count(key(number)));
+        }
+        let before: Vec<_> = (0..200)
+            .map(|number| sketch.estimate(key(number)))
+            .collect();
+        for keys in [LEAST + 1, 5_000] {
+            sketch.fit(keys);
+            let now: Vec<_> = (0..200)
+                .map(|number| sketch.estimate(key(number)))
+                .collect();
+            assert_eq!(now, before);
+        }
+        // Its own account of them is right still: it halves without an end below nothing.
+        (0..200_000).for_each(|number| sketch.count(key(number % 7)));
+        (0..200_000).for_each(|number| sketch.count(key(number)));
+        assert!(sketch.counted < 10 * sketch.words.len());
     }
 
     #[test]

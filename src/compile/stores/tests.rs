@@ -72,6 +72,126 @@ fn url(url: &str) -> What {
     What::Url(url.to_owned())
 }
 
+/// What the first store has goes over to the second, as far as that wants it, and no more than so much.
+fn pass(old: &[NamedStore], new: &[NamedStore], most: Option<u64>, between: impl FnOnce()) {
+    let arriving = Arriving::default();
+    let mut passing = Passing::of(old, &Wanted::by(new), most);
+    let pass = |passing: &mut Passing| {
+        let said = passing.pass(Instant::now() + LONG, |cache, anew, piece| {
+            arriving.take(new, cache, anew, piece);
+            Ok(())
+        });
+        said.unwrap();
+    };
+    pass(&mut passing);
+    between();
+    pass(&mut passing);
+    for purges in old.iter().filter_map(|store| store.purges(false)) {
+        new.iter().for_each(|store| store.heed(&purges));
+    }
+}
+
+/// Two stores, the second with this folder, where there is one.
+fn two(folder: Option<&Path>) -> [NamedStore; 2] {
+    [named("one", None), named("two", folder)]
+}
+
+fn opened(stores: [NamedStore; 2]) -> [NamedStore; 2] {
+    for store in &stores {
+        store.open_before(&Clock::default()).unwrap();
+    }
+    stores
+}
+
+#[tokio::test]
+async fn what_is_purged_while_memory_goes_over_is_purged_where_it_goes() {
+    let (old, new) = (opened(two(None)), opened(two(None)));
+    let (one, two) = (old[0].store(), old[1].store());
+    for name in ["changed", "kept"] {
+        put(&one, &format!("http://a/{name}"));
+        put(&two, &format!("http://a/{name}"));
+    }
+    // Another process was to come, and did not: what was purged then is there again since.
+    drop(Passing::of(&old, &Wanted::by(&new), None));
+    one.purge(&url("http://a/kept"), Mode::Hard);
+    put(&one, "http://a/kept");
+    pass(&old, &new, None, || {
+        put(&one, "http://a/late");
+        one.purge(&url("http://a/changed"), Mode::Hard);
+    });
+    let (one, two) = (new[0].store(), new[1].store());
+    assert!(!is_there(&one, "http://a/changed").await);
+    for name in ["kept", "late"] {
+        assert!(is_there(&one, &format!("http://a/{name}")).await, "{name}");
+    }
+    assert!(is_there(&two, "http://a/changed").await, "another store");
+}
+
+#[tokio::test]
+async fn only_what_has_a_place_goes_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (
+        opened(two(Some(folder.path()))),
+        opened(two(Some(folder.path()))),
+    );
+    for store in &old {
+        put(&store.store(), "http://a/1");
+    }
+    let wanted = |stores: &[NamedStore]| {
+        let wanted = Wanted::by(stores).into_iter();
+        wanted.map(|wanted| wanted.cache).collect::<Vec<_>>()
+    };
+    assert_eq!(wanted(&new), ["one"], "the folder goes over by itself");
+    pass(&old, &new, None, || {});
+    assert!(is_there(&new[0].store(), "http://a/1").await);
+    assert!(!is_there(&new[1].store(), "http://a/1").await);
+    // One that has another folder, or none, takes what the old one has in memory.
+    let other = tempfile::tempdir().unwrap();
+    for folder in [None, Some(other.path())] {
+        let new = opened(two(folder));
+        assert_eq!(wanted(&new), ["one", "two"]);
+        pass(&old, &new, None, || {});
+        assert!(is_there(&new[1].store(), "http://a/1").await);
+    }
+    // Another name is another cache.
+    let renamed = opened([named("three", None), named("four", None)]);
+    pass(&old, &renamed, None, || {});
+    assert!(!is_there(&renamed[0].store(), "http://a/1").await);
+}
+
+#[tokio::test]
+async fn what_goes_over_takes_no_more_than_there_is() {
+    let [old, new, none] = [(); 3].map(|()| opened(two(None)));
+    for number in 0..2000 {
+        for store in &old {
+            put(&store.store(), &format!("http://a/{number}"));
+        }
+    }
+    let used = || {
+        new.iter()
+            .map(|store| store.store().figures().memory)
+            .sum::<u64>()
+    };
+    let empty = used();
+    pass(&old, &new, Some(400_000), || {});
+    let entries = |stores: &[NamedStore]| {
+        let each = stores.iter().map(|store| store.store().figures().entries);
+        each.collect::<Vec<_>>()
+    };
+    let there = entries(&new);
+    assert!(
+        there.iter().all(|count| (50..1500).contains(count)),
+        "{there:?}"
+    );
+    assert!(
+        used() - empty < 800_000,
+        "with its tables: {}",
+        used() - empty
+    );
+    pass(&old, &none, Some(0), || {});
+    assert_eq!(entries(&none), [0, 0]);
+}
+
 #[tokio::test]
 async fn what_is_purged_while_a_folder_goes_over_is_purged_where_it_goes() {
     let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::default());

@@ -22,8 +22,8 @@ families! {
         /// `max_connections`, `limits_connections`, `memory`, `max_connections_per_client`,
         /// `proxy_source` or `proxy_header`.
         refused: IntCounterVec = "wiregate_connections_refused_total" [listener, reason];
-        /// Connections that the system did not hand over, as a rule because the process has no
-        /// file descriptor left.
+        /// How often accepting has paused, as a rule because the process has no file descriptor left
+        /// for clients.
         errors: IntCounterVec = "wiregate_accept_errors_total" [listener];
         /// TLS handshakes with clients, by version, and whether they were `full`, or `resumed` an
         /// earlier session.
@@ -111,8 +111,8 @@ impl ListenerMetrics {
         self.accepted.inc();
     }
 
-    /// A connection could not be accepted.
-    pub fn not_accepted(&self) {
+    /// Accepting pauses.
+    pub fn paused(&self) {
         self.errors.inc();
     }
 

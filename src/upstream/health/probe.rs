@@ -216,6 +216,9 @@ fn peer(config: &model::Health, endpoint: &Endpoint) -> HttpPeer {
         .unwrap_or(config.every)
         .max(config.every);
     let options = &mut peer.options;
+    // One for each endpoint, and all that goes on depends on it: it may have any descriptor.
+    options.upstream_tcp_sock_tweak_hook = None;
+    options.custom_l4 = None;
     options.connection_timeout = Some(timeout);
     options.total_connection_timeout = Some(timeout);
     options.read_timeout = Some(timeout);

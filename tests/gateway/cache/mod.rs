@@ -9,6 +9,7 @@ mod purge;
 mod reload;
 mod reuse;
 mod storing;
+mod upgrade;
 mod validation;
 
 use std::collections::HashMap;

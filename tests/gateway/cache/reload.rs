@@ -165,6 +165,33 @@ fn what_requests_change_by_way_of_a_process_that_finishes_is_gone_in_the_newest_
     }
 }
 
+#[test]
+fn what_the_oldest_changes_is_gone_in_the_newest_though_the_one_between_was_killed() {
+    let origin = Origin::start();
+    for path in ["/a", "/b"] {
+        origin.answers_with(path, 200, "cache-control: max-age=600", &"x".repeat(5_000));
+    }
+    let gateway = Gateway::start(&origin.configuration("{}"));
+    for path in ["/a", "/b"] {
+        crate::peers::Client::new(&gateway).get(path, &[]);
+    }
+    let mut kept = TcpStream::connect(gateway.address()).unwrap();
+    kept.set_read_timeout(Some(PATIENCE)).unwrap();
+    exchange(&mut kept, "GET");
+    let is_there = |path: &str| {
+        let mut client = crate::peers::Client::new(&gateway);
+        client.get(path, &["cache-control: only-if-cached"]).status == 200
+    };
+    let second = crate::upgrade::upgrade(&gateway, &[]).unwrap();
+    let _third = crate::upgrade::upgrade(&gateway, &[]).unwrap();
+    assert!(is_there("/a"));
+    second.signal("KILL");
+    until("it is gone", || !second.runs());
+    exchange(&mut kept, "POST");
+    until("what was changed is gone", || !is_there("/a"));
+    assert!(is_there("/b"), "nothing else is");
+}
+
 /// A request for `/a` on a connection that stays open.
 fn exchange(stream: &mut TcpStream, method: &str) {
     let head = format!("{method} /a HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n");

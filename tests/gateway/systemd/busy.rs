@@ -41,6 +41,49 @@ fn an_upgrade_and_an_end_do_not_wait_for_it() {
 }
 
 #[test]
+fn signals_are_acted_on_while_it_is_told_who_has_taken_over() {
+    let origin = echo();
+    let (mut gateway, mut told) = service(&(upstream(&origin) + ROUTE), |_| {});
+    told.until("READY=1");
+    let mut slow = send(
+        gateway.address(),
+        "GET /?delay=4s HTTP/1.1\r\nhost: a\r\n\r\n",
+    );
+    told.until("1 connections");
+    fill(&gateway.file("notify"));
+    let new = upgrade(&gateway, &[]).unwrap();
+    let log = gateway.file("access.log");
+    std::fs::rename(&log, gateway.file("moved.log")).unwrap();
+    gateway.signal("USR1");
+    until("the log is opened anew", || log.exists());
+    let main = format!("MAINPID={}", new.0);
+    assert!(!gateway.log().contains(&main), "it is not lost by then");
+    told.until(&main);
+    assert!(read_head(&mut slow).starts_with("HTTP/1.1 200 "));
+    drop(slow);
+    assert_eq!(gateway.wait().code(), Some(0), "{}", gateway.log());
+}
+
+#[test]
+fn a_signal_ends_an_old_process_that_still_tells_who_has_taken_over() {
+    let origin = echo();
+    let (mut gateway, mut told) = service(&(upstream(&origin) + ROUTE), |_| {});
+    told.until("READY=1");
+    let _slow = send(
+        gateway.address(),
+        "GET /?delay=30s HTTP/1.1\r\nhost: a\r\n\r\n",
+    );
+    told.until("1 connections");
+    fill(&gateway.file("notify"));
+    let _new = upgrade(&gateway, &[]).unwrap();
+    let start = Instant::now();
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait().code(), Some(0), "{}", gateway.log());
+    assert!(start.elapsed() < LESS, "{:?}", start.elapsed());
+    assert!(gateway.log().contains("cut off by a signal"));
+}
+
+#[test]
 fn the_oldest_hears_at_once_that_the_second_has_handed_over() {
     let origin = echo();
     let (mut gateway, mut told) = service(&(upstream(&origin) + ROUTE), |_| {});

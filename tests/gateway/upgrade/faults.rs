@@ -259,7 +259,7 @@ fn a_second_upgrade_during_the_drain_of_the_first() {
     assert_eq!(who(&gateway), third.0);
     assert!(
         second.runs(),
-        "it has nothing to finish, but waits for the first one, which only it knows"
+        "it has nothing to finish, but tells the third what the first one purges"
     );
     let head = super::super::protocols::peers::read_head(&mut in_flight);
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
@@ -302,6 +302,57 @@ fn the_newest_of_three_that_is_told_to_stop_waits_for_the_oldest() {
     assert!(third.runs(), "systemd would have killed the oldest with it");
     assert_eq!(gateway.wait().code(), Some(0));
     until("the newest ends", || !third.runs());
+}
+
+#[test]
+fn the_newest_of_four_waits_for_the_oldest_where_those_between_were_killed() {
+    let origin = echo();
+    let mut gateway = exchangeable(&(upstream(&origin) + ROUTE));
+    let mut in_flight = slow(&gateway, "8s");
+    let second = upgrade(&gateway, &[]).unwrap();
+    let third = upgrade(&gateway, &[]).unwrap();
+    second.signal("KILL");
+    until("the second is gone", || !second.runs());
+    // It begins when the second one is gone, and hears of the first one alone.
+    let fourth = upgrade(&gateway, &[]).unwrap();
+    third.signal("KILL");
+    until("the third is gone", || !third.runs());
+    fourth.signal("TERM");
+    until("nobody accepts", || {
+        TcpStream::connect(gateway.address()).is_err()
+    });
+    let head = super::super::protocols::peers::read_head(&mut in_flight);
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert!(
+        fourth.runs(),
+        "systemd would have killed the oldest with it"
+    );
+    drop(in_flight);
+    assert_eq!(gateway.wait().code(), Some(0), "{}", gateway.log());
+    until("the newest ends", || !fourth.runs());
+}
+
+#[test]
+fn a_process_that_is_killed_while_it_upgrades_ends_the_one_before_it_with_a_failure() {
+    let origin = echo();
+    let mut gateway = exchangeable(&(upstream(&origin) + ROUTE));
+    let _in_flight = slow(&gateway, "40s");
+    let second = upgrade(&gateway, &[]).unwrap();
+    exchange(&gateway, HANGS);
+    let start = std::thread::scope(|scope| {
+        let upgrading = scope.spawn(|| upgrade(&gateway, &[]));
+        // It has heard nothing yet, and would not notice either.
+        let _third = new_process(&gateway);
+        second.signal("KILL");
+        let start = Instant::now();
+        assert!(upgrading.join().unwrap().is_err());
+        until("the first has noticed", || {
+            gateway.log().contains("which has taken over, has ended")
+        });
+        start
+    });
+    assert_eq!(gateway.wait().code(), Some(1), "somebody is to serve");
+    assert!(start.elapsed() < Duration::from_secs(10));
 }
 
 /// A request under way whose answer takes so long.

@@ -33,6 +33,7 @@ use super::options::Disk;
 use super::{Entry, Mode, Store, What};
 use crate::cache::Variant;
 use dead::Dead;
+pub(super) use record::{Head, Kind, Record, sum_of_block, sums_of};
 use segment::Segment;
 pub(super) use segment::{Spot, Stretch};
 
@@ -343,7 +344,7 @@ fn lock(folder: &Path) -> io::Result<File> {
 }
 
 /// The first line of the file `store`: the version of the format. The second one is the seed of all hashes.
-const FORMAT: &str = "wiregate cache 2";
+pub(super) const FORMAT: &str = "wiregate cache 2";
 
 /// The seed of the folder, and whether what is in the folder goes with it.
 fn seed(folder: &Path) -> io::Result<(u64, bool)> {

@@ -3,7 +3,7 @@
 //! | bytes | what |
 //! |---|---|
 //! | 4 | `WGR2` |
-//! | 1, 1, 2 | the kind, flags, nothing |
+//! | 1, 1, 1, 1 | the kind, flags, how much it was asked for, nothing |
 //! | 4, 4, 4 | the lengths of the rest of the head, of the text, and of the URL in it |
 //! | 4 | how many tags there are |
 //! | 8 | the length of the body |
@@ -15,7 +15,8 @@
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
-use super::super::body::PIECE;
+use super::super::Entry;
+use super::super::body::{PIECE, Pieces};
 use super::super::purge::{Mode, What};
 use super::segment::{Segment, Spot};
 use crate::cache::Variant;
@@ -30,7 +31,7 @@ const GLANCE: usize = 4096;
 
 /// What a record says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in super::super) enum Kind {
     /// An entry, with its body.
     Entry = 1,
     /// Another head for a body that was written before.
@@ -43,22 +44,24 @@ pub(super) enum Kind {
 
 /// The head of a record.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) kind: Kind,
+pub(in super::super) struct Record {
+    pub(in super::super) kind: Kind,
     /// For an entry: a soft purge has hit it. For a purge: it is one.
-    pub(super) soft: bool,
+    pub(in super::super) soft: bool,
     /// For a purge: what the text is.
-    pub(super) aim: u8,
-    pub(super) text: Box<[u8]>,
-    pub(super) url: usize,
-    pub(super) variant: Variant,
-    pub(super) tags: Box<[u64]>,
+    pub(in super::super) aim: u8,
+    /// For an entry that goes over to another process: how much it was asked for. On disk it is 0.
+    pub(in super::super) heat: u8,
+    pub(in super::super) text: Box<[u8]>,
+    pub(in super::super) url: usize,
+    pub(in super::super) variant: Variant,
+    pub(in super::super) tags: Box<[u64]>,
     /// The checksums of the body's blocks.
-    pub(super) sums: Box<[u64]>,
+    pub(in super::super) sums: Box<[u64]>,
     /// Where the body is, for a head.
-    pub(super) body: Option<Spot>,
-    pub(super) length: u64,
-    pub(super) meta: Vec<u8>,
+    pub(in super::super) body: Option<Spot>,
+    pub(in super::super) length: u64,
+    pub(in super::super) meta: Vec<u8>,
 }
 
 /// What stands at a place in a segment.
@@ -74,12 +77,24 @@ pub(super) enum Found {
     Damaged,
 }
 
+/// How long a head is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Head {
+    /// So many bytes.
+    Is(usize),
+    /// There is too little of it to tell.
+    Unknown,
+    /// It is none.
+    None,
+}
+
 impl Record {
-    pub(super) fn bare(kind: Kind) -> Self {
+    pub(in super::super) fn bare(kind: Kind) -> Self {
         Self {
             kind,
             soft: false,
             aim: 0,
+            heat: 0,
             text: Box::default(),
             url: 0,
             variant: Variant::default(),
@@ -91,7 +106,28 @@ impl Record {
         }
     }
 
-    pub(super) fn purge(what: &What, mode: Mode) -> Self {
+    /// The record of an entry, but for the checksums of its body.
+    pub(in super::super) fn of(
+        entry: &Entry,
+        soft: bool,
+        variant: Variant,
+        tags: Box<[u64]>,
+    ) -> Self {
+        let (text, url) = entry.name().parts();
+        let mut record = Self {
+            soft,
+            text: text.into(),
+            url,
+            variant,
+            tags,
+            length: entry.length().unwrap_or(0),
+            ..Self::bare(Kind::Entry)
+        };
+        entry.meta().encode(&mut record.meta);
+        record
+    }
+
+    pub(in super::super) fn purge(what: &What, mode: Mode) -> Self {
         let (aim, text) = match what {
             What::Url(url) => (1, url.as_str()),
             What::Prefix(prefix) => (2, prefix.as_str()),
@@ -107,7 +143,7 @@ impl Record {
     }
 
     /// What a purge is of.
-    pub(super) fn what(&self) -> Option<(What, Mode)> {
+    pub(in super::super) fn what(&self) -> Option<(What, Mode)> {
         let text = String::from_utf8(self.text.to_vec()).ok()?;
         let what = match self.aim {
             1 => What::Url(text),
@@ -119,7 +155,7 @@ impl Record {
         Some((what, if self.soft { Mode::Soft } else { Mode::Hard }))
     }
 
-    pub(super) fn void(hash: u128, variant: Variant) -> Self {
+    pub(in super::super) fn void(hash: u128, variant: Variant) -> Self {
         Self {
             text: hash.to_le_bytes().into(),
             variant,
@@ -128,15 +164,16 @@ impl Record {
     }
 
     /// The hash of the key that a void is about.
-    pub(super) fn voided(&self) -> Option<u128> {
+    pub(in super::super) fn voided(&self) -> Option<u128> {
         Some(u128::from_le_bytes((*self.text).try_into().ok()?))
     }
 
     /// The head's bytes, for this place.
-    pub(super) fn encode(&self, segment: u32, offset: u32) -> Vec<u8> {
+    pub(in super::super) fn encode(&self, segment: u32, offset: u32) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(FIXED + self.text.len() + self.meta.len() + 64);
         bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&[self.kind as u8, u8::from(self.soft) | self.aim << 1, 0, 0]);
+        let flags = u8::from(self.soft) | self.aim << 1;
+        bytes.extend_from_slice(&[self.kind as u8, flags, self.heat, 0]);
         let rest = self.text.len() + (self.tags.len() + self.sums.len()) * 8 + self.meta.len();
         let rest = rest + self.body.map_or(0, |_| Spot::BYTES);
         for length in [rest, self.text.len(), self.url, self.tags.len()] {
@@ -159,6 +196,20 @@ impl Record {
         bytes
     }
 
+    /// The length of the head that these bytes begin, at most as much as is allowed.
+    pub(in super::super) fn head_of(bytes: &[u8]) -> Head {
+        if !bytes.starts_with(&MAGIC[..MAGIC.len().min(bytes.len())]) {
+            return Head::None;
+        }
+        if bytes.len() < FIXED {
+            return Head::Unknown;
+        }
+        match u32_at(bytes, 8) as usize {
+            rest if rest > LONGEST => Head::None,
+            rest => Head::Is(FIXED + rest),
+        }
+    }
+
     /// Reads what stands at a place of a segment. The body is not read.
     pub(super) fn read(segment: &Segment, offset: u32) -> std::io::Result<Found> {
         let there = segment.length().saturating_sub(u64::from(offset));
@@ -168,30 +219,17 @@ impl Record {
         if bytes.is_empty() {
             return Ok(Found::Nothing);
         }
-        if !bytes.starts_with(&MAGIC[..MAGIC.len().min(bytes.len())]) {
-            return Ok(Found::Damaged);
-        }
-        if bytes.len() < FIXED {
-            return Ok(Found::Torn);
-        }
-        let head = FIXED + u32_at(&bytes, 8) as usize;
-        if head > FIXED + LONGEST {
-            return Ok(Found::Damaged);
-        }
-        if head > there {
-            return Ok(Found::Torn);
-        }
+        let head = match Self::head_of(&bytes) {
+            Head::Is(length) if length <= there => length,
+            Head::Is(_) | Head::Unknown => return Ok(Found::Torn),
+            Head::None => return Ok(Found::Damaged),
+        };
         if head > bytes.len() {
             bytes.resize(head, 0);
             segment.read(&mut bytes, offset.into())?;
         }
         bytes.truncate(head);
-        let told = u64_at(&bytes, FIXED - 8);
-        bytes[FIXED - 8..FIXED].fill(0);
-        if told != sum_of(&bytes, segment.id(), offset) {
-            return Ok(Found::Damaged);
-        }
-        Ok(match Self::decode(&bytes) {
+        Ok(match Self::decode(&mut bytes, segment.id(), offset) {
             None => Found::Damaged,
             Some(record) if record.after_head() > (there - head) as u64 => Found::Torn,
             Some(record) => Found::Record(record, head),
@@ -199,14 +237,24 @@ impl Record {
     }
 
     /// The bytes of its body that stand behind its head.
-    pub(super) fn after_head(&self) -> u64 {
+    pub(in super::super) fn after_head(&self) -> u64 {
         match self.kind {
             Kind::Entry => self.length,
             _ => 0,
         }
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    /// What a head at this place says; its checksum is cleared. `None` where that is not right.
+    pub(in super::super) fn decode(bytes: &mut [u8], segment: u32, offset: u32) -> Option<Self> {
+        let told = u64_at(bytes, FIXED - 8);
+        bytes[FIXED - 8..FIXED].fill(0);
+        match told == sum_of(bytes, segment, offset) {
+            true => Self::decode_checked(bytes),
+            false => None,
+        }
+    }
+
+    fn decode_checked(bytes: &[u8]) -> Option<Self> {
         let kind = match bytes[4] {
             1 => Kind::Entry,
             2 => Kind::Head,
@@ -231,6 +279,7 @@ impl Record {
             kind,
             soft: flags & 1 == 1,
             aim: flags >> 1,
+            heat: bytes[6],
             text: text.into(),
             url,
             variant,
@@ -265,8 +314,15 @@ fn sum_of(head: &[u8], segment: u32, offset: u32) -> u64 {
     sum.digest()
 }
 
+/// The checksums of the blocks of a body.
+pub(in super::super) fn sums_of(pieces: &Pieces) -> Box<[u64]> {
+    let pieces = pieces.iter().enumerate();
+    let sums = pieces.map(|(number, piece)| sum_of_block(piece, number));
+    sums.collect()
+}
+
 /// The checksum of a block of a body.
-pub(super) fn sum_of_block(block: &[u8], number: usize) -> u64 {
+pub(in super::super) fn sum_of_block(block: &[u8], number: usize) -> u64 {
     xxh3_64_with_seed(block, number as u64)
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, Weak};
 
 use super::super::body::Whole;
 use super::super::{Entry, Mode, Store, What};
-use super::record::{Kind, Record, sum_of_block};
+use super::record::{Kind, Record, sums_of};
 use super::segment::Segment;
 use super::{At, Command, Engine, Place, Spot};
 use crate::cache::Variant;
@@ -213,17 +213,7 @@ impl Writer {
         variant: Variant,
         tags: Box<[u64]>,
     ) -> io::Result<Record> {
-        let (text, url) = entry.name().parts();
-        let mut record = Record {
-            soft,
-            text: text.into(),
-            url,
-            variant,
-            tags,
-            ..Record::bare(Kind::Entry)
-        };
-        entry.meta().encode(&mut record.meta);
-        record.length = entry.length().unwrap_or(0);
+        let mut record = Record::of(entry, soft, variant, tags);
         let there = at.filter(|at| self.engine.segment(at.body.segment).is_some());
         if let Some(at) = there {
             record.kind = Kind::Head;
@@ -232,9 +222,7 @@ impl Writer {
         }
         match entry.body().whole() {
             Some(Whole::Pieces(pieces)) => {
-                let pieces = pieces.iter().enumerate();
-                let sums = pieces.map(|(number, piece)| sum_of_block(piece, number));
-                record.sums = sums.collect();
+                record.sums = sums_of(pieces);
                 Ok(record)
             }
             _ => Err(io::Error::other(

@@ -1,14 +1,18 @@
 //! A part of the index: all that is stored under the URLs whose hash leads here.
 
+mod passing;
 mod policy;
 mod purges;
 mod running;
+mod settling;
 mod slab;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
+pub(super) use passing::Passing;
+pub(super) use policy::Heat;
 use running::Alone;
 pub(super) use running::{Only, Running};
 pub(super) use slab::Slot;
@@ -19,7 +23,6 @@ use super::key::{Key, Name};
 use super::room::{Charge, Room, allocated};
 use super::sketch::Sketch;
 use super::{Entry, Find};
-use crate::cache::Variant;
 use slab::{Links, List, NONE, Rank, Slab};
 
 /// More entries than this under one key, told apart by `Vary`, are not kept: the oldest goes.
@@ -276,68 +279,6 @@ impl Shard {
 
     pub(super) fn slot_mut(&mut self, id: u32) -> &mut Slot {
         self.slots.get_mut(id)
-    }
-
-    /// The newest slot under this name that was chosen by the same `Vary`, but for `id` itself.
-    pub(super) fn twin(&self, name: &Name, variant: Variant, but: Option<u32>) -> Option<u32> {
-        let mut id = self.keys.get(&name.hash()).copied().unwrap_or(NONE);
-        while id != NONE {
-            let slot = self.slots.get(id);
-            let same = !slot.dead && slot.variant == variant && slot.name.same(name);
-            if same && Some(id) != but && slot.links.rank != Rank::None {
-                return Some(id);
-            }
-            id = slot.links.older;
-        }
-        None
-    }
-
-    /// The entry of a slot is complete: it replaces those that the same `Vary` chose, unless one of them is of a
-    /// later fetch, and from now on it can be evicted. Whether it stays.
-    pub(super) fn settle(&mut self, id: u32, to_disk: bool) -> bool {
-        let slot = self.slots.get(id);
-        let (name, variant, number) = (slot.name.clone(), slot.variant, slot.number);
-        while let Some(twin) = self.twin(&name, variant, Some(id)) {
-            if self.slots.get(twin).number > number {
-                self.remove(id);
-                return false;
-            }
-            self.remove(twin);
-        }
-        if to_disk {
-            self.slots.get_mut(id).disk = OnDisk::Queued(None);
-        }
-        self.admit(id);
-        true
-    }
-
-    /// The slot's entry gets another head.
-    pub(super) fn renew(
-        &mut self,
-        id: u32,
-        entry: &Arc<Entry>,
-        variant: Variant,
-        tags: Box<[u64]>,
-        to_disk: bool,
-    ) {
-        let slot = self.slots.get_mut(id);
-        slot.charge.set(allocated(size_of_val(&*tags)));
-        (slot.entry, slot.number) = (Some(entry.clone()), entry.number());
-        slot.soft = entry.is_purged();
-        (slot.variant, slot.tags) = (variant, tags);
-        if !entry.is_filling() {
-            slot.disk = match slot.disk {
-                OnDisk::At(at) => OnDisk::Queued(Some(at)),
-                OnDisk::None if to_disk => OnDisk::Queued(None),
-                same => same,
-            };
-            self.unlist(id);
-            let name = entry.name();
-            while let Some(twin) = self.twin(name, variant, Some(id)) {
-                self.remove(twin);
-            }
-            self.admit(id);
-        }
     }
 
     /// Whether the slot's body is still coming.

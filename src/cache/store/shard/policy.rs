@@ -27,6 +27,29 @@ pub(in super::super) struct Evicted {
     pub(in super::super) rejected: u64,
 }
 
+/// How much a key is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in super::super) struct Heat {
+    /// How often, roughly, lately: at most 15.
+    pub(in super::super) count: u8,
+    /// Whether it was asked for again since it was admitted.
+    pub(in super::super) protected: bool,
+}
+
+impl Heat {
+    /// As a byte, for [`Heat::of_byte`].
+    pub(in super::super) fn byte(self) -> u8 {
+        self.count << 1 | u8::from(self.protected)
+    }
+
+    pub(in super::super) fn of_byte(byte: u8) -> Self {
+        Self {
+            count: (byte >> 1).min(15),
+            protected: byte & 1 == 1,
+        }
+    }
+}
+
 impl Shard {
     /// The entry's body is there: from now on it can be evicted.
     pub(in super::super) fn admit(&mut self, id: u32) {
@@ -41,19 +64,28 @@ impl Shard {
 
     /// An entry is on disk alone, and older than all others that are.
     pub(super) fn cool_last(&mut self, id: u32) {
-        self.list(id, Rank::Cold);
-        let list = self.lists[Rank::Cold as usize];
-        if list.last == id {
-            return;
+        self.list_last(id, Rank::Cold);
+    }
+
+    /// An entry has come from another process, where it was asked for this much; those that came before it were
+    /// asked for more. It can be evicted, before them.
+    pub(in super::super) fn admit_last(&mut self, id: u32, heat: Heat) {
+        let hash = self.slots.get(id).name.hash() as u64;
+        (0..heat.count).for_each(|_| self.sketch.count(hash));
+        let has_place = self.list_of(Rank::Protected).weight < self.share / 10 * PROTECTED;
+        let rank = match heat.protected && has_place {
+            true => Rank::Protected,
+            false => Rank::Probation,
+        };
+        self.list_last(id, rank);
+    }
+
+    /// How much the key of a slot is asked for.
+    pub(super) fn heat(&self, id: u32) -> Heat {
+        Heat {
+            count: self.popularity(id),
+            protected: self.slots.get(id).links.rank == Rank::Protected,
         }
-        // From the head of the list to its end.
-        let second = self.slots.get(id).links.after;
-        self.slots.get_mut(second).links.before = NONE;
-        let links = &mut self.slots.get_mut(id).links;
-        (links.before, links.after) = (list.last, NONE);
-        self.slots.get_mut(list.last).links.after = id;
-        let list = &mut self.lists[Rank::Cold as usize];
-        (list.first, list.last) = (second, id);
     }
 
     /// Whether the index takes another entry that is on disk alone.
@@ -193,6 +225,23 @@ impl Shard {
         }
         list.weight += weight;
         list.length += 1;
+    }
+
+    /// Puts a slot at the end of a list.
+    fn list_last(&mut self, id: u32, rank: Rank) {
+        self.list(id, rank);
+        let list = self.lists[rank as usize];
+        if list.last == id {
+            return;
+        }
+        // From the head of the list to its end.
+        let second = self.slots.get(id).links.after;
+        self.slots.get_mut(second).links.before = NONE;
+        let links = &mut self.slots.get_mut(id).links;
+        (links.before, links.after) = (list.last, NONE);
+        self.slots.get_mut(list.last).links.after = id;
+        let list = &mut self.lists[rank as usize];
+        (list.first, list.last) = (second, id);
     }
 
     /// Takes a slot off its list.

@@ -7,6 +7,7 @@ mod flights;
 mod folders;
 mod kill;
 mod memory;
+mod passing;
 mod purges;
 mod restarts;
 mod unknown;

@@ -1,0 +1,192 @@
+//! What a store of another process has had, on its way into this one.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::body::{Body, PIECE};
+use super::disk::{Head, Kind, Record, sum_of_block};
+use super::key::Name;
+use super::lead::New;
+use super::shard::Heat;
+use super::{Entry, Store};
+use crate::cache::Stored;
+
+/// What an entry takes in memory beside its body and what its head says, at most, but for the growth of tables.
+const BESIDE: usize = 2048;
+
+/// Reads what another store says of its content, piece by piece, and takes it in.
+///
+/// Whatever cannot be read ends that: what comes behind it cannot be known. What was taken in by then was checked.
+#[derive(Debug, Default)]
+pub struct Incoming {
+    /// Read, and not understood yet: less than a head, or than a block of a body.
+    rest: Vec<u8>,
+    coming: Option<Coming>,
+    /// How many records have come.
+    records: u32,
+    damaged: bool,
+    /// How many entries were taken in.
+    pub taken: u64,
+    /// How many were not, for want of room.
+    pub refused: u64,
+    /// Whether something could not be read.
+    pub is_unreadable: bool,
+}
+
+/// A record whose body is coming.
+#[derive(Debug)]
+struct Coming {
+    record: Record,
+    blocks: Vec<Bytes>,
+    /// How much of the body has come.
+    length: u64,
+    /// It is not to be taken in: its body is skipped.
+    skipped: bool,
+}
+
+/// What could not be read.
+struct Damaged;
+
+impl Incoming {
+    /// Takes in what is said next. `anew`: it begins with a record, whatever came before.
+    pub fn take(&mut self, store: &Arc<Store>, bytes: &[u8], anew: bool) {
+        if anew {
+            self.rest.clear();
+            (self.coming, self.records, self.damaged) = (None, 0, false);
+        }
+        if self.damaged {
+            return;
+        }
+        self.rest.extend_from_slice(bytes);
+        let mut rest = std::mem::take(&mut self.rest);
+        let mut at = 0;
+        loop {
+            match self.step(store, &mut rest[at..]) {
+                Ok(0) => break,
+                Ok(read) => at += read,
+                Err(Damaged) => {
+                    (self.damaged, self.is_unreadable) = (true, true);
+                    self.coming = None;
+                    return;
+                }
+            }
+        }
+        rest.drain(..at);
+        self.rest = rest;
+    }
+
+    /// Understands a head, or a block; how many bytes that were, none where there are too few.
+    fn step(&mut self, store: &Arc<Store>, bytes: &mut [u8]) -> Result<usize, Damaged> {
+        if let Some(coming) = &mut self.coming {
+            let read = coming.block(bytes)?;
+            self.settle(store)?;
+            return Ok(read);
+        }
+        let length = match Record::head_of(bytes) {
+            Head::Is(length) if length <= bytes.len() => length,
+            Head::Is(_) | Head::Unknown => return Ok(0),
+            Head::None => return Err(Damaged),
+        };
+        let record = Record::decode(&mut bytes[..length], 0, self.records).ok_or(Damaged)?;
+        if record.kind != Kind::Entry {
+            return Err(Damaged);
+        }
+        self.records = self.records.checked_add(1).ok_or(Damaged)?;
+        self.coming = Some(Coming {
+            skipped: !store.has_room_for(&record),
+            record,
+            blocks: Vec::new(),
+            length: 0,
+        });
+        self.settle(store)?;
+        Ok(length)
+    }
+
+    /// Takes in what has come to its end.
+    fn settle(&mut self, store: &Arc<Store>) -> Result<(), Damaged> {
+        let Some(coming) = self.coming.take_if(|coming| coming.is_whole()) else {
+            return Ok(());
+        };
+        let taken = store.take_in(coming.record, coming.blocks, coming.skipped)?;
+        *(if taken {
+            &mut self.taken
+        } else {
+            &mut self.refused
+        }) += 1;
+        Ok(())
+    }
+}
+
+impl Coming {
+    fn is_whole(&self) -> bool {
+        self.length == self.record.length
+    }
+
+    /// Reads the next block; none of the bytes where it is not all there.
+    fn block(&mut self, bytes: &[u8]) -> Result<usize, Damaged> {
+        let length = (self.record.length - self.length).min(PIECE as u64);
+        let Some(block) = bytes.get(..length as usize) else {
+            return Ok(0);
+        };
+        let number = (self.length / PIECE as u64) as usize;
+        if sum_of_block(block, number) != self.record.sums[number] {
+            return Err(Damaged);
+        }
+        if !self.skipped {
+            self.blocks.push(Bytes::copy_from_slice(block));
+        }
+        self.length += length;
+        Ok(block.len())
+    }
+}
+
+impl Store {
+    /// Whether nothing would have to go for it: what is there is asked for more.
+    fn has_room_for(&self, record: &Record) -> bool {
+        let length = usize::try_from(record.length).unwrap_or(usize::MAX / 4);
+        let head = record.text.len() + 2 * record.meta.len();
+        let all = length + length / 8 + head + BESIDE;
+        record.length <= self.largest() && !self.room.lacks(all)
+    }
+
+    /// Puts an entry of another store behind all that are asked for here; whether it is here then. What it is newer than goes in
+    /// any case.
+    fn take_in(
+        self: &Arc<Self>,
+        record: Record,
+        blocks: Vec<Bytes>,
+        skipped: bool,
+    ) -> Result<bool, Damaged> {
+        let name = Name::read(&self.room, self.seed, &record.text, record.url).ok_or(Damaged)?;
+        let meta = Stored::decode(&record.meta).ok_or(Damaged)?.compact();
+        let new = New::of(self, &meta);
+        if new.variant != record.variant {
+            return Err(Damaged);
+        }
+        self.supersede(&name, new.variant);
+        if skipped {
+            self.with(&name, |shard| {
+                while let Some(twin) = shard.twin(&name, new.variant, None) {
+                    shard.remove(twin);
+                }
+            });
+            if let Some(disk) = &self.disk {
+                disk.void(&name, new.variant);
+            }
+            return Ok(false);
+        }
+        let body = Arc::new(Body::read(&self.room, blocks));
+        let entry = Arc::new(Entry::new(&self.room, name, self.number(), meta, body));
+        if record.soft {
+            entry.soften();
+        }
+        let to_disk = self.disk.is_some();
+        let stays = self.with(entry.name(), |shard| {
+            let id = shard.insert(new.slot(self, &entry, record.soft));
+            shard.settle_last(id, to_disk, Heat::of_byte(record.heat))
+        });
+        self.settle_down(&entry, new.variant);
+        Ok(stays)
+    }
+}

@@ -1,0 +1,75 @@
+//! What goes over from here to a store of another process.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::super::Entry;
+use super::super::body::Whole;
+use super::slab::{NONE, Rank, Slot};
+use super::{Heat, Shard};
+use crate::cache::Variant;
+
+/// An entry that goes over.
+#[derive(Debug)]
+pub(in super::super) struct Passing {
+    pub(in super::super) entry: Arc<Entry>,
+    pub(in super::super) soft: bool,
+    pub(in super::super) variant: Variant,
+    pub(in super::super) heat: Heat,
+}
+
+impl Shard {
+    /// How much the key of this slot is asked for, where it is the newest one of that key and some entry under the key is
+    /// one of the `wanted` numbers.
+    pub(in super::super) fn heat_of_newest(
+        &self,
+        id: u32,
+        wanted: impl Fn(u64) -> bool,
+    ) -> Option<Heat> {
+        let slot = self.slots.peek(id)?;
+        let is_newest = self.keys.get(&slot.name.hash()) == Some(&id);
+        let any = |id| self.under(id).any(|(_, slot)| wanted(slot.number));
+        (is_newest && any(id)).then(|| self.heat(id))
+    }
+
+    /// What is in memory, as a whole, under the key that this slot has by now, the oldest first.
+    pub(in super::super) fn passing(&self, id: u32, wanted: impl Fn(u64) -> bool) -> Vec<Passing> {
+        let Some(slot) = self.slots.peek(id) else {
+            return Vec::new();
+        };
+        let newest = self.keys.get(&slot.name.hash()).copied().unwrap_or(NONE);
+        let each = self.under(newest).filter(|(_, slot)| {
+            let entry = slot.entry.as_ref().and_then(|entry| entry.body().whole());
+            let is_whole = matches!(entry, Some(Whole::Pieces(_))) && slot.links.rank != Rank::None;
+            is_whole && !slot.dead && wanted(slot.number)
+        });
+        let passing = each.filter_map(|(id, slot)| {
+            Some(Passing {
+                entry: slot.entry.clone()?,
+                soft: slot.soft,
+                variant: slot.variant,
+                heat: self.heat(id),
+            })
+        });
+        let mut passing: Vec<_> = passing.collect();
+        passing.reverse();
+        passing
+    }
+
+    /// The numbers of what is still being fetched: in these slots, and, with the first of them, of what has none yet.
+    pub(in super::super) fn coming(&self, ids: Range<u32>) -> impl Iterator<Item = u64> {
+        let running = (ids.start == 0).then_some(&self.running);
+        let slots = ids.filter_map(|id| self.slots.peek(id));
+        let filling = slots.filter(|slot| slot.links.rank == Rank::None);
+        let running = running
+            .into_iter()
+            .flat_map(|running| running.keys().copied());
+        filling.map(|slot| slot.number).chain(running)
+    }
+
+    /// The slots of a key, from this one on, the newest first.
+    fn under(&self, id: u32) -> impl Iterator<Item = (u32, &Slot)> {
+        let slot = |id: u32| (id != NONE).then(|| (id, self.slots.get(id)));
+        std::iter::successors(slot(id), move |(_, last)| slot(last.links.older))
+    }
+}
