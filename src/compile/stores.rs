@@ -125,13 +125,28 @@ impl NamedStore {
         }
     }
 
+    /// Opens it where the configuration that is live has no store with its folder: what is there is older than what was
+    /// changed and purged since, and is validated before its use.
+    ///
+    /// # Errors
+    /// The system's, or another process has its folder.
+    pub fn open_later(&self, clock: &Clock) -> io::Result<()> {
+        let is_open = self.opened.load().is_some();
+        self.open(clock)?;
+        if !is_open && self.options.disk.is_some() {
+            self.store().purge(&What::All, Mode::Soft);
+        }
+        Ok(())
+    }
+
     /// Opens it in a process that gets ready to take the place of another one, which has the folder still: in
-    /// memory alone, until it [takes the folder](Self::take_folder). Says whether it has the folder already.
+    /// memory alone, until it [takes the folder](Self::take_folder). Says whether it has the folder already: then the other
+    /// one did not have it.
     ///
     /// # Errors
     /// The system's.
     pub fn open_before(&self, clock: &Clock) -> io::Result<bool> {
-        match self.open(clock) {
+        match self.open_later(clock) {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
             opened => return opened.map(|()| true),
         }

@@ -247,3 +247,31 @@ async fn purges_are_for_the_store_of_the_name_or_the_folder_and_what_nobody_can_
         .for_each(|store| store.heed(&Purges::read(later)));
     assert!(!is_there(&stores[1].store(), "http://a/1").await);
 }
+
+#[tokio::test]
+async fn a_folder_that_nobody_had_meanwhile_is_validated_before_its_use() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::default());
+    let with_disk = || named("pages", Some(folder.path()));
+    let first = with_disk();
+    first.open(&clock).unwrap();
+    put(&first.store(), "http://a/1");
+    first.store().settled().await.unwrap();
+    drop(first);
+    // Somebody works without it, and what he purges it does not hear of.
+    let later = with_disk();
+    assert!(later.open_before(&clock).unwrap());
+    put(&later.store(), "http://a/2");
+    assert!(later.open_before(&clock).unwrap(), "it is open");
+    let store = later.store();
+    is_found(&store).await;
+    let soft = async |url: &str| {
+        let key = store.key(url, [&b"GET"[..]]);
+        let entry = match store.find(&key, |_| true) {
+            Find::Found(entry) => entry,
+            _ => store.load(&key, |_| true).await.unwrap(),
+        };
+        entry.is_purged()
+    };
+    assert!(soft("http://a/1").await);
+    assert!(!soft("http://a/2").await);
+}
