@@ -108,6 +108,13 @@ impl Store {
             .is_some_and(|heir| heir.told().bytes > MOST / 8)
     }
 
+    /// What that store may have under this URL is to be validated.
+    pub(super) fn tell_outdated(&self, url: &str) {
+        if let Some(heir) = self.heir.get() {
+            heir.tell(&What::Url(url.to_owned()), Mode::Soft);
+        }
+    }
+
     /// The purges since this was asked last, which that store has to hear of.
     pub fn take_purges(&self) -> Vec<(What, Mode)> {
         self.heir.get().map(Heir::take).unwrap_or_default()

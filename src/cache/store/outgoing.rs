@@ -183,7 +183,13 @@ impl Outgoing {
         let takes = !is_too_large && (!is_first || bytes <= self.bounds.memory);
         match takes {
             true => self.bytes = bytes,
-            false => self.left += 1,
+            false => {
+                self.left += 1;
+                // What it is newer than may be there.
+                if !is_first {
+                    self.store.tell_outdated(passing.entry.url());
+                }
+            }
         }
         takes
     }

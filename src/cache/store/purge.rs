@@ -94,8 +94,6 @@ impl Store {
             }
         });
         entry.soften();
-        if let Some(heir) = self.heir.get() {
-            heir.tell(&What::Url(entry.url().to_owned()), Mode::Soft);
-        }
+        self.tell_outdated(entry.url());
     }
 }

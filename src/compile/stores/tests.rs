@@ -272,8 +272,8 @@ async fn a_folder_that_nobody_had_meanwhile_is_validated_before_its_use() {
     let first = with_disk();
     first.open(&clock).unwrap();
     put(&first.store(), "http://a/1");
-    first.store().settled().await.unwrap();
-    drop(first);
+    let leaving = first.give_up_folder().unwrap();
+    leaving.done(Instant::now() + LONG).unwrap();
     // Somebody works without it, and what he purges it does not hear of.
     let later = with_disk();
     assert!(later.open_before(&clock).unwrap());

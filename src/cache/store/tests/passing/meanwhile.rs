@@ -129,3 +129,27 @@ fn what_was_found_to_be_outdated_is_told_as_a_soft_purge() {
     store.soften(&entry);
     assert!(store.take_purges().is_empty());
 }
+
+#[test]
+fn what_a_response_that_is_too_large_is_newer_than_is_to_be_validated() {
+    let (old, new) = (store(16 * MIB), store(16 * MIB));
+    let bounds = Bounds {
+        largest: 1000,
+        ..bounds_of(&new)
+    };
+    let mut outgoing = Outgoing::new(old.clone(), bounds);
+    let mut incoming = Incoming::default();
+    old.has_heir();
+    put(&old, "http://a/1", b"small");
+    put(&old, "http://a/2", &bytes(1, 2000));
+    arrive(&mut outgoing, &mut incoming, &new);
+    assert!(
+        old.take_purges().is_empty(),
+        "nothing is there that is older"
+    );
+    put(&old, "http://a/1", &bytes(1, 2000));
+    arrive(&mut outgoing, &mut incoming, &new);
+    assert_eq!((outgoing.passed, outgoing.left), (1, 2));
+    let told = [(What::Url("http://a/1".into()), Mode::Soft)];
+    assert_eq!(old.take_purges(), told);
+}
