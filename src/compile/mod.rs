@@ -38,7 +38,9 @@ use told::Told;
 
 pub use files::Files;
 pub use snapshot::{Goal, Listening, Route, Settings, Snapshot, UNROUTED};
-pub use stores::{Arriving, NamedStore, Passing, Purges, Wanted};
+#[cfg(test)]
+pub use stores::tests as store_tests;
+pub use stores::{Arriving, NamedStore, Passing, Piece, Purges, Said, Wanted};
 
 /// What a compilation needs besides the configuration.
 pub struct Context<'a> {

@@ -230,7 +230,7 @@ impl Snapshot {
             let mut others = old.stores.iter();
             match others.any(|other| other.has_folder_of(store)) {
                 true => store.open_after(clock),
-                false => store.open(clock),
+                false => store.open_later(clock),
             }
         })
     }

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
 use wiregate_sdk::Clock;
 use wiregate_sdk::build::{DEFAULT_STORE, Kept};
 use wiregate_sdk::types::Size;
@@ -20,10 +19,12 @@ use crate::cache::store::{Disk, Leaving, Mode, Options, Store, What};
 use crate::config::model;
 
 mod passing;
+mod purges;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
-pub use passing::{Arriving, Passing, Wanted};
+pub use passing::{Arriving, Passing, Piece, Said, Wanted};
+pub use purges::Purges;
 
 /// Less memory than that is no cache.
 const LEAST: Size = Size::mib(1);
@@ -38,41 +39,6 @@ pub struct NamedStore {
     pub name: Arc<str>,
     options: Options,
     opened: Arc<ArcSwapOption<Store>>,
-}
-
-/// What was purged in a store, as another process gets to know it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Purges {
-    /// The name of the store; of all where there is none.
-    cache: Option<String>,
-    /// Its folder, which the other process may have under another name.
-    folder: Option<String>,
-    each: Vec<(What, Mode)>,
-}
-
-impl Purges {
-    /// Reads them. Whatever another version says that this one does not know is everything, in all stores.
-    pub fn read(bytes: &[u8]) -> Self {
-        serde_json::from_slice(bytes).unwrap_or_else(|error| {
-            tracing::warn!(%error, "what another process has purged cannot be read: all caches are emptied");
-            Self::all()
-        })
-    }
-
-    /// Everything, in all stores.
-    pub fn all() -> Self {
-        Self {
-            cache: None,
-            folder: None,
-            each: vec![(What::All, Mode::Hard)],
-        }
-    }
-
-    /// Whether they are for the store of this name, with this folder.
-    fn are_for(&self, name: &str, folder: Option<&str>) -> bool {
-        let same_folder = folder.is_some() && folder == self.folder.as_deref();
-        same_folder || self.cache.as_deref().is_none_or(|cache| cache == name)
-    }
 }
 
 impl NamedStore {
@@ -125,13 +91,28 @@ impl NamedStore {
         }
     }
 
+    /// Opens it where the configuration that is live has no store with its folder: what is there is older than what was
+    /// changed and purged since, and is validated before its use.
+    ///
+    /// # Errors
+    /// The system's, or another process has its folder.
+    pub fn open_later(&self, clock: &Clock) -> io::Result<()> {
+        let is_open = self.opened.load().is_some();
+        self.open(clock)?;
+        if !is_open && self.options.disk.is_some() {
+            self.store().purge(&What::All, Mode::Soft);
+        }
+        Ok(())
+    }
+
     /// Opens it in a process that gets ready to take the place of another one, which has the folder still: in
-    /// memory alone, until it [takes the folder](Self::take_folder). Says whether it has the folder already.
+    /// memory alone, until it [takes the folder](Self::take_folder). Says whether it has the folder already: then the other
+    /// one did not have it.
     ///
     /// # Errors
     /// The system's.
     pub fn open_before(&self, clock: &Clock) -> io::Result<bool> {
-        match self.open(clock) {
+        match self.open_later(clock) {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
             opened => return opened.map(|()| true),
         }
@@ -173,15 +154,15 @@ impl NamedStore {
         }
     }
 
-    /// Lets the process that takes this one's place have the folder. From here on it is remembered what is purged, for
-    /// that process, and for the folder where it comes back.
+    /// Lets the process that takes this one's place have the folder. From here on, at the latest, it is remembered what is
+    /// purged, for that process, and for the folder where it comes back.
     pub fn give_up_folder(&self) -> Option<Leaving> {
         let store = self.opened.load_full()?;
         store.has_heir();
         Some(store.give_up_folder())
     }
 
-    /// What is purged since the folder was given up; since this was asked last, where it is taken.
+    /// What is purged since that is remembered; since this was asked last, where it is taken.
     pub fn purges(&self, take: bool) -> Option<Purges> {
         let store = self.opened.load_full()?;
         store.has_heir(); // it may be another one by now
@@ -215,16 +196,25 @@ impl NamedStore {
     }
 
     /// Takes the folder back after all. What was done meanwhile is not on disk: what is there is validated before
-    /// its use, and what was purged is purged there as well.
+    /// its use, and what was purged is purged there as well. Where it has its folder, or is to have none, it is not remembered
+    /// any more what is purged: nobody comes.
     ///
     /// # Errors
     /// The system's.
     pub fn take_folder_back(&self, clock: &Clock) -> io::Result<()> {
-        let given_up = |store: &Store| store.has_given_up();
-        match self.opened.load().as_deref().is_some_and(given_up) {
-            true => self.wait_for_folder(clock),
-            false => Ok(()),
+        match self.opened.load_full() {
+            Some(store) if store.has_given_up() => self.wait_for_folder(clock),
+            Some(store) if self.is_whole(&store) => {
+                store.has_no_heir();
+                Ok(())
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// Whether it is what it is to be, and not in memory alone until it has its folder.
+    fn is_whole(&self, store: &Store) -> bool {
+        store.options().disk == self.options.disk && !store.has_given_up()
     }
 
     /// Has the folder as soon as nobody else has it.
@@ -251,7 +241,7 @@ impl Snapshot {
         }
     }
 
-    /// What was purged in each store since its folder was given up; since this was asked last, where it is taken.
+    /// What was purged in each store since that is remembered; since this was asked last, where it is taken.
     pub fn purges(&self, take: bool) -> impl Iterator<Item = Purges> {
         self.stores
             .iter()

@@ -270,7 +270,7 @@ fn heir_of(
         let live = shared.live.load();
         match told {
             Told::Purged(purges) => live.heed(&purges),
-            Told::Stored { cache, anew, piece } => arrived.take(&live.stores, &cache, anew, &piece),
+            Told::Stored(piece) => arrived.take(&live.stores, &piece),
         }
     });
     let packed = predecessor.ready(Wanted::by(&snapshot.stores))?;

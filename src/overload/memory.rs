@@ -99,12 +99,13 @@ pub struct Mark {
     pub limit: Size,
 }
 
-/// How much more memory this process and these others may take together before requests are shed, in bytes. `None` where
-/// that is not looked at, or the system does not tell.
+/// How much more memory this process and these others may take together so that no requests are shed, in bytes: up to where
+/// the soft mark is left again. `None` where that is not looked at, or the system does not tell.
 pub fn left_below_soft(memory: &ShortOrFull<Off, Memory>, others: &[u32]) -> Option<u64> {
     let used = resident("self") + others.iter().map(|pid| resident_of(*pid)).sum::<u64>();
     let mark = soft_mark(memory).filter(|_| used > 0)?;
-    Some(mark.at.get().saturating_sub(used))
+    let slack = SLACK.of(mark.limit.get());
+    Some(mark.at.get().saturating_sub(slack).saturating_sub(used))
 }
 
 /// Looks at the memory of the process as long as it lives, and at that of the others that are under the same limit: those
@@ -288,7 +289,7 @@ mod tests {
         let left = |limit, others: &[u32]| left_below_soft(&of(limit), others);
         let (all, own) = (1 << 40, std::process::id());
         let alone = left(all, &[]).unwrap();
-        let mark = Memory::default().soft.of(all);
+        let mark = Memory::default().soft.of(all) - SLACK.of(all);
         assert!(
             alone < mark && alone > mark - (1 << 34),
             "{alone} of {mark}"

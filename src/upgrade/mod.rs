@@ -40,7 +40,7 @@ use wire::Line;
 pub const VERSION: &str = concat!("wiregate/", env!("CARGO_PKG_VERSION"));
 /// How long a new process may take to get ready, where nothing else is said.
 pub const DEADLINE: Duration = Duration::from_secs(60);
-/// How long all that caches have in memory may take to go over, and what was stored meanwhile.
+/// How long all that caches have in memory may take to be found and to go over, and what was stored meanwhile.
 const STORED: Duration = Duration::from_secs(5);
 const SINCE: Duration = Duration::from_millis(500);
 /// How long all caches together may take to write what waits, before their folders go over.
@@ -193,19 +193,25 @@ impl Upgrades {
         self.enter(Stage::Preparing(successor.line().map_err(system)?))?;
         let sockets = self.sockets().map_err(system)?;
         let (own, life) = Elder::own().map_err(system)?;
-        successor.prepare(&sockets, &self.pack(), until)?;
+        let packed = self.pack();
+        successor.prepare(&sockets, &packed, until)?;
         let live = self.shared.live.load_full();
-        let mut passing = self.passing(&live, successor);
+        let mut passing = self.passing(&live, successor, &packed);
+        drop(packed);
         // What is on disk is not to want for time because of what is in memory.
-        let time = STORED.min(until.saturating_duration_since(Instant::now()) / 2);
-        // It makes way for requests, which go on.
-        making_way(|| successor.stored(&mut passing, time, until))
+        let now = Instant::now();
+        let stored = now + STORED.min(until.saturating_duration_since(now) / 2);
+        passing.find(stored);
+        // It makes way for requests, which go on, and which wait for the locks that `find` takes.
+        making_way(|| successor.stored(&mut passing, stored))
             .map_err(|error| format!("what caches have cannot be handed over: {error}"))??;
         // It can be given up until here: whoever ends the gateway meanwhile waits for `FOLDERS` at most.
         live.give_up_folders(until.min(Instant::now() + FOLDERS));
         self.enter(Stage::Beginning)?;
         let until = Instant::now() + BEGIN;
-        successor.stored(&mut passing, SINCE, until)?;
+        let stored = Instant::now() + SINCE;
+        passing.find(stored);
+        successor.stored(&mut passing, stored)?;
         passing.tell();
         successor.purged(live.purges(false), until)?;
         let elders = self.predecessor.iter().flat_map(|former| former.elders());
@@ -216,11 +222,18 @@ impl Upgrades {
     }
 
     /// What the caches of the new process take of those here, as far as there is memory for it: both have it until this one
-    /// has ended.
-    fn passing(&self, live: &Snapshot, successor: &Successor) -> Passing {
+    /// has ended. Half of what is left is for whatever else the two need until then; and what is packed, each has once more.
+    fn passing<'s>(
+        &self,
+        live: &'s Snapshot,
+        successor: &Successor,
+        packed: &Packed,
+    ) -> Passing<'s> {
         let mut others = vec![successor.pid()];
         others.extend(self.predecessor.iter().flat_map(|former| former.living()));
-        let most = left_below_soft(&live.settings.limits.memory, &others);
+        let left = left_below_soft(&live.settings.limits.memory, &others);
+        let packed: u64 = packed.values().map(|bytes| bytes.len() as u64).sum();
+        let most = left.map(|left| left.saturating_sub(2 * packed) / 2);
         Passing::of(&live.stores, successor.wanted(), most)
     }
 

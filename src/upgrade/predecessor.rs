@@ -18,7 +18,7 @@ use super::program::MARK;
 use super::wire::{Line, Message, PROTOCOL, Received, Socket};
 use super::{SERVICE_START, VERSION};
 use crate::cache::store::FORMAT;
-use crate::compile::{Purges, Wanted};
+use crate::compile::{Piece, Purges, Wanted};
 use crate::config::model::Bind;
 use crate::listen::{Bound, Handed};
 
@@ -33,14 +33,7 @@ pub enum Told {
     /// What it has purged.
     Purged(Purges),
     /// What it has stored.
-    Stored {
-        /// In the cache of this name.
-        cache: String,
-        /// Whether a stream begins.
-        anew: bool,
-        /// A piece of that.
-        piece: Vec<u8>,
-    },
+    Stored(Piece),
 }
 
 impl Told {
@@ -48,11 +41,12 @@ impl Told {
     fn of(received: Received) -> Result<Self, Received> {
         match received.message {
             Message::Purged => Ok(Self::Purged(Purges::read(&received.bytes))),
-            Message::Stored { cache, anew } => Ok(Self::Stored {
+            Message::Stored { cache, anew, most } => Ok(Self::Stored(Piece {
                 cache,
                 anew,
-                piece: received.bytes,
-            }),
+                most,
+                bytes: received.bytes,
+            })),
             _ => Err(received),
         }
     }

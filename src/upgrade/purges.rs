@@ -1,4 +1,4 @@
-//! What the old process purges in its caches while it finishes what it has, for the one that has their folders.
+//! What the old process purges in its caches while it finishes what it has, for the one that has what was in them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -10,7 +10,7 @@ use crate::compile::{Purges, Snapshot};
 /// How often it is looked whether something was purged.
 const LOOK: Duration = Duration::from_millis(20);
 /// How long the other process may have no room for what it is told.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Tells the process that has taken over what this one purges.
 #[derive(Clone)]

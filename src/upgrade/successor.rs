@@ -14,10 +14,10 @@ use wiregate_sdk::build::Packed;
 use super::VERSION;
 use super::elders::Elder;
 use super::program::Program;
-use super::purges::{self, Forwarding};
+use super::purges::{self, Forwarding, PATIENCE};
 use super::wire::{Line, MOST_SOCKETS, Message, PROTOCOL, Socket};
 use crate::cache::store::FORMAT;
-use crate::compile::{Passing, Purges, Snapshot, Wanted};
+use crate::compile::{Passing, Piece, Purges, Said, Snapshot, Wanted};
 use crate::listen::Handed;
 
 /// How long a process that has broken off the line may take to end.
@@ -155,22 +155,17 @@ impl Successor {
         &self.wanted
     }
 
-    /// Tells it what is stored here, within `time`; or what was stored since this was last done.
+    /// Tells it what is stored here, as far as that was found, until then.
     pub(super) fn stored(
         &mut self,
-        passing: &mut Passing,
-        time: Duration,
+        passing: &mut Passing<'_>,
         until: Instant,
     ) -> Result<(), String> {
-        let told = passing.pass(until.min(Instant::now() + time), |cache, anew, piece| {
-            let cache = cache.to_owned();
-            let message = Message::Stored { cache, anew };
-            self.line.say_with(&message, piece, &[], until)
-        });
-        told.map_err(|error| self.why(&error, "was not ready in time"))
+        let told = say_stored(&self.line, passing, until);
+        told.map_err(|error| self.why(&error, "does not take what caches have"))
     }
 
-    /// Tells it what was purged since the folders of caches were given up.
+    /// Tells it what was purged since that was last told.
     pub(super) fn purged(
         &mut self,
         mut purges: impl Iterator<Item = Purges>,
@@ -288,6 +283,26 @@ impl Drop for Successor {
     }
 }
 
+/// What was begun has a time of its own: that there is none left for what is stored is no reason to give all up.
+fn say_stored(line: &Line, passing: &mut Passing<'_>, until: Instant) -> io::Result<()> {
+    passing.pass(until, |said| {
+        let late = Instant::now() + PATIENCE;
+        match said {
+            Said::Stored(piece) => {
+                let Piece {
+                    cache,
+                    anew,
+                    most,
+                    bytes,
+                } = piece;
+                let message = Message::Stored { cache, anew, most };
+                line.say_with(&message, bytes, &[], late)
+            }
+            Said::Purged(purges) => purges::say(line, &purges, late),
+        }
+    })
+}
+
 /// What a process takes that reads this version of records.
 fn understood(records: &str, caches: Vec<Wanted>) -> Vec<Wanted> {
     if records == FORMAT {
@@ -307,5 +322,47 @@ fn of(status: ExitStatus) -> String {
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => format!("signal {signal}"),
         (None, None) => status.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::slice;
+    use std::thread;
+
+    use wiregate_sdk::Clock;
+
+    use super::*;
+    use crate::compile::store_tests::{named, put_body};
+
+    #[test]
+    fn that_there_is_no_time_left_for_what_is_stored_is_no_reason_to_give_up() {
+        let store = named("pages", None);
+        store.open(&Clock::default()).unwrap();
+        for number in 0..30 {
+            let url = format!("http://a/{number}");
+            put_body(&store.store(), &url, &vec![b'x'; 100_000]);
+        }
+        let wanted = Wanted {
+            cache: "pages".to_owned(),
+            memory: 64 << 20,
+            largest: 1 << 20,
+        };
+        let stores = slice::from_ref(&store);
+        let mut passing = Passing::of(stores, slice::from_ref(&wanted), None);
+        passing.find(Instant::now() + PATIENCE);
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let until = Instant::now() + Duration::from_millis(500);
+        // It takes nothing before that.
+        let reader = thread::spawn(move || {
+            thread::sleep(until.saturating_duration_since(Instant::now()) * 2);
+            let line = Line::new(theirs);
+            std::iter::from_fn(|| line.hear(None).ok()).count()
+        });
+        let line = Line::new(ours);
+        say_stored(&line, &mut passing, until).unwrap();
+        drop(line);
+        let heard = reader.join().unwrap();
+        assert!((1..3).contains(&heard), "not all of three: {heard}");
     }
 }

@@ -83,13 +83,16 @@ pub enum Message {
         cache: String,
         /// Whether they begin with a record.
         anew: bool,
+        /// Bytes of memory that all of it may take there.
+        #[serde(default)]
+        most: Option<u64>,
     },
     /// The old process: begin.
     Begin,
     /// The new process: it accepts connections.
     Begun,
-    /// The old process, from when it lets go of the folders of caches until its end: the bytes are what it has purged in
-    /// one of them.
+    /// The old process, from when it begins to hand over what caches have until its end: the bytes are what it has purged in one
+    /// of them.
     Purged,
     /// The new process, later on: yet another one has taken over, and its own end matters to nobody.
     HandedOver,

@@ -1,7 +1,7 @@
 //! Upgrades: a new process takes a running one's place.
 
 mod counts;
-mod faults;
+pub mod faults;
 mod listeners;
 mod moments;
 mod soak;

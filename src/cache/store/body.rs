@@ -116,6 +116,12 @@ impl Pieces {
         }
     }
 
+    /// What a body of this length takes in memory.
+    pub(super) fn bytes_of(length: usize) -> usize {
+        let last = allocated(length % PIECE) + OF_A_PIECE;
+        (length / PIECE).saturating_mul(allocated(PIECE) + OF_A_PIECE) + last
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Bytes> {
         self.pieces.iter()
     }

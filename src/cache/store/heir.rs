@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::mpsc::Receiver;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::{Mode, Store, What};
@@ -18,32 +18,43 @@ pub(super) struct Heir(Mutex<Told>);
 
 #[derive(Debug, Default)]
 struct Told {
+    /// Whether anybody is to hear of them.
+    remembers: bool,
     purges: Vec<(What, Mode)>,
     bytes: usize,
 }
 
 impl Heir {
     pub(super) fn tell(&self, what: &What, mode: Mode) {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_all = told.bytes > MOST;
-        if is_all || told.purges.last() == Some(&(what.clone(), mode)) {
+        let mut told = self.told();
+        let is_known = || told.purges.last() == Some(&(what.clone(), mode));
+        if !told.remembers || told.bytes > MOST || is_known() {
             return;
         }
         told.bytes += EACH + what.text().len();
         told.purges.push((what.clone(), mode));
         if told.bytes > MOST {
+            let purges = told.purges.len();
+            tracing::warn!(
+                purges,
+                "more was purged than is remembered for whoever comes next: all that is stored there is purged"
+            );
             told.purges = vec![(What::All, Mode::Hard)];
         }
     }
 
     fn look(&self) -> Vec<(What, Mode)> {
-        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.purges.clone()
+        self.told().purges.clone()
     }
 
     pub(super) fn take(&self) -> Vec<(What, Mode)> {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *told).purges
+        let mut told = self.told();
+        told.bytes = 0;
+        std::mem::take(&mut told.purges)
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -80,7 +91,28 @@ impl Store {
 
     /// From now on it remembers purges, for the store that comes in its place.
     pub fn has_heir(&self) {
-        self.heir.get_or_init(Heir::default);
+        self.heir.get_or_init(Heir::default).told().remembers = true;
+    }
+
+    /// From now on it does not, and forgets those that nobody has heard of.
+    pub fn has_no_heir(&self) {
+        if let Some(heir) = self.heir.get() {
+            *heir.told() = Told::default();
+        }
+    }
+
+    /// Whether so many purges are remembered that somebody should hear of them.
+    pub fn has_much_to_tell(&self) -> bool {
+        self.heir
+            .get()
+            .is_some_and(|heir| heir.told().bytes > MOST / 8)
+    }
+
+    /// What that store may have under this URL is to be validated.
+    pub(super) fn tell_outdated(&self, url: &str) {
+        if let Some(heir) = self.heir.get() {
+            heir.tell(&What::Url(url.to_owned()), Mode::Soft);
+        }
     }
 
     /// The purges since this was asked last, which that store has to hear of.
@@ -101,6 +133,9 @@ mod tests {
     #[test]
     fn purges_are_told_once_and_too_many_are_a_purge_of_everything() {
         let heir = Heir::default();
+        heir.tell(&What::All, Mode::Hard);
+        assert!(heir.take().is_empty(), "nobody is to hear of it");
+        heir.told().remembers = true;
         let url = |number: usize| What::Url(format!("http://a/{number}"));
         for number in [1, 1, 2] {
             heir.tell(&url(number), Mode::Hard);

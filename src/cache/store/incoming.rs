@@ -1,16 +1,19 @@
 //! What a store of another process has had, on its way into this one.
+//!
+//! How much room there is, this side alone knows, byte by byte. What comes is asked for less and less; so where there is no
+//! room, it is left out, unless it is asked for more than what would have to go, or is newer than something that is here.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::body::{Body, PIECE};
+use super::body::{Body, PIECE, Pieces};
 use super::disk::{Head, Kind, Record, sum_of_block};
 use super::key::Name;
 use super::lead::New;
 use super::shard::Heat;
 use super::{Entry, Store};
-use crate::cache::Stored;
+use crate::cache::{Stored, Variant};
 
 /// What an entry takes in memory beside its body and what its head says, at most, but for the growth of tables.
 const BESIDE: usize = 2048;
@@ -23,6 +26,8 @@ pub struct Incoming {
     /// Read, and not understood yet: less than a head, or than a block of a body.
     rest: Vec<u8>,
     coming: Option<Coming>,
+    /// Bytes of memory that the store may have by then.
+    most: Option<usize>,
     /// How many records have come.
     records: u32,
     damaged: bool,
@@ -37,6 +42,7 @@ pub struct Incoming {
 /// A record whose body is coming.
 #[derive(Debug)]
 struct Coming {
+    name: Name,
     record: Record,
     blocks: Vec<Bytes>,
     /// How much of the body has come.
@@ -49,6 +55,15 @@ struct Coming {
 struct Damaged;
 
 impl Incoming {
+    /// What may take this much memory in the store, beside what it has by now.
+    pub fn within(store: &Store, memory: Option<u64>) -> Self {
+        let memory = memory.map(|memory| usize::try_from(memory).unwrap_or(usize::MAX));
+        Self {
+            most: memory.map(|memory| store.room.used().saturating_add(memory)),
+            ..Self::default()
+        }
+    }
+
     /// Takes in what is said next. `anew`: it begins with a record, whatever came before.
     pub fn take(&mut self, store: &Arc<Store>, bytes: &[u8], anew: bool) {
         if anew {
@@ -93,8 +108,10 @@ impl Incoming {
             return Err(Damaged);
         }
         self.records = self.records.checked_add(1).ok_or(Damaged)?;
+        let name = Name::read(&store.room, store.seed, &record.text, record.url).ok_or(Damaged)?;
         self.coming = Some(Coming {
-            skipped: !store.has_room_for(&record),
+            skipped: !store.has_place_for(&name, &record, self.most),
+            name,
             record,
             blocks: Vec::new(),
             length: 0,
@@ -108,12 +125,13 @@ impl Incoming {
         let Some(coming) = self.coming.take_if(|coming| coming.is_whole()) else {
             return Ok(());
         };
-        let taken = store.take_in(coming.record, coming.blocks, coming.skipped)?;
-        *(if taken {
-            &mut self.taken
-        } else {
-            &mut self.refused
-        }) += 1;
+        match coming.skipped {
+            true => self.refused += 1,
+            false => {
+                store.take_in(coming.name, coming.record, coming.blocks, self.most)?;
+                self.taken += 1;
+            }
+        }
         Ok(())
     }
 }
@@ -142,39 +160,68 @@ impl Coming {
 }
 
 impl Store {
-    /// Whether nothing would have to go for it: what is there is asked for more.
-    fn has_room_for(&self, record: &Record) -> bool {
-        let length = usize::try_from(record.length).unwrap_or(usize::MAX / 4);
-        let head = record.text.len() + 2 * record.meta.len();
-        let all = length + length / 8 + head + BESIDE;
-        record.length <= self.largest() && !self.room.lacks(all)
+    /// Whether it can be here; what it is newer than goes in any case.
+    fn has_place_for(&self, name: &Name, record: &Record, most: Option<usize>) -> bool {
+        let is_newer = self.leave(name, record.variant);
+        let has_place = self.finds_room(name, record, most, is_newer);
+        // What comes is on disk behind that, where it comes.
+        if let Some(disk) = self.disk.as_ref().filter(|_| is_newer || !has_place) {
+            disk.void(name, record.variant);
+        }
+        has_place
     }
 
-    /// Puts an entry of another store behind all that are asked for here; whether it is here then. What it is newer than goes in
-    /// any case.
+    fn finds_room(
+        &self,
+        name: &Name,
+        record: &Record,
+        most: Option<usize>,
+        is_newer: bool,
+    ) -> bool {
+        if record.length > self.largest() {
+            return false;
+        }
+        let length = usize::try_from(record.length).unwrap_or(usize::MAX);
+        let head = record.text.len() + 2 * record.meta.len();
+        let all = Pieces::bytes_of(length) + head + BESIDE + self.beyond(most);
+        if !self.room.lacks(all) {
+            return true;
+        }
+        let heat = Heat::of_byte(record.heat);
+        let comes_first = is_newer || self.with(name, |shard| shard.has_colder(heat));
+        comes_first && self.make_room(name, all)
+    }
+
+    /// Takes out what another process has stored anew; whether there was something.
+    fn leave(&self, name: &Name, variant: Variant) -> bool {
+        self.supersede(name, variant);
+        self.with(name, |shard| {
+            let mut was_there = false;
+            while let Some(twin) = shard.twin(name, variant, None) {
+                shard.remove(twin);
+                was_there = true;
+            }
+            was_there
+        })
+    }
+
+    /// How much of the room is beyond this.
+    fn beyond(&self, most: Option<usize>) -> usize {
+        most.map_or(0, |most| self.room.limit().saturating_sub(most))
+    }
+
+    /// Puts an entry of another store behind all that are asked for here.
     fn take_in(
         self: &Arc<Self>,
+        name: Name,
         record: Record,
         blocks: Vec<Bytes>,
-        skipped: bool,
-    ) -> Result<bool, Damaged> {
-        let name = Name::read(&self.room, self.seed, &record.text, record.url).ok_or(Damaged)?;
+        most: Option<usize>,
+    ) -> Result<(), Damaged> {
         let meta = Stored::decode(&record.meta).ok_or(Damaged)?.compact();
         let new = New::of(self, &meta);
         if new.variant != record.variant {
             return Err(Damaged);
-        }
-        self.supersede(&name, new.variant);
-        if skipped {
-            self.with(&name, |shard| {
-                while let Some(twin) = shard.twin(&name, new.variant, None) {
-                    shard.remove(twin);
-                }
-            });
-            if let Some(disk) = &self.disk {
-                disk.void(&name, new.variant);
-            }
-            return Ok(false);
         }
         let body = Arc::new(Body::read(&self.room, blocks));
         let entry = Arc::new(Entry::new(&self.room, name, self.number(), meta, body));
@@ -182,11 +229,13 @@ impl Store {
             entry.soften();
         }
         let to_disk = self.disk.is_some();
-        let stays = self.with(entry.name(), |shard| {
+        self.with(entry.name(), |shard| {
             let id = shard.insert(new.slot(self, &entry, record.soft));
             shard.settle_last(id, to_disk, Heat::of_byte(record.heat))
         });
         self.settle_down(&entry, new.variant);
-        Ok(stays)
+        // Tables may have grown.
+        self.make_room(entry.name(), self.beyond(most));
+        Ok(())
     }
 }

@@ -201,17 +201,9 @@ impl Lead {
     /// waited join again.
     pub fn refresh(mut self, old: &Arc<Entry>, meta: Stored) -> Result<Arc<Entry>, Refused> {
         let store = self.store.clone();
-        // The fill that runs knows the entry by its number; later, what is queued for the disk under the old
-        // number is not to be written any more.
-        let number = match old.is_filling() {
-            true => old.number(),
-            false => store.number(),
-        };
         let meta = meta.compact();
         let new = New::of(&store, &meta);
-        let (name, body) = (old.name().clone(), old.body().clone());
-        let entry = Arc::new(Entry::new(&store.room, name, number, meta, body));
-        store.supersede(entry.name(), new.variant);
+        store.supersede(old.name(), new.variant);
         let to_disk = store.disk.is_some();
         let stored = self.land_with(Some(&new.tags), |shard, purged| {
             if purged == Some(Mode::Hard) {
@@ -221,13 +213,22 @@ impl Lead {
             let Some(id) = slot.filter(|_| !old.is_broken()) else {
                 return (Outcome::Left, Err(Refused::Gone));
             };
+            // The fill that runs knows the entry by its number; later, what is queued for the disk under the old
+            // number is not to be written any more. It is taken under the lock: whoever goes through the index has seen
+            // the entry, or knows its number for a later one.
+            let number = match old.is_filling() {
+                true => old.number(),
+                false => store.number(),
+            };
+            let (name, body) = (old.name().clone(), old.body().clone());
+            let entry = Arc::new(Entry::new(&store.room, name, number, meta, body));
             if purged == Some(Mode::Soft) {
                 entry.soften();
             }
             shard.renew(id, &entry, new.variant, new.tags.clone(), to_disk);
-            (Outcome::Entry(entry.clone()), Ok(()))
+            (Outcome::Entry(entry.clone()), Ok(entry))
         });
-        store.count_refusal(stored)?;
+        let entry = store.count_refusal(stored)?;
         if !entry.is_filling() {
             store.settle_down(&entry, new.variant);
         }

@@ -7,7 +7,9 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::vec;
 
 use super::Store;
 use super::body::Whole;
@@ -18,6 +20,8 @@ use super::shard::{Heat, Passing};
 pub const FORMAT: &str = disk::FORMAT;
 /// Records go in pieces of about this many bytes.
 const PIECE: usize = 1 << 20;
+/// How many entries are looked at under one lock: requests that want it wait for some tens of microseconds.
+const STEP: u32 = 64;
 
 /// What a store takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,12 +37,19 @@ pub struct Bounds {
 pub struct Outgoing {
     store: Arc<Store>,
     bounds: Bounds,
-    /// What has this number or a later one has not gone over yet.
+    /// What has this number or a later one goes over, and had not gone before.
     since: u64,
-    /// Nor has this, which was still coming.
+    /// So does this, which was still coming then.
+    known: HashSet<u64>,
+    /// The same for the next time.
+    next: u64,
     coming: HashSet<u64>,
+    /// What goes over now.
+    order: vec::IntoIter<Place>,
+    /// How many records were said since a stream began.
+    records: u32,
     piece: Vec<u8>,
-    /// The memory that what has gone over takes.
+    /// The memory that what has gone over takes, at least.
     bytes: u64,
     /// How many entries have gone over.
     pub passed: u64,
@@ -46,11 +57,12 @@ pub struct Outgoing {
     pub left: u64,
 }
 
-/// Where an entry is, and how much it is asked for.
+/// A key, and how much it is asked for.
+#[derive(Debug)]
 struct Place {
+    hash: u128,
+    url: u64,
     heat: Heat,
-    part: u64,
-    id: u32,
 }
 
 impl Outgoing {
@@ -60,7 +72,11 @@ impl Outgoing {
             store,
             bounds,
             since: 0,
+            known: HashSet::new(),
+            next: 0,
             coming: HashSet::new(),
+            order: Vec::new().into_iter(),
+            records: 0,
             piece: Vec::new(),
             bytes: 0,
             passed: 0,
@@ -78,70 +94,102 @@ impl Outgoing {
         self.bounds.memory = self.bounds.memory.min(memory);
     }
 
-    /// Says all that is stored, or all that was stored since this was last called: what is asked for most first,
-    /// and what there is no room for, or what is not in time, not. The first piece begins with a record; the last one may end within
-    /// one. Blocks.
-    ///
-    /// # Errors
-    /// Those of `say`.
-    pub fn pass(
-        &mut self,
-        in_time: impl Fn() -> bool,
-        mut say: impl FnMut(&[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
-        self.piece = Vec::with_capacity(PIECE + PIECE / 8);
-        let (since, known) = (self.since, std::mem::take(&mut self.coming));
-        let wanted = |number: u64| number >= since || known.contains(&number);
-        self.since = self.store.number();
-        let order = self.order(&wanted);
-        let (mut records, mut keys) = (0, order.iter());
-        'all: for place in keys.by_ref() {
-            let passing = self.store.lock(place.part).passing(place.id, wanted);
-            for passing in &passing {
-                if !self.takes(passing) {
-                    continue;
-                }
-                if !self.put(passing, records, &in_time, &mut say)? {
-                    self.left += 1;
-                    self.piece.clear();
-                    break 'all;
-                }
-                records += 1;
-            }
-        }
-        self.left += keys.len() as u64;
-        let rest = std::mem::take(&mut self.piece);
-        match rest.is_empty() {
-            true => Ok(()),
-            false => say(&rest),
+    /// Finds all that is stored, or all that was stored since this was last called; what is not found in time is left.
+    /// A new stream begins. Waits for locks, and holds each for a moment only.
+    pub fn find(&mut self, in_time: impl Fn() -> bool) {
+        (self.since, self.next) = (self.next, self.store.number());
+        self.known = std::mem::take(&mut self.coming);
+        (self.records, self.piece) = (0, Vec::new());
+        if self.bounds.memory > 0 {
+            self.order = self.places(in_time).into_iter();
         }
     }
 
-    /// The newest slot of each key that has something that is wanted, what is asked for most first. What is still
-    /// coming is remembered.
-    fn order(&mut self, wanted: &impl Fn(u64) -> bool) -> Vec<Place> {
-        let (mut order, coming) = (Vec::new(), &mut self.coming);
-        self.store.each_step(|shard, ids| {
+    /// Each key that has something that is wanted, what is asked for most first. What is still coming is
+    /// remembered.
+    fn places(&mut self, in_time: impl Fn() -> bool) -> Vec<Place> {
+        let (since, known, coming) = (self.since, &self.known, &mut self.coming);
+        let wanted = |number: u64| number >= since || known.contains(&number);
+        let mut order = Vec::new();
+        let left = self.store.each_step_of(STEP, |shard, ids| {
+            if !in_time() {
+                return ControlFlow::Break(());
+            }
             coming.extend(shard.coming(ids.clone()));
             order.extend(ids.filter_map(|id| {
                 let heat = shard.heat_of_newest(id, wanted)?;
-                let part = shard.at(id)?.name.url_hash();
-                Some(Place { heat, part, id })
+                let name = &shard.at(id)?.name;
+                let (hash, url) = (name.hash(), name.url_hash());
+                Some(Place { hash, url, heat })
             }));
+            ControlFlow::Continue(())
         });
-        order.sort_by_key(|place| Reverse(place.heat));
+        // In a second pass, nearly all of them have gone over already.
+        if self.since == 0 {
+            self.left += left;
+        }
+        order.sort_unstable_by_key(|place| Reverse(place.heat));
         order
     }
 
-    /// Whether there is room for it.
+    /// Says what is stored under the next key; whether there is more, and time for it. What there is no room for is left. The
+    /// first piece of a stream begins with a record; the last one may end within one. Blocks.
+    ///
+    /// # Errors
+    /// Those of `say`.
+    pub fn next(
+        &mut self,
+        in_time: impl Fn() -> bool,
+        mut say: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<bool> {
+        let Some(place) = self.order.next() else {
+            return Ok(false);
+        };
+        let wanted = |number: u64| number >= self.since || self.known.contains(&number);
+        let passing = self.store.lock(place.url).passing(place.hash, wanted);
+        for passing in &passing {
+            if self.takes(passing) && !self.put(passing, &in_time, &mut say)? {
+                self.left += 1 + self.order.len() as u64;
+                self.order = Vec::new().into_iter();
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Says what waits to be said. Blocks.
+    ///
+    /// # Errors
+    /// Those of `say`.
+    pub fn flush(&mut self, mut say: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        if self.piece.is_empty() {
+            return Ok(());
+        }
+        say(&self.piece)?;
+        match self.order.len() {
+            0 => self.piece = Vec::new(),
+            _ => self.piece.clear(),
+        }
+        Ok(())
+    }
+
+    /// Whether it may be there. How much room there is there, only the other store knows.
     fn takes(&mut self, passing: &Passing) -> bool {
-        let bytes = self.bytes + passing.entry.bytes() as u64;
         let length = passing.entry.length();
         let is_too_large = length.is_none_or(|length| length > self.bounds.largest);
-        let takes = !is_too_large && bytes <= self.bounds.memory;
+        let bytes = self.bytes + passing.entry.bytes() as u64;
+        // What was stored meanwhile takes the place of something, as a rule.
+        let is_first = self.since == 0;
+        let takes = !is_too_large && (!is_first || bytes <= self.bounds.memory);
         match takes {
             true => self.bytes = bytes,
-            false => self.left += 1,
+            false => {
+                self.left += 1;
+                // What it is newer than may be there.
+                if !is_first {
+                    self.store.tell_outdated(passing.entry.url());
+                }
+            }
         }
         takes
     }
@@ -150,7 +198,6 @@ impl Outgoing {
     fn put(
         &mut self,
         passing: &Passing,
-        number: u32,
         in_time: &impl Fn() -> bool,
         say: &mut impl FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<bool> {
@@ -165,17 +212,24 @@ impl Outgoing {
         );
         record.sums = sums_of(pieces);
         record.heat = passing.heat.byte();
-        let head = record.encode(0, number);
+        let head = record.encode(0, self.records);
+        // Where it begins in the piece; what is before that is whole.
+        let mut begins = self.piece.len();
         for bytes in std::iter::once(&*head).chain(pieces.iter().map(|piece| &**piece)) {
             if !in_time() {
+                self.piece.truncate(begins);
                 return Ok(false);
+            }
+            if self.piece.is_empty() {
+                self.piece.reserve(PIECE + PIECE / 8);
             }
             self.piece.extend_from_slice(bytes);
             if self.piece.len() >= PIECE {
-                say(&self.piece)?;
-                self.piece.clear();
+                self.flush(&mut *say)?;
+                begins = 0;
             }
         }
+        self.records += 1;
         self.passed += 1;
         Ok(true)
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -217,7 +218,7 @@ impl Store {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(super) fn count_refusal(&self, settled: Result<(), Refused>) -> Result<(), Refused> {
+    pub(super) fn count_refusal<T>(&self, settled: Result<T, Refused>) -> Result<T, Refused> {
         settled.inspect_err(|_| self.counts.discarded())
     }
 
@@ -316,17 +317,40 @@ impl Store {
     }
 
     /// Goes through the index, part by part, a step at a time; also through a part that has nothing.
-    pub(super) fn each_step(&self, mut step: impl FnMut(&mut Shard, std::ops::Range<u32>)) {
-        for part in &self.parts {
+    pub(super) fn each_step(&self, mut step: impl FnMut(&mut Shard, Range<u32>)) {
+        self.each_step_of(STEP, |shard, ids| {
+            step(shard, ids);
+            ControlFlow::Continue(())
+        });
+    }
+
+    /// The same, so many entries at a time, until a step breaks it off: how many entries, roughly, were not gone through then.
+    pub(super) fn each_step_of(
+        &self,
+        most: u32,
+        mut step: impl FnMut(&mut Shard, Range<u32>) -> ControlFlow<()>,
+    ) -> u64 {
+        let mut parts = self.parts.iter();
+        while let Some(part) = parts.next() {
             let mut from = Some(0_u32);
             while let Some(start) = from {
-                from = part.change(|shard| {
-                    let end = shard.end().min(start.saturating_add(STEP));
-                    step(shard, start..end);
-                    (end < shard.end()).then_some(end)
+                let gone = part.change(|shard| {
+                    let end = shard.end().min(start.saturating_add(most));
+                    match step(shard, start..end) {
+                        ControlFlow::Continue(()) => Ok((end < shard.end()).then_some(end)),
+                        ControlFlow::Break(()) => Err(shard.len().saturating_sub(start as usize)),
+                    }
                 });
+                from = match gone {
+                    Ok(next) => next,
+                    Err(left) => {
+                        let others = parts.map(|part| part.lock().len());
+                        return (left + others.sum::<usize>()) as u64;
+                    }
+                };
             }
         }
+        0
     }
 }
 

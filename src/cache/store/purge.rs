@@ -85,7 +85,8 @@ impl Aim<'_> {
 }
 
 impl Store {
-    /// Makes one entry stale, as a soft purge would. The disk does not hear of it: after a restart it is what it was.
+    /// Makes one entry stale, as a soft purge would. The disk does not hear of it: after a restart it is what it was. A store
+    /// that comes in the place of this one does.
     pub fn soften(&self, entry: &Entry) {
         self.with(entry.name(), |shard| {
             if let Some(id) = shard.id_of(entry.name().hash(), entry.number()) {
@@ -93,5 +94,6 @@ impl Store {
             }
         });
         entry.soften();
+        self.tell_outdated(entry.url());
     }
 }

@@ -20,9 +20,13 @@ impl Room {
         self.used.load(Ordering::Relaxed)
     }
 
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Whether there is less left than this, so that something has to go.
     pub(super) fn lacks(&self, more: usize) -> bool {
-        self.used() + more > self.limit
+        self.used().saturating_add(more) > self.limit
     }
 }
 

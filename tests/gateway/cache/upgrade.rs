@@ -1,11 +1,12 @@
 //! What is stored in memory goes over to the process that takes the place of another.
 
+use std::process::Command;
 use std::thread;
-use std::time::Duration;
 
 use super::super::harness::{complete, until};
 use super::*;
-use crate::upgrade::{Process, exchange, exchangeable, upgrade};
+use crate::upgrade::faults::new_process;
+use crate::upgrade::{exchange, exchangeable, upgrade};
 
 /// Only from what is stored.
 const STORED: [&str; 1] = ["cache-control: only-if-cached"];
@@ -31,10 +32,14 @@ fn origin() -> Origin {
     origin
 }
 
-/// Has upgrades start the real program with another configuration.
-fn begin_with(gateway: &Gateway, configuration: &str) {
+fn write_next(gateway: &Gateway, configuration: &str) {
     let file = gateway.file("next.yaml");
     std::fs::write(&file, complete(gateway.folder(), configuration, "{}")).unwrap();
+}
+
+/// Has upgrades start the real program with another configuration.
+fn begin_with(gateway: &Gateway, configuration: &str) {
+    write_next(gateway, configuration);
     let program = env!("CARGO_BIN_EXE_wiregate");
     exchange(gateway, &format!("exec {program} run --config next.yaml"));
 }
@@ -92,30 +97,44 @@ fn what_is_in_memory_goes_over_as_fresh_as_it_was() {
 
 #[test]
 fn what_is_purged_at_any_moment_of_an_upgrade_is_gone() {
+    const ALL: usize = 300;
     let origin = origin();
+    let path = |number: usize| format!("/p/{number}");
+    for number in 0..ALL {
+        let fields = format!("cache-control: max-age=600 | cache-tag: p{number}");
+        // So much that it takes its time to go over.
+        origin.answers_with(&path(number), 200, &fields, &"x".repeat(100_000));
+    }
     let gateway = origin.cached("{ tags: cache-tag }");
-    let mut processes = Vec::new();
-    for millis in [0, 50, 150, 400] {
-        for path in ["/a", "/b", "/c"] {
-            get(&gateway, path, &[]);
+    let all = gateway.url(&format!("/p/[0-{}]", ALL - 1));
+    let mut curl = Command::new("curl");
+    let stored = curl.args(["-s", "-o", "/dev/null", &all]).status();
+    assert!(stored.unwrap().success());
+    // One after the other, from before it begins until it is over.
+    let mut changed = 0;
+    let _new = thread::scope(|scope| {
+        let upgrading = scope.spawn(|| upgrade(&gateway, &[]).unwrap());
+        while !upgrading.is_finished() && changed < ALL - 20 {
+            match changed % 2 {
+                0 => assert_eq!(send(&gateway, "POST", &path(changed)).status, 200),
+                _ => {
+                    let purge = format!("/caches/purge?tag=p{changed}");
+                    // The one that is about to leave may be unable to answer: the other one does.
+                    until("it is purged", || {
+                        gateway.admin("POST", &purge).status == 200
+                    });
+                }
+            }
+            changed += 1;
         }
-        let new = thread::scope(|scope| {
-            let upgrading = scope.spawn(|| upgrade(&gateway, &[]).unwrap());
-            thread::sleep(Duration::from_millis(millis)); // the moment
-            assert_eq!(send(&gateway, "POST", "/a").status, 200);
-            // The one that is about to leave may be unable to answer: the other one does.
-            let purge = || gateway.admin("POST", "/caches/purge?tag=tb").status;
-            until("it is purged", || purge() == 200);
-            upgrading.join().unwrap()
-        });
-        for path in ["/a", "/b"] {
-            until("it is gone", || !is_there(&gateway, path));
-        }
-        assert!(
-            is_there(&gateway, "/c"),
-            "nothing else is, after {millis} ms"
-        );
-        processes.push(new);
+        upgrading.join().unwrap()
+    });
+    assert!(changed > 4, "{changed}");
+    for number in 0..changed {
+        until("it is gone", || !is_there(&gateway, &path(number)));
+    }
+    for number in ALL - 20..ALL {
+        assert!(is_there(&gateway, &path(number)), "{number} of {changed}");
     }
 }
 
@@ -123,31 +142,47 @@ fn what_is_purged_at_any_moment_of_an_upgrade_is_gone() {
 fn an_upgrade_that_comes_to_nothing_takes_nothing_from_the_cache() {
     let origin = origin();
     let gateway = exchangeable(&origin.configuration("{}"));
-    for path in ["/a", "/b", "/c"] {
+    for path in ["/a", "/b", "/c", "/d"] {
         store(&gateway, path);
     }
+    let as_before = |gone: &[&str]| {
+        for path in ["/a", "/b", "/c", "/d"] {
+            assert_eq!(is_there(&gateway, path), !gone.contains(&path), "{path}");
+        }
+    };
     exchange(&gateway, "exit 3");
     assert!(upgrade(&gateway, &[]).is_err());
-    // One that is killed when it is ready, or about to be.
+    as_before(&[]);
+    // One that is killed while it waits for the first check of an endpoint, which is not answered.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = origin.configuration("{}").replace(
+        "upstreams: {",
+        &format!(
+            "limits: {{ start_deadline: 1m }}\nupstreams: {{ silent: {{ endpoints: [\"{}\"], \
+             health: {{ http: /, every: 2m, timeout: 1m }} }},",
+            silent.local_addr().unwrap()
+        ),
+    );
+    write_next(&gateway, &text);
     let program = env!("CARGO_BIN_EXE_wiregate");
-    for pause in ["0.1", "0.3", "0.5"] {
-        exchange(
-            &gateway,
-            &format!("(sleep {pause}; kill -9 $$) & exec {program} \"$@\""),
-        );
-        if let Ok(new) = upgrade(&gateway, &[]) {
-            drop(new); // it was too quick
-            return;
-        }
-        for path in ["/a", "/b"] {
-            assert!(is_there(&gateway, path));
-        }
-    }
-    assert_eq!(send(&gateway, "POST", "/c").status, 200);
+    exchange(
+        &gateway,
+        &format!("echo $$ > new.tmp; mv new.tmp new.pid; exec {program} run --config next.yaml"),
+    );
+    thread::scope(|scope| {
+        let upgrading = scope.spawn(|| upgrade(&gateway, &[]));
+        let new = new_process(&gateway);
+        let _check = silent.accept().unwrap();
+        assert_eq!(send(&gateway, "POST", "/c").status, 200);
+        new.signal("KILL");
+        let why = upgrading.join().unwrap().unwrap_err();
+        assert!(why.contains("signal 9"), "{why}");
+    });
+    as_before(&["/c"]);
+    assert_eq!(send(&gateway, "POST", "/d").status, 200);
     exchange(&gateway, &format!("exec {program} \"$@\""));
     let _new = upgrade(&gateway, &[]).unwrap();
-    assert!(is_there(&gateway, "/a") && is_there(&gateway, "/b"));
-    assert!(!is_there(&gateway, "/c"));
+    as_before(&["/c", "/d"]);
 }
 
 #[test]
@@ -232,16 +267,20 @@ fn memory_goes_over_to_a_disk_and_back() {
     assert!(is_there(&gateway, "/a"));
     let on_disk = || gateway.admin("GET", "/caches").json()["caches"]["c"]["disk"].as_u64();
     until("it is written", || on_disk().unwrap() > 0);
-    std::fs::write(
-        gateway.file("next.yaml"),
-        complete(gateway.folder(), &with(&origin, "memory: 8MiB"), "{}"),
-    )
-    .unwrap();
-    let third = upgrade(&gateway, &[]);
-    let third: Process = third.unwrap();
+    write_next(&gateway, &with(&origin, "memory: 8MiB"));
+    let third = upgrade(&gateway, &[]).unwrap();
     assert!(is_there(&gateway, "/a"));
     assert_eq!(origin.count(), 1);
-    drop((second, third));
+    // The folder does not hear of what is changed without it.
+    assert_eq!(send(&gateway, "POST", "/a").status, 200);
+    write_next(&gateway, &with(&origin, &disk));
+    let fourth = upgrade(&gateway, &[]).unwrap();
+    let found = || gateway.admin("GET", "/caches").json()["caches"]["c"]["entries"].as_u64();
+    until("it is found on disk", || found() == Some(1));
+    let stale = get(&gateway, "/a", &[]);
+    assert!(did(&stale).contains("fwd=stale"), "{}", did(&stale));
+    assert!(origin.last().contains("if-none-match: \"a\""));
+    drop((second, third, fourth));
 }
 
 #[test]

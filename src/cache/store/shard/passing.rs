@@ -32,12 +32,13 @@ impl Shard {
         (is_newest && any(id)).then(|| self.heat(id))
     }
 
-    /// What is in memory, as a whole, under the key that this slot has by now, the oldest first.
-    pub(in super::super) fn passing(&self, id: u32, wanted: impl Fn(u64) -> bool) -> Vec<Passing> {
-        let Some(slot) = self.slots.peek(id) else {
-            return Vec::new();
-        };
-        let newest = self.keys.get(&slot.name.hash()).copied().unwrap_or(NONE);
+    /// What is in memory, as a whole, under the key with this hash, the oldest first.
+    pub(in super::super) fn passing(
+        &self,
+        hash: u128,
+        wanted: impl Fn(u64) -> bool,
+    ) -> Vec<Passing> {
+        let newest = self.keys.get(&hash).copied().unwrap_or(NONE);
         let each = self.under(newest).filter(|(_, slot)| {
             let entry = slot.entry.as_ref().and_then(|entry| entry.body().whole());
             let is_whole = matches!(entry, Some(Whole::Pieces(_))) && slot.links.rank != Rank::None;

@@ -71,13 +71,22 @@ impl Shard {
     /// asked for more. It can be evicted, before them.
     pub(in super::super) fn admit_last(&mut self, id: u32, heat: Heat) {
         let hash = self.slots.get(id).name.hash() as u64;
-        (0..heat.count).for_each(|_| self.sketch.count(hash));
+        // Each variant brings the count of its key.
+        for _ in self.sketch.estimate(hash)..heat.count {
+            self.sketch.count(hash);
+        }
         let has_place = self.list_of(Rank::Protected).weight < self.share / 10 * PROTECTED;
         let rank = match heat.protected && has_place {
             true => Rank::Protected,
             false => Rank::Probation,
         };
         self.list_last(id, rank);
+    }
+
+    /// Whether what would have to go first here is asked for less than this.
+    pub(in super::super) fn has_colder(&self, heat: Heat) -> bool {
+        let victim = self.victim();
+        victim.is_some_and(|victim| self.popularity(victim) < heat.count)
     }
 
     /// How much the key of a slot is asked for.

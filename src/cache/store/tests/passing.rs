@@ -3,14 +3,27 @@
 use std::cell::Cell;
 use std::io;
 
-use proptest::prelude::*;
-
 use super::*;
+
+mod mangled;
+mod meanwhile;
+
+/// Finds what there is, and says all of it, as long as there is time.
+fn pass(
+    outgoing: &mut Outgoing,
+    in_time: impl Fn() -> bool,
+    mut say: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    outgoing.find(&in_time);
+    while outgoing.next(&in_time, &mut say)? {}
+    outgoing.flush(say)
+}
 
 /// What `outgoing` says, where there is time.
 fn said(outgoing: &mut Outgoing, in_time: bool) -> Vec<Vec<u8>> {
     let mut said = Vec::new();
-    let pass = outgoing.pass(
+    let pass = pass(
+        outgoing,
         || in_time,
         |piece| {
             said.push(piece.to_vec());
@@ -19,6 +32,13 @@ fn said(outgoing: &mut Outgoing, in_time: bool) -> Vec<Vec<u8>> {
     );
     pass.unwrap();
     said
+}
+
+/// What `outgoing` says goes to this store.
+fn arrive(outgoing: &mut Outgoing, incoming: &mut Incoming, to: &Arc<Store>) {
+    for (number, piece) in said(outgoing, true).iter().enumerate() {
+        incoming.take(to, piece, number == 0);
+    }
 }
 
 fn bounds_of(store: &Store) -> Bounds {
@@ -32,10 +52,7 @@ fn bounds_of(store: &Store) -> Bounds {
 fn hand_over(from: &Arc<Store>, to: &Arc<Store>) -> Incoming {
     let mut incoming = Incoming::default();
     let mut outgoing = Outgoing::new(from.clone(), bounds_of(to));
-    let said = said(&mut outgoing, true);
-    for (number, piece) in said.iter().enumerate() {
-        incoming.take(to, piece, number == 0);
-    }
+    arrive(&mut outgoing, &mut incoming, to);
     incoming
 }
 
@@ -156,9 +173,7 @@ fn what_has_no_time_or_room_stays_and_what_came_meanwhile_follows() {
         },
     );
     let mut incoming = Incoming::default();
-    for piece in said(&mut outgoing, true) {
-        incoming.take(&new, &piece, true);
-    }
+    arrive(&mut outgoing, &mut incoming, &new);
     assert_eq!((outgoing.passed, outgoing.left, incoming.taken), (4, 1, 4));
     // Newer ones, among them those that were coming.
     put(&old, "http://a/1", b"newer");
@@ -167,9 +182,7 @@ fn what_has_no_time_or_room_stays_and_what_came_meanwhile_follows() {
     let mut fill = leading.fill(meta(&[]), Some(5), Duration::ZERO).unwrap();
     fill.push(b"later").unwrap();
     fill.finish().unwrap();
-    for piece in said(&mut outgoing, true) {
-        incoming.take(&new, &piece, true);
-    }
+    arrive(&mut outgoing, &mut incoming, &new);
     // Whether or not the part of the index that they are in had anything before.
     assert_eq!(outgoing.passed, 7);
     for (url, body) in [("1", "newer"), ("filling", "late"), ("leading", "later")] {
@@ -192,9 +205,7 @@ fn an_entry_that_finds_no_room_takes_what_it_is_newer_than_along() {
     put(&old, "http://a/1", b"old");
     let mut outgoing = Outgoing::new(old.clone(), bounds_of(&new));
     let mut incoming = Incoming::default();
-    for piece in said(&mut outgoing, true) {
-        incoming.take(&new, &piece, true);
-    }
+    arrive(&mut outgoing, &mut incoming, &new);
     assert!(get(&new, "http://a/1").is_some());
     // Larger than what is stored there.
     let options = Options {
@@ -210,9 +221,7 @@ fn an_entry_that_finds_no_room_takes_what_it_is_newer_than_along() {
             largest: u64::MAX,
         },
     );
-    for (number, piece) in said(&mut outgoing, true).iter().enumerate() {
-        incoming.take(&new, piece, number == 0);
-    }
+    arrive(&mut outgoing, &mut incoming, &new);
     assert_eq!((incoming.taken, incoming.refused), (1, 1));
     assert!(get(&new, "http://a/1").is_none());
     assert_eq!(new.figures().entries, 0);
@@ -224,7 +233,8 @@ fn a_body_that_time_cuts_off_is_left_and_what_follows_anew_is_whole() {
     put(&old, "http://a/long", &bytes(1, 10 * MIB));
     let mut outgoing = Outgoing::new(old.clone(), bounds_of(&new));
     let (mut incoming, mut begins, pieces) = (Incoming::default(), true, Cell::new(0));
-    let pass = outgoing.pass(
+    let pass = pass(
+        &mut outgoing,
         || pieces.get() < 3,
         |piece| {
             incoming.take(&new, piece, std::mem::replace(&mut begins, false));
@@ -236,13 +246,37 @@ fn a_body_that_time_cuts_off_is_left_and_what_follows_anew_is_whole() {
     assert_eq!(pieces.get(), 3, "it has begun");
     assert_eq!((outgoing.passed, outgoing.left, incoming.taken), (0, 1, 0));
     put(&old, "http://a/short", b"short");
-    for piece in said(&mut outgoing, true) {
-        incoming.take(&new, &piece, true);
-    }
+    arrive(&mut outgoing, &mut incoming, &new);
     assert_eq!((outgoing.passed, incoming.taken), (1, 1));
     assert!(!incoming.is_unreadable);
     assert_eq!(body_of(&get(&new, "http://a/short").unwrap()), b"short");
     assert!(get(&new, "http://a/long").is_none());
+}
+
+#[test]
+fn what_was_ready_to_be_said_when_the_time_was_over_is_said() {
+    let (old, new) = (store(16 * MIB), store(16 * MIB));
+    for number in 0..100 {
+        put(&old, &format!("http://a/{number}"), &bytes(number, 1000));
+    }
+    let mut outgoing = Outgoing::new(old, bounds_of(&new));
+    outgoing.find(|| true);
+    let mut incoming = Incoming::default();
+    let mut say = |piece: &[u8]| {
+        incoming.take(&new, piece, true);
+        Ok(())
+    };
+    for _ in 0..60 {
+        assert!(outgoing.next(|| true, &mut say).unwrap());
+    }
+    // In the midst of one.
+    let looks = Cell::new(0);
+    let in_time = || looks.replace(1) == 0;
+    assert!(!outgoing.next(in_time, &mut say).unwrap());
+    outgoing.flush(say).unwrap();
+    assert_eq!((outgoing.passed, outgoing.left), (60, 40));
+    assert_eq!(incoming.taken, 60);
+    assert!(!incoming.is_unreadable);
 }
 
 #[test]
@@ -259,7 +293,8 @@ fn a_line_that_breaks_is_told_and_nothing_more_is_said() {
         },
     );
     let mut said = 0;
-    let broken = outgoing.pass(
+    let broken = pass(
+        &mut outgoing,
         || true,
         |_| {
             said += 1;
@@ -289,104 +324,5 @@ async fn entries_go_over_to_a_store_with_a_disk_and_outlive_what_is_older_there(
     for (url, body) in [("1", "newer"), ("2", "on disk as well"), ("3", "another")] {
         let entry = fetch(&new, &format!("http://a/{url}")).await.unwrap();
         assert_eq!(read(entry.reader()).await.unwrap(), body.as_bytes());
-    }
-}
-
-/// What one store says of some entries, and what is in them.
-fn stream() -> (Vec<u8>, Vec<(String, Vec<u8>)>) {
-    let old = store(16 * MIB);
-    let mut all = Vec::new();
-    for (number, length) in [10, 0, 70_000, 300, 150_000].into_iter().enumerate() {
-        let (url, body) = (format!("http://a/{number}"), bytes(number as u64, length));
-        put_meta(&old, &url, meta(&["t"]), &body);
-        all.push((url, body.to_vec()));
-    }
-    let mut outgoing = Outgoing::new(
-        old,
-        Bounds {
-            memory: u64::MAX,
-            largest: u64::MAX,
-        },
-    );
-    (said(&mut outgoing, true).concat(), all)
-}
-
-#[derive(Clone, Debug)]
-enum Harm {
-    None,
-    Flip(prop::sample::Index, u8),
-    Cut(prop::sample::Index),
-    Drop(prop::sample::Index, u16),
-    Repeat(prop::sample::Index, u16),
-    Insert(prop::sample::Index, Vec<u8>),
-}
-
-fn harm() -> impl Strategy<Value = Harm> {
-    let at = any::<prop::sample::Index>;
-    prop_oneof![
-        Just(Harm::None),
-        (at(), 1..=255_u8).prop_map(|(at, bits)| Harm::Flip(at, bits)),
-        at().prop_map(Harm::Cut),
-        (at(), 1..500_u16).prop_map(|(at, length)| Harm::Drop(at, length)),
-        (at(), 1..500_u16).prop_map(|(at, length)| Harm::Repeat(at, length)),
-        (at(), prop::collection::vec(any::<u8>(), 1..200))
-            .prop_map(|(at, bytes)| Harm::Insert(at, bytes)),
-    ]
-}
-
-fn harmed(mut bytes: Vec<u8>, harm: &Harm) -> Vec<u8> {
-    let length = bytes.len();
-    let end = |from: usize, more: u16| (from + usize::from(more)).min(length);
-    match harm {
-        Harm::None => {}
-        Harm::Flip(at, bits) => bytes[at.index(length)] ^= bits,
-        Harm::Cut(at) => bytes.truncate(at.index(length)),
-        Harm::Drop(at, more) => {
-            let from = at.index(length);
-            bytes.drain(from..end(from, *more));
-        }
-        Harm::Repeat(at, more) => {
-            let from = at.index(length);
-            let again = bytes[from..end(from, *more)].to_vec();
-            bytes.splice(from..from, again);
-        }
-        Harm::Insert(at, more) => {
-            let from = at.index(length);
-            bytes.splice(from..from, more.iter().copied());
-        }
-    }
-    bytes
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
-    #[test]
-    fn whatever_arrives_in_whatever_pieces_is_what_was_sent_or_nothing(
-        harm in harm(),
-        piece in 1..200_000_usize,
-        noise in prop::collection::vec(any::<u8>(), 0..300),
-    ) {
-        let (whole, all) = stream();
-        let is_whole = matches!(harm, Harm::None);
-        let bytes = harmed(whole, &harm);
-        let new = store(16 * MIB);
-        let mut incoming = Incoming::default();
-        // What comes before a stream begins anew is nothing to it.
-        incoming.take(&new, &noise, false);
-        let mut begins = true;
-        for piece in bytes.chunks(piece) {
-            incoming.take(&new, piece, std::mem::replace(&mut begins, false));
-        }
-        let mut there = 0;
-        for (url, body) in &all {
-            if let Some(entry) = get(&new, url) {
-                there += 1;
-                prop_assert!(body_of(&entry) == *body);
-                prop_assert_eq!(entry.meta().times, meta(&[]).times);
-            }
-        }
-        prop_assert_eq!(there, new.figures().entries);
-        prop_assert!(!is_whole || there == 5);
-        prop_assert_eq!(incoming.taken, there);
     }
 }
