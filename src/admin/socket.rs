@@ -202,22 +202,33 @@ async fn place(places: &Arc<Semaphore>, silent: &mut VecDeque<Sender<()>>) -> Ow
 /// gains nothing from one that stays, and would hold a place meanwhile.
 async fn converse(
     stream: Box<dyn IO>,
-    gives_way: oneshot::Receiver<()>,
+    mut gives_way: oneshot::Receiver<()>,
     over: Over,
     admin: &Admin,
 ) {
     let mut session = ServerSession::new_http1(stream);
     let asked = tokio::select! {
         asked = tokio::time::timeout(PATIENCE, session.read_request()) => asked,
-        Ok(()) = gives_way => return,
+        Ok(()) = &mut gives_way => return,
     };
     if !matches!(asked, Ok(Ok(true))) {
         return; // it said nothing in time, or nothing that is a request
     }
+    if admin.scope == Scope::All {
+        gives_way.close(); // what it has asked for is done to its end
+    }
     session.set_keepalive(None);
     // However long a reload takes, it is the gateway's time and not the client's.
     let answer = admin.respond(session.req_header(), over).await;
-    let answered = tokio::time::timeout(PATIENCE, send(session, answer)).await;
+    let sending = tokio::time::timeout(PATIENCE, send(session, answer));
+    let answered = match admin.scope {
+        // Anybody may ask there: who does not take the answer keeps nobody else out.
+        Scope::Metrics => tokio::select! {
+            answered = sending => answered,
+            Ok(()) = gives_way => return,
+        },
+        Scope::All => sending.await,
+    };
     if !matches!(answered, Ok(Ok(()))) {
         tracing::debug!("a client of the admin API did not take its answer");
     }

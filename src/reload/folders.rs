@@ -42,7 +42,11 @@ impl Folders {
     pub(super) fn watch(&self, folders: &BTreeSet<PathBuf>) {
         for folder in folders {
             // It may not be there yet: then its own folder has news when it is.
-            let _ = inotify::add_watch(self.inotify.get_ref(), folder, NEWS);
+            let added = inotify::add_watch(self.inotify.get_ref(), folder, NEWS);
+            if added.err() == Some(rustix::io::Errno::NOSPC) {
+                let folder = folder.display();
+                tracing::warn!(%folder, "it cannot be watched: `fs.inotify.max_user_watches` is used up");
+            }
         }
     }
 

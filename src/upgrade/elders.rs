@@ -97,6 +97,10 @@ impl Elders {
             if end.kind() == io::ErrorKind::UnexpectedEof {
                 continue;
             }
+            tracing::warn!(
+                "what an earlier process purges cannot be made out: all caches are emptied whenever it says \
+                 something, until it has ended"
+            );
             lost();
             // There is no telling where the next message begins, but that there is one.
             while let Ok(true) = line.skip() {

@@ -269,6 +269,7 @@ impl Predecessor {
                     },
                 }
             }
+            drop(heard); // whoever waits for a message is told that there is none
             ending.send_replace(true);
             // As a rule they have ended before the other one, which heard of what they purge.
             let heed = |told| {

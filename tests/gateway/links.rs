@@ -105,6 +105,7 @@ fn is_ours(text: &str) -> bool {
     let first = text.split('/').next().unwrap_or_default();
     let mut folders = HOMES.iter();
     text.contains('/')
+        && first != "target" // what is built is there once it is
         && text.chars().all(is_plain)
         && folders.any(|home| root().join(home).join(first).is_dir() && !first.is_empty())
 }

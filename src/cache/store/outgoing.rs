@@ -142,6 +142,9 @@ impl Outgoing {
         in_time: impl Fn() -> bool,
         mut say: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<bool> {
+        if !in_time() {
+            return Ok(self.end_early());
+        }
         let Some(place) = self.order.next() else {
             return Ok(false);
         };
@@ -149,12 +152,18 @@ impl Outgoing {
         let passing = self.store.lock(place.url).passing(place.hash, wanted);
         for passing in &passing {
             if self.takes(passing) && !self.put(passing, &in_time, &mut say)? {
-                self.left += 1 + self.order.len() as u64;
-                self.order = Vec::new().into_iter();
-                return Ok(false);
+                self.left += 1;
+                return Ok(self.end_early());
             }
         }
         Ok(true)
+    }
+
+    /// There is no time for the rest.
+    fn end_early(&mut self) -> bool {
+        self.left += self.order.len() as u64;
+        self.order = Vec::new().into_iter();
+        false
     }
 
     /// Says what waits to be said. Blocks.

@@ -4,7 +4,7 @@ use wiregate_sdk::value::{At, Place, Problem};
 
 use crate::compile::files::{self, Files};
 use crate::config::model::upstream::{self as model, Protocol, Upstream, Verify};
-use crate::upstream::{Authorities, Identity, Tls};
+use crate::upstream::{Authorities, Identity, Tls, authorities};
 
 /// Reads what the configuration names; without `tls` there is none.
 pub(super) fn build(
@@ -21,6 +21,13 @@ pub(super) fn build(
             place = %tls.place,
             "certificates are not verified: anyone on the way can read and change everything"
         );
+    }
+    if tls.ca.is_none()
+        && let Some(why) = authorities::unreadable()
+    {
+        let message = format!("the system's certificates of authorities cannot be read: {why}");
+        let help = "write `ca`, or install `ca-certificates` (or mend `SSL_CERT_FILE`) and start the gateway anew";
+        problems.push(Problem::new(tls.place.clone(), message).help(help));
     }
     let mut reader = Reader { files, problems };
     Some(Tls {

@@ -15,8 +15,10 @@ use super::rules::{ALERTS, DASHBOARD, all, asked, fill_in, read, text, yaml};
 use crate::harness::{curl, until};
 
 /// Metrics that nobody is to look at all the time, and where they are for.
-const ELSEWHERE: [&str; 27] = [
+const ELSEWHERE: [&str; 29] = [
     // When something is wrong with one upstream, route or listener.
+    "wiregate_endpoint_checked",
+    "wiregate_endpoint_errors_total",
     "wiregate_endpoint_requests_in_flight",
     "wiregate_endpoint_ejections_total",
     "wiregate_upstream_circuit_turns_total",
