@@ -6,12 +6,13 @@ mod hanging;
 mod ready;
 mod real;
 
+use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::harness::{Gateway, PATIENCE, complete, curl, echo, until, upstream};
+use super::harness::{Echo, Gateway, PATIENCE, complete, curl, echo, until, upstream};
 use super::protocols::peers::{read_head, send};
 use super::upgrade::{Process, start_in, upgrade};
 
@@ -139,16 +140,22 @@ fn the_state_tells_configuration_connections_and_drain() {
     assert_eq!(gateway.wait().code(), Some(0));
 }
 
-#[test]
-fn the_new_process_tells_that_it_is_ready_and_who_still_finishes() {
+/// A service with its endpoint, and a request in flight that takes nine seconds.
+fn busy_service() -> (Echo, Gateway, Listener, TcpStream) {
     let origin = echo();
-    let (mut gateway, mut told) = service(&(upstream(&origin) + ROUTE), |_| {});
+    let (gateway, mut told) = service(&(upstream(&origin) + ROUTE), |_| {});
     told.until("READY=1");
-    let mut slow = send(
+    let slow = send(
         gateway.address(),
         "GET /?delay=9s HTTP/1.1\r\nhost: a\r\n\r\n",
     );
     told.until("1 connections");
+    (origin, gateway, told, slow)
+}
+
+#[test]
+fn the_new_process_tells_that_it_is_ready_and_who_still_finishes() {
+    let (_origin, mut gateway, mut told, mut slow) = busy_service();
     let new = upgrade(&gateway, &[]).unwrap();
     told.until(&format!("process {} finishes what it has", gateway.pid()));
     let newest = upgrade(&gateway, &[]).unwrap();
@@ -163,14 +170,7 @@ fn the_new_process_tells_that_it_is_ready_and_who_still_finishes() {
 
 #[test]
 fn the_new_main_process_is_told_before_the_old_one_ends_and_again_where_the_new_one_fails() {
-    let origin = echo();
-    let (mut gateway, mut told) = service(&(upstream(&origin) + ROUTE), |_| {});
-    told.until("READY=1");
-    let _slow = send(
-        gateway.address(),
-        "GET /?delay=9s HTTP/1.1\r\nhost: a\r\n\r\n",
-    );
-    told.until("1 connections");
+    let (_origin, mut gateway, mut told, _slow) = busy_service();
     let new = upgrade(&gateway, &[]).unwrap();
     told.until(&format!("MAINPID={}", new.0));
     new.signal("KILL");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::super::harness::{echo, until, upstream};
 use super::super::protocols::peers::{read_head, send};
 use super::super::upgrade::upgrade;
-use super::{ROUTE, service};
+use super::{ROUTE, busy_service, service};
 
 /// Less than what must not be lost is waited for.
 const LESS: Duration = Duration::from_secs(9);
@@ -85,14 +85,7 @@ fn a_signal_ends_an_old_process_that_still_tells_who_has_taken_over() {
 
 #[test]
 fn the_oldest_hears_at_once_that_the_second_has_handed_over() {
-    let origin = echo();
-    let (mut gateway, mut told) = service(&(upstream(&origin) + ROUTE), |_| {});
-    told.until("READY=1");
-    let mut slow = send(
-        gateway.address(),
-        "GET /?delay=9s HTTP/1.1\r\nhost: a\r\n\r\n",
-    );
-    told.until("1 connections");
+    let (_origin, mut gateway, mut told, mut slow) = busy_service();
     let second = upgrade(&gateway, &[]).unwrap();
     told.until(&format!("MAINPID={}", second.0));
     fill(&gateway.file("notify"));
