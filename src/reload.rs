@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use wiregate_sdk::Registry;
+use wiregate_sdk::build::Files;
 use wiregate_sdk::value::{Problem, Value};
 
 use crate::compile::{Snapshot, UNROUTED};
@@ -62,14 +63,14 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// A reloader of this configuration, whose first version is live already.
+    /// A reloader of this configuration, whose first version is live already, and was read from these files.
     pub fn new(
         path: PathBuf,
         registry: Registry,
         shared: Arc<Shared>,
         listeners: Arc<Listeners>,
         runtime: Handle,
-        sources: &Sources,
+        read: Files,
     ) -> Self {
         Self {
             path,
@@ -79,7 +80,7 @@ impl Reloader {
             runtime,
             reloading: Mutex::default(),
             held: watch::Sender::new(false),
-            watched: Mutex::new(Watched::new(&sources.watch)),
+            watched: Mutex::new(Watched::new(read)),
         }
     }
 

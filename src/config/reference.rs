@@ -1,9 +1,10 @@
 //! References: `${env:NAME}`, `${file:/path}` and `${cred:name}`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
+use wiregate_sdk::build::Files;
 use wiregate_sdk::value::{Node, Piece, Place, Problem, Scalar, Value, did_you_mean, pieces};
 
 use super::read::read_regular;
@@ -44,16 +45,12 @@ impl Environment {
 
 /// Resolves the references in every scalar of a tree. An empty value is a problem too: it is
 /// never what a secret should be. Gives the files that references name, readable or not.
-pub fn resolve(
-    value: &mut Value,
-    environment: &Environment,
-    problems: &mut Vec<Problem>,
-) -> BTreeSet<PathBuf> {
+pub fn resolve(value: &mut Value, environment: &Environment, problems: &mut Vec<Problem>) -> Files {
     let mut resolver = Resolver {
         environment,
         known: HashMap::new(),
         told: HashMap::new(),
-        files: BTreeSet::new(),
+        files: Files::default(),
         problems,
     };
     resolver.value(value);
@@ -66,7 +63,7 @@ struct Resolver<'a> {
     known: HashMap<String, Result<String, Refusal>>,
     /// Which problem tells of a reference that cannot be resolved.
     told: HashMap<String, usize>,
-    files: BTreeSet<PathBuf>,
+    files: Files,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -203,7 +200,7 @@ impl Resolver<'_> {
 
     /// What a file holds, without the line break at its end.
     fn read(&mut self, whole: &str, path: &Path) -> Result<String, Refusal> {
-        self.files.insert(path.to_owned());
+        self.files.note(path);
         let bytes =
             read_regular(path, MAX_BYTES).map_err(|why| format!("cannot read `{whole}`: {why}"))?;
         let mut text = String::from_utf8(bytes)

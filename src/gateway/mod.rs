@@ -157,7 +157,7 @@ impl Gateway {
             shared.clone(),
             listeners.clone(),
             control.handle().clone(),
-            &opened.sources,
+            opened.read,
         );
         let reloader = Arc::new(reloader);
         control.spawn(reloader.clone().watch());

@@ -108,10 +108,10 @@ impl Filter for BasicAuth {
         let none_here = config.users.is_empty() && config.htpasswd.is_none();
         let consumers = config.consumers.unwrap_or(none_here);
         let consumers = consumers.then(|| cx.consumers.clone());
-        let users = Users::new(config.users, config.htpasswd.as_deref(), consumers)?;
-        if let Some(file) = config.htpasswd {
+        if let Some(file) = &config.htpasswd {
             cx.watch(file);
         }
+        let users = Users::new(config.users, config.htpasswd.as_deref(), consumers)?;
         Ok(Self {
             users,
             verifier: cx.keep("verifier", Verifier::new),
