@@ -7,7 +7,9 @@ mod restart;
 mod thread;
 mod watched;
 
+use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,6 +41,8 @@ const MANY: i64 = 10;
 const LOG_GRACE: Duration = Duration::from_secs(5);
 /// A change of files is acted upon when nothing more changed for this long.
 const SETTLED: Duration = Duration::from_millis(200);
+/// A look at all files takes no longer, unless a file system hangs.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// Why a configuration is not running.
 #[derive(Debug)]
@@ -99,7 +103,10 @@ impl Reloader {
             metrics.reloaded(Reloaded::HeldBack, began.elapsed());
             return Err(self.held_back());
         }
-        self.watched().reading();
+        // Nobody waits for a file system that hangs but this.
+        let mut watched = self.watched().clone();
+        watched.reading();
+        *self.watched() = watched;
         let old = self.shared.live.load_full();
         let outcome = load(
             &self.path,
@@ -234,7 +241,7 @@ impl Reloader {
     /// Reloads whenever one of the files changes, until dropped.
     pub async fn watch(self: Arc<Self>) {
         let folders = match Folders::new() {
-            Ok(folders) => folders,
+            Ok(folders) => Arc::new(folders),
             Err(error) => {
                 tracing::warn!(%error, "files cannot be watched: reload by signal or by the admin API");
                 return;
@@ -242,8 +249,14 @@ impl Reloader {
         };
         let mut before = None;
         loop {
-            folders.watch(&self.watched().folders());
-            let changed = self.watched().changed();
+            let changed = match self.look(&folders).await {
+                Ok(changed) => changed,
+                Err(error) => {
+                    tracing::warn!(%error, "the files of the configuration could not be looked at");
+                    tokio::time::sleep(LOOK).await;
+                    continue;
+                }
+            };
             if changed.is_some() && changed == before {
                 before = None;
                 let mut held = self.held.subscribe();
@@ -262,6 +275,23 @@ impl Reloader {
                 return;
             }
         }
+    }
+
+    /// What has changed, if anything has. It is looked for aside: who serves others does not wait for a file
+    /// system that hangs.
+    async fn look(&self, folders: &Arc<Folders>) -> io::Result<Option<Files>> {
+        let (watched, folders) = (self.watched().clone(), folders.clone());
+        let mut looking = pin!(thread::aside(move || {
+            folders.watch(&watched.folders());
+            watched.changed()
+        }));
+        if let Ok(looked) = tokio::time::timeout(LOOK, &mut looking).await {
+            return looked;
+        }
+        tracing::warn!(
+            "a file system hangs: until it answers, no change of the configuration is noticed"
+        );
+        looking.await
     }
 
     /// Reloads on a thread that may block and makes way for the workers; nothing where the reload itself broke.
