@@ -13,6 +13,8 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared as Joined};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use wiregate_sdk::Registry;
@@ -53,6 +55,12 @@ pub struct Refused {
     pub problems: Vec<Problem>,
 }
 
+/// What came of a reload: the number of the configuration that is live.
+pub type Outcome = Result<u64, Arc<Refused>>;
+
+/// A reload that several may wait for; nothing comes of it where the reload itself broke.
+type Asked = Joined<BoxFuture<'static, Option<Outcome>>>;
+
 /// Takes new configurations live.
 pub struct Reloader {
     path: PathBuf,
@@ -61,6 +69,8 @@ pub struct Reloader {
     listeners: Arc<Listeners>,
     runtime: Handle,
     reloading: Mutex<()>,
+    /// The reload that was asked for and has not begun: whoever else asks gets its outcome.
+    next: Mutex<Option<Asked>>,
     /// Whether the configuration is to stay as it is.
     held: watch::Sender<bool>,
     watched: Mutex<Watched>,
@@ -83,6 +93,7 @@ impl Reloader {
             listeners,
             runtime,
             reloading: Mutex::default(),
+            next: Mutex::default(),
             held: watch::Sender::new(false),
             watched: Mutex::new(Watched::new(read)),
         }
@@ -93,10 +104,11 @@ impl Reloader {
     /// # Errors
     /// Every problem; the running configuration stays.
     pub fn reload(&self) -> Result<u64, Refused> {
-        let _one_at_a_time = self
-            .reloading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.one_at_a_time();
+        self.reload_now()
+    }
+
+    fn reload_now(&self) -> Result<u64, Refused> {
         let (metrics, began) = (&self.shared.metrics, Instant::now());
         if *self.held.borrow() {
             tracing::warn!("there is no reload while another process is to take this one's place");
@@ -295,11 +307,25 @@ impl Reloader {
     }
 
     /// Reloads on a thread that may block and makes way for the workers; nothing where the reload itself broke.
-    pub async fn reload_aside(self: &Arc<Self>) -> Option<Result<u64, Refused>> {
+    /// All who ask before it begins get the outcome of one.
+    pub async fn reload_aside(self: &Arc<Self>) -> Option<Outcome> {
+        let ask = || self.clone().ask().boxed().shared();
+        let asked = lock(&self.next).get_or_insert_with(ask).clone();
+        asked.await
+    }
+
+    async fn ask(self: Arc<Self>) -> Option<Outcome> {
         let (this, began) = (self.clone(), Instant::now());
-        match thread::aside(move || this.reload()).await {
-            Ok(outcome) => Some(outcome),
+        let reload = move || {
+            let _one_at_a_time = this.one_at_a_time();
+            // What changes from here on may not be read any more.
+            drop(lock(&this.next).take());
+            this.reload_now()
+        };
+        match thread::aside(reload).await {
+            Ok(outcome) => Some(outcome.map_err(Arc::new)),
             Err(error) => {
+                drop(lock(&self.next).take()); // it may not have begun at all
                 // Before or after the swap: either way nobody may believe that all is well.
                 let metrics = &self.shared.metrics;
                 metrics.reloaded(Reloaded::Broken, began.elapsed());
@@ -309,9 +335,17 @@ impl Reloader {
         }
     }
 
-    fn watched(&self) -> MutexGuard<'_, Watched> {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    fn one_at_a_time(&self) -> MutexGuard<'_, ()> {
+        lock(&self.reloading)
     }
+
+    fn watched(&self) -> MutexGuard<'_, Watched> {
+        lock(&self.watched)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The access log that takes the place of the one that is open; nothing where it stays.

@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::runtime::Runtime;
 use wiregate_sdk::build::Files;
 use wiregate_sdk::{Build, Clock, Filter, Flow, Invalid, Registry, Request};
 
-use super::{Reloader, load};
+use super::{Outcome, Reloader, load};
 use crate::listen::Listeners;
 use crate::observe::metrics::Metrics;
 use crate::proxy::Shared;
@@ -121,6 +123,23 @@ fn what_changes_between_the_reading_and_the_watch_is_taken_live() {
         std::thread::sleep(Duration::from_millis(10));
     }
     watching.abort();
+}
+
+#[test]
+fn reloads_that_are_asked_for_before_one_begins_are_one() {
+    let quiet = Quiet::new("respond: 204");
+    let reloader = quiet.reloader();
+    let under_way = reloader.reloading.lock().unwrap();
+    let mut asked = join_all((0..10).map(|_| reloader.reload_aside()));
+    assert!((&mut asked).now_or_never().is_none());
+    drop(under_way);
+    let generation = |outcome: Option<Outcome>| outcome.unwrap().unwrap();
+    let outcomes = quiet.runtime.block_on(asked);
+    let generations: Vec<_> = outcomes.into_iter().map(generation).collect();
+    assert_eq!(generations, [2; 10]);
+    // Whoever comes later cannot know that it would still be read.
+    let outcome = quiet.runtime.block_on(reloader.reload_aside());
+    assert_eq!(generation(outcome), 3);
 }
 
 #[test]
