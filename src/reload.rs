@@ -157,12 +157,13 @@ impl Reloader {
             sources,
             value,
         } = new;
+        let snapshot = Arc::new(snapshot);
         let mut problems = needs_restart(old, &snapshot, &value);
         let opened = self.open_listeners(&snapshot, &value);
         let opened = opened.map_err(|more| problems.extend(more));
         let mut changed = None;
         if problems.is_empty() {
-            let log = open_changed_log(old, &snapshot, &value);
+            let log = self.open_changed_log(old, &snapshot, &value);
             changed = log.unwrap_or_else(|problem| {
                 problems.push(problem);
                 None
@@ -186,7 +187,6 @@ impl Reloader {
         }
         let generation = snapshot.generation;
         snapshot.prepare(&self.runtime);
-        let snapshot = Arc::new(snapshot);
         let names = names(&snapshot);
         // First of all: nothing of the old one may change what the metrics are about from here on.
         old.retire();
@@ -211,16 +211,39 @@ impl Reloader {
                     .map_or(value, |listener| listener.at("bind"))
                     .place
                     .clone();
-                Problem::new(place, std::io::Error::from(unbound).to_string())
+                Problem::new(place, io::Error::from(unbound).to_string())
             };
             unbound.into_iter().map(problem).collect()
         })
     }
 
+    /// Opens the access log that takes the place of the one that is open; nothing where it stays.
+    fn open_changed_log(
+        &self,
+        old: &Snapshot,
+        new: &Snapshot,
+        value: &Value,
+    ) -> Result<Option<Option<AccessLog>>, Problem> {
+        let log = new.settings.access_log.clone();
+        if log == old.settings.access_log {
+            return Ok(None);
+        }
+        let opened = thread::usually(&self.runtime, move || open_log(log.as_ref()));
+        opened.flatten().map(Some).map_err(|error| {
+            let place = value.get("access_log").unwrap_or(value).place.clone();
+            Problem::new(place, format!("the access log cannot be opened: {error}"))
+        })
+    }
+
     /// Opens the stores of the cache that are not open yet.
-    fn open_stores(&self, old: &Snapshot, new: &Snapshot, value: &Value) -> Vec<Problem> {
-        let failed = new.open_stores_over(old, &self.shared.clock).err();
-        let problem = |(name, error): (Arc<str>, std::io::Error)| {
+    fn open_stores(&self, old: &Arc<Snapshot>, new: &Arc<Snapshot>, value: &Value) -> Vec<Problem> {
+        let (old, new, clock) = (old.clone(), new.clone(), self.shared.clock.clone());
+        let opened = thread::usually(&self.runtime, move || new.open_stores_over(&old, &clock));
+        let failed = match opened {
+            Ok(opened) => opened.err(),
+            Err(error) => return vec![Problem::new(value.place.clone(), error.to_string())],
+        };
+        let problem = |(name, error): (Arc<str>, io::Error)| {
             let cache = value.get("caches").and_then(|all| all.get(&name));
             let place = cache.unwrap_or(value).place.clone();
             Problem::new(
@@ -233,8 +256,10 @@ impl Reloader {
 
     /// Starts what sends spans, unless it runs already.
     fn start_exporter(&self, new: &Snapshot, value: &Value) -> Option<Problem> {
-        let traces = new.traces.as_ref()?;
-        let error = self.shared.exporters.start(&traces.exporter).err()?;
+        let exporter = new.traces.as_ref()?.exporter.clone();
+        let shared = self.shared.clone();
+        let started = thread::usually(&self.runtime, move || shared.exporters.start(&exporter));
+        let error = started.flatten().err()?;
         let place = value.get("traces").unwrap_or(value).place.clone();
         let message = format!("the thread that exports traces cannot be started: {error}");
         Some(Problem::new(place, message))
@@ -346,22 +371,6 @@ impl Reloader {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The access log that takes the place of the one that is open; nothing where it stays.
-fn open_changed_log(
-    old: &Snapshot,
-    new: &Snapshot,
-    value: &Value,
-) -> Result<Option<Option<AccessLog>>, Problem> {
-    let log = &new.settings.access_log;
-    if *log == old.settings.access_log {
-        return Ok(None);
-    }
-    open_log(log.as_ref()).map(Some).map_err(|error| {
-        let place = value.get("access_log").unwrap_or(value).place.clone();
-        Problem::new(place, format!("the access log cannot be opened: {error}"))
-    })
 }
 
 /// Holds a retired configuration until no request does, so that no worker has to take ten thousand

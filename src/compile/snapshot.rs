@@ -279,7 +279,13 @@ impl Snapshot {
     pub fn prepare(&self, runtime: &tokio::runtime::Handle) {
         let preparations = std::mem::take(&mut *lock(&self.preparations));
         if !preparations.is_empty() {
-            runtime.block_on(futures_util::future::join_all(preparations));
+            // There, so that this thread has no threads of the runtime made, which are born as it is.
+            let all = runtime.spawn(futures_util::future::join_all(preparations));
+            if let Err(error) = runtime.block_on(all)
+                && let Ok(panic) = error.try_into_panic()
+            {
+                std::panic::resume_unwind(panic);
+            }
         }
     }
 
