@@ -73,7 +73,7 @@ impl Builder<'_> {
         common: &Common,
     ) -> Arc<Upstream> {
         check::check(config, self.problems);
-        resilience::check(config, self.problems);
+        resilience::check(config, common.timeouts, self.problems);
         let roster = self.roster(&name, config, common.here.clone());
         let (first, _) = roster.endpoints(&[]);
         let metrics = UpstreamMetrics::new(self.cx.metrics.clone(), name.clone());
