@@ -236,6 +236,27 @@ fn a_reload_changes_the_lines_and_a_bad_one_does_not() {
 }
 
 #[test]
+fn a_reload_changes_the_lines_where_only_what_a_reference_holds_has_changed() {
+    let name = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(name.path(), "one").unwrap();
+    let path = name.path().display();
+    let log = format!(
+        "{{ file: FOLDER/access.log, fields: [target], redact: {{ query: [\"${{file:{path}}}\"] }} }}"
+    );
+    let gateway = start(&log, ROUTES);
+    let target = gateway.url("/gone?one=1&two=2");
+    curl(&[&target]);
+    assert_eq!(lines(&gateway, 1), ["{\"target\":\"/gone?one=***&two=2\"}"]);
+    std::fs::write(name.path(), "two").unwrap();
+    assert_eq!(gateway.admin("POST", "/reload").status, 200);
+    curl(&[&target]);
+    assert_eq!(
+        lines(&gateway, 2)[1],
+        "{\"target\":\"/gone?one=1&two=***\"}"
+    );
+}
+
+#[test]
 fn over_http2_a_reload_changes_the_lines_of_what_is_under_way() {
     let origin = echo();
     let routes = "routes: [{ name: all, filters: [headers: { response: { set: { x-kind: slow } } }], upstream: app }]\n";
