@@ -166,6 +166,14 @@ fn the_admin_api_takes_live_or_refuses() {
         (Some(6), Some(1))
     );
     assert_eq!(gateway.admin("GET", "/reload").status, 405);
+    for path in ["/reload?wiat=false", "/reload?wait=0", "/config?format=yml"] {
+        let method = if path.starts_with("/reload") {
+            "POST"
+        } else {
+            "GET"
+        };
+        assert_eq!(gateway.admin(method, path).status, 400, "{path}");
+    }
     assert!(says(&gateway, "one"));
 }
 
