@@ -87,6 +87,12 @@ impl Admin {
     }
 
     async fn answer(&self, method: &Method, path: &str, query: &str) -> Answer {
+        // Whoever sends it leaves the body out (RFC 9110, 9.3.2).
+        let method = if method == Method::HEAD {
+            &Method::GET
+        } else {
+            method
+        };
         match (method, path) {
             (&Method::GET, "/metrics") => self.metrics().await,
             (&Method::GET, "/livez") => text(StatusCode::OK, "ok\n"),
@@ -99,7 +105,7 @@ impl Admin {
             (&Method::GET, "/caches") => self.caches(),
             (&Method::POST, "/caches/purge") => self.purge(query).await,
             (_, "/metrics" | "/livez" | "/readyz" | "/config" | "/upstreams" | "/caches") => {
-                not_allowed("GET")
+                not_allowed("GET, HEAD")
             }
             (_, "/reload" | "/upgrade" | "/caches/purge") => not_allowed("POST"),
             _ => text(
