@@ -195,7 +195,9 @@ impl Resolver<'_> {
             return Err(Refusal(message, Some(help)));
         };
         let path = directory.join(part);
-        self.read(whole, &path)
+        let meant = (!path.exists()).then(|| meant(directory, name)).flatten();
+        let read = self.read(whole, &path);
+        read.map_err(|Refusal(message, help)| Refusal(message, meant.or(help)))
     }
 
     /// What a file holds, without the line break at its end.
@@ -213,6 +215,20 @@ impl Resolver<'_> {
         }
         Ok(text)
     }
+}
+
+/// Which of the credentials that there are may have been meant. A `LoadCredential=` of a folder puts its own
+/// word before the names of the files.
+fn meant(directory: &Path, name: &str) -> Option<String> {
+    let there = std::fs::read_dir(directory).ok()?;
+    let there: Vec<_> = there
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    let end = format!("_{name}");
+    let longer = there.iter().find(|known| known.ends_with(&end));
+    let near = || did_you_mean(name, there.iter().map(String::as_str));
+    let meant = longer.map(String::as_str).or_else(near)?;
+    Some(format!("did you mean `${{cred:{meant}}}`?"))
 }
 
 fn unknown(whole: &str, scheme: &str) -> Refusal {

@@ -97,6 +97,7 @@ fn what_cannot_be_resolved_is_named() {
     fs::write(directory.path().join("big"), "x".repeat(MAX_BYTES + 1)).unwrap();
     fs::write(directory.path().join("binary"), [0xFF]).unwrap();
     fs::write(directory.path().join("empty"), "\n").unwrap();
+    fs::write(directory.path().join("wiregate_sign"), "x").unwrap();
     let cred = environment(Some(directory.path().to_owned()));
     let none = environment(None);
     for (text, environment, expected) in [
@@ -137,6 +138,16 @@ fn what_cannot_be_resolved_is_named() {
             "${cred:key}",
             &cred,
             "cannot read `${cred:key}`: no such file",
+        ),
+        (
+            "${cred:sign}",
+            &cred,
+            "cannot read `${cred:sign}`: no such file (did you mean `${cred:wiregate_sign}`?)",
+        ),
+        (
+            "${cred:binry}",
+            &cred,
+            "cannot read `${cred:binry}`: no such file (did you mean `${cred:binary}`?)",
         ),
         (
             "${cred:../key}",
