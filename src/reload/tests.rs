@@ -16,6 +16,7 @@ use super::{Outcome, Reloader, load};
 use crate::listen::Listeners;
 use crate::observe::metrics::Metrics;
 use crate::proxy::Shared;
+use crate::upstream::Turn;
 
 /// A filter that panics when it is thrown away.
 struct Brittle;
@@ -162,15 +163,15 @@ fn a_panic_in_a_reload_is_a_reload_that_failed() {
 fn a_retired_configuration_does_not_change_what_is_shown_of_the_live_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("wiregate.yaml");
-    let write = |endpoint: &str| {
+    let write = |endpoint: &str, more: &str| {
         let text = format!(
             "version: 1\nlisteners: {{ public: {{ bind: \"127.0.0.1:0\" }} }}\naccess_log: off\n\
-             upstreams: {{ app: {{ endpoints: [\"{endpoint}\"] }} }}\n\
+             upstreams: {{ app: {{ endpoints: [\"{endpoint}\"]{more} }} }}\n\
              routes: [{{ name: all, upstream: app }}]\n"
         );
         std::fs::write(&path, text).unwrap();
     };
-    write("127.0.0.1:1001");
+    write("127.0.0.1:1001", ", breaker: { errors: 50%, open_for: 1h }");
     let (registry, metrics) = (wiregate_filters::all(), Metrics::new());
     let loaded = load(&path, &registry, &metrics, super::From::Nothing).unwrap();
     let old = Arc::new(loaded.snapshot);
@@ -186,14 +187,19 @@ fn a_retired_configuration_does_not_change_what_is_shown_of_the_live_one() {
         runtime.handle().clone(),
         loaded.sources.watch,
     );
-    write("127.0.0.1:1002");
+    write("127.0.0.1:1002", "");
     reloader.reload().unwrap();
     // What looked for its endpoints, or checked them, was in the middle of it.
     let former = &old.upstreams["app"];
     let endpoints = former.members().endpoints.to_vec();
     former.replace(endpoints);
     former.refresh();
-    let shown = String::from_utf8(metrics.render()).unwrap();
+    former.circuit_turned(Some(Turn::Opened)); // a request that it has still
+    let shown = String::from_utf8(shared.render_metrics()).unwrap();
+    assert!(
+        !shown.contains("wiregate_upstream_circuit_open{"),
+        "{shown}"
+    );
     let healthy: Vec<_> = (shown.lines())
         .filter(|line| line.starts_with("wiregate_endpoint_healthy"))
         .collect();

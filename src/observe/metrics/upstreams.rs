@@ -240,7 +240,6 @@ impl UpstreamMetrics {
             Turn::Closed => "closed",
         };
         self.counter(&self.all().turns, "turn", word).inc();
-        self.circuit_open(turn == Turn::Opened);
     }
 
     /// Whether the circuit breaker is open.
