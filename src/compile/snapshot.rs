@@ -317,6 +317,9 @@ impl Snapshot {
     /// Takes in what a former process has packed meanwhile.
     pub fn take_in(&self, packed: &Packed) {
         self.kept.take_in(packed);
+        self.upstreams
+            .values()
+            .for_each(|upstream| upstream.is_told_more());
     }
 
     /// Whether all that it is to begin with is in: the first health checks of all endpoints, and
