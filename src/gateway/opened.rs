@@ -63,6 +63,8 @@ pub(super) fn open(start: &mut Start) -> Result<Opened, Failure> {
         None => snapshot.open_stores(&clock),
     }
     .map_err(unopened)?;
+    // What is asked before the start is counted, too; the endpoints that it finds have series after that.
+    metrics.keep_only(reload::names(&snapshot));
     snapshot.prepare(control.handle());
     metrics.keep_only(reload::names(&snapshot));
     metrics.is_live(snapshot.generation);
