@@ -34,6 +34,7 @@ impl Upstream {
             Some(breaker) => self.metrics.circuit_open(breaker.is_open()),
             None => self.metrics.has_no_circuit(),
         }
+        self.metrics.endpoints(self.members().endpoints.len());
         for endpoint in self.members().endpoints.iter() {
             let checked = self.health(endpoint, now) != Health::Unchecked;
             self.metrics.endpoint(&Seen {

@@ -171,8 +171,11 @@ fn starts_without_an_answer_and_says_so_until_one_comes() {
     dns.says("app.internal", Says::Nothing);
     let gateway = Gateway::start(&named(&dns, origin.addresses()[0].port()));
     assert_eq!(problem(&get(&gateway)), "503 dns_error");
+    let endpoints = "wiregate_upstream_endpoints{upstream=\"app\"}";
+    assert_eq!(gateway.metric(endpoints), 0.0);
     dns.has("app.internal", 60, &["127.0.0.1"]);
     until("the name is resolved", || get(&gateway).status == 200);
+    assert_eq!(gateway.metric(endpoints), 1.0);
 }
 
 #[test]
