@@ -48,6 +48,20 @@ fn check(folder: &Path) -> (String, Option<i32>) {
     said(folder, &["check", "--config", "w.yaml"])
 }
 
+#[test]
+fn what_is_to_be_logged_has_to_be_understood() {
+    let command = |log: &str| {
+        let mut command = wiregate(&["schema"]);
+        command.env("WIREGATE_LOG", log).output().unwrap()
+    };
+    assert!(command("warn,wiregate=debug").status.success());
+    let output = command("warn,wiregate=debgu");
+    assert_eq!((output.status.code(), output.stdout), (Some(2), Vec::new()));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("wiregate: WIREGATE_LOG: "), "{said}");
+    assert!(said.contains("expected one of"), "{said}");
+}
+
 /// Each with what it says: the message, its place, and what helps.
 #[test]
 fn each_mistake_is_told_with_its_place_and_what_helps() {
