@@ -26,6 +26,7 @@ use wiregate_sdk::Registry;
 
 use crate::config::report;
 use crate::reload::Refused;
+use crate::systemd::is_journal;
 
 /// The variable that says what is logged.
 const LOG: &str = "WIREGATE_LOG";
@@ -194,7 +195,7 @@ fn log_to_stderr() -> Result<(), impl Display> {
         .with_ansi(colour(&std::io::stderr()))
         .with_target(false);
     // Another one is there already when a gateway runs inside a test.
-    let _ = if std::env::var_os("JOURNAL_STREAM").is_some() {
+    let _ = if is_journal(std::io::stderr()) {
         log.without_time().try_init()
     } else {
         log.try_init()
