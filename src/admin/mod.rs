@@ -22,7 +22,7 @@ use crate::proxy::{Phase, Shared};
 use crate::reload::Reloader;
 use crate::upgrade::{DEADLINE, Upgrades, VERSION};
 
-pub use socket::{Bind, Serving, asked, open};
+pub use socket::{Serving, address, asked, open};
 
 type Answer = Response<Vec<u8>>;
 

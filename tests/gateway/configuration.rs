@@ -142,7 +142,10 @@ const THEY: [(u64, &str); 14] = [
         4,
         "expected an address and a port such as `10.0.0.1:8080`, or `unix:/path`, found `127.0.0.1:70000`",
     ),
-    (6, "listeners `one` and `two` have the same address"),
+    (
+        6,
+        "the listener `two` and the listener `one` have the same address",
+    ),
     (9, "expected a whole number from 1 to 4294967295, found `0`"),
     (10, "upstream `other` has no endpoints"),
     (12, "unknown key `alow`"),
