@@ -1,5 +1,6 @@
 //! `include`: the files that a file asks for.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -66,9 +67,14 @@ impl Include {
         let mut files = Vec::new();
         let own = from.canonicalize().ok();
         for found in list(listed)? {
+            if !matches(name, &found.to_string_lossy()) {
+                continue;
+            }
             let path = directory.join(&found);
-            let itself = own.is_some() && path.canonicalize().ok() == own;
-            if matches(name, &found) && !itself {
+            if found.to_str().is_none() {
+                return Err(format!("the name of `{}` is not UTF-8", path.display()));
+            }
+            if own.is_none() || path.canonicalize().ok() != own {
                 files.push(path);
             }
         }
@@ -78,7 +84,7 @@ impl Include {
 }
 
 /// The names in a directory; none where it does not exist.
-fn list(directory: &Path) -> Result<Vec<String>, String> {
+fn list(directory: &Path) -> Result<Vec<OsString>, String> {
     let failed = |error: std::io::Error| {
         let why = match error.kind() {
             std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
@@ -91,12 +97,9 @@ fn list(directory: &Path) -> Result<Vec<String>, String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(failed(error)),
     };
-    let mut names = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(failed)?.file_name();
-        names.extend(name.into_string().ok());
-    }
-    Ok(names)
+    entries
+        .map(|entry| Ok(entry.map_err(failed)?.file_name()))
+        .collect()
 }
 
 /// Whether a name fits a pattern in which `*` stands for any text.
