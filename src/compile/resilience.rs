@@ -97,6 +97,11 @@ fn check_in_flight(config: &At<model::InFlight>, problems: &mut Vec<Problem>) {
         );
         say(message, "requests that wait cost memory");
     }
+    if config.queue == 0 && config.wait.place.line > 0 {
+        let message = "`wait` says nothing without `queue`: no request waits";
+        let problem = Problem::new(config.wait.place.clone(), message);
+        problems.push(problem.help("write how many may wait, such as `queue: 100`"));
+    }
 }
 
 /// An `idle` that is written is not shorter than the `first_byte` that holds with it, which may be written
