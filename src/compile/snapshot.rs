@@ -104,7 +104,7 @@ impl Goal {
     pub fn upstreams(&self) -> Vec<&Arc<Upstream>> {
         match self {
             Self::One(upstream) => vec![upstream],
-            Self::Split(split) => split.parts.iter().map(|(upstream, _)| upstream).collect(),
+            Self::Split(split) => split.upstreams(),
         }
     }
 }
