@@ -45,12 +45,13 @@ use bytes::Bytes;
 use http::{HeaderMap, Version, header};
 use pingora_core::connectors::ConnectorOptions;
 use pingora_core::connectors::http::Connector;
+use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use tokio::sync::watch;
 use wiregate_sdk::{Clock, Origin};
 
@@ -59,6 +60,7 @@ use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::observe::traces::Exporters;
 use crate::overload::Overload;
+use crate::upstream::Pool;
 use budget::Budget;
 use context::Context;
 
@@ -162,6 +164,7 @@ impl Shared {
 /// The gateway, as Pingora sees it.
 pub struct Engine {
     shared: Arc<Shared>,
+    pool: Pool,
     /// How connections to endpoints are made for hedged requests and for fetches of the cache.
     options: ConnectorOptions,
     /// Made with its first use: it reads the system's certificates.
@@ -173,9 +176,15 @@ impl Engine {
     pub fn new(shared: Arc<Shared>, conf: &ServerConf) -> Self {
         Self {
             shared,
+            pool: Pool::new(conf),
             options: ConnectorOptions::from_server_conf(conf),
             connector: OnceLock::new(),
         }
+    }
+
+    /// Where the connections to endpoints come from.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     fn connector(&self) -> Arc<Connector> {
@@ -183,6 +192,9 @@ impl Engine {
         self.connector.get_or_init(make).clone()
     }
 }
+
+/// The gateway as a worker runs it.
+pub type Proxy = HttpProxy<Engine, Pool>;
 
 /// An exchange's context; it is there as soon as the request filter runs.
 pub type Ctx = Option<Box<Context>>;
@@ -193,6 +205,10 @@ impl ProxyHttp for Engine {
 
     fn new_ctx(&self) -> Ctx {
         None
+    }
+
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {
+        // Filters compress: Pingora's own module would only be asked whether it is off.
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
@@ -224,6 +240,7 @@ impl ProxyHttp for Engine {
         let cx = here(ctx)?;
         let mut peer = cx.begin_attempt(session).await?;
         cx.time_reads(session, &mut peer.options);
+        self.pool.serve(&mut peer.options);
         Ok(peer)
     }
 
@@ -249,7 +266,7 @@ impl ProxyHttp for Engine {
         _digest: Option<&Digest>,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        here(ctx)?.connected(reused);
+        here(ctx)?.connected(reused || self.pool.had_rested());
         Ok(())
     }
 
@@ -323,10 +340,10 @@ impl ProxyHttp for Engine {
         session: &mut Session,
         error: Box<Error>,
         ctx: &mut Ctx,
-        reused: bool,
+        _reused: bool,
     ) -> Box<Error> {
         match ctx {
-            Some(cx) => cx.end_broken(session, error, reused),
+            Some(cx) => cx.end_broken(session, error, cx.attempts.reused),
             None => error,
         }
     }
