@@ -50,19 +50,22 @@ impl Workers {
             threads: Vec::with_capacity(count),
         };
         for (number, tasks) in tasks.into_iter().enumerate() {
-            let worker = Worker {
-                proxy: Arc::new(proxy(&conf, Engine::new(shared.clone(), &conf))),
-                shared: shared.clone(),
-                load: shared.overload.worker(),
-                idle: limits.idle.into(),
-            };
-            let work = work(worker, tasks);
+            let (conf, shared, idle) = (conf.clone(), shared.clone(), limits.idle.into());
+            let load = shared.overload.worker();
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || {
                     count_as(number);
-                    runtime.block_on(work);
+                    // Here, so that all of them read the system's certificates at the same time.
+                    let proxy = proxy(&conf, Engine::new(shared.clone(), &conf));
+                    let worker = Worker {
+                        proxy: Arc::new(proxy),
+                        shared,
+                        load,
+                        idle,
+                    };
+                    runtime.block_on(work(worker, tasks));
                 })?;
             workers.threads.push(thread);
         }

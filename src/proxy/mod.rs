@@ -35,16 +35,14 @@ mod trusted;
 mod websocket;
 
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Version, header};
-use pingora_core::connectors::ConnectorOptions;
-use pingora_core::connectors::http::Connector;
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::server::configuration::ServerConf;
@@ -60,7 +58,7 @@ use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::observe::traces::Exporters;
 use crate::overload::Overload;
-use crate::upstream::Pool;
+use crate::upstream::{Connector, Pool};
 use budget::Budget;
 use context::Context;
 
@@ -165,31 +163,24 @@ impl Shared {
 pub struct Engine {
     shared: Arc<Shared>,
     pool: Pool,
-    /// How connections to endpoints are made for hedged requests and for fetches of the cache.
-    options: ConnectorOptions,
-    /// Made with its first use: it reads the system's certificates.
-    connector: OnceLock<Arc<Connector>>,
+    /// For hedged requests, and for fetches of the cache.
+    connector: Arc<Connector>,
 }
 
 impl Engine {
     /// An engine around the shared parts, for a worker with this configuration.
     pub fn new(shared: Arc<Shared>, conf: &ServerConf) -> Self {
+        let pool = Pool::new(conf);
         Self {
             shared,
-            pool: Pool::new(conf),
-            options: ConnectorOptions::from_server_conf(conf),
-            connector: OnceLock::new(),
+            connector: Arc::new(Connector::new(conf, pool.clone())),
+            pool,
         }
     }
 
     /// Where the connections to endpoints come from.
     pub fn pool(&self) -> &Pool {
         &self.pool
-    }
-
-    fn connector(&self) -> Arc<Connector> {
-        let make = || Arc::new(Connector::new(Some(self.options.clone())));
-        self.connector.get_or_init(make).clone()
     }
 }
 
@@ -219,7 +210,7 @@ impl ProxyHttp for Engine {
         match cx.enter(session).await {
             Ok(()) => match cx.exchange.cache.take() {
                 None => Ok(false),
-                Some(plan) => Box::pin(cx.consult(session, plan, || self.connector())).await,
+                Some(plan) => Box::pin(cx.consult(session, plan, || self.connector.clone())).await,
             },
             Err(reply) => {
                 Box::pin(cx.respond(session, reply, Origin::Gateway)).await?;
@@ -233,7 +224,7 @@ impl ProxyHttp for Engine {
         if !cx.may_be_hedged(session) {
             return Ok(true);
         }
-        Box::pin(cx.race(session, &self.connector())).await
+        Box::pin(cx.race(session, &self.connector)).await
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {

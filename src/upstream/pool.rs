@@ -5,6 +5,7 @@
 //! connection is found again by its key alone. Pingora comes here as to a connector of a custom
 //! protocol, which may hand out connections for HTTP/1.1 as well; HTTP/2 stays with Pingora.
 
+mod connector;
 mod lent;
 mod resting;
 #[cfg(test)]
@@ -23,6 +24,8 @@ use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::upstreams::peer::{HttpPeer, Peer, PeerOptions};
 use pingora_error::{Error, ErrorType, Result};
+
+pub use connector::Connector;
 
 use lent::Lent;
 use resting::Resting;
