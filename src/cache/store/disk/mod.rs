@@ -344,7 +344,7 @@ fn lock(folder: &Path) -> io::Result<File> {
 }
 
 /// The first line of the file `store`: the version of the format. The second one is the seed of all hashes.
-pub(super) const FORMAT: &str = "wiregate cache 2";
+pub(super) const FORMAT: &str = "wiregate cache 3";
 
 /// The seed of the folder, and whether what is in the folder goes with it.
 fn seed(folder: &Path) -> io::Result<(u64, bool)> {
