@@ -204,7 +204,7 @@ impl Context {
     /// What is stored has to be validated.
     fn go_on(&mut self, entry: Arc<Entry>) {
         let now = self.exchange.now.wall;
-        let fresh = reuse::ttl(&entry.meta().times, now) > 0 && !entry.is_purged();
+        let fresh = reuse::ttl(&entry, now) > 0;
         let caching = self.caching_mut();
         let own = caching.wishes != Wishes::default();
         caching.forwarded = if fresh && own {

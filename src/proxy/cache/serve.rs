@@ -39,14 +39,12 @@ impl Context {
         session: &mut Session,
         entry: Arc<Entry>,
     ) -> Result<()> {
-        let ttl = reuse::ttl(&entry.meta().times, self.exchange.now.wall);
-        let purged = entry.is_purged();
+        let ttl = reuse::ttl(&entry, self.exchange.now.wall);
         let caching = self.caching_mut();
         if caching.dealt == Dealt::Pass {
-            caching.dealt = if ttl > 0 && !purged {
-                Dealt::Hit
-            } else {
-                Dealt::Stale
+            caching.dealt = match ttl > 0 {
+                true => Dealt::Hit,
+                false => Dealt::Stale,
             };
         }
         let told = match caching.collapsed {
