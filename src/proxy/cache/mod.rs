@@ -93,11 +93,14 @@ impl Context {
             return Ok(false);
         }
         match self.look_up(session).await {
-            Found::Usable(entry, Reuse::WhileRevalidating) => {
-                self.revalidate(session, &entry, connector);
+            Found::Usable(entry, reuse) => {
+                // What HEAD brings is for nobody else.
+                let for_others = session.req_header().method == Method::GET;
+                if reuse == Reuse::WhileRevalidating && for_others {
+                    self.revalidate(session, &entry, connector);
+                }
                 self.serve_hit(session, entry).await.map(|()| true)
             }
-            Found::Usable(entry, _) => self.serve_hit(session, entry).await.map(|()| true),
             Found::Stale(entry) => {
                 self.go_on(entry);
                 self.miss(session, connector).await
