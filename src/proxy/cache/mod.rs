@@ -18,6 +18,7 @@ mod serve;
 mod told;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, StatusCode, header};
 use pingora_core::connectors::http::Connector;
@@ -41,6 +42,9 @@ use fetch::{Fetch, Filling};
 const MOST_WAITS: usize = 3;
 
 /// One request's dealings with the cache.
+/// So long a request waits for the cache's disk.
+const DISK_PATIENCE: Duration = Duration::from_secs(1);
+
 pub(super) struct Caching {
     plan: Box<Plan>,
     store: Arc<Store>,
@@ -92,7 +96,7 @@ impl Context {
         if !self.prepare(session, plan) {
             return Ok(false);
         }
-        match self.look_up(session).await {
+        match self.look_up(session).await? {
             Found::Usable(entry, reuse) => {
                 // What HEAD brings is for nobody else.
                 let for_others = session.req_header().method == Method::GET;
@@ -177,7 +181,7 @@ impl Context {
             .expect("there while it is consulted")
     }
 
-    async fn look_up(&mut self, session: &Session) -> Found {
+    async fn look_up(&mut self, session: &mut Session) -> Result<Found> {
         let mut wanted = std::mem::take(&mut self.caching_mut().wanted);
         let caching = self.caching();
         let (store, key) = (&caching.store, caching.key());
@@ -190,18 +194,41 @@ impl Context {
         };
         let entry = match store.find(key, &mut fits) {
             Find::Found(entry) => Some(entry),
-            Find::OnDisk => Box::pin(store.load(key, &mut fits)).await,
+            Find::OnDisk => {
+                let loaded = self.load(session, &mut wanted, &mut others);
+                Box::pin(loaded).await?
+            }
             Find::Missing => None,
         };
         let found = match entry {
             None => Found::Nothing { others },
             Some(entry) => match reuse::judge(&entry, &caching.wishes, self.exchange.now.wall) {
                 Reuse::No => Found::Stale(entry),
+        let caching = self.caching();
                 reuse => Found::Usable(entry, reuse),
             },
         };
         self.caching_mut().wanted = wanted;
-        found
+        Ok(found)
+    }
+
+    /// What is on disk. Where that takes long, it is as if nothing were there: what is to help must not hold up.
+    async fn load(
+        &mut self,
+        session: &mut Session,
+        wanted: &mut Wanted,
+        others: &mut bool,
+    ) -> Result<Option<Arc<Entry>>> {
+        let caching = self.caching();
+        let (store, key) = (caching.store.clone(), caching.key().clone());
+        let headers = session.req_header().headers.clone();
+        let load = store.load(&key, |entry| {
+            let fits = wanted.is(&entry.meta().vary, &headers);
+            *others |= !fits;
+            fits
+        });
+        let loaded = tokio::time::timeout(DISK_PATIENCE, load);
+        Ok(self.patiently(session, loaded).await?.ok().flatten())
     }
 
     /// What is stored has to be validated.
