@@ -173,7 +173,10 @@ impl Context {
         peer
     }
 
-    /// Goes on at the upstream's fallback, where it has one.
+        if self.stale_stands_in() {
+            return false;
+        }
+    /// Goes on at the upstream's fallback, where it has one. What is stored goes before that, where it may stand in.
     pub(super) fn fall_back(&mut self) -> bool {
         let fallback = (self.attempts.upstream.as_ref())
             .and_then(|upstream| upstream.fallback.as_ref())

@@ -146,7 +146,7 @@ impl Context {
         let Some(fetch) = caching.and_then(|caching| caching.fetch.as_ref()) else {
             return;
         };
-        match fetch.validated() {
+        match fetch.validated().filter(|_| !self.is_elsewhere()) {
             Some(stale) => drop(conditional::ask(head, &stale.meta().head.headers)),
             None => conditional::strip(head),
         }
@@ -172,6 +172,13 @@ impl Context {
                 reason: reply.reason().unwrap_or(UPSTREAM_ERROR),
             });
         }
+    }
+
+    /// Whether another upstream is asked than the one that the key is of, as its fallback.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        let own = self.caching().upstream.as_ref();
+        let asked = self.attempts.upstream.as_ref();
+        own.map(|own| &own.name) != asked.map(|asked| &asked.name)
     }
 
     fn fetch_mut(&mut self) -> &mut Fetch {

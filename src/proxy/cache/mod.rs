@@ -36,6 +36,7 @@ use crate::cache::rules::reuse::{self, Reuse};
 use crate::cache::rules::status::{Forwarded, Stored, Told};
 use crate::cache::rules::vary::Wanted;
 use crate::cache::store::{Entry, Find, Join, Key, Store};
+use crate::upstream::Upstream;
 use fetch::{Fetch, Filling};
 
 /// So often a request waits for the fetches of others, which turn out not to be for it.
@@ -53,6 +54,8 @@ pub(super) struct Caching {
     wishes: Wishes,
     /// Which variants it is for.
     wanted: Wanted,
+    /// The upstream that the key is of.
+    upstream: Option<Arc<Upstream>>,
     /// Why the request goes on, once it does.
     forwarded: Forwarded,
     /// Whether it has waited for another one's fetch.
@@ -139,6 +142,7 @@ impl Context {
             key,
             wishes,
             wanted: Wanted::default(),
+            upstream: self.attempts.upstream.clone(),
             forwarded: why.unwrap_or(Forwarded::UriMiss),
             collapsed: false,
             stale: None,

@@ -189,3 +189,4 @@ impl Caching {
         }
     }
 }
+            upstream: self.upstream.clone(),

@@ -25,6 +25,10 @@ impl Context {
         if status == StatusCode::NOT_MODIFIED
             && let Some(stale) = self.fetch_mut().validated().cloned()
         {
+        if self.is_elsewhere() {
+            // It stands in for a response, and is none of those that the key is for.
+            return self.keep(head, "fallback", false);
+        }
             return self.validated(session, head, &stale).await;
         }
         let failed = matches!(status.as_u16(), 500 | 502 | 503 | 504);
@@ -55,9 +59,12 @@ impl Context {
         }
     }
 
-    fn stale_stands_in(&self) -> bool {
+    /// Whether what is stored may answer where a fetch fails.
+    pub(in crate::proxy) fn stale_stands_in(&self) -> bool {
         let now = self.shared.clock.now().wall;
-        let caching = self.caching();
+        let Some(caching) = &self.caching else {
+            return false;
+        };
         let stale = caching.fetch.as_ref().and_then(|f| f.stale.as_ref());
         stale.is_some_and(|stale| reuse::stands_in(stale, &caching.wishes, now))
     }
