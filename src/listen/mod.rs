@@ -265,13 +265,8 @@ impl Guest {
         let Some((connection, peer)) = greeted else {
             return;
         };
-        let Worker {
-            proxy,
-            shared,
-            load,
-            ..
-        } = self.worker;
-        let conversation = Conversation::new(proxy, shared, load, peer);
+        let Worker { proxy, shared, .. } = self.worker;
+        let conversation = Conversation::new(proxy, shared, peer);
         conversation.hold(connection, &ending).await;
         drop(self.places);
     }
@@ -331,6 +326,35 @@ impl Guest {
     }
 
     fn peer(&self, address: SocketAddr, secured: Option<tls::Secured>) -> Peer {
-        Peer::new(self.listening.clone(), address, self.worker.idle, secured)
+        let Worker { idle, load, .. } = &self.worker;
+        Peer::new(
+            self.listening.clone(),
+            address,
+            *idle,
+            secured,
+            load.clone(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_one_connection_stops_no_other() {
+        for one in [Errno::CONNABORTED, Errno::PERM, Errno::HOSTUNREACH] {
+            assert!(is_of_one(&one.into()), "{one}");
+        }
+        for all in [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOBUFS,
+            Errno::NOMEM,
+            Errno::INVAL,
+        ] {
+            assert!(!is_of_one(&all.into()), "{all}");
+        }
+        assert!(!is_of_one(&descriptors::kept_back()));
     }
 }

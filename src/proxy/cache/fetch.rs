@@ -192,7 +192,8 @@ impl Context {
     fn detach(&mut self, session: &Session, connector: &Arc<Connector>) -> Result<Detached> {
         let fetch = self.caching_mut().fetch.take();
         let fetch = fetch.expect("there while it is made");
-        let mut detached = Detached::new(self, session, *fetch, connector.clone())?;
+        let (place, _) = self.occupy(); // in the place of the client's own
+        let mut detached = Detached::new(self, session, *fetch, connector.clone(), place)?;
         detached.take_attempts(self);
         Ok(detached)
     }
