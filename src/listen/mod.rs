@@ -78,8 +78,9 @@ impl Worker {
         let mut stopped = pin!(ending.stopped());
         let mut connections = JoinSet::new();
         let welcome = |socket: Plain, address: SocketAddr| {
-            let listening = self.shared.live.load().listening(&name);
-            let listening = listening.unwrap_or_else(|| accepting.listening.clone());
+            let live = self.shared.live.load();
+            let listening = live.current(&accepting.listening).clone();
+            drop(live);
             metrics.accepted();
             let places = self.places(&listening, &accepting, &metrics);
             let places = places.map_err(|why| metrics.refused(why)).ok()?;
