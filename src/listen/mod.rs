@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pingora_proxy::HttpProxy;
+use rustix::io::Errno;
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -135,6 +136,9 @@ impl Worker {
                             tokio::task::yield_now().await;
                         }
                     }
+                    Err(error) if is_of_one(&error) => {
+                        tracing::debug!(listener = name, %error, "a connection cannot be accepted");
+                    }
                     Err(error) => resume = pause(error),
                 }
             }
@@ -225,6 +229,25 @@ impl Crowd {
             self.next = ending.wake_some(self.next, MOST_WOKEN);
         }
     }
+}
+
+/// Whether an error of accepting is one connection's, which is gone with it: those of the network come out there
+/// (accept(2)), and those of firewalls.
+fn is_of_one(error: &io::Error) -> bool {
+    const OF_ONE: [Errno; 11] = [
+        Errno::CONNABORTED,
+        Errno::CONNRESET,
+        Errno::PROTO,
+        Errno::NOPROTOOPT,
+        Errno::OPNOTSUPP,
+        Errno::NETDOWN,
+        Errno::NETUNREACH,
+        Errno::HOSTDOWN,
+        Errno::HOSTUNREACH,
+        Errno::NONET,
+        Errno::PERM,
+    ];
+    (error.raw_os_error()).is_some_and(|raw| OF_ONE.iter().any(|one| one.raw_os_error() == raw))
 }
 
 /// Waits until then; not at all where there is no such time.
