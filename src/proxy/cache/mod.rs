@@ -30,11 +30,11 @@ use wiregate_sdk::{Origin, Reply};
 
 use super::context::Context;
 use crate::cache::Dealt;
-use crate::cache::rules::conditional;
 use crate::cache::rules::request::Wishes;
 use crate::cache::rules::reuse::{self, Reuse};
 use crate::cache::rules::status::{Forwarded, Stored, Told};
 use crate::cache::rules::vary::Wanted;
+use crate::cache::rules::{conditional, marks};
 use crate::cache::store::{Entry, Find, Join, Key, Store};
 use crate::upstream::Upstream;
 use fetch::{Fetch, Filling};
@@ -42,10 +42,10 @@ use fetch::{Fetch, Filling};
 /// So often a request waits for the fetches of others, which turn out not to be for it.
 const MOST_WAITS: usize = 3;
 
-/// One request's dealings with the cache.
 /// So long a request waits for the cache's disk.
 const DISK_PATIENCE: Duration = Duration::from_secs(1);
 
+/// One request's dealings with the cache.
 pub(super) struct Caching {
     plan: Box<Plan>,
     store: Arc<Store>,
@@ -204,11 +204,11 @@ impl Context {
             }
             Find::Missing => None,
         };
+        let caching = self.caching();
         let found = match entry {
             None => Found::Nothing { others },
             Some(entry) => match reuse::judge(&entry, &caching.wishes, self.exchange.now.wall) {
                 Reuse::No => Found::Stale(entry),
-        let caching = self.caching();
                 reuse => Found::Usable(entry, reuse),
             },
         };
@@ -277,10 +277,15 @@ impl Context {
                 Join::Found(entry) => return self.serve_shared(session, entry).await,
                 Join::Alone => return Ok(false),
                 Join::Lead(lead) => {
-                    let led = Box::pin(self.lead(session, lead, connector()));
-                    return led.await;
+                    let fetch = Fetch::new(lead, self.caching().stale.clone());
+                    return Box::pin(self.fetch(session, fetch, connector())).await;
                 }
-                Join::Wait(_) if self.caching().wishes.no_cache => return Ok(false),
+                Join::Wait(_) if self.asks_for_itself() => {
+                    let Some(fetch) = Fetch::alone(self.caching().stale.as_ref()) else {
+                        return Ok(false);
+                    };
+                    return Box::pin(self.fetch(session, fetch, connector())).await;
+                }
                 Join::Wait(waiting) => waiting,
             };
             if let Some(answered) = Box::pin(self.wait(session, waiting)).await? {
@@ -288,6 +293,19 @@ impl Context {
             }
         }
         Ok(false)
+    }
+
+    /// Whether what another request's fetch brings cannot be for this one: each has to ask whether what is stored is
+    /// good at that moment.
+    fn asks_for_itself(&self) -> bool {
+        let caching = self.caching();
+        let wishes = &caching.wishes;
+        let stale = caching.stale.as_ref().map(|stale| stale.meta());
+        wishes.no_cache
+            || wishes.max_age == Some(0)
+            || stale.is_some_and(|stale| {
+                stale.marks & marks::NO_CACHE != 0 || stale.times.lifetime.is_zero()
+            })
     }
 
     /// Validates what is stored for others, while this request gets it as it is. Where somebody does so
