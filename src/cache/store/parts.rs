@@ -172,18 +172,6 @@ impl Store {
         self.parts.iter().for_each(Part::bury);
     }
 
-    /// Removes one entry. Those who read it can read it to its end.
-    pub fn remove(&self, entry: &Entry) {
-        let variant = self.with(entry.name(), |shard| {
-            let id = shard.id_of(entry.name().hash(), entry.number())?;
-            Some(shard.remove(id).variant)
-        });
-        if let (Some(variant), Some(disk)) = (variant, &self.disk) {
-            disk.superseding(entry.name(), variant);
-            disk.void(entry.name(), variant);
-        }
-    }
-
     /// Waits until every purge and every entry before this call is on disk, so that no restart undoes
     /// it. At once where there is no disk.
     ///
