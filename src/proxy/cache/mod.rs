@@ -21,7 +21,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, StatusCode, header};
-use pingora_core::connectors::http::Connector;
 use pingora_error::{Error, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
@@ -36,7 +35,7 @@ use crate::cache::rules::status::{Forwarded, Stored, Told};
 use crate::cache::rules::vary::Wanted;
 use crate::cache::rules::{conditional, marks};
 use crate::cache::store::{Entry, Find, Join, Key, Store};
-use crate::upstream::Upstream;
+use crate::upstream::{Connector, Upstream};
 use fetch::{Fetch, Filling};
 
 /// So often a request waits for the fetches of others, which turn out not to be for it.

@@ -361,12 +361,7 @@ async fn of_the_variants_on_disk_the_one_that_fits_comes_into_memory() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), 16 * MIB, DISK);
     for value in ["de", "en", "fr"] {
-        put_meta(
-            &store,
-            "http://a/1",
-            varied(value),
-            &bytes(1, MIB / 2),
-        );
+        put_meta(&store, "http://a/1", varied(value), &bytes(1, MIB / 2));
     }
     let store = reopen(store, folder.path()).await;
     let (key, before) = (key(&store, "http://a/1"), store.figures().memory);
