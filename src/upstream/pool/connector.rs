@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use pingora_core::connectors::{ConnectorOptions, http};
+use pingora_core::protocols::ALPN;
 use pingora_core::protocols::http::client::HttpSession;
+use pingora_core::protocols::http::v1::client as v1;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::Result;
@@ -13,7 +15,7 @@ use super::Pool;
 /// Where hedged requests and the cache's fetches get their connections: those over HTTP/1.1 from the same pool as all
 /// others.
 pub struct Connector {
-    inner: http::Connector<Pool>,
+    inner: http::Connector,
     pool: Pool,
 }
 
@@ -22,7 +24,7 @@ impl Connector {
     pub fn new(conf: &ServerConf, pool: Pool) -> Self {
         let options = ConnectorOptions::from_server_conf(conf);
         Self {
-            inner: http::Connector::new_custom(Some(options), pool.clone()),
+            inner: http::Connector::new(Some(options)),
             pool,
         }
     }
@@ -31,10 +33,13 @@ impl Connector {
     ///
     /// # Errors
     /// There is none to be had.
-    pub async fn get(&self, peer: &mut HttpPeer) -> Result<(HttpSession, bool)> {
-        self.pool.serve(&mut peer.options);
-        let (session, reused) = self.inner.get_http_session(peer).await?;
-        Ok((session, reused || self.pool.had_rested()))
+    pub async fn get(&self, peer: &HttpPeer) -> Result<(HttpSession, bool)> {
+        if peer.options.alpn == ALPN::H1 {
+            let (stream, rested) = self.pool.get(peer).await?;
+            let session = v1::HttpSession::new_with_options(stream, peer);
+            return Ok((HttpSession::H1(session), rested));
+        }
+        Box::pin(self.inner.get_http_session(peer)).await
     }
 
     /// Gives it back, once its response has been read to its end.
