@@ -12,6 +12,9 @@ use crate::upstream::Cause;
 /// An endpoint that has been silent for as long as it may be.
 pub(super) const SILENT_ENDPOINT: ErrorType = ErrorType::Custom("silent endpoint");
 
+/// A response has left whole, and the rest of its request is not wanted: no failure.
+pub(super) const ANSWERED: ErrorType = ErrorType::Custom("answered");
+
 /// More of an error's text is not written to the log: it may show what an endpoint has sent.
 const SHOWN: usize = 300;
 

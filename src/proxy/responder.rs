@@ -105,6 +105,10 @@ impl Context {
 
     /// What went wrong gets its reply, unless a response has begun. Returns the status.
     pub(super) async fn fail(&mut self, session: &mut Session, error: &Error) -> u16 {
+        if *error.etype() == failure::ANSWERED {
+            linger(session).await;
+            return self.end.status.map_or(0, |status| status.as_u16());
+        }
         let begun = has_begun(session);
         let failure = failure::of(error, begun);
         let reply = self.take_reply();
