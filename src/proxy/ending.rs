@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use http::{StatusCode, header};
+use http::{StatusCode, Version, header};
 use pingora_error::{Error, ErrorSource, ErrorType, Result, RetryType};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use wiregate_sdk::Reply;
 
 use super::context::{Attempts, Context};
-use super::{failure, websocket};
+use super::{failure, framing, websocket};
 use crate::listen::until::Late;
 use crate::upstream::{Cause, Ended, Outcome};
 
@@ -188,17 +188,22 @@ impl Context {
         head: &mut ResponseHeader,
     ) -> Result<()> {
         let status = head.status;
-        if status == StatusCode::SWITCHING_PROTOCOLS && !websocket::is_asked_for(session, head) {
+        let switches = status == StatusCode::SWITCHING_PROTOCOLS;
+        if switches && (head.version < Version::HTTP_11 || !websocket::is_asked_for(session, head))
+        {
             let unasked = ErrorType::Custom(failure::UNASKED_UPGRADE);
             return Err(Error::explain(unasked, "101 to a request for no upgrade").into_up());
         }
-        if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+        if status.is_informational() && !switches {
             self.attempts.interim += 1;
             if self.attempts.interim > MOST_INTERIM {
                 let many = format!("more than {MOST_INTERIM} interim responses");
                 return Err(Error::explain(ErrorType::InvalidHTTPHeader, many).into_up());
             }
             return Ok(());
+        }
+        if !switches {
+            framing::settle(head)?;
         }
         self.answered(status);
         if self.tries_again(session, Ended::Status(status)) {

@@ -102,6 +102,12 @@ fn each_fault_has_its_status_and_one_word_everywhere() {
             "http_protocol_error",
         ),
         (
+            "a coding that nobody has asked for",
+            says(respond("transfer-encoding: gzip, chunked")),
+            502,
+            "http_protocol_error",
+        ),
+        (
             "a space in a name",
             says(respond("x y: 1")),
             502,
@@ -187,12 +193,6 @@ fn a_body_that_breaks_off_or_makes_no_sense_is_never_taken_for_whole() {
             "bad chunk",
             format!("{chunked}5\r\nhello\r\nzz\r\nworld\r\n0\r\n\r\n"),
         ),
-    ];
-    let well = echo();
-    for (what, bytes) in bodies {
-        let gateway = gateway(says(bytes), "", well.addresses()[0]);
-        let answer = raw(gateway.address(), b"GET / HTTP/1.1\r\nhost: a\r\n\r\n");
-        assert!(
         (
             "no size",
             format!("{chunked}5\r\nhello\r\n\r\n5\r\nworld\r\n0\r\n\r\n"),
@@ -209,6 +209,12 @@ fn a_body_that_breaks_off_or_makes_no_sense_is_never_taken_for_whole() {
             "no size but an extension",
             format!("{chunked}5\r\nhello\r\n;x\r\n5\r\nworld\r\n0\r\n\r\n"),
         ),
+    ];
+    let well = echo();
+    for (what, bytes) in bodies {
+        let gateway = gateway(says(bytes), "", well.addresses()[0]);
+        let answer = raw(gateway.address(), b"GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+        assert!(
             !answer.ends_with("0\r\n\r\n") && !answer.contains("content-length: 5\r\n"),
             "{what}: {answer}"
         );
