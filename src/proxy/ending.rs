@@ -94,8 +94,7 @@ impl Context {
         }
         let kind = ending(&error);
         error.set_retry(false);
-        let stale = unanswered && reused && kind == Some(Ended::Reset);
-        if stale && self.ran_into_stale(session) {
+        if unanswered && is_stale(&error, reused) && self.ran_into_stale(session) {
             error.set_retry(true);
             return error;
         }
@@ -126,8 +125,7 @@ impl Context {
     /// An attempt has failed. What cannot be sent again over another connection than an idle one
     /// that the endpoint had closed fails through nobody's fault.
     pub(super) fn charge(&mut self, error: &Error, reused: bool) {
-        let stale = reused && ending(error) == Some(Ended::Reset);
-        match stale && self.attempts.started.is_some() {
+        match is_stale(error, reused) && self.attempts.started.is_some() {
             true => {
                 self.note_break();
                 self.end_attempt();
@@ -338,6 +336,11 @@ impl Attempts {
             }
         }
     }
+}
+
+/// Whether a connection that had been used before has ended, as one that idled may at any time.
+fn is_stale(error: &Error, reused: bool) -> bool {
+    reused && ending(error) == Some(Ended::Reset) && !failure::is_of_stream(error)
 }
 
 /// How an attempt ended, where it may be repeated at all.

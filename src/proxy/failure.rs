@@ -164,6 +164,13 @@ fn downstream(error: &Error) -> Failure {
     }
 }
 
+/// Whether a stream over HTTP/2 has ended, and not the connection below it.
+pub(super) fn is_of_stream(error: &Error) -> bool {
+    (error.root_cause())
+        .downcast_ref::<h2::Error>()
+        .is_some_and(|error| !error.is_io())
+}
+
 /// Whether the exchange has taken as long as it may.
 pub(super) fn is_over(error: &Error) -> bool {
     let cause = error.root_cause();
