@@ -255,6 +255,9 @@ fn trailers_only(session: &Session, reply: &Reply) -> Result<ResponseHeader> {
     for (name, value) in grpc::fields(reply) {
         head.insert_header(name, value)?;
     }
+    if session.req_header().version != Version::HTTP_2 {
+        head.insert_header(header::CONTENT_LENGTH, 0)?;
+    }
     Ok(head)
 }
 
