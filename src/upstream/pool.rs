@@ -71,6 +71,19 @@ impl Pool {
         self.0.rested.swap(false, Relaxed)
     }
 
+    /// A connection over HTTP/1.1 to a peer, and whether it has rested.
+    async fn get(&self, peer: &HttpPeer) -> Result<(Stream, bool)> {
+        let rested = self.0.resting.take(peer.group_key);
+        let again = rested.is_some();
+        let stream = match rested {
+            Some(stream) => stream,
+            None => Box::pin(self.connect(peer)).await?,
+        };
+        let idle = peer.idle_timeout().unwrap_or_default();
+        let lent = Lent::new(stream, self.0.resting.clone(), peer.group_key, idle);
+        Ok((Box::new(lent), again))
+    }
+
     async fn connect(&self, peer: &HttpPeer) -> Result<Stream> {
         let mut peer = peer.clone();
         peer.options.alpn = ALPN::H1;
@@ -89,15 +102,9 @@ impl custom::Connector for Pool {
         let Some(peer) = (peer as &dyn Any).downcast_ref::<HttpPeer>() else {
             return Error::e_explain(ErrorType::InternalError, "a peer of another kind");
         };
-        let rested = self.0.resting.take(peer.group_key);
-        self.0.rested.store(rested.is_some(), Relaxed);
-        let stream = match rested {
-            Some(stream) => stream,
-            None => Box::pin(self.connect(peer)).await?,
-        };
-        let idle = peer.idle_timeout().unwrap_or_default();
-        let lent = Lent::new(stream, self.0.resting.clone(), peer.group_key, idle);
-        Ok((custom::Connection::Stream(Box::new(lent)), false))
+        let (stream, rested) = self.get(peer).await?;
+        self.0.rested.store(rested, Relaxed);
+        Ok((custom::Connection::Stream(stream), false))
     }
 
     async fn reused_http_session<P: Peer + Send + Sync + 'static>(&self, _peer: &P) -> Option<()> {

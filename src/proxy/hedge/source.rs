@@ -45,9 +45,9 @@ impl Source {
     /// Opens a connection, or takes an idle one.
     pub(in crate::proxy) async fn open(
         connector: Arc<Connector>,
-        mut peer: Box<HttpPeer>,
+        peer: Box<HttpPeer>,
     ) -> Result<Self> {
-        let (mut session, reused) = connector.get(&mut peer).await?;
+        let (mut session, reused) = connector.get(&peer).await?;
         session.set_read_timeout(peer.options.read_timeout);
         session.set_write_timeout(peer.options.write_timeout);
         Ok(Self {
