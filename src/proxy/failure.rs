@@ -12,6 +12,9 @@ use crate::upstream::Cause;
 /// An endpoint that has been silent for as long as it may be.
 pub(super) const SILENT_ENDPOINT: ErrorType = ErrorType::Custom("silent endpoint");
 
+/// A response has left whole, and the rest of its request is not wanted: no failure.
+pub(super) const ANSWERED: ErrorType = ErrorType::Custom("answered");
+
 /// More of an error's text is not written to the log.
 const SHOWN: usize = 300;
 
@@ -159,6 +162,13 @@ fn downstream(error: &Error) -> Failure {
             reason: "http_request_error",
         },
     }
+}
+
+/// Whether a stream over HTTP/2 has ended, and not the connection below it.
+pub(super) fn is_of_stream(error: &Error) -> bool {
+    (error.root_cause())
+        .downcast_ref::<h2::Error>()
+        .is_some_and(|error| !error.is_io())
 }
 
 /// Whether the exchange has taken as long as it may.

@@ -15,7 +15,7 @@ use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
-use super::failure::SILENT_ENDPOINT;
+use super::failure::{ANSWERED, SILENT_ENDPOINT};
 use super::grpc;
 use super::pace::{Pace, TooLong, within};
 use crate::listen::until::{Late, Over, Until};
@@ -108,6 +108,13 @@ pub(super) fn late(why: TooLong) -> Box<Error> {
         TooLong::Slow => "the request body is slower than `limits.body_rate`",
     };
     Error::explain(ErrorType::ReadTimedout, why).into_down()
+}
+
+/// What ends an exchange whose response has left before the request had come to its end: its endpoint, which has
+/// answered, gets no more of it (RFC 9112, 9.3 and 11.2).
+pub(super) fn answered() -> Box<Error> {
+    let why = "the response has ended before the request";
+    Error::explain(ANSWERED, why).into_down()
 }
 
 /// The error for a response that is not taken in time.

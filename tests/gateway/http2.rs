@@ -221,6 +221,9 @@ fn a_malformed_request_is_reset_alone() {
     let connection = [get("/"), field("connection", "close")].concat();
     let late_pseudo = [get("/"), field("x-a", "1"), vec![0x82]].concat();
     let fragment = get("/a#b");
+    let blanks = [" y", "y ", "\ty"].map(|value| [get("/"), field("x-a", value)].concat());
+    let mut no_scheme = get("/");
+    no_scheme.splice(1..2, [0x06, 0]);
     let mut stream = 1;
     for block in [
         fragment,
@@ -229,7 +232,11 @@ fn a_malformed_request_is_reset_alone() {
         other_host,
         connection,
         late_pseudo,
-    ] {
+        no_scheme,
+    ]
+    .into_iter()
+    .chain(blanks)
+    {
         client.write(&headers(stream, END_HEADERS | END_STREAM, &block));
         let reset = client
             .next_of(RST_STREAM)

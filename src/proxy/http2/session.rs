@@ -182,6 +182,13 @@ impl Session {
         let Some(writer) = &mut self.writer else {
             return Error::e_explain(ErrorType::InternalError, "a head comes before a body");
         };
+        let status = self.account.written.as_ref().map(|head| head.status);
+        if let Some(StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) = status {
+            return match end {
+                true => self.end(),
+                false => Ok(()), // it has no content, whatever its endpoint sends (RFC 9110, 6.4.1)
+            };
+        }
         let bytes = data.len();
         let pace = (&mut self.paces.response, self.account.write_timeout);
         send(writer, data, end, pace)

@@ -10,7 +10,7 @@ use pingora_error::{Error, Result};
 use pingora_http::ResponseHeader;
 
 use super::Session;
-use crate::proxy::session::{by_account, drained_within, no_messages, unless_late};
+use crate::proxy::session::{answered, by_account, drained_within, no_messages, unless_late};
 
 #[async_trait]
 impl CustomSession for Session {
@@ -66,6 +66,9 @@ impl CustomSession for Session {
         let next = async {
             if no_body_expected || self.is_body_done() {
                 return Err(self.given_up().await);
+            }
+            if self.ended {
+                return Err(answered());
             }
             self.read().await
         };
