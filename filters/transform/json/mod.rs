@@ -74,7 +74,9 @@ use rewrite::{Meant, Rewrite};
 /// codings that cannot be undone.
 ///
 /// **Charsets.** A body in UTF-16 or ISO-8859-1, where its media type says so, becomes UTF-8, and
-/// the media type loses its `charset`. A byte order mark goes.
+/// the media type loses its `charset`, also where nothing else is changed. A byte order mark goes.
+/// A body in any other charset, UTF-7 for one, is invalid, as is one whose media type names several:
+/// who gets it may go by any of them.
 ///
 /// **Fields.** With a changed body, `content-length` is right, and `etag`, `last-modified`,
 /// `content-md5`, `content-digest`, `repr-digest`, `digest` and `accept-ranges` go: they tell of

@@ -42,7 +42,8 @@ struct Work {
 /// All that one exchange brings to it.
 pub(super) struct Job {
     side: Side,
-    content_type: Option<String>,
+    content_type: Option<HeaderValue>,
+    charset: Result<Charset, &'static str>,
     coding: Result<Option<Coding>, Unknown>,
     /// Whether who gets the body takes its coding.
     recode: bool,
@@ -169,9 +170,6 @@ impl Rewrite {
         let fail = |why: String| {
             Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "json_value_failed").log(why)
         };
-        let content_type = headers
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok());
         let coding = match headers.contains_key(CONTENT_ENCODING) {
             true => Coding::of(headers),
             false => Ok(None),
@@ -184,7 +182,8 @@ impl Rewrite {
         let program = self.work.program.as_ref();
         Ok(Job {
             side,
-            content_type: content_type.map(str::to_owned),
+            content_type: headers.get(CONTENT_TYPE).cloned(),
+            charset: Charset::of(headers),
             coding,
             recode,
             values: self.work.edits.values(facts).map_err(fail)?,
@@ -265,16 +264,16 @@ impl Work {
         if plain.is_empty() {
             return Ok(None);
         }
-        let content_type = job.content_type.as_deref().unwrap_or_default();
-        let charset = Charset::of(content_type).ok_or(Fault::Invalid(
-            "expected UTF-8, UTF-16 or ISO-8859-1, found another charset".into(),
-        ))?;
+        let charset = job.charset.map_err(|why| Fault::Invalid(why.into()))?;
         let text = charset
             .decode(&plain)
             .map_err(|why| Fault::Invalid(why.into()))?;
         let outline = scan::outline(&text).map_err(|why| Fault::Invalid(why.into()))?;
-        let Some(made) = self.rewrite(job, &text, outline.as_ref())? else {
-            return Ok(None);
+        let made = match self.rewrite(job, &text, outline.as_ref())? {
+            Some(made) => made,
+            None if charset.is_utf8() && text.len() == plain.len() => return Ok(None),
+            // Others get what was looked at here, and not what they may read in another way.
+            None => text.into_owned(),
         };
         let made = match coding.filter(|_| job.recode) {
             Some(coding) => coding.encode(&made).map_err(|_| Fault::Coding)?,
@@ -284,7 +283,10 @@ impl Work {
             body: made.into(),
             uncoded: coding.is_some() && !job.recode,
             varies: coding.is_some() && job.side == Side::Response,
-            content_type: media_type(charset, content_type),
+            content_type: match &job.content_type {
+                Some(content_type) if !charset.is_utf8() => Some(without_charset(content_type)),
+                _ => None,
+            },
         }))
     }
 
@@ -323,10 +325,6 @@ fn essences(line: &[u8], quotes_count: bool) -> impl Iterator<Item = &[u8]> {
         member[..end.unwrap_or(member.len())].trim_ascii()
     });
     essences.filter(|essence| !essence.is_empty())
-}
-
-fn media_type(charset: Charset, content_type: &str) -> Option<HeaderValue> {
-    (charset != Charset::Utf8).then(|| without_charset(content_type))
 }
 
 fn undecodable(why: Undecodable) -> Fault {
