@@ -140,7 +140,8 @@ struct Change {
     /// What to do with an invalid body.
     #[serde(default)]
     invalid: OnInvalid,
-    /// How large a body may be without its coding.
+    /// How large a body may be without its coding, as it comes and after `remove`, `rename`, `move` and
+    /// `set`: what a client says may be set in as many places as another part of it has.
     #[serde(default = "usual_limit")]
     limit: Size,
     /// How many times as large as it came a body may be without its coding.

@@ -10,14 +10,14 @@ use wiregate_sdk::{Bytes, Condition, Facts, HeaderMap, HeaderValue, Invalid, Rep
 
 use super::charset::{Charset, without_charset};
 use super::coding::{Bounds, Coding, Undecodable, Unknown};
-use super::edits::{Edits, Values};
+use super::edits::{Edits, Unmade, Values};
 use super::entity::{Made, Side};
 use super::jq::{Failure, Program};
 use super::scan::Outline;
 use super::{Change, OnInvalid, scan};
 use crate::transform::workers::Workers;
 
-/// Bodies up to this size are worked on at once, by the worker itself.
+/// Bodies up to this size, also afterwards, are worked on at once, by the worker itself.
 const SMALL: usize = 64 * 1024;
 /// The same for bodies with a coding, which are larger without it.
 const SMALL_CODED: usize = 4 * 1024;
@@ -204,9 +204,11 @@ impl Rewrite {
         workers: &Workers,
     ) -> Result<Option<Made>, Reply> {
         let side = job.side;
+        let growth = self.work.edits.growth(&job.values);
         let is_small = match &job.coding {
-            Ok(Some(_)) => body.len() <= SMALL_CODED,
-            _ => body.len() <= SMALL,
+            Ok(Some(_)) => body.len() <= SMALL_CODED && growth == 0,
+            // A value and its comma have two bytes at least.
+            _ => body.len().saturating_mul(growth / 2 + 1) <= SMALL,
         };
         let made = if is_small && self.work.program.is_none() {
             self.work.run(&job, &body)
@@ -298,8 +300,13 @@ impl Work {
     ) -> Result<Option<Vec<u8>>, Fault> {
         let edited = match self.edits.is_empty() {
             true => None,
-            false => (self.edits.apply(text, outline, &job.values))
-                .map_err(|why| Fault::Invalid(why.into()))?,
+            false => (self
+                .edits
+                .apply(text, outline, &job.values, self.bounds.limit))
+            .map_err(|unmade| match unmade {
+                Unmade::Misfit(why) => Fault::Invalid(why.into()),
+                Unmade::TooLarge => Fault::TooLarge,
+            })?,
         };
         let Some(program) = &self.program else {
             return Ok(edited);
