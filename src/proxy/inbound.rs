@@ -53,11 +53,10 @@ impl<'a> Client<'a> {
     /// A 503, where the memory for bodies is used up.
     pub(super) fn charge(&mut self, bytes: usize) -> Result<(), Reply> {
         let share = (self.body.share).get_or_insert_with(|| self.shared.budget.share());
-        let more = (bytes as u64).saturating_sub(share.bytes());
-        if more > 0 && !share.grow(more, self.limits.body_memory.get()) {
-            return Err(no_memory());
+        match share.cover(bytes, self.limits.body_memory.get()) {
+            true => Ok(()),
+            false => Err(no_memory()),
         }
-        Ok(())
     }
 
     fn put_head_back(&mut self) {
