@@ -6,7 +6,8 @@ use std::fmt;
 use http::uri::{PathAndQuery, Uri};
 use wiregate_sdk::types::FieldName;
 use wiregate_sdk::{
-    Deserialize, Exchange, HeaderName, HeaderValue, Invalid, JsonSchema, Request, form, header,
+    Build, Deserialize, Exchange, HeaderName, HeaderValue, Invalid, JsonSchema, Request, form,
+    header,
 };
 
 /// Where a key or a token comes in a request.
@@ -37,7 +38,7 @@ impl Source {
     ///
     /// # Errors
     /// Which of them are none, or there twice.
-    pub(super) fn all(from: &[Place]) -> Result<Vec<Self>, Invalid> {
+    pub(super) fn all(from: &[Place], cx: &mut Build<'_>) -> Result<Vec<Self>, Invalid> {
         let mut invalid = Invalid::default();
         let mut sources = Vec::new();
         for (position, place) in from.iter().enumerate() {
@@ -47,7 +48,12 @@ impl Source {
                 invalid.and(Invalid::at(&at, why));
             }
             match Self::new(place.clone()) {
-                Ok(source) => sources.push(source),
+                Ok(source) => {
+                    if let Self::Header(name) = &source {
+                        cx.reads(name);
+                    }
+                    sources.push(source);
+                }
                 Err(why) => invalid.and(Invalid::at(&at, why)),
             }
         }
