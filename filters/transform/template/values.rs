@@ -145,9 +145,9 @@ fn cookies(headers: &HeaderMap) -> Value {
 /// The parameters of a query, decoded; of several of one name the first.
 fn parameters(query: Option<&str>) -> Value {
     let mut parameters = BTreeMap::new();
-    for (name, value) in form::pairs(query.unwrap_or_default()) {
-        let value = || form::text(value).into_owned();
-        let name = form::text(name).into_owned();
+    for pair in form::pairs(query.unwrap_or_default()) {
+        let value = || form::text(pair.value).into_owned();
+        let name = form::text(pair.name).into_owned();
         parameters.entry(name).or_insert_with(value);
     }
     Value::from_pairs(parameters)
