@@ -66,7 +66,7 @@ use rewrite::{Meant, Rewrite};
 /// Where it takes any body for JSON, whatever the media type, say `types: "*/*"`. Names are compared
 /// letter by letter: Go and ASP.NET take `Is_Admin` for `is_admin`, and Go takes `\u017f` for an `s`.
 /// Before those, let pass what is known, such as `jq: "{name, email}"`, or take a name out in any case:
-/// `jq: 'with_entries(select(.key | test("^is_admin$"; "i") | not))'`.
+/// `jq: 'with_entries(select(.key | test("^i[s\u017f]_admin$"; "i") | not))'`.
 ///
 /// **Whole bodies.** A body is read to its end before it is changed, up to `limits.buffered_body`,
 /// and the head waits for it. A response that is too large becomes a 502, a request a 413: nothing

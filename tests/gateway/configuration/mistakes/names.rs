@@ -43,7 +43,7 @@ pub fn parameters() -> Vec<Mistake> {
         ),
         (
             filters(
-                "api_key: { from: { header: API_key }, keys: [{ name: a, key: 0123456789abcdef }] }",
+                "api_key: { from: { header: API_key }, keys: [{ name: a, sha256: 0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a }] }",
             ),
             &[
                 "`api_key` asks for the request field `api_key`, which never comes",
@@ -69,7 +69,7 @@ pub fn parameters() -> Vec<Mistake> {
                 "all_routes: { filters: [headers: { request: { rename: { x_a: x-b } } }] }\n\
                  routes: [{ name: a, upstream: app }]",
             ),
-            &["`headers` asks for the request field `x_a`", "w.yaml:4:26"],
+            &["`headers` asks for the request field `x_a`", "w.yaml:4:25"],
         ),
         (
             with(
