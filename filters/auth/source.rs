@@ -6,7 +6,8 @@ use std::fmt;
 use http::uri::{PathAndQuery, Uri};
 use wiregate_sdk::types::FieldName;
 use wiregate_sdk::{
-    Deserialize, Exchange, HeaderName, HeaderValue, Invalid, JsonSchema, Request, form, header,
+    Build, Deserialize, Exchange, HeaderName, HeaderValue, Invalid, JsonSchema, Request, form,
+    header,
 };
 
 /// Where a key or a token comes in a request.
@@ -37,7 +38,7 @@ impl Source {
     ///
     /// # Errors
     /// Which of them are none, or there twice.
-    pub(super) fn all(from: &[Place]) -> Result<Vec<Self>, Invalid> {
+    pub(super) fn all(from: &[Place], cx: &mut Build<'_>) -> Result<Vec<Self>, Invalid> {
         let mut invalid = Invalid::default();
         let mut sources = Vec::new();
         for (position, place) in from.iter().enumerate() {
@@ -47,7 +48,12 @@ impl Source {
                 invalid.and(Invalid::at(&at, why));
             }
             match Self::new(place.clone()) {
-                Ok(source) => sources.push(source),
+                Ok(source) => {
+                    if let Self::Header(name) = &source {
+                        cx.reads(name);
+                    }
+                    sources.push(source);
+                }
                 Err(why) => invalid.and(Invalid::at(&at, why)),
             }
         }
@@ -102,9 +108,9 @@ impl Source {
                 .flat_map(cookies)
                 .filter(|(_, key, _)| *key == name.as_bytes())
                 .for_each(|(_, _, value)| each(value.into())),
-            Self::Query(name) => parameters(req.query())
-                .filter(|(_, key, _)| form::decoded(key) == name.as_bytes())
-                .for_each(|(_, _, value)| each(form::decoded(value))),
+            Self::Query(name) => form::pairs(req.query())
+                .filter(|pair| pair.is(name))
+                .for_each(|pair| each(form::decoded(pair.value))),
         }
     }
 
@@ -200,14 +206,6 @@ fn cookies(field: &[u8]) -> impl Iterator<Item = (&[u8], &[u8], &[u8])> {
     })
 }
 
-/// The parts of a query: whole, name, value; the last two still encoded.
-fn parameters(query: &str) -> impl Iterator<Item = (&str, &str, &str)> {
-    query.split('&').map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (pair, name, value)
-    })
-}
-
 fn strip_cookie(req: &mut Request<'_>, name: &str) {
     let fields = || req.headers().get_all(header::COOKIE).iter();
     let is_ours = |(_, key, _): &(&[u8], &[u8], &[u8])| *key == name.as_bytes();
@@ -239,12 +237,11 @@ fn strip_parameter(req: &mut Request<'_>, name: &str) {
 /// A target without the parameters of this name; `None` where it has none of them.
 fn without(target: &Uri, name: &str) -> Option<Uri> {
     let query = target.query()?;
-    let is_ours = |(_, key, _): &(&str, &str, &str)| form::decoded(key) == name.as_bytes();
-    if !parameters(query).any(|parameter| is_ours(&parameter)) {
+    if !form::pairs(query).any(|pair| pair.is(name)) {
         return None;
     }
-    let others = parameters(query).filter(|parameter| !is_ours(parameter));
-    let others: Vec<&str> = others.map(|(whole, _, _)| whole).collect();
+    let others = form::pairs(query).filter(|pair| !pair.is(name));
+    let others: Vec<&str> = others.map(|pair| pair.whole).collect();
     let path = match others.join("&").as_str() {
         "" => target.path().to_owned(),
         query => format!("{}?{query}", target.path()),

@@ -201,6 +201,9 @@ impl Filter for Cache {
             }
         }
         invalid.into_result()?;
+        for name in options.vary.iter().flatten() {
+            cx.reads(name);
+        }
         Ok(Self {
             per_caller: options.per_caller,
             bypass: options.bypass.take(),

@@ -85,7 +85,7 @@ impl Filter for Headers {
     type Config = Config;
     type State = ();
 
-    fn build(config: Config, _: &mut Build<'_>) -> Result<Self, Invalid> {
+    fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
         if config.request.is_none() && config.response.is_none() {
             return Err(Invalid::new("expected `request`, `response` or both"));
         }
@@ -99,6 +99,10 @@ impl Filter for Headers {
             response: edits("response", config.response),
         };
         invalid.into_result()?;
+        if let Some(edits) = &filter.request {
+            edits.rename.iter().for_each(|(from, _)| cx.reads(from));
+            edits.given().for_each(|name| cx.sets(name));
+        }
         Ok(filter)
     }
 
@@ -145,6 +149,12 @@ impl Edits {
             return Err(Invalid::at(side, message));
         }
         Ok(edits)
+    }
+
+    /// The fields that a message may have of it.
+    fn given(&self) -> impl Iterator<Item = &HeaderName> {
+        let made = self.set.iter().chain(&self.add).map(|(name, _)| name);
+        self.rename.iter().map(|(_, to)| to).chain(made)
     }
 
     fn render(&self, facts: &Facts<'_>) -> Values {

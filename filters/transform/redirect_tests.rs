@@ -85,6 +85,36 @@ async fn a_path_does_not_become_a_host() {
 }
 
 #[tokio::test]
+async fn what_is_cut_from_a_path_does_not_become_a_host() {
+    for (to, path, expected) in [
+        ("https://a.example", "/old", "https://a.example"),
+        ("https://a.example", "/old/x", "https://a.example/x"),
+        (
+            "https://a.example",
+            "/old.evil.example",
+            "https://a.example/.evil.example",
+        ),
+        (
+            "https://a.example",
+            "/old-x.evil.example:8443",
+            "https://a.example/-x.evil.example:8443",
+        ),
+        (
+            "https://a.example",
+            "/old@evil.example/",
+            "https://a.example/@evil.example/",
+        ),
+        ("", "/old", "/"),
+        ("", "/oldhttps://evil.example/", "/https://evil.example/"),
+        ("", "/old//evil.example", "/evil.example"),
+    ] {
+        let to = format!("{to}${{request.path.substring(4)}}");
+        let seen = location(&to, |f| f.get("/").rewritten(path)).await;
+        assert_eq!(seen, expected, "{to} {path}");
+    }
+}
+
+#[tokio::test]
 async fn a_value_stays_where_it_is_put() {
     let to = "https://a.example/x/${params.v}?q=${params.v}#${params.v}";
     let seen = location(to, |f| f.get("/").param("v", "a/b?c&d#e\r\n")).await;

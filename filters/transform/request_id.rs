@@ -60,7 +60,9 @@ impl Filter for RequestId {
     type Config = Config;
     type State = ();
 
-    fn build(config: Config, _: &mut Build<'_>) -> Result<Self, Invalid> {
+    fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
+        let field = config.header.map_or(FIELD, HeaderName::from);
+        cx.sets(&field);
         let trusted: Vec<_> = config.trust.into_iter().flatten().collect();
         let always = trusted
             .iter()
@@ -69,12 +71,15 @@ impl Filter for RequestId {
             let message = "expected `always` or networks, found both";
             return Err(Invalid::at("trust", message));
         }
+        if !trusted.is_empty() {
+            cx.reads(&field);
+        }
         let networks = trusted.into_iter().filter_map(|trusted| match trusted {
             Trusted::Everybody => None,
             Trusted::Network(network) => Some(network),
         });
         Ok(Self {
-            field: config.header.map_or(FIELD, HeaderName::from),
+            field,
             trust: if always {
                 Trust::Always
             } else {

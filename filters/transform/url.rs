@@ -288,11 +288,17 @@ impl Location {
             };
             let value = expression.text(facts)?;
             match Zone::behind(&out) {
+                Zone::Start | Zone::Authority if is_path => {
+                    // What is cut from a path may have lost its slash: it would be a part of the host.
+                    if !value.starts_with('/') && (out.is_empty() || !value.is_empty()) {
+                        out.push('/');
+                    }
+                    join(&mut out, &value);
+                }
                 Zone::Start => {
                     made_up = true;
                     out.push_str(&mend(&value, NOWHERE));
                 }
-                Zone::Authority if is_path && value.starts_with('/') => join(&mut out, &value),
                 Zone::Authority if may_name_host(&value) => out.push_str(&value),
                 Zone::Authority => {
                     return Err(format!("`${{{}}}` names no host", expression.source()));

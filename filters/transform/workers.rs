@@ -1,5 +1,6 @@
 //! Work that would hold up the other requests of a worker.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -29,8 +30,6 @@ pub(super) enum Undone {
     Busy,
     /// It takes too long.
     Late,
-    /// It panicked.
-    Failed,
 }
 
 impl Workers {
@@ -44,6 +43,9 @@ impl Workers {
 
     /// Does a piece of work once it is its turn, and waits for it that long. What has begun runs to
     /// its end, even when nobody waits for it any more.
+    ///
+    /// # Panics
+    /// Where the work does: it is the filter's, and told as any other of it.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         patience: Duration,
@@ -57,7 +59,10 @@ impl Workers {
             work()
         });
         let done = timeout(patience, work).await.map_err(|_| Undone::Late)?;
-        done.map_err(|_| Undone::Failed)
+        done.map_err(|error| match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            Err(_) => Undone::Busy, // the gateway ends
+        })
     }
 }
 
@@ -72,7 +77,6 @@ impl From<Undone> for Reply {
                 unavailable("bodies_busy").detail("too many bodies are being worked on")
             }
             Undone::Late => unavailable("body_late").log("the work on a body took too long"),
-            Undone::Failed => Self::problem(StatusCode::INTERNAL_SERVER_ERROR, "filter_panicked"),
         }
     }
 }
@@ -101,9 +105,16 @@ mod tests {
         go.send(()).unwrap();
         assert_eq!(first.await.unwrap(), Ok(true));
         assert_eq!(second.await.unwrap(), Ok(2));
-        assert_eq!(
-            workers.run(MINUTE, || panic!("a mistake")).await,
-            Err::<(), _>(Undone::Failed)
-        );
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_that_of_whoever_waits() {
+        let workers = Arc::new(Workers::new());
+        let waiting = workers.clone();
+        let work = || -> u8 { panic!("a mistake") };
+        let waiting = tokio::spawn(async move { waiting.run(MINUTE, work).await });
+        let panic = waiting.await.unwrap_err().into_panic();
+        assert_eq!(panic.downcast_ref(), Some(&"a mistake"));
+        assert_eq!(workers.run(MINUTE, || 4).await, Ok(4));
     }
 }

@@ -9,7 +9,8 @@ use wiregate_sdk::value::{Node, Place, Problem, Raw, Value, did_you_mean};
 use wiregate_sdk::{Build, Chain, Consumers, Link};
 
 use super::{
-    Config, Context, Goal, RouteConfig, Tasks, Told, Upstreams, resilience, stores, target,
+    Config, Context, Goal, RouteConfig, Tasks, Told, UnderscoresInFields, Upstreams, resilience,
+    stores, target,
 };
 use crate::router::param_help;
 
@@ -23,6 +24,8 @@ pub(super) struct Around<'a> {
     pub(super) consumers: Arc<Consumers>,
     /// What is known to be wrong.
     pub(super) told: &'a Told<'a>,
+    /// What becomes of fields with an underscore.
+    pub(super) underscores: UnderscoresInFields,
 }
 
 /// Builds filters, each named one once, and puts them into chains.
@@ -173,6 +176,27 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// A field that never comes would always be empty, as a parameter would.
+    fn check_fields(&mut self, link: &Link, before: &[Link], place: &Place) {
+        if self.around.underscores == UnderscoresInFields::Keep {
+            return;
+        }
+        for name in &link.fields.read {
+            let is_set = || before.iter().any(|link| link.fields.set.contains(name));
+            if name.as_str().contains('_') && !is_set() {
+                let message = format!(
+                    "`{}` asks for the request field `{name}`, which never comes: fields with an \
+                     underscore in their name are dropped",
+                    link.label
+                );
+                let other = name.as_str().replace('_', "-");
+                let help =
+                    format!("let clients send `{other}`, or write `underscores_in_fields: keep`");
+                self.say(place, message, Some(help));
+            }
+        }
+    }
+
     fn push<'v>(&mut self, chain: &mut Chain, value: &'v Value, list: &mut List<'v>) {
         let Some(written) = self.written(value) else {
             return;
@@ -193,6 +217,7 @@ impl<'a> Builder<'a> {
         if before > 0 {
             link.label = format!("{}#{}", link.label, before + 1);
         }
+        self.check_fields(&link, &chain.links, written.place);
         link.place = written.place.to_string();
         if answers {
             list.answered = Some(link.label.clone());

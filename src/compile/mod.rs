@@ -137,6 +137,7 @@ fn assemble(
         kept: &kept,
         consumers,
         told,
+        underscores: config.underscores_in_fields,
     };
     let mut chains = chain::Builder::new(&config, around, &mut tasks, &mut preparations, problems);
     let global = chains.global(&config.all_routes.filters);

@@ -38,11 +38,6 @@ impl Budget {
 }
 
 impl Share {
-    /// How much it has taken.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     /// Takes more; `false`, and nothing taken, where all shares together would exceed `limit`.
     pub fn grow(&mut self, bytes: u64, limit: u64) -> bool {
         let taken = self
@@ -55,6 +50,12 @@ impl Share {
             self.gauge.add(signed(bytes));
         }
         taken.is_ok()
+    }
+
+    /// Takes what is missing to so many bytes; `false`, and nothing taken, where that is too much.
+    pub fn cover(&mut self, bytes: usize, limit: u64) -> bool {
+        let more = (bytes as u64).saturating_sub(self.bytes);
+        more == 0 || self.grow(more, limit)
     }
 }
 

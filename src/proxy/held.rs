@@ -133,7 +133,7 @@ impl Context {
             mut head,
             piece,
             pieces,
-            share,
+            mut share,
             link,
             ..
         } = *held;
@@ -141,7 +141,16 @@ impl Context {
             true => piece,
             false => pieces.freeze(),
         };
-        let written = match self.climb(session, &mut head, body, link).await {
+        let limit = self.snapshot.settings.limits.body_memory.get();
+        let made = self.climb(session, &mut head, body, link).await;
+        let made = made.and_then(|body| match share.cover(body.len(), limit) {
+            true => Ok(body),
+            false => Err(Stopped {
+                link,
+                reply: no_memory(),
+            }),
+        });
+        let written = match made {
             Ok(body) => self.send_held(session, head, body).await,
             Err(Stopped { link, reply }) => {
                 self.stopped(link, &reply);

@@ -53,11 +53,10 @@ impl<'a> Client<'a> {
     /// A 503, where the memory for bodies is used up.
     pub(super) fn charge(&mut self, bytes: usize) -> Result<(), Reply> {
         let share = (self.body.share).get_or_insert_with(|| self.shared.budget.share());
-        let more = (bytes as u64).saturating_sub(share.bytes());
-        if more > 0 && !share.grow(more, self.limits.body_memory.get()) {
-            return Err(no_memory());
+        match share.cover(bytes, self.limits.body_memory.get()) {
+            true => Ok(()),
+            false => Err(no_memory()),
         }
-        Ok(())
     }
 
     fn put_head_back(&mut self) {
@@ -80,11 +79,16 @@ impl<'a> Client<'a> {
         Ok(bytes)
     }
 
-    /// Puts these bytes in the place of the client's own, which have been read.
+    /// Puts these bytes in the place of the client's own, which have been read. The links to come go
+    /// by the length.
     fn keep(&mut self, bytes: Bytes) -> Result<(), Reply> {
         self.charge(bytes.len())?;
-        let declared = declared_length(&self.head().headers);
-        if declared.is_some_and(|length| length != bytes.len() as u64) {
+        let fields = &self.head().headers;
+        let is_told = match declared_length(fields) {
+            Some(length) => length == bytes.len() as u64,
+            None => bytes.is_empty() || fields.contains_key(header::TRANSFER_ENCODING),
+        };
+        if !is_told {
             let fields = &mut self.head_mut().headers;
             fields.insert(header::CONTENT_LENGTH, bytes.len().into());
         }

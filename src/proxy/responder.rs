@@ -14,8 +14,10 @@ use wiregate_sdk::reply::{Problem, ReplyBody};
 use wiregate_sdk::views::Claim;
 use wiregate_sdk::{Chain, Origin, Reply, Response};
 
+use super::budget::Share;
 use super::context::Context;
 use super::heads::TakenResponse;
+use super::inbound::no_memory;
 use super::request::expects_continue;
 use super::{failure, grpc};
 use crate::upstream::Cause;
@@ -45,7 +47,9 @@ impl Context {
     ) -> Result<()> {
         drain(session).await;
         let is_call = grpc::is_call(session.req_header());
-        let (mut reply, mut bare) = (reply, false);
+        let (mut reply, mut bare, mut refused) = (reply, false, false);
+        // What filters make of it is held until it is written.
+        let mut share = None;
         let (call, mut head, body) = loop {
             self.note(&reply, origin);
             let call = is_call && !reply.status.is_success();
@@ -54,8 +58,19 @@ impl Context {
                 false => self.draft(&reply)?,
             };
             let body = if bare { Bytes::new() } else { body };
-            match self.through_filters(session, &mut head, body).await {
-                Ok(body) => break (call, head, body),
+            let came = body.len();
+            match self.through_filters(session, &mut head, body, bare).await {
+                Ok(body) => {
+                    let made = body.len().saturating_sub(came);
+                    if self.account(&mut share, made) {
+                        break (call, head, body);
+                    }
+                    if refused {
+                        head.remove_header(&header::CONTENT_ENCODING);
+                        break (call, head, Bytes::new());
+                    }
+                    (reply, refused) = (no_memory(), true);
+                }
                 // A link has a say over a whole body once, and what cannot pass in pieces goes
                 // without a body: this comes to an end.
                 Err((stopped, in_pieces)) => {
@@ -171,6 +186,13 @@ impl Context {
         Ok((head, body))
     }
 
+    /// Takes memory for so many bytes; `false` where there is none.
+    fn account(&self, share: &mut Option<Share>, bytes: usize) -> bool {
+        let limit = self.snapshot.settings.limits.body_memory.get();
+        let share = (bytes > 0).then(|| share.get_or_insert_with(|| self.shared.budget.share()));
+        share.is_none_or(|share| share.cover(bytes, limit))
+    }
+
     /// The members of RFC 9457, 3.1, then the reply's own.
     fn problem(&self, status: StatusCode, problem: &Problem) -> Bytes {
         let mut members = Map::new();
@@ -207,6 +229,7 @@ impl Context {
         session: &Session,
         head: &mut ResponseHeader,
         body: Bytes,
+        bare: bool,
     ) -> Result<Bytes, (Stopped, bool)> {
         let Some(position) = self.route else {
             return Ok(body);
@@ -216,25 +239,30 @@ impl Context {
         let request = session.req_header();
         let parts = &mut taken.parts;
         let mut view = Response::new(&mut self.exchange, request, parts, Origin::Gateway);
-        let passed = pass(chain, &mut view, body, &mut self.slots).await;
+        let passed = pass(chain, &mut view, body, bare, &mut self.slots).await;
         taken.put(head);
         passed
     }
 }
 
-/// A reply's head and body, back up the chain.
+/// A reply's head and body, back up the chain. A bare one has no body, whatever becomes of that in
+/// pieces.
 async fn pass(
     chain: &Chain,
     view: &mut Response<'_>,
     body: Bytes,
+    bare: bool,
     slots: &mut Slots,
 ) -> Result<Bytes, (Stopped, bool)> {
     let waiting = chain.response(view, slots, true);
     debug_assert!(waiting.is_ok(), "a lenient pass does not fail");
     let waiting = waiting.unwrap_or_default();
     let to = waiting.map_or(0, |link| link + 1);
-    let passed = chain.pass_whole(body, slots, to);
-    let body = passed.map_err(|reply| (Stopped { link: to, reply }, true))?;
+    let body = match chain.pass_whole(body, slots, to) {
+        Ok(body) => body,
+        Err(_) if bare => Bytes::new(),
+        Err(reply) => return Err((Stopped { link: to, reply }, true)),
+    };
     let Some(link) = waiting else {
         return Ok(body);
     };

@@ -209,9 +209,8 @@ fn header<'a>(facts: &Facts<'a>, name: &HeaderKey) -> Option<&'a [u8]> {
 }
 
 fn query<'a>(facts: &Facts<'a>, name: &Name) -> Option<Cow<'a, [u8]>> {
-    let mut pairs = form::pairs(facts.request.uri.query()?);
-    let (_, value) = pairs.find(|(key, _)| *form::decoded(key) == *name.0.as_bytes())?;
-    Some(form::decoded(value))
+    let pair = form::pairs(facts.request.uri.query()?).find(|pair| pair.is(&name.0))?;
+    Some(form::decoded(pair.value))
 }
 
 /// The value of a cookie (RFC 6265, 4.2.1), without the quotes that may stand around it.

@@ -103,7 +103,7 @@ impl Filter for ApiKey {
     type State = ();
 
     fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
-        let sources = Source::all(&config.from)?;
+        let sources = Source::all(&config.from, cx)?;
         let consumers = config.consumers.unwrap_or(config.keys.is_none());
         let consumers = consumers.then(|| cx.consumers.clone());
         let keys = Keys::new(config.keys, consumers)?;

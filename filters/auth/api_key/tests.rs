@@ -163,10 +163,7 @@ async fn finds_and_removes_query_parameters() {
             "/a?x=1&y=%20&z",
         ),
         (format!("/a?api+key={ALICE}&api%20key={ALICE}&x"), "/a?x"),
-        (
-            format!("/a?api+key={}&&", ALICE.replace('-', "%2D")),
-            "/a?&",
-        ),
+        (format!("/a?api+key={}&&", ALICE.replace('-', "%2D")), "/a"),
     ] {
         let seen = filter.get(&target).send().await;
         assert_eq!(seen.status(), 200, "{target}");

@@ -66,7 +66,7 @@ impl Filter for Jwt {
         config.check()?;
         // All of it, but for what secrets and files hold.
         let written = format!("{config:?}");
-        let sources = Source::all(&config.from)?;
+        let sources = Source::all(&config.from, cx)?;
         let scopes = config.scopes.map(OneOrMany::into_vec).unwrap_or_default();
         let refusals = Refusals::new(&sources, &config.realm, &scopes)?;
         let algorithms = config.algorithms.into_vec();

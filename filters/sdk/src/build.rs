@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use http::HeaderName;
+
 pub use crate::fetches::Fetches;
 pub use crate::files::Files;
 use crate::portable::{LEAST_ROOM, ROOM};
@@ -107,6 +109,15 @@ pub const DEFAULT_STORE: &str = "default";
 /// A task that runs while its configuration is live.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// The fields of requests that a filter has to do with.
+#[derive(Clone, Debug, Default)]
+pub struct Fields {
+    /// Those that it goes by.
+    pub read: Vec<HeaderName>,
+    /// Those that it gives requests.
+    pub set: Vec<HeaderName>,
+}
+
 /// What a filter has at hand while it is being built.
 pub struct Build<'a> {
     /// The route that the filter is built for.
@@ -123,6 +134,7 @@ pub struct Build<'a> {
     files: Files,
     preparations: Vec<Task>,
     stores: &'a [Arc<str>],
+    fields: Fields,
 }
 
 impl<'a> Build<'a> {
@@ -147,6 +159,7 @@ impl<'a> Build<'a> {
             files: Files::default(),
             preparations: Vec::new(),
             stores: &[],
+            fields: Fields::default(),
         }
     }
 
@@ -238,6 +251,23 @@ impl<'a> Build<'a> {
     /// with the same configuration.
     pub fn scope(&self) -> &str {
         &self.scope
+    }
+
+    /// Says that the filter goes by a field of requests, as an option names it. What expressions ask
+    /// for is known. A field that is always dropped before filters run is refused at load.
+    pub fn reads(&mut self, field: &HeaderName) {
+        self.fields.read.push(field.clone());
+    }
+
+    /// Says that the filter gives requests a field, which those behind it may go by even where
+    /// clients cannot send it.
+    pub fn sets(&mut self, field: &HeaderName) {
+        self.fields.set.push(field.clone());
+    }
+
+    /// The fields that were named so far: for the registry.
+    pub(crate) fn take_fields(&mut self) -> Fields {
+        std::mem::take(&mut self.fields)
     }
 
     /// Says that a file is about to be read: a change of it from now on, or its coming, makes a reload.

@@ -23,7 +23,7 @@ use serde::de::{Deserialize, Deserializer, Error};
 
 use crate::types::found;
 use crate::{Exchange, RequestHead, ResponseHead, host_of};
-pub(crate) use asked::params_asked;
+pub(crate) use asked::asked;
 use evaluate::Program;
 use fact::Fact;
 use kind::Kind;

@@ -4,13 +4,31 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
-/// The names and values of a query, in their order and as they are written; what has no `=` is a name
-/// with an empty value, and where nothing is between two `&` there is nothing.
-pub fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+/// A parameter of a query, as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair<'a> {
+    /// Name, `=` and value.
+    pub whole: &'a str,
+    /// All before the first `=`.
+    pub name: &'a str,
+    /// All behind it; empty where there is none.
+    pub value: &'a str,
+}
+
+impl Pair<'_> {
+    /// Whether this is its name, decoded, byte for byte.
+    pub fn is(&self, name: &str) -> bool {
+        *decoded(self.name) == *name.as_bytes()
+    }
+}
+
+/// The parameters of a query, in their order; where nothing is between two `&` there is none.
+pub fn pairs(query: &str) -> impl Iterator<Item = Pair<'_>> {
+    let written = query.split('&').filter(|whole| !whole.is_empty());
+    written.map(|whole| {
+        let (name, value) = whole.split_once('=').unwrap_or((whole, ""));
+        Pair { whole, name, value }
+    })
 }
 
 /// A name or a value as it is meant: `%XX` decoded, and `+` for a space.
@@ -36,10 +54,18 @@ mod tests {
 
     #[test]
     fn a_query_is_names_and_values() {
-        let all: Vec<_> = pairs("a=1&b=c=d&&bare&=x&=&").collect();
-        let expected = [("a", "1"), ("b", "c=d"), ("bare", ""), ("", "x"), ("", "")];
-        assert_eq!(all, expected);
+        let all = pairs("a=1&b=c=d&&bare&=x&=&").map(|it| (it.whole, it.name, it.value));
+        let expected = [
+            ("a=1", "a", "1"),
+            ("b=c=d", "b", "c=d"),
+            ("bare", "bare", ""),
+            ("=x", "", "x"),
+            ("=", "", ""),
+        ];
+        assert_eq!(all.collect::<Vec<_>>(), expected);
         assert_eq!(pairs("").count(), 0);
+        let is = |query, name| pairs(query).all(|pair| pair.is(name));
+        assert!(is("%c3%a9+=1", "é ") && !is("%FF=1", "\u{fffd}"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use schemars::{Schema, SchemaGenerator};
 
 use crate::build::Wrong;
-use crate::expression::params_asked;
+use crate::expression::asked;
 use crate::mode::{MODE, Mode};
 use crate::value::{Problem, Value, decode, scrub};
 use crate::{Build, Filter, Invalid, Link};
@@ -115,11 +115,13 @@ fn make<F: Filter>(
         let config = decode::<F::Config>(options)?;
         F::build(config, cx).map_err(|invalid| problems(&invalid, options))
     });
-    let (built, params) = params_asked(|| catch_unwind(build));
+    let (built, asked) = asked(|| catch_unwind(build));
     match built {
         Ok(built) => built.map(|filter| {
             let mut link = Link::new(label, place, filter);
-            link.params = params;
+            link.params = asked.params;
+            link.fields = cx.take_fields();
+            link.fields.read.extend(asked.fields);
             link
         }),
         Err(panic) => {

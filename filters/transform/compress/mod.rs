@@ -213,8 +213,7 @@ impl Filter for Compress {
 
     fn response(&self, res: &mut Response<'_>, state: &mut State) {
         if res.status() == StatusCode::NOT_MODIFIED {
-            revalidate(res);
-            return;
+            return self.revalidate(res);
         }
         let left = length(res.headers());
         if !self.can_code(res, left) {
@@ -290,6 +289,29 @@ impl Compress {
             && !has_no_transform(headers)
     }
 
+    /// Says what a response says whose body the client has. It varies as with its body, of which
+    /// nothing but its fields may be known here (RFC 9110, 15.4.5). Where the client asks with the
+    /// weak form of the tag that the upstream confirms, what it has is what this filter made of it.
+    fn revalidate(&self, res: &mut Response<'_>) {
+        let is_other = |text| !self.is_meant(text);
+        if res.header(&CONTENT_TYPE).is_some_and(is_other) || has_no_transform(res.headers()) {
+            return;
+        }
+        res.headers_mut().vary(&ACCEPT_ENCODING);
+        let Some(weak) = res.headers().get(ETAG).and_then(weakened) else {
+            return;
+        };
+        let weak_form = weak.as_bytes();
+        let mut asked = res.request.headers.get_all(IF_NONE_MATCH).iter();
+        if asked.any(|line| {
+            line.as_bytes()
+                .windows(weak_form.len())
+                .any(|part| part == weak_form)
+        }) {
+            res.headers_mut().set(&ETAG, weak);
+        }
+    }
+
     fn is_meant(&self, content_type: &str) -> bool {
         const GRPC: &str = "application/grpc";
         let start = content_type.get(..GRPC.len());
@@ -319,25 +341,6 @@ impl Levels {
             }
         }
         levels
-    }
-}
-
-/// Says what a response says whose body the client has: where it asks with the weak form of the
-/// tag that the upstream confirms, what it has is what this filter made of it.
-fn revalidate(res: &mut Response<'_>) {
-    let Some(weak) = res.headers().get(ETAG).and_then(weakened) else {
-        return;
-    };
-    let weak_form = weak.as_bytes();
-    let mut asked = res.request.headers.get_all(IF_NONE_MATCH).iter();
-    if asked.any(|line| {
-        line.as_bytes()
-            .windows(weak_form.len())
-            .any(|part| part == weak_form)
-    }) {
-        let mut headers = res.headers_mut();
-        headers.set(&ETAG, weak);
-        headers.vary(&ACCEPT_ENCODING);
     }
 }
 

@@ -169,6 +169,21 @@ impl<'a> Node<'a> {
         Ok(())
     }
 
+    /// How many bytes it has where it is written.
+    pub(super) fn length(&self) -> u64 {
+        let (count, parts): (usize, u64) = match self {
+            Self::Raw(text) => return text.len() as u64,
+            Self::Object(members) => {
+                let parts = members.iter();
+                let parts = parts.map(|it| it.name.len() as u64 + 1 + it.value.length());
+                (members.len(), parts.sum())
+            }
+            Self::Array(items) => (items.len(), items.iter().map(Self::length).sum()),
+        };
+        // The brackets, and a comma between two parts.
+        2 + parts + (count as u64).saturating_sub(1)
+    }
+
     /// Writes the document.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         match self {

@@ -26,6 +26,15 @@ enum Value {
     Rendered(Text),
 }
 
+/// Why no other document is made.
+#[derive(Debug)]
+pub(super) enum Unmade {
+    /// What the document has in the place of what a change needs.
+    Misfit(String),
+    /// It would be larger than a body may be.
+    TooLarge,
+}
+
 /// The values of one exchange, in the order of what is set.
 pub(super) type Values<'a> = Vec<Cow<'a, str>>;
 
@@ -92,17 +101,30 @@ impl Edits {
         rendered.collect()
     }
 
+    /// How many bytes, about, each value of a document may get by what is done in many places.
+    pub(super) fn growth(&self, values: &Values<'_>) -> usize {
+        let mut rendered = values.iter();
+        let set = self.set.iter().map(|(path, value)| {
+            let value = value.text(&mut rendered);
+            (path, path.len() + value.len())
+        });
+        let renamed = self.rename.iter().map(|(path, name)| (path, name.len()));
+        let several = set.chain(renamed).filter(|(path, _)| path.is_several());
+        several.map(|(_, length)| length).sum()
+    }
+
     /// Makes the changes in a document that has been checked to be JSON. `None` where there is
-    /// nothing to change.
+    /// nothing to change. What would be larger than `limit` is not begun.
     ///
     /// # Errors
-    /// What the document has in the place of what a change needs.
+    /// Why no other document is made.
     pub(super) fn apply(
         &self,
         text: &[u8],
         outline: Option<&Outline>,
         values: &Values<'_>,
-    ) -> Result<Option<Vec<u8>>, String> {
+        limit: u64,
+    ) -> Result<Option<Vec<u8>>, Unmade> {
         let mut document = Node::new(text, outline);
         let mut changed = !self.set.is_empty();
         for path in &self.remove {
@@ -129,17 +151,19 @@ impl Edits {
         }
         let mut rendered = values.iter();
         for (path, value) in &self.set {
-            let value: &str = match value {
-                Value::Constant(text) => text,
-                Value::Rendered(_) => rendered.next().expect("a value for each that is rendered"),
-            };
+            let value = value.text(&mut rendered);
             document.set(&path.steps, value).map_err(|_| misfit(path))?;
         }
-        Ok(changed.then(|| {
-            let mut out = Vec::with_capacity(text.len() + 256);
-            document.write(&mut out);
-            out
-        }))
+        if !changed {
+            return Ok(None);
+        }
+        let length = document.length();
+        if length > limit {
+            return Err(Unmade::TooLarge);
+        }
+        let mut out = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+        document.write(&mut out);
+        Ok(Some(out))
     }
 }
 
@@ -150,8 +174,18 @@ impl Value {
             None => Self::Rendered(text),
         }
     }
+
+    /// Itself, or the next of those that were rendered.
+    fn text<'a>(&'a self, rendered: &mut std::slice::Iter<'a, Cow<'_, str>>) -> &'a str {
+        match self {
+            Self::Constant(text) => text,
+            Self::Rendered(_) => rendered.next().expect("a value for each that is rendered"),
+        }
+    }
 }
 
-fn misfit(path: &Path) -> String {
-    format!("expected objects and arrays on the way to `{path}`, found something else")
+fn misfit(path: &Path) -> Unmade {
+    Unmade::Misfit(format!(
+        "expected objects and arrays on the way to `{path}`, found something else"
+    ))
 }

@@ -57,11 +57,16 @@ use rewrite::{Meant, Rewrite};
 /// ```
 ///
 /// **Which bodies.** Those of a media type in `types`, where `when` holds; of no media type only
-/// with `"*/*"`. A body with several media types, one of which is meant, is invalid: one behind a comma counts, be that comma
-/// in quotes or not. What `remove` takes out of requests is out
-/// only where the upstream goes by the media type, too: where it takes any body for JSON, say `types: "*/*"`. An empty body is left alone, as are responses to HEAD, with 204 and 304, upgraded
-/// connections, and the gateway's own problems. Responses are changed whatever `Cache-Control:
+/// with `"*/*"`. A body with several media types, one of which is meant, is invalid: one behind a
+/// comma counts, be that comma in quotes or not. An empty body is left alone, as are responses to
+/// HEAD, with 204 and 304, upgraded connections, and the gateway's own problems. Responses are changed whatever `Cache-Control:
 /// no-transform` says: the gateway speaks for the origin (RFC 9110, 3.7).
+///
+/// **Guards.** What `remove` takes out of requests is out only where the upstream reads them alike.
+/// Where it takes any body for JSON, whatever the media type, say `types: "*/*"`. Names are compared
+/// letter by letter: Go and ASP.NET take `Is_Admin` for `is_admin`, and Go takes `\u017f` for an `s`.
+/// Before those, let pass what is known, such as `jq: "{name, email}"`, or take a name out in any case:
+/// `jq: 'with_entries(select(.key | test("^i[s\u017f]_admin$"; "i") | not))'`.
 ///
 /// **Whole bodies.** A body is read to its end before it is changed, up to `limits.buffered_body`,
 /// and the head waits for it. A response that is too large becomes a 502, a request a 413: nothing
@@ -74,7 +79,9 @@ use rewrite::{Meant, Rewrite};
 /// codings that cannot be undone.
 ///
 /// **Charsets.** A body in UTF-16 or ISO-8859-1, where its media type says so, becomes UTF-8, and
-/// the media type loses its `charset`. A byte order mark goes.
+/// the media type loses its `charset`, also where nothing else is changed. A byte order mark goes.
+/// A body in any other charset, UTF-7 for one, is invalid, as is one whose media type names several:
+/// who gets it may go by any of them.
 ///
 /// **Fields.** With a changed body, `content-length` is right, and `etag`, `last-modified`,
 /// `content-md5`, `content-digest`, `repr-digest`, `digest` and `accept-ranges` go: they tell of
@@ -138,7 +145,8 @@ struct Change {
     /// What to do with an invalid body.
     #[serde(default)]
     invalid: OnInvalid,
-    /// How large a body may be without its coding.
+    /// How large a body may be without its coding, as it comes and after `remove`, `rename`, `move` and
+    /// `set`: what a client says may be set in as many places as another part of it has.
     #[serde(default = "usual_limit")]
     limit: Size,
     /// How many times as large as it came a body may be without its coding.

@@ -32,6 +32,11 @@ impl Path {
         self.steps.contains(&Step::Each)
     }
 
+    /// How long it is, as it is written.
+    pub(super) fn len(&self) -> usize {
+        self.source.len()
+    }
+
     /// Whether its last step is to a member.
     pub(super) fn ends_with_member(&self) -> bool {
         matches!(self.steps.last(), Some(Step::Member(_)))

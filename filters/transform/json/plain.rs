@@ -58,9 +58,7 @@ impl Plain {
                 Undecodable::TooLarge | Undecodable::Bomb => side.too_large(BOUNDS.limit),
             })?,
         };
-        let charset = Charset::of(content_type).ok_or_else(|| {
-            invalid("expected UTF-8, UTF-16 or ISO-8859-1, found another charset".into())
-        })?;
+        let charset = Charset::of(headers).map_err(|why| invalid(why.into()))?;
         let text = charset.decode(&decoded).map_err(invalid)?.into_owned();
         if is_json {
             scan::check(&text).map_err(invalid)?;

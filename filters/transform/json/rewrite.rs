@@ -10,14 +10,14 @@ use wiregate_sdk::{Bytes, Condition, Facts, HeaderMap, HeaderValue, Invalid, Rep
 
 use super::charset::{Charset, without_charset};
 use super::coding::{Bounds, Coding, Undecodable, Unknown};
-use super::edits::{Edits, Values};
+use super::edits::{Edits, Unmade, Values};
 use super::entity::{Made, Side};
 use super::jq::{Failure, Program};
 use super::scan::Outline;
 use super::{Change, OnInvalid, scan};
 use crate::transform::workers::Workers;
 
-/// Bodies up to this size are worked on at once, by the worker itself.
+/// Bodies up to this size, also afterwards, are worked on at once, by the worker itself.
 const SMALL: usize = 64 * 1024;
 /// The same for bodies with a coding, which are larger without it.
 const SMALL_CODED: usize = 4 * 1024;
@@ -42,7 +42,8 @@ struct Work {
 /// All that one exchange brings to it.
 pub(super) struct Job {
     side: Side,
-    content_type: Option<String>,
+    content_type: Option<HeaderValue>,
+    charset: Result<Charset, &'static str>,
     coding: Result<Option<Coding>, Unknown>,
     /// Whether who gets the body takes its coding.
     recode: bool,
@@ -169,9 +170,6 @@ impl Rewrite {
         let fail = |why: String| {
             Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "json_value_failed").log(why)
         };
-        let content_type = headers
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok());
         let coding = match headers.contains_key(CONTENT_ENCODING) {
             true => Coding::of(headers),
             false => Ok(None),
@@ -184,7 +182,8 @@ impl Rewrite {
         let program = self.work.program.as_ref();
         Ok(Job {
             side,
-            content_type: content_type.map(str::to_owned),
+            content_type: headers.get(CONTENT_TYPE).cloned(),
+            charset: Charset::of(headers),
             coding,
             recode,
             values: self.work.edits.values(facts).map_err(fail)?,
@@ -205,9 +204,11 @@ impl Rewrite {
         workers: &Workers,
     ) -> Result<Option<Made>, Reply> {
         let side = job.side;
+        let growth = self.work.edits.growth(&job.values);
         let is_small = match &job.coding {
-            Ok(Some(_)) => body.len() <= SMALL_CODED,
-            _ => body.len() <= SMALL,
+            Ok(Some(_)) => body.len() <= SMALL_CODED && growth == 0,
+            // A value and its comma have two bytes at least.
+            _ => body.len().saturating_mul(growth / 2 + 1) <= SMALL,
         };
         let made = if is_small && self.work.program.is_none() {
             self.work.run(&job, &body)
@@ -265,16 +266,16 @@ impl Work {
         if plain.is_empty() {
             return Ok(None);
         }
-        let content_type = job.content_type.as_deref().unwrap_or_default();
-        let charset = Charset::of(content_type).ok_or(Fault::Invalid(
-            "expected UTF-8, UTF-16 or ISO-8859-1, found another charset".into(),
-        ))?;
+        let charset = job.charset.map_err(|why| Fault::Invalid(why.into()))?;
         let text = charset
             .decode(&plain)
             .map_err(|why| Fault::Invalid(why.into()))?;
         let outline = scan::outline(&text).map_err(|why| Fault::Invalid(why.into()))?;
-        let Some(made) = self.rewrite(job, &text, outline.as_ref())? else {
-            return Ok(None);
+        let made = match self.rewrite(job, &text, outline.as_ref())? {
+            Some(made) => made,
+            None if charset.is_utf8() && text.len() == plain.len() => return Ok(None),
+            // Others get what was looked at here, and not what they may read in another way.
+            None => text.into_owned(),
         };
         let made = match coding.filter(|_| job.recode) {
             Some(coding) => coding.encode(&made).map_err(|_| Fault::Coding)?,
@@ -284,7 +285,10 @@ impl Work {
             body: made.into(),
             uncoded: coding.is_some() && !job.recode,
             varies: coding.is_some() && job.side == Side::Response,
-            content_type: media_type(charset, content_type),
+            content_type: match &job.content_type {
+                Some(content_type) if !charset.is_utf8() => Some(without_charset(content_type)),
+                _ => None,
+            },
         }))
     }
 
@@ -296,8 +300,13 @@ impl Work {
     ) -> Result<Option<Vec<u8>>, Fault> {
         let edited = match self.edits.is_empty() {
             true => None,
-            false => (self.edits.apply(text, outline, &job.values))
-                .map_err(|why| Fault::Invalid(why.into()))?,
+            false => (self
+                .edits
+                .apply(text, outline, &job.values, self.bounds.limit))
+            .map_err(|unmade| match unmade {
+                Unmade::Misfit(why) => Fault::Invalid(why.into()),
+                Unmade::TooLarge => Fault::TooLarge,
+            })?,
         };
         let Some(program) = &self.program else {
             return Ok(edited);
@@ -323,10 +332,6 @@ fn essences(line: &[u8], quotes_count: bool) -> impl Iterator<Item = &[u8]> {
         member[..end.unwrap_or(member.len())].trim_ascii()
     });
     essences.filter(|essence| !essence.is_empty())
-}
-
-fn media_type(charset: Charset, content_type: &str) -> Option<HeaderValue> {
-    (charset != Charset::Utf8).then(|| without_charset(content_type))
 }
 
 fn undecodable(why: Undecodable) -> Fault {

@@ -75,20 +75,17 @@ impl Query {
             }
             out.extend(parts);
         };
-        for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-            let end = parameter.find('=').unwrap_or(parameter.len());
-            let (written, value) = parameter.split_at(end);
-            let name = form::text(written);
-            if self.remove.iter().any(|gone| **gone == *name) {
+        for pair in form::pairs(query) {
+            let name = form::decoded(pair.name);
+            let is = |other: &str| *name == *other.as_bytes();
+            if self.remove.iter().any(|gone| is(gone)) {
                 continue;
             }
-            let renamed = self.rename.iter().find(|rename| *rename.from == *name);
-            let (name, written) = match renamed {
-                Some(rename) => (&*rename.to, &*rename.written),
-                None => (&*name, written),
-            };
-            if !self.set.iter().any(|set| set == name) {
-                put([written, value]);
+            match self.rename.iter().find(|rename| is(&rename.from)) {
+                Some(rename) if self.set.contains(&rename.to) => {}
+                Some(rename) => put([&rename.written, &pair.whole[pair.name.len()..]]),
+                None if self.set.iter().any(|set| is(set)) => {}
+                None => put([pair.whole, ""]),
             }
         }
         for (name, template) in &self.write {

@@ -269,9 +269,12 @@ fn check(environment: &Environment<'_>) -> Result<Roots, String> {
         .globals()
         .map(|(name, _)| name.to_owned())
         .collect();
-    let mut names: Vec<_> = template.undeclared_variables(false).into_iter().collect();
-    names.retain(|name| !globals.contains(name));
-    names.sort();
+    let mut names: Vec<_> = template.undeclared_variables(true).into_iter().collect();
+    names.retain(|name| {
+        !globals
+            .iter()
+            .any(|own| name.split('.').next() == Some(own))
+    });
     let roots = Roots::new(&names)?;
     let compiled = get_compiled_template(&template);
     check_instructions(environment, &compiled.instructions)?;

@@ -1,6 +1,6 @@
 //! What templates find.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use minijinja::Value;
@@ -14,40 +14,51 @@ pub(super) struct Roots {
     others: Vec<&'static str>,
     /// The facts of a request that are texts, as expressions have them.
     texts: Vec<(&'static str, Expression)>,
+    /// The parts of a request that are maps.
+    maps: Vec<&'static str>,
+    /// Whether it asks for the header fields of a response.
+    response_headers: bool,
 }
 
 const NAMES: [&str; 7] = [
     "body", "client", "identity", "params", "request", "response", "route",
 ];
 const TEXTS: [&str; 7] = ["method", "scheme", "host", "path", "target", "id", "time"];
+const MAPS: [&str; 3] = ["headers", "cookies", "query"];
 
 /// Values by name.
 pub(super) type Values = Vec<(&'static str, Value)>;
 
 impl Roots {
+    /// Those behind these names, with what follows their first dot where that is known.
+    ///
     /// # Errors
     /// That there is no such name.
     pub(super) fn new(names: &[String]) -> Result<Self, String> {
-        let mut roots = Self {
-            body: false,
-            others: Vec::new(),
-            texts: Vec::new(),
+        let root_of = |name: &String| -> String { name.split('.').next().unwrap_or("").into() };
+        let roots: BTreeSet<String> = names.iter().map(root_of).collect();
+        if let Some(name) = roots.iter().find(|name| !NAMES.contains(&name.as_str())) {
+            let known = NAMES.map(|name| format!("`{name}`")).join(", ");
+            return Err(format!("unknown name `{name}`, expected one of {known}"));
+        }
+        let asks = |root: &str, part: &str| {
+            names.iter().any(|name| {
+                let mut parts = name.split('.');
+                parts.next() == Some(root) && parts.next().is_none_or(|own| own == part)
+            })
         };
-        for name in names {
-            match NAMES.into_iter().find(|known| known == name) {
-                Some("body") => roots.body = true,
-                Some(known) => roots.others.push(known),
-                None => {
-                    let known = NAMES.map(|name| format!("`{name}`")).join(", ");
-                    return Err(format!("unknown name `{name}`, expected one of {known}"));
-                }
-            }
-        }
-        for name in TEXTS {
-            let expression = Expression::parse(&format!("request.{name}"))?;
-            roots.texts.push((name, expression));
-        }
-        Ok(roots)
+        let others = NAMES.into_iter().filter(|name| *name != "body");
+        let texts = TEXTS.into_iter().filter(|name| asks("request", name));
+        let texts = texts.map(|name| Ok((name, Expression::parse(&format!("request.{name}"))?)));
+        Ok(Self {
+            body: roots.contains("body"),
+            others: others.filter(|name| roots.contains(*name)).collect(),
+            texts: texts.collect::<Result<_, String>>()?,
+            maps: (MAPS.into_iter())
+                .filter(|name| asks("request", name))
+                .collect(),
+            response_headers: asks("response", "headers"),
+        })
     }
 
     /// The values of this exchange, without its body.
@@ -59,7 +70,7 @@ impl Roots {
         for name in &self.others {
             let value = match *name {
                 "request" => self.request(facts)?,
-                "response" => response(facts),
+                "response" => self.response(facts),
                 "client" => client(facts.exchange),
                 "identity" => identity(facts.exchange),
                 "params" => params(facts.exchange),
@@ -71,25 +82,32 @@ impl Roots {
     }
 
     fn request(&self, facts: &Facts<'_>) -> Result<Value, String> {
-        let mut values = Vec::with_capacity(TEXTS.len() + 3);
+        let mut values = Vec::with_capacity(self.texts.len() + self.maps.len());
         for (name, expression) in &self.texts {
             values.push((*name, Value::from(expression.text(facts)?.into_owned())));
         }
         let headers = &facts.request.headers;
-        values.push(("headers", fields(headers)));
-        values.push(("cookies", cookies(headers)));
-        values.push(("query", parameters(facts.request.uri.query())));
+        for name in &self.maps {
+            let value = match *name {
+                "headers" => fields(headers),
+                "cookies" => cookies(headers),
+                _ => parameters(facts.request.uri.query()),
+            };
+            values.push((*name, value));
+        }
         Ok(Value::from_pairs(values))
     }
-}
 
-fn response(facts: &Facts<'_>) -> Value {
-    let Some(head) = facts.response else {
-        return Value::UNDEFINED;
-    };
-    let status = Value::from(head.status.as_u16());
-    let values = [("status", status), ("headers", fields(&head.headers))];
-    Value::from_pairs(values)
+    fn response(&self, facts: &Facts<'_>) -> Value {
+        let Some(head) = facts.response else {
+            return Value::UNDEFINED;
+        };
+        let mut values = vec![("status", Value::from(head.status.as_u16()))];
+        if self.response_headers {
+            values.push(("headers", fields(&head.headers)));
+        }
+        Value::from_pairs(values)
+    }
 }
 
 fn client(exchange: &Exchange) -> Value {
@@ -145,9 +163,9 @@ fn cookies(headers: &HeaderMap) -> Value {
 /// The parameters of a query, decoded; of several of one name the first.
 fn parameters(query: Option<&str>) -> Value {
     let mut parameters = BTreeMap::new();
-    for (name, value) in form::pairs(query.unwrap_or_default()) {
-        let value = || form::text(value).into_owned();
-        let name = form::text(name).into_owned();
+    for pair in form::pairs(query.unwrap_or_default()) {
+        let value = || form::text(pair.value).into_owned();
+        let name = form::text(pair.name).into_owned();
         parameters.entry(name).or_insert_with(value);
     }
     Value::from_pairs(parameters)
@@ -165,5 +183,32 @@ impl Object for Fields {
     fn get_value(self: &Arc<Self>, name: &Value) -> Option<Value> {
         let value = self.0.get(name.as_str()?)?;
         Some(Value::from(String::from_utf8_lossy(value.as_bytes())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roots(names: &[&str]) -> Roots {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        Roots::new(&names).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_not_made() {
+        let some = roots(&[
+            "request.path",
+            "request.query.q",
+            "response.status",
+            "body.a",
+        ]);
+        let texts: Vec<_> = some.texts.iter().map(|(name, _)| *name).collect();
+        assert_eq!((texts, &some.maps[..]), (vec!["path"], &["query"][..]));
+        assert_eq!(some.others, ["request", "response"]);
+        assert!(some.body && !some.response_headers);
+        let all = roots(&["request", "request.path", "response"]);
+        assert_eq!((all.texts.len(), all.maps.len()), (TEXTS.len(), MAPS.len()));
+        assert!(all.response_headers && !all.body);
     }
 }

@@ -84,14 +84,53 @@ impl Filter for Stutter {
     }
 }
 
+/// Makes a body of this many bytes of the one that it waits for.
+struct Swell(usize);
+
+impl Filter for Swell {
+    const NAME: &'static str = "swell";
+    type Config = Word;
+    type State = ();
+
+    fn build(bytes: Word, _: &mut Build<'_>) -> Result<Self, Invalid> {
+        Ok(Self(bytes.0.parse().expect("a number")))
+    }
+
+    async fn request(&self, _: &mut Request<'_>, (): &mut ()) -> Flow {
+        Ok(())
+    }
+
+    fn response(&self, res: &mut Response<'_>, (): &mut ()) {
+        res.whole_body();
+    }
+
+    async fn response_whole(
+        &self,
+        _: &mut Response<'_>,
+        _: Bytes,
+        (): &mut (),
+    ) -> Result<Bytes, Reply> {
+        Ok(vec![b'x'; self.0].into())
+    }
+}
+
 fn before(endpoint: SocketAddr, filters: &str, rest: &str) -> Embedded {
+    within(
+        "{ buffered_body: 4KiB, body_memory: 8KiB }",
+        endpoint,
+        filters,
+        rest,
+    )
+}
+
+fn within(limits: &str, endpoint: SocketAddr, filters: &str, rest: &str) -> Embedded {
     let text = format!(
-        "workers: 1\nlimits: {{ buffered_body: 4KiB, body_memory: 8KiB }}\n\
+        "workers: 1\nlimits: {limits}\n\
          upstreams: {{ app: {{ endpoints: [\"{endpoint}\"]{rest} }} }}\n\
          routes: [{{ name: all, filters: [{filters}], upstream: app }}]\n"
     );
     let registry = wiregate::filters::all().add::<Wrap>().add::<Stutter>();
-    Embedded::start(registry, &text)
+    Embedded::start(registry.add::<Swell>(), &text)
 }
 
 #[test]
@@ -300,4 +339,59 @@ fn an_old_client_gets_a_length() {
     assert!(answer.contains("content-length: 11"), "{answer}");
     assert!(!answer.contains("transfer-encoding"), "{answer}");
     assert!(answer.ends_with("w(chunk 1\n)"), "{answer}");
+}
+
+#[test]
+fn what_is_made_of_a_body_takes_memory_as_well() {
+    let origin = echo();
+    for rest in ["", ", respond: hello"] {
+        let small = format!("swell: '6000'{rest}");
+        let small = before(origin.addresses()[0], &small, "");
+        let large = format!("stutter: {{}}, swell: '8300'{rest}");
+        let large = before(origin.addresses()[0], &large, "");
+        for client in CLIENTS {
+            for _ in 0..3 {
+                let answer = curl(&[client, &small.url("/bytes/10")]);
+                assert_eq!((answer.status, answer.body.len()), (200, 6000), "{rest}");
+            }
+            let answer = curl(&[client, &large.url("/bytes/10")]);
+            assert_eq!(answer.status, 503, "{rest}");
+            let said = answer.text();
+            assert!(
+                said.contains("bbooddyy__mmeemmoorryy__eexxhhaauusstteedd"),
+                "{said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn memory_for_a_response_is_taken_until_the_client_has_it() {
+    const LENGTH: usize = 16 << 20;
+    const TAKEN: &str = "\nwiregate_body_memory_bytes 167772"; // what came is in no account
+    let origin = echo();
+    for rest in ["", ", respond: hello"] {
+        let filters = format!("swell: '{LENGTH}'{rest}");
+        let limits = "{ buffered_body: 4KiB, body_memory: 24MiB }";
+        let gateway = within(limits, origin.addresses()[0], &filters, "");
+        let mut slow = std::net::TcpStream::connect(gateway.address()).unwrap();
+        slow.set_read_timeout(Some(crate::harness::PATIENCE))
+            .unwrap();
+        slow.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+            .unwrap();
+        until("the memory is taken", || {
+            gateway.admin("/metrics").text().contains(TAKEN)
+        });
+        assert_eq!(curl(&[&gateway.url("/")]).status, 503, "{rest}");
+        let mut came = Vec::new();
+        slow.read_to_end(&mut came).unwrap();
+        assert!(came.len() > LENGTH, "{rest}");
+        until("the memory is free", || {
+            gateway
+                .admin("/metrics")
+                .text()
+                .contains("wiregate_body_memory_bytes 0\n")
+        });
+        assert_eq!(curl(&[&gateway.url("/")]).status, 200, "{rest}");
+    }
 }

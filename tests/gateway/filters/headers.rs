@@ -209,8 +209,18 @@ routes:
 #[test]
 fn fields_with_an_underscore_are_dropped_unless_they_are_wanted() {
     for (setting, kept) in [("", false), ("underscores_in_fields: keep\n", true)] {
-        let routes = "routes: [{ name: all, upstream: app }]";
-        let (gateway, _origin) = forwarding(&format!("{setting}{routes}"));
+        // Whoever gives a request such a field may go by it.
+        let gives = if kept {
+            ""
+        } else {
+            "headers: { request: { set: { x_own: given } } }, "
+        };
+        let (gateway, _origin) = forwarding(&format!(
+            "{setting}routes:\n  - {{ name: all, upstream: app }}\n  - name: asks\n    \
+             match: {{ path: /asks }}\n    filters: [{gives}respond: '${{request.headers.x_own}}']\n"
+        ));
+        let said = gateway.ask("/asks", &["-H", "x_own: sent"]).text();
+        assert_eq!(said, if kept { "sent" } else { "given" });
         for version in ["--http1.1", "--http2-prior-knowledge"] {
             let fields = ["-H", "X_Request_Id: forged", "-H", "x-own: 1"];
             let answer = gateway.ask("/", &[&[version][..], &fields].concat());

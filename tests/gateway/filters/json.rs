@@ -115,6 +115,89 @@ routes:
 }
 
 #[test]
+fn a_body_that_another_filter_made_is_taken_by_its_own_length() {
+    let endpoint = origin::answers(|head| {
+        let (status, body) = match head.split(' ').nth(1).unwrap_or_default() {
+            "/large" => (
+                200,
+                format!("{{\"a\":1,\"secret\":\"{}\"}}", "x".repeat(5000)),
+            ),
+            _ => (404, String::new()),
+        };
+        format!(
+            "HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    });
+    let gateway = before(
+        endpoint,
+        "compress, json: { response: { remove: secret } }, \
+         template: { response: { when: response.status == 404, json: '{\"secret\":1,\"a\":\"{% for _ in range(500) %}all{% endfor %}\"}' } }",
+    );
+    for version in VERSIONS {
+        let asks = ["-H", "accept-encoding: gzip", "--compressed", version];
+        let made = gateway.ask("/", &asks);
+        assert_eq!(made.header("content-encoding"), "gzip");
+        assert_eq!(made.text(), format!("{{\"a\":\"{}\"}}", "all".repeat(500)));
+        // Whoever comes behind goes by what is left of a body, too.
+        let left = gateway.ask("/large", &asks);
+        assert_eq!(
+            (left.header("content-encoding"), &*left.text()),
+            ("", "{\"a\":1}")
+        );
+        assert_eq!(left.header("content-length"), "7");
+    }
+}
+
+#[test]
+fn a_whole_body_that_is_empty_goes_through_the_filters_that_claimed_it() {
+    let endpoint = origin::answers(|_| {
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+            .to_owned()
+    });
+    let gateway = before(
+        endpoint,
+        "compress: { min_size: 0 }, json: { response: { remove: x } }",
+    );
+    for version in VERSIONS {
+        let asks = ["-H", "accept-encoding: gzip", "--raw", version];
+        let answer = gateway.ask("/", &asks);
+        let is_gzip = answer.body.starts_with(b"\x1f\x8b");
+        assert_eq!(is_gzip, answer.header("content-encoding") == "gzip");
+        assert_eq!(
+            answer.header("content-length"),
+            answer.body.len().to_string()
+        );
+    }
+}
+
+#[test]
+fn a_body_that_a_filter_gives_a_request_is_there_for_the_next_one() {
+    let (gateway, _origin) = filtering(
+        "template: { request: { json: '{\"q\":{{ request.query.q }},\"debug\":true}' } }, \
+         json: { request: { remove: debug, set: { caller: '${route}' } } }",
+    );
+    for version in VERSIONS {
+        let seen = gateway.ask("/search?q=1", &[version]).json();
+        let expected = r#"{"q":"1","caller":"all"}"#;
+        assert_eq!(seen["body"], expected, "{version}");
+        assert_eq!(
+            seen["headers"]["content-length"],
+            expected.len().to_string()
+        );
+    }
+    // Where none is made there is none.
+    let (gateway, _origin) = filtering(
+        "template: { request: { text: '' } }, json: { request: { types: '*/*', remove: debug } }",
+    );
+    for version in VERSIONS {
+        let seen = gateway.ask("/", &[version]).json();
+        assert_eq!(seen["body"], "", "{version}");
+        assert!(seen["headers"]["content-length"].is_null(), "{version}");
+    }
+}
+
+#[test]
 fn what_nginx_compresses_is_changed_and_compressed_again() {
     let nginx = Nginx::start(
         "gzip on; gzip_proxied any; gzip_min_length 10; gzip_types application/json; gzip_vary on; \

@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
 use http::StatusCode;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 
 use super::{Chain, Hook, Slot, Stopped};
 use crate::views::Claim;
@@ -28,10 +29,12 @@ impl Chain {
         while let Some(link) = waiting {
             let stopped = |reply| Stopped { link, reply };
             let (before, slot) = slots[..=link].split_at_mut(link);
+            tell_length(res, &body);
             body = self
                 .whole(link, res, body, &mut slot[0])
                 .await
                 .map_err(stopped)?;
+            tell_length(res, &body);
             waiting = self.response(res, before, lenient).map_err(stopped)?;
             let to = waiting.map_or(0, |link| link + 1);
             body = self.pass_whole(body, before, to).map_err(stopped)?;
@@ -39,13 +42,13 @@ impl Chain {
         Ok(body)
     }
 
-    /// Passes a whole body through those of these links that claimed it, up to the one at this
-    /// position.
+    /// Passes a whole body, which may be empty, through those of these links that claimed it, up to
+    /// the one at this position.
     ///
     /// # Errors
     /// A 502, where one of them cannot go on: nothing has left yet that would have to be cut.
     pub fn pass_whole(&self, body: Bytes, slots: &mut [Slot], to: usize) -> Result<Bytes, Reply> {
-        if body.is_empty() || Self::response_claim(slots) == Claim::None {
+        if Self::response_claim(slots) == Claim::None {
             return Ok(body);
         }
         let mut chunk = Chunk {
@@ -78,4 +81,12 @@ impl Chain {
         slot.note_degraded(res);
         body.unwrap_or_else(|_| Err(self.panicked(link)))
     }
+}
+
+/// Says how long the body is by now, whatever the endpoint said of its own: the links to come go
+/// by it.
+fn tell_length(res: &mut Response<'_>, body: &Bytes) {
+    let mut headers = res.headers_mut();
+    headers.remove(&TRANSFER_ENCODING);
+    headers.set(&CONTENT_LENGTH, body.len().into());
 }

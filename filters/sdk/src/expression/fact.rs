@@ -42,7 +42,7 @@ pub(super) enum Fact {
     Route,
     Param(Box<str>),
     Name,
-    /// The configured consumer's name, or the identity's where there is none.
+    /// The consumer's name; nothing for whoever is none.
     Consumer,
     Plan,
     Groups,
@@ -273,9 +273,8 @@ fn field<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
 
 /// The first value under a name.
 fn query<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
-    let mut pairs = form::pairs(query);
-    let (_, value) = pairs.find(|(key, _)| form::text(key) == name)?;
-    Some(form::text(value))
+    let pair = form::pairs(query).find(|pair| pair.is(name))?;
+    Some(form::text(pair.value))
 }
 
 /// The first value under a name (RFC 6265, 4.2.1). HTTP/2 may send several fields.

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 
 use super::response_head;
 use crate::chain::{Entered, Slots, Stopped};
@@ -108,7 +108,9 @@ impl Inner<'_> {
     }
 
     fn keep(&mut self, body: Bytes) {
-        if self.head.headers.contains_key(CONTENT_LENGTH) {
+        let headers = &self.head.headers;
+        let is_there = !body.is_empty() && !headers.contains_key(TRANSFER_ENCODING);
+        if is_there || headers.contains_key(CONTENT_LENGTH) {
             self.head.headers.insert(CONTENT_LENGTH, body.len().into());
         }
         self.body = Some(body);

@@ -48,9 +48,18 @@ impl Call {
     /// # Panics
     /// Where it is not a valid one.
     #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> Self {
+    pub fn header(self, name: &str, value: &str) -> Self {
+        self.header_bytes(name, value.as_bytes())
+    }
+
+    /// The same with any bytes that a field may have.
+    ///
+    /// # Panics
+    /// Where it is not a valid one.
+    #[must_use]
+    pub fn header_bytes(mut self, name: &str, value: &[u8]) -> Self {
         let name: HeaderName = name.parse().expect("a valid field name");
-        let value = HeaderValue::from_str(value).expect("a valid field value");
+        let value = HeaderValue::from_bytes(value).expect("a valid field value");
         if name == HOST {
             self.head.headers.remove(HOST);
         }

@@ -28,6 +28,28 @@ async fn charsets_become_utf_8() {
     }
 }
 
+#[tokio::test]
+async fn what_nothing_is_changed_in_is_read_by_others_as_it_was_here() {
+    let filter = probe::<Json>("request: { remove: is_admin }");
+    for (charset, body, left) in [
+        ("utf-16", &b"\x00{\x00}"[..], "{}"),
+        ("iso-8859-1", b"\"\xe9\"", "\"é\""),
+        ("utf-8", b"\xef\xbb\xbf{}", "{}"),
+        ("us-ascii", b"{ }", "{ }"),
+    ] {
+        let content_type = format!("application/json; charset={charset}");
+        let call = filter.post("/", body).header("content-type", &content_type);
+        let seen = call.send().await;
+        assert_eq!(seen.request_body, left, "{charset}");
+        let named = seen.request.headers["content-type"].to_str().unwrap();
+        let stays = matches!(charset, "utf-8" | "us-ascii");
+        assert_eq!(named.contains("charset"), stays, "{charset}");
+    }
+    let call = filter.post("/", "\"é\"");
+    let call = call.header("content-type", "application/json; charset=us-ascii");
+    assert_eq!(call.send().await.reason(), Some("invalid_json"));
+}
+
 const BOUNDS: Bounds = Bounds {
     limit: 1 << 24,
     ratio: 10_000,

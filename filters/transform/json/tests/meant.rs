@@ -161,6 +161,54 @@ async fn no_form_of_its_type_lets_a_body_pass_unchanged() {
 }
 
 #[tokio::test]
+async fn no_charset_that_others_may_go_by_lets_a_body_pass_unchanged() {
+    let removing = probe::<Json>("request: { remove: is_admin }");
+    let passing = probe::<Json>("request: { remove: is_admin, invalid: pass }");
+    let body = r#"{"+AGkAcwBfAGEAZABtAGkAbg-": true}"#;
+    for lines in [
+        &[&b"application/json; charset=utf-7"[..]][..],
+        &[b"application/json; charset=utf-8; charset=utf-7"],
+        &[b"application/json; charset=utf-7; charset=utf-8"],
+        &[b"application/json; charset=utf-8; Charset = \"UTF-7\""],
+        &[b"application/json; charset=utf-7; x=\"\xe9\""],
+        &[b"application/json; x=\"; charset=utf-7\""],
+        &[b"application/json; x=\"a;charset=utf-8\"; charset=utf-7"],
+        &[b"application/json; x=y charset=utf-7"],
+        &[b"application/json; charset*=us-ascii''utf-7"],
+        &[b"application/json; charset=\xe9"],
+        &[b"application/json; charset=utf-8; charset=utf-16"],
+        &[b"application/json,; charset=utf-7"],
+        &[b"application/json", b"; charset=utf-7"],
+    ] {
+        for (filter, passes) in [(&removing, false), (&passing, true)] {
+            let mut call = filter.post("/", body);
+            for line in lines {
+                call = call.header_bytes("content-type", line);
+            }
+            let seen = call.send().await;
+            let said = lines[0].escape_ascii();
+            match passes {
+                true => assert_eq!(seen.request_body, body, "{said}"),
+                false => assert_eq!(
+                    (seen.status(), seen.reason()),
+                    (400, Some("invalid_json")),
+                    "{said}"
+                ),
+            }
+        }
+    }
+    for line in [
+        &b"application/json; charset=utf-8; Charset=\"UTF-8\""[..],
+        b"application/json; x=\"charset=utf-8\"; y=\xe9",
+        b"application/json; profile=\"https://a.example/charset\"",
+    ] {
+        let call = removing.post("/", r#"{"is_admin":true}"#);
+        let seen = call.header_bytes("content-type", line).send().await;
+        assert_eq!(seen.request_body, "{}", "{}", line.escape_ascii());
+    }
+}
+
+#[tokio::test]
 async fn an_invalid_body_is_refused_or_passes_as_it_is() {
     let refusing = response("set: { a.b: 1 }");
     let passing = response("set: { a.b: 1 }, invalid: pass");

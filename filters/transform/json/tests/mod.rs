@@ -172,6 +172,13 @@ async fn a_program_changes_the_rest() {
 }
 
 #[tokio::test]
+async fn a_program_takes_a_name_out_in_any_case() {
+    let options = r#"jq: 'with_entries(select(.key | test("^i[s\u017f]_admin$"; "i") | not))'"#;
+    let body = r#"{"Is_Admin":1,"is_admin":2,"i\u017f_admin":3,"IS\u005fADMIN":4,"a":5}"#;
+    assert_eq!(changed(options, body).await, r#"{"a":5}"#);
+}
+
+#[tokio::test]
 async fn the_fields_of_a_changed_body_come_out_right() {
     let filter = response("set: { a: 1 }");
     let mut call = answering(&filter, "{}");
@@ -230,6 +237,28 @@ async fn large_bodies_are_worked_on_elsewhere_with_the_same_outcome() {
     let long = format!("{{\"text\":\"{}\"}}", "x".repeat(100_000));
     let expected = long.replace("\"}", "\",\"a\":1}");
     assert!(changed("set: { a: 1 }", &long).await == expected);
+}
+
+#[tokio::test]
+async fn what_is_set_in_many_places_is_not_made_where_it_would_be_too_much() {
+    let filter = probe::<Json>(
+        "request: { set: { 'items[*].tenant': '${request.headers[\"x-tenant\"]}' } }",
+    );
+    let send = async |count: usize, tenant: usize| {
+        let body = format!("{{\"items\":[{}{{}}]}}", "{},".repeat(count - 1));
+        let call = filter
+            .post("/", body)
+            .header("x-tenant", &"t".repeat(tenant));
+        call.header("content-type", "application/json").send().await
+    };
+    // Ten gigabytes, and half of one.
+    for count in [350_000, 20_000] {
+        let seen = send(count, 30_000).await;
+        let said = (seen.status(), seen.reason());
+        assert_eq!(said, (413, Some("body_too_large")), "{count}");
+    }
+    let seen = send(20_000, 300).await;
+    assert_eq!(seen.request_body.len(), 11 + 20_000 * (300 + 14));
 }
 
 #[tokio::test]
@@ -309,6 +338,17 @@ proptest! {
         };
         let whole = Bytes::from(body);
         prop_assert_eq!(send(pieces), send(vec![whole]));
+    }
+
+    #[test]
+    fn a_document_is_as_long_as_it_says(value in any_json()) {
+        let text = value.to_string();
+        let mut document = super::document::Node::new(text.as_bytes(), None);
+        let path: super::path::Path = "[*][*].a".parse().unwrap();
+        let _ = document.set(&path.steps, "\"b\"");
+        let mut written = Vec::new();
+        document.write(&mut written);
+        prop_assert_eq!(document.length(), written.len() as u64);
     }
 
     #[test]

@@ -42,6 +42,36 @@ pub fn parameters() -> Vec<Mistake> {
             ],
         ),
         (
+            filters(
+                "api_key: { from: { header: API_key }, keys: [{ name: a, sha256: 0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a }] }",
+            ),
+            &[
+                "`api_key` asks for the request field `api_key`, which never comes",
+                "w.yaml:4:48",
+                "let clients send `api-key`, or write `underscores_in_fields: keep`",
+                "1 problem in 1 file",
+            ],
+        ),
+        (
+            filters("rate_limit: { limit: 1/min, by: 'request.headers[\"x_tenant\"]' }"),
+            &["`rate_limit` asks for the request field `x_tenant`"],
+        ),
+        (
+            filters("cache: { ttl: 1m, vary: [accept, x_tenant] }"),
+            &["`cache` asks for the request field `x_tenant`"],
+        ),
+        (
+            filters("request_id: { header: x_id, trust: always }"),
+            &["`request_id` asks for the request field `x_id`"],
+        ),
+        (
+            with(
+                "all_routes: { filters: [headers: { request: { rename: { x_a: x-b } } }] }\n\
+                 routes: [{ name: a, upstream: app }]",
+            ),
+            &["`headers` asks for the request field `x_a`", "w.yaml:4:25"],
+        ),
+        (
             with(
                 "filters: { by_tenant: { rate_limit: { limit: 1/min, by: params.tenant } } }\n\
                  routes:\n  - { name: a, upstream: app, match: { path: '/a/{tenant}' }, \
