@@ -65,6 +65,7 @@ impl Filter for Jwt {
 
     fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
         config.check()?;
+        config.check_consumers(&cx.consumers)?;
         // All of it, but for what secrets and files hold.
         let written = format!("{config:?}");
         let sources = Source::all(&config.from)?;
@@ -225,13 +226,13 @@ impl Jwt {
             }
             Verdict::Wrong => "the signature is wrong",
             Verdict::Unknown => "none of the keys has signed the token",
-            Verdict::Ambiguous => "the token names no key (`kid`), and there are many",
             Verdict::Nameless => {
                 "none of the keys has the name that the token gives (`kid`), and there are many without one"
             }
             Verdict::Ambiguous if token.key.is_some() => {
                 "many keys have the name that the token gives (`kid`)"
             }
+            Verdict::Ambiguous => "the token names no key (`kid`), and there are many",
         };
         Err(self.refusals.invalid(why.into()))
     }

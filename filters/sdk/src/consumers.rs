@@ -134,6 +134,16 @@ impl Consumers {
     }
 
     /// Of whom the tokens of this issuer say this.
+    /// Whether the tokens of this issuer say something of any consumer, or were to.
+    pub fn have_subjects(&self, issuer: Option<&str>) -> bool {
+        self.cut || self.subjects.contains_key(issuer.unwrap_or(""))
+    }
+
+    /// The issuers whose tokens say something of consumers.
+    pub fn issuers(&self) -> impl Iterator<Item = &str> {
+        self.subjects.keys().map(|issuer| &**issuer)
+    }
+
     pub fn with_subject(&self, issuer: Option<&str>, subject: &str) -> Option<&Holder> {
         self.subjects.get(issuer.unwrap_or(""))?.get(subject)
     }
