@@ -104,6 +104,10 @@ impl Filter for BasicAuth {
     fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
         let challenge = challenge("Basic", &config.realm, ", charset=\"UTF-8\"")?;
         let challenges = [challenge];
+        // Before it is read: it may come, or be mended, later.
+        if let Some(file) = &config.htpasswd {
+            cx.watch(file);
+        }
         let refusal = |reason, detail| refusal(&challenges, reason, detail);
         let none_here = config.users.is_empty() && config.htpasswd.is_none();
         let consumers = config.consumers.unwrap_or(none_here);
