@@ -43,7 +43,7 @@ pub enum Credential {
 #[derive(Clone, Debug)]
 pub enum Password {
     /// A hash: argon2id in the PHC format, or bcrypt. Checked at load.
-    Hash(Box<str>),
+    Hash(Arc<str>),
     /// The SHA-256 of one that the configuration refers to.
     Plain(Digest),
 }
