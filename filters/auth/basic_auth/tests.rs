@@ -206,6 +206,18 @@ async fn a_changed_password_holds_from_the_reload_on() {
     assert_eq!(get(&filter, "ann", "new").await.status(), 200);
 }
 
+#[tokio::test]
+async fn a_user_who_is_gone_or_renamed_is_not_let_in_from_memory() {
+    let hash = bcrypt("ann's");
+    let options = |name| format!("users: [{{ name: {name}, password_hash: '{hash}' }}]");
+    let filter = probe::<BasicAuth>(&options("ann"));
+    assert_eq!(get(&filter, "ann", "ann's").await.status(), 200);
+    let filter = filter.reload::<BasicAuth>(&options("anna"));
+    let seen = get(&filter, "ann", "ann's").await;
+    assert_eq!((seen.status(), seen.exchange.identity), (401, None));
+    assert_eq!(get(&filter, "anna", "ann's").await.status(), 200);
+}
+
 #[test]
 fn filters_remember_each_for_itself_and_take_turns_together() {
     let mut value = wiregate_sdk::value::read(&"t.yaml".into(), &users("")).unwrap();

@@ -94,7 +94,8 @@ impl Verifier {
             return Ok(password::is(&user.password, &credentials.password) && is_known);
         }
         let ticket = self.ticket(user, credentials);
-        if self.remembers(&ticket, now) {
+        // Who is unknown now may have been known by another configuration.
+        if is_known && self.remembers(&ticket, now) {
             return Ok(true);
         }
         let admitted = self.room.admitted.try_acquire();
@@ -106,7 +107,7 @@ impl Verifier {
         .await;
         let running = turn.map_err(|_| Unverified::Busy)?;
         // Whoever sent several requests at once has been verified by now.
-        if self.remembers(&ticket, now) {
+        if is_known && self.remembers(&ticket, now) {
             return Ok(true);
         }
         let (verified, candidate) = (user.clone(), credentials.password.clone());
@@ -216,6 +217,15 @@ mod tests {
         pub(in super::super) fn shares_room_with(&self, other: &Self) -> bool {
             Arc::ptr_eq(&self.room, &other.room)
         }
+    }
+
+    #[tokio::test]
+    async fn the_unknown_are_verified_even_where_they_are_remembered() {
+        let verifier = verifier();
+        let (user, right) = (user("right"), credentials("right"));
+        let now = Instant::now();
+        assert_eq!(verifier.verify(&user, true, &right, now).await, Ok(true));
+        assert_eq!(verifier.verify(&user, false, &right, now).await, Ok(false));
     }
 
     #[tokio::test]
