@@ -42,7 +42,7 @@ pub(super) enum Fact {
     Route,
     Param(Box<str>),
     Name,
-    /// The configured consumer's name, or the identity's where there is none.
+    /// The consumer's name; nothing for whoever is none.
     Consumer,
     Plan,
     Groups,
