@@ -2,13 +2,15 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::mem::ManuallyDrop;
+use std::ptr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use pingora_core::apps::HttpServerOptions;
 use pingora_core::server::configuration::ServerConf;
-use pingora_proxy::http_proxy;
+use pingora_proxy::ProxyServiceBuilder;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
@@ -16,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::compile::Snapshot;
 use crate::listen::{Task, Worker};
 use crate::observe::metrics::count_as;
-use crate::proxy::{Engine, Shared};
+use crate::proxy::{Engine, Proxy, Shared};
 use crate::upstream::authorities;
 
 /// More attempts than any upstream may ask for.
@@ -48,24 +50,22 @@ impl Workers {
             threads: Vec::with_capacity(count),
         };
         for (number, tasks) in tasks.into_iter().enumerate() {
-            let mut proxy = http_proxy(&conf, Engine::new(shared.clone(), &conf));
-            let mut options = HttpServerOptions::default();
-            // CONNECT is refused by us, so that it gets a reply like all others.
-            options.allow_connect_method_proxying = true;
-            proxy.server_options = Some(options);
-            let worker = Worker {
-                proxy: Arc::new(proxy),
-                shared: shared.clone(),
-                load: shared.overload.worker(),
-                idle: limits.idle.into(),
-            };
-            let work = work(worker, tasks);
+            let (conf, shared, idle) = (conf.clone(), shared.clone(), limits.idle.into());
+            let load = shared.overload.worker();
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || {
                     count_as(number);
-                    runtime.block_on(work);
+                    // Here, so that all of them read the system's certificates at the same time.
+                    let proxy = proxy(&conf, Engine::new(shared.clone(), &conf));
+                    let worker = Worker {
+                        proxy: Arc::new(proxy),
+                        shared,
+                        load,
+                        idle,
+                    };
+                    runtime.block_on(work(worker, tasks));
                 })?;
             workers.threads.push(thread);
         }
@@ -85,6 +85,28 @@ impl Workers {
         if tokio::time::timeout(deadline, ended).await.is_err() {
             tracing::warn!("some connections were cut off without a goodbye");
         }
+    }
+}
+
+/// Pingora's part of a worker.
+fn proxy(conf: &Arc<ServerConf>, engine: Engine) -> Proxy {
+    let mut options = HttpServerOptions::default();
+    // CONNECT is refused by us, so that it gets a reply like all others.
+    options.allow_connect_method_proxying = true;
+    let pool = engine.pool().clone();
+    let service = ProxyServiceBuilder::new(conf, engine)
+        .server_options(options)
+        .custom(pool, Arc::new(|_, _, _| Box::pin(async { None })))
+        .build();
+    // A proxy with a connector of its own is to be had inside of a service for Pingora's listeners only, and
+    // nothing takes it out again.
+    let service = ManuallyDrop::new(service);
+    let proxy: *const Proxy = service.app_logic().expect("it has just been put in");
+    // SAFETY: it is read once, and the service around it is neither used nor dropped after that: what it holds
+    // besides, a name and an empty list, stays where it is.
+    #[allow(unsafe_code)]
+    unsafe {
+        ptr::read(proxy)
     }
 }
 

@@ -20,7 +20,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pingora_proxy::HttpProxy;
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -28,7 +27,7 @@ use crate::compile::Listening;
 use crate::descriptors;
 use crate::observe::metrics::{ListenerMetrics, Refusal};
 use crate::overload::{Level, Load, Seat};
-use crate::proxy::{Connection, Conversation, Engine, Peer, Shared};
+use crate::proxy::{Connection, Conversation, Peer, Proxy, Shared};
 use caps::Slot;
 use transport::Plain;
 
@@ -55,7 +54,7 @@ const MOST_WAITING: usize = 4096;
 #[derive(Clone)]
 pub struct Worker {
     /// The worker's proxy, with its upstream connections.
-    pub proxy: Arc<HttpProxy<Engine>>,
+    pub proxy: Arc<Proxy>,
     /// What all workers share.
     pub shared: Arc<Shared>,
     /// How much it has to do.

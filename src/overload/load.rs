@@ -24,7 +24,7 @@ const EVERY: u64 = 1000;
 const TARGET: u64 = 500;
 /// So many requests are admitted between two probes all the same: where each of them takes long, a
 /// short queue is a long wait already, and is no overload.
-const LEAST: u64 = 3;
+const LEAST: u64 = 2;
 /// For how long a measurement holds, in microseconds.
 const HOLDS: u64 = 20_000;
 /// How often it is looked whether overload is over when nothing comes.

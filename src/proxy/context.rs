@@ -101,6 +101,8 @@ pub(super) struct Attempts {
     pub(super) span: Option<RunningAttempt>,
     /// Since when it has a connection.
     pub(super) connected: Option<Instant>,
+    /// Whether that has served before, and may have been closed meanwhile.
+    pub(super) reused: bool,
     /// The request's place among those under way at this upstream, and among those tried again.
     pub(super) live: Option<Live>,
     pub(super) retrying: Option<Retrying>,

@@ -7,18 +7,17 @@ use std::task::Poll;
 use std::time::Duration;
 
 use pingora_core::protocols::{Digest, IO};
-use pingora_proxy::HttpProxy;
 use tokio::time::Instant;
 
 use super::connection::{HERE, Here, Peer};
-use super::{Engine, Shared};
+use super::{Proxy, Shared};
 use crate::listen::Ending;
 use crate::listen::stream::Connection;
 use crate::overload::Load;
 
 /// One connection's conversation with the gateway.
 pub struct Conversation {
-    pub(super) proxy: Arc<HttpProxy<Engine>>,
+    pub(super) proxy: Arc<Proxy>,
     pub(super) shared: Arc<Shared>,
     pub(super) peer: Arc<Peer>,
     /// How much its worker has to do.
@@ -27,12 +26,7 @@ pub struct Conversation {
 
 impl Conversation {
     /// A conversation with a peer.
-    pub fn new(
-        proxy: Arc<HttpProxy<Engine>>,
-        shared: Arc<Shared>,
-        load: Arc<Load>,
-        peer: Peer,
-    ) -> Arc<Self> {
+    pub fn new(proxy: Arc<Proxy>, shared: Arc<Shared>, load: Arc<Load>, peer: Peer) -> Arc<Self> {
         Arc::new(Self {
             proxy,
             shared,

@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, header};
-use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::http::HttpTask;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, Result};
@@ -27,7 +26,7 @@ use wiregate_sdk::views::Claim;
 
 use super::context::Context;
 use super::session::gone;
-use crate::upstream::{Ask, Breaker, Hedged, Hedging};
+use crate::upstream::{Ask, Breaker, Connector, Hedged, Hedging};
 use leg::{Aside, Leg, Lost, Step, ask};
 pub(super) use source::Source;
 

@@ -20,10 +20,9 @@ use http::Request;
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::{Digest, IO};
-use pingora_proxy::HttpProxy;
 use tokio::time::Instant;
 
-use super::Engine;
+use super::Proxy;
 use super::connection::{HERE, Here};
 use super::conversation::{Conversation, digest_of};
 use super::pace::Paces;
@@ -197,7 +196,7 @@ impl Conversation {
     }
 }
 
-async fn exchange(proxy: &Arc<HttpProxy<Engine>>, session: ServerSession, ending: &Ending) {
+async fn exchange(proxy: &Arc<Proxy>, session: ServerSession, ending: &Ending) {
     let _woken = ending.wake_me().await;
     let exchange = proxy.process_new_http(session, ending.stop());
     // Nothing comes back: a stream carries one exchange. Cut off, it is reset, or says why.

@@ -35,22 +35,21 @@ mod trusted;
 mod websocket;
 
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Version, header};
-use pingora_core::connectors::ConnectorOptions;
-use pingora_core::connectors::http::Connector;
+use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use tokio::sync::watch;
 use wiregate_sdk::{Clock, Origin};
 
@@ -59,6 +58,7 @@ use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::observe::traces::Exporters;
 use crate::overload::Overload;
+use crate::upstream::{Connector, Pool};
 use budget::Budget;
 use context::Context;
 
@@ -162,27 +162,30 @@ impl Shared {
 /// The gateway, as Pingora sees it.
 pub struct Engine {
     shared: Arc<Shared>,
-    /// How connections to endpoints are made for hedged requests and for fetches of the cache.
-    options: ConnectorOptions,
-    /// Made with its first use: it reads the system's certificates.
-    connector: OnceLock<Arc<Connector>>,
+    pool: Pool,
+    /// For hedged requests, and for fetches of the cache.
+    connector: Arc<Connector>,
 }
 
 impl Engine {
     /// An engine around the shared parts, for a worker with this configuration.
     pub fn new(shared: Arc<Shared>, conf: &ServerConf) -> Self {
+        let pool = Pool::new(conf);
         Self {
             shared,
-            options: ConnectorOptions::from_server_conf(conf),
-            connector: OnceLock::new(),
+            connector: Arc::new(Connector::new(conf, pool.clone())),
+            pool,
         }
     }
 
-    fn connector(&self) -> Arc<Connector> {
-        let make = || Arc::new(Connector::new(Some(self.options.clone())));
-        self.connector.get_or_init(make).clone()
+    /// Where the connections to endpoints come from.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
     }
 }
+
+/// The gateway as a worker runs it.
+pub type Proxy = HttpProxy<Engine, Pool>;
 
 /// An exchange's context; it is there as soon as the request filter runs.
 pub type Ctx = Option<Box<Context>>;
@@ -195,6 +198,10 @@ impl ProxyHttp for Engine {
         None
     }
 
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {
+        // Filters compress: Pingora's own module would only be asked whether it is off.
+    }
+
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         spare_old_clients(session.req_header_mut());
         let cx = ctx.insert(Context::arrive(&self.shared, session));
@@ -203,7 +210,7 @@ impl ProxyHttp for Engine {
         match cx.enter(session).await {
             Ok(()) => match cx.exchange.cache.take() {
                 None => Ok(false),
-                Some(plan) => Box::pin(cx.consult(session, plan, || self.connector())).await,
+                Some(plan) => Box::pin(cx.consult(session, plan, || self.connector.clone())).await,
             },
             Err(reply) => {
                 Box::pin(cx.respond(session, reply, Origin::Gateway)).await?;
@@ -217,13 +224,14 @@ impl ProxyHttp for Engine {
         if !cx.may_be_hedged(session) {
             return Ok(true);
         }
-        Box::pin(cx.race(session, &self.connector())).await
+        Box::pin(cx.race(session, &self.connector)).await
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         let cx = here(ctx)?;
         let mut peer = cx.begin_attempt(session).await?;
         cx.time_reads(session, &mut peer.options);
+        self.pool.serve(&mut peer.options);
         Ok(peer)
     }
 
@@ -249,7 +257,7 @@ impl ProxyHttp for Engine {
         _digest: Option<&Digest>,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        here(ctx)?.connected(reused);
+        here(ctx)?.connected(reused || self.pool.had_rested());
         Ok(())
     }
 
@@ -323,10 +331,10 @@ impl ProxyHttp for Engine {
         session: &mut Session,
         error: Box<Error>,
         ctx: &mut Ctx,
-        reused: bool,
+        _reused: bool,
     ) -> Box<Error> {
         match ctx {
-            Some(cx) => cx.end_broken(session, error, reused),
+            Some(cx) => cx.end_broken(session, error, cx.attempts.reused),
             None => error,
         }
     }

@@ -85,6 +85,7 @@ impl Context {
     pub(super) fn connected(&mut self, reused: bool) {
         let started = self.attempts.started;
         self.attempts.connected = started;
+        self.attempts.reused = reused;
         let Some(upstream) = &self.attempts.upstream else {
             return;
         };

@@ -18,7 +18,6 @@ pub struct Reach {
     options: PeerOptions,
     tls: Option<Tls>,
     /// Keeps the connections of this upstream, with this protocol and TLS, from all others.
-    /// Pingora itself looks at the address and the name only.
     group: u64,
 }
 
@@ -81,7 +80,7 @@ impl Reach {
             Address::Unix(path) => HttpPeer::new_uds(&path.to_string_lossy(), tls, server_name)
                 .map_err(|error| format!("it cannot be reached: {error}"))?,
         };
-        peer.group_key = self.group;
+        peer.group_key = self.key(address, &peer.sni);
         peer.options = self.options.clone();
         match address {
             Address::Inet(_) => {
@@ -92,6 +91,13 @@ impl Reach {
         let identity = self.tls.as_ref().and_then(|tls| tls.identity.as_ref());
         peer.client_cert_key = identity.map(|identity| identity.cert_key().clone());
         Ok(peer)
+    }
+
+    /// What a connection is found again by, which leads to this address, of which this name was verified.
+    fn key(&self, address: &Address, server_name: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.group, address, server_name).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// The name that an endpoint is expected to have; empty without TLS, and never with it, as

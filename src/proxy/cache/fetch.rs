@@ -14,7 +14,6 @@ mod settle;
 use std::sync::Arc;
 
 use http::{StatusCode, header};
-use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::http::HttpTask;
 use pingora_error::{Error, ErrorSource, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -29,6 +28,7 @@ use crate::cache::rules::conditional;
 use crate::cache::rules::storing::Why;
 use crate::cache::store::{Entry, Lead};
 use crate::cache::{Dealt, Failure};
+use crate::upstream::Connector;
 use ask::Asked;
 use detached::Detached;
 pub(super) use fill::Filling;

@@ -20,7 +20,6 @@ mod told;
 use std::sync::Arc;
 
 use http::{Method, StatusCode, header};
-use pingora_core::connectors::http::Connector;
 use pingora_error::{Error, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
@@ -35,6 +34,7 @@ use crate::cache::rules::reuse::{self, Reuse};
 use crate::cache::rules::status::{Forwarded, Stored, Told};
 use crate::cache::rules::vary::Wanted;
 use crate::cache::store::{Entry, Find, Join, Key, Store};
+use crate::upstream::Connector;
 use fetch::{Fetch, Filling};
 
 /// So often a request waits for the fetches of others, which turn out not to be for it.

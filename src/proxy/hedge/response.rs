@@ -1,6 +1,5 @@
 //! The winner's response, on its way to the client.
 
-use futures_util::FutureExt;
 use http::{Method, StatusCode, Version, header};
 use pingora_core::protocols::http::HttpTask;
 use pingora_error::Result;
@@ -35,7 +34,7 @@ impl Context {
                 if end || tasks.len() == TOGETHER {
                     break;
                 }
-                match tokio::task::unconstrained(source.next()).now_or_never() {
+                match source.next_at_once().await {
                     Some(Ok(task)) => next = task,
                     Some(Err(error)) => {
                         // What came before it is written first.

@@ -1,17 +1,22 @@
 //! A response on its way from an endpoint: a connection over HTTP/1.1, or a stream over HTTP/2.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Method, StatusCode, header};
-use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::http::HttpTask;
 use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::protocols::http::v2::client::Http2Session;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
+use tokio::task::unconstrained;
+
+use crate::upstream::Connector;
 
 /// A request at an endpoint, and its response. Dropped before its end, the connection is closed, or
 /// the stream reset.
@@ -42,7 +47,7 @@ impl Source {
         connector: Arc<Connector>,
         peer: Box<HttpPeer>,
     ) -> Result<Self> {
-        let (mut session, reused) = connector.get_http_session(&*peer).await?;
+        let (mut session, reused) = connector.get(&peer).await?;
         session.set_read_timeout(peer.options.read_timeout);
         session.set_write_timeout(peer.options.write_timeout);
         Ok(Self {
@@ -91,13 +96,23 @@ impl Source {
         }
     }
 
+    /// The next part of the response, where it has come already.
+    pub(in crate::proxy) async fn next_at_once(&mut self) -> Option<Result<HttpTask>> {
+        let mut next = pin!(unconstrained(self.next()));
+        poll_fn(|cx| {
+            Poll::Ready(match next.as_mut().poll(cx) {
+                Poll::Ready(next) => Some(next),
+                Poll::Pending => None,
+            })
+        })
+        .await
+    }
+
     /// The response has been read to its end: the connection can be used again.
     pub(in crate::proxy) async fn put_back(mut self) {
         if let Some(session) = self.session.take() {
             let idle = self.peer.idle_timeout();
-            self.connector
-                .release_http_session(session, &*self.peer, idle)
-                .await;
+            self.connector.release(session, &self.peer, idle).await;
         }
     }
 }
@@ -108,10 +123,8 @@ impl Drop for Source {
         // never waits for that.
         if let Some(session @ HttpSession::H2(_)) = self.session.take() {
             let idle = self.peer.idle_timeout();
-            let _ = self
-                .connector
-                .release_http_session(session, &*self.peer, idle)
-                .now_or_never();
+            let release = self.connector.release(session, &self.peer, idle);
+            let _ = release.now_or_never();
         }
     }
 }

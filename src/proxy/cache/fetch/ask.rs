@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use http::{HeaderValue, StatusCode, header};
-use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::http::HttpTask;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
@@ -17,6 +16,7 @@ use super::super::super::hedge::leg::within;
 use super::super::super::hedge::{Race, Source};
 use super::super::super::{failure, heads};
 use crate::cache::rules::Sent;
+use crate::upstream::Connector;
 
 /// The head of a final response, and where the rest comes from.
 pub(super) struct Head {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use http::header;
-use pingora_core::connectors::http::Connector;
 use pingora_error::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
@@ -16,6 +15,7 @@ use super::Fetch;
 use super::ask::{Asked, Begun};
 use crate::cache::rules::vary::Wanted;
 use crate::cache::store::{Entry, Lead};
+use crate::upstream::Connector;
 
 /// A fetch that is an exchange of the cache's own.
 pub(super) struct Detached {

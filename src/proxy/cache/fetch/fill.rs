@@ -4,7 +4,6 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use pingora_core::protocols::http::HttpTask;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
@@ -73,11 +72,10 @@ impl Context {
             if !self.fills() {
                 break;
             }
-            let filling = self.caching_mut().filling.as_mut();
-            let next = filling.and_then(|filling| {
-                tokio::task::unconstrained(filling.source.next()).now_or_never()
-            });
-            match next {
+            let Some(filling) = self.caching_mut().filling.as_mut() else {
+                break;
+            };
+            match filling.source.next_at_once().await {
                 Some(part) => self.take_part(part).await,
                 None => break,
             }

@@ -1,0 +1,177 @@
+//! A connection that is out, and comes back to rest.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora_core::protocols::raw_connect::ProxyDigest;
+use pingora_core::protocols::tls::SslDigest;
+use pingora_core::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    Stream, TimingDigest, UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::resting::Resting;
+
+/// A connection that is out.
+///
+/// Once a response is over and the connection is as good as new, Pingora asks whether something has come that
+/// nobody awaits, and gives it to its own pool if not. It asks with one read that nobody would be
+/// woken for, as no other read is. This one answers that the connection has ended, so that Pingora lets go of
+/// it, and it comes here.
+pub(super) struct Lent {
+    /// There until it is dropped.
+    stream: Option<Stream>,
+    home: Arc<Resting>,
+    key: u64,
+    idle: Duration,
+    /// Whether it goes on.
+    rests: bool,
+}
+
+impl Lent {
+    /// A connection of this kind, which may rest for so long at its home.
+    pub(super) fn new(stream: Stream, home: Arc<Resting>, key: u64, idle: Duration) -> Self {
+        Self {
+            stream: Some(stream),
+            home,
+            key,
+            idle,
+            rests: false,
+        }
+    }
+
+    fn stream(&mut self) -> Pin<&mut Stream> {
+        Pin::new(self.stream.as_mut().expect("it is dropped once"))
+    }
+
+    fn inner(&self) -> &Stream {
+        self.stream.as_ref().expect("it is dropped once")
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(stream) = self.stream.take().filter(|_| self.rests) {
+            self.home.put(self.key, stream, self.idle);
+        }
+    }
+}
+
+impl AsyncRead for Lent {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let is_asked = cx.waker().data().is_null();
+        if !is_asked || self.idle.is_zero() {
+            return self.stream().poll_read(cx, buf);
+        }
+        let waker = self.home.waker();
+        let read = self
+            .stream()
+            .poll_read(&mut Context::from_waker(&waker), buf);
+        self.rests = read.is_pending();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Lent {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.stream().poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.stream().poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner().is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_shutdown(cx)
+    }
+}
+
+#[async_trait]
+impl Shutdown for Lent {
+    async fn shutdown(&mut self) {
+        Shutdown::shutdown(&mut **self.stream()).await;
+    }
+}
+
+impl UniqueID for Lent {
+    fn id(&self) -> UniqueIDType {
+        self.inner().id()
+    }
+}
+
+impl Ssl for Lent {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.inner().get_ssl_digest()
+    }
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.inner().selected_alpn_proto()
+    }
+}
+
+#[async_trait]
+impl Peek for Lent {
+    async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
+        self.stream().try_peek(buf).await
+    }
+}
+
+impl GetTimingDigest for Lent {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.inner().get_timing_digest()
+    }
+    fn get_read_pending_time(&self) -> Duration {
+        self.inner().get_read_pending_time()
+    }
+    fn get_write_pending_time(&self) -> Duration {
+        self.inner().get_write_pending_time()
+    }
+}
+
+impl GetProxyDigest for Lent {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.inner().get_proxy_digest()
+    }
+    fn set_proxy_digest(&mut self, digest: ProxyDigest) {
+        self.stream().set_proxy_digest(digest);
+    }
+}
+
+impl GetSocketDigest for Lent {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.inner().get_socket_digest()
+    }
+    fn set_socket_digest(&mut self, digest: SocketDigest) {
+        self.stream().set_socket_digest(digest);
+    }
+}
+
+impl std::fmt::Debug for Lent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Lent").field(&self.stream).finish()
+    }
+}
