@@ -21,7 +21,7 @@ pub(super) struct Key {
 }
 
 enum Verifier {
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
     Public(ParsedPublicKey),
 }
 
@@ -44,7 +44,7 @@ impl Key {
                 && secret.len() >= scheme.digest_algorithm().output_len()
             {
                 let key = hmac::Key::new(scheme, secret);
-                verifiers.push((algorithm, Verifier::Hmac(key)));
+                verifiers.push((algorithm, Verifier::Hmac(Box::new(key))));
             }
         }
         if verifiers.is_empty() {

@@ -268,6 +268,15 @@ async fn a_token_that_names_no_key_among_many() {
     let unnamed = token(json!({ "alg": "HS256" }));
     let why = verdict(&filter, &unnamed).await.unwrap_err();
     assert_eq!(why, "the token names no key (`kid`), and there are many");
+    let alike: Vec<_> = (0..5)
+        .map(|number| format!("{{ secret: '${{env:{SECRET}{number}}}', kid: k4 }}"))
+        .collect();
+    let filter = probe::<Jwt>(&format!(
+        "issuer: ours\naudience: orders\nalgorithms: HS256\nkeys: [{}]",
+        alike.join(", ")
+    ));
+    let why = verdict(&filter, &named).await.unwrap_err();
+    assert_eq!(why, "many keys have the name that the token gives (`kid`)");
 }
 
 #[tokio::test]
