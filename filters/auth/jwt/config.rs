@@ -81,17 +81,11 @@ use crate::auth::source::Place;
 ///
 /// `consumer` names the claim that says which of the [consumers](../configuration.md#consumers) of the
 /// configuration is calling: the one that has its value as `subject`, with the filter's `issuer`, under
-/// `jwt` among its credentials.
+/// `jwt` among its credentials. Where nobody has such credentials, and unknown callers are refused, that is an error.
 ///
 /// ```yaml
-/// consumers:
-///   acme: { credentials: { jwt: { issuer: "https://id.example.com", subject: acme-backend } } }
-/// routes:
-///   - name: orders
-///     filters:
-///       - jwt: { issuer: "https://id.example.com", audience: orders, consumer: client_id }
-///       - rate_limit: { limit: 100/min, by: consumer }
-///     upstream: orders
+/// - jwt: { issuer: "https://id.example.com", audience: orders, consumer: client_id, unknown_consumer: allow }
+/// - rate_limit: { limit: 100/min, by: consumer }
 /// ```
 ///
 /// Whoever is let in as none of them (`unknown_consumer: allow`) has no `consumer` and no plan, whatever the name.
