@@ -7,13 +7,18 @@ mod restart;
 mod thread;
 mod watched;
 
+use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared as Joined};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use wiregate_sdk::Registry;
+use wiregate_sdk::build::Files;
 use wiregate_sdk::value::{Problem, Value};
 
 use crate::compile::{Snapshot, UNROUTED};
@@ -38,6 +43,8 @@ const MANY: i64 = 10;
 const LOG_GRACE: Duration = Duration::from_secs(5);
 /// A change of files is acted upon when nothing more changed for this long.
 const SETTLED: Duration = Duration::from_millis(200);
+/// A look at all files takes no longer, unless a file system hangs.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// Why a configuration is not running.
 #[derive(Debug)]
@@ -48,6 +55,12 @@ pub struct Refused {
     pub problems: Vec<Problem>,
 }
 
+/// What came of a reload: the number of the configuration that is live.
+pub type Outcome = Result<u64, Arc<Refused>>;
+
+/// A reload that several may wait for; nothing comes of it where the reload itself broke.
+type Asked = Joined<BoxFuture<'static, Option<Outcome>>>;
+
 /// Takes new configurations live.
 pub struct Reloader {
     path: PathBuf,
@@ -56,20 +69,22 @@ pub struct Reloader {
     listeners: Arc<Listeners>,
     runtime: Handle,
     reloading: Mutex<()>,
+    /// The reload that was asked for and has not begun: whoever else asks gets its outcome.
+    next: Mutex<Option<Asked>>,
     /// Whether the configuration is to stay as it is.
     held: watch::Sender<bool>,
     watched: Mutex<Watched>,
 }
 
 impl Reloader {
-    /// A reloader of this configuration, whose first version is live already.
+    /// A reloader of this configuration, whose first version is live already, and was read from these files.
     pub fn new(
         path: PathBuf,
         registry: Registry,
         shared: Arc<Shared>,
         listeners: Arc<Listeners>,
         runtime: Handle,
-        sources: &Sources,
+        read: Files,
     ) -> Self {
         Self {
             path,
@@ -78,8 +93,9 @@ impl Reloader {
             listeners,
             runtime,
             reloading: Mutex::default(),
+            next: Mutex::default(),
             held: watch::Sender::new(false),
-            watched: Mutex::new(Watched::new(&sources.watch)),
+            watched: Mutex::new(Watched::new(read)),
         }
     }
 
@@ -88,17 +104,21 @@ impl Reloader {
     /// # Errors
     /// Every problem; the running configuration stays.
     pub fn reload(&self) -> Result<u64, Refused> {
-        let _one_at_a_time = self
-            .reloading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.one_at_a_time();
+        self.reload_now()
+    }
+
+    fn reload_now(&self) -> Result<u64, Refused> {
         let (metrics, began) = (&self.shared.metrics, Instant::now());
         if *self.held.borrow() {
             tracing::warn!("there is no reload while another process is to take this one's place");
             metrics.reloaded(Reloaded::HeldBack, began.elapsed());
             return Err(self.held_back());
         }
-        self.watched().reading();
+        // Nobody waits for a file system that hangs but this.
+        let mut watched = self.watched().clone();
+        watched.reading();
+        *self.watched() = watched;
         let old = self.shared.live.load_full();
         let outcome = load(
             &self.path,
@@ -137,12 +157,13 @@ impl Reloader {
             sources,
             value,
         } = new;
+        let snapshot = Arc::new(snapshot);
         let mut problems = needs_restart(old, &snapshot, &value);
         let opened = self.open_listeners(&snapshot, &value);
         let opened = opened.map_err(|more| problems.extend(more));
         let mut changed = None;
         if problems.is_empty() {
-            let log = open_changed_log(old, &snapshot, &value);
+            let log = self.open_changed_log(old, &snapshot, &value);
             changed = log.unwrap_or_else(|problem| {
                 problems.push(problem);
                 None
@@ -166,7 +187,6 @@ impl Reloader {
         }
         let generation = snapshot.generation;
         snapshot.prepare(&self.runtime);
-        let snapshot = Arc::new(snapshot);
         let names = names(&snapshot);
         // First of all: nothing of the old one may change what the metrics are about from here on.
         old.retire();
@@ -191,16 +211,39 @@ impl Reloader {
                     .map_or(value, |listener| listener.at("bind"))
                     .place
                     .clone();
-                Problem::new(place, std::io::Error::from(unbound).to_string())
+                Problem::new(place, io::Error::from(unbound).to_string())
             };
             unbound.into_iter().map(problem).collect()
         })
     }
 
+    /// Opens the access log that takes the place of the one that is open; nothing where it stays.
+    fn open_changed_log(
+        &self,
+        old: &Snapshot,
+        new: &Snapshot,
+        value: &Value,
+    ) -> Result<Option<Option<AccessLog>>, Problem> {
+        let log = new.settings.access_log.clone();
+        if log == old.settings.access_log {
+            return Ok(None);
+        }
+        let opened = thread::usually(&self.runtime, move || open_log(log.as_ref()));
+        opened.flatten().map(Some).map_err(|error| {
+            let place = value.get("access_log").unwrap_or(value).place.clone();
+            Problem::new(place, format!("the access log cannot be opened: {error}"))
+        })
+    }
+
     /// Opens the stores of the cache that are not open yet.
-    fn open_stores(&self, old: &Snapshot, new: &Snapshot, value: &Value) -> Vec<Problem> {
-        let failed = new.open_stores_over(old, &self.shared.clock).err();
-        let problem = |(name, error): (Arc<str>, std::io::Error)| {
+    fn open_stores(&self, old: &Arc<Snapshot>, new: &Arc<Snapshot>, value: &Value) -> Vec<Problem> {
+        let (old, new, clock) = (old.clone(), new.clone(), self.shared.clock.clone());
+        let opened = thread::usually(&self.runtime, move || new.open_stores_over(&old, &clock));
+        let failed = match opened {
+            Ok(opened) => opened.err(),
+            Err(error) => return vec![Problem::new(value.place.clone(), error.to_string())],
+        };
+        let problem = |(name, error): (Arc<str>, io::Error)| {
             let cache = value.get("caches").and_then(|all| all.get(&name));
             let place = cache.unwrap_or(value).place.clone();
             Problem::new(
@@ -213,8 +256,10 @@ impl Reloader {
 
     /// Starts what sends spans, unless it runs already.
     fn start_exporter(&self, new: &Snapshot, value: &Value) -> Option<Problem> {
-        let traces = new.traces.as_ref()?;
-        let error = self.shared.exporters.start(&traces.exporter).err()?;
+        let exporter = new.traces.as_ref()?.exporter.clone();
+        let shared = self.shared.clone();
+        let started = thread::usually(&self.runtime, move || shared.exporters.start(&exporter));
+        let error = started.flatten().err()?;
         let place = value.get("traces").unwrap_or(value).place.clone();
         let message = format!("the thread that exports traces cannot be started: {error}");
         Some(Problem::new(place, message))
@@ -233,7 +278,7 @@ impl Reloader {
     /// Reloads whenever one of the files changes, until dropped.
     pub async fn watch(self: Arc<Self>) {
         let folders = match Folders::new() {
-            Ok(folders) => folders,
+            Ok(folders) => Arc::new(folders),
             Err(error) => {
                 tracing::warn!(%error, "files cannot be watched: reload by signal or by the admin API");
                 return;
@@ -241,8 +286,14 @@ impl Reloader {
         };
         let mut before = None;
         loop {
-            folders.watch(&self.watched().folders());
-            let changed = self.watched().changed();
+            let changed = match self.look(&folders).await {
+                Ok(changed) => changed,
+                Err(error) => {
+                    tracing::warn!(%error, "the files of the configuration could not be looked at");
+                    tokio::time::sleep(LOOK).await;
+                    continue;
+                }
+            };
             if changed.is_some() && changed == before {
                 before = None;
                 let mut held = self.held.subscribe();
@@ -263,12 +314,43 @@ impl Reloader {
         }
     }
 
+    /// What has changed, if anything has. It is looked for aside: who serves others does not wait for a file
+    /// system that hangs.
+    async fn look(&self, folders: &Arc<Folders>) -> io::Result<Option<Files>> {
+        let (watched, folders) = (self.watched().clone(), folders.clone());
+        let mut looking = pin!(thread::aside(move || {
+            folders.watch(&watched.folders());
+            watched.changed()
+        }));
+        if let Ok(looked) = tokio::time::timeout(LOOK, &mut looking).await {
+            return looked;
+        }
+        tracing::warn!(
+            "a file system hangs: until it answers, no change of the configuration is noticed"
+        );
+        looking.await
+    }
+
     /// Reloads on a thread that may block and makes way for the workers; nothing where the reload itself broke.
-    pub async fn reload_aside(self: &Arc<Self>) -> Option<Result<u64, Refused>> {
+    /// All who ask before it begins get the outcome of one.
+    pub async fn reload_aside(self: &Arc<Self>) -> Option<Outcome> {
+        let ask = || self.clone().ask().boxed().shared();
+        let asked = lock(&self.next).get_or_insert_with(ask).clone();
+        asked.await
+    }
+
+    async fn ask(self: Arc<Self>) -> Option<Outcome> {
         let (this, began) = (self.clone(), Instant::now());
-        match thread::aside(move || this.reload()).await {
-            Ok(outcome) => Some(outcome),
+        let reload = move || {
+            let _one_at_a_time = this.one_at_a_time();
+            // What changes from here on may not be read any more.
+            drop(lock(&this.next).take());
+            this.reload_now()
+        };
+        match thread::aside(reload).await {
+            Ok(outcome) => Some(outcome.map_err(Arc::new)),
             Err(error) => {
+                drop(lock(&self.next).take()); // it may not have begun at all
                 // Before or after the swap: either way nobody may believe that all is well.
                 let metrics = &self.shared.metrics;
                 metrics.reloaded(Reloaded::Broken, began.elapsed());
@@ -278,25 +360,17 @@ impl Reloader {
         }
     }
 
+    fn one_at_a_time(&self) -> MutexGuard<'_, ()> {
+        lock(&self.reloading)
+    }
+
     fn watched(&self) -> MutexGuard<'_, Watched> {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.watched)
     }
 }
 
-/// The access log that takes the place of the one that is open; nothing where it stays.
-fn open_changed_log(
-    old: &Snapshot,
-    new: &Snapshot,
-    value: &Value,
-) -> Result<Option<Option<AccessLog>>, Problem> {
-    let log = &new.settings.access_log;
-    if *log == old.settings.access_log {
-        return Ok(None);
-    }
-    open_log(log.as_ref()).map(Some).map_err(|error| {
-        let place = value.get("access_log").unwrap_or(value).place.clone();
-        Problem::new(place, format!("the access log cannot be opened: {error}"))
-    })
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Holds a retired configuration until no request does, so that no worker has to take ten thousand

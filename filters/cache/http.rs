@@ -109,7 +109,8 @@ pub struct Options {
     guess: Percent,
     /// The longest such time.
     longest_guess: Period,
-    /// How long a stale response may be used while it is validated, where it does not say so itself.
+    /// How long a response may be used after its lifetime while it is validated, where it does not say so
+    /// itself. One without a lifetime is not used so.
     stale_while_revalidate: Option<Period>,
     /// How long a stale response may be used where the upstream fails, where it does not say so itself.
     stale_if_error: Option<Period>,

@@ -6,7 +6,7 @@ use http::StatusCode;
 use reqwest::Url;
 use serde_json::{Map, Value, json};
 
-use super::{Admin, Answer, document, text};
+use super::{Admin, Answer, bad_request, document, flag, text};
 use crate::cache::store::{Mode, Store, What};
 use crate::compile::Snapshot;
 use crate::proxy::normalised_url;
@@ -51,7 +51,7 @@ impl Admin {
         let live = self.shared.live.load_full();
         let purge = match Purge::read(query, &live) {
             Ok(purge) => purge,
-            Err(why) => return text(StatusCode::BAD_REQUEST, &format!("{why}\n")),
+            Err(why) => return bad_request(&why),
         };
         let named = |cache: &str| live.stores.iter().find(|named| *named.name == *cache);
         let stores: Vec<Arc<Store>> = match &purge.cache {
@@ -94,9 +94,15 @@ impl Purge {
                 "url" => What::Url(normal(&value, live)?),
                 "prefix" => What::Prefix(normal(&value, live)?),
                 "tag" if !value.is_empty() => What::Tag(value),
-                "all" => What::All,
+                "all" => match flag(&name, &value)? {
+                    true => What::All,
+                    false => continue,
+                },
                 "soft" => {
-                    mode = Mode::Soft;
+                    mode = match flag(&name, &value)? {
+                        true => Mode::Soft,
+                        false => Mode::Hard,
+                    };
                     continue;
                 }
                 "cache" => {

@@ -22,7 +22,7 @@ use crate::proxy::{Phase, Shared};
 use crate::reload::Reloader;
 use crate::upgrade::{DEADLINE, Upgrades, VERSION};
 
-pub use socket::{Bind, Serving, asked, open};
+pub use socket::{Serving, address, asked, open};
 
 type Answer = Response<Vec<u8>>;
 
@@ -87,23 +87,25 @@ impl Admin {
     }
 
     async fn answer(&self, method: &Method, path: &str, query: &str) -> Answer {
+        // Whoever sends it leaves the body out (RFC 9110, 9.3.2).
+        let method = if method == Method::HEAD {
+            &Method::GET
+        } else {
+            method
+        };
         match (method, path) {
             (&Method::GET, "/metrics") => self.metrics().await,
             (&Method::GET, "/livez") => text(StatusCode::OK, "ok\n"),
+            // A probe is not refused for what it says besides.
             (&Method::GET, "/readyz") => self.ready(query.split('&').any(|part| part == "verbose")),
-            (&Method::GET, "/config") => {
-                self.config(query.split('&').any(|part| part == "format=yaml"))
-            }
-            (&Method::POST, "/reload") => {
-                let waits = !query.split('&').any(|part| part == "wait=false");
-                self.reload(waits).await
-            }
+            (&Method::GET, "/config") => self.config(query).await,
+            (&Method::POST, "/reload") => self.reload(query).await,
             (&Method::POST, "/upgrade") => self.upgrade(query).await,
-            (&Method::GET, "/upstreams") => self.upstreams(),
+            (&Method::GET, "/upstreams") => self.upstreams().await,
             (&Method::GET, "/caches") => self.caches(),
             (&Method::POST, "/caches/purge") => self.purge(query).await,
             (_, "/metrics" | "/livez" | "/readyz" | "/config" | "/upstreams" | "/caches") => {
-                not_allowed("GET")
+                not_allowed("GET, HEAD")
             }
             (_, "/reload" | "/upgrade" | "/caches/purge") => not_allowed("POST"),
             _ => text(
@@ -115,20 +117,25 @@ impl Admin {
     }
 
     async fn metrics(&self) -> Answer {
+        let render = |shared: &Shared| {
+            let mut answer = Response::new(shared.render_metrics());
+            let kind = "text/plain; version=0.0.4; charset=utf-8";
+            answer
+                .headers_mut()
+                .insert(header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
+            answer
+        };
+        self.aside(render).await
+    }
+
+    /// What takes a while with ten thousand routes, on another thread: health checks and the like run on
+    /// this one.
+    async fn aside(&self, render: impl FnOnce(&Shared) -> Answer + Send + 'static) -> Answer {
         let shared = self.shared.clone();
         let turn = self.rendering.acquire().await;
-        // With ten thousand routes it takes a while: health checks and the like run here as well.
-        let rendered = tokio::task::spawn_blocking(move || shared.render_metrics()).await;
+        let rendered = tokio::task::spawn_blocking(move || render(&shared)).await;
         drop(turn);
-        let Ok(rendered) = rendered else {
-            return text(StatusCode::INTERNAL_SERVER_ERROR, "it broke\n");
-        };
-        let mut answer = Response::new(rendered);
-        let kind = "text/plain; version=0.0.4; charset=utf-8";
-        answer
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
-        answer
+        rendered.unwrap_or_else(|_| text(StatusCode::INTERNAL_SERVER_ERROR, "it broke\n"))
     }
 
     fn ready(&self, verbose: bool) -> Answer {
@@ -166,24 +173,39 @@ impl Admin {
         document(status, &body)
     }
 
-    fn upstreams(&self) -> Answer {
-        let (live, now) = (self.shared.live.load(), self.shared.clock.instant());
-        let upstreams: serde_json::Map<String, Value> = (live.upstreams.iter())
-            .map(|(name, upstream)| (name.to_string(), upstreams::state(upstream, now)))
-            .collect();
-        document(StatusCode::OK, &json!({ "upstreams": upstreams }))
+    async fn upstreams(&self) -> Answer {
+        let render = |shared: &Shared| {
+            let (live, now) = (shared.live.load(), shared.clock.instant());
+            let upstreams: serde_json::Map<String, Value> = (live.upstreams.iter())
+                .map(|(name, upstream)| (name.to_string(), upstreams::state(upstream, now)))
+                .collect();
+            document(StatusCode::OK, &json!({ "upstreams": upstreams }))
+        };
+        self.aside(render).await
     }
 
-    fn config(&self, yaml: bool) -> Answer {
-        let live = self.shared.live.load();
-        let body = json!({ "generation": live.generation, "config": live.effective });
-        if !yaml {
-            return document(StatusCode::OK, &body);
-        }
-        match serde_yaml::to_string(&body) {
-            Ok(body) => typed(StatusCode::OK, "application/yaml", body),
-            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
-        }
+    async fn config(&self, query: &str) -> Answer {
+        let yaml = match only(query, "format", "format=yaml") {
+            Ok(None | Some("json")) => false,
+            Ok(Some("yaml")) => true,
+            Ok(Some(other)) => {
+                let message = format!("expected `format=json` or `format=yaml`, found `{other}`");
+                return bad_request(&message);
+            }
+            Err(message) => return bad_request(&message),
+        };
+        let render = move |shared: &Shared| {
+            let live = shared.live.load();
+            let body = json!({ "generation": live.generation, "config": live.effective });
+            if !yaml {
+                return document(StatusCode::OK, &body);
+            }
+            match serde_yaml::to_string(&body) {
+                Ok(body) => typed(StatusCode::OK, "application/yaml", body),
+                Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+            }
+        };
+        self.aside(render).await
     }
 
     /// Answers when another process has taken over, or will not. This process is the last to answer
@@ -191,7 +213,7 @@ impl Admin {
     async fn upgrade(&self, query: &str) -> Answer {
         let deadline = match deadline(query) {
             Ok(deadline) => deadline,
-            Err(message) => return text(StatusCode::BAD_REQUEST, &format!("{message}\n")),
+            Err(message) => return bad_request(&message),
         };
         match self.upgrades.upgrade(deadline).await {
             Ok(taken) => {
@@ -204,7 +226,13 @@ impl Admin {
     }
 
     /// Answers when the outcome is known, or, where nobody waits for it, at once.
-    async fn reload(&self, waits: bool) -> Answer {
+    async fn reload(&self, query: &str) -> Answer {
+        let waits = only(query, "wait", "wait=false");
+        let waits = waits.and_then(|value| value.map_or(Ok(true), |value| flag("wait", value)));
+        let waits = match waits {
+            Ok(waits) => waits,
+            Err(message) => return bad_request(&message),
+        };
         if !waits {
             let reloader = self.reloader.clone();
             // Its outcome is logged and counted.
@@ -228,14 +256,35 @@ impl Admin {
 
 /// The time that a query such as `deadline=60s` gives an upgrade.
 fn deadline(query: &str) -> Result<Duration, String> {
+    match only(query, "deadline", "deadline=60s")? {
+        None => Ok(DEADLINE),
+        Some(text) => text.parse::<Period>().map(Into::into),
+    }
+}
+
+/// The value of the one parameter that a query may have.
+fn only<'q>(query: &'q str, name: &str, expected: &str) -> Result<Option<&'q str>, String> {
     let mut parts = query.split('&').filter(|part| !part.is_empty());
-    match (parts.next(), parts.next()) {
-        (None, _) => Ok(DEADLINE),
-        (Some(part), None) => match part.strip_prefix("deadline=") {
-            Some(text) => text.parse::<Period>().map(Into::into),
-            None => Err(format!("expected `deadline=60s`, found `{part}`")),
-        },
-        (Some(_), Some(_)) => Err(format!("expected `deadline=60s`, found `{query}`")),
+    let part = match (parts.next(), parts.next()) {
+        (None, _) => return Ok(None),
+        (Some(part), None) => part,
+        (Some(_), Some(_)) => query,
+    };
+    let (found, value) = part.split_once('=').unwrap_or((part, ""));
+    let is_it = found == name && !value.contains('&');
+    is_it
+        .then_some(Some(value))
+        .ok_or_else(|| format!("expected `{expected}`, found `{part}`"))
+}
+
+/// Whether a parameter that is a flag is set: it stands there without a value, or with `true`.
+fn flag(name: &str, value: &str) -> Result<bool, String> {
+    match value {
+        "" | "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(format!(
+            "expected `{name}`, `{name}=true` or `{name}=false`, found `{name}={value}`"
+        )),
     }
 }
 
@@ -279,6 +328,10 @@ fn not_allowed(allow: &'static str) -> Answer {
     answer
 }
 
+fn bad_request(message: &str) -> Answer {
+    text(StatusCode::BAD_REQUEST, &format!("{message}\n"))
+}
+
 fn text(status: StatusCode, body: &str) -> Answer {
     typed(status, "text/plain; charset=utf-8", body.to_owned())
 }
@@ -311,6 +364,32 @@ mod tests {
         let mut head = RequestHeader::build(Method::GET, b"/config", None).unwrap();
         head.insert_header(name, value).unwrap();
         refuse_web_pages(&head, scope, over).is_some()
+    }
+
+    #[test]
+    fn a_query_has_no_more_than_what_is_asked_there() {
+        let wait = |query| only(query, "wait", "wait=false");
+        assert_eq!(wait(""), Ok(None));
+        assert_eq!(wait("wait"), Ok(Some("")));
+        assert_eq!(wait("wait=false"), Ok(Some("false")));
+        for query in [
+            "wiat=false",
+            "wait=false&x=1",
+            "x=1&wait=false",
+            "wait=true&wait=false",
+        ] {
+            let expected = format!("expected `wait=false`, found `{query}`");
+            assert_eq!(wait(query), Err(expected));
+        }
+        assert_eq!(
+            ["", "true", "false"].map(|value| flag("wait", value).unwrap()),
+            [true, true, false]
+        );
+        for value in ["0", "no", "False"] {
+            let expected =
+                format!("expected `wait`, `wait=true` or `wait=false`, found `wait={value}`");
+            assert_eq!(flag("wait", value), Err(expected));
+        }
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use tokio::task::AbortHandle;
 
 use super::{Admin, Answer, Over, Scope};
 use crate::compile::Settings;
-use crate::config::model as listen;
+use crate::config::model::Bind;
 use crate::listen::{Bound, Handed, Listener, Seldom};
 use crate::proxy::Connection;
 
@@ -29,48 +28,21 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait after a connection could not be accepted.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Where the admin API is to listen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Bind {
-    /// A loopback address.
-    Tcp(SocketAddr),
-    /// A Unix socket, for its owner and group only.
-    Unix(PathBuf),
-}
-
-impl Bind {
-    /// Reads `127.0.0.1:9901` or `unix:/path`.
-    ///
-    /// # Errors
-    /// What was expected instead.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return if path.starts_with('/') {
-                Ok(Self::Unix(path.into()))
-            } else {
-                Err(format!(
-                    "expected an absolute path after `unix:`, found `{path}`"
-                ))
-            };
-        }
-        match text.parse::<SocketAddr>() {
-            Ok(address) if address.ip().is_loopback() => Ok(Self::Tcp(address)),
-            Ok(_) => Err(format!(
-                "expected a loopback address, found `{text}`: the admin API asks nobody for a password"
-            )),
-            Err(_) => Err(format!(
-                "expected an address such as `127.0.0.1:9901` or `unix:/run/wiregate/admin.sock`, found `{text}`"
-            )),
-        }
+/// Reads where the admin API is to listen: `127.0.0.1:9901`, or `unix:/path` for its owner and group only.
+///
+/// # Errors
+/// What was expected instead.
+pub fn address(text: &str) -> Result<Bind, String> {
+    if !text.starts_with("unix:") && text.parse::<SocketAddr>().is_err() {
+        return Err(format!(
+            "expected an address such as `127.0.0.1:9901` or `unix:/run/wiregate/admin.sock`, found `{text}`"
+        ));
     }
-}
-
-impl From<Bind> for listen::Bind {
-    fn from(bind: Bind) -> Self {
-        match bind {
-            Bind::Tcp(address) => Self::Tcp(address),
-            Bind::Unix(path) => Self::Unix(path),
-        }
+    match Bind::try_from(text.to_owned())? {
+        Bind::Tcp(address) if !address.ip().is_loopback() => Err(format!(
+            "expected a loopback address, found `{text}`: the admin API asks nobody for a password"
+        )),
+        bind => Ok(bind),
     }
 }
 
@@ -79,7 +51,7 @@ impl From<Bind> for listen::Bind {
 ///
 /// # Errors
 /// The system's, with the address.
-pub fn open(scope: Scope, bind: &listen::Bind, handed: &mut Vec<Handed>) -> io::Result<Bound> {
+pub fn open(scope: Scope, bind: &Bind, handed: &mut Vec<Handed>) -> io::Result<Bound> {
     let at = handed.iter().position(|handed| handed.bind == *bind);
     let handed = at.and_then(|at| handed.remove(at).bound.pop());
     handed
@@ -94,10 +66,10 @@ pub fn open(scope: Scope, bind: &listen::Bind, handed: &mut Vec<Handed>) -> io::
 ///
 /// # Errors
 /// An address that the admin API cannot have.
-pub fn asked(settings: &Settings) -> io::Result<Vec<(Scope, listen::Bind)>> {
-    let admin = settings.admin.as_deref().map(Bind::parse).transpose();
+pub fn asked(settings: &Settings) -> io::Result<Vec<(Scope, Bind)>> {
+    let admin = settings.admin.as_deref().map(address).transpose();
     let admin = admin.map_err(io::Error::other)?;
-    let admin = admin.map(|bind| (Scope::All, bind.into()));
+    let admin = admin.map(|bind| (Scope::All, bind));
     let metrics = settings.metrics.clone();
     Ok((admin.into_iter())
         .chain(metrics.map(|bind| (Scope::Metrics, bind)))
@@ -122,8 +94,8 @@ impl Serving {
         let listener = socket.share()?.listen()?;
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS as usize));
         let over = match socket.address {
-            listen::Bind::Tcp(_) => Over::Tcp,
-            listen::Bind::Unix(_) => Over::Unix,
+            Bind::Tcp(_) => Over::Tcp,
+            Bind::Unix(_) => Over::Unix,
         };
         let serving = serve(listener, over, admin, places.clone());
         Ok(Self {
@@ -250,9 +222,9 @@ mod tests {
 
     #[test]
     fn binds_only_where_nobody_else_can_come() {
-        assert!(matches!(Bind::parse("127.0.0.1:9901"), Ok(Bind::Tcp(_))));
-        assert!(matches!(Bind::parse("[::1]:9901"), Ok(Bind::Tcp(_))));
-        assert!(matches!(Bind::parse("unix:/run/a.sock"), Ok(Bind::Unix(_))));
+        assert!(matches!(address("127.0.0.1:9901"), Ok(Bind::Tcp(_))));
+        assert!(matches!(address("[::1]:9901"), Ok(Bind::Tcp(_))));
+        assert!(matches!(address("unix:/run/a.sock"), Ok(Bind::Unix(_))));
         for wrong in [
             "0.0.0.0:9901",
             "unix:run/a.sock",
@@ -260,7 +232,7 @@ mod tests {
             "",
             "127.0.0.1",
         ] {
-            assert!(Bind::parse(wrong).is_err(), "{wrong}");
+            assert!(address(wrong).is_err(), "{wrong}");
         }
     }
 }

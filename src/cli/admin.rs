@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{ConfigArgument, Failure};
-use crate::admin::Bind;
+use crate::admin;
+use crate::config::model::Bind;
 use crate::config::{Environment, Read, read_all};
 use crate::reload::Refused;
 
@@ -34,7 +35,7 @@ impl AdminArguments {
             Some(admin) => admin.clone(),
             None => self.configured()?,
         };
-        let bind = Bind::parse(&bind).map_err(Failure::Other)?;
+        let bind = admin::address(&bind).map_err(Failure::Other)?;
         Asking::new(&bind, patience).map_err(|error| Failure::Other(unasked(&error)))
     }
 

@@ -15,6 +15,7 @@ mod schema;
 mod top;
 mod upgrade;
 
+use std::fmt::Display;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,10 +26,13 @@ use wiregate_sdk::Registry;
 
 use crate::config::report;
 use crate::reload::Refused;
+use crate::systemd::is_journal;
 
+/// The variable that says what is logged.
+const LOG: &str = "WIREGATE_LOG";
 /// A command failed.
 const FAILED: u8 = 1;
-/// The command line is wrong, as clap has it.
+/// The command line, or the environment, is wrong, as clap has it.
 const USAGE: u8 = 2;
 /// The configuration is refused (`EX_CONFIG` of sysexits).
 const REFUSED: u8 = 78;
@@ -120,7 +124,10 @@ pub fn run(registry: Registry) -> ExitCode {
     // Pingora brings another provider along; whoever comes first is used by all TLS here.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let arguments = Arguments::parse();
-    log_to_stderr();
+    if let Err(error) = log_to_stderr() {
+        eprintln!("wiregate: {LOG}: {error}");
+        return ExitCode::from(USAGE);
+    }
     let outcome = match arguments.command {
         Command::Run(arguments) => run::run(registry, arguments),
         Command::Check(arguments) => check::run(&registry, &arguments),
@@ -173,19 +180,25 @@ fn colour(output: &impl IsTerminal) -> bool {
 }
 
 /// The gateway's own log goes to standard error; the journal adds the time itself.
-fn log_to_stderr() {
+///
+/// # Errors
+/// What is to be told cannot be understood.
+fn log_to_stderr() -> Result<(), impl Display> {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("WIREGATE_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,pingora_core=error,pingora_proxy=error"));
+    let filter = match std::env::var_os(LOG) {
+        Some(_) => EnvFilter::try_from_env(LOG)?,
+        None => EnvFilter::new("info,pingora_core=error,pingora_proxy=error"),
+    };
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(colour(&std::io::stderr()))
         .with_target(false);
     // Another one is there already when a gateway runs inside a test.
-    let _ = if std::env::var_os("JOURNAL_STREAM").is_some() {
+    let _ = if is_journal(std::io::stderr()) {
         log.without_time().try_init()
     } else {
         log.try_init()
     };
+    Ok::<_, tracing_subscriber::filter::FromEnvError>(())
 }

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::HeaderName;
+use sha2::{Digest as _, Sha256};
 use wiregate_sdk::expression::Said;
 use wiregate_sdk::types::{Period, Size};
-use wiregate_sdk::value::{At, Place, Problem, ShortOrFull, Value};
+use wiregate_sdk::value::{At, Node, Place, Problem, ShortOrFull, Value};
 use wiregate_sdk::{Condition, Expression};
 
 use super::files::beside;
@@ -49,7 +50,6 @@ pub(super) fn build(
     };
     let asks_response = expressions.iter().any(Expression::asks_response)
         || choice.when.as_ref().is_some_and(Condition::asks_response);
-    let written = source.get("access_log").map(Value::shown);
     Some(Arc::new(Plan {
         output,
         format: match options.format {
@@ -62,8 +62,41 @@ pub(super) fn build(
         redaction,
         choice,
         asks_response,
-        written: written.unwrap_or_default(),
+        made_of: source.get("access_log").map_or([0; 32], digest),
     }))
+}
+
+/// One number for all that is written there, with what references hold.
+fn digest(value: &Value) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    add(&mut digest, value);
+    digest.finalize().into()
+}
+
+fn add(digest: &mut Sha256, value: &Value) {
+    let mut sized = |kind: u8, length: usize| {
+        digest.update([kind]);
+        digest.update((length as u64).to_be_bytes());
+    };
+    match &value.node {
+        Node::Null => sized(0, 0),
+        Node::Scalar(scalar) => {
+            sized(1 + u8::from(scalar.quoted), scalar.text.len());
+            digest.update(&scalar.text);
+        }
+        Node::List(items) => {
+            sized(3, items.len());
+            items.iter().for_each(|item| add(digest, item));
+        }
+        Node::Map(entries) => {
+            sized(4, entries.len());
+            for (key, value) in entries {
+                digest.update((key.name.len() as u64).to_be_bytes());
+                digest.update(&key.name);
+                add(digest, value);
+            }
+        }
+    }
 }
 
 fn sample(config: &ShortOrFull<wiregate_sdk::types::Percent, model::Sample>) -> Sample {

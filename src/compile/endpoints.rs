@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use wiregate_sdk::build;
 use wiregate_sdk::value::{At, Place, Problem, ShortOrFull};
 
 use super::files::{Files, beside};
@@ -147,10 +148,12 @@ fn full(
         )),
         (None, None, Some(path)) => {
             let at = beside(path);
-            let file = EndpointFile::open(at.clone(), &path.place, reach);
+            let mut noted = build::Files::default();
+            noted.note(&at);
+            let file = EndpointFile::open(at, &path.place, reach);
             if file.is_err() {
                 // Only a bad one makes a reload when it changes: a good one is looked after.
-                files.borrow_mut().insert(at);
+                files.borrow_mut().extend(noted);
             }
             let file = file?;
             weightless(Source::File(Arc::new(file)), "the file has weights")

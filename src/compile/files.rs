@@ -1,15 +1,15 @@
 //! The files that a configuration names.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use wiregate_sdk::build;
 use wiregate_sdk::value::{At, Problem};
 
 use crate::config::read_regular;
 
 /// Files that were read, or looked for in vain.
-pub type Files = RefCell<BTreeSet<PathBuf>>;
+pub type Files = RefCell<build::Files>;
 
 /// The largest file of certificates or a key that is read, in bytes: the authorities of a whole
 /// system fit.
@@ -25,9 +25,8 @@ pub(super) fn beside(path: &At<String>) -> PathBuf {
 /// matters from now on.
 pub(super) fn read(path: &At<String>, files: &Files) -> Result<Vec<u8>, Problem> {
     let at = beside(path);
-    let bytes = read_regular(&at, LARGEST);
-    files.borrow_mut().insert(at);
-    bytes.map_err(|why| {
+    files.borrow_mut().note(&at);
+    read_regular(&at, LARGEST).map_err(|why| {
         let message = format!("cannot read `{}`: {why}", path.value);
         Problem::new(path.place.clone(), message)
     })

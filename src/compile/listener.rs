@@ -2,11 +2,9 @@
 
 mod tls;
 
-use std::collections::HashMap;
-
 use indexmap::IndexMap;
 use wiregate_sdk::build::Kept;
-use wiregate_sdk::value::{At, Place, Problem};
+use wiregate_sdk::value::{At, Problem};
 
 use super::Files;
 use super::snapshot::Listening;
@@ -22,7 +20,6 @@ pub(super) fn build(
     files: &Files,
     problems: &mut Vec<Problem>,
 ) -> Vec<Listening> {
-    check_addresses(configs, problems);
     let listeners = configs.iter().enumerate();
     listeners
         .filter_map(|(position, (name, config))| {
@@ -54,29 +51,6 @@ pub(super) fn build(
             })
         })
         .collect()
-}
-
-/// No two listeners may ask for the same address; port 0 is a different one each time.
-fn check_addresses(listeners: &Listeners, problems: &mut Vec<Problem>) {
-    let mut seen: HashMap<&Bind, (&str, &Place)> = HashMap::new();
-    for (name, listener) in listeners {
-        let bind = &listener.bind;
-        if bind.any_port() {
-            continue;
-        }
-        match seen.get(&bind.value) {
-            Some((other, place)) => problems.push(
-                Problem::new(
-                    bind.place.clone(),
-                    format!("listeners `{other}` and `{name}` have the same address"),
-                )
-                .related((*place).clone(), "the other one is here"),
-            ),
-            None => {
-                seen.insert(&bind.value, (name, &bind.place));
-            }
-        }
-    }
 }
 
 fn check_trust(listener: &Listener, problems: &mut Vec<Problem>) {

@@ -199,6 +199,8 @@ fn check_document(config: &Config, source: &Value, problems: &mut Vec<Problem>) 
     if config.routes.is_empty() {
         missing("route", "routes: [{ name: all, upstream: app }]");
     }
+    let place = &source.at("timeouts").place;
+    resilience::check_times(&config.timeouts, Timeouts::BUILT_IN, place, problems);
     admin::check(config, problems);
     names::check(source, problems);
     check_head(config, source, problems);

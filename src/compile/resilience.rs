@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use wiregate_sdk::types::Percent;
-use wiregate_sdk::value::{At, Problem, did_you_mean};
+use wiregate_sdk::types::{Percent, Period};
+use wiregate_sdk::value::{At, Place, Problem, did_you_mean};
 
 use super::Goal;
 use crate::config::model::upstream as model;
@@ -15,10 +15,14 @@ const MOST_HEDGED: Percent = Percent::new(50);
 const SOONEST: Duration = Duration::from_millis(1);
 const LATEST: Duration = Duration::from_secs(60);
 
-/// Checks what one upstream says.
-pub(super) fn check(config: &At<model::Upstream>, problems: &mut Vec<Problem>) {
+/// Checks what one upstream says; `common` are the time-outs where it has none of its own.
+pub(super) fn check(
+    config: &At<model::Upstream>,
+    common: model::Timeouts,
+    problems: &mut Vec<Problem>,
+) {
     if let Some(timeouts) = &config.timeouts {
-        check_times(timeouts, problems);
+        check_times(timeouts, common, &timeouts.place, problems);
     }
     let attempts = &config.retry.attempts;
     if attempts.get() > MOST_ATTEMPTS {
@@ -35,14 +39,19 @@ pub(super) fn check(config: &At<model::Upstream>, problems: &mut Vec<Problem>) {
         problems.push(Problem::new(breaker.errors.place.clone(), message));
     }
     if let Some(hedge) = &config.hedge {
-        check_hedge(hedge, config, problems);
+        check_hedge(hedge, config, common, problems);
     }
     if let Some(in_flight) = &config.in_flight {
         check_in_flight(in_flight, problems);
     }
 }
 
-fn check_hedge(hedge: &model::Hedge, config: &model::Upstream, problems: &mut Vec<Problem>) {
+fn check_hedge(
+    hedge: &model::Hedge,
+    config: &model::Upstream,
+    common: model::Timeouts,
+    problems: &mut Vec<Problem>,
+) {
     let share = &hedge.at_most;
     if share.millionths() == 0 || share.value > MOST_HEDGED {
         let message = format!(
@@ -61,8 +70,8 @@ fn check_hedge(hedge: &model::Hedge, config: &model::Upstream, problems: &mut Ve
         problems.push(Problem::new(hedge.after.place.clone(), message));
         return;
     }
-    let timeouts = config.timeouts.as_deref();
-    if let Some(first_byte) = timeouts.and_then(|timeouts| timeouts.first_byte)
+    let times = config.timeouts.as_deref().copied().unwrap_or_default();
+    if let Some(first_byte) = first_byte(times.or(common))
         && first_byte <= after
     {
         let message = format!(
@@ -88,17 +97,41 @@ fn check_in_flight(config: &At<model::InFlight>, problems: &mut Vec<Problem>) {
         );
         say(message, "requests that wait cost memory");
     }
+    if config.queue == 0 && config.wait.place.line > 0 {
+        let message = "`wait` says nothing without `queue`: no request waits";
+        let problem = Problem::new(config.wait.place.clone(), message);
+        problems.push(problem.help("write how many may wait, such as `queue: 100`"));
+    }
 }
 
-/// Where nothing is awaited but the head, `idle` would be over first.
-fn check_times(timeouts: &At<model::Timeouts>, problems: &mut Vec<Problem>) {
-    if let (Some(first_byte), Some(idle)) = (timeouts.first_byte, timeouts.idle)
-        && idle < first_byte
-    {
-        let message = format!("`idle` ({idle}) is shorter than `first_byte` ({first_byte})");
-        let problem = Problem::new(timeouts.place.clone(), message);
-        problems.push(problem.help("write an `idle` that is at least as long"));
+/// An `idle` that is written is not shorter than the `first_byte` that holds with it, which may be written
+/// elsewhere: where nothing is awaited but the head, it would be over first.
+pub(super) fn check_times(
+    written: &model::Timeouts,
+    elsewhere: model::Timeouts,
+    place: &Place,
+    problems: &mut Vec<Problem>,
+) {
+    let first_byte = first_byte(written.or(elsewhere));
+    let (Some(first_byte), Some(idle)) = (first_byte, written.idle) else {
+        return;
+    };
+    if idle >= first_byte {
+        return;
     }
+    let (which, help) = match written.first_byte {
+        Some(_) => ("`first_byte`", "write an `idle` that is at least as long"),
+        None => (
+            "the `first_byte` that holds with it",
+            "write a `first_byte` here that is not longer",
+        ),
+    };
+    let message = format!("`idle` ({idle}) is shorter than {which} ({first_byte})");
+    problems.push(Problem::new(place.clone(), message).help(help));
+}
+
+fn first_byte(times: model::Timeouts) -> Option<Period> {
+    times.or(model::Timeouts::BUILT_IN).first_byte
 }
 
 /// Checks what a route says of time-outs, with what holds for its upstreams.
@@ -107,13 +140,18 @@ pub(super) fn check_route(
     goal: &Goal,
     problems: &mut Vec<Problem>,
 ) {
-    check_times(timeouts, problems);
+    if timeouts.first_byte.is_some() {
+        check_times(
+            timeouts,
+            model::Timeouts::default(),
+            &timeouts.place,
+            problems,
+        );
+        return;
+    }
     let Some(idle) = timeouts.idle.map(Duration::from) else {
         return;
     };
-    if timeouts.first_byte.is_some() {
-        return;
-    }
     for upstream in goal.upstreams() {
         let first_byte = upstream.timeouts.first_byte;
         if idle < first_byte {

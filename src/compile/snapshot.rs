@@ -104,7 +104,7 @@ impl Goal {
     pub fn upstreams(&self) -> Vec<&Arc<Upstream>> {
         match self {
             Self::One(upstream) => vec![upstream],
-            Self::Split(split) => split.parts.iter().map(|(upstream, _)| upstream).collect(),
+            Self::Split(split) => split.upstreams(),
         }
     }
 }
@@ -190,22 +190,14 @@ impl Snapshot {
         }
     }
 
-    /// The listener of this name, as this version of the configuration has it.
-    pub fn listening(&self, name: &str) -> Option<Arc<Listening>> {
-        self.listeners
-            .iter()
-            .find(|listening| listening.name == name)
-            .cloned()
-    }
-
-    /// A listener as this version of the configuration has it; as it was, where it is gone.
+    /// A listener as this version of the configuration has it; as it was, where it is gone, or its address is another one.
     pub fn current<'l>(&'l self, listening: &'l Arc<Listening>) -> &'l Arc<Listening> {
         let same = self.listeners.get(listening.position);
         if let Some(own) = same.filter(|own| Arc::ptr_eq(own, listening)) {
             return own;
         }
         let mut own = self.listeners.iter();
-        own.find(|own| own.name == listening.name)
+        own.find(|own| own.name == listening.name && own.bind == listening.bind)
             .unwrap_or(listening)
     }
 
@@ -279,7 +271,13 @@ impl Snapshot {
     pub fn prepare(&self, runtime: &tokio::runtime::Handle) {
         let preparations = std::mem::take(&mut *lock(&self.preparations));
         if !preparations.is_empty() {
-            runtime.block_on(futures_util::future::join_all(preparations));
+            // There, so that this thread has no threads of the runtime made, which are born as it is.
+            let all = runtime.spawn(futures_util::future::join_all(preparations));
+            if let Err(error) = runtime.block_on(all)
+                && let Ok(panic) = error.try_into_panic()
+            {
+                std::panic::resume_unwind(panic);
+            }
         }
     }
 
@@ -311,6 +309,9 @@ impl Snapshot {
     /// Takes in what a former process has packed meanwhile.
     pub fn take_in(&self, packed: &Packed) {
         self.kept.take_in(packed);
+        self.upstreams
+            .values()
+            .for_each(|upstream| upstream.is_told_more());
     }
 
     /// Whether all that it is to begin with is in: the first health checks of all endpoints, and

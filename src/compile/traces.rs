@@ -12,6 +12,7 @@ use wiregate_sdk::value::{At, Node, Place, Problem, Value};
 
 use super::{Context, files};
 use crate::config::model;
+use crate::observe::access_log::names_secret;
 use crate::observe::traces::{Exporter, Receiver, Sampler, Target, Traces};
 
 const QUEUE: std::ops::RangeInclusive<u32> = 64..=262_144;
@@ -23,17 +24,8 @@ const MOST_ATTRIBUTES: usize = 64;
 const LONGEST: usize = 1024;
 /// What helps where a secret is written out.
 const REFERENCE: &str = "write a reference, such as `${env:NAME}`";
-/// A field or a parameter is taken for one that holds a secret where its name has one of these in it.
-const SECRETS: [&str; 8] = [
-    "auth",
-    "cookie",
-    "credential",
-    "key",
-    "password",
-    "secret",
-    "signature",
-    "token",
-];
+/// A field or a parameter is taken for one that holds a secret where its name has one of these in it as well.
+const SECRETS: [&str; 3] = ["auth", "cookie", "key"];
 
 /// Makes ready what is configured; the exporter of the running configuration stays where nothing
 /// changes for it.
@@ -262,7 +254,7 @@ fn is_written(number: &At<NonZeroU32>) -> bool {
 
 /// Whether a name says that what it names is a secret.
 fn is_secret(name: &str) -> bool {
-    SECRETS.iter().any(|part| name.contains(part))
+    names_secret(name) || SECRETS.iter().any(|part| name.contains(part))
 }
 
 /// Whether what a reference stands for is in the options of some filter.

@@ -3,7 +3,6 @@
 mod check;
 mod tls;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use wiregate_sdk::build::Kept;
@@ -61,8 +60,8 @@ impl Builder<'_> {
         });
         let all = each.collect();
         if !self.preparations.is_empty() {
-            let system = endpoints::SYSTEM.map(PathBuf::from);
-            self.cx.files.borrow_mut().extend(system);
+            let mut files = self.cx.files.borrow_mut();
+            endpoints::SYSTEM.iter().for_each(|path| files.note(*path));
         }
         all
     }
@@ -74,7 +73,7 @@ impl Builder<'_> {
         common: &Common,
     ) -> Arc<Upstream> {
         check::check(config, self.problems);
-        resilience::check(config, self.problems);
+        resilience::check(config, common.timeouts, self.problems);
         let roster = self.roster(&name, config, common.here.clone());
         let (first, _) = roster.endpoints(&[]);
         let metrics = UpstreamMetrics::new(self.cx.metrics.clone(), name.clone());

@@ -1,8 +1,10 @@
 //! `include`: the files that a file asks for.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use wiregate_sdk::build::Files;
 use wiregate_sdk::value::{Node, Place, Problem, Value};
 
 /// One entry of `include`: a path relative to the file that holds it. `*` in the file name stands
@@ -10,14 +12,6 @@ use wiregate_sdk::value::{Node, Place, Problem, Value};
 pub(super) struct Include {
     pattern: String,
     pub(super) place: Place,
-}
-
-/// The files that an entry stands for.
-pub(super) struct Found {
-    /// In the order of their names.
-    pub(super) files: Vec<PathBuf>,
-    /// Where more of them may appear.
-    pub(super) directory: Option<PathBuf>,
 }
 
 /// Takes the value of `include` apart: a pattern, or a list of them.
@@ -44,17 +38,20 @@ pub(super) fn parse(value: Value, problems: &mut Vec<Problem>) -> Vec<Include> {
 
 impl Include {
     /// The files, in the order of their names. A pattern with `*` may stand for none; it never
-    /// stands for a hidden file, nor for the file that it is written in.
-    pub(super) fn files(&self, parent: &Path, from: &Path) -> Result<Found, String> {
+    /// stands for a hidden file, nor for the file that it is written in. The folder in which more of
+    /// them may appear is noted.
+    pub(super) fn files(
+        &self,
+        parent: &Path,
+        from: &Path,
+        watch: &mut Files,
+    ) -> Result<Vec<PathBuf>, String> {
         if self.pattern.contains("${") {
             return Err("a reference is not possible in `include`".into());
         }
         let path = parent.join(&self.pattern);
         if !self.pattern.contains('*') {
-            return Ok(Found {
-                files: vec![path],
-                directory: None,
-            });
+            return Ok(vec![path]);
         }
         let directory = path.parent().unwrap_or(Path::new("")).to_owned();
         let name = path.file_name().and_then(|name| name.to_str());
@@ -66,25 +63,28 @@ impl Include {
         } else {
             &directory
         };
+        watch.note(listed);
         let mut files = Vec::new();
         let own = from.canonicalize().ok();
         for found in list(listed)? {
+            if !matches(name, &found.to_string_lossy()) {
+                continue;
+            }
             let path = directory.join(&found);
-            let itself = own.is_some() && path.canonicalize().ok() == own;
-            if matches(name, &found) && !itself {
+            if found.to_str().is_none() {
+                return Err(format!("the name of `{}` is not UTF-8", path.display()));
+            }
+            if own.is_none() || path.canonicalize().ok() != own {
                 files.push(path);
             }
         }
         files.sort();
-        Ok(Found {
-            files,
-            directory: Some(listed.to_owned()),
-        })
+        Ok(files)
     }
 }
 
 /// The names in a directory; none where it does not exist.
-fn list(directory: &Path) -> Result<Vec<String>, String> {
+fn list(directory: &Path) -> Result<Vec<OsString>, String> {
     let failed = |error: std::io::Error| {
         let why = match error.kind() {
             std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
@@ -97,12 +97,9 @@ fn list(directory: &Path) -> Result<Vec<String>, String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(failed(error)),
     };
-    let mut names = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(failed)?.file_name();
-        names.extend(name.into_string().ok());
-    }
-    Ok(names)
+    entries
+        .map(|entry| Ok(entry.map_err(failed)?.file_name()))
+        .collect()
 }
 
 /// Whether a name fits a pattern in which `*` stands for any text.

@@ -1,13 +1,14 @@
 //! Reads a configuration: its file, the files that it includes, and what it refers to.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use wiregate_sdk::build::Files;
 use wiregate_sdk::value::{MAX_BYTES, Node, Place, Problem, Value, read};
 
 use super::include::{self, Include};
@@ -25,7 +26,7 @@ pub struct Sources {
     pub texts: IndexMap<Arc<str>, String>,
     /// What has to be watched to notice a change: files (those of secrets too), and the
     /// directories that an `include` with `*` is about. Not all of them need exist.
-    pub watch: BTreeSet<PathBuf>,
+    pub watch: Files,
 }
 
 impl Sources {
@@ -113,7 +114,7 @@ impl Reader {
     /// Reads one file and those that it includes. Problems with the file as such are told at
     /// `place`, where it is asked for.
     fn file(&mut self, path: &Path, name: Arc<str>, place: Place) {
-        self.sources.watch.insert(path.to_owned());
+        self.sources.watch.note(path);
         let opened = Opened {
             // What cannot be resolved cannot be read either; reading says why.
             path: path.canonicalize().unwrap_or_else(|_| path.to_owned()),
@@ -182,10 +183,9 @@ impl Reader {
             return;
         }
         let parent = from.parent().unwrap_or(Path::new(""));
-        match include.files(parent, from) {
-            Ok(found) => {
-                self.sources.watch.extend(found.directory);
-                for file in found.files {
+        match include.files(parent, from, &mut self.sources.watch) {
+            Ok(files) => {
+                for file in files {
                     let name = file.display().to_string().into();
                     self.file(&file, name, include.place.clone());
                 }

@@ -1,3 +1,5 @@
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 
 use super::*;
@@ -95,6 +97,23 @@ fn a_pattern_may_stand_for_nothing_and_never_for_its_own_file() {
     let (sources, result) = load(&directory);
     assert!(result.unwrap().get("routes").is_some());
     assert!(sources.watch.contains(&directory.path().join("none.d")));
+}
+
+#[test]
+fn a_file_that_is_meant_and_has_no_name_is_told_of() {
+    let directory = directory(&[("main.yaml", "version: 1\ninclude: 'more/*.yaml'\n")]);
+    let more = directory.path().join("more");
+    fs::create_dir(&more).unwrap();
+    let latin = |name: &[u8]| more.join(OsStr::from_bytes(name));
+    fs::write(latin(b"gr\xf6\xdfe.txt"), "").unwrap();
+    assert!(load(&directory).1.is_ok(), "nobody means that one");
+    fs::write(latin(b"gr\xf6\xdfe.yaml"), "routes: [x]\n").unwrap();
+    let said = refused(&directory);
+    assert!(
+        said.contains("the name of `DIR/more/gr\u{fffd}\u{fffd}e.yaml` is not UTF-8"),
+        "{said}"
+    );
+    assert!(said.contains("main.yaml:2:"), "{said}");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! References: `${env:NAME}`, `${file:/path}` and `${cred:name}`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
+use wiregate_sdk::build::Files;
 use wiregate_sdk::value::{Node, Piece, Place, Problem, Scalar, Value, did_you_mean, pieces};
 
 use super::read::read_regular;
@@ -44,16 +45,12 @@ impl Environment {
 
 /// Resolves the references in every scalar of a tree. An empty value is a problem too: it is
 /// never what a secret should be. Gives the files that references name, readable or not.
-pub fn resolve(
-    value: &mut Value,
-    environment: &Environment,
-    problems: &mut Vec<Problem>,
-) -> BTreeSet<PathBuf> {
+pub fn resolve(value: &mut Value, environment: &Environment, problems: &mut Vec<Problem>) -> Files {
     let mut resolver = Resolver {
         environment,
         known: HashMap::new(),
         told: HashMap::new(),
-        files: BTreeSet::new(),
+        files: Files::default(),
         problems,
     };
     resolver.value(value);
@@ -66,7 +63,7 @@ struct Resolver<'a> {
     known: HashMap<String, Result<String, Refusal>>,
     /// Which problem tells of a reference that cannot be resolved.
     told: HashMap<String, usize>,
-    files: BTreeSet<PathBuf>,
+    files: Files,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -198,12 +195,14 @@ impl Resolver<'_> {
             return Err(Refusal(message, Some(help)));
         };
         let path = directory.join(part);
-        self.read(whole, &path)
+        let meant = (!path.exists()).then(|| meant(directory, name)).flatten();
+        let read = self.read(whole, &path);
+        read.map_err(|Refusal(message, help)| Refusal(message, meant.or(help)))
     }
 
     /// What a file holds, without the line break at its end.
     fn read(&mut self, whole: &str, path: &Path) -> Result<String, Refusal> {
-        self.files.insert(path.to_owned());
+        self.files.note(path);
         let bytes =
             read_regular(path, MAX_BYTES).map_err(|why| format!("cannot read `{whole}`: {why}"))?;
         let mut text = String::from_utf8(bytes)
@@ -216,6 +215,20 @@ impl Resolver<'_> {
         }
         Ok(text)
     }
+}
+
+/// Which of the credentials that there are may have been meant. A `LoadCredential=` of a folder puts its own
+/// word before the names of the files.
+fn meant(directory: &Path, name: &str) -> Option<String> {
+    let there = std::fs::read_dir(directory).ok()?;
+    let there: Vec<_> = there
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    let end = format!("_{name}");
+    let longer = there.iter().find(|known| known.ends_with(&end));
+    let near = || did_you_mean(name, there.iter().map(String::as_str));
+    let meant = longer.map(String::as_str).or_else(near)?;
+    Some(format!("did you mean `${{cred:{meant}}}`?"))
 }
 
 fn unknown(whole: &str, scheme: &str) -> Refusal {

@@ -16,7 +16,7 @@ fn environment(credentials: Option<PathBuf>) -> Environment {
     Environment::new(lookup, credentials)
 }
 
-fn resolved(text: &str, environment: &Environment) -> (Value, Vec<String>, BTreeSet<PathBuf>) {
+fn resolved(text: &str, environment: &Environment) -> (Value, Vec<String>, Files) {
     let mut value = read(&"t.yaml".into(), text).unwrap();
     let mut problems = Vec::new();
     let files = resolve(&mut value, environment, &mut problems);
@@ -86,7 +86,8 @@ fn files_and_credentials_lose_the_line_break_at_their_end() {
     assert_eq!(decode::<String>(value.at("a")).unwrap(), "s3cret");
     assert_eq!(decode::<String>(value.at("b")).unwrap(), "s3cret");
     assert_eq!(decode::<String>(value.at("c")).unwrap(), "a\n");
-    assert_eq!(files, [file, directory.path().join("two")].into());
+    let read: Vec<_> = files.paths().collect();
+    assert_eq!(read, [&*file, &*directory.path().join("two")]);
 }
 
 #[test]
@@ -96,6 +97,7 @@ fn what_cannot_be_resolved_is_named() {
     fs::write(directory.path().join("big"), "x".repeat(MAX_BYTES + 1)).unwrap();
     fs::write(directory.path().join("binary"), [0xFF]).unwrap();
     fs::write(directory.path().join("empty"), "\n").unwrap();
+    fs::write(directory.path().join("wiregate_sign"), "x").unwrap();
     let cred = environment(Some(directory.path().to_owned()));
     let none = environment(None);
     for (text, environment, expected) in [
@@ -136,6 +138,16 @@ fn what_cannot_be_resolved_is_named() {
             "${cred:key}",
             &cred,
             "cannot read `${cred:key}`: no such file",
+        ),
+        (
+            "${cred:sign}",
+            &cred,
+            "cannot read `${cred:sign}`: no such file (did you mean `${cred:wiregate_sign}`?)",
+        ),
+        (
+            "${cred:binry}",
+            &cred,
+            "cannot read `${cred:binry}`: no such file (did you mean `${cred:binary}`?)",
         ),
         (
             "${cred:../key}",

@@ -229,7 +229,7 @@ fn visible(c: char) -> char {
 }
 
 /// Whether a terminal would act on it, or turn the text around.
-fn hidden(c: char) -> bool {
+pub(crate) fn hidden(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
 }
 

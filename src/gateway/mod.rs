@@ -62,7 +62,8 @@ pub struct Start {
     pub sockets: (Vec<Handed>, Vec<Handed>),
 }
 
-/// A running gateway. Dropping it stops it at once.
+/// A running gateway. Dropped, it accepts nothing more, and waits for nobody: requests in flight have
+/// `limits.drain_deadline`, as long as the process lives. It is to be dropped where a thread may block.
 pub struct Gateway {
     listeners: Arc<Listeners>,
     shared: Arc<Shared>,
@@ -104,7 +105,8 @@ pub fn run(start: Start) -> Result<(), Failure> {
 }
 
 impl Gateway {
-    /// Starts a gateway within another program: no signal acts on it, and systemd hears nothing.
+    /// Starts a gateway within another program: no signal acts on it, and systemd hears nothing. It raises how many
+    /// files the process may open to what the system allows. Blocks: not from within a runtime.
     ///
     /// # Errors
     /// Why it did not start.
@@ -157,7 +159,7 @@ impl Gateway {
             shared.clone(),
             listeners.clone(),
             control.handle().clone(),
-            &opened.sources,
+            opened.read,
         );
         let reloader = Arc::new(reloader);
         control.spawn(reloader.clone().watch());
@@ -247,7 +249,7 @@ impl Gateway {
         }
     }
 
-    /// Reads the configuration again and takes it live; returns its number.
+    /// Reads the configuration again and takes it live; returns its number. Blocks: not from within a runtime.
     ///
     /// # Errors
     /// Every problem; the running configuration stays.

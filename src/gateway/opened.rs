@@ -8,11 +8,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::UnboundedReceiver;
 use wiregate_sdk::Clock;
+use wiregate_sdk::build::Files;
 
 use super::{Failure, Start};
 use crate::admin::{self, Admin, Scope, Serving};
 use crate::compile::Snapshot;
-use crate::config::Sources;
 use crate::descriptors;
 use crate::listen::{Bound, Listeners, Prepared, Task, Unbound};
 use crate::observe::metrics::Metrics;
@@ -27,7 +27,8 @@ const BEGIN: Duration = Duration::from_secs(5);
 pub(super) struct Opened {
     pub(super) control: Runtime,
     pub(super) snapshot: Arc<Snapshot>,
-    pub(super) sources: Sources,
+    /// What the configuration was read from.
+    pub(super) read: Files,
     pub(super) shared: Arc<Shared>,
     pub(super) listeners: Arc<Listeners>,
     pub(super) prepared: Prepared,
@@ -49,7 +50,7 @@ pub(super) fn open(start: &mut Start) -> Result<Opened, Failure> {
     };
     let loaded = reload::load(&start.path, &start.registry, &metrics, from);
     let loaded = loaded.map_err(Failure::Refused)?;
-    let (snapshot, sources) = (Arc::new(loaded.snapshot), loaded.sources);
+    let (snapshot, read) = (Arc::new(loaded.snapshot), loaded.sources.watch);
     let log = reload::open_log(snapshot.settings.access_log.as_ref())?;
     let control = Builder::new_multi_thread()
         .worker_threads(1)
@@ -62,6 +63,8 @@ pub(super) fn open(start: &mut Start) -> Result<Opened, Failure> {
         None => snapshot.open_stores(&clock),
     }
     .map_err(unopened)?;
+    // What is asked before the start is counted, too; the endpoints that it finds have series after that.
+    metrics.keep_only(reload::names(&snapshot));
     snapshot.prepare(control.handle());
     metrics.keep_only(reload::names(&snapshot));
     metrics.is_live(snapshot.generation);
@@ -95,7 +98,7 @@ pub(super) fn open(start: &mut Start) -> Result<Opened, Failure> {
     Ok(Opened {
         control,
         snapshot,
-        sources,
+        read,
         shared: Arc::new(shared),
         listeners: Arc::new(listeners),
         prepared,

@@ -34,7 +34,7 @@ use std::time::Duration;
 pub use self::entry::{Entry, Target};
 pub use self::fact::Fact;
 pub use self::plan::{Choice, Column, Ended, Format, Output, Plan, Sample, Source};
-pub use self::redact::{Mask, Redaction, is_always_masked, plain};
+pub use self::redact::{Mask, Redaction, is_always_masked, names_secret, plain};
 use self::rotate::Rotating;
 pub use self::rotate::Rotation;
 use self::sink::{Lines, Sink};

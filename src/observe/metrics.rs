@@ -55,6 +55,7 @@ pub struct Metrics {
     registry: Registry,
     /// What the running configuration has; all else gets no series.
     names: RwLock<Names>,
+    renaming: Mutex<()>,
     requests: Requests,
     overload: Overload,
     sheds: Handles,
@@ -78,6 +79,7 @@ impl Metrics {
         let overload = Overload::new(&registry);
         let this = Self {
             names: RwLock::default(),
+            renaming: Mutex::default(),
             requests: Requests::new(&registry),
             sheds: Handles::new(&overload),
             overload,

@@ -14,6 +14,7 @@ use wiregate_sdk::{Client, Exchange, Now, Origin, Outcome, Reply, RequestHead, R
 
 use super::cache::Caching;
 use super::connection::{self, Peer};
+use super::failure;
 use super::held::Held;
 use super::replay::Slot;
 use super::traced::Traced;
@@ -239,9 +240,10 @@ impl Context {
     /// The exchange is over: everyone who wants to know is told.
     pub(super) fn finish(&mut self, session: &mut Session, error: Option<&Error>) {
         self.return_connection(session);
-        if let (Some(error), None) = (error, self.end.error) {
+        let failed = error.filter(|error| *error.etype() != failure::ANSWERED);
+        if let (Some(error), None) = (failed, self.end.error) {
             let begun = super::responder::has_begun(session);
-            self.end.error = Some(super::failure::of(error, begun).reason);
+            self.end.error = Some(failure::of(error, begun).reason);
         }
         self.end_attempt();
         let traffic = Traffic {
@@ -334,10 +336,8 @@ impl Drop for Context {
         self.note_cut();
         self.end.error.get_or_insert("connection_terminated");
         self.end_attempt();
-        let traffic = Traffic {
-            sent: 0,
-            received: 0,
-        };
+        let (received, sent) = self.until.traffic();
+        let traffic = Traffic { sent, received };
         self.tell(&traffic, None);
     }
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use http::{StatusCode, header};
+use http::{StatusCode, Version, header};
 use pingora_error::{Error, ErrorSource, ErrorType, Result, RetryType};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use wiregate_sdk::Reply;
 
 use super::context::{Attempts, Context};
-use super::{failure, websocket};
+use super::{failure, framing, websocket};
 use crate::listen::until::Late;
 use crate::upstream::{Cause, Ended, Outcome};
 
@@ -94,8 +94,7 @@ impl Context {
         }
         let kind = ending(&error);
         error.set_retry(false);
-        let stale = unanswered && reused && kind == Some(Ended::Reset);
-        if stale && self.ran_into_stale(session) {
+        if unanswered && is_stale(&error, reused) && self.ran_into_stale(session) {
             error.set_retry(true);
             return error;
         }
@@ -126,8 +125,7 @@ impl Context {
     /// An attempt has failed. What cannot be sent again over another connection than an idle one
     /// that the endpoint had closed fails through nobody's fault.
     pub(super) fn charge(&mut self, error: &Error, reused: bool) {
-        let stale = reused && ending(error) == Some(Ended::Reset);
-        match stale && self.attempts.started.is_some() {
+        match is_stale(error, reused) && self.attempts.started.is_some() {
             true => {
                 self.note_break();
                 self.end_attempt();
@@ -188,17 +186,22 @@ impl Context {
         head: &mut ResponseHeader,
     ) -> Result<()> {
         let status = head.status;
-        if status == StatusCode::SWITCHING_PROTOCOLS && !websocket::is_asked_for(session, head) {
+        let switches = status == StatusCode::SWITCHING_PROTOCOLS;
+        if switches && (head.version < Version::HTTP_11 || !websocket::is_asked_for(session, head))
+        {
             let unasked = ErrorType::Custom(failure::UNASKED_UPGRADE);
             return Err(Error::explain(unasked, "101 to a request for no upgrade").into_up());
         }
-        if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+        if status.is_informational() && !switches {
             self.attempts.interim += 1;
             if self.attempts.interim > MOST_INTERIM {
                 let many = format!("more than {MOST_INTERIM} interim responses");
                 return Err(Error::explain(ErrorType::InvalidHTTPHeader, many).into_up());
             }
             return Ok(());
+        }
+        if !switches {
+            framing::settle(head)?;
         }
         self.answered(status);
         if self.tries_again(session, Ended::Status(status)) {
@@ -333,6 +336,11 @@ impl Attempts {
             }
         }
     }
+}
+
+/// Whether a connection that had been used before has ended, as one that idled may at any time.
+fn is_stale(error: &Error, reused: bool) -> bool {
+    reused && ending(error) == Some(Ended::Reset) && !failure::is_of_stream(error)
 }
 
 /// How an attempt ended, where it may be repeated at all.

@@ -21,7 +21,7 @@ static TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 pub(super) fn is_call(head: &RequestHeader) -> bool {
     head.method == Method::POST
         && match content(&head.headers) {
-            Some(rest) => head.version == Version::HTTP_2 || rest.starts_with(b"-web"),
+            Some(rest) => head.version == Version::HTTP_2 || starts_with(rest, b"-web"),
             None => false,
         }
 }
@@ -40,8 +40,14 @@ pub(super) fn is_content(headers: &HeaderMap) -> bool {
 /// What follows `application/grpc`.
 fn content(headers: &HeaderMap) -> Option<&[u8]> {
     let content_type = headers.get(header::CONTENT_TYPE)?.as_bytes();
-    let rest = content_type.strip_prefix(b"application/grpc")?;
+    let start = b"application/grpc";
+    let rest = starts_with(content_type, start).then(|| &content_type[start.len()..])?;
     matches!(rest.first(), None | Some(b'+' | b'-' | b';' | b' ')).then_some(rest)
+}
+
+/// Types are compared without their case (RFC 9110, 8.3.1).
+fn starts_with(text: &[u8], start: &[u8]) -> bool {
+    (text.get(..start.len())).is_some_and(|text| text.eq_ignore_ascii_case(start))
 }
 
 /// The deadline of a call; `None` where this is no call or it has none.
@@ -147,6 +153,8 @@ mod tests {
             "application/grpc",
             "application/grpc+proto",
             "application/grpc-web",
+            "Application/gRPC",
+            "application/GRPC-web",
         ] {
             assert!(call("POST", two, grpc), "{grpc}");
             assert_eq!(call("POST", one, grpc), grpc.ends_with("web"), "{grpc}");

@@ -5,19 +5,22 @@
 //! is let go of. On HTTP/1.1 known names leave in their usual spelling, others in lower case.
 
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use pingora_http::{RequestHeader, ResponseHeader};
 use smallvec::SmallVec;
 use wiregate_sdk::{Reply, RequestHead, ResponseHead};
 
 /// The field that carries the request's id in each response.
 pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// What a response has for its own connection alone; `Connection` is the first.
-static HOP_BY_HOP: [HeaderName; 4] = [
+/// What a response has for its own connection alone; `Connection` is the first, and the last is what it
+/// loses only with its trailers.
+static HOP_BY_HOP: [HeaderName; 6] = [
     header::CONNECTION,
     header::UPGRADE,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
 ];
 
 /// Takes out the fields that `Connection` names: they are for this hop alone (RFC 9110, 7.6.1).
@@ -87,12 +90,20 @@ pub(super) fn drop_request(head: &mut RequestHeader, names: &[HeaderName]) {
     }
 }
 
-/// A request with a body asks for no other protocol: it would be open where the body ends and the
-/// other protocol begins. A server may ignore `Upgrade` at any time (RFC 9110, 7.8).
+/// Only a GET asks for another protocol (RFC 6455, 4.1), and one whose `Connection` says so: `Upgrade` alone may
+/// have come through a proxy that does not know it, and carries others' requests over its connection (RFC 9110,
+/// 7.8). Nor does a request with a body: it would be open where the body ends and the other protocol begins. A
+/// server may ignore `Upgrade` at any time.
 fn settle_upgrade(head: &mut RequestHeader) {
+    if !head.headers.contains_key(header::UPGRADE) {
+        return;
+    }
     let has_body = head.headers.contains_key(header::TRANSFER_ENCODING)
         || (head.headers.get(header::CONTENT_LENGTH)).is_some_and(|length| length != "0");
-    if has_body {
+    let mut options = (head.headers.get_all(header::CONNECTION).iter())
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let is_meant = options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+    if has_body || !is_meant || head.method != Method::GET {
         head.remove_header(&header::UPGRADE);
     }
 }
@@ -173,23 +184,28 @@ pub(super) fn edit_response<T>(
 
 /// Takes out of a response what is for the hop from the endpoint alone: fields that `Connection`
 /// names, and those that always are (RFC 9110, 7.6.1). What frames the response stays, whatever
-/// `Connection` says. Then says that the response came through here, and for which request.
-pub(super) fn settle_response(head: &mut ResponseHeader, id: Option<HeaderValue>) {
+/// `Connection` says. Then says that the response came through here, and for which request. Whether it keeps
+/// its `trailers` is the caller's to know.
+pub(super) fn settle_response(head: &mut ResponseHeader, id: Option<HeaderValue>, trailers: bool) {
     let via = via_of(head.version);
-    if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        // Names and values that always fit.
-        let _ = head.append_header(header::VIA, via);
-        let _ = id.map(|id| head.insert_header(&REQUEST_ID, id));
-        return;
-    }
     if head.version < Version::HTTP_11 {
         // Each hop has a version of its own (RFC 9110, 2.5), and chunks may follow.
         head.set_version(Version::HTTP_11);
     }
     edit_response(head, |head| {
         let fields = &mut head.headers;
+        let switched = (head.status == StatusCode::SWITCHING_PROTOCOLS)
+            .then(|| fields.remove(header::UPGRADE))
+            .flatten();
         // Often as many as are added.
-        drop_hop_by_hop(fields);
+        drop_hop_by_hop(fields, trailers);
+        if let Some(protocol) = switched {
+            // It has no body, and the next hop switches as well (RFC 9110, 7.8; RFC 9112, 6.1).
+            fields.remove(header::CONTENT_LENGTH);
+            fields.remove(header::TRANSFER_ENCODING);
+            fields.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            fields.insert(header::UPGRADE, protocol);
+        }
         fields.append(header::VIA, via);
         if let Some(id) = id {
             fields.insert(&REQUEST_ID, id);
@@ -201,7 +217,7 @@ pub(super) fn settle_response(head: &mut ResponseHeader, id: Option<HeaderValue>
 pub(super) fn settle_interim(head: &mut ResponseHeader) {
     let via = via_of(head.version);
     edit_response(head, |head| {
-        drop_hop_by_hop(&mut head.headers);
+        drop_hop_by_hop(&mut head.headers, false);
         head.headers.remove(header::TRANSFER_ENCODING);
         head.headers.remove(header::CONTENT_LENGTH);
         head.headers.append(header::VIA, via);
@@ -217,7 +233,7 @@ pub(super) fn via_of(version: Version) -> HeaderValue {
     })
 }
 
-fn drop_hop_by_hop(fields: &mut HeaderMap) {
+fn drop_hop_by_hop(fields: &mut HeaderMap, trailers: bool) {
     // One look at the names is cheaper than a search for each of these, which few responses have.
     let mut present = [false; HOP_BY_HOP.len()];
     for name in fields.keys() {
@@ -227,6 +243,9 @@ fn drop_hop_by_hop(fields: &mut HeaderMap) {
     }
     if present[0] {
         drop_named(fields);
+    }
+    if trailers {
+        present[HOP_BY_HOP.len() - 1] = false;
     }
     for (name, _) in (HOP_BY_HOP.iter().zip(present)).filter(|(_, present)| *present) {
         fields.remove(name);
@@ -267,111 +286,4 @@ fn drop_nominated(head: &mut RequestHeader, option: &[u8]) -> Result<(), Reply> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_for_this_hop_are_taken_out() {
-        let mut head = RequestHeader::build("GET", b"/", None).unwrap();
-        head.append_header("Connection", "close, X-Own").unwrap();
-        head.append_header("Connection", "x-other,,Upgrade")
-            .unwrap();
-        for name in ["X-Own", "X-Other", "X-Third"] {
-            head.insert_header(name, "1").unwrap();
-        }
-        assert!(settle_connection(&mut head).is_ok());
-        assert!(!head.headers.contains_key("x-own") && !head.headers.contains_key("x-other"));
-        assert_eq!(head.headers["x-third"], "1");
-        assert_eq!(head.headers["connection"], "close, Upgrade");
-
-        for wrong in ["host", "Content-Length", "transfer-encoding, close", "a b"] {
-            let mut head = RequestHeader::build("GET", b"/", None).unwrap();
-            head.insert_header("Connection", wrong).unwrap();
-            let refused = settle_connection(&mut head).unwrap_err();
-            assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_response_loses_what_was_for_its_hop() {
-        let mut head = ResponseHeader::build(200, None).unwrap();
-        head.append_header("Connection", "close, X-Own").unwrap();
-        head.append_header("Connection", "content-length,,a b")
-            .unwrap();
-        for name in [
-            "X-Own",
-            "Keep-Alive",
-            "Proxy-Connection",
-            "Upgrade",
-            "X-Third",
-        ] {
-            head.insert_header(name, "1").unwrap();
-        }
-        head.insert_header("Content-Length", "0").unwrap();
-        settle_response(&mut head, None);
-        let mut left: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
-        left.sort_unstable();
-        assert_eq!(left, ["content-length", "via", "x-third"]);
-
-        let mut head = ResponseHeader::build(101, None).unwrap();
-        head.insert_header("Connection", "upgrade").unwrap();
-        head.insert_header("Upgrade", "websocket").unwrap();
-        settle_response(&mut head, None);
-        assert_eq!(head.headers.len(), 3);
-    }
-
-    #[test]
-    fn a_body_leaves_no_room_for_another_protocol() {
-        for (field, value, kept) in [
-            ("content-length", "1", false),
-            ("content-length", "0", true),
-            ("transfer-encoding", "chunked", false),
-            ("x-own", "1", true),
-        ] {
-            let mut head = RequestHeader::build("GET", b"/", None).unwrap();
-            head.insert_header("Upgrade", "websocket").unwrap();
-            head.insert_header(field, value).unwrap();
-            assert!(settle_connection(&mut head).is_ok());
-            assert_eq!(head.headers.contains_key("upgrade"), kept, "{field}");
-        }
-    }
-
-    #[test]
-    fn an_edited_request_says_the_same() {
-        for target in ["/a?b=c", "*"] {
-            let mut head = RequestHeader::build("OPTIONS", target.as_bytes(), None).unwrap();
-            head.append_header("X-Own", "1").unwrap();
-            head.set_version(Version::HTTP_2);
-            head.set_send_end_stream(false);
-            edit_request(&mut head, |head| {
-                head.headers.append("x-own", HeaderValue::from(2))
-            });
-            assert_eq!(head.raw_path(), target.as_bytes());
-            assert_eq!(head.method.as_str(), "OPTIONS");
-            assert_eq!(head.version, Version::HTTP_2);
-            assert_eq!(head.send_end_stream(), Some(false));
-            let values: Vec<_> = head.headers.get_all("x-own").iter().collect();
-            assert_eq!(values, ["1", "2"]);
-        }
-    }
-
-    #[test]
-    fn a_reason_phrase_of_its_own_is_kept() {
-        let mut head = ResponseHeader::build(200, None).unwrap();
-        head.set_reason_phrase(Some("Fine")).unwrap();
-        settle_response(&mut head, None);
-        assert_eq!(head.get_reason_phrase(), Some("Fine"));
-        edit_response(&mut head, |head| head.status = StatusCode::ACCEPTED);
-        assert_eq!(head.get_reason_phrase(), Some("Accepted"));
-        head.set_status(StatusCode::OK).unwrap();
-
-        head.set_reason_phrase(None).unwrap();
-        head.insert_header("X-Own", "1").unwrap();
-        settle_response(&mut head, None);
-        assert!(!head.has_case());
-        assert_eq!(
-            (head.status.as_u16(), &head.headers["x-own"]),
-            (200, &"1".parse().unwrap())
-        );
-    }
-}
+mod tests;

@@ -12,6 +12,7 @@ mod ending;
 mod failure;
 mod forward;
 mod forwarded;
+mod framing;
 mod grpc;
 mod heads;
 mod hedge;

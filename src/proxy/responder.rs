@@ -105,6 +105,10 @@ impl Context {
 
     /// What went wrong gets its reply, unless a response has begun. Returns the status.
     pub(super) async fn fail(&mut self, session: &mut Session, error: &Error) -> u16 {
+        if *error.etype() == failure::ANSWERED {
+            linger(session).await;
+            return self.end.status.map_or(0, |status| status.as_u16());
+        }
         let begun = has_begun(session);
         let failure = failure::of(error, begun);
         let reply = self.take_reply();
@@ -250,6 +254,9 @@ fn trailers_only(session: &Session, reply: &Reply) -> Result<ResponseHeader> {
     head.insert_header(header::CACHE_CONTROL, "no-store")?;
     for (name, value) in grpc::fields(reply) {
         head.insert_header(name, value)?;
+    }
+    if session.req_header().version != Version::HTTP_2 {
+        head.insert_header(header::CONTENT_LENGTH, 0)?;
     }
     Ok(head)
 }

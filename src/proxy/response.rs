@@ -36,7 +36,8 @@ impl Context {
             return Ok(());
         }
         self.end.origin = Origin::Upstream;
-        heads::settle_response(head, self.id());
+        let trailers = head.version == Version::HTTP_2 && self.version == Version::HTTP_2;
+        heads::settle_response(head, self.id(), trailers);
         // What is stored is what the upstream said, without what this gateway tells one caller.
         self.passed(session, head)?;
         self.give_ticket(session, head)?;

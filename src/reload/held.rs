@@ -1,7 +1,5 @@
 //! While another process is about to take over, the configuration stays as it is.
 
-use std::sync::PoisonError;
-
 use wiregate_sdk::value::{Place, Problem};
 
 use super::{Refused, Reloader};
@@ -10,10 +8,7 @@ use crate::config::Sources;
 impl Reloader {
     /// Lets nobody reload; waits for a reload that is under way. Blocks.
     pub fn hold(&self) -> Held<'_> {
-        let _one_at_a_time = self
-            .reloading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.one_at_a_time();
         self.held.send_replace(true);
         Held(self)
     }

@@ -66,7 +66,7 @@ pub fn load(
         hidden: &hidden,
     };
     let compiled = compile::compile(&value, problems, &cx);
-    sources.watch.append(&mut files.take());
+    sources.watch.extend(files.take());
     sources.mask(&hidden.places());
     match compiled {
         Ok(snapshot) => Ok(Loaded {

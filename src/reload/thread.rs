@@ -1,9 +1,11 @@
 //! Work that makes way for the workers: on a thread of its own, with a low priority.
 
+use std::sync::mpsc;
 use std::{io, thread};
 
 #[cfg(target_os = "linux")]
 use rustix::process::{getpriority_process, setpriority_process};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 /// How long such a thread may go on before a worker that has something to do gets the processor, in
@@ -49,6 +51,25 @@ pub fn making_way<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
+}
+
+/// Runs what starts threads that are to stay on one that makes way for nobody: they are born with the
+/// priority of whoever starts them. `runtime` has a thread that makes way for nobody. Blocks.
+///
+/// # Errors
+/// No thread could be started, or the work panicked.
+pub(super) fn usually<T: Send + 'static>(
+    runtime: &Handle,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let (tell, told) = mpsc::sync_channel(1);
+    runtime.spawn(async move {
+        let thread = thread::Builder::new().name("wiregate-open".into());
+        // Where it cannot be started, nothing is told.
+        let _ = thread.spawn(move || tell.send(work()));
+    });
+    told.recv()
+        .map_err(|_| io::Error::other("there is no thread to do it, or it panicked"))
 }
 
 /// Lowers the priority of this thread. Without that the work is done all the same, only less
@@ -119,6 +140,17 @@ mod tests {
         let during = making_way(|| getpriority_process(None).unwrap()).unwrap();
         assert_eq!(during, NICE.max(before));
         assert_eq!(getpriority_process(None).unwrap(), before);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn what_starts_threads_makes_way_for_nobody() {
+        let (before, runtime) = (getpriority_process(None).unwrap(), Handle::current());
+        let started = aside(move || {
+            let starts = || thread::spawn(|| getpriority_process(None).unwrap());
+            let join = |thread: thread::JoinHandle<i32>| thread.join().unwrap();
+            (join(starts()), join(usually(&runtime, starts).unwrap()))
+        });
+        assert_eq!(started.await.unwrap(), (NICE.max(before), before));
     }
 
     #[tokio::test]

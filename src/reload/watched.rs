@@ -1,95 +1,54 @@
 //! The files that a configuration came from, and whether they have changed since.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use wiregate_sdk::build::Files;
 
 /// How many symbolic links are followed on the way to a file.
 const MOST_LINKS: u32 = 8;
 
 /// The files, and the folders in which more of them may appear, as they were when they were read.
-pub(super) struct Watched {
-    paths: BTreeSet<PathBuf>,
-    seen: State,
-}
-
-/// How some paths are at one time.
-pub(super) type State = BTreeMap<PathBuf, Option<Stamp>>;
-
-/// What tells one version of a file or of a folder from another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Stamp {
-    /// Device, inode, length, and the time of the last change of anything about it.
-    File(u64, u64, u64, (i64, i64)),
-    /// The names in it.
-    Folder(BTreeSet<std::ffi::OsString>),
-}
+#[derive(Clone)]
+pub(super) struct Watched(Files);
 
 impl Watched {
-    /// These files, just read.
-    pub(super) fn new(paths: &BTreeSet<PathBuf>) -> Self {
-        Self {
-            paths: paths.clone(),
-            seen: state(paths),
-        }
+    /// These, as they were when they were read.
+    pub(super) fn new(files: Files) -> Self {
+        Self(files)
     }
 
     /// The files are about to be read: what changes from now on is news.
     pub(super) fn reading(&mut self) {
-        self.seen = state(&self.paths);
+        self.0 = self.0.now();
     }
 
     /// These, and no others, are what was read.
-    pub(super) fn have(&mut self, paths: &BTreeSet<PathBuf>) {
-        self.paths.clone_from(paths);
-        self.seen.retain(|path, _| paths.contains(path));
-        self.look_at_new();
+    pub(super) fn have(&mut self, files: &Files) {
+        self.0 = files.clone();
     }
 
-    /// These matter as well: the next version may be in them.
-    pub(super) fn also(&mut self, paths: &BTreeSet<PathBuf>) {
-        self.paths.extend(paths.iter().cloned());
-        self.look_at_new();
-    }
-
-    fn look_at_new(&mut self) {
-        for path in &self.paths {
-            let seen = self.seen.entry(path.clone());
-            seen.or_insert_with(|| stamp(path));
-        }
+    /// These were read, and matter as well: the next version may be in them.
+    pub(super) fn also(&mut self, files: &Files) {
+        let before = std::mem::replace(&mut self.0, files.clone());
+        self.0.extend(before);
     }
 
     /// How the files are now, if that is not how they were.
-    pub(super) fn changed(&self) -> Option<State> {
-        Some(state(&self.paths)).filter(|now| *now != self.seen)
+    pub(super) fn changed(&self) -> Option<Files> {
+        Some(self.0.now()).filter(|now| *now != self.0)
     }
 
     /// The folders in which a change shows, whether they exist or not. Files are not watched themselves: editors and configuration maps put another one in their
     /// place.
     pub(super) fn folders(&self) -> BTreeSet<PathBuf> {
         let mut folders = BTreeSet::new();
-        for path in &self.paths {
+        for path in self.0.paths() {
             add_folders(path, &mut folders, MOST_LINKS);
         }
         folders
     }
-}
-
-fn state(paths: &BTreeSet<PathBuf>) -> State {
-    let each = paths.iter();
-    each.map(|path| (path.clone(), stamp(path))).collect()
-}
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let meta = fs::metadata(path).ok()?;
-    if meta.is_dir() {
-        let names = fs::read_dir(path).ok()?;
-        let names = names.filter_map(|entry| Some(entry.ok()?.file_name()));
-        return Some(Stamp::Folder(names.collect()));
-    }
-    let changed = (meta.ctime(), meta.ctime_nsec());
-    Some(Stamp::File(meta.dev(), meta.ino(), meta.len(), changed))
 }
 
 /// Adds the folders of a path, and of every symbolic link on the way to it.
@@ -126,8 +85,10 @@ mod tests {
 
     use super::*;
 
-    fn paths(all: &[&Path]) -> BTreeSet<PathBuf> {
-        all.iter().map(|path| path.to_path_buf()).collect()
+    fn files(all: &[&Path]) -> Files {
+        let mut files = Files::default();
+        all.iter().for_each(|path| files.note(*path));
+        files
     }
 
     #[test]
@@ -135,7 +96,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.yaml");
         fs::write(&file, "1").unwrap();
-        let watched = Watched::new(&paths(&[&file]));
+        let watched = Watched::new(files(&[&file]));
         fs::write(folder.path().join("access.log"), "2").unwrap();
         assert_eq!(watched.changed(), None);
         fs::write(&file, "22").unwrap();
@@ -146,16 +107,35 @@ mod tests {
     fn a_change_while_the_files_are_read_is_news() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.yaml");
+        let other = folder.path().join("b.yaml");
         fs::write(&file, "1").unwrap();
-        let all = paths(&[&file]);
-        let mut watched = Watched::new(&all);
+        let mut watched = Watched::new(files(&[&file]));
         watched.reading();
+        let read = files(&[&file, &other]);
         fs::write(&file, "22").unwrap();
-        watched.have(&all);
+        watched.have(&read);
         assert!(watched.changed().is_some());
-        watched.reading();
-        watched.have(&all);
+        let read = files(&[&file, &other]);
+        fs::write(&other, "1").unwrap();
+        watched.have(&read);
+        assert!(watched.changed().is_some());
+        watched.have(&files(&[&file, &other]));
         assert_eq!(watched.changed(), None);
+    }
+
+    #[test]
+    fn a_change_before_files_that_are_refused_were_read_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, secret) = (folder.path().join("a"), folder.path().join("b"));
+        fs::write(&secret, "1").unwrap();
+        let mut watched = Watched::new(files(&[&file, &secret]));
+        fs::write(&file, "1").unwrap();
+        fs::write(&secret, "22").unwrap();
+        watched.reading();
+        watched.also(&files(&[&file])); // it was not good enough to be followed to the secret
+        assert_eq!(watched.changed(), None);
+        fs::write(&secret, "333").unwrap();
+        assert!(watched.changed().is_some());
     }
 
     #[test]
@@ -165,16 +145,16 @@ mod tests {
         let other = folder.path().join("c");
         fs::write(&file, "1").unwrap();
         fs::write(&other, "2").unwrap();
-        let all = paths(&[&file, &missing]);
-        let watched = Watched::new(&all);
+        let watched = || Watched::new(files(&[&file, &missing]));
+        let before = watched();
         fs::rename(&other, &file).unwrap();
-        assert!(watched.changed().is_some());
-        let watched = Watched::new(&all);
+        assert!(before.changed().is_some());
+        let before = watched();
         fs::write(&missing, "").unwrap();
-        assert!(watched.changed().is_some());
-        let watched = Watched::new(&all);
+        assert!(before.changed().is_some());
+        let before = watched();
         fs::remove_file(&missing).unwrap();
-        assert!(watched.changed().is_some());
+        assert!(before.changed().is_some());
     }
 
     #[test]
@@ -186,7 +166,7 @@ mod tests {
         fs::write(base.join("one/v1/w.yaml"), "").unwrap();
         symlink("v1", base.join("one/current")).unwrap();
         symlink("../one/current/w.yaml", base.join("two/w.yaml")).unwrap();
-        let watched = Watched::new(&paths(&[&base.join("two/w.yaml")]));
+        let watched = Watched::new(files(&[&base.join("two/w.yaml")]));
         let folders = watched.folders();
         let folders: BTreeSet<_> = folders
             .iter()
@@ -206,7 +186,7 @@ mod tests {
         let (a, b) = (folder.path().join("a"), folder.path().join("b"));
         symlink(&a, &b).unwrap();
         symlink(&b, &a).unwrap();
-        let watched = Watched::new(&paths(&[&a]));
+        let watched = Watched::new(files(&[&a]));
         assert!(watched.folders().contains(folder.path()));
     }
 }

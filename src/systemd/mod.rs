@@ -5,7 +5,7 @@ mod notify;
 
 use std::env;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use crate::listen::{Bound, Handed};
@@ -50,6 +50,20 @@ impl Systemd {
     }
 }
 
+/// Whether what is written there goes to the journal, by `$JOURNAL_STREAM` (`systemd.exec(5)`): all that a
+/// unit starts inherits it, wherever that writes to.
+pub fn is_journal(output: impl AsFd) -> bool {
+    env::var("JOURNAL_STREAM").is_ok_and(|stream| is_stream(output, &stream))
+}
+
+/// Whether it has this device and this inode.
+fn is_stream(output: impl AsFd, stream: &str) -> bool {
+    let Ok(stat) = rustix::fs::fstat(output) else {
+        return false;
+    };
+    stream == format!("{}:{}", stat.st_dev, stat.st_ino)
+}
+
 fn sockets(count: u64) -> io::Result<Vec<Handed>> {
     let count = RawFd::try_from(count).unwrap_or(RawFd::MAX - FIRST);
     (FIRST..FIRST + count).map(socket).collect()
@@ -72,4 +86,23 @@ fn socket(number: RawFd) -> io::Result<Handed> {
         bind: bound.address.clone(),
         bound: vec![bound],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn the_journal_is_known_by_device_and_inode() {
+        let (file, other) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        let meta = file.metadata().unwrap();
+        let stream = format!("{}:{}", meta.dev(), meta.ino());
+        assert!(is_stream(&file, &stream));
+        assert!(!is_stream(&other, &stream), "it inherits the variable only");
+        for nothing in ["", ":", "8:1:2", "a:b"] {
+            assert!(!is_stream(&file, nothing), "{nothing}");
+        }
+    }
 }

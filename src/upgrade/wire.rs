@@ -10,6 +10,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use rustix::io::retry_on_intr;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -188,7 +189,8 @@ impl Line {
             return Err(io::Error::other("too many sockets for one message"));
         }
         let head = [IoSlice::new(&lengths)];
-        let sent = sendmsg(&self.0, &head, &mut ancillary, SendFlags::NOSIGNAL)?;
+        // With a time-out, a stop and a debugger end it (`signal(7)`).
+        let sent = retry_on_intr(|| sendmsg(&self.0, &head, &mut ancillary, SendFlags::NOSIGNAL))?;
         let mut socket = &self.0;
         socket.write_all(&lengths[sent..])?;
         socket.write_all(&text)?;
@@ -230,7 +232,8 @@ impl Line {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_SOCKETS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut head = [IoSliceMut::new(&mut lengths)];
-        let read = recvmsg(&self.0, &mut head, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?.bytes;
+        let receive = || recvmsg(&self.0, &mut head, &mut ancillary, RecvFlags::CMSG_CLOEXEC);
+        let read = retry_on_intr(receive)?.bytes;
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -322,6 +322,12 @@ impl Upstream {
         }
     }
 
+    /// Another process has told more about its endpoints.
+    pub fn is_told_more(&self) {
+        self.keep_up();
+        self.alarm.notify_one(); // who is out has to come back in time
+    }
+
     /// The configuration that it belongs to is live: the metrics show how its endpoints are now.
     pub fn go_live(&self) {
         self.keep_up();

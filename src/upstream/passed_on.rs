@@ -96,6 +96,14 @@ impl Known {
         }
         state
     }
+
+    /// Has a state that began before go on from here where only requests could have shown it.
+    fn eject(&self, state: &State, passed: u64, now: Instant) {
+        let until = |left: u64| state.ms(now) + left.min(LONGEST).saturating_sub(passed);
+        let until = self.ejected.map_or(0, until);
+        state.ejected_until.store(until, Relaxed);
+        state.ejections.store(self.ejections, Relaxed);
+    }
 }
 
 impl States {
@@ -133,11 +141,18 @@ impl Portable for States {
         serde_json::to_vec(&passed_on).expect("text and numbers")
     }
 
-    /// What this process has begun to watch itself stays as it is.
+    /// What this process has begun to check itself stays as it is. Nobody has asked for anything here yet: who
+    /// is out because of answers is what the other one says.
     fn take_in(&self, packed: &[u8]) {
-        let Ok(passed_on) = serde_json::from_slice(packed) else {
+        let Ok(mut passed_on) = serde_json::from_slice::<PassedOn>(packed) else {
             return;
         };
+        let (passed, now) = (wall().saturating_sub(passed_on.at), Instant::now());
+        for (address, state) in self.all() {
+            if let Some(known) = passed_on.endpoints.remove(&address) {
+                known.eject(&state, passed, now);
+            }
+        }
         *self
             .passed_on
             .lock()
@@ -175,6 +190,29 @@ mod tests {
         let latency = fine.latency(now).unwrap();
         assert!((0.01..0.03).contains(&latency), "{latency}");
         assert_eq!(fine.since_check(now), None);
+    }
+
+    #[test]
+    fn ejections_while_the_next_process_gets_ready_go_over_as_well() {
+        let (former, now) = (States::default(), Instant::now());
+        let addresses: [Address; 2] =
+            ["10.0.0.1:1", "10.0.0.2:1"].map(|text| text.parse().unwrap());
+        let [back, out] = addresses.each_ref().map(|address| former.of(address));
+        back.eject(now, ONCE, ONCE);
+        let next = States::default();
+        next.take_in(&former.pack(0));
+        let [next_back, next_out] = addresses.each_ref().map(|address| next.of(address));
+        assert!(next_back.is_ejected() && !next_out.is_ejected());
+
+        back.ejected_until.store(0, Relaxed);
+        out.eject(now, ONCE, ONCE);
+        next_out.checked(true, now); // it has begun to look itself
+        next.take_in(&former.pack(0));
+        assert!(!next_back.is_ejected());
+        let left = next_out.ejected_for(Instant::now()).unwrap();
+        assert!(left <= ONCE && left > ONCE / 2, "{left:?}");
+        assert_eq!((next_back.ejections(), next_out.ejections()), (1, 1));
+        assert!(next_out.since_check(Instant::now()).is_some());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! connection is found again by its key alone. Pingora comes here as to a connector of a custom
 //! protocol, which may hand out connections for HTTP/1.1 as well; HTTP/2 stays with Pingora.
 
+mod chunks;
 mod connector;
 mod lent;
 mod resting;

@@ -98,7 +98,7 @@ impl Queue {
             most: config.most.map_or(u32::MAX, Into::into),
             per_endpoint: config.per_endpoint.map_or(u32::MAX, Into::into),
             waiting: config.queue,
-            wait: config.wait.into(),
+            wait: config.wait.get(),
             line,
         }
     }

@@ -8,10 +8,6 @@ use crate::observe::metrics::Seen;
 impl Upstream {
     /// Shows how its endpoints are; called by one at a time.
     pub(super) fn show(&self) {
-        match &self.breaker {
-            Some(breaker) => self.metrics.circuit_open(breaker.is_open()),
-            None => self.metrics.has_no_circuit(),
-        }
         for endpoint in self.members().endpoints.iter() {
             let available = self.policy.has(endpoint);
             self.metrics.healthy(&endpoint.label, available);
@@ -34,6 +30,11 @@ impl Upstream {
         if *standing != Standing::Live {
             return; // what has taken its place shows them
         }
+        match &self.breaker {
+            Some(breaker) => self.metrics.circuit_open(breaker.is_open()),
+            None => self.metrics.has_no_circuit(),
+        }
+        self.metrics.endpoints(self.members().endpoints.len());
         for endpoint in self.members().endpoints.iter() {
             let checked = self.health(endpoint, now) != Health::Unchecked;
             self.metrics.endpoint(&Seen {

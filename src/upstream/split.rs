@@ -46,6 +46,24 @@ impl Split {
         Ok(self.at(number))
     }
 
+    /// All of them, each once: those with shares in their order, and then those that only a value of the field
+    /// leads to, by name.
+    pub fn upstreams(&self) -> Vec<&Arc<Upstream>> {
+        let mut all: Vec<_> = self.parts.iter().map(|(upstream, _)| upstream).collect();
+        let values = self
+            .by_header
+            .iter()
+            .flat_map(|(_, values)| values.values());
+        let mut more: Vec<_> = values.collect();
+        more.sort_by(|one, other| one.name.cmp(&other.name));
+        for upstream in more {
+            if !all.iter().any(|known| Arc::ptr_eq(known, upstream)) {
+                all.push(upstream);
+            }
+        }
+        all
+    }
+
     /// The upstream at a point between 0 and the largest number: where the last one's share
     /// grows, nobody leaves it.
     fn at(&self, number: u64) -> &Arc<Upstream> {

@@ -93,7 +93,7 @@ impl State {
     }
 
     /// A moment in milliseconds since this state began, at least 1.
-    fn ms(&self, moment: Instant) -> u64 {
+    pub(super) fn ms(&self, moment: Instant) -> u64 {
         let since = moment.saturating_duration_since(self.born).as_millis();
         u64::try_from(since).unwrap_or(u64::MAX).max(1)
     }

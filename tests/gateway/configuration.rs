@@ -48,6 +48,20 @@ fn check(folder: &Path) -> (String, Option<i32>) {
     said(folder, &["check", "--config", "w.yaml"])
 }
 
+#[test]
+fn what_is_to_be_logged_has_to_be_understood() {
+    let command = |log: &str| {
+        let mut command = wiregate(&["schema"]);
+        command.env("WIREGATE_LOG", log).output().unwrap()
+    };
+    assert!(command("warn,wiregate=debug").status.success());
+    let output = command("warn,wiregate=debgu");
+    assert_eq!((output.status.code(), output.stdout), (Some(2), Vec::new()));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("wiregate: WIREGATE_LOG: "), "{said}");
+    assert!(said.contains("expected one of"), "{said}");
+}
+
 /// Each with what it says: the message, its place, and what helps.
 #[test]
 fn each_mistake_is_told_with_its_place_and_what_helps() {
@@ -128,7 +142,10 @@ const THEY: [(u64, &str); 14] = [
         4,
         "expected an address and a port such as `10.0.0.1:8080`, or `unix:/path`, found `127.0.0.1:70000`",
     ),
-    (6, "listeners `one` and `two` have the same address"),
+    (
+        6,
+        "the listener `two` and the listener `one` have the same address",
+    ),
     (9, "expected a whole number from 1 to 4294967295, found `0`"),
     (10, "upstream `other` has no endpoints"),
     (12, "unknown key `alow`"),

@@ -221,6 +221,9 @@ fn a_malformed_request_is_reset_alone() {
     let connection = [get("/"), field("connection", "close")].concat();
     let late_pseudo = [get("/"), field("x-a", "1"), vec![0x82]].concat();
     let fragment = get("/a#b");
+    let blanks = [" y", "y ", "\ty"].map(|value| [get("/"), field("x-a", value)].concat());
+    let mut no_scheme = get("/");
+    no_scheme.splice(1..2, [0x06, 0]);
     let mut stream = 1;
     for block in [
         fragment,
@@ -229,7 +232,11 @@ fn a_malformed_request_is_reset_alone() {
         other_host,
         connection,
         late_pseudo,
-    ] {
+        no_scheme,
+    ]
+    .into_iter()
+    .chain(blanks)
+    {
         client.write(&headers(stream, END_HEADERS | END_STREAM, &block));
         let reset = client
             .next_of(RST_STREAM)
@@ -342,4 +349,20 @@ fn streams_in_flight_finish_while_the_gateway_ends() {
     assert_eq!(silent.goaway(), Some(NO_ERROR));
     assert!(gateway.wait().success());
     assert!(start.elapsed() < Duration::from_secs(15));
+}
+
+/// What the gateway answers by itself has nobody to go to: that is no failure of the gateway.
+#[test]
+fn who_resets_a_stream_before_its_reply_has_left() {
+    let gateway = Gateway::start("routes: [{ name: all, filters: [respond: { status: 404 }] }]\n");
+    let mut client = Client::open(gateway.address());
+    let mut both = headers(1, END_HEADERS | END_STREAM, &get("/"));
+    both.extend(frame(RST_STREAM, 0, 1, &[0, 0, 0, 8]));
+    client.write(&both);
+    let line = &gateway.access_log(1)[0];
+    assert_eq!(
+        (&line["status"], &line["error"]),
+        (&499.into(), &"client_gone".into()),
+        "{line}"
+    );
 }

@@ -166,7 +166,51 @@ fn the_admin_api_takes_live_or_refuses() {
         (Some(6), Some(1))
     );
     assert_eq!(gateway.admin("GET", "/reload").status, 405);
+    for path in ["/reload?wiat=false", "/reload?wait=0", "/config?format=yml"] {
+        let method = if path.starts_with("/reload") {
+            "POST"
+        } else {
+            "GET"
+        };
+        assert_eq!(gateway.admin(method, path).status, 400, "{path}");
+    }
     assert!(says(&gateway, "one"));
+}
+
+/// How nice the threads of this name are (`proc_pid_stat(5)`, field 19).
+fn nice(gateway: &Gateway, name: &str) -> Vec<i32> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", gateway.pid())).unwrap();
+    let stats =
+        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok());
+    let of_thread = |stat: String| {
+        let (before, fields) = stat.rsplit_once(") ")?;
+        before
+            .ends_with(&format!("({name}"))
+            .then(|| fields.split(' ').nth(16)?.parse().ok())?
+    };
+    stats.filter_map(of_thread).collect()
+}
+
+#[test]
+fn only_the_reload_makes_way_and_not_what_it_starts() {
+    let gateway = Gateway::start(&answers("one"));
+    let usual = nice(&gateway, "access-log");
+    let file = gateway.file("wiregate.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let text = text.replace("access.log\" }", "access.log\", format: text }");
+    let folder = gateway.file("cache");
+    let more = format!(
+        "traces: {{ endpoint: \"http://127.0.0.1:9/v1/traces\" }}\n\
+         caches: {{ pages: {{ disk: {{ path: {}, size: 64MiB }} }} }}\n",
+        folder.display()
+    );
+    std::fs::write(&file, text + &more).unwrap();
+    until("it is live", || {
+        gateway.metric("wiregate_config_generation") == 2.0
+    });
+    for name in ["access-log", "traces", "cache-write"] {
+        until(name, || nice(&gateway, name) == usual);
+    }
 }
 
 #[test]

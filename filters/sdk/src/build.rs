@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use crate::fetches::Fetches;
+pub use crate::files::Files;
 use crate::portable::{LEAST_ROOM, ROOM};
 pub use crate::portable::{Packed, Portable};
 use crate::value::Place;
@@ -119,7 +120,7 @@ pub struct Build<'a> {
     scope: String,
     kept: &'a Kept,
     tasks: &'a mut Vec<Task>,
-    files: Vec<PathBuf>,
+    files: Files,
     preparations: Vec<Task>,
     stores: &'a [Arc<str>],
 }
@@ -143,7 +144,7 @@ impl<'a> Build<'a> {
             scope,
             kept,
             tasks,
-            files: Vec::new(),
+            files: Files::default(),
             preparations: Vec::new(),
             stores: &[],
         }
@@ -239,13 +240,13 @@ impl<'a> Build<'a> {
         &self.scope
     }
 
-    /// Says that a file is read: a change of it, or its coming, makes a reload.
+    /// Says that a file is about to be read: a change of it from now on, or its coming, makes a reload.
     pub fn watch(&mut self, file: impl Into<PathBuf>) {
-        self.files.push(file.into());
+        self.files.note(file);
     }
 
     /// The files that were read so far; for the gateway.
-    pub fn take_files(&mut self) -> Vec<PathBuf> {
+    pub fn take_files(&mut self) -> Files {
         std::mem::take(&mut self.files)
     }
 

@@ -14,6 +14,7 @@ pub mod consumers;
 pub mod exchange;
 pub mod expression;
 pub mod fetches;
+mod files;
 pub mod filter;
 pub mod form;
 pub mod headers;

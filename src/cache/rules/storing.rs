@@ -237,7 +237,13 @@ fn times(
             age::initial_age(&head.headers, sent)
         },
         lifetime,
-        while_revalidate: window(terms.while_revalidate, policy.while_revalidate),
+        while_revalidate: window(
+            terms.while_revalidate,
+            match lifetime.is_zero() {
+                true => Duration::ZERO, // there is nothing to extend
+                false => policy.while_revalidate,
+            },
+        ),
         if_error: window(terms.if_error, policy.if_error),
     }
 }

@@ -299,6 +299,34 @@ fn rfc5861_windows_come_from_the_response_then_from_the_policy() {
 }
 
 #[test]
+fn the_policy_extends_no_lifetime_that_there_is_not() {
+    let stored = |lines: Lines<'_>| {
+        let mut case = case();
+        case.policy.while_revalidate = Duration::from_secs(3600);
+        case.meta(200, lines)
+            .map(|meta| meta.times.while_revalidate.as_secs())
+    };
+    let nothing: [Lines<'_>; 5] = [
+        &[],
+        &[("cache-control", "max-age=0")],
+        &[("cache-control", "public")],
+        &[("expires", "0")],
+        &[("pragma", "no-cache")],
+    ];
+    for lines in nothing {
+        assert_eq!(stored(lines), Err("stale"), "{lines:?}");
+    }
+    assert_eq!(
+        stored(&[("etag", "\"a\"")]),
+        Ok(0),
+        "it is validated each time"
+    );
+    assert_eq!(stored(&[("cache-control", "max-age=1")]), Ok(3600));
+    let own = [("cache-control", "max-age=0, stale-while-revalidate=5")];
+    assert_eq!(stored(&own), Ok(5), "it says so itself");
+}
+
+#[test]
 fn rfc9111_3_1_fields_for_one_hop_are_not_stored_and_a_date_is_there() {
     let lines = [
         FRESH,

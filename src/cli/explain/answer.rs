@@ -251,8 +251,8 @@ impl Taken {
                 _ => None,
             },
             split: match &route.goal {
-                Some(Goal::Split(split)) => (split.parts.iter())
-                    .map(|(upstream, _)| Upstream::new(upstream))
+                Some(Goal::Split(split)) => (split.upstreams().into_iter())
+                    .map(|upstream| Upstream::new(upstream))
                     .collect(),
                 _ => Vec::new(),
             },

@@ -177,6 +177,9 @@ impl<'a> Span<'a> {
         let waiting = self.levels("wiregate_upstream_requests_waiting", name);
         let circuit = self.levels("wiregate_upstream_circuit_open", name);
         let mut endpoints: BTreeMap<&str, u64> = attempts.keys().map(|name| (*name, 0)).collect();
+        for series in self.now.series("wiregate_upstream_endpoints") {
+            endpoints.entry(series.label("upstream")).or_default(); // it may have none
+        }
         for series in self.now.series("wiregate_endpoint_healthy") {
             *endpoints.entry(series.label("upstream")).or_default() += 1;
         }

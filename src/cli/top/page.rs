@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::figures::{Endpoint, Figures, Time};
+use crate::config::report::hidden;
 
 /// What rows are sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -345,7 +346,7 @@ impl Table {
 
 /// A name without what moves a terminal.
 fn clean(name: &str) -> String {
-    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let shown = |c: char| if hidden(c) { '\u{fffd}' } else { c };
     name.chars().map(shown).collect()
 }
 

@@ -35,6 +35,13 @@ pub(super) fn check(config: &At<model::Upstream>, problems: &mut Vec<Problem>) {
     {
         let message = "expected more than `0%`: leave `panic` out to turn it off";
         say(&panic.place, message.to_owned());
+    } else if let Some(panic) = &config.panic
+        && config.health.is_none()
+        && config.outliers.is_none()
+    {
+        let message =
+            "`panic` says nothing without `health` and `outliers`: all endpoints get requests";
+        say(&panic.place, message.to_owned());
     }
 }
 

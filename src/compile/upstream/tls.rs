@@ -22,6 +22,15 @@ pub(super) fn build(
             "certificates are not verified: anyone on the way can read and change everything"
         );
     }
+    if tls.verify == Verify::DangerouslyOff
+        && let Some(ca) = tls.ca.iter().flat_map(|all| all.iter()).next()
+    {
+        let message = "`ca` says nothing with `verify: dangerously_off`: no authority is asked for";
+        let problem = Problem::new(ca.place.clone(), message);
+        problems.push(
+            problem.help("leave `verify` out, so that certificates have to be from this one"),
+        );
+    }
     if tls.ca.is_none()
         && let Some(why) = authorities::unreadable()
     {

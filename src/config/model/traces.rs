@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use wiregate_sdk::types::{FieldName, Pairs, Percent, Period};
+use wiregate_sdk::types::{FieldName, Hidden, Pairs, Percent, Period};
 use wiregate_sdk::value::At;
 
 /// Where spans go, and of which requests there are some: one for each request, and one for each
@@ -16,10 +16,10 @@ pub struct Traces {
     /// The whole URL of a receiver of OTLP/HTTP, such as `http://127.0.0.1:4318/v1/traces`. Spans are
     /// sent there in protobuf. A secret in its query is a reference.
     pub endpoint: At<String>,
-    /// Fields that it is asked with. What is in those that hold secrets, such as `authorization`, is
-    /// a reference.
+    /// Fields that it is asked with. What is in those whose names say that they hold secrets, such as
+    /// `authorization`, is a reference, and what is in the others is not shown either.
     #[serde(default)]
-    pub headers: Pairs<FieldName, At<String>>,
+    pub headers: Pairs<FieldName, At<Hidden<String>>>,
     /// A file with the authorities that an https endpoint is to be known to, in PEM, instead of those
     /// of the system.
     #[serde(default)]

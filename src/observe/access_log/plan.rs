@@ -36,8 +36,9 @@ pub struct Plan {
     pub choice: Choice,
     /// Whether columns or the choice ask about fields of the response, which are kept for them then.
     pub asks_response: bool,
-    /// How it was written: logs that were written alike are alike.
-    pub written: serde_json::Value,
+    /// A digest of the options it is made of, with what references in them hold: where they are alike, so are
+    /// the logs.
+    pub made_of: [u8; 32],
 }
 
 /// Where the lines go.
@@ -124,7 +125,7 @@ impl Plan {
             redaction: Redaction::default(),
             choice: Choice::default(),
             asks_response: false,
-            written: serde_json::Value::Null,
+            made_of: [0; 32],
         }
     }
 
@@ -154,7 +155,7 @@ impl Plan {
 
 impl PartialEq for Plan {
     fn eq(&self, other: &Self) -> bool {
-        self.output == other.output && self.written == other.written
+        self.output == other.output && self.made_of == other.made_of
     }
 }
 

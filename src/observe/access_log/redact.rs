@@ -134,6 +134,11 @@ pub fn plain(name: &str) -> String {
     kept.map(|c| c.to_ascii_lowercase()).collect()
 }
 
+/// Whether a name says that what goes by it is a secret.
+pub fn names_secret(name: &str) -> bool {
+    is_secret(&plain(name))
+}
+
 fn is_secret(plain: &str) -> bool {
     PARTS.iter().any(|part| plain.contains(part))
         || WORDS.contains(&plain)

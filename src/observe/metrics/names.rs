@@ -5,7 +5,7 @@
 //! counts for nobody.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError, RwLockReadGuard};
 
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::{IntCounter, IntGauge};
@@ -67,8 +67,10 @@ impl Names {
 impl Metrics {
     /// From now on only these names have series; those of all others are gone.
     pub fn keep_only(&self, names: Names) {
-        let mut present = self.names.write().unwrap_or_else(PoisonError::into_inner);
-        *present = names;
+        let _one_at_a_time = self.renaming();
+        *self.names.write().unwrap_or_else(PoisonError::into_inner) = names;
+        // Long work, and workers do not wait for it: whatever they add meanwhile has a name that is in force.
+        let present = self.names();
         self.requests.prune(&present);
         self.overload.prune(&present);
         self.filters.prune(&present);
@@ -92,15 +94,28 @@ impl Metrics {
 
     /// From now on only these endpoints of an upstream have series.
     pub(super) fn keep_endpoints(&self, upstream: &str, endpoints: HashSet<Arc<str>>) {
+        let _one_at_a_time = self.renaming();
         let mut present = self.names.write().unwrap_or_else(PoisonError::into_inner);
         // A retired configuration may still look for the endpoints of an upstream that is gone.
         if let Some(known) = present.upstreams.get_mut(upstream) {
             *known = endpoints;
+            drop(present);
+            let present = self.names();
             prune(&self.upstreams.healthy, &present);
             prune(&self.upstreams.at_endpoint, &present);
             prune(&self.upstreams.checked, &present);
             prune(&self.upstreams.endpoint_errors, &present);
         }
+    }
+
+    /// Held by whoever changes the names, until what is not among them is gone: nobody waits to write while
+    /// another reads for long, since readers wait behind writers.
+    fn renaming(&self) -> MutexGuard<'_, ()> {
+        self.renaming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn names(&self) -> RwLockReadGuard<'_, Names> {
+        self.names.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The series with these labels, given in the order of their declaration; or one that nobody
@@ -110,7 +125,7 @@ impl Metrics {
         B: MetricVecBuilder,
         B::M: Unseen,
     {
-        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        let names = self.names();
         let labels: HashMap<&str, &str> = labels.iter().copied().collect();
         if names.have(&labels) {
             family.with(&labels)

@@ -55,6 +55,8 @@ families! {
         /// not ejected. 0 means that it gets none, unless so few are left that health is not looked
         /// at (`panic`).
         healthy: IntGaugeVec = "wiregate_endpoint_healthy" [upstream, endpoint];
+        /// Endpoints that an upstream has; 0 where it has only names, and none of them was ever resolved.
+        endpoints: IntGaugeVec = "wiregate_upstream_endpoints" [upstream];
         /// Attempts under way at an endpoint.
         at_endpoint: IntGaugeVec = "wiregate_endpoint_requests_in_flight" [upstream, endpoint];
         /// 1 for an endpoint that a health check has looked at; 0 where there are none, or none yet.
@@ -240,7 +242,6 @@ impl UpstreamMetrics {
             Turn::Closed => "closed",
         };
         self.counter(&self.all().turns, "turn", word).inc();
-        self.circuit_open(turn == Turn::Opened);
     }
 
     /// Whether the circuit breaker is open.
@@ -254,6 +255,13 @@ impl UpstreamMetrics {
     pub fn has_no_circuit(&self) {
         // Most have never had one.
         let _ = self.all().circuit.remove_label_values(&[&*self.upstream]);
+    }
+
+    /// How many endpoints it has.
+    pub fn endpoints(&self, count: usize) {
+        let labels = [("upstream", &*self.upstream)];
+        let gauge = self.metrics.series(&self.all().endpoints, &labels);
+        gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Whether an endpoint gets requests.

@@ -19,11 +19,23 @@ pub(super) fn head_of(request: Request<()>, fragment: bool) -> Result<RequestHea
         return Error::e_explain(ErrorType::InvalidHTTPHeader, "the path has a fragment");
     }
     let (mut parts, ()) = request.into_parts();
+    check_values(&parts.headers)?;
     join_cookies(&mut parts.headers);
     let head = RequestHeader::from(parts);
     check_framing(&head)?;
     check_target(&head)?;
     Ok(head)
+}
+
+/// A value that begins or ends with a blank is malformed (RFC 9113, 8.2.1): an endpoint over HTTP/1.1 would read it
+/// without that, and so another one than filters and routes have seen.
+fn check_values(headers: &HeaderMap) -> Result<()> {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let mut values = headers.values().map(HeaderValue::as_bytes);
+    match values.any(|value| is_blank(value.first()) || is_blank(value.last())) {
+        true => Error::e_explain(ErrorType::InvalidHTTPHeader, "a blank around a value"),
+        false => Ok(()),
+    }
 }
 
 /// HTTP/2 frames bodies itself; what fields say of them must be true wherever it is read.
@@ -52,6 +64,10 @@ fn check_target(head: &RequestHeader) -> Result<()> {
     let path = head.raw_path();
     if path.iter().any(|byte| *byte <= b' ' || *byte == 0x7f) {
         return Error::e_explain(ErrorType::InvalidHTTPHeader, "the path has control bytes");
+    }
+    let scheme = head.uri.scheme_str().unwrap_or("http").as_bytes();
+    if !scheme.first().is_some_and(u8::is_ascii_alphabetic) {
+        return Error::e_explain(ErrorType::InvalidHTTPHeader, "the scheme is none");
     }
     let named = head.uri.authority().map(|named| named.as_str().as_bytes());
     let host = (head.headers.get(header::HOST)).map(|host| host.as_bytes());

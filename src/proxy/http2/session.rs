@@ -70,8 +70,9 @@ impl Session {
         // A call's deadline holds before anything else is known of it.
         let deadline = grpc::deadline(&head).and_then(Result::ok);
         until.set(deadline.and_then(|deadline| Instant::now().checked_add(deadline)));
+        let until = Arc::new(until);
         Self {
-            account: Account::new(head, digest),
+            account: Account::new(head, digest, until.clone()),
             paces,
             body,
             body_ended: false,
@@ -79,7 +80,7 @@ impl Session {
             writer: None,
             ended: false,
             conversation: None,
-            until: Arc::new(until),
+            until,
             ending,
         }
     }
@@ -181,12 +182,19 @@ impl Session {
         let Some(writer) = &mut self.writer else {
             return Error::e_explain(ErrorType::InternalError, "a head comes before a body");
         };
+        let status = self.account.written.as_ref().map(|head| head.status);
+        if let Some(StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) = status {
+            return match end {
+                true => self.end(),
+                false => Ok(()), // it has no content, whatever its endpoint sends (RFC 9110, 6.4.1)
+            };
+        }
         let bytes = data.len();
         let pace = (&mut self.paces.response, self.account.write_timeout);
         send(writer, data, end, pace)
             .await
             .map_err(Error::into_down)?;
-        self.account.sent += bytes;
+        self.account.went(bytes);
         self.ended = end;
         Ok(())
     }

@@ -71,14 +71,15 @@ impl Check {
         let this = Arc::new(self);
         let mut changes = this.upstream.changes();
         let mut tasks = JoinSet::new(); // dropping it ends them
-        let mut watched: HashMap<Address, AbortHandle> = HashMap::new();
+        let mut watched: HashMap<Address, (Arc<Endpoint>, AbortHandle)> = HashMap::new();
         loop {
             changes.borrow_and_update();
             let endpoints = this.upstream.members().endpoints.clone();
-            watched.retain(|address, task| {
+            watched.retain(|_, (known, task)| {
+                // One in the place of another, at the same address, may be known by another name.
                 let stays = endpoints
                     .iter()
-                    .any(|endpoint| endpoint.address == *address);
+                    .any(|endpoint| Arc::ptr_eq(endpoint, known));
                 if !stays {
                     task.abort();
                 }
@@ -88,7 +89,8 @@ impl Check {
                 watched.entry(endpoint.address.clone()).or_insert_with(|| {
                     let delay = this.first_delay(position, endpoints.len(), endpoint);
                     let second = this.second_delay(position, endpoints.len(), endpoint);
-                    tasks.spawn(this.clone().watch(endpoint.clone(), delay, second))
+                    let watch = this.clone().watch(endpoint.clone(), delay, second);
+                    (endpoint.clone(), tasks.spawn(watch))
                 });
             }
             tokio::select! {
@@ -309,6 +311,39 @@ mod tests {
         let (left, stays) = (count(&asked_a), count(&asked_b));
         until("the other one is checked", || count(&asked_b) > stays + 5).await;
         assert!(count(&asked_a) <= left + 1, "one may have been under way");
+        checking.abort();
+    }
+
+    #[tokio::test]
+    async fn what_takes_an_endpoints_place_at_its_address_is_checked_instead_of_it() {
+        let config = config("health: { tcp: true, every: 20ms }");
+        let reach = Reach::new("app", &config, None);
+        let ((a, asked_a), (b, asked_b)) = (counting().await, counting().await);
+        let state: Arc<State> = Arc::default();
+        let known_by = |way: &Address| {
+            let peer = reach.peer(way, None).unwrap();
+            Arc::new(Endpoint::new(a.clone(), 1, peer, state.clone()))
+        };
+        let metrics = UpstreamMetrics::new(Metrics::new(), "app".into());
+        let upstream = Arc::new(Upstream::new(
+            "app".into(),
+            &config,
+            Default::default(),
+            vec![known_by(&a)],
+            metrics,
+            &Default::default(),
+        ));
+        let check = Check::new(upstream.clone(), config.health.unwrap(), Arc::default());
+        let checking = tokio::spawn(check.run());
+        let count = |of: &AtomicUsize| of.load(Ordering::Relaxed);
+        until("the first one is checked", || count(&asked_a) > 2).await;
+
+        upstream.replace(vec![known_by(&b)]);
+        until("the other one is checked", || count(&asked_b) > 2).await;
+        let left = count(&asked_a);
+        let before = count(&asked_b);
+        until("it goes on", || count(&asked_b) > before + 5).await;
+        assert_eq!(count(&asked_a), left);
         checking.abort();
     }
 

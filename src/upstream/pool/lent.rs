@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +15,7 @@ use pingora_core::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::chunks::Chunks;
 use super::resting::{Resting, is_quiet};
 
 /// A connection that is out.
@@ -23,12 +24,19 @@ use super::resting::{Resting, is_quiet};
 /// nobody awaits, and gives it to its own pool if not. It asks with one read that nobody would be
 /// woken for, as no other read is. This one answers that the connection has ended, so that Pingora lets go of
 /// it, and it comes here.
+///
+/// It only rests where the response was the last that went over it. An endpoint may answer, and take the next
+/// bytes for another request, before the request has been sent to its end (RFC 9112, 11.2): what follows then may
+/// be taken for the beginning of the next caller's request.
 pub(super) struct Lent {
     /// There until it is dropped.
     stream: Option<Stream>,
     home: Arc<Resting>,
     key: u64,
     idle: Duration,
+    /// Whether the endpoint has said something since it was last told something.
+    answered: bool,
+    chunks: Chunks,
     /// Whether it goes on.
     rests: bool,
 }
@@ -41,12 +49,29 @@ impl Lent {
             home,
             key,
             idle,
+            answered: false,
+            chunks: Chunks::default(),
             rests: false,
         }
     }
 
     fn stream(&mut self) -> Pin<&mut Stream> {
         Pin::new(self.stream.as_mut().expect("it is dropped once"))
+    }
+
+    /// Reads what comes, as long as it is what it says.
+    fn hear(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let (before, mut good) = (buf.filled().len(), 0);
+        if !self.chunks.is_wrong() {
+            ready!(self.stream().poll_read(cx, buf))?;
+            good = self.chunks.read(&buf.filled()[before..]);
+            self.answered |= good > 0;
+            buf.set_filled(before + good);
+        }
+        match good == 0 && self.chunks.is_wrong() {
+            true => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+            false => Poll::Ready(Ok(())),
+        }
     }
 
     fn inner(&self) -> &Stream {
@@ -70,9 +95,9 @@ impl AsyncRead for Lent {
     ) -> Poll<io::Result<()>> {
         let is_asked = cx.waker().data().is_null();
         if !is_asked {
-            return self.stream().poll_read(cx, buf);
+            return self.hear(cx, buf);
         }
-        let (waker, may_rest) = (self.home.waker(), !self.idle.is_zero());
+        let (waker, may_rest) = (self.home.waker(), self.answered && !self.idle.is_zero());
         let stream = self.stream().get_mut();
         self.rests = is_quiet(stream, &mut Context::from_waker(&waker)) && may_rest;
         Poll::Ready(Ok(()))
@@ -85,6 +110,7 @@ impl AsyncWrite for Lent {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.answered = false;
         self.stream().poll_write(cx, bytes)
     }
 
@@ -93,6 +119,7 @@ impl AsyncWrite for Lent {
         cx: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.answered = false;
         self.stream().poll_write_vectored(cx, bytes)
     }
 

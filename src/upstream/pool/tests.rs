@@ -149,6 +149,16 @@ async fn a_lent_one_comes_home_once_it_is_asked_whether_it_is_as_good_as_new() {
     endpoint.write_all(b"xy").await.unwrap();
     assert!(!asks(&mut lent).await);
     drop(lent);
+    // Nor one whose endpoint has answered before it had all of the request.
+    let (mut lent, mut endpoint) = lend(IDLE);
+    endpoint.write_all(b"y").await.unwrap();
+    assert_eq!(lent.read_u8().await.unwrap(), b'y');
+    lent.write_all(b"the rest").await.unwrap();
+    assert!(!asks(&mut lent).await);
+    drop(lent);
+    let mut rest = Vec::new();
+    endpoint.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, b"the rest");
     let (mut lent, closed) = lend(IDLE);
     drop(closed);
     assert!(!asks(&mut lent).await);
@@ -157,4 +167,25 @@ async fn a_lent_one_comes_home_once_it_is_asked_whether_it_is_as_good_as_new() {
     assert!(!asks(&mut lent).await);
     drop(lent);
     assert!(resting.take(1).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_chunk_is_not_passed_on_and_what_came_before_it_is() {
+    let (ours, mut endpoint) = connection();
+    let mut lent = Lent::new(ours, Arc::new(Resting::new(8)), 1, IDLE);
+    let good = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n";
+    let all = format!("{good};\r\n");
+    let (mut read, mut buffer) = (Vec::new(), [0; 256]);
+    let sent = endpoint.write_all(all.as_bytes());
+    let came = async {
+        loop {
+            match lent.read(&mut buffer).await {
+                Ok(count) => read.extend_from_slice(&buffer[..count]),
+                Err(error) => return error.kind(),
+            }
+        }
+    };
+    let (sent, kind) = tokio::join!(sent, came);
+    assert!(sent.is_ok() && kind == std::io::ErrorKind::InvalidData);
+    assert_eq!(read, good.as_bytes());
 }

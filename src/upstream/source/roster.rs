@@ -186,7 +186,8 @@ impl Roster {
         for record in records {
             priorities.entry(record.priority).or_default().push(record);
         }
-        for (records, step) in priorities.into_values().zip(0u8..) {
+        for (step, records) in priorities.into_values().enumerate() {
+            let step = u8::try_from(step).unwrap_or(u8::MAX); // what is beyond is last together
             let rank = Rank {
                 priority: base.priority.saturating_add(step),
                 zone: base.zone.clone(),
@@ -310,6 +311,25 @@ mod tests {
         assert_eq!(shown(&endpoints), expected);
         let priorities: Vec<u8> = endpoints.iter().map(|one| one.site.priority).collect();
         assert_eq!(priorities, [0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn however_many_priorities_there_are_the_last_ones_stay_last() {
+        let name: HostName = "_http._tcp.app".parse().unwrap();
+        let roster = roster(vec![Source::Service(name.clone(), Rank::default())]);
+        let service = |priority: u16| Service {
+            priority,
+            weight: 1,
+            port: 1000 + priority,
+            host: "a".parse().unwrap(),
+        };
+        let (found, until) = ((0..300).map(service).collect(), Instant::now());
+        roster.answers.put_services(name, Answer { found, until });
+        host(&roster, "a", &["10.0.0.1"]);
+        let (endpoints, _) = roster.endpoints(&[]);
+        let priorities: Vec<u8> = endpoints.iter().map(|one| one.site.priority).collect();
+        let expected: Vec<u8> = (0..=255).chain(std::iter::repeat_n(255, 44)).collect();
+        assert_eq!(priorities, expected);
     }
 
     #[test]

@@ -120,6 +120,10 @@ fn what_is_asked_wrongly_is_refused() {
         "tag=a&all",
         "what=a",
         "url=ftp%3A//a/",
+        "all=0",
+        "all=false",
+        "all=false&soft",
+        "tag=x&soft=no",
     ] {
         let answer = gateway.admin("POST", &format!("/caches/purge?{query}"));
         assert_eq!(answer.status, 400, "{query}: {}", answer.text());

@@ -22,6 +22,10 @@ pub(super) fn mistakes() -> Vec<Mistake> {
             ],
         ),
         (
+            with(&format!("admin: {{ bind: \"unix:/{}\" }}", "x".repeat(120))),
+            &["expected a path of at most", "w.yaml:4:16"],
+        ),
+        (
             with("metrics: { bind: \"9100\" }"),
             &[
                 "expected an address and a port such as",
@@ -126,7 +130,7 @@ pub(super) fn mistakes() -> Vec<Mistake> {
              two: { bind: \"127.0.0.1:8080\" }\nroutes: [{ name: a, filters: [respond: 204] }]\n"
                 .into(),
             &[
-                "listeners `one` and `two` have the same address",
+                "the listener `two` and the listener `one` have the same address",
                 "w.yaml:4:16",
                 "::: w.yaml:3:16",
             ],

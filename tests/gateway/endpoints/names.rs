@@ -63,6 +63,13 @@ fn a_name_is_asked_for_again_when_its_ttl_is_over_and_not_before() {
         "{settings}upstreams: {upstreams}\nroutes: {routes}\n"
     ));
     assert!(served_by(&gateway, 2).contains_key(&format!("127.0.0.1:{port}")));
+    let first =
+        "wiregate_upstream_refreshes_total{result=\"ok\",source=\"dns\",upstream=\"steady\"}";
+    assert_eq!(
+        gateway.metric(first),
+        1.0,
+        "what was asked before the start counts"
+    );
     // Addresses come and go with the name.
     dns.has("app.internal", 1, &["::1"]);
     until("the new address is used", || {
@@ -164,8 +171,11 @@ fn starts_without_an_answer_and_says_so_until_one_comes() {
     dns.says("app.internal", Says::Nothing);
     let gateway = Gateway::start(&named(&dns, origin.addresses()[0].port()));
     assert_eq!(problem(&get(&gateway)), "503 dns_error");
+    let endpoints = "wiregate_upstream_endpoints{upstream=\"app\"}";
+    assert_eq!(gateway.metric(endpoints), 0.0);
     dns.has("app.internal", 60, &["127.0.0.1"]);
     until("the name is resolved", || get(&gateway).status == 200);
+    assert_eq!(gateway.metric(endpoints), 1.0);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::super::harness::{Gateway, curl};
 use super::{gateway, idle, nobody};
+use crate::http2::wire::{self, Client};
 
 /// An origin that does this with each stream, the first of them being 0.
 fn origin(with: impl Fn(usize, SendResponse<Bytes>) + Send + Sync + 'static) -> SocketAddr {
@@ -97,6 +98,54 @@ fn a_stream_that_is_reset_has_its_status_and_is_not_sent_again() {
     assert_eq!(told.json()["type"], "urn:wiregate:connection_terminated");
     assert_eq!(seen.load(Ordering::SeqCst), 1);
     idle(&gateway);
+}
+
+#[test]
+fn a_stream_that_is_reset_on_a_used_connection_is_not_sent_again_either() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let count = seen.clone();
+    let resets = origin(move |number, mut respond| {
+        count.fetch_add(1, Ordering::SeqCst);
+        match number {
+            0 => answer(&mut respond),
+            _ => respond.send_reset(Reason::ENHANCE_YOUR_CALM),
+        }
+    });
+    let gateway = start(resets);
+    assert_eq!(curl(&[&gateway.url("/")]).status, 200);
+    for round in 1..4 {
+        let told = curl(&[&gateway.url("/")]);
+        assert_eq!(told.status, 502);
+        assert_eq!(told.json()["type"], "urn:wiregate:connection_terminated");
+        assert_eq!(seen.load(Ordering::SeqCst), round + 1);
+    }
+    let failed = "wiregate_upstream_errors_total{error=\"connection_terminated\",upstream=\"app\"}";
+    assert_eq!(gateway.metric(failed), 3.0);
+    idle(&gateway);
+}
+
+#[test]
+fn what_has_no_content_has_none_whatever_its_endpoint_sends() {
+    for status in [204, 304] {
+        let sends = origin(move |_, mut respond| {
+            let head = http::Response::builder().status(status).body(()).unwrap();
+            let mut body = respond.send_response(head, false).unwrap();
+            body.send_data("hello".into(), true).unwrap();
+        });
+        let gateway = start(sends);
+        let mut client = Client::open(gateway.address());
+        client.write(&wire::headers(
+            1,
+            wire::END_HEADERS | wire::END_STREAM,
+            &wire::get("/"),
+        ));
+        let mut flags = client.next_of(wire::HEADERS).unwrap().flags;
+        while flags & wire::END_STREAM == 0 {
+            let data = client.next_of(wire::DATA).unwrap();
+            assert!(data.payload.is_empty(), "{status}: {data:?}");
+            flags = data.flags;
+        }
+    }
 }
 
 #[test]

@@ -3,13 +3,14 @@
 use std::io::{Read, Write};
 
 use super::{Origin, ask, connect, gateway, read_answer, read_head, status};
-use crate::harness::{Gateway, PATIENCE};
+use crate::harness::{Gateway, PATIENCE, curl, raw};
 
 #[test]
 fn what_was_for_the_hop_stops_here() {
     let origin = Origin::answering(|_, stream| {
         let answer = "HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Hop\r\nconnection: content-length\r\n\
              X-Hop: 1\r\nKeep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\nUpgrade: h2c\r\n\
+             TE: trailers\r\nTrailer: X-Sum\r\n\
              X-End: 1\r\nContent-Length: 2\r\n\r\nok";
         stream.write_all(answer.as_bytes()).is_ok()
     });
@@ -20,7 +21,14 @@ fn what_was_for_the_hop_stops_here() {
             .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
             .unwrap();
         let answer = read_answer(&mut stream).to_lowercase();
-        for gone in ["x-hop", "keep-alive", "connection", "upgrade"] {
+        for gone in [
+            "x-hop",
+            "keep-alive",
+            "connection",
+            "upgrade",
+            "\r\nte:",
+            "trailer",
+        ] {
             assert!(!answer.contains(gone), "{gone} {answer}");
         }
         for kept in ["x-end: 1\r\n", "content-length: 2\r\n"] {
@@ -94,6 +102,61 @@ fn a_response_with_two_framings_leaves_with_one() {
         assert_eq!(status(&answer), 200, "{answer}");
         assert!(!head.to_lowercase().contains("content-length"), "{answer}");
         assert_eq!(body, end);
+    }
+}
+
+#[test]
+fn a_length_that_is_said_twice_leaves_once_to_each_client_and_from_the_cache() {
+    let origin = Origin::answering(|request, stream| {
+        let fields = match request.first_line() {
+            line if line.contains("twice") => "content-length: 2\r\ncontent-length: 2",
+            line if line.contains("list") => "content-length: 2, 2",
+            _ => "content-length: 02",
+        };
+        let answer = format!("HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\n{fields}\r\n\r\nok");
+        stream.write_all(answer.as_bytes()).is_ok()
+    });
+    for filters in ["", "all_routes: { filters: [cache: {}] }\n"] {
+        let gateway = gateway(&origin, filters);
+        for path in ["twice", "list", "zero"] {
+            for _ in 0..2 {
+                let mut stream = connect(&gateway);
+                let request = format!("GET /{path} HTTP/1.1\r\nhost: a\r\n\r\n");
+                stream.write_all(request.as_bytes()).unwrap();
+                let answer = read_answer(&mut stream).to_lowercase();
+                let told = format!("{path} {filters}: {answer}");
+                assert_eq!(answer.matches("content-length").count(), 1, "{told}");
+                assert!(answer.contains("content-length: 2\r\n"), "{told}");
+                let http2 = curl(&["--http2-prior-knowledge", &gateway.url(&format!("/{path}"))]);
+                assert_eq!(
+                    (http2.status, http2.text()),
+                    (200, "ok".to_owned()),
+                    "{told}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_broken_response_is_not_stored_and_a_hedged_one_is_cut_as_well() {
+    let origin = Origin::answering(|_, stream| {
+        let answer = "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked\r\n\r\n\
+                      5\r\nhello\r\n\r\n5\r\nworld\r\n0\r\n\r\n";
+        stream.write_all(answer.as_bytes()).is_ok()
+    });
+    for (options, filters) in [("", "[cache: {}]"), (", hedge: { after: 20s }", "[]")] {
+        let gateway = Gateway::start(&format!(
+            "upstreams: {{ app: {{ endpoints: [\"{}\"]{options} }} }}\n\
+             routes: [{{ name: all, filters: {filters}, upstream: app }}]\n",
+            origin.address
+        ));
+        for _ in 0..2 {
+            let answer = raw(gateway.address(), b"GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+            assert!(!answer.ends_with("0\r\n\r\n"), "{filters}: {answer}");
+            assert!(!answer.contains("hit"), "{filters}: {answer}");
+        }
+        assert_eq!(origin.take().len(), 2, "{filters}");
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::super::harness::{Gateway, PATIENCE, complete, curl, echo, raw, until, upstream};
+use super::super::origin::answers;
 
 const ROUTES: &str = "routes:\n  \
     - { name: set, match: { path: /set }, filters: [respond: { status: 204, headers: { set-cookie: sid=SECRET; Path=/, x-own: own } }] }\n  \
@@ -236,6 +237,27 @@ fn a_reload_changes_the_lines_and_a_bad_one_does_not() {
 }
 
 #[test]
+fn a_reload_changes_the_lines_where_only_what_a_reference_holds_has_changed() {
+    let name = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(name.path(), "one").unwrap();
+    let path = name.path().display();
+    let log = format!(
+        "{{ file: FOLDER/access.log, fields: [target], redact: {{ query: [\"${{file:{path}}}\"] }} }}"
+    );
+    let gateway = start(&log, ROUTES);
+    let target = gateway.url("/gone?one=1&two=2");
+    curl(&[&target]);
+    assert_eq!(lines(&gateway, 1), ["{\"target\":\"/gone?one=***&two=2\"}"]);
+    std::fs::write(name.path(), "two").unwrap();
+    assert_eq!(gateway.admin("POST", "/reload").status, 200);
+    curl(&[&target]);
+    assert_eq!(
+        lines(&gateway, 2)[1],
+        "{\"target\":\"/gone?one=1&two=***\"}"
+    );
+}
+
+#[test]
 fn over_http2_a_reload_changes_the_lines_of_what_is_under_way() {
     let origin = echo();
     let routes = "routes: [{ name: all, filters: [headers: { response: { set: { x-kind: slow } } }], upstream: app }]\n";
@@ -346,4 +368,30 @@ fn lines_go_to_a_receiver_on_tcp() {
     // Without a receiver everything goes on.
     drop((stream, listener));
     assert_eq!(curl(&[&gateway.url("/gone")]).status, 410);
+}
+
+/// Of a head that cannot be read, the log says what is wrong with it, and nothing that is in it.
+#[test]
+fn a_head_that_cannot_be_read_is_in_no_log() {
+    let address = answers(|_| {
+        "HTTP/1.1 200 OK\r\nset-cookie: sid=SECRET; HttpOnly\r\nx(trace: 1\r\n\r\n".to_owned()
+    });
+    for filters in ["[]", "[cache: {}]"] {
+        let gateway = Gateway::start(&format!(
+            "upstreams: {{ app: {{ endpoints: [\"{address}\"] }} }}\n\
+             routes: [{{ name: all, filters: {filters}, upstream: app }}]\n"
+        ));
+        assert_eq!(curl(&[&gateway.url("/")]).status, 502);
+        let line = &gateway.access_log(1)[0];
+        let detail = line["detail"].as_str().unwrap();
+        assert!(
+            detail.ends_with("cannot be read: invalid header name"),
+            "{detail}"
+        );
+        let log = gateway.log();
+        assert!(
+            !log.contains("SECRET") && !line.to_string().contains("SECRET"),
+            "{log}"
+        );
+    }
 }

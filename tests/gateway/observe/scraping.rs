@@ -71,7 +71,12 @@ fn has_nothing_that_changes_or_tells_more() {
     for path in ["/metrics", "/livez", "/readyz"] {
         let answer = ask(address, path, &["-X", "POST"]);
         assert_eq!(answer.status, 405, "{path}");
-        assert_eq!(answer.header("allow"), "GET");
+        assert_eq!(answer.header("allow"), "GET, HEAD");
+        let asked = [ask(address, path, &[]), ask(address, path, &["-I"])];
+        let [asked, looked] =
+            asked.map(|answer| (answer.status, answer.header("content-type").to_owned()));
+        assert_eq!(asked, (200, looked.1.clone()), "{path}");
+        assert_eq!(asked, looked, "{path}");
     }
     let ready = gateway.admin("GET", "/readyz?verbose").json();
     assert_eq!(ready["generation"], 1, "nothing was reloaded");

@@ -2,6 +2,7 @@
 
 pub mod board;
 
+use std::io::Write;
 use std::process::Command;
 
 use futures_util::stream;
@@ -11,7 +12,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Code, Request, Response, Status};
 
-use super::peers::{gateway, speaking};
+use super::peers::{gateway, read_head, send, speaking};
 use crate::harness::{Gateway, curl, echo, until};
 use crate::http2::wire::{self, Client};
 use board::{Board, Codec, Note, note};
@@ -304,4 +305,23 @@ fn what_only_looks_like_a_call_is_answered_like_any_request() {
     );
     assert_eq!((call.status, call.header("grpc-status")), (200, "4"));
     assert_eq!(call.header("cache-control"), "no-store");
+}
+
+#[test]
+fn a_refused_call_over_http_1_1_costs_no_connection() {
+    let gateway =
+        Gateway::start("routes: [{ name: none, match: { path: /none }, filters: [respond: x] }]\n");
+    let mut client = send(gateway.address(), "");
+    for kind in ["application/grpc-web+proto", "Application/gRPC-Web"] {
+        let call = format!(
+            "POST /test.Board/Unary HTTP/1.1\r\nhost: a\r\ncontent-type: {kind}\r\ncontent-length: 0\r\n\r\n"
+        );
+        client.write_all(call.as_bytes()).unwrap();
+        let head = read_head(&mut client).to_lowercase();
+        assert!(head.starts_with("http/1.1 200 "), "{head}");
+        for there in ["grpc-status: 12\r\n", "content-length: 0\r\n"] {
+            assert!(head.contains(there), "{head}");
+        }
+        assert!(!head.contains("connection: close"), "{head}");
+    }
 }

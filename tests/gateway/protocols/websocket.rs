@@ -215,3 +215,53 @@ fn an_endpoint_that_does_not_answer_an_upgrade_is_a_504() {
     let head = read_head(&mut send(gateway.address(), ASK));
     assert!(head.starts_with("HTTP/1.1 504 "), "{head}");
 }
+
+#[test]
+fn an_upgrade_that_is_not_meant_for_this_hop_is_none() {
+    let (tell, told): (Sender<String>, Receiver<String>) = channel();
+    let address = server(move |mut stream| {
+        tell.send(read_head(&mut stream)).unwrap();
+        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    let gateway = gateway("{}", &format!("{{ endpoints: [\"{address}\"] }}"));
+    for request in [
+        ASK.replace("connection: upgrade\r\n", ""),
+        ASK.replace("connection: upgrade", "connection: close"),
+        ASK.replace("GET", "HEAD"),
+        ASK.replace("GET", "DELETE"),
+    ] {
+        let mut client = send(gateway.address(), &request);
+        let answer = read_head(&mut client);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{request}: {answer}");
+        let asked = told.recv_timeout(PATIENCE).unwrap().to_lowercase();
+        assert!(!asked.contains("upgrade"), "{request}: {asked}");
+    }
+}
+
+#[test]
+fn a_switch_says_what_a_switch_says() {
+    for (version, status) in [("1.1", 101), ("1.0", 502)] {
+        let address = server(move |mut stream| {
+            read_head(&mut stream);
+            let answer = format!(
+                "HTTP/{version} 101 Switching Protocols\r\nupgrade: websocket\r\n\
+                 connection: x-own\r\nx-own: 1\r\nkeep-alive: 5\r\ncontent-length: 5\r\n\r\n"
+            );
+            stream.write_all(answer.as_bytes()).unwrap();
+            is_over(&mut stream);
+        });
+        let gateway = gateway("{}", &format!("{{ endpoints: [\"{address}\"] }}"));
+        let mut client = send(gateway.address(), ASK);
+        let head = read_head(&mut client).to_lowercase();
+        assert!(head.starts_with(&format!("http/1.1 {status} ")), "{head}");
+        if status == 101 {
+            for there in ["connection: upgrade\r\n", "upgrade: websocket\r\n"] {
+                assert!(head.contains(there), "{head}");
+            }
+            for gone in ["x-own", "keep-alive", "content-length"] {
+                assert!(!head.contains(gone), "{head}");
+            }
+        }
+    }
+}

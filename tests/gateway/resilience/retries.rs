@@ -198,6 +198,18 @@ fn what_cannot_be_meant_is_refused() {
             "expected more than `0%` of errors",
         ),
         (", in_flight: { queue: 5 }", "`in_flight` bounds nothing"),
+        (
+            ", in_flight: { most: 5, wait: 1s }",
+            "`wait` says nothing without `queue`",
+        ),
+        (
+            ", panic: 50%",
+            "`panic` says nothing without `health` and `outliers`",
+        ),
+        (
+            ", tls: { ca: a.pem, verify: dangerously_off }",
+            "`ca` says nothing with `verify: dangerously_off`",
+        ),
     ] {
         let said = problems(&app(options));
         assert!(said.contains(expected), "{options}: {said}");

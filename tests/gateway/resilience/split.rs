@@ -119,4 +119,13 @@ fn splits_that_make_no_sense_are_refused() {
         let said = problems(&config(&addresses, split));
         assert!(said.contains(expected), "{split}: {said}");
     }
+    // Requests go there as well, though it has no share.
+    let only = "{ split: { app: 1 }, by_header: { name: x, values: { a: canary } } }, timeouts: { idle: 61s }";
+    let slow =
+        config(&addresses, only).replace("canary: {", "canary: { timeouts: { first_byte: 2m },");
+    let said = problems(&slow);
+    assert!(
+        said.contains("shorter than the `first_byte` of upstream `canary` (120s)"),
+        "{said}"
+    );
 }

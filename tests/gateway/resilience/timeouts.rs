@@ -175,6 +175,33 @@ fn times_that_contradict_each_other_are_refused() {
         said.contains("`idle` (10s) is shorter than `first_byte` (30s)"),
         "{said}"
     );
+    // What holds with it may be written elsewhere, or nowhere.
+    let alone = config(&upstreams("{ idle: 10s }"), "");
+    let file = |times: &str| format!("timeouts: {times}\n{}", config(&upstreams("{}"), ""));
+    for (configuration, first_byte, place) in [
+        (alone.clone(), "1m", 7),
+        (
+            format!("timeouts: {{ first_byte: 30s }}\n{alone}"),
+            "30s",
+            8,
+        ),
+        (file("{ idle: 10s }"), "1m", 5),
+    ] {
+        let said = problems(&configuration);
+        let expected = format!(
+            "`idle` (10s) is shorter than the `first_byte` that holds with it ({first_byte})"
+        );
+        assert!(said.contains(&expected), "{said}");
+        assert!(said.contains(&format!(".yaml:{place}:")), "{said}");
+    }
+    let said = problems(&file("{ first_byte: 30s, idle: 10s }"));
+    assert!(said.contains("shorter than `first_byte` (30s)"), "{said}");
+    let hedge = upstream("app", &[super::nobody()], ", hedge: { after: 5s }");
+    let said = problems(&format!(
+        "timeouts: {{ first_byte: 5s }}\n{}",
+        config(&hedge, "")
+    ));
+    assert!(said.contains("nothing would be hedged"), "{said}");
     let said = problems(&config(
         &upstreams("{ first_byte: 30s }"),
         ", timeouts: { idle: 10s }",

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use wiregate_sdk::types::Period;
+use wiregate_sdk::value::At;
 
 /// How many attempts may be under way at the same time, by all workers together. Where there is
 /// no room a request waits for its turn; a 503 `connection_limit_reached` with `Retry-After` is
@@ -20,7 +21,7 @@ pub struct InFlight {
     /// when absent.
     pub queue: u32,
     /// How long a request may wait for its turn.
-    pub wait: Period,
+    pub wait: At<Period>,
 }
 
 impl Default for InFlight {
@@ -29,7 +30,7 @@ impl Default for InFlight {
             most: None,
             per_endpoint: None,
             queue: 0,
-            wait: Period::seconds(1),
+            wait: At::nowhere(Period::seconds(1)),
         }
     }
 }

@@ -10,7 +10,7 @@ use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
 use super::{Framing, Pieces, Session};
-use crate::proxy::session::{by_account, drained_within, no_messages, unless_late};
+use crate::proxy::session::{answered, by_account, drained_within, no_messages, unless_late};
 
 #[async_trait]
 impl CustomSession for Session {
@@ -86,6 +86,9 @@ impl CustomSession for Session {
         let next = async {
             if no_body_expected || self.is_read() {
                 return Err(self.given_up().await);
+            }
+            if self.framing == Framing::Whole && self.tunnel.is_none() {
+                return Err(answered());
             }
             self.read().await
         };

@@ -10,7 +10,7 @@ use pingora_error::{Error, Result};
 use pingora_http::ResponseHeader;
 
 use super::Session;
-use crate::proxy::session::{by_account, drained_within, no_messages, unless_late};
+use crate::proxy::session::{answered, by_account, drained_within, no_messages, unless_late};
 
 #[async_trait]
 impl CustomSession for Session {
@@ -28,11 +28,11 @@ impl CustomSession for Session {
     }
 
     async fn write_response_header(&mut self, head: Box<ResponseHeader>, end: bool) -> Result<()> {
-        self.write_head(head, end)
+        self.write_head(head, end).map_err(Error::into_down)
     }
 
     async fn write_response_header_ref(&mut self, head: &ResponseHeader, end: bool) -> Result<()> {
-        self.write_head(Box::new(head.clone()), end)
+        (self.write_head(Box::new(head.clone()), end)).map_err(Error::into_down)
     }
 
     async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
@@ -40,7 +40,7 @@ impl CustomSession for Session {
     }
 
     async fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
-        self.end_with(trailers)
+        self.end_with(trailers).map_err(Error::into_down)
     }
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
@@ -67,6 +67,9 @@ impl CustomSession for Session {
             if no_body_expected || self.is_body_done() {
                 return Err(self.given_up().await);
             }
+            if self.ended {
+                return Err(answered());
+            }
             self.read().await
         };
         unless_late(Some(&until), next).await
@@ -79,7 +82,7 @@ impl CustomSession for Session {
     }
 
     async fn finish(&mut self) -> Result<()> {
-        self.end()
+        self.end().map_err(Error::into_down)
     }
 
     fn is_body_done(&mut self) -> bool {

@@ -132,7 +132,7 @@ fn add_bounds(all: &mut Defaults) {
         queue,
         wait,
     } = InFlight::default();
-    let (most, per_endpoint) = (optional(most), optional(per_endpoint));
+    let (most, per_endpoint, wait) = (optional(most), optional(per_endpoint), wait.value);
     add!(all, "in_flight": most, per_endpoint, queue, wait);
     let Breaker {
         errors: _,
