@@ -1,5 +1,6 @@
 //! What a 401 asks for, and the names that options give to callers.
 
+use wiregate_sdk::consumers::Holder;
 use wiregate_sdk::{HeaderValue, Invalid, Reply, StatusCode, header};
 
 /// The challenge of a scheme (RFC 9110, 11.6.1), with further parameters as they are written.
@@ -38,6 +39,13 @@ pub fn name_problem(name: &str) -> Option<String> {
             name.escape_debug()
         )
     })
+}
+
+/// That a name which a filter gives to a caller is that of a consumer.
+pub(super) fn taken(by: &Holder, why: &str) -> Invalid {
+    let other = &by.consumer.name;
+    let message = format!("expected a name of its own, found that of consumer `{other}`");
+    Invalid::new(message).related(&by.place, why)
 }
 
 #[cfg(test)]

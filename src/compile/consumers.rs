@@ -45,7 +45,10 @@ impl Builder<'_> {
             groups: written.groups.into(),
             plan: written.plan.map(Into::into),
         });
-        self.consumers.add(consumer.clone());
+        self.consumers.add(Holder {
+            consumer: consumer.clone(),
+            place: place.clone(),
+        });
         self.give_all(&consumer, written.credentials);
     }
 

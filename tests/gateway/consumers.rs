@@ -133,6 +133,25 @@ fn a_credential_that_is_given_twice_is_an_error_with_both_places() {
 }
 
 #[test]
+fn a_filters_own_caller_has_no_consumers_name() {
+    for filter in [
+        r#"api_key: { keys: [{ name: ann, key: "${env:KEY_OF_BOB}" }] }"#,
+        r#"api_key: { consumers: true, keys: [{ name: ann, key: "${env:KEY_OF_BOB}" }] }"#,
+        r#"basic_auth: { users: [{ name: ann, password: "${env:KEY_OF_BOB}" }] }"#,
+    ] {
+        let said = refused(&format!(
+            "consumers:\n  ann: {{ credentials: {{ api_key: {{ key: \"${{env:KEY_OF_ANN}}\" }} }} }}\n\
+             routes:\n  - name: all\n    upstream: app\n    filters:\n      - {filter}\n"
+        ));
+        let why = "expected a name of its own, found that of consumer `ann`";
+        assert!(said.contains(why), "{said}");
+        assert!(said.contains("c.yaml:12:"), "the filter's: {said}");
+        assert!(said.contains("c.yaml:7:"), "the consumer's: {said}");
+        assert!(said.ends_with("1 problem in 1 file\n"), "{said}");
+    }
+}
+
+#[test]
 fn what_is_no_credential_is_refused_at_its_place() {
     let said = refused(
         "consumers:\n  a: { credentials: { api_key: { key: plain-0123456789 } } }\n  \

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use wiregate_sdk::types::{Digest, Hidden, OneOrMany, Secret};
 use wiregate_sdk::{Consumer, Consumers, Deserialize, Identity, Invalid, JsonSchema};
 
-use crate::auth::challenge::name_problem;
+use crate::auth::challenge::{name_problem, taken};
 
 /// A caller and its keys. At least one of `key` and `sha256` is written.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -43,9 +43,10 @@ pub(super) struct Keys {
 impl Keys {
     pub(super) fn new(
         keys: Option<Vec<Key>>,
-        consumers: Option<Arc<Consumers>>,
+        consumers: Arc<Consumers>,
+        accepts_consumers: bool,
     ) -> Result<Self, Invalid> {
-        let have_keys = consumers.as_ref().is_some_and(|all| all.have_keys());
+        let have_keys = accepts_consumers && consumers.have_keys();
         match &keys {
             Some(keys) if keys.is_empty() => {
                 return Err(Invalid::at("keys", "expected at least one key, found none"));
@@ -56,14 +57,19 @@ impl Keys {
             }
             _ => {}
         }
-        let own = Self::own(keys.unwrap_or_default(), consumers.as_deref())?;
-        Ok(Self { own, consumers })
+        let own = Self::own(keys.unwrap_or_default(), &consumers, accepts_consumers)?;
+        Ok(Self {
+            own,
+            consumers: accepts_consumers.then_some(consumers),
+        })
     }
 
     fn own(
         keys: Vec<Key>,
-        consumers: Option<&Consumers>,
+        consumers: &Consumers,
+        accepts_consumers: bool,
     ) -> Result<HashMap<Digest, Identity>, Invalid> {
+        let accepted = accepts_consumers.then_some(consumers);
         let mut invalid = Invalid::default();
         let mut names = HashSet::new();
         let mut known: HashMap<Digest, Identity> = HashMap::with_capacity(keys.len());
@@ -75,6 +81,9 @@ impl Keys {
             if !names.insert(key.name.clone()) {
                 let why = format!("expected a name of its own, found `{}` again", key.name);
                 invalid.and(Invalid::at(format!("{place}.name"), why));
+            }
+            if let Some(holder) = consumers.get(&key.name) {
+                invalid.and(taken(holder, "the consumer").within(&format!("{place}.name")));
             }
             let identity = Identity {
                 name: key.name.as_str().into(),
@@ -90,7 +99,7 @@ impl Keys {
             for (place, digest) in key.digests(&place) {
                 let added = digest
                     .map_err(Invalid::new)
-                    .and_then(|digest| free(&digest, &known, consumers).map(|()| digest));
+                    .and_then(|digest| free(&digest, &known, accepted).map(|()| digest));
                 match added {
                     Err(why) => invalid.and(why.within(&place)),
                     Ok(digest) => {
@@ -122,13 +131,13 @@ fn free(
     known: &HashMap<Digest, Identity>,
     consumers: Option<&Consumers>,
 ) -> Result<(), Invalid> {
-    let taken = |by: &str| Invalid::new(format!("expected a key of its own, found that of {by}"));
+    let held = |by: &str| Invalid::new(format!("expected a key of its own, found that of {by}"));
     if let Some(other) = known.get(digest) {
-        return Err(taken(&format!("`{}`", other.name)));
+        return Err(held(&format!("`{}`", other.name)));
     }
     if let Some(holder) = consumers.and_then(|all| all.with_key(digest)) {
-        let taken = taken(&format!("consumer `{}`", holder.consumer.name));
-        return Err(taken.related(&holder.place, "the consumer's key"));
+        let held = held(&format!("consumer `{}`", holder.consumer.name));
+        return Err(held.related(&holder.place, "the consumer's key"));
     }
     Ok(())
 }
@@ -202,7 +211,7 @@ mod tests {
             };
             consumers.give(credential, holder).unwrap();
         }
-        let own = Keys::own(own.collect(), Some(&consumers));
+        let own = Keys::own(own.collect(), &consumers, true);
         Keys {
             own: own.unwrap_or_else(|invalid| panic!("{invalid}")),
             consumers: Some(Arc::new(consumers)),

@@ -47,7 +47,7 @@ use super::source::{Presented, Source, presented};
 ///
 /// Without `keys`, the callers are the [consumers](../configuration.md#consumers) of the configuration
 /// that have an `api_key` among their credentials; `consumers: true` accepts them beside the filter's
-/// own `keys`.
+/// own `keys`. No name here is that of a consumer.
 ///
 /// ```yaml
 /// - api_key:
@@ -104,9 +104,8 @@ impl Filter for ApiKey {
 
     fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
         let sources = Source::all(&config.from, cx)?;
-        let consumers = config.consumers.unwrap_or(config.keys.is_none());
-        let consumers = consumers.then(|| cx.consumers.clone());
-        let keys = Keys::new(config.keys, consumers)?;
+        let accepts_consumers = config.consumers.unwrap_or(config.keys.is_none());
+        let keys = Keys::new(config.keys, cx.consumers.clone(), accepts_consumers)?;
         let challenges = challenges(&sources, &config.realm)?;
         let refusal = |reason, detail: &str| refusal(&challenges, reason, detail);
         let places: Vec<String> = sources.iter().map(ToString::to_string).collect();

@@ -18,7 +18,7 @@ use wiregate_sdk::{
 use credentials::{Credentials, Presented};
 pub use users::User;
 use users::Users;
-use verifier::{Unverified, Verifier};
+use verifier::{Room, Unverified, Verifier};
 
 use super::challenge::{challenge, refusal};
 
@@ -35,13 +35,14 @@ use super::challenge::{challenge, refusal};
 ///
 /// A 401 comes with `WWW-Authenticate: Basic realm="…", charset="UTF-8"`. Whether a user exists
 /// cannot be told from the reply, nor from how long it takes: unknown names are verified as well,
-/// against the password of a user that is picked by the name. The upstream does not see the
+/// against the password of a user that is picked by the name, the same one as long as the users are
+/// the same. The upstream does not see the
 /// credentials, unless `strip` is `false`.
 ///
 /// Passwords are best kept as hashes: argon2id (`argon2`, at most 256 MiB of memory, 16 rounds and
 /// 16 lanes) or bcrypt (`htpasswd -nB`, at most cost 16). To verify one takes much time on purpose,
-/// so this happens beside the traffic, as many at a time as there are processors, with 16 more
-/// waiting for each. Who comes in is let in for a minute without another verification, as long as
+/// so this happens beside the traffic: of all filters together as many at a time as there are
+/// processors, with 16 more waiting for each, up to 5 s. Who comes in is let in for a minute without another verification, as long as
 /// the user's hash is the same. Against guessing, put a `rate_limit` before this filter.
 ///
 /// bcrypt sees no more than 72 bytes of a password; longer ones are refused for such users.
@@ -58,7 +59,8 @@ use super::challenge::{challenge, refusal};
 ///
 /// Without `users` and `htpasswd`, the users are those that
 /// [consumers](../configuration.md#consumers) of the configuration have under `basic_auth` among their
-/// credentials; `consumers: true` lets them in beside the filter's own.
+/// credentials; `consumers: true` lets them in beside the filter's own. No name here is that of a
+/// consumer.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(crate = "wiregate_sdk::serde", deny_unknown_fields)]
 #[schemars(crate = "wiregate_sdk::schemars")]
@@ -102,19 +104,21 @@ impl Filter for BasicAuth {
     type State = ();
 
     fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
+        // Before it is read: it may come, or be mended, later.
+        if let Some(file) = &config.htpasswd {
+            cx.watch(file);
+        }
         let challenge = challenge("Basic", &config.realm, ", charset=\"UTF-8\"")?;
         let challenges = [challenge];
         let refusal = |reason, detail| refusal(&challenges, reason, detail);
         let none_here = config.users.is_empty() && config.htpasswd.is_none();
-        let consumers = config.consumers.unwrap_or(none_here);
-        let consumers = consumers.then(|| cx.consumers.clone());
-        if let Some(file) = &config.htpasswd {
-            cx.watch(file);
-        }
-        let users = Users::new(config.users, config.htpasswd.as_deref(), consumers)?;
+        let lets_consumers_in = config.consumers.unwrap_or(none_here);
+        let (htpasswd, consumers) = (config.htpasswd.as_deref(), cx.consumers.clone());
+        let users = Users::new(config.users, htpasswd, consumers, lets_consumers_in)?;
+        let room = cx.share("basic_auth", Room::new);
         Ok(Self {
             users,
-            verifier: cx.keep("verifier", Verifier::new),
+            verifier: cx.keep("verifier", || Verifier::new(room)),
             strip: config.strip,
             missing: refusal(
                 "missing_credentials",

@@ -1,4 +1,4 @@
-//! A password in the form that it is kept in.
+//! Passwords in the forms that they are kept in.
 
 use std::str::FromStr;
 
@@ -8,26 +8,50 @@ use argon2::{Argon2, Params};
 use bcrypt::HashParts;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use wiregate_sdk::consumers;
+use wiregate_sdk::consumers::Password;
 
-/// A consumer's hash, checked.
+/// A password that is kept as a hash, which is checked here and read when one is verified.
 ///
 /// # Errors
 /// What is wrong with it; never shows it.
-pub fn hash(hash: &str) -> Result<consumers::Password, String> {
-    Password::parse(hash).map(|_| consumers::Password::Hash(hash.into()))
+pub fn hash(hash: &str) -> Result<Password, String> {
+    Hash::parse(hash).map(|_| Password::Hash(hash.into()))
 }
 
-/// A consumer's password that is written as a reference.
+/// A password that is written as a reference.
 ///
 /// # Errors
 /// That it has control characters: often a line break at the end of the file that it is read from.
-pub fn plain(password: &str) -> Result<consumers::Password, String> {
+pub fn plain(password: &str) -> Result<Password, String> {
     if password.chars().any(|c| c.is_ascii_control()) {
         return Err("expected a password without control characters, found one in it".into());
     }
     let digest: [u8; 32] = Sha256::digest(password).into();
-    Ok(consumers::Password::Plain(digest.into()))
+    Ok(Password::Plain(digest.into()))
+}
+
+/// Whether to verify it takes so long that it must not hold up a worker.
+pub(super) fn is_slow(password: &Password) -> bool {
+    matches!(password, Password::Hash(_))
+}
+
+/// Whether this is the password.
+pub(super) fn is(password: &Password, candidate: &[u8]) -> bool {
+    match password {
+        Password::Hash(hash) => Hash::parse(hash).expect("checked at load").is_of(candidate),
+        Password::Plain(digest) => {
+            let found = Sha256::digest(candidate);
+            found.as_slice().ct_eq(digest.bytes()).into()
+        }
+    }
+}
+
+/// What becomes another when the password does.
+pub(super) fn kept(password: &Password) -> &[u8] {
+    match password {
+        Password::Hash(hash) => hash.as_bytes(),
+        Password::Plain(digest) => digest.bytes(),
+    }
 }
 
 /// The most that a hash may ask for: KiB of memory, rounds, lanes.
@@ -38,20 +62,14 @@ const MOST_COST: u32 = 16;
 /// As much of a password as bcrypt takes in.
 const BCRYPT_BYTES: usize = 72;
 
-/// A password in the form that it is kept in.
-pub(super) enum Password {
+/// A hash, read.
+enum Hash<'h> {
     Argon2(Box<PasswordHash>),
-    Bcrypt(Box<str>),
-    /// The SHA-256 of one that was written out.
-    Plain([u8; 32]),
+    Bcrypt(&'h str),
 }
 
-impl Password {
-    /// Reads a hash.
-    ///
-    /// # Errors
-    /// What is wrong with it; never shows it.
-    pub(super) fn parse(hash: &str) -> Result<Self, String> {
+impl<'h> Hash<'h> {
+    fn parse(hash: &'h str) -> Result<Self, String> {
         if hash.starts_with("$argon2id$") {
             Self::argon2(hash)
         } else if ["$2a$", "$2b$", "$2y$"]
@@ -61,14 +79,6 @@ impl Password {
             Self::bcrypt(hash)
         } else {
             Err("expected a hash that begins with `$argon2id$`, `$2a$`, `$2b$` or `$2y$`".into())
-        }
-    }
-
-    /// A consumer's.
-    pub(super) fn of(password: &consumers::Password) -> Self {
-        match password {
-            consumers::Password::Plain(digest) => Self::Plain(*digest.bytes()),
-            consumers::Password::Hash(hash) => Self::parse(hash).expect("checked at load"),
         }
     }
 
@@ -94,22 +104,16 @@ impl Password {
         Ok(Self::Argon2(Box::new(whole)))
     }
 
-    fn bcrypt(hash: &str) -> Result<Self, String> {
+    fn bcrypt(hash: &'h str) -> Result<Self, String> {
         let parts =
             HashParts::from_str(hash).map_err(|why| format!("expected a bcrypt hash: {why}"))?;
         match parts.get_cost() {
-            4..=MOST_COST => Ok(Self::Bcrypt(hash.into())),
+            4..=MOST_COST => Ok(Self::Bcrypt(hash)),
             cost => Err(format!("expected a cost of 4 to {MOST_COST}, found {cost}")),
         }
     }
 
-    /// Whether to verify it takes so long that it must not hold up a worker.
-    pub(super) fn is_slow(&self) -> bool {
-        !matches!(self, Self::Plain(_))
-    }
-
-    /// Whether this is the password.
-    pub(super) fn is(&self, candidate: &[u8]) -> bool {
+    fn is_of(&self, candidate: &[u8]) -> bool {
         match self {
             Self::Argon2(hash) => Argon2::default()
                 .verify_password(candidate, &**hash)
@@ -119,16 +123,6 @@ impl Password {
                 let is_same = bcrypt::verify(candidate, hash).unwrap_or(false);
                 is_same && candidate.len() <= BCRYPT_BYTES
             }
-            Self::Plain(digest) => Sha256::digest(candidate).as_slice().ct_eq(digest).into(),
-        }
-    }
-
-    /// What becomes another when the password does.
-    pub(super) fn fingerprint(&self) -> [u8; 32] {
-        match self {
-            Self::Argon2(hash) => Sha256::digest(hash.to_string()).into(),
-            Self::Bcrypt(hash) => Sha256::digest(&**hash).into(),
-            Self::Plain(digest) => *digest,
         }
     }
 }

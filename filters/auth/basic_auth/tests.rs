@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use argon2::{Argon2, Params, PasswordHasher};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use wiregate_sdk::Clock;
+use wiregate_sdk::build::Kept;
 use wiregate_sdk::testing::{Call, Probe, Seen, probe, refusal};
 
 use super::*;
@@ -93,14 +95,21 @@ fn unknown_names_stand_for_all_users_and_each_for_always_the_same() {
     let hash = format!("password_hash: '{}'", bcrypt("eve's"));
     let options = users("").replace("password: '${env:evesdropper}'", &hash);
     let value = wiregate_sdk::value::read(&"t.yaml".into(), &options).unwrap();
-    let config: Config = wiregate_sdk::value::decode(&value).unwrap();
-    let users = Users::new(config.users, None, None).ok().unwrap();
+    // After a reload, and in another gateway as well.
+    let [users, others] = [(); 2].map(|()| {
+        let config: Config = wiregate_sdk::value::decode(&value).unwrap();
+        Users::new(config.users, None, Arc::default(), false)
+            .ok()
+            .unwrap()
+    });
     let mut seen = std::collections::HashSet::new();
     for number in 0..100 {
         let name = format!("nobody{number}");
         let (user, is_known) = users.find(&name);
         assert!(!is_known);
         assert!(Arc::ptr_eq(&user, &users.find(&name).0));
+        let other = others.find(&name).0;
+        assert_eq!(user.identity.name, other.identity.name, "{name}");
         seen.insert(user.identity.name.clone());
     }
     assert_eq!(seen.len(), 3);
@@ -195,6 +204,33 @@ async fn a_changed_password_holds_from_the_reload_on() {
     let filter = filter.reload::<BasicAuth>(&options("new"));
     assert_eq!(get(&filter, "ann", "old").await.status(), 401);
     assert_eq!(get(&filter, "ann", "new").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_user_who_is_gone_or_renamed_is_not_let_in_from_memory() {
+    let hash = bcrypt("ann's");
+    let options = |name| format!("users: [{{ name: {name}, password_hash: '{hash}' }}]");
+    let filter = probe::<BasicAuth>(&options("ann"));
+    assert_eq!(get(&filter, "ann", "ann's").await.status(), 200);
+    let filter = filter.reload::<BasicAuth>(&options("anna"));
+    let seen = get(&filter, "ann", "ann's").await;
+    assert_eq!((seen.status(), seen.exchange.identity), (401, None));
+    assert_eq!(get(&filter, "anna", "ann's").await.status(), 200);
+}
+
+#[test]
+fn filters_remember_each_for_itself_and_take_turns_together() {
+    let mut value = wiregate_sdk::value::read(&"t.yaml".into(), &users("")).unwrap();
+    wiregate_sdk::testing::resolve(&mut value);
+    let (kept, clock, mut tasks) = (Kept::default(), Clock::manual(), Vec::new());
+    let [one, other] = ["one", "other"].map(|scope| {
+        let config: Config = wiregate_sdk::value::decode(&value).unwrap();
+        let name = BasicAuth::NAME;
+        let mut cx = Build::new("probe", name, scope.into(), &clock, &kept, &mut tasks);
+        BasicAuth::build(config, &mut cx).ok().unwrap().verifier
+    });
+    assert!(!Arc::ptr_eq(&one, &other));
+    assert!(one.shares_room_with(&other));
 }
 
 /// A file that is gone when the test is over.

@@ -1,16 +1,16 @@
 //! The users that may come in.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::sync::Arc;
 
-use wiregate_sdk::consumers::{self, Consumers, Holder};
+use sha2::{Digest as _, Sha256};
+use wiregate_sdk::consumers::{Consumers, Holder, Password};
 use wiregate_sdk::types::{Hidden, Secret};
 use wiregate_sdk::{Consumer, Deserialize, Identity, Invalid, JsonSchema};
 
-use super::password::{self, Password};
-use crate::auth::challenge::name_problem;
+use super::password;
+use crate::auth::challenge::{name_problem, taken};
 
 /// A user, with either `password_hash` or `password`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -34,21 +34,17 @@ pub struct User {
 pub(super) struct Known {
     pub(super) identity: Identity,
     pub(super) password: Password,
-    /// What becomes another when the password does.
-    pub(super) fingerprint: [u8; 32],
 }
 
 impl Known {
     /// A consumer's user.
-    fn of(name: &str, password: &consumers::Password, holder: &Holder) -> Self {
-        let password = Password::of(password);
+    fn of(name: &str, password: &Password, holder: &Holder) -> Self {
         Self {
             identity: Identity {
                 name: name.into(),
                 ..holder.identity("basic_auth")
             },
-            fingerprint: password.fingerprint(),
-            password,
+            password: password.clone(),
         }
     }
 }
@@ -57,10 +53,17 @@ impl Known {
 pub(super) struct Users {
     known: Vec<Arc<Known>>,
     by_name: HashMap<Arc<str>, usize>,
-    /// The consumers that are let in as well.
-    consumers: Option<Arc<Consumers>>,
-    seed: RandomState,
+    /// All that the configuration has.
+    consumers: Arc<Consumers>,
+    /// Whether they are let in as well.
+    lets_consumers_in: bool,
+    /// What picks a user for an unknown name. Known to nobody who does not know the first users'
+    /// passwords, and the same in all filters and gateways that have the same users.
+    seed: [u8; 32],
 }
+
+/// The passwords of so many users make the seed.
+const SEEDING: usize = 16;
 
 /// Beyond it, a file is no list of users.
 const MOST_FILE_BYTES: u64 = 16 << 20;
@@ -69,16 +72,17 @@ impl Users {
     pub(super) fn new(
         users: Vec<User>,
         htpasswd: Option<&Path>,
-        consumers: Option<Arc<Consumers>>,
+        consumers: Arc<Consumers>,
+        lets_consumers_in: bool,
     ) -> Result<Self, Invalid> {
         let mut all = Self {
             known: Vec::new(),
             by_name: HashMap::new(),
             consumers,
-            seed: RandomState::new(),
+            lets_consumers_in,
+            seed: [0; 32],
         };
-        let consumers = all.consumers.as_ref();
-        let have_users = consumers.is_some_and(|consumers| consumers.have_users());
+        let have_users = all.let_in().is_some_and(Consumers::have_users);
         if users.is_empty() && htpasswd.is_none() && !have_users {
             return Err(Invalid::new(
                 "expected `users`, `htpasswd`, or `consumers:` in the configuration with a `basic_auth`",
@@ -96,7 +100,26 @@ impl Users {
             }
         }
         invalid.into_result()?;
+        all.seed = all.seed();
         Ok(all)
+    }
+
+    /// The consumers, where they are let in.
+    fn let_in(&self) -> Option<&Consumers> {
+        self.lets_consumers_in.then_some(&*self.consumers)
+    }
+
+    fn seed(&self) -> [u8; 32] {
+        let own = self.known.iter().map(|known| &known.password);
+        let consumers = self.let_in().into_iter().flat_map(Consumers::users);
+        let all = own.chain(consumers.map(|(_, (password, _))| password));
+        let mut digest = Sha256::new();
+        for password in all.take(SEEDING) {
+            let kept = password::kept(password);
+            digest.update(kept.len().to_le_bytes());
+            digest.update(kept);
+        }
+        digest.finalize().into()
     }
 
     /// The user of this name and `true`; or, where there is none, another one and `false`. Of one
@@ -106,37 +129,39 @@ impl Users {
         if let Some(position) = self.by_name.get(name) {
             return (self.known[*position].clone(), true);
         }
-        let consumers = self.consumers.as_deref();
-        if let Some((password, holder)) = consumers.and_then(|all| all.with_user(name)) {
+        if let Some((password, holder)) = self.let_in().and_then(|all| all.with_user(name)) {
             return (Arc::new(Known::of(name, password, holder)), true);
         }
-        let users = self.known.len() + self.of_consumers();
-        let position = usize::try_from(self.seed.hash_one(name) % users as u64);
-        let position = position.expect("less than a length");
+        let position = self.pick(name);
         let known = self.known.get(position).cloned().unwrap_or_else(|| {
-            let consumers = consumers.map(Consumers::users);
-            let (name, (password, holder)) = consumers
-                .and_then(|users| users.get_index(position - self.known.len()))
+            let (name, (password, holder)) = self
+                .let_in()
+                .and_then(|all| all.users().get_index(position - self.known.len()))
                 .expect("there are as many");
             Arc::new(Known::of(name, password, holder))
         });
         (known, false)
     }
 
-    fn of_consumers(&self) -> usize {
-        (self.consumers.as_ref()).map_or(0, |consumers| consumers.users().len())
+    /// The position of the user that stands for an unknown name.
+    fn pick(&self, name: &str) -> usize {
+        let users = self.known.len() + self.let_in().map_or(0, |all| all.users().len());
+        let digest = Sha256::new_with_prefix(self.seed).chain_update(name);
+        let digest: [u8; 32] = digest.finalize().into();
+        let number = digest.first_chunk().expect("it is longer");
+        let position = u64::from_le_bytes(*number) % users as u64;
+        usize::try_from(position).expect("less than a length")
     }
 
     fn add_user(&mut self, user: User) -> Vec<Invalid> {
         let mut problems = Vec::new();
         let password = match (&user.password_hash, &user.password) {
-            (Some(hash), None) => Password::parse(hash)
+            (Some(hash), None) => password::hash(hash)
                 .map_err(|why| problems.push(Invalid::at("password_hash", why)))
                 .ok(),
             (None, Some(plain)) => password::plain(plain.expose())
                 .map_err(|why| problems.push(Invalid::at("password", why)))
-                .ok()
-                .map(|plain| Password::of(&plain)),
+                .ok(),
             _ => {
                 let why = "expected either `password_hash` or `password`";
                 problems.push(Invalid::new(why));
@@ -177,7 +202,7 @@ impl Users {
             let why = "expected a bcrypt hash, as `htpasswd -B` writes it";
             return Err(Invalid::new(why));
         }
-        let password = Password::parse(hash).map_err(Invalid::new)?;
+        let password = password::hash(hash).map_err(Invalid::new)?;
         self.add(name, Some(password), Vec::new())
     }
 
@@ -195,11 +220,11 @@ impl Users {
             let why = format!("expected a name without a colon, found `{name}`");
             return Err(Invalid::new(why));
         }
-        let consumers = self.consumers.as_deref();
-        if let Some((_, holder)) = consumers.and_then(|all| all.with_user(name)) {
-            let other = &holder.consumer.name;
-            let why = format!("expected a name of its own, found that of consumer `{other}`");
-            return Err(Invalid::new(why).related(&holder.place, "the consumer's user"));
+        if let Some((_, holder)) = self.let_in().and_then(|all| all.with_user(name)) {
+            return Err(taken(holder, "the consumer's user"));
+        }
+        if let Some(holder) = self.consumers.get(name) {
+            return Err(taken(holder, "the consumer"));
         }
         let name: Arc<str> = name.into();
         if self
@@ -225,7 +250,6 @@ impl Users {
                     by: "basic_auth",
                     ..Identity::default()
                 },
-                fingerprint: password.fingerprint(),
                 password,
             }));
         }

@@ -1,7 +1,8 @@
 //! The options of `jwt`.
 
 use wiregate_sdk::types::{OneOrMany, Period, Size};
-use wiregate_sdk::{Condition, Deserialize, Invalid, JsonSchema};
+use wiregate_sdk::value::did_you_mean;
+use wiregate_sdk::{Condition, Consumers, Deserialize, Invalid, JsonSchema};
 
 use super::algorithm::Algorithm;
 use super::build::check_period;
@@ -80,10 +81,10 @@ use crate::auth::source::Place;
 ///
 /// `consumer` names the claim that says which of the [consumers](../configuration.md#consumers) of the
 /// configuration is calling: the one that has its value as `subject`, with the filter's `issuer`, under
-/// `jwt` among its credentials.
+/// `jwt` among its credentials. Where nobody has such credentials, and unknown callers are refused, that is an error.
 ///
 /// ```yaml
-/// - jwt: { issuer: "https://id.example.com", audience: orders, consumer: client_id }
+/// - jwt: { issuer: "https://id.example.com", audience: orders, consumer: client_id, unknown_consumer: allow }
 /// - rate_limit: { limit: 100/min, by: consumer }
 /// ```
 ///
@@ -238,5 +239,22 @@ impl Config {
             invalid.and(why);
         }
         invalid.into_result()
+    }
+
+    /// Whether anybody can be let in.
+    pub(super) fn check_consumers(&self, consumers: &Consumers) -> Result<(), Invalid> {
+        let issuer = self.issuer.as_deref();
+        let refuses = self.unknown_consumer == UnknownConsumer::Refuse;
+        if self.consumer.is_none() || !refuses || consumers.have_subjects(issuer) {
+            return Ok(());
+        }
+        let mut why = match issuer {
+            Some(issuer) => format!("expected consumers with a `jwt` of the issuer `{issuer}`"),
+            None => "expected consumers with a `jwt` without an `issuer`".to_owned(),
+        } + ", found none";
+        if let Some(near) = did_you_mean(issuer.unwrap_or(""), consumers.issuers()) {
+            why = format!("{why}: did you mean `{near}`?");
+        }
+        Err(Invalid::at("consumer", why))
     }
 }

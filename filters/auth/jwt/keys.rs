@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::Stream;
+use futures_util::stream::FuturesUnordered;
+
 use super::key::Key;
 use super::remote::Remote;
 use super::token::Token;
@@ -27,8 +30,17 @@ pub(super) enum Verdict {
     Wrong,
     /// None of the keys is the one that it names; or it names none, and no key has signed it.
     Unknown,
-    /// It names no key, and too many are possible.
+    /// None of the keys is the one that it names, and too many have no name.
+    Nameless,
+    /// Too many keys are possible.
     Ambiguous,
+}
+
+impl Verdict {
+    /// Whether it may become another with keys that are fetched.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self, Self::Unknown | Self::Nameless)
+    }
 }
 
 impl Keys {
@@ -43,44 +55,42 @@ impl Keys {
         self.fetched.iter().all(|remote| remote.keys().is_some())
     }
 
-    /// Verifies a token's signature.
+    /// Verifies a token's signature: with the keys that it names, and with those that have no name, or
+    /// all where it names none, unless those are too many.
     pub(super) fn verify(&self, token: &Token<'_>) -> Verdict {
         let fetched: Vec<_> = self.fetched.iter().filter_map(|it| it.keys()).collect();
         let all = self
             .own
             .iter()
             .chain(fetched.iter().flat_map(|set| set.iter()));
-        let fits = |key: &&Key| key.fits(token.algorithm) && may_be(key, token.key.as_deref());
-        let possible: Vec<&Key> = all.filter(fits).take(MOST_TRIED + 1).collect();
-        if possible.len() > MOST_TRIED {
-            return Verdict::Ambiguous;
+        let all = all.filter(|key| key.fits(token.algorithm));
+        let named = token.key.as_deref();
+        let is_named = |key: &&Key| named.is_some() && key.id.as_deref() == named;
+        let may_be = |key: &&Key| named.is_none() || key.id.is_none();
+        let most = MOST_TRIED + 1;
+        let others: Vec<&Key> = all.clone().filter(may_be).take(most).collect();
+        let mut tried: Vec<&Key> = all.filter(is_named).take(most).collect();
+        let is_known = !tried.is_empty();
+        match tried.len() + others.len() {
+            ..=MOST_TRIED => tried.extend(others),
+            _ if tried.len() > MOST_TRIED || named.is_none() => return Verdict::Ambiguous,
+            _ if !is_known => return Verdict::Nameless,
+            _ => {}
         }
         let signed = |key: &&Key| key.verifies(token.algorithm, token.signed, &token.signature);
-        let is_named = |key: &&Key| key.id.is_some() && token.key.is_some();
-        if possible.iter().any(signed) {
+        if tried.iter().any(signed) {
             Verdict::Right
-        } else if possible.iter().any(is_named) {
+        } else if is_known {
             Verdict::Wrong
         } else {
             Verdict::Unknown
         }
     }
 
-    /// Fetches what can be fetched, unless that was done a moment ago. Says whether there is
-    /// anything new to try.
-    pub(super) async fn refresh(&self, now: Instant) -> bool {
-        let mut any = false;
-        for remote in &self.fetched {
-            any |= remote.refresh(now).await;
-        }
-        any
-    }
-}
-
-/// Whether a token that names this key, or none, may be signed with a key.
-fn may_be(key: &Key, named: Option<&str>) -> bool {
-    match (&key.id, named) {
-        (Some(id), Some(named)) => **id == *named,
-        _ => true,
+    /// Fetches what can be fetched, unless that was done a moment ago: says of each source, as soon
+    /// as that is known, whether there is anything new to try. None waits for another.
+    pub(super) fn refresh(&self, now: Instant) -> impl Stream<Item = bool> + Unpin {
+        let fetches = self.fetched.iter().map(|remote| remote.refresh(now));
+        fetches.collect::<FuturesUnordered<_>>()
     }
 }

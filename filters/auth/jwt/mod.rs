@@ -21,6 +21,7 @@ mod verified;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use futures_util::StreamExt as _;
 use wiregate_sdk::types::OneOrMany;
 use wiregate_sdk::{
     Build, Condition, Consumers, Filter, Flow, Identity, Invalid, Now, Reply, Request,
@@ -64,6 +65,7 @@ impl Filter for Jwt {
 
     fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
         config.check()?;
+        config.check_consumers(&cx.consumers)?;
         // All of it, but for what secrets and files hold.
         let written = format!("{config:?}");
         let sources = Source::all(&config.from, cx)?;
@@ -206,17 +208,30 @@ impl Jwt {
     async fn verify_signature(&self, token: &Token<'_>, now: Now) -> Result<u64, Reply> {
         let mut generation = self.keys.generation();
         let mut verdict = self.keys.verify(token);
-        if verdict == Verdict::Unknown && self.keys.refresh(now.instant).await {
-            generation = self.keys.generation();
-            verdict = self.keys.verify(token);
+        if verdict.is_open() {
+            let mut fetches = self.keys.refresh(now.instant);
+            while verdict.is_open()
+                && let Some(is_new) = fetches.next().await
+            {
+                if is_new {
+                    generation = self.keys.generation();
+                    verdict = self.keys.verify(token);
+                }
+            }
         }
         let why = match verdict {
             Verdict::Right => return Ok(generation),
-            Verdict::Unknown if !self.keys.are_complete() => {
+            Verdict::Unknown | Verdict::Nameless if !self.keys.are_complete() => {
                 return Err(self.refusals.unavailable.clone());
             }
             Verdict::Wrong => "the signature is wrong",
             Verdict::Unknown => "none of the keys has signed the token",
+            Verdict::Nameless => {
+                "none of the keys has the name that the token gives (`kid`), and there are many without one"
+            }
+            Verdict::Ambiguous if token.key.is_some() => {
+                "many keys have the name that the token gives (`kid`)"
+            }
             Verdict::Ambiguous => "the token names no key (`kid`), and there are many",
         };
         Err(self.refusals.invalid(why.into()))

@@ -14,7 +14,7 @@ use crate::{Consumer, Identity};
 /// show. Each look-up takes the same time, however many there are.
 #[derive(Debug, Default)]
 pub struct Consumers {
-    names: HashMap<Arc<str>, Arc<Consumer>>,
+    names: HashMap<Arc<str>, Holder>,
     keys: HashMap<Digest, Holder>,
     users: IndexMap<Box<str>, (Password, Holder)>,
     /// By issuer, and then by what its tokens say.
@@ -43,17 +43,17 @@ pub enum Credential {
 #[derive(Clone, Debug)]
 pub enum Password {
     /// A hash: argon2id in the PHC format, or bcrypt. Checked at load.
-    Hash(Box<str>),
+    Hash(Arc<str>),
     /// The SHA-256 of one that the configuration refers to.
     Plain(Digest),
 }
 
-/// Who holds a credential.
+/// Who holds a credential, or a name.
 #[derive(Clone, Debug)]
 pub struct Holder {
     /// The consumer.
     pub consumer: Arc<Consumer>,
-    /// Where the credential is written.
+    /// Where the credential is written, or the consumer.
     pub place: Place,
 }
 
@@ -72,8 +72,8 @@ impl Holder {
 
 impl Consumers {
     /// Adds a consumer, whose name no other one has.
-    pub fn add(&mut self, consumer: Arc<Consumer>) {
-        self.names.insert(consumer.name.clone(), consumer);
+    pub fn add(&mut self, holder: Holder) {
+        self.names.insert(holder.consumer.name.clone(), holder);
     }
 
     /// Adds a credential.
@@ -103,8 +103,9 @@ impl Consumers {
         self.cut = true;
     }
 
-    /// The consumer of this name.
-    pub fn get(&self, name: &str) -> Option<&Arc<Consumer>> {
+    /// The consumer of this name. No caller that a filter knows by itself may have it: whatever goes
+    /// by `consumer` would take one for the other.
+    pub fn get(&self, name: &str) -> Option<&Holder> {
         self.names.get(name)
     }
 
@@ -131,6 +132,16 @@ impl Consumers {
     /// All users with their passwords, in a list that stays the same.
     pub fn users(&self) -> &indexmap::map::Slice<Box<str>, (Password, Holder)> {
         self.users.as_slice()
+    }
+
+    /// Whether the tokens of this issuer say something of any consumer, or were to.
+    pub fn have_subjects(&self, issuer: Option<&str>) -> bool {
+        self.cut || self.subjects.contains_key(issuer.unwrap_or(""))
+    }
+
+    /// The issuers whose tokens say something of consumers.
+    pub fn issuers(&self) -> impl Iterator<Item = &str> {
+        self.subjects.keys().map(|issuer| &**issuer)
     }
 
     /// Of whom the tokens of this issuer say this.
@@ -186,7 +197,7 @@ mod tests {
     fn finds_each_by_what_it_shows() {
         let mut all = Consumers::default();
         let ann = holder("ann", 1);
-        all.add(ann.consumer.clone());
+        all.add(ann.clone());
         let key = Digest::from([1; 32]);
         let password = Password::Plain(Digest::from([2; 32]));
         for credential in [
@@ -203,7 +214,10 @@ mod tests {
         assert_eq!(name(all.with_user("anna").map(|(_, holder)| holder)), ann);
         assert_eq!(name(all.with_subject(Some("https://a.example"), "7")), ann);
         assert_eq!(name(all.with_subject(None, "8")), ann);
-        assert!(all.get("ann").is_some());
+        assert_eq!(name(all.get("ann")), ann);
+        assert_eq!(name(all.get("anna")), None);
+        assert!(all.have_subjects(Some("https://a.example")) && all.have_subjects(None));
+        assert!(!all.have_subjects(Some("https://a.example/")));
         // What one issuer says of somebody, another one says of somebody else.
         assert_eq!(name(all.with_subject(Some("https://b.example"), "7")), None);
         assert_eq!(name(all.with_subject(None, "7")), None);

@@ -67,6 +67,7 @@ impl Counts {
         };
         let servers = Servers::new(redis, place)?;
         let remote = cx.share(redis.identity(), || Remote::new(servers));
+        cx.background(remote.clone().stay_connected());
         let otherwise = match options.on_store_error.unwrap_or_default() {
             OnStoreError::Deny => Otherwise::Deny,
             OnStoreError::Allow => Otherwise::Allow,

@@ -97,7 +97,11 @@ use options::{Plans, Set};
 /// in the access log (`degraded`). A request that timed out may have been counted in the store. When that
 /// is back, its counts hold again. It must not evict keys (`maxmemory-policy noeviction`): what it
 /// forgets is granted a second time. So is what a replica had not seen yet when it became the master.
-/// Its user needs the commands `EVALSHA`, `EVAL`, `GET`, `SET`, `TIME` and `PING`.
+///
+/// Its user needs the keys that begin with `prefix` (`~wiregate:*`) and the commands `EVALSHA`, `EVAL`,
+/// `GET`, `SET`, `TIME` and `PING`; `SELECT` as well with a database other than 0, `CLUSTER SLOTS` with
+/// `kind: cluster`, and `ROLE` with `kind: sentinel`. That of the sentinels needs `SENTINEL MASTERS` and `ROLE`.
+/// `CLIENT SETINFO`, which tells a server who calls, may be refused.
 ///
 /// [A whole configuration](../../examples/rate-limit.yaml) is among the examples.
 ///

@@ -1,8 +1,8 @@
 //! A Redis, or what speaks like one, that several gateways share.
 //!
-//! All filters that name the same servers share one connection, which is made by the first request
-//! and made anew when it breaks. A request waits for no longer than its deadline; while the servers
-//! are known to be unreachable it does not wait at all.
+//! All filters that name the same servers share one connection. A task makes it when the
+//! configuration goes live, and anew when it breaks. A request waits for no longer than its deadline;
+//! while the servers are known to be unreachable it does not wait at all.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -11,9 +11,9 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::servers::{Line, Servers};
 
@@ -22,26 +22,56 @@ const DIAL: Duration = Duration::from_secs(1);
 /// Pauses between attempts to connect.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// After so many calls in a row without an answer, the connection is given up: it may lead nowhere.
-const MOST_MISSED: u32 = 3;
+/// After so many stalls in a row, the connection is given up: it may lead nowhere.
+const MOST_STALLS: u32 = 3;
 /// How often trouble is told, in milliseconds, as long as there is any.
 const TELL_EVERY: u64 = 10_000;
 
 /// The servers, and the connection to them.
 pub(super) struct Remote {
     servers: Servers,
-    line: ArcSwapOption<Line>,
-    /// Whether a task is about to connect.
-    dialling: AtomicBool,
+    connection: ArcSwapOption<Connection>,
+    /// Whoever holds it is the one who connects.
+    turn: Mutex<()>,
+    /// The connection was given up.
+    lost: Notify,
     /// Whether the last attempt to connect has failed, or takes too long.
     down: AtomicBool,
     /// An attempt to connect has ended.
     dialled: Notify,
-    /// Calls in a row that had no answer.
-    missed: AtomicU32,
     start: Instant,
     /// From when on trouble may be told again, in milliseconds since the start.
     tell_from: AtomicU64,
+}
+
+/// A connection, and how it does.
+struct Connection {
+    line: Line,
+    /// Stalls in a row: times in which calls had no answer.
+    stalls: AtomicU32,
+    /// When the last one was found, in nanoseconds since the start.
+    found: AtomicU64,
+}
+
+impl Connection {
+    fn new(line: Line) -> Self {
+        Self {
+            line,
+            stalls: AtomicU32::new(0),
+            found: AtomicU64::new(0),
+        }
+    }
+
+    /// How many stalls there were in a row, with a call that began then and has had no answer until
+    /// now. All that were under way at the same time are one.
+    fn stalls(&self, began: u64, now: u64) -> u32 {
+        let found = self.found.load(Relaxed);
+        let swap = |found| self.found.compare_exchange(found, now, Relaxed, Relaxed);
+        if began < found || swap(found).is_err() {
+            return self.stalls.load(Relaxed);
+        }
+        self.stalls.fetch_add(1, Relaxed) + 1
+    }
 }
 
 /// Why there is no answer.
@@ -64,11 +94,11 @@ impl Remote {
     pub(super) fn new(servers: Servers) -> Self {
         Self {
             servers,
-            line: ArcSwapOption::empty(),
-            dialling: AtomicBool::new(false),
+            connection: ArcSwapOption::empty(),
+            turn: Mutex::new(()),
+            lost: Notify::new(),
             down: AtomicBool::new(false),
             dialled: Notify::new(),
-            missed: AtomicU32::new(0),
             start: Instant::now(),
             tell_from: AtomicU64::new(0),
         }
@@ -80,29 +110,38 @@ impl Remote {
     /// # Errors
     /// Why there is no answer within the deadline.
     pub(super) async fn run<T: FromRedisValue>(
-        self: &Arc<Self>,
+        &self,
         script: &Script,
         key: &str,
         arguments: &[String],
         deadline: Duration,
     ) -> Result<T, Outage> {
-        let answer = timeout(deadline, self.ask(script, key, arguments)).await;
-        answer.unwrap_or_else(|_| {
-            match self.line.load_full() {
-                None => self.is_down("no connection in time"),
-                Some(line) => self.miss(&line),
+        let began = Instant::now();
+        let end = began + deadline;
+        let Ok(connection) = timeout_at(end, self.connection()).await else {
+            let why = "no connection in time";
+            if self.connection.load().is_none() {
+                self.is_down(why);
             }
+            return Err(why.to_owned());
+        };
+        let connection = connection?;
+        let ask = self.ask(&connection, began, script, key, arguments);
+        timeout_at(end, ask).await.unwrap_or_else(|_| {
+            self.miss(&connection, began);
             Err("no answer in time".to_owned())
         })
     }
 
     async fn ask<T: FromRedisValue>(
-        self: &Arc<Self>,
+        &self,
+        connection: &Arc<Connection>,
+        began: Instant,
         script: &Script,
         key: &str,
         arguments: &[String],
     ) -> Result<T, Outage> {
-        let line = self.line().await?;
+        let line = &connection.line;
         let call = |command: &str, script: &str| -> Cmd {
             let mut call = redis::cmd(command);
             call.arg(script).arg(1).arg(key).arg(arguments);
@@ -112,36 +151,39 @@ impl Remote {
         if answer.as_ref().is_err_and(is_unknown_script) {
             answer = line.query(&call("EVAL", script.source)).await;
         }
-        match (&answer, &*line) {
-            (Err(error), Line::One(_)) if breaks(error) => self.lose(&line),
+        match (&answer, line) {
+            (Err(error), Line::One(_)) if breaks(error) => self.lose(connection),
             // One of its nodes may be gone; its other connections are good, and it mends itself.
-            (Err(error), Line::Cluster(_)) if breaks(error) => self.miss(&line),
-            _ => self.missed.store(0, Relaxed),
+            (Err(error), Line::Cluster(_)) if breaks(error) => self.miss(connection, began),
+            _ => connection.stalls.store(0, Relaxed),
         }
         answer.map_err(|error| self.trouble(error.to_string()))
     }
 
     /// The connection, once there is one; an error at once where the servers are known to be
     /// unreachable.
-    async fn line(self: &Arc<Self>) -> Result<Arc<Line>, Outage> {
+    async fn connection(&self) -> Result<Arc<Connection>, Outage> {
         loop {
             let dialled = self.dialled.notified();
-            if let Some(line) = self.line.load_full() {
-                return Ok(line);
+            if let Some(connection) = self.connection.load_full() {
+                return Ok(connection);
             }
             if self.down.load(Relaxed) {
                 return Err("there is no connection".to_owned());
             }
-            self.dial();
             dialled.await;
         }
     }
 
-    /// A call has had no answer over this connection.
-    fn miss(self: &Arc<Self>, line: &Arc<Line>) {
+    /// A call that began then has had no answer over this connection.
+    fn miss(&self, connection: &Arc<Connection>, began: Instant) {
         self.trouble("no answer".to_owned());
-        if self.missed.fetch_add(1, Relaxed) + 1 >= MOST_MISSED {
-            self.lose(line);
+        let since = |when: Instant| {
+            let since = when.duration_since(self.start).as_nanos();
+            u64::try_from(since).unwrap_or(u64::MAX)
+        };
+        if connection.stalls(since(began), since(Instant::now())) >= MOST_STALLS {
+            self.lose(connection);
         }
     }
 
@@ -160,12 +202,14 @@ impl Remote {
         why
     }
 
-    /// Gives up a connection, unless that has been done, and makes another one.
-    fn lose(self: &Arc<Self>, line: &Arc<Line>) {
-        let held = self.line.compare_and_swap(line, None);
-        if held.as_ref().is_some_and(|held| Arc::ptr_eq(held, line)) {
-            self.missed.store(0, Relaxed);
-            self.dial();
+    /// Gives up a connection, unless that has been done.
+    fn lose(&self, connection: &Arc<Connection>) {
+        let held = self.connection.compare_and_swap(connection, None);
+        if held
+            .as_ref()
+            .is_some_and(|held| Arc::ptr_eq(held, connection))
+        {
+            self.lost.notify_one();
         }
     }
 
@@ -175,28 +219,26 @@ impl Remote {
         }
     }
 
-    /// Connects, with pauses in between, until that succeeds or nobody wants it any more.
-    fn dial(self: &Arc<Self>) {
-        if self.dialling.swap(true, Relaxed) {
-            return;
-        }
-        let this = Arc::downgrade(self);
-        tokio::spawn(async move {
+    /// Connects whenever there is no connection, with pauses in between, for as long as the
+    /// configuration lives. Not for a worker, whose other work would hold up the calls of all.
+    pub(super) async fn stay_connected(self: Arc<Self>) {
+        // Each filter that shares the connection has such a task, and so has the configuration
+        // before this one until it is gone.
+        let _turn = self.turn.lock().await;
+        loop {
             let mut pause = SHORTEST_PAUSE;
-            while let Some(this) = this.upgrade() {
-                if this.dial_once().await {
-                    return;
-                }
-                drop(this);
+            while self.connection.load().is_none() && !self.dial().await {
                 sleep(pause).await;
                 pause = LONGEST_PAUSE.min(pause * 2);
             }
-        });
+            self.lost.notified().await;
+        }
     }
 
-    async fn dial_once(self: &Arc<Self>) -> bool {
+    /// Tries to connect; says whether that succeeded.
+    async fn dial(self: &Arc<Self>) -> bool {
         let (this, runtime) = (self.clone(), Handle::current());
-        // The authorities for TLS are read from files, which would hold up the worker.
+        // The authorities for TLS are read from files, which would hold up everything else.
         let dial = move || runtime.block_on(timeout(DIAL, this.servers.connect()));
         let connected = match spawn_blocking(dial).await {
             Ok(Ok(connected)) => connected.map_err(|error| error.to_string()),
@@ -205,8 +247,7 @@ impl Remote {
         };
         let good = match connected {
             Ok(line) => {
-                self.line.store(Some(Arc::new(line)));
-                self.dialling.store(false, Relaxed);
+                self.connection.store(Some(Arc::new(Connection::new(line))));
                 if self.down.swap(false, Relaxed) {
                     tracing::info!(servers = %self.servers, "redis is back");
                 }

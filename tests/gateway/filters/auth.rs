@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{filtering, reason, saw};
-use crate::harness::KEY_OF_ANN as KEY;
+use crate::harness::{KEY_OF_ANN as KEY, until, upstream};
 
 #[test]
 fn api_key_finds_a_key_in_each_place_and_takes_it_out() {
@@ -135,4 +135,27 @@ fn basic_auth_verifies_a_user_once_in_a_while_only() {
     assert!(again * 2.0 < others, "{again} s and {others} s");
     // What is remembered is one password, not the user.
     assert_eq!(gateway.ask("/", &["-u", "ann:another"]).status, 401);
+}
+
+#[test]
+fn a_file_of_users_that_comes_after_the_configuration_is_read() {
+    let (gateway, origin) = filtering("respond: ok");
+    let file = gateway.folder().join("users");
+    gateway.write(&format!(
+        "{}routes: [{{ name: all, filters: [basic_auth: {{ htpasswd: {} }}], upstream: app }}]",
+        upstream(&origin),
+        file.display()
+    ));
+    let refused = |times: usize| {
+        until("it is refused", || {
+            gateway.log().matches("the running one stays").count() >= times
+        });
+    };
+    refused(1);
+    std::fs::write(&file, "ann;x\n").unwrap();
+    refused(2);
+    std::fs::write(&file, format!("ann:{BCRYPT}\n")).unwrap();
+    let status = |user| gateway.ask("/", &["-u", user]).status;
+    until("the users are asked for", || status("ann:x") == 401);
+    assert_eq!(status("ann:open sesame"), 200);
 }

@@ -2,7 +2,7 @@
 
 use aws_lc_rs::rsa::KeySize;
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use wiregate_sdk::testing::probe;
 
 use super::super::Jwt;
@@ -16,7 +16,7 @@ async fn refused(token: &str, why: &str) {
     assert!(said.contains(why), "{why}: {said}");
 }
 
-fn with_header(header: &serde_json::Value) -> String {
+fn with_header(header: &Value) -> String {
     Signer::secret(SECRET).token(header, &claims(&json!({})))
 }
 
@@ -129,7 +129,7 @@ async fn tricks_with_the_name_of_the_key() {
     let filter = probe::<Jwt>(&format!(
         "issuer: ours\naudience: orders\nalgorithms: HS256\nkeys: {{ secret: '${{env:{SECRET}}}', kid: k1 }}"
     ));
-    let token = |kid: serde_json::Value| with_header(&json!({ "alg": "HS256", "kid": kid }));
+    let token = |kid: Value| with_header(&json!({ "alg": "HS256", "kid": kid }));
     assert_eq!(verdict(&filter, &token(json!("k1"))).await, Ok(()));
     for kid in [
         "../../dev/null",
@@ -268,6 +268,15 @@ async fn a_token_that_names_no_key_among_many() {
     let unnamed = token(json!({ "alg": "HS256" }));
     let why = verdict(&filter, &unnamed).await.unwrap_err();
     assert_eq!(why, "the token names no key (`kid`), and there are many");
+    let alike: Vec<_> = (0..5)
+        .map(|number| format!("{{ secret: '${{env:{SECRET}{number}}}', kid: k4 }}"))
+        .collect();
+    let filter = probe::<Jwt>(&format!(
+        "issuer: ours\naudience: orders\nalgorithms: HS256\nkeys: [{}]",
+        alike.join(", ")
+    ));
+    let why = verdict(&filter, &named).await.unwrap_err();
+    assert_eq!(why, "many keys have the name that the token gives (`kid`)");
 }
 
 #[tokio::test]
@@ -321,5 +330,39 @@ proptest! {
         let _ = super::super::Token::read(text.as_bytes(), &rules).map(|token| token.claims());
         let _ = super::super::jwk::set(text.as_bytes(), super::super::jwk::Origin::Network);
         let _ = super::super::pem::keys(&format!("-----BEGIN PUBLIC KEY-----{text}"), None);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_names_its_key_is_verified_however_many_have_no_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pem, jwks) = (folder.path().join("many.pem"), folder.path().join("named"));
+    let many = [(); 5].map(|()| Signer::ed25519());
+    let all: String = many.iter().map(|one| &*one.pem).collect();
+    std::fs::write(&pem, all).unwrap();
+    let mut named = Signer::ed25519();
+    named.jwk["kid"] = "a".into();
+    std::fs::write(&jwks, named.jwk.to_string()).unwrap();
+    let filter = probe::<Jwt>(&format!(
+        "issuer: ours\naudience: orders\nalgorithms: EdDSA\n\
+         keys: [{{ file: '{}' }}, {{ file: '{}' }}]",
+        pem.display(),
+        jwks.display()
+    ));
+    let token = |by: &Signer, header: &Value| by.token(header, &claims(&json!({})));
+    let with = |by: &Signer, kid: &str| token(by, &json!({ "alg": "EdDSA", "kid": kid }));
+    assert_eq!(verdict(&filter, &with(&named, "a")).await, Ok(()));
+    for (token, why) in [
+        (with(&many[0], "a"), "the signature is wrong"),
+        (
+            with(&named, "b"),
+            "none of the keys has the name that the token gives (`kid`), and there are many without one",
+        ),
+        (
+            token(&named, &json!({ "alg": "EdDSA" })),
+            "the token names no key (`kid`), and there are many",
+        ),
+    ] {
+        assert_eq!(verdict(&filter, &token).await.unwrap_err(), why);
     }
 }

@@ -121,6 +121,14 @@ fn says_where_options_are_wrong() {
             "3:19: expected it beside `consumer`",
         ),
         (
+            format!("{key}\nalgorithms: HS256\nissuer: ours\nconsumer: azp"),
+            "4:11: expected consumers with a `jwt` of the issuer `ours`, found none",
+        ),
+        (
+            format!("{key}\nalgorithms: HS256\nconsumer: azp"),
+            "3:11: expected consumers with a `jwt` without an `issuer`, found none",
+        ),
+        (
             format!("{key}\nalgorithms: HS256\nfetch: {{ cool_down: 2h }}"),
             "expected 1s to 1h, found 2h",
         ),

@@ -110,7 +110,7 @@ fn shop(subject: &str, plan: &str) -> Consumers {
         plan: Some(plan.into()),
     });
     let holder = Holder {
-        consumer: consumer.clone(),
+        consumer,
         place: Place {
             file: "wiregate.yaml".into(),
             line: 1,
@@ -123,7 +123,7 @@ fn shop(subject: &str, plan: &str) -> Consumers {
         subject: subject.into(),
     };
     let mut consumers = Consumers::default();
-    consumers.add(consumer);
+    consumers.add(holder.clone());
     assert!(consumers.give(credential, holder).is_ok());
     consumers
 }

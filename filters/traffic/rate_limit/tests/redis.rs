@@ -82,11 +82,32 @@ impl Server {
     }
 
     fn filter(&self, options: &str) -> Probe {
-        let port = self.port;
-        probe::<RateLimit>(&format!(
-            "{{ store: {{ redis: {{ at: 'redis://127.0.0.1:{port}', deadline: 10s }} }}, {options} }}"
-        ))
+        self.filter_with("10s", options)
     }
+
+    fn filter_with(&self, deadline: &str, options: &str) -> Probe {
+        let port = self.port;
+        live(probe::<RateLimit>(&format!(
+            "{{ store: {{ redis: {{ at: 'redis://127.0.0.1:{port}', deadline: {deadline} }} }}, {options} }}"
+        )))
+    }
+
+    /// How many connections it was ever made.
+    fn connections(connection: &mut redis::Connection) -> String {
+        let mut call = redis::cmd("INFO");
+        let stats: String = call.arg("stats").query(connection).unwrap();
+        let mut lines = stats.lines();
+        let line = lines.find(|line| line.starts_with("total_connections_received:"));
+        line.unwrap().to_owned()
+    }
+}
+
+/// A filter whose tasks run, here.
+fn live(mut filter: Probe) -> Probe {
+    for task in filter.take_tasks() {
+        tokio::spawn(task);
+    }
+    filter
 }
 
 impl Drop for Server {
@@ -166,15 +187,61 @@ async fn filters_of_the_same_servers_share_a_connection() {
     assert_eq!(get(&first).await.status(), 200);
     let clients = || server.ask::<String>("CLIENT LIST").lines().count();
     let before = clients();
-    let first = first.reload::<RateLimit>(&format!(
+    let first = live(first.reload::<RateLimit>(&format!(
         "{{ limit: 5/h, store: {{ redis: {{ at: 'redis://127.0.0.1:{}', deadline: 9s }} }} }}",
         server.port
-    ));
+    )));
     for remaining in ["r=4;", "r=3;"] {
         let seen = get(&first).await;
         assert!(seen.header("ratelimit").unwrap().contains(remaining));
     }
     assert_eq!(clients(), before);
+}
+
+#[tokio::test]
+async fn a_short_stall_costs_no_connection() {
+    let server = Server::start();
+    let filter = server.filter_with("300ms", "limit: 1000/h");
+    while get(&filter).await.status() != 200 {}
+    let mut other = server.connection();
+    let before = Server::connections(&mut other);
+    let mut pause = redis::cmd("CLIENT");
+    let () = pause.arg("PAUSE").arg(700).query(&mut other).unwrap();
+    let calls = (0..60).map(|_| filter.get("/").send());
+    let calls: tokio::task::JoinSet<_> = calls.collect();
+    for seen in calls.join_all().await {
+        assert_eq!(seen.reason(), Some("store_unreachable"));
+    }
+    // It answers when the pause is over.
+    assert_eq!(Server::connections(&mut other), before);
+    assert_eq!(get(&filter).await.status(), 200);
+    assert_eq!(Server::connections(&mut other), before);
+}
+
+#[test]
+fn a_worker_that_is_busy_holds_up_no_other() {
+    let server = Server::start();
+    let runtime = || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().build().unwrap()
+    };
+    std::thread::scope(|scope| {
+        let (give, take) = std::sync::mpsc::channel();
+        let (end, over) = tokio::sync::oneshot::channel::<()>();
+        let server = &server;
+        let control = async move {
+            give.send(server.filter("limit: 10/h")).unwrap();
+            over.await
+        };
+        scope.spawn(move || runtime().block_on(control));
+        let filter = take.recv().unwrap();
+        // The first one does nothing more once it has been served.
+        let workers = [runtime(), runtime()];
+        for worker in &workers {
+            assert_eq!(worker.block_on(get(&filter)).status(), 200);
+        }
+        drop(end);
+    });
 }
 
 #[tokio::test]
@@ -213,9 +280,9 @@ async fn whoever_goes_on_without_the_store_says_so() {
     let port = server.port;
     drop(server);
     let filter = |otherwise: &str| {
-        probe::<RateLimit>(&format!(
+        live(probe::<RateLimit>(&format!(
             "{{ limit: 4/h, store: {{ redis: 'redis://127.0.0.1:{port}' }}, on_store_error: {otherwise} }}"
-        ))
+        )))
     };
     let seen = get(&filter("deny")).await;
     assert_eq!(

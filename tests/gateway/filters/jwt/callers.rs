@@ -3,6 +3,7 @@
 use aws_lc_rs::rsa::KeySize;
 
 use super::*;
+use crate::harness::{complete, wiregate};
 use crate::observe::ask_often;
 
 #[test]
@@ -126,6 +127,27 @@ fn a_claim_says_which_consumer_calls() {
         saw(&gateway.bring(&token("acme-client")), "x-consumer"),
         "acme"
     );
+}
+
+#[test]
+fn an_issuer_of_no_consumer_is_a_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.yaml");
+    let text = "\
+consumers: { shop: { credentials: { jwt: { issuer: \"https://id.example.com/\", subject: s } } } }
+routes:
+  - name: all
+    filters: [jwt: { issuer: \"https://id.example.com\", consumer: azp }, respond: ok]
+";
+    std::fs::write(&file, complete(folder.path(), text, "{}")).unwrap();
+    let output = wiregate(&["check", "--config"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let why = "expected consumers with a `jwt` of the issuer `https://id.example.com`, found none: \
+               did you mean `https://id.example.com/`?";
+    assert!(!output.status.success() && said.contains(why), "{said}");
 }
 
 #[test]

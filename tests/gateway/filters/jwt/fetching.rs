@@ -1,5 +1,7 @@
 //! How often keys are fetched, and what becomes of requests meanwhile.
 
+use std::time::{Duration, Instant};
+
 use super::*;
 use crate::issuer::set;
 
@@ -135,6 +137,33 @@ fn other_routes_do_not_wait_for_the_first_keys() {
         assert_eq!(waiting.join().unwrap(), 200);
     });
     assert_eq!(issuer.asked(OPENID), 1);
+}
+
+#[test]
+fn nobody_waits_for_another_issuer_than_his_own() {
+    let (down, up) = (Issuer::start(), Issuer::start());
+    let key = Key::new("k1");
+    up.publish(&[&key]);
+    down.hold();
+    up.hold();
+    let sources = [&down, &up].map(|issuer| format!("{{ jwks: \"{}/keys\" }}", issuer.url));
+    let sources = sources.join(", ");
+    let (gateway, _origin) = guarding(&format!(
+        "{{ audience: orders, keys: [{sources}], fetch: {{ timeout: 30s }} }}"
+    ));
+    let token = key.token("theirs", &json!({}));
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| gateway.bring(&token).status);
+        until("both are asked", || {
+            [&down, &up].iter().all(|issuer| issuer.asked("/keys") == 1)
+        });
+        assert_eq!(gateway.ask("/open", &[]).status, 200);
+        up.go_on();
+        assert_eq!(waiting.join().unwrap(), 200);
+    });
+    assert!(start.elapsed() < Duration::from_secs(20));
+    down.go_on();
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::passing;
-use crate::harness::{Gateway, KEY_OF_ANN, complete, until};
+use crate::harness::{Gateway, KEY_OF_ANN, KEY_OF_BOB, complete, until};
 use crate::redis::{Redis, Server, on_each_server};
 
 fn limited(store: &str, by: &str) -> Gateway {
@@ -21,7 +21,49 @@ on_each_server![
     a_password_is_a_reference,
     a_sentinel_knows_the_master_also_after_that_has_gone,
     keys_are_spread_over_a_cluster_and_each_is_counted_once,
+    a_user_needs_no_more_than_the_commands_that_are_told,
 ];
+
+/// A user who may call these commands, besides those that are always needed.
+fn limit_user(redis: &Redis, more: &[&str]) {
+    let password = format!(">{KEY_OF_ANN}");
+    let may = ["acl", "setuser", "gate", "on", &password, "~wiregate:*"];
+    let commands = ["+evalsha", "+eval", "+get", "+set", "+time", "+ping"];
+    let said = redis.cli(&[&may[..], &commands, more].concat());
+    assert_eq!(said.trim(), "OK");
+}
+
+fn a_user_needs_no_more_than_the_commands_that_are_told(server: Server) {
+    let login = "username: gate, password: \"${env:KEY_OF_ANN}\"";
+    let single = server.start();
+    limit_user(&single, &["+select"]);
+    let store = format!("at: \"{}/3\", {login}", single.url());
+    assert_eq!(passing(&limited(&store, "route"), "/", 8), 5);
+
+    let master = server.start();
+    limit_user(&master, &["+role"]);
+    let sentinel = Redis::sentinel_of(&master);
+    let password = format!(">{KEY_OF_BOB}");
+    let may = ["acl", "setuser", "default", "resetpass", &password];
+    let said = sentinel.cli(&[&may[..], &["-@all", "+sentinel|masters", "+role"]].concat());
+    assert_eq!(said.trim(), "OK");
+    let store = format!(
+        "at: \"{}\", kind: sentinel, master: limits, {login}, \
+         sentinel_password: \"${{env:KEY_OF_BOB}}\"",
+        sentinel.url()
+    );
+    assert_eq!(passing(&limited(&store, "route"), "/", 8), 5);
+
+    let nodes = server.cluster();
+    for node in &nodes {
+        limit_user(node, &["+cluster|slots"]);
+    }
+    let store = format!("at: \"{}\", kind: cluster, {login}", nodes[0].url());
+    let gateway = limited(&store, "request.path");
+    for path in ["/1", "/2", "/3", "/4"] {
+        assert_eq!(passing(&gateway, path, 8), 5, "{path}");
+    }
+}
 
 fn a_password_is_a_reference(server: Server) {
     let redis = server.with(&["--requirepass", KEY_OF_ANN]);
