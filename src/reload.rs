@@ -140,13 +140,12 @@ impl Reloader {
         let mut problems = needs_restart(old, &snapshot, &value);
         let opened = self.open_listeners(&snapshot, &value);
         let opened = opened.map_err(|more| problems.extend(more));
-        let mut changed = None;
+        let mut log = NextLog::Same;
         if problems.is_empty() {
-            let log = open_changed_log(old, &snapshot, &value);
-            changed = log.unwrap_or_else(|problem| {
-                problems.push(problem);
-                None
-            });
+            match open_next_log(old, &snapshot, &value) {
+                Ok(next) => log = next,
+                Err(problem) => problems.push(problem),
+            }
         }
         if problems.is_empty() {
             problems.extend(self.open_stores(old, &snapshot, &value));
@@ -157,8 +156,10 @@ impl Reloader {
         let Some(opened) = opened.ok().filter(|_| problems.is_empty()) else {
             return Err(Refused { sources, problems });
         };
-        if let Some(log) = changed {
-            self.change_log(log);
+        match log {
+            NextLog::Same => {}
+            NextLog::Other(log) => self.change_log(Some(log)),
+            NextLog::None => self.change_log(None),
         }
         match snapshot.takes_too_much() {
             Some(why) if Some(&why) != old.takes_too_much().as_ref() => tracing::warn!("{why}"),
@@ -283,20 +284,27 @@ impl Reloader {
     }
 }
 
-/// The access log that takes the place of the one that is open; nothing where it stays.
-fn open_changed_log(
-    old: &Snapshot,
-    new: &Snapshot,
-    value: &Value,
-) -> Result<Option<Option<AccessLog>>, Problem> {
+/// The access log of the next version of the configuration.
+enum NextLog {
+    /// The one that is open.
+    Same,
+    /// Another one.
+    Other(AccessLog),
+    /// None at all.
+    None,
+}
+
+/// Opens the access log of the next version, unless it is open.
+fn open_next_log(old: &Snapshot, new: &Snapshot, value: &Value) -> Result<NextLog, Problem> {
     let log = &new.settings.access_log;
     if *log == old.settings.access_log {
-        return Ok(None);
+        return Ok(NextLog::Same);
     }
-    open_log(log.as_ref()).map(Some).map_err(|error| {
+    let opened = open_log(log.as_ref()).map_err(|error| {
         let place = value.get("access_log").unwrap_or(value).place.clone();
         Problem::new(place, format!("the access log cannot be opened: {error}"))
-    })
+    })?;
+    Ok(opened.map_or(NextLog::None, NextLog::Other))
 }
 
 /// Holds a retired configuration until no request does, so that no worker has to take ten thousand
