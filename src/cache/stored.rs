@@ -19,7 +19,7 @@ mod wire;
 pub struct Stored {
     /// Status and fields, as they are to be served. Reason phrase and spelling of names are not kept.
     pub head: ResponseHeader,
-    /// What `Vary` named, with what the request had there, normalised by the caller. Of two entries
+    /// What `Vary` named, with what the request had there, in the form that the caller gives it. Of two entries
     /// under one key with the same `vary`, the later one replaces the earlier one.
     pub vary: Vec<Selector>,
     /// What it can be purged by.

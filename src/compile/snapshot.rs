@@ -190,22 +190,14 @@ impl Snapshot {
         }
     }
 
-    /// The listener of this name, as this version of the configuration has it.
-    pub fn listening(&self, name: &str) -> Option<Arc<Listening>> {
-        self.listeners
-            .iter()
-            .find(|listening| listening.name == name)
-            .cloned()
-    }
-
-    /// A listener as this version of the configuration has it; as it was, where it is gone.
+    /// A listener as this version of the configuration has it; as it was, where it is gone, or its address is another one.
     pub fn current<'l>(&'l self, listening: &'l Arc<Listening>) -> &'l Arc<Listening> {
         let same = self.listeners.get(listening.position);
         if let Some(own) = same.filter(|own| Arc::ptr_eq(own, listening)) {
             return own;
         }
         let mut own = self.listeners.iter();
-        own.find(|own| own.name == listening.name)
+        own.find(|own| own.name == listening.name && own.bind == listening.bind)
             .unwrap_or(listening)
     }
 

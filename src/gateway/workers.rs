@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -46,11 +46,13 @@ impl Workers {
             ca_file: authorities::ca_file(),
             ..ServerConf::default()
         });
+        let (begun, begins) = mpsc::channel();
         let mut workers = Self {
             threads: Vec::with_capacity(count),
         };
         for (number, tasks) in tasks.into_iter().enumerate() {
             let (conf, shared, idle) = (conf.clone(), shared.clone(), limits.idle.into());
+            let begun = begun.clone();
             let load = shared.overload.worker();
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let thread = std::thread::Builder::new()
@@ -59,6 +61,8 @@ impl Workers {
                     count_as(number);
                     // Here, so that all of them read the system's certificates at the same time.
                     let proxy = proxy(&conf, Engine::new(shared.clone(), &conf));
+                    let _ = begun.send(());
+                    drop(begun);
                     let worker = Worker {
                         proxy: Arc::new(proxy),
                         shared,
@@ -69,7 +73,11 @@ impl Workers {
                 })?;
             workers.threads.push(thread);
         }
-        Ok(workers)
+        drop(begun);
+        match begins.iter().count() {
+            all if all == count => Ok(workers),
+            _ => Err(io::Error::other("a worker could not begin")),
+        }
     }
 
     /// Waits for the workers to finish what they have, but not longer than this.

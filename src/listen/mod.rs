@@ -20,6 +20,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -77,8 +78,9 @@ impl Worker {
         let mut stopped = pin!(ending.stopped());
         let mut connections = JoinSet::new();
         let welcome = |socket: Plain, address: SocketAddr| {
-            let listening = self.shared.live.load().listening(&name);
-            let listening = listening.unwrap_or_else(|| accepting.listening.clone());
+            let live = self.shared.live.load();
+            let listening = live.current(&accepting.listening).clone();
+            drop(live);
             metrics.accepted();
             let places = self.places(&listening, &accepting, &metrics);
             let places = places.map_err(|why| metrics.refused(why)).ok()?;
@@ -132,6 +134,9 @@ impl Worker {
                             in_a_row = 0;
                             tokio::task::yield_now().await;
                         }
+                    }
+                    Err(error) if is_of_one(&error) => {
+                        tracing::debug!(listener = name, %error, "a connection cannot be accepted");
                     }
                     Err(error) => resume = pause(error),
                 }
@@ -225,6 +230,25 @@ impl Crowd {
     }
 }
 
+/// Whether an error of accepting is one connection's, which is gone with it: those of the network come out there
+/// (accept(2)), and those of firewalls.
+fn is_of_one(error: &io::Error) -> bool {
+    const OF_ONE: [Errno; 11] = [
+        Errno::CONNABORTED,
+        Errno::CONNRESET,
+        Errno::PROTO,
+        Errno::NOPROTOOPT,
+        Errno::OPNOTSUPP,
+        Errno::NETDOWN,
+        Errno::NETUNREACH,
+        Errno::HOSTDOWN,
+        Errno::HOSTUNREACH,
+        Errno::NONET,
+        Errno::PERM,
+    ];
+    (error.raw_os_error()).is_some_and(|raw| OF_ONE.iter().any(|one| one.raw_os_error() == raw))
+}
+
 /// Waits until then; not at all where there is no such time.
 async fn sleep_until(then: Option<Instant>) {
     if let Some(then) = then {
@@ -264,13 +288,8 @@ impl Guest {
         let Some((connection, peer)) = greeted else {
             return;
         };
-        let Worker {
-            proxy,
-            shared,
-            load,
-            ..
-        } = self.worker;
-        let conversation = Conversation::new(proxy, shared, load, peer);
+        let Worker { proxy, shared, .. } = self.worker;
+        let conversation = Conversation::new(proxy, shared, peer);
         conversation.hold(connection, &ending).await;
         drop(self.places);
     }
@@ -330,6 +349,35 @@ impl Guest {
     }
 
     fn peer(&self, address: SocketAddr, secured: Option<tls::Secured>) -> Peer {
-        Peer::new(self.listening.clone(), address, self.worker.idle, secured)
+        let Worker { idle, load, .. } = &self.worker;
+        Peer::new(
+            self.listening.clone(),
+            address,
+            *idle,
+            secured,
+            load.clone(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_one_connection_stops_no_other() {
+        for one in [Errno::CONNABORTED, Errno::PERM, Errno::HOSTUNREACH] {
+            assert!(is_of_one(&one.into()), "{one}");
+        }
+        for all in [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOBUFS,
+            Errno::NOMEM,
+            Errno::INVAL,
+        ] {
+            assert!(!is_of_one(&all.into()), "{all}");
+        }
+        assert!(!is_of_one(&descriptors::kept_back()));
     }
 }

@@ -93,15 +93,6 @@ impl Connection {
         }
     }
 
-    /// Whether it begins with HTTP/2's preface: looks at no more bytes than it takes to tell.
-    pub async fn begins_http2(&mut self) -> io::Result<bool> {
-        loop {
-            if let Some(told) = self.look_for_http2().await? {
-                return Ok(told);
-            }
-        }
-    }
-
     /// Reads once at the connection's beginning; returns whether it begins with HTTP/2's preface,
     /// as soon as that can be told. Over TLS it must begin with it where HTTP/2 was agreed on, and
     /// is HTTP/1.1 where it was not.
@@ -255,15 +246,7 @@ impl AsyncWrite for Connection {
     }
 }
 
-#[async_trait]
-impl Peek for Connection {
-    async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
-        self.begins_http2().await?;
-        let seen = self.first_end.min(buf.len());
-        buf[..seen].copy_from_slice(&self.first[..seen]);
-        Ok(true)
-    }
-}
+impl Peek for Connection {}
 
 #[async_trait]
 impl Shutdown for Connection {

@@ -27,6 +27,9 @@ pub struct Until {
     enforced: AtomicBool,
     /// What an exchange was cut off for.
     cut: Mutex<Option<Late>>,
+    /// Bytes of the bodies that have come from its client, and gone there.
+    received: AtomicU64,
+    sent: AtomicU64,
 }
 
 /// How long an exchange that must be over may take to notice it, before it is cut off.
@@ -76,6 +79,8 @@ impl Default for Until {
             timer: Mutex::default(),
             enforced: AtomicBool::new(false),
             cut: Mutex::default(),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
         }
     }
 }
@@ -86,6 +91,19 @@ impl Until {
         self.set(None);
         self.heard();
         self.enforce(false);
+        self.moved(0, 0);
+    }
+
+    /// So much of the bodies has come from the client, and gone there, for whoever is left to tell that where the
+    /// exchange is cut off.
+    pub fn moved(&self, received: u64, sent: u64) {
+        self.received.store(received, Relaxed);
+        self.sent.store(sent, Relaxed);
+    }
+
+    /// What has come, and what has gone.
+    pub fn traffic(&self) -> (u64, u64) {
+        (self.received.load(Relaxed), self.sent.load(Relaxed))
     }
 
     /// Whether an exchange is cut off that goes on a while after it must be over, since nobody may be

@@ -101,23 +101,27 @@ impl Overload {
     /// # Errors
     /// Why there is none.
     pub fn admit(&self, load: &Arc<Load>, limits: &Limits, path: &str) -> Result<Place, Shed> {
-        let limit = limits.requests.get() as usize;
-        let workers = self.workers.load(Ordering::Relaxed);
-        let full = !self
-            .places
-            .take(load.held(), limit, workers, || self.take_back());
-        let place = Place(load.clone()); // given back as any other where there is none
+        let (place, free) = self.occupy(load, limits);
         if limits.never_shed.iter().any(|spared| spared == path) {
             // What is served whatever happens does not tell whether others would have to be shed.
             load.probe();
             return Ok(place);
         }
         let why = self.look(load, limits);
-        let Some(why) = why.or(full.then_some(Shed::Requests)) else {
+        let Some(why) = why.or((!free).then_some(Shed::Requests)) else {
             return Ok(place);
         };
         self.metrics.shed(why);
         Err(why)
+    }
+
+    /// A place for what goes on by itself, as the fetches of the cache do; whether one was free. Where none was, it
+    /// counts nevertheless.
+    pub fn occupy(&self, load: &Arc<Load>, limits: &Limits) -> (Place, bool) {
+        let limit = limits.requests.get() as usize;
+        let workers = self.workers.load(Ordering::Relaxed);
+        let free = (self.places).take(load.held(), limit, workers, || self.take_back());
+        (Place(load.clone()), free)
     }
 
     /// Takes places back that workers hold and do not use; whether there were any. Where somebody else is at

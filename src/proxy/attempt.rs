@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{StatusCode, Version, header};
+use http::{StatusCode, header};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
@@ -40,10 +40,8 @@ impl Context {
     /// A 503 where there is no endpoint, a 504 where no time is left, a 500 where the key that
     /// endpoints are chosen by has no value.
     pub(super) async fn begin_attempt(&mut self, session: &mut Session) -> Result<Box<HttpPeer>> {
-        if session.req_header().version == Version::HTTP_2 {
-            let patience = self.attempts.times.idle.max(BODY_SILENCE);
-            session.set_read_timeout(Some(patience));
-        }
+        let patience = self.attempts.times.idle.max(BODY_SILENCE);
+        session.set_read_timeout(Some(patience));
         if let Some(pause) = self.attempts.pause.take() {
             // What few requests need is boxed apart, which keeps this future small.
             Box::pin(self.patiently(session, tokio::time::sleep(pause))).await?;
@@ -173,8 +171,11 @@ impl Context {
         peer
     }
 
-    /// Goes on at the upstream's fallback, where it has one.
+    /// Goes on at the upstream's fallback, where it has one. What is stored goes before that, where it may stand in.
     pub(super) fn fall_back(&mut self) -> bool {
+        if self.stale_stands_in() {
+            return false;
+        }
         let fallback = (self.attempts.upstream.as_ref())
             .and_then(|upstream| upstream.fallback.as_ref())
             .and_then(|name| self.snapshot.upstreams.get(name));

@@ -12,6 +12,7 @@ use crate::compile::{Listening, Snapshot};
 use crate::listen::Ending;
 use crate::listen::tls::Secured;
 use crate::listen::until::Until;
+use crate::overload::Load;
 
 /// What is known of a connection, worked out once.
 pub struct Peer {
@@ -32,6 +33,8 @@ pub struct Peer {
     pub idle: Duration,
     /// What it has in common with the exchanges over it (HTTP/1.1).
     pub(super) lent: Lent,
+    /// How much its worker has to do.
+    pub(super) load: Arc<Load>,
     /// Tells when it is to end, once the conversation has begun.
     pub(super) ending: OnceLock<Ending>,
 }
@@ -43,6 +46,7 @@ impl Peer {
         address: SocketAddr,
         idle: Duration,
         secured: Option<Secured>,
+        load: Arc<Load>,
     ) -> Self {
         let text = address.ip().to_canonical().to_string();
         Self {
@@ -54,6 +58,7 @@ impl Peer {
             no_route: "".into(),
             idle,
             lent: Lent::default(),
+            load,
             ending: OnceLock::new(),
         }
     }

@@ -334,10 +334,8 @@ impl Drop for Context {
         self.note_cut();
         self.end.error.get_or_insert("connection_terminated");
         self.end_attempt();
-        let traffic = Traffic {
-            sent: 0,
-            received: 0,
-        };
+        let (received, sent) = self.until.traffic();
+        let traffic = Traffic { sent, received };
         self.tell(&traffic, None);
     }
 }

@@ -13,25 +13,21 @@ use super::connection::{HERE, Here, Peer};
 use super::{Proxy, Shared};
 use crate::listen::Ending;
 use crate::listen::stream::Connection;
-use crate::overload::Load;
 
 /// One connection's conversation with the gateway.
 pub struct Conversation {
     pub(super) proxy: Arc<Proxy>,
     pub(super) shared: Arc<Shared>,
     pub(super) peer: Arc<Peer>,
-    /// How much its worker has to do.
-    pub(super) load: Arc<Load>,
 }
 
 impl Conversation {
     /// A conversation with a peer.
-    pub fn new(proxy: Arc<Proxy>, shared: Arc<Shared>, load: Arc<Load>, peer: Peer) -> Arc<Self> {
+    pub fn new(proxy: Arc<Proxy>, shared: Arc<Shared>, peer: Peer) -> Arc<Self> {
         Arc::new(Self {
             proxy,
             shared,
             peer: Arc::new(peer),
-            load,
         })
     }
 

@@ -12,7 +12,7 @@ use crate::upstream::Cause;
 /// An endpoint that has been silent for as long as it may be.
 pub(super) const SILENT_ENDPOINT: ErrorType = ErrorType::Custom("silent endpoint");
 
-/// More of an error's text is not written to the log: it may show what an endpoint has sent.
+/// More of an error's text is not written to the log.
 const SHOWN: usize = 300;
 
 /// What went wrong, in the terms of the field.
@@ -187,9 +187,13 @@ fn internal(error: &Error) -> Failure {
     }
 }
 
-/// What an error has to say to the operator: its start, on one line.
+/// What an error has to say to the operator: its start, on one line. Of a head that cannot be read Pingora shows all,
+/// and so the cookies that an endpoint has set: what was wrong with it has to do.
 pub(super) fn detail(error: &Error) -> String {
-    let text = error.to_string();
+    let text = match error.root_cause().downcast_ref::<httparse::Error>() {
+        Some(cause) => format!("the head of a response cannot be read: {cause}"),
+        None => error.to_string(),
+    };
     let mut shown: String = text.chars().take(SHOWN).collect();
     if shown.len() < text.len() {
         shown.push('…');
@@ -287,6 +291,26 @@ mod tests {
         let many = httparse::Error::TooManyHeaders;
         let error = Error::because(E::InvalidHTTPHeader, "buf: …", many);
         assert_eq!(word(error, false), "http_response_header_section_size");
+    }
+
+    #[test]
+    fn a_head_that_cannot_be_read_is_not_shown() {
+        let cause = httparse::Error::HeaderName;
+        let text = "buf: HTTP/1.1 200 OK\\r\\nset-cookie: sid=SECRET";
+        let error = Error::because(E::InvalidHTTPHeader, text, cause);
+        for error in [
+            error.into_up(),
+            Error::because(
+                E::ReadError,
+                "more",
+                Error::because(E::InvalidHTTPHeader, text, cause),
+            ),
+        ] {
+            assert_eq!(
+                detail(&error),
+                "the head of a response cannot be read: invalid header name"
+            );
+        }
     }
 
     #[test]

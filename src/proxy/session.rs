@@ -33,6 +33,8 @@ pub(super) struct Account {
     /// Bytes of the bodies.
     pub(super) received: usize,
     pub(super) sent: usize,
+    /// Who hears of both, should the exchange be cut off.
+    until: Arc<Until>,
     pub(super) kept: Option<FixedBuffer>,
     pub(super) digest: Arc<Digest>,
     pub(super) read_timeout: Option<Duration>,
@@ -42,12 +44,13 @@ pub(super) struct Account {
 
 impl Account {
     /// Of an exchange that begins.
-    pub(super) fn new(head: RequestHeader, digest: Arc<Digest>) -> Self {
+    pub(super) fn new(head: RequestHeader, digest: Arc<Digest>, until: Arc<Until>) -> Self {
         Self {
             head,
             written: None,
             received: 0,
             sent: 0,
+            until,
             kept: None,
             digest,
             read_timeout: Some(BODY_SILENCE),
@@ -76,9 +79,20 @@ impl Account {
     /// A piece of the request body has come.
     pub(super) fn came(&mut self, data: &Bytes) {
         self.received += data.len();
+        self.tell();
         if let Some(kept) = &mut self.kept {
             kept.write_to_buffer(data);
         }
+    }
+
+    /// So much of the response body has gone to the client.
+    pub(super) fn went(&mut self, bytes: usize) {
+        self.sent += bytes;
+        self.tell();
+    }
+
+    fn tell(&self) {
+        self.until.moved(self.received as u64, self.sent as u64);
     }
 
     /// Keeps what comes of the request body, for a second attempt.

@@ -45,7 +45,7 @@ impl Conversation {
     pub(super) fn admit(&self, head: &RequestHeader) -> Result<Place, Shed> {
         let live = self.shared.live.load();
         let limits = &live.settings.limits;
-        (self.shared.overload).admit(&self.load, limits, head.uri.path())
+        (self.shared.overload).admit(&self.peer.load, limits, head.uri.path())
     }
 
     /// Sheds a request over HTTP/1.1; says whether its connection goes on.

@@ -343,3 +343,19 @@ fn streams_in_flight_finish_while_the_gateway_ends() {
     assert!(gateway.wait().success());
     assert!(start.elapsed() < Duration::from_secs(15));
 }
+
+/// What the gateway answers by itself has nobody to go to: that is no failure of the gateway.
+#[test]
+fn who_resets_a_stream_before_its_reply_has_left() {
+    let gateway = Gateway::start("routes: [{ name: all, filters: [respond: { status: 404 }] }]\n");
+    let mut client = Client::open(gateway.address());
+    let mut both = headers(1, END_HEADERS | END_STREAM, &get("/"));
+    both.extend(frame(RST_STREAM, 0, 1, &[0, 0, 0, 8]));
+    client.write(&both);
+    let line = &gateway.access_log(1)[0];
+    assert_eq!(
+        (&line["status"], &line["error"]),
+        (&499.into(), &"client_gone".into()),
+        "{line}"
+    );
+}

@@ -22,22 +22,36 @@ pub enum Reuse {
 
 /// `current_age` (4.2.3).
 pub fn age(times: &Times, now: SystemTime) -> Duration {
-    let here = now.duration_since(times.received).unwrap_or_default();
-    times.age.saturating_add(here)
+    times.age.saturating_add(since(times.received, now))
 }
 
-/// How long it is fresh still, in seconds; less than nothing where it is stale.
-pub fn ttl(times: &Times, now: SystemTime) -> i64 {
+/// How long an entry is fresh still, in seconds; nothing or less where it is stale.
+pub fn ttl(entry: &Entry, now: SystemTime) -> i64 {
+    time_to_live(&entry.meta().times, entry.purged(), now)
+}
+
+fn time_to_live(times: &Times, purged: Option<SystemTime>, now: SystemTime) -> i64 {
     let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    seconds(times.lifetime) - seconds(age(times, now))
+    let left = seconds(times.lifetime) - seconds(age(times, now));
+    purged.map_or(left, |at| left.min(-seconds(since(at, now))))
+}
+
+/// For how long it has been stale: since its lifetime is over, or since a soft purge has ended that.
+fn staleness(times: &Times, purged: Option<SystemTime>, now: SystemTime) -> Duration {
+    let over = age(times, now).saturating_sub(times.lifetime);
+    purged.map_or(over, |at| over.max(since(at, now)))
+}
+
+fn since(at: SystemTime, now: SystemTime) -> Duration {
+    now.duration_since(at).unwrap_or_default()
 }
 
 /// How this entry may answer a request that asks for this.
 pub fn judge(entry: &Entry, wishes: &Wishes, now: SystemTime) -> Reuse {
-    judged(entry.meta(), entry.is_purged(), wishes, now)
+    judged(entry.meta(), entry.purged(), wishes, now)
 }
 
-fn judged(meta: &Stored, purged: bool, wishes: &Wishes, now: SystemTime) -> Reuse {
+fn judged(meta: &Stored, purged: Option<SystemTime>, wishes: &Wishes, now: SystemTime) -> Reuse {
     if wishes.no_cache || meta.marks & marks::NO_CACHE != 0 {
         return Reuse::No;
     }
@@ -47,7 +61,7 @@ fn judged(meta: &Stored, purged: bool, wishes: &Wishes, now: SystemTime) -> Reus
         .lifetime
         .checked_sub(age)
         .filter(|left| !left.is_zero());
-    if let Some(left) = left.filter(|_| !purged) {
+    if let Some(left) = left.filter(|_| purged.is_none()) {
         let spared = meta.marks & marks::IMMUTABLE != 0;
         let young = spared || wishes.max_age.is_none_or(|most| age <= seconds(most));
         let lasting = wishes.min_fresh.is_none_or(|least| left >= seconds(least));
@@ -59,12 +73,12 @@ fn judged(meta: &Stored, purged: bool, wishes: &Wishes, now: SystemTime) -> Reus
             Reuse::No
         };
     }
-    let staleness = age.saturating_sub(meta.times.lifetime);
+    let staleness = staleness(&meta.times, purged, now);
     if wishes.min_fresh.is_some() {
         return Reuse::No;
     }
     if let Some(most) = wishes.max_stale
-        && !purged
+        && purged.is_none()
         && meta.marks & marks::STRICT == 0
         && staleness <= seconds(most)
     {
@@ -78,10 +92,15 @@ fn judged(meta: &Stored, purged: bool, wishes: &Wishes, now: SystemTime) -> Reus
 
 /// Whether this entry may answer where the upstream fails (4.2.4; RFC 5861, 4).
 pub fn stands_in(entry: &Entry, wishes: &Wishes, now: SystemTime) -> bool {
-    may_stand_in(entry.meta(), wishes, now)
+    may_stand_in(entry.meta(), entry.purged(), wishes, now)
 }
 
-fn may_stand_in(meta: &Stored, wishes: &Wishes, now: SystemTime) -> bool {
+fn may_stand_in(
+    meta: &Stored,
+    purged: Option<SystemTime>,
+    wishes: &Wishes,
+    now: SystemTime,
+) -> bool {
     if meta.marks & marks::NO_CACHE != 0 {
         return false;
     }
@@ -90,8 +109,7 @@ fn may_stand_in(meta: &Stored, wishes: &Wishes, now: SystemTime) -> bool {
         .times
         .if_error
         .max(asked.map(seconds).unwrap_or_default());
-    let staleness = age(&meta.times, now).saturating_sub(meta.times.lifetime);
-    staleness < window
+    staleness(&meta.times, purged, now) < window
 }
 
 fn seconds(seconds: u32) -> Duration {
@@ -122,7 +140,7 @@ mod tests {
 
     fn at(since: u64, marks: u32, wishes: Wishes) -> Reuse {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(since);
-        judged(&meta(marks), false, &wishes, now)
+        judged(&meta(marks), None, &wishes, now)
     }
 
     const NONE: Wishes = Wishes {
@@ -148,7 +166,7 @@ mod tests {
         assert_eq!(at(110, 0, NONE), Reuse::No);
         let stands_in = |since, marks, wishes: Wishes| {
             let now = SystemTime::UNIX_EPOCH + Duration::from_secs(since);
-            may_stand_in(&meta(marks), &wishes, now)
+            may_stand_in(&meta(marks), None, &wishes, now)
         };
         assert!(stands_in(119, 0, NONE));
         assert!(!stands_in(120, 0, NONE));
@@ -233,21 +251,45 @@ mod tests {
     #[test]
     fn a_soft_purge_makes_stale() {
         let now = SystemTime::UNIX_EPOCH;
-        assert_eq!(judged(&meta(0), true, &NONE, now), Reuse::WhileRevalidating);
+        let purged = Some(now);
+        assert_eq!(
+            judged(&meta(0), purged, &NONE, now),
+            Reuse::WhileRevalidating
+        );
         let mut meta = meta(0);
         meta.times.while_revalidate = Duration::ZERO;
-        assert_eq!(judged(&meta, true, &NONE, now), Reuse::No);
+        assert_eq!(judged(&meta, purged, &NONE, now), Reuse::No);
         let wishes = Wishes {
             max_stale: Some(50),
             ..NONE
         };
-        assert_eq!(judged(&meta, true, &wishes, now), Reuse::No);
+        assert_eq!(judged(&meta, purged, &wishes, now), Reuse::No);
+    }
+
+    #[test]
+    fn the_windows_of_a_soft_purge_begin_with_it() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let purged = Some(at(40));
+        let judged = |seconds| judged(&meta(0), purged, &NONE, at(seconds));
+        let stands_in = |seconds| may_stand_in(&meta(0), purged, &NONE, at(seconds));
+        assert_eq!(judged(59), Reuse::WhileRevalidating);
+        assert_eq!(judged(60), Reuse::No);
+        assert!(stands_in(69) && !stands_in(70));
+        // What was stale before is not less so.
+        let late = Some(at(100));
+        assert_eq!(
+            super::judged(&meta(0), late, &NONE, at(109)),
+            Reuse::WhileRevalidating
+        );
+        assert_eq!(super::judged(&meta(0), late, &NONE, at(110)), Reuse::No);
+        let ttl = |seconds| time_to_live(&meta(0).times, purged, at(seconds));
+        assert_eq!((ttl(40), ttl(50), ttl(140)), (0, -10, -100));
     }
 
     #[test]
     fn a_clock_that_went_back_makes_nothing_younger_than_it_came() {
         let before = SystemTime::UNIX_EPOCH - Duration::from_secs(100);
         assert_eq!(age(&meta(0).times, before), seconds(10));
-        assert_eq!(ttl(&meta(0).times, before), 90);
+        assert_eq!(time_to_live(&meta(0).times, None, before), 90);
     }
 }

@@ -1,7 +1,8 @@
 //! A stored response.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use super::body::{Body, Whole};
 use super::key::Name;
@@ -17,7 +18,8 @@ pub struct Entry {
     number: u64,
     meta: Stored,
     body: Arc<Body>,
-    soft: AtomicBool,
+    /// When a soft purge has hit it, in seconds since 1970; 0 where none has.
+    soft: AtomicU64,
     charge: Charge,
 }
 
@@ -37,7 +39,7 @@ impl Entry {
             number,
             meta,
             body,
-            soft: AtomicBool::new(false),
+            soft: AtomicU64::new(0),
             charge,
         }
     }
@@ -54,7 +56,13 @@ impl Entry {
 
     /// Whether a soft purge has hit it: it is stale, whatever its times say.
     pub fn is_purged(&self) -> bool {
-        self.soft.load(Ordering::Acquire)
+        self.purged().is_some()
+    }
+
+    /// When a soft purge has hit it; long ago, where that is not known any more.
+    pub fn purged(&self) -> Option<SystemTime> {
+        let at = self.soft.load(Ordering::Acquire);
+        (at > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(at))
     }
 
     /// Whether its body is still coming.
@@ -99,8 +107,19 @@ impl Entry {
         }
     }
 
+    /// A soft purge has hit it some time ago.
     pub(super) fn soften(&self) {
-        self.soft.store(true, Ordering::Release);
+        self.soften_at(SystemTime::UNIX_EPOCH);
+    }
+
+    /// A soft purge hits it. The first one counts.
+    pub(super) fn soften_at(&self, at: SystemTime) {
+        let since = at.duration_since(SystemTime::UNIX_EPOCH);
+        let seconds = since.unwrap_or_default().as_secs().max(1);
+        let first = |known: u64| (known == 0 || seconds < known).then_some(seconds);
+        let _ = self
+            .soft
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, first);
     }
 
     /// The memory that goes when the entry does.

@@ -181,7 +181,7 @@ impl Lead {
             }
             let soft = purged == Some(Mode::Soft);
             if soft {
-                entry.soften();
+                entry.soften_at(store.clock.now().wall);
             }
             shard.insert(new.slot(&store, &entry, soft));
             (Outcome::Entry(entry.clone()), Ok(()))
@@ -223,7 +223,7 @@ impl Lead {
             let (name, body) = (old.name().clone(), old.body().clone());
             let entry = Arc::new(Entry::new(&store.room, name, number, meta, body));
             if purged == Some(Mode::Soft) {
-                entry.soften();
+                entry.soften_at(store.clock.now().wall);
             }
             shard.renew(id, &entry, new.variant, new.tags.clone(), to_disk);
             (Outcome::Entry(entry.clone()), Ok(entry))

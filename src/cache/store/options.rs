@@ -20,7 +20,7 @@ pub struct Options {
 pub struct Disk {
     /// The folder; made where it does not exist.
     pub path: PathBuf,
-    /// Bytes that the files in it may take, in sixteen segments or more. At least [`Disk::LEAST_SIZE`]. A body that is
+    /// Bytes that the files in it may take, in sixteen segments, or in as many of 2 MiB as fit. At least [`Disk::LEAST_SIZE`]. A body that is
     /// larger than a segment (a sixteenth of this; at least 2 MiB, at most 256 MiB) is kept in memory alone.
     pub size: u64,
 }

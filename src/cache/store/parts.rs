@@ -5,6 +5,7 @@ use std::io;
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::SystemTime;
 
 use wiregate_sdk::Clock;
 
@@ -119,13 +120,13 @@ impl Store {
             on_disk = disk.is_finding();
             disk.purging(what, mode);
         }
-        let aim = what.aim(self.seed);
+        let (aim, now) = (what.aim(self.seed), self.clock.now().wall);
         let hit = match what {
             What::Url(url) => {
                 let url = hash_of(self.seed, url.as_bytes());
                 self.with_hash(url, |shard| {
                     let told = shard.tell_running(&aim, mode);
-                    let hit = shard.purge_url(&aim, url, mode);
+                    let hit = shard.purge_url(&aim, url, (mode, now));
                     // Most URLs that requests change are not stored at all: nothing has to be written for them.
                     on_disk |= told || hit > 0 || mode == Mode::Soft || !shard.knows_all();
                     hit
@@ -134,7 +135,7 @@ impl Store {
             _ => {
                 on_disk = true;
                 let parts = self.parts.iter();
-                parts.map(|part| part.purge(&aim, mode)).sum()
+                parts.map(|part| part.purge(&aim, (mode, now))).sum()
             }
         };
         // Behind every entry that was written before it was hit.
@@ -169,18 +170,6 @@ impl Store {
 
     fn bury(&self) {
         self.parts.iter().for_each(Part::bury);
-    }
-
-    /// Removes one entry. Those who read it can read it to its end.
-    pub fn remove(&self, entry: &Entry) {
-        let variant = self.with(entry.name(), |shard| {
-            let id = shard.id_of(entry.name().hash(), entry.number())?;
-            Some(shard.remove(id).variant)
-        });
-        if let (Some(variant), Some(disk)) = (variant, &self.disk) {
-            disk.superseding(entry.name(), variant);
-            disk.void(entry.name(), variant);
-        }
     }
 
     /// Waits until every purge and every entry before this call is on disk, so that no restart undoes
@@ -371,11 +360,11 @@ impl Part {
         while self.change(|shard| (0..EVICTIONS).all(|_| shard.bury_one())) {}
     }
 
-    fn purge(&self, aim: &Aim<'_>, mode: Mode) -> usize {
-        self.change(|shard| shard.tell_running(aim, mode));
+    fn purge(&self, aim: &Aim<'_>, how: (Mode, SystemTime)) -> usize {
+        self.change(|shard| shard.tell_running(aim, how.0));
         let (mut hit, mut from) = (0, Some(0));
         while let Some(start) = from {
-            let (more, next) = self.change(|shard| shard.purge_some(aim, mode, start, STEP));
+            let (more, next) = self.change(|shard| shard.purge_some(aim, how, start, STEP));
             hit += more;
             from = next;
         }

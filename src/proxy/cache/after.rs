@@ -52,11 +52,8 @@ impl Context {
     /// The response to a HEAD request may tell that a stale response is still good, or that a fresh one is not.
     fn freshen(&self, session: &Session, head: &ResponseHeader) {
         let caching = self.caching();
-        let Some(stale) = caching
-            .stale
-            .as_ref()
-            .filter(|_| head.status == StatusCode::OK)
-        else {
+        let is_told = head.status == StatusCode::OK && !self.is_elsewhere();
+        let Some(stale) = caching.stale.as_ref().filter(|_| is_told) else {
             return;
         };
         match storing::seen_by_head(&stale.meta().head, head) {

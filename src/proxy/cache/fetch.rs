@@ -40,6 +40,8 @@ const UPSTREAM_ERROR: &str = "upstream_error";
 pub(super) struct Fetch {
     /// The right to it, until it is known what becomes of it.
     lead: Option<Lead>,
+    /// Whether it is this request's alone: another one has the right.
+    alone: bool,
     /// What is stored and cannot be used as it is.
     stale: Option<Arc<Entry>>,
     /// Whether the upstream is asked if that is good still.
@@ -48,6 +50,14 @@ pub(super) struct Fetch {
 
 /// What became of a fetch.
 pub(super) enum Answer {
+    /// A response that is for this request alone.
+    Own(Box<Own>),
+    /// Anything else.
+    Shared(Shared),
+}
+
+/// What became of a fetch, but for a response that is for the one who asked.
+pub(super) enum Shared {
     /// A response is being stored, or was refreshed.
     Stored {
         entry: Arc<Entry>,
@@ -62,8 +72,6 @@ pub(super) enum Answer {
         head: Box<ResponseHeader>,
         why: Why,
     },
-    /// A response that is for this request alone.
-    Own(Box<Own>),
     /// There is none.
     Failed(Reply),
 }
@@ -78,15 +86,23 @@ pub(super) struct Own {
 impl Fetch {
     /// A fetch by this right. What is stale is validated, where it has something to do that by.
     pub(super) fn new(lead: Lead, stale: Option<Arc<Entry>>) -> Self {
-        let has_validator = |entry: &Arc<Entry>| {
-            let fields = &entry.meta().head.headers;
-            fields.contains_key(header::ETAG) || fields.contains_key(header::LAST_MODIFIED)
-        };
         Self {
             lead: Some(lead),
-            asks: stale.as_ref().is_some_and(has_validator),
+            alone: false,
+            asks: stale.as_deref().is_some_and(has_validator),
             stale,
         }
+    }
+
+    /// A validation of what is stale for one request alone, where it has something to do that by.
+    pub(super) fn alone(stale: Option<&Arc<Entry>>) -> Option<Self> {
+        let stale = stale.filter(|stale| has_validator(stale))?;
+        Some(Self {
+            lead: None,
+            alone: true,
+            asks: true,
+            stale: Some(stale.clone()),
+        })
     }
 
     /// What the upstream is asked about.
@@ -99,30 +115,35 @@ impl Fetch {
     }
 }
 
+fn has_validator(entry: &Entry) -> bool {
+    let fields = &entry.meta().head.headers;
+    fields.contains_key(header::ETAG) || fields.contains_key(header::LAST_MODIFIED)
+}
+
 impl Context {
     /// Fetches, for this request and all who wait, and answers it. Returns whether it was answered.
     ///
     /// # Errors
     /// The client's, or what broke off a response.
-    pub(super) async fn lead(
+    pub(super) async fn fetch(
         &mut self,
         session: &mut Session,
-        lead: Lead,
+        fetch: Fetch,
         connector: Arc<Connector>,
     ) -> Result<bool> {
-        let caching = self.caching_mut();
-        let stale = caching.stale.clone();
-        caching.fetch = Some(Box::new(Fetch::new(lead, stale)));
+        let alone = fetch.alone;
+        self.caching_mut().fetch = Some(Box::new(fetch));
         self.request_claim = Claim::None; // there is no body that filters could want
         let answer = match self.ask(session, &connector, None).await {
             Ok(Asked::Head(head)) => self.settle(session, *head).await,
+            Ok(Asked::Left(_, error)) if alone => return Err(error),
             Ok(Asked::Left(begun, error)) => {
                 if let Ok(detached) = self.detach(session, &connector) {
                     detached.go_on(begun);
                 }
                 return Err(error);
             }
-            Err(error) => Answer::Failed(self.fail_for_all(&error)),
+            Err(error) => Answer::Shared(Shared::Failed(self.fail_for_all(&error))),
         };
         let answered = self.answer(session, answer).await;
         self.let_fill_go_on();
@@ -146,11 +167,18 @@ impl Context {
         let Some(fetch) = caching.and_then(|caching| caching.fetch.as_ref()) else {
             return;
         };
-        match fetch.validated() {
+        match fetch.validated().filter(|_| !self.is_elsewhere()) {
             Some(stale) => drop(conditional::ask(head, &stale.meta().head.headers)),
             None => conditional::strip(head),
         }
         head.remove_header(&header::EXPECT);
+    }
+
+    /// Whether another upstream is asked than the one that the key is of, as its fallback.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        let own = self.caching().upstream.as_ref();
+        let asked = self.attempts.upstream.as_ref();
+        own.map(|own| &own.name) != asked.map(|asked| &asked.name)
     }
 
     /// It has failed, for all who wait.
@@ -185,7 +213,8 @@ impl Context {
     fn detach(&mut self, session: &Session, connector: &Arc<Connector>) -> Result<Detached> {
         let fetch = self.caching_mut().fetch.take();
         let fetch = fetch.expect("there while it is made");
-        let mut detached = Detached::new(self, session, *fetch, connector.clone())?;
+        let (place, _) = self.occupy(); // in the place of the client's own
+        let mut detached = Detached::new(self, session, *fetch, connector.clone(), place)?;
         detached.take_attempts(self);
         Ok(detached)
     }

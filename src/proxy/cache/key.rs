@@ -12,16 +12,19 @@ use crate::cache::store::{Key, Store, Url};
 
 impl Context {
     /// The key of a request. Beside its URL it has the route and the upstream, which two requests for one URL
-    /// may differ in; the scheme is part of the URL; host and target as the chain has left them; what trusted
+    /// may differ in; the scheme is part of the URL; host and target as they are sent; what trusted
     /// proxies say of where the request came to; what the plan adds; and whose it is, where callers do not
     /// share. The last two are there as digests, since they may be secrets, and keys may lie on a disk.
     pub(super) fn cache_key(&self, session: &Session, plan: &Plan, store: &Store) -> Key {
         let head = session.req_header();
         let upstream = self.attempts.upstream.as_ref();
-        let sent_host = head.headers.get(header::HOST);
-        let host = match sent_host {
-            Some(sent) if Some(sent) != self.asked_host.as_ref() => sent.as_bytes(),
-            _ => b"",
+        let url = self.public_url();
+        let sent_host = head.headers.get(header::HOST).or(self.asked_host.as_ref());
+        let sent_host = sent_host.map_or(&b""[..], HeaderValue::as_bytes);
+        // An upstream may tell spellings apart that the URL does not.
+        let host = match is_host_of(&url, self.exchange.client.scheme, sent_host) {
+            true => b"",
+            false => sent_host,
         };
         let told = match self.peer.trusted_by(&self.snapshot).is_some() {
             true => told(&head.headers),
@@ -39,7 +42,7 @@ impl Context {
         // Whether they are one's own tells apart what two filters of a route store.
         parts.push(plan.caller.as_deref().map_or(b"shared", |_| b"own"));
         parts.extend(secrets.iter().map(|part| &part[..]));
-        store.key(self.public_url(), parts)
+        store.key(url, parts)
     }
 
     /// The URL that was asked for, normalised: what purges and the methods that change a resource go by.
@@ -78,6 +81,13 @@ impl Context {
         all.dedup();
         all
     }
+}
+
+/// Whether a host is, letter for letter, that of a URL with this scheme.
+fn is_host_of(url: &Url, scheme: &str, host: &[u8]) -> bool {
+    let rest = url.as_str().as_bytes().strip_prefix(scheme.as_bytes());
+    let rest = rest.and_then(|rest| rest.strip_prefix(b"://")?.strip_prefix(host));
+    rest.is_some_and(|rest| rest.starts_with(b"/"))
 }
 
 /// What upstreams make links of, beside the host: what trusted proxies say of where a request came to them.
@@ -128,13 +138,25 @@ pub fn normalised(url: &reqwest::Url, path: impl Fn(&str) -> Option<String>) -> 
     Some(text.as_str().to_owned())
 }
 
-/// The text of a URL. A port that is the scheme's own is left out.
+/// The text of a URL. A port that is the scheme's own, or none, is left out (RFC 9110, 4.2.3), and so is the last dot
+/// of a name: routes are the same for both.
 fn url(scheme: &str, host: &str, path: &str, query: Option<&str>) -> Url {
-    let default = if scheme == "https" { ":443" } else { ":80" };
-    let host = host.strip_suffix(default).unwrap_or(host);
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (name, port),
+        _ => (host, ""),
+    };
+    let port = match port.trim_start_matches('0') {
+        "" if !port.is_empty() => "0",
+        port => port,
+    };
+    let default = if scheme == "https" { "443" } else { "80" };
     let mut text = Url::from(scheme);
     text.push("://");
-    text.push_in_lower_case(host);
+    text.push_in_lower_case(name.strip_suffix('.').unwrap_or(name));
+    if !port.is_empty() && port != default {
+        text.push(":");
+        text.push(port);
+    }
     text.push(path);
     if let Some(query) = query {
         text.push("?");
@@ -197,6 +219,15 @@ mod tests {
     }
 
     #[test]
+    fn a_host_is_that_of_a_url_letter_for_letter() {
+        let url = url("https", "A.example:443", "/a.example/", None);
+        assert!(is_host_of(&url, "https", b"a.example"));
+        for other in ["A.example", "a.example:443", "a.example.", "a.exampl", ""] {
+            assert!(!is_host_of(&url, "https", other.as_bytes()), "{other}");
+        }
+    }
+
+    #[test]
     fn urls_have_one_form() {
         let written = |text: &str| {
             normalised(&reqwest::Url::parse(text).unwrap(), |path| {
@@ -221,6 +252,24 @@ mod tests {
             url("https", "[::1]:8443", "/", Some("")).as_str(),
             "https://[::1]:8443/?"
         );
+        // What routes as the same name is the same, whatever the upstream is told.
+        for (scheme, host) in [
+            ("http", "a.example"),
+            ("http", "A.example."),
+            ("http", "a.example:"),
+            ("http", "a.example.:80"),
+            ("http", "a.example:0080"),
+            ("https", "a.example:443"),
+        ] {
+            let found = url(scheme, host, "/x", None);
+            assert_eq!(found.as_str(), format!("{scheme}://a.example/x"), "{host}");
+        }
+        for (host, port) in [("a.example.:01", ":1"), ("a.example:0", ":0")] {
+            let found = url("http", host, "/", None);
+            assert_eq!(found.as_str(), format!("http://a.example{port}/"), "{host}");
+        }
+        assert_eq!(url("http", "[::1]", "/", None).as_str(), "http://[::1]/");
+        assert_eq!(written("https://a.example.:443/x"), "https://a.example/x");
         // As purges have it, which somebody writes.
         for query in ["n=O'Neil", "a=\"<>", "a=%27%20", "a=ä b", "a=b&c=d"] {
             let asked = url("http", "a.example", "/", Some(query));

@@ -18,6 +18,7 @@ mod serve;
 mod told;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, StatusCode, header};
 use pingora_error::{Error, Result};
@@ -28,17 +29,20 @@ use wiregate_sdk::{Origin, Reply};
 
 use super::context::Context;
 use crate::cache::Dealt;
-use crate::cache::rules::conditional;
 use crate::cache::rules::request::Wishes;
 use crate::cache::rules::reuse::{self, Reuse};
 use crate::cache::rules::status::{Forwarded, Stored, Told};
 use crate::cache::rules::vary::Wanted;
+use crate::cache::rules::{conditional, marks};
 use crate::cache::store::{Entry, Find, Join, Key, Store};
-use crate::upstream::Connector;
+use crate::upstream::{Connector, Upstream};
 use fetch::{Fetch, Filling};
 
 /// So often a request waits for the fetches of others, which turn out not to be for it.
 const MOST_WAITS: usize = 3;
+
+/// So long a request waits for the cache's disk.
+const DISK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// One request's dealings with the cache.
 pub(super) struct Caching {
@@ -49,6 +53,8 @@ pub(super) struct Caching {
     wishes: Wishes,
     /// Which variants it is for.
     wanted: Wanted,
+    /// The upstream that the key is of.
+    upstream: Option<Arc<Upstream>>,
     /// Why the request goes on, once it does.
     forwarded: Forwarded,
     /// Whether it has waited for another one's fetch.
@@ -92,12 +98,15 @@ impl Context {
         if !self.prepare(session, plan) {
             return Ok(false);
         }
-        match self.look_up(session).await {
-            Found::Usable(entry, Reuse::WhileRevalidating) => {
-                self.revalidate(session, &entry, connector);
+        match self.look_up(session).await? {
+            Found::Usable(entry, reuse) => {
+                // What HEAD brings is for nobody else.
+                let for_others = session.req_header().method == Method::GET;
+                if reuse == Reuse::WhileRevalidating && for_others {
+                    self.revalidate(session, &entry, connector);
+                }
                 self.serve_hit(session, entry).await.map(|()| true)
             }
-            Found::Usable(entry, _) => self.serve_hit(session, entry).await.map(|()| true),
             Found::Stale(entry) => {
                 self.go_on(entry);
                 self.miss(session, connector).await
@@ -132,6 +141,7 @@ impl Context {
             key,
             wishes,
             wanted: Wanted::default(),
+            upstream: self.attempts.upstream.clone(),
             forwarded: why.unwrap_or(Forwarded::UriMiss),
             collapsed: false,
             stale: None,
@@ -174,7 +184,7 @@ impl Context {
             .expect("there while it is consulted")
     }
 
-    async fn look_up(&mut self, session: &Session) -> Found {
+    async fn look_up(&mut self, session: &mut Session) -> Result<Found> {
         let mut wanted = std::mem::take(&mut self.caching_mut().wanted);
         let caching = self.caching();
         let (store, key) = (&caching.store, caching.key());
@@ -187,9 +197,13 @@ impl Context {
         };
         let entry = match store.find(key, &mut fits) {
             Find::Found(entry) => Some(entry),
-            Find::OnDisk => Box::pin(store.load(key, &mut fits)).await,
+            Find::OnDisk => {
+                let loaded = self.load(session, &mut wanted, &mut others);
+                Box::pin(loaded).await?
+            }
             Find::Missing => None,
         };
+        let caching = self.caching();
         let found = match entry {
             None => Found::Nothing { others },
             Some(entry) => match reuse::judge(&entry, &caching.wishes, self.exchange.now.wall) {
@@ -198,13 +212,32 @@ impl Context {
             },
         };
         self.caching_mut().wanted = wanted;
-        found
+        Ok(found)
+    }
+
+    /// What is on disk. Where that takes long, it is as if nothing were there: what is to help must not hold up.
+    async fn load(
+        &mut self,
+        session: &mut Session,
+        wanted: &mut Wanted,
+        others: &mut bool,
+    ) -> Result<Option<Arc<Entry>>> {
+        let caching = self.caching();
+        let (store, key) = (caching.store.clone(), caching.key().clone());
+        let headers = session.req_header().headers.clone();
+        let load = store.load(&key, |entry| {
+            let fits = wanted.is(&entry.meta().vary, &headers);
+            *others |= !fits;
+            fits
+        });
+        let loaded = tokio::time::timeout(DISK_PATIENCE, load);
+        Ok(self.patiently(session, loaded).await?.ok().flatten())
     }
 
     /// What is stored has to be validated.
     fn go_on(&mut self, entry: Arc<Entry>) {
         let now = self.exchange.now.wall;
-        let fresh = reuse::ttl(&entry.meta().times, now) > 0 && !entry.is_purged();
+        let fresh = reuse::ttl(&entry, now) > 0;
         let caching = self.caching_mut();
         let own = caching.wishes != Wishes::default();
         caching.forwarded = if fresh && own {
@@ -239,10 +272,15 @@ impl Context {
                 Join::Found(entry) => return self.serve_shared(session, entry).await,
                 Join::Alone => return Ok(false),
                 Join::Lead(lead) => {
-                    let led = Box::pin(self.lead(session, lead, connector.clone()));
-                    return led.await;
+                    let fetch = Fetch::new(lead, self.caching().stale.clone());
+                    return Box::pin(self.fetch(session, fetch, connector.clone())).await;
                 }
-                Join::Wait(_) if self.caching().wishes.no_cache => return Ok(false),
+                Join::Wait(_) if self.asks_for_itself() => {
+                    let Some(fetch) = Fetch::alone(self.caching().stale.as_ref()) else {
+                        return Ok(false);
+                    };
+                    return Box::pin(self.fetch(session, fetch, connector.clone())).await;
+                }
                 Join::Wait(waiting) => waiting,
             };
             if let Some(answered) = Box::pin(self.wait(session, waiting)).await? {
@@ -250,6 +288,19 @@ impl Context {
             }
         }
         Ok(false)
+    }
+
+    /// Whether what another request's fetch brings cannot be for this one: each has to ask whether what is stored is
+    /// good at that moment.
+    fn asks_for_itself(&self) -> bool {
+        let caching = self.caching();
+        let wishes = &caching.wishes;
+        let stale = caching.stale.as_ref().map(|stale| stale.meta());
+        wishes.no_cache
+            || wishes.max_age == Some(0)
+            || stale.is_some_and(|stale| {
+                stale.marks & marks::NO_CACHE != 0 || stale.times.lifetime.is_zero()
+            })
     }
 
     /// Validates what is stored for others, while this request gets it as it is. Where somebody does so

@@ -12,7 +12,7 @@ use wiregate_sdk::views::Claim;
 
 use super::super::context::Context;
 use super::super::heads;
-use super::fetch::{Answer, Own};
+use super::fetch::{Answer, Own, Shared};
 use super::own;
 use crate::cache::Dealt;
 use crate::cache::rules::range::Part;
@@ -39,14 +39,12 @@ impl Context {
         session: &mut Session,
         entry: Arc<Entry>,
     ) -> Result<()> {
-        let ttl = reuse::ttl(&entry.meta().times, self.exchange.now.wall);
-        let purged = entry.is_purged();
+        let ttl = reuse::ttl(&entry, self.exchange.now.wall);
         let caching = self.caching_mut();
         if caching.dealt == Dealt::Pass {
-            caching.dealt = if ttl > 0 && !purged {
-                Dealt::Hit
-            } else {
-                Dealt::Stale
+            caching.dealt = match ttl > 0 {
+                true => Dealt::Hit,
+                false => Dealt::Stale,
             };
         }
         let told = match caching.collapsed {
@@ -73,15 +71,15 @@ impl Context {
     /// Answers with what became of a fetch. Returns whether the request was answered; where not, it goes to
     /// the upstream by itself.
     pub(super) async fn answer(&mut self, session: &mut Session, answer: Answer) -> Result<bool> {
-        if let Answer::Own(own) = answer {
-            return self.pass_own(session, *own).await;
+        match answer {
+            Answer::Own(own) => self.pass_own(session, *own).await,
+            Answer::Shared(shared) => self.answer_shared(session, shared).await.map(|()| true),
         }
-        self.answer_shared(session, answer).await.map(|()| true)
     }
 
-    async fn answer_shared(&mut self, session: &mut Session, answer: Answer) -> Result<()> {
+    async fn answer_shared(&mut self, session: &mut Session, answer: Shared) -> Result<()> {
         match answer {
-            Answer::Stored {
+            Shared::Stored {
                 entry,
                 head,
                 dealt,
@@ -99,7 +97,7 @@ impl Context {
                 };
                 self.serve(session, answering).await
             }
-            Answer::Good { entry, head, why } => {
+            Shared::Good { entry, head, why } => {
                 self.caching_mut().dealt = Dealt::Revalidated;
                 let mut head = *head;
                 self.hide_tags(&mut head);
@@ -111,8 +109,7 @@ impl Context {
                 };
                 self.serve(session, answering).await
             }
-            Answer::Own(_) => unreachable!("it is shared with nobody"),
-            Answer::Failed(reply) => {
+            Shared::Failed(reply) => {
                 if let Some(entry) = self.stand_in() {
                     return self.serve_hit(session, entry).await;
                 }

@@ -74,7 +74,7 @@ impl Session {
         Self {
             goes_on: answer::wants_more(&head),
             asked: head.method.clone(),
-            account: Account::new(head, digest),
+            account: Account::new(head, digest, peer.lent.until.clone()),
             paces,
             gate: Some(gate),
             peer,
@@ -207,7 +207,7 @@ impl Session {
             while !left.is_empty() {
                 let sent = written(pace, limit, connection.write(left)).await?;
                 let sent = taken(sent, pace)?;
-                self.account.sent += sent;
+                self.account.went(sent);
                 left = &left[sent..];
             }
             connection.gathered().extend_from_slice(behind);
@@ -230,7 +230,7 @@ impl Session {
                 let sent = written(pace, limit, connection.write_vectored(&slices)).await?;
                 taken(sent, pace)?
             };
-            self.account.sent += sent;
+            self.account.went(sent);
             while let Some(first) = left.front_mut().filter(|first| sent >= first.len()) {
                 sent -= first.len();
                 left.pop_front();

@@ -70,8 +70,9 @@ impl Session {
         // A call's deadline holds before anything else is known of it.
         let deadline = grpc::deadline(&head).and_then(Result::ok);
         until.set(deadline.and_then(|deadline| Instant::now().checked_add(deadline)));
+        let until = Arc::new(until);
         Self {
-            account: Account::new(head, digest),
+            account: Account::new(head, digest, until.clone()),
             paces,
             body,
             body_ended: false,
@@ -79,7 +80,7 @@ impl Session {
             writer: None,
             ended: false,
             conversation: None,
-            until: Arc::new(until),
+            until,
             ending,
         }
     }
@@ -186,7 +187,7 @@ impl Session {
         send(writer, data, end, pace)
             .await
             .map_err(Error::into_down)?;
-        self.account.sent += bytes;
+        self.account.went(bytes);
         self.ended = end;
         Ok(())
     }

@@ -2,30 +2,36 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use pingora_core::connectors::{ConnectorOptions, http};
 use pingora_core::protocols::ALPN;
 use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::protocols::http::v1::client as v1;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_error::Result;
+use pingora_error::{ErrorType, OrErr, Result};
+use tokio::io::AsyncReadExt;
+use tokio::sync::OnceCell;
+use tokio::task::unconstrained;
 
 use super::Pool;
 
 /// Where hedged requests and the cache's fetches get their connections: those over HTTP/1.1 from the same pool as all
-/// others.
+/// others, and those where HTTP/2 is spoken, or negotiated, from one of Pingora's.
 pub struct Connector {
-    inner: http::Connector,
     pool: Pool,
+    options: ConnectorOptions,
+    /// Made with its first use, on another thread: it reads the system's certificates.
+    other: OnceCell<http::Connector>,
 }
 
 impl Connector {
     /// One that takes from this pool.
     pub fn new(conf: &ServerConf, pool: Pool) -> Self {
-        let options = ConnectorOptions::from_server_conf(conf);
         Self {
-            inner: http::Connector::new(Some(options)),
             pool,
+            options: ConnectorOptions::from_server_conf(conf),
+            other: OnceCell::new(),
         }
     }
 
@@ -39,11 +45,35 @@ impl Connector {
             let session = v1::HttpSession::new_with_options(stream, peer);
             return Ok((HttpSession::H1(session), rested));
         }
-        Box::pin(self.inner.get_http_session(peer)).await
+        Box::pin(async { self.other().await?.get_http_session(peer).await }).await
+    }
+
+    async fn other(&self) -> Result<&http::Connector> {
+        let make = || async {
+            let options = self.options.clone();
+            let made = tokio::task::spawn_blocking(|| http::Connector::new(Some(options)));
+            made.await
+                .or_err(ErrorType::InternalError, "no connector could be made")
+        };
+        self.other.get_or_try_init(make).await
     }
 
     /// Gives it back, once its response has been read to its end.
     pub async fn release(&self, session: HttpSession, peer: &HttpPeer, idle: Option<Duration>) {
-        self.inner.release_http_session(session, peer, idle).await;
+        match session {
+            HttpSession::H1(mut session) if peer.options.alpn == ALPN::H1 => {
+                session.respect_keepalive();
+                if let Some(mut stream) = session.reuse().await {
+                    // As Pingora asks: what is as good as new goes home when it is dropped.
+                    let mut byte = [0];
+                    let _ = unconstrained(stream.read(&mut byte)).now_or_never();
+                }
+            }
+            session => {
+                if let Some(other) = self.other.get() {
+                    other.release_http_session(session, peer, idle).await;
+                }
+            }
+        }
     }
 }

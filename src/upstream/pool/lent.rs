@@ -15,7 +15,7 @@ use pingora_core::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::resting::Resting;
+use super::resting::{Resting, is_quiet};
 
 /// A connection that is out.
 ///
@@ -69,14 +69,12 @@ impl AsyncRead for Lent {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let is_asked = cx.waker().data().is_null();
-        if !is_asked || self.idle.is_zero() {
+        if !is_asked {
             return self.stream().poll_read(cx, buf);
         }
-        let waker = self.home.waker();
-        let read = self
-            .stream()
-            .poll_read(&mut Context::from_waker(&waker), buf);
-        self.rests = read.is_pending();
+        let (waker, may_rest) = (self.home.waker(), !self.idle.is_zero());
+        let stream = self.stream().get_mut();
+        self.rests = is_quiet(stream, &mut Context::from_waker(&waker)) && may_rest;
         Poll::Ready(Ok(()))
     }
 }

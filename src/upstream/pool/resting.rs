@@ -1,16 +1,21 @@
 //! The connections that rest.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use pingora_core::protocols::Stream;
+use pingora_core::protocols::{SocketDigest, Stream};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::coop::unconstrained;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// How long it takes at most until a connection is closed that its endpoint has closed, or that has rested for long
+/// enough.
+const EVERY: Duration = Duration::from_millis(100);
 
 /// The connections of one worker that rest, by what they are good for.
 pub(super) struct Resting {
@@ -81,9 +86,12 @@ impl Resting {
     pub(super) fn put(self: &Arc<Self>, key: u64, stream: Stream, idle: Duration) {
         let since = Instant::now();
         let until = since + idle;
+        let _oldest; // closed when the lock is free again
         let mut kept = self.kept();
-        let most = kept.count >= self.most;
-        let _gone = most.then(|| kept.take_oldest());
+        _oldest = match kept.count >= self.most {
+            true => kept.take_oldest(),
+            false => None,
+        };
         kept.count += 1;
         kept.by_key.entry(key).or_default().push(Rests {
             stream,
@@ -130,38 +138,45 @@ impl Resting {
 impl Kept {
     /// Takes the one out that has rested for longest.
     fn take_oldest(&mut self) -> Option<Rests> {
-        let all = (self.by_key.values_mut())
-            .filter(|all| !all.is_empty())
-            .min_by_key(|all| all[0].since)?;
+        self.by_key.retain(|_, all| !all.is_empty());
+        let all = self.by_key.values_mut().min_by_key(|all| all[0].since)?;
         self.count -= 1;
         Some(all.remove(0))
     }
 }
 
-/// Looks after what rests until nothing does.
+/// Looks after what rests until nothing does. Where many are closed one after the other, it looks at all of them
+/// now and then only.
 async fn look_after(resting: Arc<Resting>) {
-    let mut timer = pin!(sleep_until(Instant::now()));
-    std::future::poll_fn(|cx| {
-        loop {
-            let Some(next) = resting.sweep(cx) else {
-                return Poll::Ready(());
-            };
-            timer.as_mut().reset(next);
-            if timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-        }
-    })
-    .await;
+    while let Some(next) = poll_fn(|cx| Poll::Ready(resting.sweep(cx))).await {
+        let (mut timer, mut woken) = (pin!(sleep_until(next)), false);
+        poll_fn(|cx| match timer.as_mut().poll(cx) {
+            // What wakes it is the time, or one of them.
+            Poll::Pending if !std::mem::replace(&mut woken, true) => Poll::Pending,
+            _ => Poll::Ready(()),
+        })
+        .await;
+        sleep(EVERY).await;
+    }
 }
 
 /// Whether nothing has come over a connection over which nothing is awaited: no end either.
-fn is_quiet(stream: &mut Stream, cx: &mut Context<'_>) -> bool {
+pub(super) fn is_quiet(stream: &mut Stream, cx: &mut Context<'_>) -> bool {
     let mut byte = [0];
-    let mut read = ReadBuf::new(&mut byte);
-    let read = std::future::poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut read));
+    let mut bytes = ReadBuf::new(&mut byte);
+    let read = poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut bytes));
     // Whatever else this task has done: it is to be looked at.
-    pin!(unconstrained(read)).as_mut().poll(cx).is_pending()
+    let quiet = pin!(unconstrained(read)).as_mut().poll(cx).is_pending();
+    if !bytes.filled().is_empty() {
+        let digest = stream.get_socket_digest();
+        let endpoint = digest.as_deref().and_then(SocketDigest::peer_addr);
+        let endpoint = endpoint.map(ToString::to_string).unwrap_or_default();
+        tracing::warn!(
+            endpoint,
+            "an endpoint has sent what nobody awaits: the connection is closed"
+        );
+    }
+    quiet
 }
 
 /// A key that is a hash already.

@@ -68,7 +68,7 @@ async fn what_the_endpoint_has_closed_or_speaks_over_is_not_handed_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_endpoint_closes_goes_at_once_and_the_rest_in_its_time() {
+async fn what_the_endpoint_closes_goes_soon_and_the_rest_in_its_time() {
     let resting = Arc::new(Resting::new(8));
     let start = Instant::now();
     let mut long = put(&resting, 1, 2 * IDLE);
@@ -78,7 +78,7 @@ async fn what_the_endpoint_closes_goes_at_once_and_the_rest_in_its_time() {
     speaks.write_all(b"x").await.unwrap();
     let mut rest = Vec::new();
     speaks.read_to_end(&mut rest).await.unwrap();
-    assert_eq!(start.elapsed(), IDLE / 5, "at once");
+    assert!(start.elapsed() < IDLE * 3 / 10, "{:?}", start.elapsed());
     let _ = short.read_to_end(&mut rest).await;
     assert!(start.elapsed() >= IDLE && start.elapsed() < IDLE * 11 / 10);
     assert!(!is_closed(&mut long).await);
@@ -154,7 +154,7 @@ async fn a_lent_one_comes_home_once_it_is_asked_whether_it_is_as_good_as_new() {
     assert!(!asks(&mut lent).await);
     drop(lent);
     let (mut lent, _kept) = lend(Duration::ZERO);
-    asks(&mut lent).await;
+    assert!(!asks(&mut lent).await);
     drop(lent);
     assert!(resting.take(1).is_none());
 }

@@ -363,3 +363,27 @@ fn who_gets_responses_of_his_own_keeps_no_url_from_the_cache() {
     });
     assert!(did(&get(&gateway, "/b", &[])).contains("hit"));
 }
+
+#[test]
+fn spellings_of_a_host_share_nothing_and_a_purge_of_the_name_hits_all() {
+    let origin = Origin::start();
+    origin.says("/a", FRESH);
+    let gateway = origin.cached("{}");
+    let spellings = [
+        "host: Shop.example",
+        "host: shop.example",
+        "host: shop.example:80",
+        "host: shop.example:",
+        "host: shop.example.",
+    ];
+    for (number, host) in spellings.iter().enumerate() {
+        let own = format!("answer {}", number + 1);
+        assert_eq!(get(&gateway, "/a", &[host]).text(), own, "{host}");
+        assert_eq!(told(&get(&gateway, "/a", &[host])), (own, true), "{host}");
+    }
+    let purged = gateway.admin("POST", "/caches/purge?url=http://shop.example/a");
+    assert_eq!(purged.json()["purged"], spellings.len());
+    for host in spellings {
+        assert!(!told(&get(&gateway, "/a", &[host])).1, "{host}");
+    }
+}

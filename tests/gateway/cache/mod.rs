@@ -1,10 +1,12 @@
 //! The cache in a running gateway, between curl and origins that say exactly what a test wants.
 
+mod apart;
 mod callers;
 mod collapse;
 mod conformance;
 mod full_disk;
 mod leaving;
+mod places;
 mod purge;
 mod reload;
 mod reuse;

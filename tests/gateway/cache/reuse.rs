@@ -116,7 +116,7 @@ fn rfc9111_4_1_vary_tells_responses_apart() {
         "answer 1"
     );
     assert_eq!(
-        ask(&["accept-encoding: br,gzip;q=1", "x-kind: 1"]).text(),
+        ask(&["accept-encoding: br,gzip", "x-kind: 1"]).text(),
         "answer 1"
     );
     let other = ask(&["accept-encoding: gzip, br", "x-kind: 2"]);

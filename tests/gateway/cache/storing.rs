@@ -266,3 +266,51 @@ fn what_there_is_no_room_for_is_remembered() {
         !did(&answer).contains("refused")
     });
 }
+
+#[test]
+fn what_a_fallback_answers_is_not_stored_and_what_is_stale_goes_before_it() {
+    let (origin, sorry) = (Origin::start(), Origin::start());
+    for path in ["/a", "/b"] {
+        sorry.answers_with(
+            path,
+            200,
+            "cache-control: max-age=60 | etag: \"a\"",
+            "sorry",
+        );
+    }
+    origin.says("/a", "cache-control: max-age=60");
+    origin.says(
+        "/b",
+        "cache-control: max-age=0, stale-if-error=60 | etag: \"a\"",
+    );
+    // Nobody listens there any more.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = listener.local_addr().unwrap();
+    drop(listener);
+    let configuration = |address: SocketAddr| {
+        format!(
+            "upstreams: {{ app: {{ endpoints: [\"{address}\"], retry: {{ attempts: 1 }}, fallback: sorry }}, \
+             sorry: {{ endpoints: [\"{}\"] }} }}\n\
+             routes: [{{ name: all, filters: [cache: {{ remember: 1ms }}], upstream: app }}]\n",
+            sorry.address
+        )
+    };
+    let gateway = Gateway::start(&configuration(origin.address));
+    assert_eq!(get(&gateway, "/b", &[]).text(), "answer 1");
+
+    gateway.reload(&configuration(nobody));
+    for _ in 0..2 {
+        let answer = get(&gateway, "/a", &[]);
+        assert_eq!(answer.text(), "sorry");
+        assert!(
+            did(&answer).ends_with("; detail=fallback"),
+            "{}",
+            did(&answer)
+        );
+    }
+    assert_eq!(get(&gateway, "/b", &[]).text(), "answer 1");
+    assert_eq!(sorry.count(), 2);
+
+    gateway.reload(&configuration(origin.address));
+    assert_eq!(get(&gateway, "/a", &[]).text(), "answer 2");
+}

@@ -199,7 +199,7 @@ fn a_version_that_reads_other_records_begins_empty_and_that_is_told() {
     let gateway = exchangeable(&origin.configuration("{}"));
     store(&gateway, "/a");
     let mut program = std::fs::read(env!("CARGO_BIN_EXE_wiregate")).unwrap();
-    let (ours, theirs) = (b"wiregate cache 2", b"wiregate cache 9");
+    let (ours, theirs) = (b"wiregate cache 3", b"wiregate cache 9");
     let places: Vec<_> = memchr::memmem::find_iter(&program, ours).collect();
     assert!(
         !places.is_empty(),

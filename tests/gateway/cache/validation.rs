@@ -325,3 +325,25 @@ fn rfc5861_4_a_stale_response_stands_in_for_errors() {
     assert_eq!(get(&gateway, "/strict", &[]).status, 503);
     assert_eq!(get(&gateway, "/none", &[]).status, 503);
 }
+
+#[test]
+fn head_gets_what_is_stale_and_validates_nothing_for_others() {
+    let origin = Origin::start();
+    let stale = "max-age=60, stale-while-revalidate=60 | age: 61 | etag: \"a\"";
+    origin.says("/a", &format!("cache-control: {stale}"));
+    let gateway = origin.cached("{}");
+    get(&gateway, "/a", &[]);
+    for _ in 0..5 {
+        let answer = send(&gateway, "HEAD", "/a");
+        assert!(did(&answer).contains("hit; ttl=-"), "{}", did(&answer));
+    }
+    origin.says("/a", "cache-control: max-age=60 | etag: \"b\"");
+    assert_eq!(get(&gateway, "/a", &[]).text(), "answer 1");
+    // Nothing keeps GET from it, and nothing else has been asked.
+    until("the new one is there", || {
+        get(&gateway, "/a", &[]).text() == "answer 2"
+    });
+    let last = origin.last();
+    assert!(last.starts_with("get ") && last.contains("if-none-match"));
+    assert_eq!(origin.count(), 2);
+}

@@ -152,3 +152,23 @@ fn a_unix_socket_can_be_added_and_removed() {
         until("the socket is gone", || !socket.exists());
     }
 }
+
+#[test]
+fn what_is_open_on_an_address_stays_under_its_rules_when_the_name_moves_on() {
+    let gateway = start("{ public: { bind: \"127.0.0.1:0\" } }", WHO);
+    let mut open = connect(gateway.address());
+    // The beginning of a request: it is waited for.
+    open.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 9.9.9.9\r\n")
+        .unwrap();
+    assert_eq!(curl(&[&gateway.url("/")]).status, 200);
+    let moved = "{ public: { bind: \"127.0.0.2:0\", trusted_proxies: [127.0.0.0/8] } }";
+    assert_eq!(reload(&gateway, moved, WHO).status, 200);
+    let new = format!("http://{}/", gateway.listener("public"));
+    let trusted = curl(&["-H", "x-forwarded-for: 9.9.9.9", &new]);
+    assert!(trusted.text().contains("9.9.9.9"), "{}", trusted.text());
+    open.write_all(b"connection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    open.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(!answer.contains("9.9.9.9"), "{answer}");
+}

@@ -1,14 +1,15 @@
 //! The access log: its lines, its rotation, and readers that stall.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde_json::Value;
 
-use super::super::harness::{Gateway, complete, curl, curl_with, until};
+use super::super::harness::{Gateway, complete, curl, curl_with, echo, until, upstream};
+use super::super::http2::wire;
 use super::gateway;
 
 #[test]
@@ -209,4 +210,28 @@ fn a_reader_that_stalls_costs_lines_and_no_request() {
     assert!(dropped() > 0.0, "after {answered} requests");
     assert_eq!(curl(&[&gateway.url("/")]).status, 204);
     drop(held);
+}
+
+#[test]
+fn what_is_cut_off_is_logged_with_what_has_gone_to_its_client() {
+    let origin = echo();
+    let mut gateway = Gateway::start(&format!(
+        "limits: {{ drain_deadline: 200ms }}\n{}routes: [{{ name: all, upstream: app }}]\n",
+        upstream(&origin)
+    ));
+    let mut one = TcpStream::connect(gateway.address()).unwrap();
+    one.write_all(b"GET /?bytes=20000000 HTTP/1.1\r\nhost: a\r\n\r\n")
+        .unwrap();
+    let mut first = [0; 12];
+    one.read_exact(&mut first).unwrap();
+    let mut other = wire::Client::open(gateway.address());
+    let flags = wire::END_HEADERS | wire::END_STREAM;
+    other.write(&wire::headers(1, flags, &wire::get("/?bytes=20000000")));
+    other.next_of(wire::DATA).unwrap();
+    gateway.signal("TERM");
+    gateway.wait();
+    for line in gateway.access_log(2) {
+        assert_eq!(line["error"], "connection_terminated", "{line}");
+        assert!(line["bytes_out"].as_u64().unwrap() > 0, "{line}");
+    }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::super::harness::{Gateway, PATIENCE, complete, curl, echo, raw, until, upstream};
+use super::super::origin::answers;
 
 const ROUTES: &str = "routes:\n  \
     - { name: set, match: { path: /set }, filters: [respond: { status: 204, headers: { set-cookie: sid=SECRET; Path=/, x-own: own } }] }\n  \
@@ -346,4 +347,30 @@ fn lines_go_to_a_receiver_on_tcp() {
     // Without a receiver everything goes on.
     drop((stream, listener));
     assert_eq!(curl(&[&gateway.url("/gone")]).status, 410);
+}
+
+/// Of a head that cannot be read, the log says what is wrong with it, and nothing that is in it.
+#[test]
+fn a_head_that_cannot_be_read_is_in_no_log() {
+    let address = answers(|_| {
+        "HTTP/1.1 200 OK\r\nset-cookie: sid=SECRET; HttpOnly\r\nx(trace: 1\r\n\r\n".to_owned()
+    });
+    for filters in ["[]", "[cache: {}]"] {
+        let gateway = Gateway::start(&format!(
+            "upstreams: {{ app: {{ endpoints: [\"{address}\"] }} }}\n\
+             routes: [{{ name: all, filters: {filters}, upstream: app }}]\n"
+        ));
+        assert_eq!(curl(&[&gateway.url("/")]).status, 502);
+        let line = &gateway.access_log(1)[0];
+        let detail = line["detail"].as_str().unwrap();
+        assert!(
+            detail.ends_with("cannot be read: invalid header name"),
+            "{detail}"
+        );
+        let log = gateway.log();
+        assert!(
+            !log.contains("SECRET") && !line.to_string().contains("SECRET"),
+            "{log}"
+        );
+    }
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::body::Body;
+use tokio::sync::OwnedMutexGuard;
+
+use super::super::body::{Body, Whole};
 use super::super::key::Name;
 use super::super::{Entry, Key, Store};
 use super::record::{Found, Record};
@@ -19,7 +21,8 @@ impl Store {
     /// afterwards; a larger one is read by its readers, block by block, each checked before it is handed out. `None`
     /// too where the disk fails, or what is there is damaged: that is gone then.
     ///
-    /// Reading happens on threads for blocking work, a bounded number of them; of one key, once.
+    /// Reading happens on threads for blocking work, a bounded number of them; of one key, once. Where this is dropped
+    /// before its end, others wait for the thread that it has left behind.
     pub async fn load(
         self: &Arc<Self>,
         key: &Key,
@@ -27,13 +30,16 @@ impl Store {
     ) -> Option<Arc<Entry>> {
         let disk = self.disk.as_ref()?;
         let place = key.hash() as usize % disk.loads.len();
-        let _turn = disk.loads[place].lock().await;
+        let turn = Arc::new(disk.loads[place].clone().lock_owned().await);
         let there = self.lock(key.url_hash()).on_disk(key);
         for (number, at) in there {
-            let (store, key) = (self.clone(), key.clone());
-            let loading = move || store.load_one(&key, number, at);
-            // A runtime that ends gives up what is being read.
-            let loaded = tokio::task::spawn_blocking(loading).await.ok().flatten();
+            let (store, of, held) = (self.clone(), key.clone(), turn.clone());
+            let looked = apart(held, move || store.look_at(&of, number, at)).await;
+            let Some(entry) = looked.filter(|entry| fits(entry)) else {
+                continue; // it is for others, or gone
+            };
+            let (store, of, held) = (self.clone(), key.clone(), turn.clone());
+            let loaded = apart(held, move || store.bring_in(&of, at, &entry)).await;
             if let Some(entry) = loaded.filter(|entry| fits(entry)) {
                 return Some(entry);
             }
@@ -41,34 +47,78 @@ impl Store {
         self.lock(key.url_hash()).peek(key, fits)
     }
 
-    fn load_one(&self, key: &Key, number: u64, at: At) -> Option<Arc<Entry>> {
-        let disk = self.disk.as_ref()?;
-        let read = disk.read(self, key, number, at);
+    /// What a slot has on disk, but for its body. Where that cannot be read, the slot goes.
+    fn look_at(&self, key: &Key, number: u64, at: At) -> Option<Arc<Entry>> {
+        let read = self.disk.as_ref()?.read(self, key, number, at);
+        if read.is_none() {
+            self.leave_out(key, number, at);
+        }
+        read
+    }
+
+    fn leave_out(&self, key: &Key, number: u64, at: At) {
+        self.with_hash(key.url_hash(), |shard| {
+            let id = shard.id_of(key.hash(), number)?;
+            let slot = shard.slot(id);
+            (slot.disk == Place::At(at) && slot.entry.is_none()).then(|| shard.remove(id))
+        });
+    }
+
+    /// Puts an entry into memory, with its body where that is small.
+    fn bring_in(&self, key: &Key, at: At, entry: &Entry) -> Option<Arc<Entry>> {
+        let number = entry.number();
+        let Some(body) = self.body_of(entry) else {
+            self.leave_out(key, number, at);
+            return None;
+        };
+        let (name, meta) = (entry.name().clone(), entry.meta().clone());
+        let read = Arc::new(Entry::new(&self.room, name, number, meta, body));
         let loaded = self.with_hash(key.url_hash(), |shard| {
             let id = shard.id_of(key.hash(), number)?;
             let slot = shard.slot_mut(id);
             if slot.disk != Place::At(at) || slot.entry.is_some() {
                 return slot.entry.clone();
             }
-            let Some(entry) = read else {
-                shard.remove(id);
-                return None;
-            };
             if slot.soft {
-                entry.soften();
+                read.soften();
             }
-            slot.entry = Some(entry.clone());
+            slot.entry = Some(read.clone());
             shard.unlist(id);
             shard.admit(id);
-            Some(entry)
+            Some(read)
         })?;
         // Where there is no room, this entry may have had to go; its caller has it.
         self.make_room(loaded.name(), 0);
         Some(loaded)
     }
+
+    /// The body of an entry that was looked at, as it is to be in memory.
+    fn body_of(&self, entry: &Entry) -> Option<Arc<Body>> {
+        match entry.body().whole() {
+            Some(Whole::Stretch(stretch)) if stretch.length() <= LARGE.min(self.largest()) => {
+                let body = Body::read(&self.room, stretch.read_whole()?);
+                Some(Arc::new(body))
+            }
+            _ => Some(entry.body().clone()),
+        }
+    }
+}
+
+/// Does something on a thread for blocking work, which keeps the turn until it is done, whoever waits for that.
+async fn apart<T: Send + 'static>(
+    turn: Arc<OwnedMutexGuard<()>>,
+    work: impl FnOnce() -> Option<T> + Send + 'static,
+) -> Option<T> {
+    let work = move || {
+        let _turn = turn;
+        work()
+    };
+    // A runtime that ends gives up what is being read.
+    tokio::task::spawn_blocking(work).await.ok().flatten()
 }
 
 impl Engine {
+    /// An entry whose body is on disk.
     fn read(&self, store: &Store, key: &Key, number: u64, at: At) -> Option<Arc<Entry>> {
         let head = self.record(at.head)?.0;
         let name = Name::read(&store.room, self.seed, &head.text, head.url)?;
@@ -84,11 +134,8 @@ impl Engine {
         let (room, length) = (&store.room, body.length);
         let corrupt = self.corrupt.clone();
         let stretch = Stretch::new(room, segment, start, length, body.sums, corrupt);
-        let body = match length <= LARGE.min(store.largest()) {
-            true => Body::read(room, stretch.read_whole()?),
-            false => Body::on_disk(stretch),
-        };
-        let entry = Entry::new(room, name, number, meta.compact(), Arc::new(body));
+        let body = Arc::new(Body::on_disk(stretch));
+        let entry = Entry::new(room, name, number, meta.compact(), body);
         Some(Arc::new(entry))
     }
 

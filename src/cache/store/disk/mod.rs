@@ -86,7 +86,7 @@ pub(super) struct Engine {
     /// What is being found may not come back, while something is still being found.
     dead: Mutex<Option<Dead>>,
     finding: AtomicBool,
-    loads: Box<[tokio::sync::Mutex<()>]>,
+    loads: Box<[Arc<tokio::sync::Mutex<()>>]>,
     corrupt: Arc<AtomicU64>,
     unwritten: AtomicU64,
     /// The disk has failed: nothing is on it.
@@ -162,7 +162,7 @@ impl Engine {
             wake: Condvar::new(),
             dead: Mutex::new(Some(Dead::default())),
             finding: AtomicBool::new(true),
-            loads: (0..LOADS).map(|_| tokio::sync::Mutex::default()).collect(),
+            loads: (0..LOADS).map(|_| Arc::default()).collect(),
             corrupt: Arc::default(),
             unwritten: AtomicU64::new(0),
             failed: AtomicBool::new(false),
@@ -344,7 +344,7 @@ fn lock(folder: &Path) -> io::Result<File> {
 }
 
 /// The first line of the file `store`: the version of the format. The second one is the seed of all hashes.
-pub(super) const FORMAT: &str = "wiregate cache 2";
+pub(super) const FORMAT: &str = "wiregate cache 3";
 
 /// The seed of the folder, and whether what is in the folder goes with it.
 fn seed(folder: &Path) -> io::Result<(u64, bool)> {

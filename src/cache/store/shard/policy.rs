@@ -152,7 +152,7 @@ impl Shard {
 
     /// Evicts until there is room for `more` bytes, or `most` entries have gone, or there is nothing to evict.
     pub(in super::super) fn shrink(&mut self, room: &Room, more: usize, most: usize) -> Evicted {
-        let mut candidates = self.leave_window();
+        let mut candidates = None;
         let mut done = Evicted::default();
         for _ in 0..most {
             if !room.lacks(more) {
@@ -161,6 +161,8 @@ impl Shard {
             if self.bury_one() {
                 continue;
             }
+            // None of them is dead, and nobody marks one meanwhile.
+            let candidates = candidates.get_or_insert_with(|| self.leave_window());
             if self.list_of(Rank::Cold).weight > self.share / COLD {
                 self.drop_cold();
                 continue;

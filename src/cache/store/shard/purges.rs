@@ -4,6 +4,8 @@
 //! all tables, and to give its memory back, takes many times as long, and comes behind; where room is needed in
 //! between, the dead go first.
 
+use std::time::SystemTime;
+
 use super::super::purge::{Aim, Mode};
 use super::Shard;
 use super::slab::NONE;
@@ -13,7 +15,7 @@ impl Shard {
     pub(in super::super) fn purge_some(
         &mut self,
         aim: &Aim<'_>,
-        mode: Mode,
+        (mode, now): (Mode, SystemTime),
         from: u32,
         most: u32,
     ) -> (usize, Option<u32>) {
@@ -21,27 +23,32 @@ impl Shard {
         let mut hit = 0;
         for id in from..end {
             let hits = self.slots.peek(id).is_some_and(|slot| aim.hits(slot));
-            hit += usize::from(hits && self.purge_slot(id, mode));
+            hit += usize::from(hits && self.purge_slot(id, mode, now));
         }
         self.weigh();
         (hit, (end < self.end()).then_some(end))
     }
 
     /// Purges what is stored under a URL.
-    pub(in super::super) fn purge_url(&mut self, aim: &Aim<'_>, url: u64, mode: Mode) -> usize {
+    pub(in super::super) fn purge_url(
+        &mut self,
+        aim: &Aim<'_>,
+        url: u64,
+        (mode, now): (Mode, SystemTime),
+    ) -> usize {
         let mut id = self.urls.get(&url).copied().unwrap_or(NONE);
         let mut hit = 0;
         while id != NONE {
             let slot = self.slots.get(id);
             let (hits, next) = (aim.hits(slot), slot.links.url_after);
-            hit += usize::from(hits && self.purge_slot(id, mode));
+            hit += usize::from(hits && self.purge_slot(id, mode, now));
             id = next;
         }
         hit
     }
 
     /// Whether the purge changed anything.
-    fn purge_slot(&mut self, id: u32, mode: Mode) -> bool {
+    fn purge_slot(&mut self, id: u32, mode: Mode, now: SystemTime) -> bool {
         let slot = self.slots.get_mut(id);
         if slot.dead {
             return false;
@@ -55,7 +62,7 @@ impl Shard {
             }
             Mode::Soft => {
                 if let Some(entry) = &slot.entry {
-                    entry.soften();
+                    entry.soften_at(now);
                 }
                 !std::mem::replace(&mut slot.soft, true)
             }

@@ -355,3 +355,21 @@ async fn what_changes_nothing_that_is_stored_is_not_written() {
     let store = reopen(store, folder.path()).await;
     assert!(fetch(&store, "http://a/1").await.is_none());
 }
+
+#[tokio::test]
+async fn of_the_variants_on_disk_the_one_that_fits_comes_into_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 16 * MIB, DISK);
+    for value in ["de", "en", "fr"] {
+        put_meta(&store, "http://a/1", varied(value), &bytes(1, MIB / 2));
+    }
+    let store = reopen(store, folder.path()).await;
+    let (key, before) = (key(&store, "http://a/1"), store.figures().memory);
+    assert!(store.load(&key, |_| false).await.is_none());
+    let is_german = |entry: &Entry| entry.meta().vary == [language("de")];
+    let german = store.load(&key, is_german).await.unwrap();
+    assert_eq!(ready(german.reader()).unwrap(), bytes(1, MIB / 2));
+    let more = store.figures().memory - before;
+    assert!(more < MIB as u64 * 3 / 4, "{more}");
+    assert!(store.load(&key, |_| true).await.is_some());
+}

@@ -102,6 +102,20 @@ fn get(store: &Store, url: &str) -> Option<Arc<Entry>> {
     }
 }
 
+impl Store {
+    /// Removes one entry. Those who read it can read it to its end.
+    fn remove(&self, entry: &Entry) {
+        let variant = self.with(entry.name(), |shard| {
+            let id = shard.id_of(entry.name().hash(), entry.number())?;
+            Some(shard.remove(id).variant)
+        });
+        if let (Some(variant), Some(disk)) = (variant, &self.disk) {
+            disk.superseding(entry.name(), variant);
+            disk.void(entry.name(), variant);
+        }
+    }
+}
+
 /// What is there to be read without waiting.
 fn ready(mut reader: Reader) -> Result<Vec<u8>, Broken> {
     let mut read = Vec::new();

@@ -174,3 +174,23 @@ fn a_tag_over_a_hundred_thousand_entries_is_purged_quickly() {
     assert!(start.elapsed() < Duration::from_secs(10));
     assert_eq!(store.figures().entries, 0);
 }
+
+#[test]
+fn what_a_purge_has_hit_is_compared_with_nothing_that_is_to_be_evicted() {
+    let store = store(4 * MIB);
+    for number in 0..3 {
+        put(&store, &format!("http://a/{number}"), &bytes(1, 100_000));
+    }
+    let now = store.clock.now().wall;
+    let key = key(&store, "http://a/0");
+    // It is marked, and not taken out yet.
+    store.with_hash(key.url_hash(), |shard| {
+        let url = What::Url("http://a/0".into());
+        let aim = url.aim(store.seed);
+        assert_eq!(shard.purge_url(&aim, key.url_hash(), (Mode::Hard, now)), 1);
+        assert_eq!(shard.shrink(&store.room, 4 * MIB, 64).evicted, 2);
+    });
+    assert_eq!(store.figures().entries, 0);
+    put(&store, "http://a/0", b"body");
+    assert_eq!(store.figures().entries, 1);
+}

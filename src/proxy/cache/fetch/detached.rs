@@ -15,6 +15,7 @@ use super::Fetch;
 use super::ask::{Asked, Begun};
 use crate::cache::rules::vary::Wanted;
 use crate::cache::store::{Entry, Lead};
+use crate::overload::Place;
 use crate::upstream::Connector;
 
 /// A fetch that is an exchange of the cache's own.
@@ -22,6 +23,8 @@ pub(super) struct Detached {
     cx: Box<Context>,
     session: Session,
     connector: Arc<Connector>,
+    /// It counts like the requests of clients.
+    _place: Place,
 }
 
 impl Detached {
@@ -35,6 +38,7 @@ impl Detached {
         session: &Session,
         fetch: Fetch,
         connector: Arc<Connector>,
+        place: Place,
     ) -> Result<Self> {
         let mut head = session.req_header().clone();
         head.remove_header(&header::EXPECT);
@@ -47,6 +51,7 @@ impl Detached {
             cx,
             session: nobody::session(head),
             connector,
+            _place: place,
         })
     }
 
@@ -89,7 +94,7 @@ fn hand_over(attempts: &mut Attempts) -> Attempts {
 }
 
 impl Context {
-    /// Validates what is stored, for others than this request.
+    /// Validates what is stored, for others than this request, where there is a place for one more.
     ///
     /// # Errors
     /// A filter panicked.
@@ -100,8 +105,10 @@ impl Context {
         stale: Arc<Entry>,
         connector: Arc<Connector>,
     ) -> Result<()> {
-        let fetch = Fetch::new(lead, Some(stale));
-        Detached::new(self, session, fetch, connector)?.go_on(None);
+        if let (place, true) = self.occupy() {
+            let fetch = Fetch::new(lead, Some(stale));
+            Detached::new(self, session, fetch, connector, place)?.go_on(None);
+        }
         Ok(())
     }
 
@@ -131,9 +138,17 @@ impl Context {
         let mut cx = self.apart();
         cx.caching = Some(Box::new(caching));
         cx.attempts = hand_over(&mut self.attempts);
+        let (place, _) = self.occupy();
         worker.spawn(Box::pin(async move {
+            let _place = place;
             cx.fill_up(&nobody::session(asked)).await;
         }));
+    }
+
+    /// A place among the requests under way, for what goes on without this one; whether one was free.
+    pub(super) fn occupy(&self) -> (Place, bool) {
+        let live = self.shared.live.load();
+        (self.shared.overload).occupy(&self.peer.load, &live.settings.limits)
     }
 
     /// An exchange of the cache's own, which begins now: how long its client would have waited is nothing to the others.
@@ -178,6 +193,7 @@ impl Caching {
             key: None,
             wishes: self.wishes,
             wanted: Wanted::default(),
+            upstream: self.upstream.clone(),
             forwarded: self.forwarded,
             collapsed: false,
             stale: None,

@@ -11,17 +11,24 @@ use wiregate_sdk::Reply;
 use super::super::super::context::Context;
 use super::super::super::heads;
 use super::ask::Head;
-use super::{Answer, Filling, Own, UPSTREAM_ERROR};
+use super::{Answer, Filling, Own, Shared, UPSTREAM_ERROR};
 use crate::cache::rules::reuse;
 use crate::cache::rules::storing::{self, Why};
 use crate::cache::store::{Entry, Lead};
 use crate::cache::{Dealt, Failure, Stored};
+
+/// Another request sees to what is stored.
+const BUSY: Why = "busy";
 
 impl Context {
     /// Settles what becomes of a response, for all who wait for it. Where it is stored, the body is to
     /// follow, by way of this exchange.
     pub(super) async fn settle(&mut self, session: &Session, head: Head) -> Answer {
         let status = head.head.status;
+        if self.is_elsewhere() {
+            // It stands in for a response, and is none of those that the key is for.
+            return self.keep(head, "fallback", false);
+        }
         if status == StatusCode::NOT_MODIFIED
             && let Some(stale) = self.fetch_mut().validated().cloned()
         {
@@ -33,7 +40,10 @@ impl Context {
             self.end_attempt();
             let reply = Reply::problem(status, UPSTREAM_ERROR);
             self.tell_failure(&reply);
-            return Answer::Failed(reply);
+            return Answer::Shared(Shared::Failed(reply));
+        }
+        if self.fetch_mut().alone {
+            return own(head, BUSY);
         }
         // What is stored has lost what was for its hop; what stays with the one who asked loses it later.
         let mut settled = ResponseHeader::clone(&head.head);
@@ -55,9 +65,12 @@ impl Context {
         }
     }
 
-    fn stale_stands_in(&self) -> bool {
+    /// Whether what is stored may answer where a fetch fails.
+    pub(in crate::proxy) fn stale_stands_in(&self) -> bool {
         let now = self.shared.clock.now().wall;
-        let caching = self.caching();
+        let Some(caching) = &self.caching else {
+            return false;
+        };
         let stale = caching.fetch.as_ref().and_then(|f| f.stale.as_ref());
         stale.is_some_and(|stale| reuse::stands_in(stale, &caching.wishes, now))
     }
@@ -73,39 +86,44 @@ impl Context {
             head.source.put_back().await;
         }
         self.end_attempt();
-        let lead = self.fetch_mut().lead();
         let refreshed = match meta {
-            Ok(meta) => lead.refresh(stale, meta).map_err(|_| "purged"),
+            Ok(_) if self.fetch_mut().alone => Err(BUSY),
+            Err(why) if self.fetch_mut().alone => Err(why),
+            Ok(meta) => self
+                .fetch_mut()
+                .lead()
+                .refresh(stale, meta)
+                .map_err(|_| "purged"),
             Err(why) => {
+                let lead = self.fetch_mut().lead();
                 self.give_up(lead, why);
                 Err(why)
             }
         };
-        match refreshed {
-            Ok(entry) => Answer::Stored {
+        Answer::Shared(match refreshed {
+            Ok(entry) => Shared::Stored {
                 head: Box::new(entry.meta().head.clone()),
                 entry,
                 dealt: Dealt::Revalidated,
                 status: StatusCode::NOT_MODIFIED,
             },
-            Err(why) => Answer::Good {
+            Err(why) => Shared::Good {
                 entry: stale.clone(),
                 head: Box::new(merged),
                 why,
             },
-        }
+        })
     }
 
     /// A response that is not for the cache stays with the one who asked.
     fn keep(&mut self, head: Head, why: Why, failed: bool) -> Answer {
-        let lead = self.fetch_mut().lead();
-        if failed {
-            lead.failed(Failure {
+        match self.fetch_mut().lead.take() {
+            Some(lead) if failed => lead.failed(Failure {
                 status: head.head.status,
                 reason: UPSTREAM_ERROR,
-            });
-        } else {
-            self.give_up(lead, why);
+            }),
+            Some(lead) => self.give_up(lead, why),
+            None => {} // it was this request's alone
         }
         own(head, why)
     }
@@ -136,7 +154,7 @@ impl Context {
             Ok(fill) => fill,
             Err(_) => return own(head, "refused"),
         };
-        let answer = Answer::Stored {
+        let answer = Shared::Stored {
             entry: fill.entry().clone(),
             head: Box::new(meta.head),
             dealt: Dealt::Miss,
@@ -147,7 +165,7 @@ impl Context {
         if head.end {
             self.end_fill().await;
         }
-        answer
+        Answer::Shared(answer)
     }
 }
 

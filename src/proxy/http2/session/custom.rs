@@ -28,11 +28,11 @@ impl CustomSession for Session {
     }
 
     async fn write_response_header(&mut self, head: Box<ResponseHeader>, end: bool) -> Result<()> {
-        self.write_head(head, end)
+        self.write_head(head, end).map_err(Error::into_down)
     }
 
     async fn write_response_header_ref(&mut self, head: &ResponseHeader, end: bool) -> Result<()> {
-        self.write_head(Box::new(head.clone()), end)
+        (self.write_head(Box::new(head.clone()), end)).map_err(Error::into_down)
     }
 
     async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
@@ -40,7 +40,7 @@ impl CustomSession for Session {
     }
 
     async fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
-        self.end_with(trailers)
+        self.end_with(trailers).map_err(Error::into_down)
     }
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
@@ -79,7 +79,7 @@ impl CustomSession for Session {
     }
 
     async fn finish(&mut self) -> Result<()> {
-        self.end()
+        self.end().map_err(Error::into_down)
     }
 
     fn is_body_done(&mut self) -> bool {

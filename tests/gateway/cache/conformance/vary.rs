@@ -75,27 +75,36 @@ fn rfc9111_4_1_what_vary_names_must_be_the_same() {
 }
 
 #[test]
-fn rfc9111_4_1_forms_that_mean_the_same() {
+fn rfc9111_4_1_forms_that_an_origin_could_tell_apart() {
     let on_coding = "200 | cache-control: max-age=60 | vary: accept-encoding";
     let on_language = "200 | cache-control: max-age=60 | vary: accept-language";
+    let on_origin = "200 | cache-control: max-age=60 | vary: origin";
     hold(
         "{}",
         &[
-            ("a: 1, 2", ON_A, "a: 1 | a: 2", Hit),
-            ("a: 1,2", ON_A, "a:  1 ,  2", Hit),
+            ("a: 1, 2", ON_A, "a:   1, 2", Hit),
+            ("a: 1, 2", ON_A, "a: 1 | a: 2", Miss),
+            ("a: 1 | a: 2", ON_A, "a: 1 | a: 2", Hit),
+            ("a: 1,2", ON_A, "a: 1 ,  2", Miss),
             ("a: 1, 2", ON_A, "a: 2, 1", Miss),
             ("a: x", ON_A, "a: X", Miss),
             (
+                "origin: ,https://app.example",
+                on_origin,
+                "origin: https://app.example",
+                Miss,
+            ),
+            (
                 "accept-encoding: gzip, br",
                 on_coding,
-                "accept-encoding: br, gzip",
+                "accept-encoding: br,gzip",
                 Hit,
             ),
             (
-                "accept-encoding: gzip",
+                "accept-encoding: GZIP",
                 on_coding,
-                "accept-encoding: GZIP;q=1",
-                Hit,
+                "accept-encoding: gzip",
+                Miss,
             ),
             (
                 "accept-encoding: gzip",
@@ -112,8 +121,14 @@ fn rfc9111_4_1_forms_that_mean_the_same() {
             (
                 "accept-language: en, de",
                 on_language,
-                "accept-language: de,EN",
+                "accept-language: en, de",
                 Hit,
+            ),
+            (
+                "accept-language: en, de",
+                on_language,
+                "accept-language: de, en",
+                Miss,
             ),
             (
                 "accept-language: en",
