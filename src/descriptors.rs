@@ -1,7 +1,9 @@
-//! File descriptors: which of them clients leave to others, and connections to endpoints to what keeps the gateway in hand.
+//! File descriptors: which of them clients leave to others, connections to endpoints to health checks and names, and all of
+//! these to what keeps the gateway in hand.
 //!
 //! The system gives the lowest number that is free, so a number says how many there are.
 
+use std::error::Error;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,8 +12,8 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{Resource, getrlimit};
 
 /// Clients leave a part of the descriptors to others: a sixteenth, but so many at least and at most, and no more than half
-/// of those that were free when the gateway began to accept. Half of that is for connections to endpoints, the rest for
-/// reloads, upgrades and the admin API.
+/// of those that were free when the gateway began to accept. Half of that is for connections to endpoints, half of the rest for
+/// health checks and names, and what is left for reloads, upgrades and the admin API.
 const PART: u64 = 16;
 const LEAST: u64 = 32;
 const MOST: u64 = 256;
@@ -31,9 +33,33 @@ pub fn for_clients() -> RawFd {
     below(1)
 }
 
-/// Connections to endpoints may have those below this one.
-pub fn for_endpoints() -> RawFd {
-    below(2)
+/// What the gateway opens a socket of its own for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To take a request to an endpoint.
+    Request,
+    /// To find out about endpoints: health checks and names.
+    Upkeep,
+}
+
+impl Purpose {
+    /// Whether a socket for this may have the descriptor that it has.
+    ///
+    /// # Errors
+    /// What the system would say, had it none.
+    pub fn may_have(self, descriptor: impl AsFd) -> io::Result<()> {
+        match descriptor.as_fd().as_raw_fd() < self.below() {
+            true => Ok(()),
+            false => Err(Errno::MFILE.into()),
+        }
+    }
+
+    fn below(self) -> RawFd {
+        below(match self {
+            Self::Request => 2,
+            Self::Upkeep => 4,
+        })
+    }
 }
 
 fn below(share: u64) -> RawFd {
@@ -65,21 +91,11 @@ pub fn kept_back() -> io::Error {
     io::Error::other("the descriptors that are left are kept for others")
 }
 
-/// Whether a connection to an endpoint may have this one.
-///
-/// # Errors
-/// What the system would say, had it none.
-pub fn may_be_for_endpoint(descriptor: impl AsFd) -> io::Result<()> {
-    match descriptor.as_fd().as_raw_fd() < for_endpoints() {
-        true => Ok(()),
-        false => Err(Errno::MFILE.into()),
-    }
-}
-
 /// Whether the system says by this that there is no descriptor.
-pub fn is_lack(error: &io::Error) -> bool {
+pub fn is_lack(error: &(dyn Error + 'static)) -> bool {
     let errors = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
-    (error.raw_os_error()).is_some_and(|error| errors.contains(&error))
+    let error = error.downcast_ref::<io::Error>();
+    (error.and_then(io::Error::raw_os_error)).is_some_and(|error| errors.contains(&error))
 }
 
 #[cfg(test)]
@@ -96,7 +112,8 @@ mod tests {
         );
         assert_eq!([144, 64, 50].map(|most| kept(most, 44)), [32, 10, 3]);
         assert_eq!([kept(64, 64), kept(0, 9)], [0, 0]);
-        assert!(for_clients() < for_endpoints());
+        let [requests, upkeep] = [Purpose::Request, Purpose::Upkeep].map(Purpose::below);
+        assert!(for_clients() < requests && requests < upkeep);
     }
 
     #[test]
@@ -104,7 +121,7 @@ mod tests {
         let open = File::open("/dev/null").unwrap();
         assert!(is_one_left(&open, RawFd::MAX));
         assert!(!is_one_left(&open, open.as_raw_fd().min(3)));
-        assert!(may_be_for_endpoint(&open).is_ok());
-        assert!(is_lack(&Errno::MFILE.into()) && !is_lack(&kept_back()));
+        assert!(Purpose::Request.may_have(&open).is_ok());
+        assert!(is_lack(&io::Error::from(Errno::MFILE)) && !is_lack(&kept_back()));
     }
 }

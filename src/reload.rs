@@ -161,13 +161,12 @@ impl Reloader {
         let mut problems = needs_restart(old, &snapshot, &value);
         let opened = self.open_listeners(&snapshot, &value);
         let opened = opened.map_err(|more| problems.extend(more));
-        let mut changed = None;
+        let mut log = NextLog::Same;
         if problems.is_empty() {
-            let log = self.open_changed_log(old, &snapshot, &value);
-            changed = log.unwrap_or_else(|problem| {
-                problems.push(problem);
-                None
-            });
+            match self.open_changed_log(old, &snapshot, &value) {
+                Ok(next) => log = next,
+                Err(problem) => problems.push(problem),
+            }
         }
         if problems.is_empty() {
             problems.extend(self.open_stores(old, &snapshot, &value));
@@ -178,8 +177,10 @@ impl Reloader {
         let Some(opened) = opened.ok().filter(|_| problems.is_empty()) else {
             return Err(Refused { sources, problems });
         };
-        if let Some(log) = changed {
-            self.change_log(log);
+        match log {
+            NextLog::Same => {}
+            NextLog::Other(log) => self.change_log(Some(log)),
+            NextLog::None => self.change_log(None),
         }
         match snapshot.takes_too_much() {
             Some(why) if Some(&why) != old.takes_too_much().as_ref() => tracing::warn!("{why}"),
@@ -217,22 +218,23 @@ impl Reloader {
         })
     }
 
-    /// Opens the access log that takes the place of the one that is open; nothing where it stays.
+    /// Opens the access log of the next version, unless it is open.
     fn open_changed_log(
         &self,
         old: &Snapshot,
         new: &Snapshot,
         value: &Value,
-    ) -> Result<Option<Option<AccessLog>>, Problem> {
+    ) -> Result<NextLog, Problem> {
         let log = new.settings.access_log.clone();
         if log == old.settings.access_log {
-            return Ok(None);
+            return Ok(NextLog::Same);
         }
         let opened = thread::usually(&self.runtime, move || open_log(log.as_ref()));
-        opened.flatten().map(Some).map_err(|error| {
+        let opened = opened.flatten().map_err(|error| {
             let place = value.get("access_log").unwrap_or(value).place.clone();
             Problem::new(place, format!("the access log cannot be opened: {error}"))
-        })
+        })?;
+        Ok(opened.map_or(NextLog::None, NextLog::Other))
     }
 
     /// Opens the stores of the cache that are not open yet.
@@ -371,6 +373,16 @@ impl Reloader {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The access log of the next version of the configuration.
+enum NextLog {
+    /// The one that is open.
+    Same,
+    /// Another one.
+    Other(AccessLog),
+    /// None at all.
+    None,
 }
 
 /// Holds a retired configuration until no request does, so that no worker has to take ten thousand

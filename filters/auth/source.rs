@@ -6,8 +6,8 @@ use std::fmt;
 use http::uri::{PathAndQuery, Uri};
 use wiregate_sdk::types::FieldName;
 use wiregate_sdk::{
-    Build, Deserialize, Exchange, HeaderName, HeaderValue, Invalid, JsonSchema, Request, form,
-    header,
+    Build, Deserialize, Exchange, HeaderName, HeaderValue, Invalid, JsonSchema, Request, cookies,
+    form, header,
 };
 
 /// Where a key or a token comes in a request.
@@ -104,10 +104,9 @@ impl Source {
             Self::Bearer => fields(&header::AUTHORIZATION)
                 .filter_map(bearer)
                 .for_each(|key| each(key.into())),
-            Self::Cookie(name) => fields(&header::COOKIE)
-                .flat_map(cookies)
-                .filter(|(_, key, _)| *key == name.as_bytes())
-                .for_each(|(_, _, value)| each(value.into())),
+            Self::Cookie(name) => cookies::all(req.headers())
+                .filter(|cookie| cookie.name == name.as_bytes())
+                .for_each(|cookie| each(cookie.value.into())),
             Self::Query(name) => form::pairs(req.query())
                 .filter(|pair| pair.is(name))
                 .for_each(|pair| each(form::decoded(pair.value))),
@@ -140,7 +139,7 @@ impl Source {
                     req.headers_mut().remove(&header::AUTHORIZATION);
                 }
             }
-            Self::Cookie(name) => strip_cookie(req, name),
+            Self::Cookie(name) => req.headers_mut().remove_cookie(name),
             Self::Query(name) => strip_parameter(req, name),
         }
     }
@@ -188,44 +187,6 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     scheme
         .eq_ignore_ascii_case(b"bearer ")
         .then(|| token.trim_ascii())
-}
-
-/// The parts of a `Cookie` field: whole, name, value.
-fn cookies(field: &[u8]) -> impl Iterator<Item = (&[u8], &[u8], &[u8])> {
-    field.split(|byte| *byte == b';').map(|pair| {
-        let pair = pair.trim_ascii();
-        let equals = pair.iter().position(|byte| *byte == b'=');
-        match equals {
-            Some(at) => (
-                pair,
-                pair[..at].trim_ascii_end(),
-                pair[at + 1..].trim_ascii_start(),
-            ),
-            None => (pair, pair, &b""[..]),
-        }
-    })
-}
-
-fn strip_cookie(req: &mut Request<'_>, name: &str) {
-    let fields = || req.headers().get_all(header::COOKIE).iter();
-    let is_ours = |(_, key, _): &(&[u8], &[u8], &[u8])| *key == name.as_bytes();
-    if !fields().any(|field| cookies(field.as_bytes()).any(|cookie| is_ours(&cookie))) {
-        return;
-    }
-    let left: Vec<HeaderValue> = fields()
-        .filter_map(|field| {
-            let others = cookies(field.as_bytes()).filter(|cookie| !is_ours(cookie));
-            let others: Vec<&[u8]> = others.map(|(whole, _, _)| whole).collect();
-            let others = others.join(&b"; "[..]);
-            let value = HeaderValue::from_bytes(&others).expect("it was part of a value");
-            (!value.is_empty()).then_some(value)
-        })
-        .collect();
-    let mut headers = req.headers_mut();
-    headers.remove(&header::COOKIE);
-    for value in left {
-        headers.add(&header::COOKIE, value);
-    }
 }
 
 fn strip_parameter(req: &mut Request<'_>, name: &str) {

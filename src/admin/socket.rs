@@ -187,22 +187,27 @@ async fn converse(
         return; // it said nothing in time, or nothing that is a request
     }
     if admin.scope == Scope::All {
-        gives_way.close(); // what it has asked for is done to its end
+        gives_way = oneshot::channel().1; // what it has asked for is done to its end
     }
     session.set_keepalive(None);
     // However long a reload takes, it is the gateway's time and not the client's.
     let answer = admin.respond(session.req_header(), over).await;
+    // On the metrics listener anybody may ask: who does not take the answer keeps nobody else out.
+    if !is_taken(session, answer, gives_way).await {
+        tracing::debug!("a client of {} did not take its answer", admin.scope.word());
+    }
+}
+
+/// Sends an answer; whether the client took all of it in time, and before it had to give way.
+async fn is_taken(
+    session: ServerSession,
+    answer: Answer,
+    gives_way: oneshot::Receiver<()>,
+) -> bool {
     let sending = tokio::time::timeout(PATIENCE, send(session, answer));
-    let answered = match admin.scope {
-        // Anybody may ask there: who does not take the answer keeps nobody else out.
-        Scope::Metrics => tokio::select! {
-            answered = sending => answered,
-            Ok(()) = gives_way => return,
-        },
-        Scope::All => sending.await,
-    };
-    if !matches!(answered, Ok(Ok(()))) {
-        tracing::debug!("a client of the admin API did not take its answer");
+    tokio::select! {
+        answered = sending => matches!(answered, Ok(Ok(()))),
+        Ok(()) = gives_way => false,
     }
 }
 
@@ -218,7 +223,70 @@ async fn send(mut session: ServerSession, answer: Answer) -> pingora_error::Resu
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::Instant;
+
     use super::*;
+
+    /// More than the system takes for a client that reads nothing.
+    const LARGE: usize = 32 << 20;
+
+    /// A client that has asked, and the session in which it is answered.
+    async fn asked() -> (TcpStream, ServerSession) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let mut client = client.await.unwrap();
+        let (socket, address) = listener.accept().await.unwrap();
+        let ask = b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n";
+        client.write_all(ask).await.unwrap();
+        let stream = Box::new(Connection::new(socket, address));
+        let mut session = ServerSession::new_http1(stream);
+        assert!(session.read_request().await.unwrap());
+        session.set_keepalive(None);
+        (client, session)
+    }
+
+    fn large() -> Answer {
+        super::super::text(http::StatusCode::OK, &"x".repeat(LARGE))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_take_its_answer_is_let_go() {
+        let (mut client, session) = asked().await;
+        let (_tell, gives_way) = oneshot::channel();
+        let began = Instant::now();
+        assert!(!is_taken(session, large(), gives_way).await);
+        assert_eq!(began.elapsed().as_secs(), PATIENCE.as_secs());
+        let mut read = Vec::new();
+        let _ = client.read_to_end(&mut read).await;
+        assert!(read.starts_with(b"HTTP/1.1 200 ") && read.len() < LARGE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_has_to_give_way_is_let_go_at_once() {
+        let (_client, session) = asked().await;
+        let (tell, gives_way) = oneshot::channel();
+        let began = Instant::now();
+        let telling = async {
+            tokio::time::sleep(PATIENCE / 2).await;
+            tell.send(()).unwrap();
+        };
+        let (taken, ()) = tokio::join!(is_taken(session, large(), gives_way), telling);
+        assert!(!taken);
+        assert_eq!(began.elapsed().as_secs(), PATIENCE.as_secs() / 2);
+    }
+
+    #[tokio::test]
+    async fn one_that_takes_its_answer_gets_all_of_it() {
+        let (mut client, session) = asked().await;
+        let (tell, gives_way) = oneshot::channel();
+        drop(tell); // nobody will ask it to give way
+        let mut read = Vec::new();
+        let reading = client.read_to_end(&mut read);
+        let (taken, length) = tokio::join!(is_taken(session, large(), gives_way), reading);
+        assert!(taken && length.unwrap() > LARGE);
+    }
 
     #[test]
     fn binds_only_where_nobody_else_can_come() {

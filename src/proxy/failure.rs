@@ -82,7 +82,7 @@ pub(super) fn upstream(error: &Error, begun: bool) -> Cause {
 
 /// Whether there was no descriptor for a connection to an endpoint, which is not the endpoint's fault.
 pub(super) fn lacks_descriptor(error: &Error) -> bool {
-    (error.root_cause().downcast_ref::<io::Error>()).is_some_and(descriptors::is_lack)
+    descriptors::is_lack(error.root_cause())
 }
 
 /// A 101 to a request that did not ask for an upgrade.

@@ -169,7 +169,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine around the shared parts, for a worker with this configuration.
+    /// An engine around the shared parts, for a worker with this configuration. Blocks: it reads the system's certificates.
     pub fn new(shared: Arc<Shared>, conf: &ServerConf) -> Self {
         let pool = Pool::new(conf);
         Self {
@@ -211,7 +211,7 @@ impl ProxyHttp for Engine {
         match cx.enter(session).await {
             Ok(()) => match cx.exchange.cache.take() {
                 None => Ok(false),
-                Some(plan) => Box::pin(cx.consult(session, plan, || self.connector.clone())).await,
+                Some(plan) => Box::pin(cx.consult(session, plan, &self.connector)).await,
             },
             Err(reply) => {
                 Box::pin(cx.respond(session, reply, Origin::Gateway)).await?;

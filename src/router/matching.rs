@@ -3,14 +3,13 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use http::header::COOKIE;
 use pingora_http::RequestHeader;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use wiregate_sdk::preflight::asked_method;
 use wiregate_sdk::types::{Cidr, OneOrMany};
 use wiregate_sdk::value::At;
-use wiregate_sdk::{Exchange, Facts, form};
+use wiregate_sdk::{Exchange, Facts, cookies, form};
 
 use super::condition::{Condition, Conditions, HeaderKey, Name};
 use super::host::HostPattern;
@@ -41,7 +40,8 @@ pub struct Match {
     /// Query parameters by name, decoded, with the same conditions as headers. Of a parameter
     /// that is there more than once, the first value counts.
     pub query: Conditions<Name>,
-    /// Cookies by name, with the same conditions as headers.
+    /// Cookies by name, with the same conditions as headers. Quotes around a value are part of it; of several with one
+    /// name, the first counts.
     pub cookies: Conditions<Name>,
     /// Addresses and networks of clients.
     pub client: Option<OneOrMany<Cidr>>,
@@ -188,7 +188,7 @@ impl Field<'_> {
         match self {
             Self::Header(name) => header(facts, name).map(Cow::Borrowed),
             Self::Query(name) => query(facts, name),
-            Self::Cookie(name) => cookie(facts, name).map(Cow::Borrowed),
+            Self::Cookie(name) => cookies::find(&facts.request.headers, &name.0).map(Cow::Borrowed),
         }
     }
 }
@@ -211,20 +211,6 @@ fn header<'a>(facts: &Facts<'a>, name: &HeaderKey) -> Option<&'a [u8]> {
 fn query<'a>(facts: &Facts<'a>, name: &Name) -> Option<Cow<'a, [u8]>> {
     let pair = form::pairs(facts.request.uri.query()?).find(|pair| pair.is(&name.0))?;
     Some(form::decoded(pair.value))
-}
-
-/// The value of a cookie (RFC 6265, 4.2.1), without the quotes that may stand around it.
-fn cookie<'a>(facts: &Facts<'a>, name: &Name) -> Option<&'a [u8]> {
-    let fields = facts.request.headers.get_all(COOKIE).iter();
-    let mut pairs = fields.flat_map(|field| field.as_bytes().split(|byte| *byte == b';'));
-    pairs.find_map(|pair| {
-        let at = pair.iter().position(|byte| *byte == b'=')?;
-        let value = pair[at + 1..].trim_ascii();
-        let bare = value
-            .strip_prefix(b"\"")
-            .and_then(|value| value.strip_suffix(b"\""));
-        (pair[..at].trim_ascii() == name.0.as_bytes()).then_some(bare.unwrap_or(value))
-    })
 }
 
 impl Unmet<'_> {

@@ -5,6 +5,7 @@ mod notify;
 
 use std::env;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
@@ -33,7 +34,8 @@ impl Systemd {
     /// What the environment says. Called once, before anything else opens a descriptor.
     ///
     /// # Errors
-    /// Descriptors that are no sockets which listen, or a notification socket that cannot be used.
+    /// Descriptors that are no sockets which listen, more of them than a process can have, or a notification socket that
+    /// cannot be used.
     pub fn of_process() -> io::Result<Self> {
         let number = |name: &str| env::var(name).ok()?.parse::<u64>().ok();
         let ours = |pid: Option<u64>| pid.is_none_or(|pid| pid == u64::from(std::process::id()));
@@ -65,8 +67,20 @@ fn is_stream(output: impl AsFd, stream: &str) -> bool {
 }
 
 fn sockets(count: u64) -> io::Result<Vec<Handed>> {
-    let count = RawFd::try_from(count).unwrap_or(RawFd::MAX - FIRST);
-    (FIRST..FIRST + count).map(socket).collect()
+    descriptors(count)?.map(socket).collect()
+}
+
+/// The descriptors that systemd passes, where it says that there are so many.
+fn descriptors(count: u64) -> io::Result<Range<RawFd>> {
+    let end = RawFd::try_from(count).ok();
+    let end = end.and_then(|count| FIRST.checked_add(count));
+    end.map(|end| FIRST..end).ok_or_else(|| {
+        let message = format!(
+            "`LISTEN_FDS` is {count}: expected as many descriptors as a process can have, at most {}",
+            RawFd::MAX - FIRST
+        );
+        io::Error::new(io::ErrorKind::InvalidInput, message)
+    })
 }
 
 #[expect(
@@ -103,6 +117,21 @@ mod tests {
         assert!(!is_stream(&other, &stream), "it inherits the variable only");
         for nothing in ["", ":", "8:1:2", "a:b"] {
             assert!(!is_stream(&file, nothing), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn more_descriptors_than_a_process_can_have_are_refused() {
+        assert_eq!(descriptors(0).unwrap(), 3..3);
+        assert_eq!(descriptors(2).unwrap(), 3..5);
+        let most = u64::from(i32::MAX.unsigned_abs()) - 3;
+        assert_eq!(descriptors(most).unwrap().end, i32::MAX);
+        for count in [most + 1, most + 3, most + 4, u64::MAX] {
+            let error = descriptors(count).unwrap_err().to_string();
+            let expected = format!(
+                "`LISTEN_FDS` is {count}: expected as many descriptors as a process can have, at most 2147483644"
+            );
+            assert_eq!(error, expected);
         }
     }
 }

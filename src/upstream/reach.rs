@@ -1,14 +1,14 @@
 //! How the endpoints of an upstream are reached: protocol, TLS, and what holds for each connection.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 
 use pingora_core::protocols::ALPN;
 use pingora_core::upstreams::peer::{HttpPeer, PeerOptions};
 
-use super::timeouts::{Plain, keep_alive, may_have};
+use super::timeouts::{keep_alive, open_for};
 use super::{Address, HostName, Target, Tls};
 use crate::config::model::upstream::{self as model, Protocol};
+use crate::descriptors::Purpose;
 
 /// Requests that one HTTP/2 connection carries at a time, at most.
 const MOST_STREAMS: usize = 100;
@@ -82,12 +82,7 @@ impl Reach {
         };
         peer.group_key = self.key(address, &peer.sni);
         peer.options = self.options.clone();
-        match address {
-            Address::Inet(_) => {
-                peer.options.upstream_tcp_sock_tweak_hook = Some(Arc::new(may_have))
-            }
-            Address::Unix(_) => peer.options.custom_l4 = Some(Arc::new(Plain)),
-        }
+        open_for(Purpose::Request, address, &mut peer.options);
         let identity = self.tls.as_ref().and_then(|tls| tls.identity.as_ref());
         peer.client_cert_key = identity.map(|identity| identity.cert_key().clone());
         Ok(peer)

@@ -145,6 +145,11 @@ impl State {
         streak.unsigned_abs()
     }
 
+    /// A check that has begun was not made.
+    pub(super) fn was_not_checked(&self) {
+        self.checking.store(0, Ordering::Relaxed);
+    }
+
     /// How long it has been known.
     pub(super) fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.born)

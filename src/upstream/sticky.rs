@@ -10,8 +10,8 @@ use std::sync::Arc;
 use aws_lc_rs::{constant_time, hmac};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use http::{HeaderValue, header};
-use wiregate_sdk::RequestHead;
+use http::HeaderValue;
+use wiregate_sdk::{RequestHead, cookies};
 
 use super::Endpoint;
 use crate::config::model::upstream as model;
@@ -51,9 +51,7 @@ impl Sticky {
 
     /// The ticket that a request brings.
     pub(super) fn ticket(&self, head: &RequestHead) -> Option<Ticket> {
-        let fields = head.headers.get_all(header::COOKIE).iter();
-        let mut pairs = fields.flat_map(|field| field.as_bytes().split(|byte| *byte == b';'));
-        let value = pairs.find_map(|pair| self.value(pair))?;
+        let value = cookies::find(&head.headers, &self.cookie)?;
         let mut bytes = [0; BYTES];
         let read = (value.len() == LETTERS)
             .then(|| BASE64_URL_SAFE_NO_PAD.decode_slice(value, &mut bytes).ok())?;
@@ -62,34 +60,7 @@ impl Sticky {
 
     /// Takes the cookie out of what an endpoint gets.
     pub(super) fn hide(&self, head: &mut RequestHead) {
-        let is_ours = |field: &HeaderValue| {
-            let mut pairs = field.as_bytes().split(|byte| *byte == b';');
-            pairs.any(|pair| self.value(pair).is_some())
-        };
-        if !head.headers.get_all(header::COOKIE).iter().any(is_ours) {
-            return;
-        }
-        let mut rest: Vec<u8> = Vec::new();
-        for field in head.headers.get_all(header::COOKIE) {
-            let pairs = field.as_bytes().split(|byte| *byte == b';');
-            for pair in pairs.filter(|pair| self.value(pair).is_none()) {
-                if !rest.is_empty() {
-                    rest.extend_from_slice(b"; ");
-                }
-                rest.extend_from_slice(pair.trim_ascii());
-            }
-        }
-        head.headers.remove(header::COOKIE);
-        if !rest.is_empty() {
-            let rest = HeaderValue::from_bytes(&rest).expect("parts of a good value are good");
-            head.headers.insert(header::COOKIE, rest);
-        }
-    }
-
-    fn value<'a>(&self, pair: &'a [u8]) -> Option<&'a [u8]> {
-        let pair = pair.trim_ascii();
-        pair.strip_prefix(self.cookie.as_bytes())?
-            .strip_prefix(b"=")
+        cookies::remove(&mut head.headers, &self.cookie);
     }
 
     fn sign(&self, key: &hmac::Key, endpoint: &Endpoint) -> [u8; BYTES] {

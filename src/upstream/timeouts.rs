@@ -10,12 +10,13 @@ use pingora_core::connectors::L4Connect;
 use pingora_core::protocols::l4::ext::{TcpKeepalive, set_tcp_keepalive};
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::protocols::l4::stream::Stream;
-use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::upstreams::peer::{HttpPeer, PeerOptions};
 use pingora_error::{Error, ErrorType, Result};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
+use super::Address;
 use crate::config::model::upstream as model;
-use crate::descriptors;
+use crate::descriptors::Purpose;
 
 /// How long each step towards an endpoint may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,7 +86,7 @@ struct Within(Duration);
 #[async_trait]
 impl L4Connect for Within {
     async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
-        match tokio::time::timeout(self.0, open(address)).await {
+        match tokio::time::timeout(self.0, open(address, Purpose::Request)).await {
             Ok(opened) => opened,
             Err(_) => Error::e_explain(
                 ErrorType::ConnectTimedout,
@@ -95,20 +96,32 @@ impl L4Connect for Within {
     }
 }
 
+/// Sees to it that connections to this address have no descriptors but those that there are for this.
+pub(super) fn open_for(purpose: Purpose, address: &Address, options: &mut PeerOptions) {
+    match address {
+        // Pingora asks before it connects.
+        Address::Inet(_) => {
+            let may_have = move |socket: &TcpSocket| purpose.may_have(socket).map_err(refused);
+            options.upstream_tcp_sock_tweak_hook = Some(Arc::new(may_have));
+        }
+        Address::Unix(_) => options.custom_l4 = Some(Arc::new(Plain(purpose))),
+    }
+}
+
 /// Opens connections over Unix sockets, which Pingora gives no hook for.
 #[derive(Debug)]
-pub(super) struct Plain;
+struct Plain(Purpose);
 
 #[async_trait]
 impl L4Connect for Plain {
     async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
-        open(address).await
+        open(address, self.0).await
     }
 }
 
-async fn open(address: &SocketAddr) -> Result<Stream> {
+async fn open(address: &SocketAddr, purpose: Purpose) -> Result<Stream> {
     match address {
-        SocketAddr::Inet(address) => match open_tcp(*address).await {
+        SocketAddr::Inet(address) => match open_tcp(*address, purpose).await {
             Ok(stream) => {
                 set_tcp_keepalive(&stream, &keep_alive())?;
                 Ok(stream.into())
@@ -118,7 +131,7 @@ async fn open(address: &SocketAddr) -> Result<Stream> {
         SocketAddr::Unix(address) => {
             let path = address.as_pathname().expect("our sockets have paths");
             let stream = UnixStream::connect(path).await.and_then(|stream| {
-                descriptors::may_be_for_endpoint(&stream)?;
+                purpose.may_have(&stream)?;
                 Ok(stream)
             });
             stream.map(Stream::from).map_err(refused)
@@ -126,21 +139,13 @@ async fn open(address: &SocketAddr) -> Result<Stream> {
     }
 }
 
-async fn open_tcp(address: net::SocketAddr) -> io::Result<TcpStream> {
+async fn open_tcp(address: net::SocketAddr, purpose: Purpose) -> io::Result<TcpStream> {
     let socket = match address {
         net::SocketAddr::V4(_) => TcpSocket::new_v4(),
         net::SocketAddr::V6(_) => TcpSocket::new_v6(),
     }?;
-    descriptors::may_be_for_endpoint(&socket)?;
+    purpose.may_have(&socket)?;
     socket.connect(address).await
-}
-
-/// Whether a connection over TCP may have its socket; Pingora asks before it connects.
-///
-/// # Errors
-/// The descriptors that are left are for others.
-pub(super) fn may_have(socket: &TcpSocket) -> Result<()> {
-    descriptors::may_be_for_endpoint(socket).map_err(refused)
 }
 
 /// A connection that was silent for this long is asked whether its endpoint is still there: so often,

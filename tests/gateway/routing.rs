@@ -137,6 +137,10 @@ routes:
   - {{ name: query, match: {{ path: /q, query: {{ q: "a b" }} }}, filters: [respond: yes] }}
   - {{ name: regex, match: {{ path: /qr, query: {{ v: {{ regex: "[0-9]+" }} }} }}, filters: [respond: yes] }}
   - {{ name: cookie, match: {{ path: /c, cookies: {{ beta: "1" }} }}, filters: [respond: yes] }}
+  - {{ name: quoted, match: {{ path: /cq, cookies: {{ beta: '"1"' }} }}, filters: [respond: yes] }}
+  - {{ name: either, match: {{ path: /ce, cookies: {{ beta: {{ regex: '"?1"?' }} }} }}, filters: [respond: yes] }}
+  - {{ name: cookie_when, match: {{ path: /cw, when: 'request.cookies["beta"] == "1"' }}, filters: [respond: yes] }}
+  - {{ name: quoted_when, match: {{ path: /cqw, when: "request.cookies['beta'] == '\\\"1\\\"'" }}, filters: [respond: yes] }}
   - {{ name: client, match: {{ path: /n, client: [10.0.0.0/8, "2001:db8::/32"] }}, filters: [respond: yes] }}
   - {{ name: when, match: {{ path: /w, when: "request.query.a == request.headers['x-b']" }}, filters: [respond: yes] }}
 "#,
@@ -167,8 +171,18 @@ routes:
         ("/qr?v=12", &[], true),
         ("/qr?v=1a", &[], false),
         ("/c", &["-H", "cookie: a=2; beta=1"], true),
-        ("/c", &["-H", "cookie: beta=\"1\""], true),
+        ("/c", &["-H", "cookie: beta=\"1\""], false),
         ("/c", &["-H", "cookie: betas=1; xbeta=1"], false),
+        ("/c", &["-H", "cookie: beta=1; beta=2"], true),
+        ("/c", &["-H", "cookie: beta=2; beta=1"], false),
+        ("/cq", &["-H", "cookie: beta=\"1\""], true),
+        ("/cq", &["-H", "cookie: beta=1"], false),
+        ("/ce", &["-H", "cookie: beta=\"1\""], true),
+        ("/ce", &["-H", "cookie: beta=1"], true),
+        ("/cw", &["-H", "cookie: a=2; beta=1"], true),
+        ("/cw", &["-H", "cookie: beta=\"1\""], false),
+        ("/cqw", &["-H", "cookie: beta=\"1\""], true),
+        ("/cqw", &["-H", "cookie: beta=1"], false),
         ("/n", &["-H", "x-forwarded-for: 10.1.2.3"], true),
         ("/n", &["-H", "x-forwarded-for: 2001:db8::1"], true),
         ("/n", &["-H", "x-forwarded-for: 192.0.2.1"], false),

@@ -2,6 +2,7 @@
 
 mod counts;
 pub mod faults;
+mod keeper;
 mod listeners;
 mod moments;
 mod soak;
@@ -100,10 +101,15 @@ pub fn start_in(folder: tempfile::TempDir, change: impl FnOnce(&mut Command)) ->
 
 /// Puts a shell script in the place of the program.
 pub fn exchange(gateway: &Gateway, script: &str) {
+    exchange_as(gateway, "wiregate", script);
+}
+
+/// The same for a process that was started as the program of this name in the gateway's folder.
+pub fn exchange_as(gateway: &Gateway, name: &str, script: &str) {
     let new = gateway.file("new");
     std::fs::write(&new, format!("#!/bin/sh\n{script}\n")).unwrap();
     std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).unwrap();
-    std::fs::rename(new, gateway.file("wiregate")).unwrap();
+    std::fs::rename(new, gateway.file(name)).unwrap();
 }
 
 /// Puts the real program back.

@@ -143,6 +143,10 @@ async fn finds_and_removes_cookies() {
         let cookie = seen.request.headers.get("cookie");
         assert_eq!(cookie.map(|value| value.to_str().unwrap()), left);
     }
+    // Quotes are part of a value.
+    let quoted = format!("key=\"{ALICE}\"");
+    let seen = filter.get("/").header("cookie", &quoted).send().await;
+    assert_eq!(seen.reason(), Some("invalid_api_key"));
     let split = filter.get("/").header("cookie", "a=1");
     let seen = split.header("cookie", &format!("key={ALICE}")).send().await;
     let cookies: Vec<_> = seen.request.headers.get_all("cookie").iter().collect();

@@ -3,6 +3,7 @@
 use http::header::VARY;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::cookies;
 use crate::views::{RequestHead, ResponseHead};
 
 /// The header fields of one message.
@@ -48,6 +49,11 @@ impl Headers<'_> {
     /// Removes a field with all its values; returns the first of them.
     pub fn remove(&mut self, name: &HeaderName) -> Option<HeaderValue> {
         self.0.remove(name)
+    }
+
+    /// Removes all cookies of this name from a request; the others stay.
+    pub fn remove_cookie(&mut self, name: &str) {
+        cookies::remove(self.0, name);
     }
 
     /// Moves all values of `from` to the end of `to`.

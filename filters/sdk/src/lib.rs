@@ -11,6 +11,7 @@ pub mod cache;
 pub mod chain;
 pub mod clock;
 pub mod consumers;
+pub mod cookies;
 pub mod exchange;
 pub mod expression;
 pub mod fetches;

@@ -143,8 +143,9 @@ impl Limit {
 
     /// Brings cells up to this time, and tells how many may pass. A time before that of the cells
     /// is that of a clock that was set back: nothing is forgotten, and nothing lasts longer than
-    /// from now on.
+    /// from now on. Whatever the cells say, no more is used than there is.
     pub(super) fn settle(&self, now: u64, cells: &mut [u64]) -> u32 {
+        let most = u64::from(self.burst);
         let used = match self.algorithm {
             Algorithm::Gcra => {
                 let level = cells[0].saturating_sub(now).min(self.capacity());
@@ -154,7 +155,8 @@ impl Limit {
             Algorithm::TokenBucket => {
                 let filled = cells[0].min(now);
                 let fills = (now - filled) / self.per;
-                let missing = cells[1].saturating_sub(fills.saturating_mul(self.count()));
+                let missing = cells[1].min(most);
+                let missing = missing.saturating_sub(fills.saturating_mul(self.count()));
                 let since = if missing == 0 {
                     now
                 } else {
@@ -169,6 +171,7 @@ impl Limit {
                     cells[1] = 0;
                 }
                 cells[0] = start;
+                cells[1] = cells[1].min(most);
                 cells[1]
             }
             Algorithm::SlidingWindow => {
@@ -178,6 +181,9 @@ impl Limit {
                 cells[0] = slot;
                 cells[1..].rotate_right(passed);
                 cells[1..=passed].fill(0);
+                cells[1..]
+                    .iter_mut()
+                    .for_each(|count| *count = (*count).min(most));
                 cells[1..].iter().sum()
             }
         };

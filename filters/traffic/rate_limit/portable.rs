@@ -10,6 +10,9 @@ use wiregate_sdk::build::Portable;
 
 use super::local::{Basis, Local};
 
+/// No clock goes beyond this, in ticks since 1970: the year 2262. Whatever limits add to it fits into 64 bits.
+const LATEST: u64 = u64::MAX / 2;
+
 /// The version of this form, in the first byte.
 const VERSION: u8 = 1;
 /// What is hashed to see whether both processes do it alike.
@@ -69,6 +72,10 @@ impl Portable for Local {
 impl Local {
     fn take(&self, packed: &[u8]) -> Result<(), &'static str> {
         let (theirs, rows) = head(packed, self.table.width())?;
+        let now = theirs.now(&self.clock);
+        if now > LATEST || theirs.since > now {
+            return Err("they are of a time that has not come");
+        }
         let basis = settle(&self.basis, theirs)?;
         let now = basis.seconds(basis.now(&self.clock));
         let (mut cells, mut all) = (vec![0; self.table.width()], true);

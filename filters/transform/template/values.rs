@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use minijinja::Value;
 use minijinja::value::{Object, Serde};
-use wiregate_sdk::header::COOKIE;
-use wiregate_sdk::{Exchange, Expression, Facts, HeaderMap, form};
+use wiregate_sdk::{Exchange, Expression, Facts, HeaderMap, cookies, form};
 
 /// Which values a template asks for: the others are not made.
 pub(super) struct Roots {
@@ -90,7 +89,7 @@ impl Roots {
         for name in &self.maps {
             let value = match *name {
                 "headers" => fields(headers),
-                "cookies" => cookies(headers),
+                "cookies" => cookies_of(headers),
                 _ => parameters(facts.request.uri.query()),
             };
             values.push((*name, value));
@@ -144,20 +143,14 @@ fn params(exchange: &Exchange) -> Value {
     Value::from_pairs(params.map(|(name, value)| (&**name, value.as_str())))
 }
 
-fn cookies(headers: &HeaderMap) -> Value {
-    let mut cookies = BTreeMap::new();
-    for line in headers.get_all(COOKIE) {
-        let line = String::from_utf8_lossy(line.as_bytes());
-        for (name, value) in line
-            .split(';')
-            .filter_map(|pair| pair.trim().split_once('='))
-        {
-            cookies
-                .entry(name.to_owned())
-                .or_insert_with(|| value.to_owned());
-        }
+fn cookies_of(headers: &HeaderMap) -> Value {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    let mut values = BTreeMap::new();
+    for cookie in cookies::all(headers) {
+        let value = || text(cookie.value);
+        values.entry(text(cookie.name)).or_insert_with(value);
     }
-    Value::from_pairs(cookies)
+    Value::from_pairs(values)
 }
 
 /// The parameters of a query, decoded; of several of one name the first.

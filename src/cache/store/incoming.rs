@@ -1,7 +1,7 @@
 //! What a store of another process has had, on its way into this one.
 //!
-//! How much room there is, this side alone knows, byte by byte. What comes is asked for less and less; so where there is no
-//! room, it is left out, unless it is asked for more than what would have to go, or is newer than something that is here.
+//! How much room there is, this side alone knows, byte by byte. What comes takes what is free, and what something had that it is
+//! newer than. Beyond that, only what is asked for less, all together, makes room for it; where that is not enough, it is left out.
 
 use std::sync::Arc;
 
@@ -9,8 +9,10 @@ use bytes::Bytes;
 
 use super::body::{Body, PIECE, Pieces};
 use super::disk::{Head, Kind, Record, sum_of_block};
+use super::figures::Counts;
 use super::key::Name;
 use super::lead::New;
+use super::parts::EVICTIONS;
 use super::shard::Heat;
 use super::{Entry, Store};
 use crate::cache::{Stored, Variant};
@@ -183,13 +185,20 @@ impl Store {
         }
         let length = usize::try_from(record.length).unwrap_or(usize::MAX);
         let head = record.text.len() + 2 * record.meta.len();
-        let all = Pieces::bytes_of(length) + head + BESIDE + self.beyond(most);
-        if !self.room.lacks(all) {
-            return true;
-        }
-        let heat = Heat::of_byte(record.heat);
-        let comes_first = is_newer || self.with(name, |shard| shard.has_colder(heat));
-        comes_first && self.make_room(name, all)
+        // What it is newer than has left that much.
+        let beside = if is_newer { 0 } else { BESIDE };
+        let all = Pieces::bytes_of(length) + head + beside + self.beyond(most);
+        !self.room.lacks(all) || self.displace(name, Heat::of_byte(record.heat), all)
+    }
+
+    /// Makes room for so much that is asked for this much, beside the name, where it is worth what it would displace;
+    /// whether there is room then.
+    fn displace(&self, name: &Name, heat: Heat, all: usize) -> bool {
+        let evicted = self.with(name, |shard| {
+            shard.displace(heat, self.room.missing(all), EVICTIONS)
+        });
+        Counts::add(&self.counts.evicted, evicted);
+        !self.room.lacks(all)
     }
 
     /// Takes out what another process has stored anew; whether there was something.

@@ -23,7 +23,7 @@ use crate::cache::Variant;
 /// How many entries one lock is held for, at most, while something goes through all of them.
 const STEP: u32 = 1024;
 /// How many entries leave the memory before the lock is given back.
-const EVICTIONS: usize = 64;
+pub(super) const EVICTIONS: usize = 64;
 
 /// What [`Store::find`] knows without waiting.
 #[derive(Debug)]

@@ -26,7 +26,12 @@ impl Room {
 
     /// Whether there is less left than this, so that something has to go.
     pub(super) fn lacks(&self, more: usize) -> bool {
-        self.used().saturating_add(more) > self.limit
+        self.missing(more) > 0
+    }
+
+    /// How many bytes have to go before there is as much as this.
+    pub(super) fn missing(&self, more: usize) -> usize {
+        (self.used().saturating_add(more)).saturating_sub(self.limit)
     }
 }
 
@@ -86,6 +91,7 @@ mod tests {
         let mut one = Charge::new(&room, 60);
         let two = Charge::new(&room, 41);
         assert!(room.lacks(0));
+        assert_eq!((room.missing(0), room.missing(9)), (1, 10));
         assert!(!Room::new(5).lacks(5) && Room::new(5).lacks(6));
         one.set(10);
         assert_eq!(room.used(), 51);

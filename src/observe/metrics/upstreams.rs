@@ -44,7 +44,7 @@ families! {
         circuit: IntGaugeVec = "wiregate_upstream_circuit_open" [upstream];
         /// How often the circuit breaker has `opened` and `closed`.
         turns: IntCounterVec = "wiregate_upstream_circuit_turns_total" [upstream, turn];
-        /// Health checks that an endpoint has `passed` or `failed`.
+        /// Health checks that an endpoint has `passed` or `failed`, or that were `skipped`, as the process had no descriptor for them.
         checks: IntCounterVec = "wiregate_upstream_health_checks_total" [upstream, result];
         /// Questions to DNS (`dns`) about endpoints, and changed files of them (`file`): `ok`,
         /// `empty`, `timeout` or `error`.
@@ -200,9 +200,13 @@ impl UpstreamMetrics {
         }
     }
 
-    /// An endpoint was checked.
-    pub fn checked(&self, passed: bool) {
-        let result = if passed { "passed" } else { "failed" };
+    /// An endpoint was checked; or was not, for want of a descriptor.
+    pub fn checked(&self, passed: Option<bool>) {
+        let result = match passed {
+            Some(true) => "passed",
+            Some(false) => "failed",
+            None => "skipped",
+        };
         self.counter(&self.all().checks, "result", result).inc();
     }
 

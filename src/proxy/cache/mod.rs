@@ -93,7 +93,7 @@ impl Context {
         &mut self,
         session: &mut Session,
         plan: Box<Plan>,
-        connector: impl FnOnce() -> Arc<Connector>,
+        connector: &Arc<Connector>,
     ) -> Result<bool> {
         if !self.prepare(session, plan) {
             return Ok(false);
@@ -249,11 +249,7 @@ impl Context {
     }
 
     /// Nothing that is stored may answer as it is.
-    async fn miss(
-        &mut self,
-        session: &mut Session,
-        connector: impl FnOnce() -> Arc<Connector>,
-    ) -> Result<bool> {
+    async fn miss(&mut self, session: &mut Session, connector: &Arc<Connector>) -> Result<bool> {
         if self.caching().wishes.only_if_cached {
             let reply = Reply::problem(StatusCode::GATEWAY_TIMEOUT, "not_cached")
                 .detail("nothing that is stored answers this request");
@@ -277,13 +273,13 @@ impl Context {
                 Join::Alone => return Ok(false),
                 Join::Lead(lead) => {
                     let fetch = Fetch::new(lead, self.caching().stale.clone());
-                    return Box::pin(self.fetch(session, fetch, connector())).await;
+                    return Box::pin(self.fetch(session, fetch, connector.clone())).await;
                 }
                 Join::Wait(_) if self.asks_for_itself() => {
                     let Some(fetch) = Fetch::alone(self.caching().stale.as_ref()) else {
                         return Ok(false);
                     };
-                    return Box::pin(self.fetch(session, fetch, connector())).await;
+                    return Box::pin(self.fetch(session, fetch, connector.clone())).await;
                 }
                 Join::Wait(waiting) => waiting,
             };
@@ -309,12 +305,7 @@ impl Context {
 
     /// Validates what is stored for others, while this request gets it as it is. Where somebody does so
     /// already there is nothing to do.
-    fn revalidate(
-        &mut self,
-        session: &Session,
-        entry: &Arc<Entry>,
-        connector: impl FnOnce() -> Arc<Connector>,
-    ) {
+    fn revalidate(&mut self, session: &Session, entry: &Arc<Entry>, connector: &Arc<Connector>) {
         // Nothing is looked up after this.
         let mut wanted = std::mem::take(&mut self.caching_mut().wanted);
         let caching = self.caching();
@@ -328,7 +319,7 @@ impl Context {
         if let Join::Lead(lead) = join {
             let stale = entry.clone();
             if self
-                .validate_apart(session, lead, stale, connector())
+                .validate_apart(session, lead, stale, connector.clone())
                 .is_err()
             {
                 // A filter panicked, which was counted: this request has its response all the same.

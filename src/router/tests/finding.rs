@@ -95,7 +95,7 @@ fn values_are_decoded_and_the_first_one_counts() {
     }
     takes(&router, "GET /q?a+b=e&a+b=c+d", "-");
     takes(&router, "GET /e?flag", "empty");
-    for cookie in ["s=x=y", "a=1; s=x=y", "s=\"x=y\"", "a; s=x=y ; s=z"] {
+    for cookie in ["s=x=y", "a=1; s=x=y", "a; s = x=y ; s=z"] {
         assert_eq!(
             Sent::new("GET /c")
                 .header("cookie", cookie)
@@ -107,12 +107,10 @@ fn values_are_decoded_and_the_first_one_counts() {
         .header("cookie", "a=1")
         .header("cookie", "s=x=y");
     assert_eq!(split.taken_by(&router), "cookie");
-    assert_eq!(
-        Sent::new("GET /c")
-            .header("cookie", "S=x=y")
-            .taken_by(&router),
-        "-"
-    );
+    for other in ["S=x=y", "s=\"x=y\"", "s=z; s=x=y", "s"] {
+        let sent = Sent::new("GET /c").header("cookie", other);
+        assert_eq!(sent.taken_by(&router), "-", "{other}");
+    }
     let twice = Sent::new("GET /h")
         .header("x-env", "test")
         .header("x-env", "prod");

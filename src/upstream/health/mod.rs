@@ -16,6 +16,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::{Address, Endpoint, Upstream, authorities};
 use crate::config::model::upstream as model;
 use crate::config::model::upstream::health::Start;
+use crate::descriptors;
 use probe::Probe;
 
 /// First checks of endpoints that nothing is known of are spread over this time at most: the gateway
@@ -150,18 +151,28 @@ impl Check {
         loop {
             let (now, timeout) = (self.upstream.clock.instant(), self.config.timeout.into());
             let left = endpoint.state.begin_check(now, timeout);
-            let checked = tokio::time::timeout(left, probe.check(&target));
-            let passed = matches!(checked.await, Ok(Ok(())));
+            let passed = match tokio::time::timeout(left, probe.check(&target)).await {
+                Ok(Ok(())) => Some(true),
+                // Not the endpoint's fault: it stays what it is.
+                Ok(Err(error)) if descriptors::is_lack(error.root_cause()) => None,
+                Ok(Err(_)) | Err(_) => Some(false),
+            };
             self.upstream.metrics.checked(passed);
             self.settle(&endpoint, self.verdict(&probe, &endpoint, passed));
-            let delay = second.take().filter(|_| endpoint.is_healthy());
+            let delay = second.take_if(|_| passed.is_some());
+            let delay = delay.filter(|_| endpoint.is_healthy());
             tokio::time::sleep(delay.unwrap_or_else(|| self.interval(&endpoint))).await;
         }
     }
 
-    /// What a check shows together with those before it; `None` where that is too little to tell.
-    fn verdict(&self, probe: &Probe, endpoint: &Endpoint, passed: bool) -> Option<bool> {
+    /// What a check shows together with those before it; `None` where that is too little to tell. One that was not
+    /// made shows nothing.
+    fn verdict(&self, probe: &Probe, endpoint: &Endpoint, passed: Option<bool>) -> Option<bool> {
         let now = self.upstream.clock.instant();
+        let Some(passed) = passed else {
+            endpoint.state.was_not_checked();
+            return None;
+        };
         let in_a_row = endpoint.state.checked(passed, now) as usize;
         let first = self.config.start == Start::Unhealthy && !endpoint.state.is_proven();
         (first || in_a_row >= probe.health_threshold(passed)).then_some(passed)
@@ -347,12 +358,19 @@ mod tests {
         checking.abort();
     }
 
-    /// Checks that come out like this, each by another version of the configuration.
-    fn checks(options: &str, state: &Arc<State>, outcomes: &[bool]) -> Vec<bool> {
-        let each = outcomes.iter().map(|&passed| {
+    /// Checks that come out like this, each by another version of the configuration; or are not made.
+    fn checks(
+        options: &str,
+        state: &Arc<State>,
+        outcomes: impl IntoIterator<Item = impl Into<Option<bool>>>,
+    ) -> Vec<bool> {
+        let each = outcomes.into_iter().map(|passed| {
             let check = check(options, state);
             let endpoint = check.upstream.members().endpoints[0].clone();
-            let verdict = check.verdict(&check.probe(&endpoint), &endpoint, passed);
+            let now = check.upstream.clock.instant();
+            endpoint.state.begin_check(now, Duration::from_secs(1));
+            let verdict = check.verdict(&check.probe(&endpoint), &endpoint, passed.into());
+            assert!(!endpoint.state.is_being_checked());
             check.settle(&endpoint, verdict);
             chooses(&check)
         });
@@ -364,8 +382,17 @@ mod tests {
         let states = States::default();
         let state = states.of(&"127.0.0.1:1".parse().unwrap());
         let outcomes = [false, false, true, true, false, true, false, false];
-        let seen = checks("", &state, &outcomes);
+        let seen = checks("", &state, outcomes);
         assert_eq!(seen, [true, false, false, true, true, true, true, false]);
+    }
+
+    #[test]
+    fn a_check_that_was_not_made_counts_for_nothing() {
+        let states = States::new(false);
+        let state = states.of(&"127.0.0.1:1".parse().unwrap());
+        let outcomes = [None, None, Some(true), None, Some(false), None, Some(false)];
+        let seen = checks(", start: unhealthy", &state, outcomes);
+        assert_eq!(seen, [false, false, true, true, true, true, false]);
     }
 
     #[test]
@@ -378,7 +405,7 @@ mod tests {
             let states = States::new(false);
             let state = states.of(&"127.0.0.1:1".parse().unwrap());
             assert!(!chooses(&check(options, &state)));
-            assert_eq!(checks(options, &state, outcomes), expected);
+            assert_eq!(checks(options, &state, outcomes.iter().copied()), expected);
         }
     }
 

@@ -16,6 +16,8 @@ use pingora_load_balancing::health_check::HealthCheck;
 use super::{Connections, grpc};
 use crate::config::model::upstream as model;
 use crate::config::model::upstream::health::{Body, Statuses};
+use crate::descriptors::Purpose;
+use crate::upstream::timeouts::open_for;
 use crate::upstream::{Address, Endpoint};
 
 /// More of a body than this is not looked at.
@@ -216,9 +218,7 @@ fn peer(config: &model::Health, endpoint: &Endpoint) -> HttpPeer {
         .unwrap_or(config.every)
         .max(config.every);
     let options = &mut peer.options;
-    // One for each endpoint, and all that goes on depends on it: it may have any descriptor.
-    options.upstream_tcp_sock_tweak_hook = None;
-    options.custom_l4 = None;
+    open_for(Purpose::Upkeep, &endpoint.address, options);
     options.connection_timeout = Some(timeout);
     options.total_connection_timeout = Some(timeout);
     options.read_timeout = Some(timeout);

@@ -1,20 +1,22 @@
 //! Asks DNS, and says until when its answers are good.
 
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hickory_resolver::TokioResolver;
+use hickory_resolver::Resolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::NetError;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{RData, RecordType};
 
 use super::merge::{Family, merge};
+use super::sockets::Sockets;
 use super::{Answer, Hosts, MOST_ENDPOINTS, Service};
 use crate::config::model::dns as model;
+use crate::descriptors;
 use crate::upstream::HostName;
 
 /// Why there is no answer.
@@ -53,7 +55,7 @@ impl fmt::Display for Failure {
 pub struct Dns {
     config: model::Dns,
     /// Made with the first question.
-    resolver: Mutex<Option<TokioResolver>>,
+    resolver: Mutex<Option<Resolver<Sockets>>>,
 }
 
 impl Dns {
@@ -158,7 +160,7 @@ impl Dns {
         }
     }
 
-    fn resolver(&self) -> Result<TokioResolver, NetError> {
+    fn resolver(&self) -> Result<Resolver<Sockets>, NetError> {
         let mut resolver = self.resolver.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(resolver) = &*resolver {
             return Ok(resolver.clone());
@@ -167,9 +169,9 @@ impl Dns {
         Ok(resolver.insert(made).clone())
     }
 
-    fn make(&self) -> Result<TokioResolver, NetError> {
+    fn make(&self) -> Result<Resolver<Sockets>, NetError> {
         let mut builder = if self.config.servers.is_empty() {
-            TokioResolver::builder_tokio()?
+            Resolver::builder(Sockets::default())?
         } else {
             let servers = (self.config.servers.iter()).map(|server| {
                 let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
@@ -180,7 +182,7 @@ impl Dns {
                 NameServerConfig::new(server.ip(), true, connections.into())
             });
             let config = ResolverConfig::from_name_servers(servers.collect());
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+            Resolver::builder_with_config(config, Sockets::default())
         };
         let options = builder.options_mut();
         options.use_hosts_file = ResolveHosts::Always;
@@ -203,11 +205,14 @@ impl Dns {
 /// second attempt at a name with both would fail. No packet is sent.
 fn leave_unreachable_out(addresses: &mut Vec<IpAddr>) {
     let any: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
-    let sockets = any.map(|own| UdpSocket::bind((own, 0)).ok());
+    let sockets = any.map(|own| UdpSocket::bind((own, 0)));
+    let lacks = |socket: &io::Result<UdpSocket>| matches!(socket, Err(error) if descriptors::is_lack(error));
+    if sockets.iter().any(lacks) {
+        return; // it cannot be told
+    }
     let has_route = |to: &IpAddr| {
         let socket = &sockets[usize::from(to.is_ipv6())];
-        let connected = socket.as_ref().map(|socket| socket.connect((*to, 9)));
-        connected.is_some_and(|connected| connected.is_ok())
+        (socket.as_ref()).is_ok_and(|socket| socket.connect((*to, 9)).is_ok())
     };
     let reachable: Vec<_> = addresses.iter().copied().filter(has_route).collect();
     if !reachable.is_empty() {

@@ -6,6 +6,7 @@ mod dns;
 mod file;
 mod merge;
 mod roster;
+mod sockets;
 
 pub use answers::{Answer, Answers, Hosts, Question, Service};
 pub use discovery::Discovery;

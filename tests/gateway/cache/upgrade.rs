@@ -6,7 +6,7 @@ use std::thread;
 use super::super::harness::{complete, until};
 use super::*;
 use crate::upgrade::faults::new_process;
-use crate::upgrade::{exchange, exchangeable, upgrade};
+use crate::upgrade::{exchange, exchange_as, exchangeable, upgrade};
 
 /// Only from what is stored.
 const STORED: [&str; 1] = ["cache-control: only-if-cached"];
@@ -32,16 +32,24 @@ fn origin() -> Origin {
     origin
 }
 
-fn write_next(gateway: &Gateway, configuration: &str) {
-    let file = gateway.file("next.yaml");
-    std::fs::write(&file, complete(gateway.folder(), configuration, "{}")).unwrap();
+fn write(gateway: &Gateway, file: &str, configuration: &str) {
+    let text = complete(gateway.folder(), configuration, "{}");
+    std::fs::write(gateway.file(file), text).unwrap();
 }
 
-/// Has upgrades start the real program with another configuration.
-fn begin_with(gateway: &Gateway, configuration: &str) {
-    write_next(gateway, configuration);
-    let program = env!("CARGO_BIN_EXE_wiregate");
-    exchange(gateway, &format!("exec {program} run --config next.yaml"));
+/// Has the upgrade with this number start the real program with another configuration. Each process has a file of its
+/// own, and a name: one that runs would take a change of its file live before it is upgraded.
+fn begin_with(gateway: &Gateway, number: usize, configuration: &str) {
+    let file = format!("next-{number}.yaml");
+    write(gateway, &file, configuration);
+    let next = gateway.file(&format!("wiregate-{number}"));
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_wiregate"), &next).unwrap();
+    let running = match number {
+        1 => "wiregate".to_owned(),
+        _ => format!("wiregate-{}", number - 1),
+    };
+    let script = format!("exec {} run --config {file}", next.display());
+    exchange_as(gateway, &running, &script);
 }
 
 #[test]
@@ -163,7 +171,7 @@ fn an_upgrade_that_comes_to_nothing_takes_nothing_from_the_cache() {
             silent.local_addr().unwrap()
         ),
     );
-    write_next(&gateway, &text);
+    write(&gateway, "next.yaml", &text);
     let program = env!("CARGO_BIN_EXE_wiregate");
     exchange(
         &gateway,
@@ -244,7 +252,7 @@ fn a_store_with_other_bounds_gets_what_fits_and_what_is_asked_for_most() {
     for _ in 0..4 {
         assert!(told(&get(&gateway, "/7", &[])).1);
     }
-    begin_with(&gateway, &with(&origin, "memory: 4MiB, largest: 512KiB"));
+    begin_with(&gateway, 1, &with(&origin, "memory: 4MiB, largest: 512KiB"));
     let _new = upgrade(&gateway, &[]).unwrap();
     let stored = &gateway.admin("GET", "/caches").json()["caches"]["c"];
     assert!(stored["memory"].as_u64().unwrap() <= 4 << 20, "{stored}");
@@ -262,18 +270,18 @@ fn memory_goes_over_to_a_disk_and_back() {
     store(&gateway, "/a");
     let path = folder.path().display();
     let disk = format!("memory: 16MiB, disk: {{ path: \"{path}\", size: 64MiB }}");
-    begin_with(&gateway, &with(&origin, &disk));
+    begin_with(&gateway, 1, &with(&origin, &disk));
     let second = upgrade(&gateway, &[]).unwrap();
     assert!(is_there(&gateway, "/a"));
     let on_disk = || gateway.admin("GET", "/caches").json()["caches"]["c"]["disk"].as_u64();
     until("it is written", || on_disk().unwrap() > 0);
-    write_next(&gateway, &with(&origin, "memory: 8MiB"));
+    begin_with(&gateway, 2, &with(&origin, "memory: 8MiB"));
     let third = upgrade(&gateway, &[]).unwrap();
     assert!(is_there(&gateway, "/a"));
     assert_eq!(origin.count(), 1);
     // The folder does not hear of what is changed without it.
     assert_eq!(send(&gateway, "POST", "/a").status, 200);
-    write_next(&gateway, &with(&origin, &disk));
+    begin_with(&gateway, 3, &with(&origin, &disk));
     let fourth = upgrade(&gateway, &[]).unwrap();
     let found = || gateway.admin("GET", "/caches").json()["caches"]["c"]["entries"].as_u64();
     until("it is found on disk", || found() == Some(1));

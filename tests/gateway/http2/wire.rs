@@ -76,6 +76,11 @@ impl Client {
         let _ = self.0.write_all(bytes);
     }
 
+    /// How many bytes have come and were not read.
+    pub fn waiting(&self) -> u64 {
+        rustix::io::ioctl_fionread(&self.0).unwrap()
+    }
+
     /// The next frame; nothing where the connection has ended.
     pub fn next(&mut self) -> Option<Frame> {
         let mut head = [0; 9];

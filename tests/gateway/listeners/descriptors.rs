@@ -1,6 +1,7 @@
 //! What happens where descriptors run out.
 
 use std::io::Write;
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use super::super::harness::{Gateway, complete, curl, echo, until, upstream};
@@ -80,7 +81,44 @@ fn clients_and_their_endpoints_leave_descriptors_for_reloads_and_upgrades() {
         "by each process once: {log}"
     );
     drop(crowd);
-    assert_eq!(curl(&[&gateway.url("/")]).status, 200);
+    // Each of them is missed in its own time.
+    until("there is a descriptor again", || {
+        curl(&[&gateway.url("/")]).status == 200
+    });
+}
+
+#[test]
+fn a_health_check_without_a_descriptor_says_nothing_of_its_endpoint() {
+    let routes = "workers: 2\nroutes: [{ name: all, filters: [respond: ok] }]\n";
+    let most = 144;
+    let gateway = start_with_few(routes, most);
+    // Nobody answers there, so that each check has its descriptor for as long as it may take.
+    let silent: Vec<_> = (0..most)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    let endpoints = silent.iter().map(|it| it.local_addr().unwrap().to_string());
+    let endpoints: Vec<_> = endpoints.map(|it| format!("\"{it}\"")).collect();
+    let health = "health: { http: /, every: 2m, timeout: 1m, unhealthy_after: 1 }";
+    let upstreams = format!(
+        "upstreams: {{ app: {{ endpoints: [{}], {health} }} }}\n",
+        endpoints.join(", ")
+    );
+    gateway.reload(&(upstreams + routes));
+    let checks = |result: &str| {
+        let labels = format!("{{result=\"{result}\",upstream=\"app\"}}");
+        gateway.metric(&format!("wiregate_upstream_health_checks_total{labels}"))
+    };
+    until("some checks are not made", || checks("skipped") > 5.0);
+    assert!(
+        gateway.descriptors() <= most - 6,
+        "{} of {most}",
+        gateway.descriptors()
+    );
+    assert_eq!(checks("failed"), 0.0);
+    let ready = gateway.admin("GET", "/readyz?verbose").json();
+    let app = &ready["upstreams"]["app"];
+    assert_eq!(app["available"], app["endpoints"], "{}", gateway.log());
+    gateway.reload(routes);
 }
 
 #[test]

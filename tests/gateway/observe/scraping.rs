@@ -1,7 +1,10 @@
 //! The listener for whoever may look at the metrics and touch nothing.
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::harness::{Answer, Gateway, curl, until, wiregate};
 
@@ -93,14 +96,50 @@ fn those_who_hold_all_its_places_keep_nobody_out() {
         .collect();
     assert_eq!(gateway.admin("GET", "/metrics").status, 200);
     assert_eq!(gateway.admin("GET", "/readyz").status, 200);
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     assert_eq!(ask(address, "/livez", &[]).status, 200);
     assert!(
-        began.elapsed() < std::time::Duration::from_secs(5),
+        began.elapsed() < Duration::from_secs(5),
         "half of what they may be silent"
     );
     drop(silent);
     assert_eq!(ask(address, "/metrics", &[]).status, 200);
+}
+
+#[test]
+fn those_who_ask_and_do_not_read_keep_nobody_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("metrics.sock");
+    // So many endpoints, and so long a name, that what there is to say does not fit into the system's buffers.
+    let endpoints: Vec<_> = (1..=500).map(|n| format!("\"127.0.0.1:{n}\"")).collect();
+    let _gateway = Gateway::start(&format!(
+        "metrics: {{ bind: \"unix:{}\" }}\nupstreams: {{ {}: {{ endpoints: [{}] }} }}\n{ROUTES}",
+        socket.display(),
+        "u".repeat(100),
+        endpoints.join(", ")
+    ));
+    let ask = |path: &str| {
+        let url = format!("http://localhost{path}");
+        curl(&["--unix-socket", socket.to_str().unwrap(), &url])
+    };
+    let length = ask("/metrics").body.len();
+    assert!(length > 256 << 10, "{length}");
+    // As many as it has places for, and each is being answered before the next one comes.
+    let stuck = || {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        let asked = stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n");
+        asked.and_then(|()| stream.read_exact(&mut [0])).unwrap();
+        stream
+    };
+    let stuck: Vec<_> = (0..64).map(|_| stuck()).collect();
+    let began = Instant::now();
+    assert_eq!(ask("/livez").status, 200);
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "half of what they have to take it"
+    );
+    drop(stuck);
+    assert_eq!(ask("/metrics").status, 200);
 }
 
 #[test]

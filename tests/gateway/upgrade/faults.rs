@@ -1,11 +1,11 @@
 //! Upgrades that come to nothing, and processes that break off: the one that serves goes on.
 
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::super::harness::{Gateway, complete, curl, echo, until, upstream};
 use super::super::peers::Client;
-use super::super::protocols::peers::send;
+use super::keeper::Keeper;
 use super::{
     Process, ROUTE, exchange, exchangeable, more, restore, under_load, upgrade, who, write,
 };
@@ -22,6 +22,14 @@ pub fn new_process(gateway: &Gateway) -> Process {
         pid.is_some()
     });
     Process(pid.unwrap())
+}
+
+/// Long enough to see that a process which has nothing else to do waits for something.
+fn stays(process: &Process, why: &str) {
+    for _ in 0..30 {
+        assert!(process.runs(), "{why}");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
 }
 
 #[test]
@@ -194,18 +202,16 @@ fn an_old_process_that_is_killed_takes_the_new_one_along() {
 
 #[test]
 fn a_new_process_that_is_killed_after_it_has_taken_over_ends_the_old_one_with_a_failure() {
-    let origin = echo();
-    let mut gateway = exchangeable(&(upstream(&origin) + ROUTE));
-    let _in_flight = slow(&gateway, "25s");
+    let keeper = Keeper::default();
+    let mut gateway = exchangeable(&keeper.configuration());
+    let _in_flight = keeper.asked(&gateway);
     let new = upgrade(&gateway, &[]).unwrap();
-    let start = Instant::now();
     new.signal("KILL");
     assert_eq!(
         gateway.wait().code(),
         Some(1),
         "whoever watches it starts it anew"
     );
-    assert!(start.elapsed() < Duration::from_secs(10));
     assert!(
         gateway.log().contains("which has taken over, has ended"),
         "{}",
@@ -215,55 +221,45 @@ fn a_new_process_that_is_killed_after_it_has_taken_over_ends_the_old_one_with_a_
 
 #[test]
 fn an_old_process_that_is_killed_while_it_finishes_does_not_matter_to_the_new_one() {
-    let origin = echo();
-    let mut gateway = exchangeable(&(upstream(&origin) + ROUTE));
-    let _in_flight = slow(&gateway, "25s");
+    let keeper = Keeper::default();
+    let mut gateway = exchangeable(&keeper.configuration());
+    let _in_flight = keeper.asked(&gateway);
     let new = upgrade(&gateway, &[]).unwrap();
     gateway.signal("KILL");
     assert!(!gateway.wait().success());
     assert_eq!(curl(&[&gateway.url("/")]).status, 200);
-    let start = Instant::now();
     new.signal("TERM");
     until("it ends", || !new.runs());
-    assert!(start.elapsed() < Duration::from_secs(10));
 }
 
 #[test]
 fn a_new_process_that_is_told_to_stop_waits_for_the_old_one() {
-    let origin = echo();
-    let mut gateway = exchangeable(&(upstream(&origin) + ROUTE));
-    let mut in_flight = slow(&gateway, "6s");
+    let keeper = Keeper::default();
+    let mut gateway = exchangeable(&keeper.configuration());
+    let in_flight = keeper.asked(&gateway);
     let new = upgrade(&gateway, &[]).unwrap();
     new.signal("TERM");
     until("nobody accepts", || {
         TcpStream::connect(gateway.address()).is_err()
     });
-    let head = super::super::protocols::peers::read_head(&mut in_flight);
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    assert!(
-        new.runs(),
-        "what the old one does is not cut off by systemd"
-    );
+    stays(&new, "what the old one does is not cut off by systemd");
+    keeper.answer(in_flight);
     assert_eq!(gateway.wait().code(), Some(0));
     until("it ends", || !new.runs());
 }
 
 #[test]
 fn a_second_upgrade_during_the_drain_of_the_first() {
-    let origin = echo();
-    let mut gateway = exchangeable(&(upstream(&origin) + ROUTE));
-    let mut in_flight = slow(&gateway, "6s");
+    let keeper = Keeper::default();
+    let mut gateway = exchangeable(&keeper.configuration());
+    let in_flight = keeper.asked(&gateway);
     let second = upgrade(&gateway, &[]).unwrap();
     let third = upgrade(&gateway, &[]).unwrap();
     assert_ne!(second.0, third.0);
     assert_eq!(who(&gateway), third.0);
-    assert!(
-        second.runs(),
-        "it has nothing to finish, but tells the third what the first one purges"
-    );
-    let head = super::super::protocols::peers::read_head(&mut in_flight);
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    drop(in_flight);
+    let why = "it has nothing to finish, but tells the third what the first one purges";
+    stays(&second, why);
+    keeper.answer(in_flight);
     assert_eq!(gateway.wait().code(), Some(0));
     until("the second ends", || !second.runs());
     assert_eq!(Client::new(&gateway).get("/", &[]).status, 200);
@@ -271,16 +267,14 @@ fn a_second_upgrade_during_the_drain_of_the_first() {
 
 #[test]
 fn a_process_that_has_handed_over_can_be_killed_and_nobody_minds() {
-    let origin = echo();
-    let mut gateway = exchangeable(&(upstream(&origin) + ROUTE));
-    let mut in_flight = slow(&gateway, "6s");
+    let keeper = Keeper::default();
+    let mut gateway = exchangeable(&keeper.configuration());
+    let in_flight = keeper.asked(&gateway);
     let second = upgrade(&gateway, &[]).unwrap();
     let third = upgrade(&gateway, &[]).unwrap();
     second.signal("KILL");
     until("it is gone", || !second.runs());
-    let head = super::super::protocols::peers::read_head(&mut in_flight);
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    drop(in_flight);
+    keeper.answer(in_flight);
     assert_eq!(gateway.wait().code(), Some(0), "{}", gateway.log());
     assert_eq!(who(&gateway), third.0);
     assert_eq!(curl(&[&gateway.url("/")]).status, 200);
@@ -288,27 +282,26 @@ fn a_process_that_has_handed_over_can_be_killed_and_nobody_minds() {
 
 #[test]
 fn the_newest_of_three_that_is_told_to_stop_waits_for_the_oldest() {
-    let origin = echo();
-    let mut gateway = exchangeable(&(upstream(&origin) + ROUTE));
-    let mut in_flight = slow(&gateway, "6s");
+    let keeper = Keeper::default();
+    let mut gateway = exchangeable(&keeper.configuration());
+    let in_flight = keeper.asked(&gateway);
     let _second = upgrade(&gateway, &[]).unwrap();
     let third = upgrade(&gateway, &[]).unwrap();
     third.signal("TERM");
     until("nobody accepts", || {
         TcpStream::connect(gateway.address()).is_err()
     });
-    let head = super::super::protocols::peers::read_head(&mut in_flight);
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    assert!(third.runs(), "systemd would have killed the oldest with it");
+    stays(&third, "systemd would kill the oldest with it");
+    keeper.answer(in_flight);
     assert_eq!(gateway.wait().code(), Some(0));
     until("the newest ends", || !third.runs());
 }
 
 #[test]
 fn the_newest_of_four_waits_for_the_oldest_where_those_between_were_killed() {
-    let origin = echo();
-    let mut gateway = exchangeable(&(upstream(&origin) + ROUTE));
-    let mut in_flight = slow(&gateway, "8s");
+    let keeper = Keeper::default();
+    let mut gateway = exchangeable(&keeper.configuration());
+    let in_flight = keeper.asked(&gateway);
     let second = upgrade(&gateway, &[]).unwrap();
     let third = upgrade(&gateway, &[]).unwrap();
     second.signal("KILL");
@@ -321,45 +314,28 @@ fn the_newest_of_four_waits_for_the_oldest_where_those_between_were_killed() {
     until("nobody accepts", || {
         TcpStream::connect(gateway.address()).is_err()
     });
-    let head = super::super::protocols::peers::read_head(&mut in_flight);
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    assert!(
-        fourth.runs(),
-        "systemd would have killed the oldest with it"
-    );
-    drop(in_flight);
+    stays(&fourth, "systemd would kill the oldest with it");
+    keeper.answer(in_flight);
     assert_eq!(gateway.wait().code(), Some(0), "{}", gateway.log());
     until("the newest ends", || !fourth.runs());
 }
 
 #[test]
 fn a_process_that_is_killed_while_it_upgrades_ends_the_one_before_it_with_a_failure() {
-    let origin = echo();
-    let mut gateway = exchangeable(&(upstream(&origin) + ROUTE));
-    let _in_flight = slow(&gateway, "40s");
+    let keeper = Keeper::default();
+    let mut gateway = exchangeable(&keeper.configuration());
+    let _in_flight = keeper.asked(&gateway);
     let second = upgrade(&gateway, &[]).unwrap();
     exchange(&gateway, HANGS);
-    let start = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let upgrading = scope.spawn(|| upgrade(&gateway, &[]));
         // It has heard nothing yet, and would not notice either.
         let _third = new_process(&gateway);
         second.signal("KILL");
-        let start = Instant::now();
         assert!(upgrading.join().unwrap().is_err());
         until("the first has noticed", || {
             gateway.log().contains("which has taken over, has ended")
         });
-        start
     });
     assert_eq!(gateway.wait().code(), Some(1), "somebody is to serve");
-    assert!(start.elapsed() < Duration::from_secs(10));
-}
-
-/// A request under way whose answer takes so long.
-pub fn slow(gateway: &Gateway, delay: &str) -> TcpStream {
-    let ask = format!("GET /?delay={delay} HTTP/1.1\r\nhost: a\r\n\r\n");
-    let stream = send(gateway.address(), &ask);
-    let in_flight = || gateway.metric("wiregate_requests_in_flight{route=\"all\"}");
-    until("it is under way", || in_flight() == 1.0);
-    stream
 }

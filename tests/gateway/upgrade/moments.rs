@@ -5,7 +5,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use super::super::harness::{Gateway, complete, curl, echo, until, upstream};
-use super::faults::{new_process, slow};
+use super::faults::new_process;
+use super::keeper::Keeper;
 use super::{Process, ROUTE, exchange, exchangeable, upgrade, who, write};
 
 /// A program that says who it is, and then is the real one.
@@ -18,12 +19,12 @@ fn telling() -> String {
 
 #[test]
 fn a_new_process_that_is_killed_at_any_moment_leaves_one_that_serves_or_a_failure() {
-    let origin = echo();
-    let text = upstream(&origin) + ROUTE;
+    let keeper = Keeper::default();
+    let text = keeper.configuration();
     let (mut off, mut over) = (0, 0);
     let start = || {
         let gateway = exchangeable(&text);
-        let in_flight = slow(&gateway, "50s");
+        let in_flight = keeper.asked(&gateway);
         (gateway, in_flight)
     };
     let mut gateway: Option<(Gateway, TcpStream)> = None;
@@ -59,13 +60,13 @@ fn a_new_process_that_is_killed_at_any_moment_leaves_one_that_serves_or_a_failur
 
 #[test]
 fn an_old_process_that_is_killed_at_any_moment_leaves_one_that_serves_or_none() {
-    let origin = echo();
-    let text = upstream(&origin) + ROUTE;
+    let keeper = Keeper::default();
+    let text = keeper.configuration();
     let (mut none, mut one) = (0, 0);
     for millis in [0, 60, 120, 200, 300, 2500] {
         let mut gateway = exchangeable(&text);
         exchange(&gateway, &telling());
-        let _in_flight = slow(&gateway, "25s");
+        let _in_flight = keeper.asked(&gateway);
         let new = std::thread::scope(|scope| {
             let upgrading = scope.spawn(|| upgrade(&gateway, &[]).map(Process::keep));
             let new = new_process(&gateway);

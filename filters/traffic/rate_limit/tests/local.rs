@@ -1,7 +1,7 @@
 use std::hash::Hash;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use wiregate_sdk::Clock;
 
@@ -152,6 +152,11 @@ fn a_refusal_by_one_limit_is_taken_from_none() {
         Algorithm::SlidingWindow,
     ] {
         let clock = Clock::manual();
+        // No hour ends, and no day, while it goes on.
+        let day = Duration::from_secs(86_400).as_nanos();
+        let today = clock.now().wall.duration_since(UNIX_EPOCH).unwrap();
+        let rest = day - today.as_nanos() % day;
+        clock.advance(Duration::from_nanos(u64::try_from(rest).unwrap()));
         let limiter = Limiter::new(algorithm, &["1/2s", "5/day", "3/h"], 10, &clock);
         let mut passed = 0;
         for _ in 0..100 {

@@ -139,6 +139,38 @@ fn what_cannot_be_read_is_left_out() {
 }
 
 #[test]
+fn numbers_that_cannot_be_are_refused_or_count_as_all_that_there_is() {
+    const MANY: [u64; 3] = [u64::MAX, u64::MAX - 1_000_000, u64::MAX / 2 + 1];
+    for (algorithm, number) in ALL.into_iter().flat_map(|it| MANY.map(|many| (it, many))) {
+        let clock = Clock::manual();
+        let former = limiter(algorithm, 100, &clock);
+        former.check("ann");
+        let packed = former.local.pack(ROOM);
+        let put = |packed: &mut [u8], at: usize| {
+            packed[at..at + 8].copy_from_slice(&number.to_le_bytes())
+        };
+        // The epoch, and the tick from which seconds are counted.
+        for at in [1 + 4 * 8, 1 + 5 * 8] {
+            let (next, mut wrong) = (limiter(algorithm, 100, &clock), packed.clone());
+            put(&mut wrong, at);
+            next.local.take_in(&wrong);
+            assert_eq!(next.local.table().len(), 0);
+            assert!(next.check("ann"), "it counts by itself");
+        }
+        let (next, mut wrong) = (limiter(algorithm, 100, &clock), packed.clone());
+        let cells = 1 + 6 * 8 + 8 + 4;
+        (cells..packed.len())
+            .step_by(8)
+            .for_each(|at| put(&mut wrong, at));
+        next.local.take_in(&wrong);
+        assert_eq!(next.local.table().len(), 1);
+        assert!(!next.check("ann"), "{algorithm:?}: {number}");
+        clock.advance(Duration::from_secs(3 * 3600));
+        assert!(next.check("ann"), "{algorithm:?}: {number} is not for ever");
+    }
+}
+
+#[test]
 fn a_million_keys_are_packed_and_taken_in_within_their_bounds() {
     let clock = Clock::manual();
     let former = Limiter::new(Algorithm::Gcra, &["10/h"], 1_500_000, &clock);

@@ -83,10 +83,28 @@ impl Shard {
         self.list_last(id, rank);
     }
 
-    /// Whether what would have to go first here is asked for less than this.
-    pub(in super::super) fn has_colder(&self, heat: Heat) -> bool {
-        let victim = self.victim();
-        victim.is_some_and(|victim| self.popularity(victim) < heat.count)
+    /// Evicts until so many bytes are free, for something that is asked for this much: of what would go first here, but of no
+    /// more than `most` entries, what is all together asked for less. Nothing where that would not be enough. How many
+    /// entries have left the memory.
+    pub(in super::super) fn displace(&mut self, heat: Heat, bytes: usize, most: usize) -> u64 {
+        let (mut displaced, mut freed, mut worth) = (Vec::new(), 0, 0);
+        for id in self.first_to_go().take(most) {
+            if freed >= bytes {
+                break;
+            }
+            let more = worth + u32::from(self.popularity(id));
+            if more < u32::from(heat.count) {
+                let entry = self.slots.get(id).entry.as_ref();
+                freed += entry.map_or(0, |entry| entry.bytes());
+                displaced.push(id);
+                worth = more;
+            }
+        }
+        if freed < bytes {
+            return 0;
+        }
+        displaced.iter().for_each(|id| self.evict(*id));
+        displaced.len() as u64
     }
 
     /// How much the key of a slot is asked for.
@@ -189,9 +207,17 @@ impl Shard {
     }
 
     fn victim(&self) -> Option<u32> {
+        self.first_to_go().next()
+    }
+
+    /// What is in memory, in the order in which it leaves where nothing new does in its place.
+    fn first_to_go(&self) -> impl Iterator<Item = u32> {
         let ranks = [Rank::Probation, Rank::Protected, Rank::Window];
-        let lasts = ranks.map(|rank| self.list_of(rank).last);
-        lasts.into_iter().find(|last| *last != NONE)
+        ranks.into_iter().flat_map(move |rank| {
+            let there = |id: u32| (id != NONE).then_some(id);
+            let last = there(self.list_of(rank).last);
+            std::iter::successors(last, move |id| there(self.slots.get(*id).links.before))
+        })
     }
 
     fn popularity(&self, id: u32) -> u8 {

@@ -72,6 +72,44 @@ fn in_a_full_store_what_was_fetched_anew_takes_the_place_of_what_it_is_newer_tha
 }
 
 #[test]
+fn what_comes_late_is_worth_what_it_displaces() {
+    let (old, new) = (store(4 * MIB), store(4 * MIB));
+    let url = |number: u64| format!("http://a/{number}");
+    let put = |url: &str, seed: u64, length: usize, asks: usize| {
+        put(&old, url, &bytes(seed, length));
+        (0..asks).for_each(|_| drop(get(&old, url)));
+    };
+    (0..42).for_each(|number| put(&url(number), number, 90_000, 3));
+    put("http://a/grown", 1, 10, 3);
+    put("http://a/cold/0", 1, 90_000, 0);
+    put("http://a/cold/1", 1, 90_000, 0);
+    let mut outgoing = Outgoing::new(old.clone(), bounds_of(&new));
+    let mut incoming = Incoming::default();
+    arrive(&mut outgoing, &mut incoming, &new);
+    assert_eq!((new.figures().entries, incoming.refused), (45, 0));
+    // In the old store there is room for more now.
+    for number in 20..42 {
+        old.purge(&What::Url(url(number)), Mode::Hard);
+    }
+    put("http://a/grown", 2, 900_000, 3);
+    put("http://a/large", 3, 900_000, 3);
+    // One of the cold ones has to go for it.
+    let free = 4 * MIB - usize::try_from(new.figures().memory).unwrap();
+    put("http://a/fits", 4, free + 40_000, 3);
+    arrive(&mut outgoing, &mut incoming, &new);
+    for number in 0..42 {
+        let entry = get(&new, &url(number)).unwrap_or_else(|| panic!("{number} has gone"));
+        assert!(body_of(&entry) == bytes(number, 90_000));
+    }
+    assert!(get(&new, "http://a/large").is_none(), "there is no room");
+    assert!(get(&new, "http://a/grown").is_none(), "it is older");
+    assert!(get(&new, "http://a/fits").is_some(), "it is asked for more");
+    let cold = [0, 1].map(|number| get(&new, &format!("http://a/cold/{number}")).is_some());
+    assert!(cold.contains(&true), "only as many go as have to");
+    assert_eq!((incoming.refused, new.figures().evicted), (2, 1));
+}
+
+#[test]
 fn how_much_a_key_is_asked_for_is_counted_once_for_all_its_variants() {
     let (old, new) = (store(16 * MIB), store(16 * MIB));
     for language in ["de", "en", "fr"] {
