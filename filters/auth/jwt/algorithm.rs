@@ -90,6 +90,11 @@ impl Algorithm {
         }
     }
 
+    /// The same of `jsonwebtoken`, which has all but ES512.
+    pub(super) fn in_jsonwebtoken(self) -> Option<jsonwebtoken::Algorithm> {
+        self.name().parse().ok()
+    }
+
     pub(super) fn scheme(self) -> Scheme {
         match self {
             Self::HS256 => Scheme::Hmac(hmac::HMAC_SHA256),

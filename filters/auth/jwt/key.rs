@@ -3,9 +3,10 @@
 use std::fmt;
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
-use aws_lc_rs::hmac;
 use aws_lc_rs::rsa::{PublicEncryptingKey, PublicKey};
 use aws_lc_rs::signature::{ParsedPublicKey, RsaPublicKeyComponents};
+use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
+use jsonwebtoken::{AlgorithmFamily, DecodingKey};
 
 use super::algorithm::{Algorithm, Scheme};
 
@@ -21,8 +22,9 @@ pub(super) struct Key {
 }
 
 enum Verifier {
-    Hmac(Box<hmac::Key>),
-    Public(ParsedPublicKey),
+    Jsonwebtoken(jsonwebtoken::Algorithm, DecodingKey),
+    /// For ES512, which `jsonwebtoken` does not have.
+    AwsLc(ParsedPublicKey),
 }
 
 /// What a public key is made of.
@@ -42,9 +44,10 @@ impl Key {
         for algorithm in Algorithm::ALL {
             if let Scheme::Hmac(scheme) = algorithm.scheme()
                 && secret.len() >= scheme.digest_algorithm().output_len()
+                && let Some(theirs) = algorithm.in_jsonwebtoken()
             {
-                let key = hmac::Key::new(scheme, secret);
-                verifiers.push((algorithm, Verifier::Hmac(Box::new(key))));
+                let key = DecodingKey::from_secret(secret);
+                verifiers.push((algorithm, Verifier::Jsonwebtoken(theirs, key)));
             }
         }
         if verifiers.is_empty() {
@@ -66,10 +69,9 @@ impl Key {
                 "expected an RSA key of {least} to {most} bits, found another"
             ));
         }
-        let verifiers = Algorithm::ALL.into_iter().filter_map(|algorithm| {
-            let key = parse(algorithm, public)?;
-            Some((algorithm, Verifier::Public(key)))
-        });
+        let verifiers = Algorithm::ALL
+            .into_iter()
+            .filter_map(|algorithm| Some((algorithm, Verifier::new(algorithm, public)?)));
         let verifiers: Vec<_> = verifiers.collect();
         if verifiers.is_empty() {
             return Err("expected an RSA key, or one on P-256, P-384, P-521 or Ed25519".into());
@@ -106,15 +108,43 @@ impl fmt::Debug for Key {
 }
 
 impl Verifier {
+    /// What verifies with a public key, where that fits the algorithm.
+    fn new(algorithm: Algorithm, public: &Public<'_>) -> Option<Self> {
+        // `jsonwebtoken` takes any bytes for a key, and finds out with the first token.
+        let parsed = parse(algorithm, public)?;
+        let Some(theirs) = algorithm.in_jsonwebtoken() else {
+            return Some(Self::AwsLc(parsed));
+        };
+        let key = match (theirs.family(), public) {
+            (AlgorithmFamily::Rsa, Public::Rsa { n, e }) => {
+                DecodingKey::from_rsa_raw_components(n, e)
+            }
+            (AlgorithmFamily::Rsa, Public::Der(der)) => DecodingKey::from_rsa_der(der),
+            (AlgorithmFamily::Ec, Public::Der(key) | Public::Point(_, key)) => {
+                DecodingKey::from_ec_der(key)
+            }
+            (AlgorithmFamily::Ed, Public::Der(key) | Public::Point(_, key)) => {
+                DecodingKey::from_ed_der(key)
+            }
+            _ => return None,
+        };
+        Some(Self::Jsonwebtoken(theirs, key))
+    }
+
     fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
-            Self::Hmac(key) => hmac::verify(key, message, signature).is_ok(),
-            Self::Public(key) => key.verify_sig(message, signature).is_ok(),
+            Self::Jsonwebtoken(algorithm, key) => {
+                // Not `jsonwebtoken::crypto::verify`, which asks for the provider of the process: any
+                // crate may set it, and it panics where the crate's features leave it open.
+                let verifier = (DEFAULT_PROVIDER.verifier_factory)(algorithm, key);
+                verifier.is_ok_and(|it| it.verify(message, &signature.to_vec()).is_ok())
+            }
+            Self::AwsLc(key) => key.verify_sig(message, signature).is_ok(),
         }
     }
 }
 
-/// The key, where it fits the algorithm.
+/// The key as aws-lc-rs reads it, where it fits the algorithm.
 fn parse(algorithm: Algorithm, public: &Public<'_>) -> Option<ParsedPublicKey> {
     match (algorithm.scheme(), public) {
         (Scheme::Rsa(scheme), Public::Rsa { n, e }) => RsaPublicKeyComponents { n, e }
