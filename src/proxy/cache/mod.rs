@@ -198,8 +198,8 @@ impl Context {
         let entry = match store.find(key, &mut fits) {
             Find::Found(entry) => Some(entry),
             Find::OnDisk => {
-                let loaded = self.load(session, &mut wanted, &mut others);
-                Box::pin(loaded).await?
+                let loaded = Box::pin(self.load(session, &mut wanted, &mut others));
+                loaded.await?
             }
             Find::Missing => None,
         };
@@ -273,13 +273,16 @@ impl Context {
                 Join::Alone => return Ok(false),
                 Join::Lead(lead) => {
                     let fetch = Fetch::new(lead, self.caching().stale.clone());
-                    return Box::pin(self.fetch(session, fetch, connector.clone())).await;
+                    // Apart from the future of those that need no fetch, which its argument would be a part of.
+                    let fetched = Box::pin(self.fetch(session, fetch, connector.clone()));
+                    return fetched.await;
                 }
                 Join::Wait(_) if self.asks_for_itself() => {
                     let Some(fetch) = Fetch::alone(self.caching().stale.as_ref()) else {
                         return Ok(false);
                     };
-                    return Box::pin(self.fetch(session, fetch, connector.clone())).await;
+                    let fetched = Box::pin(self.fetch(session, fetch, connector.clone()));
+                    return fetched.await;
                 }
                 Join::Wait(waiting) => waiting,
             };

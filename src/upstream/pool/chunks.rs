@@ -80,18 +80,24 @@ impl Chunks {
     fn head(&mut self, bytes: &[u8]) -> usize {
         let end = memchr(b'\n', bytes);
         let part = &bytes[..end.unwrap_or(bytes.len())];
+        if end.is_some() && self.length == 0 {
+            self.line_of_head(&part[..part.len().min(LOOKED_AT)]);
+            return part.len() + 1;
+        }
         let kept = part.len().min(LOOKED_AT - self.length);
         self.line[self.length..][..kept].copy_from_slice(&part[..kept]);
         self.length += kept;
         if end.is_some() {
-            self.line_of_head();
+            let line = self.line;
+            self.line_of_head(&line[..self.length]);
             self.length = 0;
         }
         part.len() + usize::from(end.is_some())
     }
 
-    fn line_of_head(&mut self) {
-        let line = self.line[..self.length].trim_ascii_end();
+    /// Reads a line of a head, or as much of it as is looked at.
+    fn line_of_head(&mut self, line: &[u8]) {
+        let line = line.trim_ascii_end();
         match &mut self.head {
             None if line.is_empty() => {} // may stand before a response
             None => {
@@ -138,6 +144,9 @@ impl Chunks {
 /// Whether a line says that the body comes in chunks, and in no other coding: others are refused with the head.
 fn says_chunks(line: &[u8]) -> bool {
     let name = b"transfer-encoding";
+    if !matches!(line.first(), Some(b't' | b'T')) {
+        return false;
+    }
     let Some((start, rest)) = line.split_at_checked(name.len()) else {
         return false;
     };

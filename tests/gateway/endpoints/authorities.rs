@@ -60,6 +60,6 @@ fn they_are_read_at_the_start_and_never_for_a_request() {
     });
     std::fs::write(&trusted, "-----BEGIN CERTIFICATE-----\nno\n").unwrap();
     assert_eq!(get(&gateway).status, 200);
-    gateway.reload(&upstream(", hedge: { after: 1m, at_most: 50% }"));
+    gateway.reload(&upstream(", hedge: { after: 59s, at_most: 50% }"));
     assert_eq!(get(&gateway).status, 200, "{}", gateway.log());
 }
