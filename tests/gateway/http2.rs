@@ -15,7 +15,7 @@ fn gateway(limits: &str, origin: &super::harness::Echo) -> Gateway {
     // Without optimisation, some loads here are more than it can do.
     Gateway::start(&format!(
         "limits: {{ idle: 30s, overload: off, http2: {limits} }}\nupstreams: {{ app: {{ endpoints: [\"{}\"], \
-         timeouts: {{ first_byte: 1s, idle: 1s }} }} }}\nroutes: [{{ name: all, upstream: app }}]\n",
+         timeouts: {{ first_byte: 5s, idle: 5s }} }} }}\nroutes: [{{ name: all, upstream: app }}]\n",
         origin.addresses()[0]
     ))
 }
