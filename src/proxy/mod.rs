@@ -211,10 +211,7 @@ impl ProxyHttp for Engine {
         match cx.enter(session).await {
             Ok(()) => match cx.exchange.cache.take() {
                 None => Ok(false),
-                Some(plan) => {
-                    let consulted = Box::pin(cx.consult(session, plan, &self.connector));
-                    consulted.await
-                }
+                Some(plan) => Box::pin(cx.consult(session, plan, &self.connector)).await,
             },
             Err(reply) => {
                 Box::pin(cx.respond(session, reply, Origin::Gateway)).await?;

@@ -197,10 +197,7 @@ impl Context {
         };
         let entry = match store.find(key, &mut fits) {
             Find::Found(entry) => Some(entry),
-            Find::OnDisk => {
-                let loaded = Box::pin(self.load(session, &mut wanted, &mut others));
-                loaded.await?
-            }
+            Find::OnDisk => Box::pin(self.load(session, &mut wanted, &mut others)).await?,
             Find::Missing => None,
         };
         let caching = self.caching();
@@ -273,16 +270,13 @@ impl Context {
                 Join::Alone => return Ok(false),
                 Join::Lead(lead) => {
                     let fetch = Fetch::new(lead, self.caching().stale.clone());
-                    // Apart from the future of those that need no fetch, which its argument would be a part of.
-                    let fetched = Box::pin(self.fetch(session, fetch, connector.clone()));
-                    return fetched.await;
+                    return Box::pin(self.fetch(session, fetch, connector.clone())).await;
                 }
                 Join::Wait(_) if self.asks_for_itself() => {
                     let Some(fetch) = Fetch::alone(self.caching().stale.as_ref()) else {
                         return Ok(false);
                     };
-                    let fetched = Box::pin(self.fetch(session, fetch, connector.clone()));
-                    return fetched.await;
+                    return Box::pin(self.fetch(session, fetch, connector.clone())).await;
                 }
                 Join::Wait(waiting) => waiting,
             };

@@ -157,7 +157,7 @@ impl Context {
         self.caching_mut().dealt = Dealt::Miss;
         match self.pass_on(session, &mut source, first).await {
             Ok(()) if is_whole => {
-                source.put_back().await;
+                Box::pin(source.put_back()).await;
                 Ok(true)
             }
             Ok(()) => Ok(true), // the connection goes with the body that nobody wants

@@ -96,11 +96,12 @@ impl Source {
         }
     }
 
-    /// The next part of the response, where it has come already.
+    /// The next part of the response, where it has come already. What asks for it is no part of who waits for this,
+    /// whose future stays small.
     pub(in crate::proxy) async fn next_at_once(&mut self) -> Option<Result<HttpTask>> {
-        let mut next = pin!(unconstrained(self.next()));
         poll_fn(|cx| {
-            Poll::Ready(match next.as_mut().poll(cx) {
+            let next = pin!(unconstrained(self.next()));
+            Poll::Ready(match next.poll(cx) {
                 Poll::Ready(next) => Some(next),
                 Poll::Pending => None,
             })

@@ -71,7 +71,7 @@ impl Connector {
             }
             session => {
                 if let Some(other) = self.other.get() {
-                    other.release_http_session(session, peer, idle).await;
+                    Box::pin(other.release_http_session(session, peer, idle)).await;
                 }
             }
         }

@@ -210,7 +210,7 @@ impl Context {
         if let Goal::Store(fill) = goal {
             drop(fill.finish());
         }
-        source.put_back().await;
+        Box::pin(source.put_back()).await;
         self.end_attempt();
     }
 

@@ -83,7 +83,7 @@ impl Context {
         let asked = self.asked(session);
         let meta = storing::renewed(&self.caching().plan, &asked, stored, &merged, sent);
         if head.end {
-            head.source.put_back().await;
+            Box::pin(head.source.put_back()).await;
         }
         self.end_attempt();
         let refreshed = match meta {
