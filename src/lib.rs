@@ -12,6 +12,7 @@
 
 mod allocator;
 mod descriptors;
+mod lock;
 
 pub mod admin;
 pub mod cache;

@@ -1,8 +1,10 @@
 //! Taking a new configuration live, and keeping the old one when the new one is refused.
 
+mod burial;
 mod folders;
 mod held;
 mod load;
+mod names;
 mod restart;
 mod thread;
 mod watched;
@@ -10,7 +12,7 @@ mod watched;
 use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -21,24 +23,22 @@ use wiregate_sdk::Registry;
 use wiregate_sdk::build::Files;
 use wiregate_sdk::value::{Problem, Value};
 
-use crate::compile::{Snapshot, UNROUTED};
+use crate::compile::Snapshot;
 use crate::config::{Sources, report};
-use crate::listen::tls::Tls;
 use crate::listen::{Listeners, Prepared, Unbound};
+use crate::lock::lock;
 use crate::observe::access_log::AccessLog;
-use crate::observe::metrics::{Metrics, Names, Reloaded};
+use crate::observe::metrics::Reloaded;
 use crate::proxy::Shared;
+use burial::bury;
 use folders::Folders;
 pub use held::Held;
 pub use load::{From, Loaded, load, open_log};
+pub use names::names;
 use restart::needs_restart;
 pub use thread::making_way;
 use watched::Watched;
 
-/// How often it is looked whether a retired configuration is still in use.
-const BURIAL: Duration = Duration::from_millis(500);
-/// From so many retired configurations in memory on, each reload says how many there are.
-const MANY: i64 = 10;
 /// How long the log may take to write what it still has when another takes its place.
 const LOG_GRACE: Duration = Duration::from_secs(5);
 /// A change of files is acted upon when nothing more changed for this long.
@@ -371,10 +371,6 @@ impl Reloader {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The access log of the next version of the configuration.
 enum NextLog {
     /// The one that is open.
@@ -383,63 +379,6 @@ enum NextLog {
     Other(AccessLog),
     /// None at all.
     None,
-}
-
-/// Holds a retired configuration until no request does, so that no worker has to take ten thousand
-/// routes apart while requests wait.
-async fn bury(retired: Arc<Snapshot>, metrics: Arc<Metrics>) {
-    let held = metrics.retires();
-    if held >= MANY {
-        tracing::warn!(
-            held,
-            "requests that go on for long hold former configurations in memory"
-        );
-    }
-    while Arc::strong_count(&retired) > 1 {
-        tokio::time::sleep(BURIAL).await;
-    }
-    if let Err(error) = thread::aside(move || drop(retired)).await {
-        tracing::error!(%error, "a retired configuration was not taken apart");
-    }
-    metrics.buries();
-}
-
-/// What a configuration has that is counted by name.
-pub fn names(snapshot: &Snapshot) -> Names {
-    let mut names = Names::default();
-    names.routes.insert(UNROUTED.into());
-    for route in &snapshot.routes {
-        names.routes.insert(route.name.clone());
-        let labels = route.chain.links.iter().map(|link| link.label.clone());
-        names
-            .links
-            .extend(labels.map(|label| (route.name.clone(), label)));
-    }
-    for listening in &snapshot.listeners {
-        let most = listening.max_connections;
-        names.listeners.insert(listening.name.clone(), most);
-        let entries = listening.tls.iter().flat_map(Tls::entries);
-        names.certificates.extend(entries.map(|entry| {
-            let key = (listening.name.clone(), entry.name.clone());
-            (key, entry.expires)
-        }));
-    }
-    let fetches = snapshot.fetches().into_iter();
-    names
-        .fetches
-        .extend(fetches.map(|fetches| (fetches.filter, fetches.from.clone())));
-    names
-        .caches
-        .extend(snapshot.stores.iter().map(|store| store.name.clone()));
-    for (name, upstream) in &snapshot.upstreams {
-        let members = upstream.members();
-        let labels = members
-            .endpoints
-            .iter()
-            .map(|endpoint| endpoint.label.clone());
-        names.upstreams.insert(name.clone(), labels.collect());
-    }
-    names
 }
 
 #[cfg(test)]

@@ -6,23 +6,24 @@
 //! browser opens a Unix socket, and what a client calls the host there means nothing.
 
 mod caches;
+mod query;
 mod socket;
 mod upstreams;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{Method, Response, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
-use wiregate_sdk::types::Period;
 
 use crate::config::report;
 use crate::proxy::{Phase, Shared};
 use crate::reload::Reloader;
-use crate::upgrade::{DEADLINE, Upgrades, VERSION};
+use crate::upgrade::{Upgrades, VERSION};
 
 pub use socket::{Serving, address, asked, open};
+
+use query::{deadline, flag, only};
 
 type Answer = Response<Vec<u8>>;
 
@@ -254,40 +255,6 @@ impl Admin {
     }
 }
 
-/// The time that a query such as `deadline=60s` gives an upgrade.
-fn deadline(query: &str) -> Result<Duration, String> {
-    match only(query, "deadline", "deadline=60s")? {
-        None => Ok(DEADLINE),
-        Some(text) => text.parse::<Period>().map(Into::into),
-    }
-}
-
-/// The value of the one parameter that a query may have.
-fn only<'q>(query: &'q str, name: &str, expected: &str) -> Result<Option<&'q str>, String> {
-    let mut parts = query.split('&').filter(|part| !part.is_empty());
-    let part = match (parts.next(), parts.next()) {
-        (None, _) => return Ok(None),
-        (Some(part), None) => part,
-        (Some(_), Some(_)) => query,
-    };
-    let (found, value) = part.split_once('=').unwrap_or((part, ""));
-    let is_it = found == name && !value.contains('&');
-    is_it
-        .then_some(Some(value))
-        .ok_or_else(|| format!("expected `{expected}`, found `{part}`"))
-}
-
-/// Whether a parameter that is a flag is set: it stands there without a value, or with `true`.
-fn flag(name: &str, value: &str) -> Result<bool, String> {
-    match value {
-        "" | "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err(format!(
-            "expected `{name}`, `{name}=true` or `{name}=false`, found `{name}={value}`"
-        )),
-    }
-}
-
 /// What a connection to the admin API came over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Over {
@@ -364,32 +331,6 @@ mod tests {
         let mut head = RequestHeader::build(Method::GET, b"/config", None).unwrap();
         head.insert_header(name, value).unwrap();
         refuse_web_pages(&head, scope, over).is_some()
-    }
-
-    #[test]
-    fn a_query_has_no_more_than_what_is_asked_there() {
-        let wait = |query| only(query, "wait", "wait=false");
-        assert_eq!(wait(""), Ok(None));
-        assert_eq!(wait("wait"), Ok(Some("")));
-        assert_eq!(wait("wait=false"), Ok(Some("false")));
-        for query in [
-            "wiat=false",
-            "wait=false&x=1",
-            "x=1&wait=false",
-            "wait=true&wait=false",
-        ] {
-            let expected = format!("expected `wait=false`, found `{query}`");
-            assert_eq!(wait(query), Err(expected));
-        }
-        assert_eq!(
-            ["", "true", "false"].map(|value| flag("wait", value).unwrap()),
-            [true, true, false]
-        );
-        for value in ["0", "no", "False"] {
-            let expected =
-                format!("expected `wait`, `wait=true` or `wait=false`, found `wait={value}`");
-            assert_eq!(flag("wait", value), Err(expected));
-        }
     }
 
     #[test]

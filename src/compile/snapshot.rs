@@ -2,7 +2,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::task::AbortHandle;
 use wiregate_sdk::build::{Fetches, Kept, Packed};
@@ -16,6 +16,7 @@ use crate::config::model::Bind;
 use crate::config::model::listener::TrustedFields;
 use crate::listen::ProxyProtocol;
 use crate::listen::tls::Tls;
+use crate::lock::lock;
 use crate::observe::access_log::Plan;
 use crate::observe::metrics::{LinkMetrics, RouteMetrics};
 use crate::observe::traces::Traces;
@@ -376,8 +377,4 @@ fn told(what: &str, outcome: Result<(), Vec<(Arc<str>, io::Error)>>) {
     for (cache, error) in outcome.err().into_iter().flatten() {
         tracing::error!(%cache, %error, "the cache {what}");
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

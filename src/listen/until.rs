@@ -7,12 +7,14 @@
 
 use std::fmt;
 use std::pin::{Pin, pin};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::lock::lock;
 
 /// When an exchange must be over, and by when its endpoint must have said something; as long as
 /// nobody has told, never. One task tells and asks.
@@ -181,10 +183,6 @@ impl Until {
         };
         rings(&mut lock(&self.timer), moment, cx).map(|()| self.late())
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Ready at a moment, by a timer that is set anew only when it rings, or would ring too late.

@@ -15,7 +15,7 @@ mod successor;
 mod wire;
 
 use std::io::{self, PipeWriter};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex as Turn, mpsc};
@@ -30,6 +30,7 @@ use wiregate_sdk::build::Packed;
 use crate::admin::Serving;
 use crate::compile::{Passing, Snapshot};
 use crate::listen::{Handed, Listeners};
+use crate::lock::lock;
 use crate::overload::left_below_soft;
 use crate::proxy::Shared;
 use crate::reload::{Reloader, making_way};
@@ -281,8 +282,4 @@ impl Upgrades {
         let turn = self.turn.clone().lock_owned();
         drop(turn.await); // bounded by `FOLDERS`, or by `BEGIN` and what packing takes
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -20,6 +20,7 @@ pub mod filter;
 pub mod form;
 pub mod headers;
 pub mod host;
+mod kept;
 pub mod mode;
 pub mod path;
 mod portable;
