@@ -154,8 +154,7 @@ impl TakenResponse {
         let (status, reason) = (head.status, head.get_reason_phrase());
         let own = reason != status.canonical_reason();
         let reason = own.then(|| (status, reason.map(str::to_owned)));
-        let empty = ResponseHeader::from(Response::new(()).into_parts().0);
-        let parts = std::mem::replace(head, empty).into();
+        let parts = std::mem::replace(head, without_fields(status)).into();
         Self { parts, reason }
     }
 
@@ -169,6 +168,13 @@ impl TakenResponse {
             let _ = head.set_reason_phrase(reason.as_deref());
         }
     }
+}
+
+/// A head with no fields, which takes no memory for any.
+pub(super) fn without_fields(status: StatusCode) -> ResponseHeader {
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    response.into_parts().0.into()
 }
 
 /// Edits a response's head as plain parts.

@@ -14,7 +14,7 @@ use wiregate_sdk::{Chain, Chunk, Origin, Reply, Response};
 
 use super::budget::Share;
 use super::context::Context;
-use super::heads::TakenResponse;
+use super::heads::{TakenResponse, without_fields};
 use super::inbound::{Room, make_room, no_memory};
 use super::replay::{self, Slot};
 use crate::config::model::Limits;
@@ -80,9 +80,8 @@ impl Context {
             // What stands in for a client that wanted a tunnel is not needed any more.
             self.return_connection(session);
         }
-        let in_its_place = ResponseHeader::build(head.status, None)?;
         self.held = Some(Box::new(Held {
-            head: std::mem::replace(head, in_its_place),
+            head: std::mem::replace(head, without_fields(head.status)),
             piece: Bytes::new(),
             pieces: BytesMut::new(),
             share: self.shared.budget.share(),

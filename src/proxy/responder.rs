@@ -9,7 +9,7 @@ use pingora_error::{Error, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use serde_json::{Map, Value};
-use wiregate_sdk::chain::{Slots, Stopped};
+use wiregate_sdk::chain::{Slots, Stopped, has_length};
 use wiregate_sdk::reply::{Problem, ReplyBody};
 use wiregate_sdk::views::Claim;
 use wiregate_sdk::{Chain, Origin, Reply, Response};
@@ -311,6 +311,9 @@ async fn end_call(session: &mut Session, reply: Option<Reply>) -> u16 {
 fn measure(head: &mut ResponseHeader, body: &Bytes) -> Result<()> {
     if is_bodiless(head.status) {
         head.remove_header(&header::CONTENT_LENGTH);
+        return Ok(());
+    }
+    if has_length(&head.headers, body.len()) {
         return Ok(());
     }
     head.insert_header(header::CONTENT_LENGTH, body.len())

@@ -16,7 +16,7 @@ use crate::cache::Dealt;
 use crate::compile::Route;
 use crate::observe::access_log::{Ended, Entry, Target};
 
-/// Room for the fields that ordinary filters add to a response, and its id.
+/// Room for the fields that ordinary filters add to a response, one each or so, and its id; no more than this.
 const ADDED_BY_FILTERS: usize = 6;
 
 impl Context {
@@ -64,7 +64,8 @@ impl Context {
         let request = session.req_header();
         let ran = heads::edit_response(head, |head| {
             let ran = chain.map_or(Ok(None), |chain| {
-                head.headers.reserve(ADDED_BY_FILTERS);
+                head.headers
+                    .reserve(ADDED_BY_FILTERS.min(1 + self.slots.len()));
                 let mut view = Response::new(&mut self.exchange, request, head, origin);
                 chain.response(&mut view, &mut self.slots, false)
             });
@@ -111,6 +112,10 @@ impl Context {
 
     /// Every response carries the request's id.
     pub(super) fn identify(&self, head: &mut ResponseHeader) {
+        let told = head.headers.get_all(&REQUEST_ID);
+        if told.iter().eq([&*self.exchange.id]) {
+            return;
+        }
         if let Some(id) = self.id() {
             heads::edit_response(head, |head| head.headers.insert(&REQUEST_ID, id));
         }

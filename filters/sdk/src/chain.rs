@@ -20,6 +20,7 @@ use crate::{
 };
 use erased::Erased;
 pub use watch::{Hook, Watch};
+pub use whole::has_length;
 
 /// The word for a filter that panicked.
 const PANICKED: &str = "filter_panicked";

@@ -2,8 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::path::Step;
-use super::scan::{Outline, end_of_value, skip_blanks};
+use super::path::{Name, Step};
+use super::scan::{check_members, end_of_value, skip_blanks};
+
+/// So many members an object has, as a rule.
+const FEW_MEMBERS: usize = 8;
+/// An object of more members is opened where one of them is changed.
+const MOST_MEMBERS: usize = 64;
 
 /// A value of a document.
 #[derive(Debug)]
@@ -17,7 +22,7 @@ pub(super) enum Node<'a> {
 /// A member of an object; the name as JSON, quotes included.
 #[derive(Debug)]
 pub(super) struct Member<'a> {
-    name: Cow<'a, [u8]>,
+    name: &'a [u8],
     value: Node<'a>,
 }
 
@@ -26,24 +31,33 @@ pub(super) struct Member<'a> {
 pub(super) struct Misfit;
 
 impl<'a> Node<'a> {
-    /// The document that these bytes are, which have been checked to be JSON, with what was found out
-    /// meanwhile.
-    pub(super) fn new(text: &'a [u8], outline: Option<&Outline>) -> Self {
-        let Some(outline) = outline else {
-            return Self::Raw(text.trim_ascii());
-        };
-        let members = outline.iter().map(|(name, value)| Member {
-            name: Cow::Borrowed(&text[name.clone()]),
-            value: Self::Raw(&text[value.clone()]),
-        });
-        let mut all = Vec::with_capacity(outline.len() + 1); // one more may be set
-        all.extend(members);
-        Self::Object(all)
+    /// The document that these bytes are. An object of few members is open.
+    ///
+    /// # Errors
+    /// Why they are not JSON.
+    pub(super) fn read(text: &'a [u8]) -> Result<Self, String> {
+        let (mut members, mut count) = (Vec::new(), 0_usize);
+        check_members(text, |member| {
+            count += 1;
+            if count == 1 {
+                members.reserve_exact(FEW_MEMBERS);
+            }
+            if count <= MOST_MEMBERS {
+                members.push(Member {
+                    name: member.name(),
+                    value: Self::Raw(member.value()),
+                });
+            }
+        })?;
+        Ok(match count {
+            1..=MOST_MEMBERS => Self::Object(members),
+            _ => Self::Raw(text.trim_ascii()),
+        })
     }
 
     /// Sets what stands where these steps lead. Objects that are missing on the way are made; so is
     /// an element behind the last one.
-    pub(super) fn set(&mut self, steps: &[Step], value: &'a str) -> Result<(), Misfit> {
+    pub(super) fn set(&mut self, steps: &'a [Step], value: &'a str) -> Result<(), Misfit> {
         let Some((step, rest)) = steps.split_first() else {
             *self = Node::Raw(value.as_bytes());
             return Ok(());
@@ -135,7 +149,7 @@ impl<'a> Node<'a> {
 
     /// Gives a member another name; it stays where it is, and takes the place of one that has that
     /// name. Whether there is such a member.
-    pub(super) fn rename(&mut self, from: &str, to: &'a str) -> bool {
+    pub(super) fn rename(&mut self, from: &Name, to: &'a Name) -> bool {
         let Some(members) = self.object() else {
             return false;
         };
@@ -145,13 +159,13 @@ impl<'a> Node<'a> {
         only(members, from);
         members.retain(|member| from == to || !member.is(to));
         for member in members.iter_mut().filter(|member| member.is(from)) {
-            member.name = quoted(to);
+            member.name = to.quoted();
         }
         true
     }
 
     /// Puts a value where these steps lead, as [`Node::set`] does.
-    pub(super) fn put(&mut self, steps: &[Step], value: Node<'a>) -> Result<(), Misfit> {
+    pub(super) fn put(&mut self, steps: &'a [Step], value: Node<'a>) -> Result<(), Misfit> {
         self.set(steps, "null")?;
         let mut value = Some(value);
         self.reach(steps, &mut |holder, step| {
@@ -194,7 +208,7 @@ impl<'a> Node<'a> {
                     if position > 0 {
                         out.push(b',');
                     }
-                    out.extend_from_slice(&member.name);
+                    out.extend_from_slice(member.name);
                     out.push(b':');
                     member.value.write(out);
                 }
@@ -252,26 +266,27 @@ impl<'a> Node<'a> {
     }
 }
 
-impl Member<'_> {
-    fn new(name: &str) -> Self {
+impl<'a> Member<'a> {
+    fn new(name: &'a Name) -> Self {
         Self {
-            name: Cow::Owned(quoted(name).into_owned()),
+            name: name.quoted(),
             value: Node::Raw(b"null"),
         }
     }
 
     /// Whether this is its name, however that is written.
-    fn is(&self, name: &str) -> bool {
-        let written = &self.name[1..self.name.len() - 1];
-        if !written.contains(&b'\\') {
-            return written == name.as_bytes();
-        }
-        serde_json::from_slice::<Cow<'_, str>>(&self.name).is_ok_and(|own| own == name)
+    fn is(&self, name: &Name) -> bool {
+        self.name == name.quoted() || self.name.contains(&b'\\') && self.means(name)
+    }
+
+    fn means(&self, name: &Name) -> bool {
+        let own = serde_json::from_slice::<Cow<'_, str>>(self.name);
+        own.is_ok_and(|own| Name::from(&*own) == *name)
     }
 }
 
 /// Leaves the last member of this name only: the one that most readers take.
-fn only(members: &mut Vec<Member<'_>>, name: &str) {
+fn only(members: &mut Vec<Member<'_>>, name: &Name) {
     let mut left = members.iter().filter(|member| member.is(name)).count();
     if left > 1 {
         members.retain(|member| {
@@ -282,16 +297,12 @@ fn only(members: &mut Vec<Member<'_>>, name: &str) {
     }
 }
 
-fn quoted(name: &str) -> Cow<'static, [u8]> {
-    Cow::Owned(serde_json::Value::from(name).to_string().into_bytes())
-}
-
 fn members(text: &[u8]) -> Vec<Member<'_>> {
     let mut members = Vec::new();
     let mut at = skip_blanks(text, 1);
     while text[at] != b'}' {
         let end = end_of_value(text, at);
-        let name = Cow::Borrowed(&text[at..end]);
+        let name = &text[at..end];
         at = skip_blanks(text, skip_blanks(text, end) + 1);
         let end = end_of_value(text, at);
         let value = Node::Raw(&text[at..end]);

@@ -7,15 +7,14 @@ use wiregate_sdk::value::Raw;
 use wiregate_sdk::{Facts, Invalid};
 
 use super::document::Node;
-use super::path::{Path, Step};
-use super::scan::Outline;
+use super::path::{Name, Path, Step};
 use crate::transform::respond::text::Text;
 
 /// Changes by path, in the order in which they are made.
 #[derive(Debug, Default)]
 pub(super) struct Edits {
     remove: Vec<Path>,
-    rename: Vec<(Path, String)>,
+    rename: Vec<(Path, Name)>,
     moved: Vec<(Path, Path)>,
     set: Vec<(Path, Value)>,
 }
@@ -75,7 +74,9 @@ impl Edits {
         invalid.into_result()?;
         Ok(Self {
             remove: remove.map(OneOrMany::into_vec).unwrap_or_default(),
-            rename: rename.into_iter().collect(),
+            rename: (rename.into_iter())
+                .map(|(path, name)| (path, name.as_str().into()))
+                .collect(),
             moved: moved.into_iter().collect(),
             set: values,
         })
@@ -108,24 +109,25 @@ impl Edits {
             let value = value.text(&mut rendered);
             (path, path.len() + value.len())
         });
-        let renamed = self.rename.iter().map(|(path, name)| (path, name.len()));
+        let renamed = self
+            .rename
+            .iter()
+            .map(|(path, name)| (path, name.quoted().len()));
         let several = set.chain(renamed).filter(|(path, _)| path.is_several());
         several.map(|(_, length)| length).sum()
     }
 
-    /// Makes the changes in a document that has been checked to be JSON. `None` where there is
+    /// Makes the changes in a document. `None` where there is
     /// nothing to change. What would be larger than `limit` is not begun.
     ///
     /// # Errors
     /// Why no other document is made.
-    pub(super) fn apply(
-        &self,
-        text: &[u8],
-        outline: Option<&Outline>,
-        values: &Values<'_>,
+    pub(super) fn apply<'a>(
+        &'a self,
+        mut document: Node<'a>,
+        values: &'a Values<'_>,
         limit: u64,
     ) -> Result<Option<Vec<u8>>, Unmade> {
-        let mut document = Node::new(text, outline);
         let mut changed = !self.set.is_empty();
         for path in &self.remove {
             document.reach(&path.steps, &mut |holder, step| {

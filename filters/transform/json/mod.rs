@@ -223,7 +223,7 @@ impl Filter for Json {
             return rewrite.invalid(Side::Request, (), UNCLEAR);
         }
         let job = rewrite.job(Side::Request, req.headers(), req.headers(), &req.facts())?;
-        if let Some(made) = rewrite.run(job, body, &self.workers).await? {
+        if let Some(made) = rewrite.run(job, &body, &self.workers).await? {
             made.describe(&mut req.headers_mut());
             req.set_body(made.body);
         }
@@ -289,7 +289,7 @@ impl Filter for Json {
         }
         let asked = &res.request.headers;
         let job = rewrite.job(Side::Response, res.headers(), asked, &res.facts())?;
-        match rewrite.run(job, body.clone(), &self.workers).await? {
+        match rewrite.run(job, &body, &self.workers).await? {
             Some(made) => {
                 made.describe(&mut res.headers_mut());
                 Ok(made.body)

@@ -19,11 +19,29 @@ pub(super) struct Path {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// To a member of an object.
-    Member(Box<str>),
+    Member(Name),
     /// To an element of an array.
     Element(usize),
     /// To each element of an array, or each member of an object.
     Each,
+}
+
+/// The name of a member: as JSON, quotes included, which is how documents have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Name(Box<[u8]>);
+
+impl Name {
+    /// The name in quotes, with no more escapes than there must be.
+    pub(super) fn quoted(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<&str> for Name {
+    fn from(name: &str) -> Self {
+        let quoted = serde_json::Value::from(name).to_string();
+        Self(quoted.into_bytes().into())
+    }
 }
 
 impl Path {
@@ -95,7 +113,7 @@ fn bracketed(inside: &str) -> Option<(Step, &str)> {
         let mut values = serde_json::Deserializer::from_str(inside).into_iter::<String>();
         let name = values.next()?.ok()?;
         let rest = inside[values.byte_offset()..].strip_prefix(']')?;
-        return Some((Step::Member(name.into()), rest));
+        return Some((Step::Member(name.as_str().into()), rest));
     }
     let (index, rest) = inside.split_once(']')?;
     let step = match index {

@@ -10,11 +10,11 @@ use wiregate_sdk::{Bytes, Condition, Facts, HeaderMap, HeaderValue, Invalid, Rep
 
 use super::charset::{Charset, without_charset};
 use super::coding::{Bounds, Coding, Undecodable, Unknown};
+use super::document::Node;
 use super::edits::{Edits, Unmade, Values};
 use super::entity::{Made, Side};
 use super::jq::{Failure, Program};
-use super::scan::Outline;
-use super::{Change, OnInvalid, scan};
+use super::{Change, OnInvalid};
 use crate::transform::workers::Workers;
 
 /// Bodies up to this size, also afterwards, are worked on at once, by the worker itself.
@@ -117,6 +117,12 @@ impl Rewrite {
     /// Whether a body with these fields is to be changed. Parameters may have any bytes in them, and do not matter.
     pub(super) fn meant(&self, headers: &HeaderMap) -> Meant {
         let lines = || headers.get_all(CONTENT_TYPE).iter();
+        let mut first = lines();
+        if let (Some(line), None) = (first.next(), first.next())
+            && self.is_plainly_meant(line.as_bytes())
+        {
+            return Meant::Yes;
+        }
         let (mut any, mut count) = (false, 0);
         for essence in lines().flat_map(|line| essences(line.as_bytes(), true)) {
             any |= self.contains(&String::from_utf8_lossy(essence));
@@ -131,6 +137,11 @@ impl Rewrite {
             (_, 0) if self.contains("application/octet-stream") => Meant::Yes,
             _ => Meant::No,
         }
+    }
+
+    /// Whether this is one type that is meant, however it is read: it has no comma.
+    fn is_plainly_meant(&self, line: &[u8]) -> bool {
+        !line.contains(&b',') && std::str::from_utf8(line).is_ok_and(|line| self.contains(line))
     }
 
     /// Whether a type that is meant stands anywhere between commas, in quotes or not.
@@ -200,7 +211,7 @@ impl Rewrite {
     pub(super) async fn run(
         &self,
         job: Job,
-        body: Bytes,
+        body: &Bytes,
         workers: &Workers,
     ) -> Result<Option<Made>, Reply> {
         let side = job.side;
@@ -211,13 +222,14 @@ impl Rewrite {
             _ => body.len().saturating_mul(growth / 2 + 1) <= SMALL,
         };
         let made = if is_small && self.work.program.is_none() {
-            self.work.run(&job, &body)
+            self.work.run(&job, body)
         } else {
             let work = self.work.clone();
             let time = work
                 .program
                 .as_ref()
                 .map_or(Duration::ZERO, |program| program.time());
+            let body = body.clone();
             let done = workers.run(time + PATIENCE, move || work.run(&job, &body));
             done.await?
         };
@@ -270,8 +282,8 @@ impl Work {
         let text = charset
             .decode(&plain)
             .map_err(|why| Fault::Invalid(why.into()))?;
-        let outline = scan::outline(&text).map_err(|why| Fault::Invalid(why.into()))?;
-        let made = match self.rewrite(job, &text, outline.as_ref())? {
+        let document = Node::read(&text).map_err(|why| Fault::Invalid(why.into()))?;
+        let made = match self.rewrite(job, &text, document)? {
             Some(made) => made,
             None if charset.is_utf8() && text.len() == plain.len() => return Ok(None),
             // Others get what was looked at here, and not what they may read in another way.
@@ -296,18 +308,18 @@ impl Work {
         &self,
         job: &Job,
         text: &[u8],
-        outline: Option<&Outline>,
+        document: Node<'_>,
     ) -> Result<Option<Vec<u8>>, Fault> {
-        let edited = match self.edits.is_empty() {
-            true => None,
-            false => (self
-                .edits
-                .apply(text, outline, &job.values, self.bounds.limit))
-            .map_err(|unmade| match unmade {
-                Unmade::Misfit(why) => Fault::Invalid(why.into()),
-                Unmade::TooLarge => Fault::TooLarge,
-            })?,
-        };
+        let edited =
+            match self.edits.is_empty() {
+                true => None,
+                false => (self.edits.apply(document, &job.values, self.bounds.limit)).map_err(
+                    |unmade| match unmade {
+                        Unmade::Misfit(why) => Fault::Invalid(why.into()),
+                        Unmade::TooLarge => Fault::TooLarge,
+                    },
+                )?,
+            };
         let Some(program) = &self.program else {
             return Ok(edited);
         };

@@ -3,8 +3,8 @@
 use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
-use http::StatusCode;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, StatusCode};
 
 use super::{Chain, Hook, Slot, Stopped};
 use crate::views::Claim;
@@ -88,5 +88,16 @@ impl Chain {
 fn tell_length(res: &mut Response<'_>, body: &Bytes) {
     let mut headers = res.headers_mut();
     headers.remove(&TRANSFER_ENCODING);
-    headers.set(&CONTENT_LENGTH, body.len().into());
+    if !has_length(headers.map(), body.len()) {
+        headers.set(&CONTENT_LENGTH, body.len().into());
+    }
+}
+
+/// Whether these fields say that a body has so many bytes, once and plainly.
+pub fn has_length(headers: &HeaderMap, length: usize) -> bool {
+    let mut told = headers.get_all(CONTENT_LENGTH).iter();
+    match (told.next(), told.next()) {
+        (Some(told), None) => told.as_bytes() == itoa::Buffer::new().format(length).as_bytes(),
+        _ => false,
+    }
 }
