@@ -117,8 +117,8 @@ impl Edits {
         several.map(|(_, length)| length).sum()
     }
 
-    /// Makes the changes in a document. `None` where there is
-    /// nothing to change. What would be larger than `limit` is not begun.
+    /// Makes the changes in a document. `None` where there is nothing to change. What would be
+    /// larger than `limit` is not begun.
     ///
     /// # Errors
     /// Why no other document is made.

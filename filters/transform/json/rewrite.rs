@@ -310,16 +310,12 @@ impl Work {
         text: &[u8],
         document: Node<'_>,
     ) -> Result<Option<Vec<u8>>, Fault> {
-        let edited =
-            match self.edits.is_empty() {
-                true => None,
-                false => (self.edits.apply(document, &job.values, self.bounds.limit)).map_err(
-                    |unmade| match unmade {
-                        Unmade::Misfit(why) => Fault::Invalid(why.into()),
-                        Unmade::TooLarge => Fault::TooLarge,
-                    },
-                )?,
-            };
+        let edited = match self.edits.is_empty() {
+            true => None,
+            false => {
+                (self.edits.apply(document, &job.values, self.bounds.limit)).map_err(unmade)?
+            }
+        };
         let Some(program) = &self.program else {
             return Ok(edited);
         };
@@ -350,5 +346,12 @@ fn undecodable(why: Undecodable) -> Fault {
     match why {
         Undecodable::TooLarge | Undecodable::Bomb => Fault::TooLarge,
         Undecodable::Broken => Fault::Invalid("expected a body in its coding".into()),
+    }
+}
+
+fn unmade(why: Unmade) -> Fault {
+    match why {
+        Unmade::Misfit(why) => Fault::Invalid(why.into()),
+        Unmade::TooLarge => Fault::TooLarge,
     }
 }

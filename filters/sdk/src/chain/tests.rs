@@ -1,8 +1,10 @@
-use crate::chain::{Chain, Slot};
+use crate::chain::{Chain, Slot, has_length};
+use crate::header::CONTENT_LENGTH;
 use crate::testing::{exchange, probe, request_head, response_head};
 use crate::views::{Claim, Origin};
 use crate::{
-    Build, Bytes, Deserialize, Filter, Flow, Invalid, JsonSchema, Reply, Request, Response,
+    Build, Bytes, Deserialize, Filter, Flow, HeaderValue, Invalid, JsonSchema, Reply, Request,
+    Response,
 };
 
 /// Has to do without something at one of its hooks, or breaks.
@@ -96,4 +98,20 @@ fn a_hook_that_is_passed_over_claims_nothing() {
         Ok(None)
     ));
     assert_eq!(Chain::response_claim(&slots), Claim::None);
+}
+
+#[test]
+fn a_length_is_told_once_and_plainly_or_it_is_told_anew() {
+    let told = |values: &[&'static str]| {
+        let mut head = response_head(200);
+        for value in values {
+            let value = HeaderValue::from_static(value);
+            head.headers.append(CONTENT_LENGTH, value);
+        }
+        has_length(&head.headers, 10)
+    };
+    assert!(told(&["10"]));
+    for other in [&["010"][..], &["+10"], &["1"], &["100"], &["10", "10"], &[]] {
+        assert!(!told(other), "{other:?}");
+    }
 }
