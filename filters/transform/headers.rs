@@ -204,6 +204,7 @@ impl Edits {
     }
 }
 
+/// What a field always is, or the next of those that vary.
 fn next_of(value: &Value, rendered: &mut Rendered) -> Value {
     match value {
         Some(value) => Some(value.clone()),

@@ -185,7 +185,7 @@ impl Chain {
             let mut request = Request::new(exchange, inbound, entered);
             let hook = AssertUnwindSafe(link.filter.request(&mut request, &mut *slot.state));
             let flow = hook.catch_unwind().await;
-            let flow = flow.unwrap_or_else(|_| Err(Box::new(self.panicked(link))));
+            let flow = flow.unwrap_or_else(|_| Err(self.panicked(link)));
             slot.degraded = request.degraded;
             slot.request_claim = match request.left_alone(&flow) {
                 Some(claim) => claim,
@@ -201,7 +201,7 @@ impl Chain {
         let state = self.guard(link, || link.filter.state());
         state.map_err(|reply| Stopped {
             link: position,
-            reply,
+            reply: *reply,
         })
     }
 
@@ -216,7 +216,8 @@ impl Chain {
                 self.observe_upstream(link, slot, attempt);
                 continue;
             }
-            self.guard(link, || link.filter.upstream(attempt, &mut *slot.state))?;
+            self.guard(link, || link.filter.upstream(attempt, &mut *slot.state))
+                .map_err(|reply| *reply)?;
         }
         Ok(())
     }
@@ -245,7 +246,7 @@ impl Chain {
                 slot.response_claim = match hook {
                     Ok(()) => claim,
                     Err(_) if lenient => Claim::None,
-                    Err(reply) => return Err(reply),
+                    Err(reply) => return Err(*reply),
                 };
             }
             if slot.response_claim == Claim::Whole && slot.had_whole {
@@ -279,7 +280,7 @@ impl Chain {
                 self.observe_request_body(link, slot, chunk);
             } else {
                 self.guard(link, || link.filter.request_body(chunk, &mut *slot.state))
-                    .and_then(|result| result)
+                    .unwrap_or_else(|reply| Err(*reply))
                     .map_err(|reply| Stopped {
                         link: position,
                         reply,
@@ -324,18 +325,19 @@ impl Chain {
         }
     }
 
-    /// Runs a hook; a panic becomes a reply.
-    fn guard<T>(&self, link: &Link, hook: impl FnOnce() -> T) -> Result<T, Reply> {
+    /// Runs a hook; a panic becomes a reply, boxed to keep what nearly every call gives small.
+    fn guard<T>(&self, link: &Link, hook: impl FnOnce() -> T) -> Result<T, Box<Reply>> {
         catch_unwind(AssertUnwindSafe(hook)).map_err(|_| self.panicked(link))
     }
 
     /// The reply for a request whose filter panicked. The panic hook has already logged it.
-    fn panicked(&self, link: &Link) -> Reply {
+    #[cold]
+    fn panicked(&self, link: &Link) -> Box<Reply> {
         if let Some(tell) = &self.on_panic {
             tell();
         }
-        Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, PANICKED)
-            .log(format!("filter {} panicked", link.label))
+        let reply = Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, PANICKED);
+        Box::new(reply.log(format!("filter {} panicked", link.label)))
     }
 
     /// What these links, taken together, want of the request body.

@@ -40,8 +40,8 @@ pub(super) enum Key<'a> {
     Text(Cow<'a, str>),
 }
 
-/// The keys of one table are addresses all, or texts. What an address is hashed as is short, and of another
-/// length for either kind.
+/// The keys of one table are all addresses, or all texts. Addresses are hashed as numbers of a length for each
+/// kind, so that none passes for one of the other kind.
 impl Hash for Key<'_> {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         match self {
