@@ -69,7 +69,7 @@ fn noop_filters(bencher: Bencher<'_, '_>, filters: usize) {
     let mut exchange = exchange(&request_head);
     bencher.bench_local(|| {
         let mut slots = Slots::new();
-        let entered = chain.request(&mut exchange, &mut inbound, &mut slots);
+        let entered = chain.request(&mut exchange, &mut inbound, &mut slots, |_| {});
         let entered = entered.now_or_never();
         assert!(matches!(entered, Some(Ok(()))));
         let origin = Origin::Upstream;

@@ -79,9 +79,8 @@ impl FieldTemplate {
     }
 
     /// The value, where it is the same for all exchanges.
-    pub(super) fn constant(&self) -> Option<HeaderValue> {
-        let text = self.0.constant()?.trim_matches([' ', '\t']);
-        HeaderValue::from_bytes(text.as_bytes()).ok()
+    pub(super) fn constant(&self) -> Option<&HeaderValue> {
+        self.0.constant_header()
     }
 }
 

@@ -1,6 +1,5 @@
 //! `headers`: changes the header fields of requests and responses.
 
-use smallvec::SmallVec;
 use wiregate_sdk::types::{FieldName, OneOrMany, Pairs};
 use wiregate_sdk::{
     Build, Deserialize, Facts, Filter, Flow, HeaderName, HeaderValue, Invalid, JsonSchema, Request,
@@ -73,12 +72,17 @@ pub struct Headers {
 struct Edits {
     remove: Vec<FieldPattern>,
     rename: Vec<(HeaderName, HeaderName)>,
-    set: Vec<(HeaderName, FieldTemplate)>,
-    add: Vec<(HeaderName, FieldTemplate)>,
+    set: Vec<(HeaderName, Value)>,
+    add: Vec<(HeaderName, Value)>,
+    /// The templates with expressions, those of `set` in front of those of `add`.
+    varying: Vec<FieldTemplate>,
 }
 
-/// The values of `set`, then those of `add`.
-type Values = SmallVec<[Option<HeaderValue>; 8]>;
+/// What a field always is; `None` for the next of those that vary.
+type Value = Option<HeaderValue>;
+
+/// What those that vary are this time.
+type Rendered = std::vec::IntoIter<Value>;
 
 impl Filter for Headers {
     const NAME: &'static str = "headers";
@@ -108,16 +112,16 @@ impl Filter for Headers {
 
     async fn request(&self, req: &mut Request<'_>, (): &mut ()) -> Flow {
         if let Some(edits) = &self.request {
-            let values = edits.render(&req.facts());
-            edits.apply(&mut req.headers_mut(), values);
+            let rendered = edits.render(&req.facts());
+            edits.apply(&mut req.headers_mut(), rendered);
         }
         Ok(())
     }
 
     fn response(&self, res: &mut Response<'_>, (): &mut ()) {
         if let Some(edits) = &self.response {
-            let values = edits.render(&res.facts());
-            edits.apply(&mut res.headers_mut(), values);
+            let rendered = edits.render(&res.facts());
+            edits.apply(&mut res.headers_mut(), rendered);
         }
     }
 }
@@ -125,20 +129,30 @@ impl Filter for Headers {
 impl Edits {
     fn build(config: EditsConfig, side: &str) -> Result<Self, Invalid> {
         check_renames(&config.rename, &format!("{side}.rename"))?;
+        let mut varying = Vec::new();
+        let mut value = |template: FieldTemplate| {
+            let constant = template.constant().cloned();
+            if constant.is_none() {
+                varying.push(template);
+            }
+            constant
+        };
+        let set = config.set.into_iter();
+        let set = set.map(|(name, template)| (name.into(), value(template)));
+        let set = set.collect();
+        let mut add = Vec::new();
+        for (name, templates) in config.add {
+            let name = HeaderName::from(name);
+            add.extend((templates.into_iter()).map(|template| (name.clone(), value(template))));
+        }
         let edits = Self {
             remove: config.remove.into_iter().flatten().collect(),
             rename: (config.rename.into_iter())
                 .map(|(from, to)| (from.into(), to.into()))
                 .collect(),
-            set: (config.set.into_iter())
-                .map(|(name, value)| (name.into(), value))
-                .collect(),
-            add: (config.add.into_iter())
-                .flat_map(|(name, values)| {
-                    let name = HeaderName::from(name);
-                    values.into_iter().map(move |value| (name.clone(), value))
-                })
-                .collect(),
+            set,
+            add,
+            varying,
         };
         if edits.remove.is_empty()
             && edits.rename.is_empty()
@@ -157,12 +171,12 @@ impl Edits {
         self.rename.iter().map(|(_, to)| to).chain(made)
     }
 
-    fn render(&self, facts: &Facts<'_>) -> Values {
-        let templates = self.set.iter().chain(&self.add);
-        templates.map(|(_, value)| value.render(facts)).collect()
+    fn render(&self, facts: &Facts<'_>) -> Rendered {
+        let rendered = self.varying.iter().map(|template| template.render(facts));
+        rendered.collect::<Vec<_>>().into_iter()
     }
 
-    fn apply(&self, fields: &mut wiregate_sdk::Headers<'_>, values: Values) {
+    fn apply(&self, fields: &mut wiregate_sdk::Headers<'_>, mut rendered: Rendered) {
         for pattern in &self.remove {
             match pattern {
                 FieldPattern::One(name) => drop(fields.remove(name)),
@@ -176,18 +190,25 @@ impl Edits {
         for (from, to) in &self.rename {
             fields.rename(from, to);
         }
-        let mut values = values.into_iter();
-        for ((name, _), value) in self.set.iter().zip(&mut values) {
-            match value {
+        for (name, value) in &self.set {
+            match next_of(value, &mut rendered) {
                 Some(value) => fields.set(name, value),
                 None => drop(fields.remove(name)),
             }
         }
-        for ((name, _), value) in self.add.iter().zip(values) {
-            if let Some(value) = value {
+        for (name, value) in &self.add {
+            if let Some(value) = next_of(value, &mut rendered) {
                 fields.add(name, value);
             }
         }
+    }
+}
+
+/// What a field always is, or the next of those that vary.
+fn next_of(value: &Value, rendered: &mut Rendered) -> Value {
+    match value {
+        Some(value) => Some(value.clone()),
+        None => rendered.next().flatten(),
     }
 }
 

@@ -74,6 +74,26 @@ async fn values_see_the_message_as_it_came() {
 }
 
 #[tokio::test]
+async fn values_that_vary_stand_among_those_that_do_not() {
+    let filter = probe::<Headers>(
+        "request: { set: {x-a: a, x-b: '${request.method}', x-c: c, x-d: '${request.query.none}'}, \
+         add: {x-e: ['1', '${request.path}', '3'], x-f: '${client.address}', x-g: g} }",
+    );
+    let seen = filter.get("/p").header("x-d", "old").send().await;
+    for (name, values) in [
+        ("x-a", &["a"][..]),
+        ("x-b", &["GET"]),
+        ("x-c", &["c"]),
+        ("x-d", &[]),
+        ("x-e", &["1", "/p", "3"]),
+        ("x-f", &["192.0.2.1"]),
+        ("x-g", &["g"]),
+    ] {
+        assert_eq!(all(&seen.request.headers, name), values, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn what_a_client_sent_never_passes_for_a_value_that_is_missing() {
     let filter = probe::<Headers>(
         "request: { set: {x-user: '${identity.name}'}, add: {x-group: '${identity.name}'} }",

@@ -108,8 +108,11 @@ impl RequestId {
             Trust::Always => true,
             Trust::From(networks) => networks.contains(req.exchange.client.peer),
         };
+        if !trusted {
+            return None;
+        }
         let mut values = req.headers().get_all(&self.field).iter();
-        let (value, None) = (values.next().filter(|_| trusted)?, values.next()) else {
+        let (value, None) = (values.next()?, values.next()) else {
             return None;
         };
         let id = value.to_str().ok()?;

@@ -159,7 +159,7 @@ impl Respond {
         let mut changing = Vec::new();
         for (name, value) in headers {
             match value.constant() {
-                Some(constant) => reply = reply.header(name.into(), constant),
+                Some(constant) => reply = reply.header(name.into(), constant.clone()),
                 None => changing.push((name.into(), value)),
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{StatusCode, Version, header};
+use http::{HeaderValue, StatusCode, Version, header};
 use pingora_error::{Error, ErrorSource, ErrorType, Result, RetryType};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -269,15 +269,10 @@ impl Context {
     }
 
     /// Where the client is to come back to the endpoint that has answered, it gets a ticket.
-    pub(super) fn give_ticket(&self, session: &Session, head: &mut ResponseHeader) -> Result<()> {
-        let Some(upstream) = &self.attempts.upstream else {
-            return Ok(());
-        };
+    pub(super) fn ticket(&self, session: &Session) -> Option<HeaderValue> {
+        let upstream = self.attempts.upstream.as_ref()?;
         let https = self.exchange.client.scheme == "https";
-        match upstream.ticket(&self.attempts.tried, session.req_header(), https) {
-            Some(field) => head.append_header(header::SET_COOKIE, field).map(drop),
-            None => Ok(()),
-        }
+        upstream.ticket(&self.attempts.tried, session.req_header(), https)
     }
 
     /// An answer has come, or none will.

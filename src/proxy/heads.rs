@@ -214,33 +214,28 @@ pub(super) fn edit_response<T>(
 
 /// Takes out of a response what is for the hop from the endpoint alone: fields that `Connection`
 /// names, and those that always are (RFC 9110, 7.6.1). What frames the response stays, whatever
-/// `Connection` says. Then says that the response came through here, and for which request. Whether it keeps
-/// its `trailers` is the caller's to know.
-pub(super) fn settle_response(head: &mut ResponseHeader, id: Option<HeaderValue>, trailers: bool) {
+/// `Connection` says. Then says that the response came through here. Whether it keeps its `trailers` is
+/// the caller's to know.
+pub(super) fn settle_response(head: &mut ResponseHead, trailers: bool) {
     let via = via_of(head.version);
     if head.version < Version::HTTP_11 {
         // Each hop has a version of its own (RFC 9110, 2.5), and chunks may follow.
-        head.set_version(Version::HTTP_11);
+        head.version = Version::HTTP_11;
     }
-    edit_response(head, |head| {
-        let fields = &mut head.headers;
-        let switched = (head.status == StatusCode::SWITCHING_PROTOCOLS)
-            .then(|| fields.remove(header::UPGRADE))
-            .flatten();
-        // Often as many as are added.
-        drop_hop_by_hop(fields, trailers);
-        if let Some(protocol) = switched {
-            // It has no body, and the next hop switches as well (RFC 9110, 7.8; RFC 9112, 6.1).
-            fields.remove(header::CONTENT_LENGTH);
-            fields.remove(header::TRANSFER_ENCODING);
-            fields.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-            fields.insert(header::UPGRADE, protocol);
-        }
-        fields.append(header::VIA, via);
-        if let Some(id) = id {
-            fields.insert(&REQUEST_ID, id);
-        }
-    });
+    let fields = &mut head.headers;
+    let switched = (head.status == StatusCode::SWITCHING_PROTOCOLS)
+        .then(|| fields.remove(header::UPGRADE))
+        .flatten();
+    // Often as many as are added.
+    drop_hop_by_hop(fields, trailers);
+    if let Some(protocol) = switched {
+        // It has no body, and the next hop switches as well (RFC 9110, 7.8; RFC 9112, 6.1).
+        fields.remove(header::CONTENT_LENGTH);
+        fields.remove(header::TRANSFER_ENCODING);
+        fields.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        fields.insert(header::UPGRADE, protocol);
+    }
+    fields.append(header::VIA, via);
 }
 
 /// The same for an interim response, which nothing frames (RFC 9112, 6.1).

@@ -128,26 +128,16 @@ impl Context {
     }
 
     async fn run_chain(&mut self, session: &mut Session) -> Result<(), Reply> {
-        let snapshot = self.snapshot.clone();
-        let Some(route) = self.route.map(|position| &snapshot.routes[position]) else {
+        let Some(position) = self.route else {
             return Ok(());
         };
-        let mut inbound = Client::new(
-            session,
-            &mut self.body,
-            &self.shared,
-            &snapshot.settings.limits,
-        );
-        let mut ran = Ok(());
-        for metrics in &*route.link_metrics {
-            metrics.ran();
-            ran = (route.chain)
-                .enter(&mut self.exchange, &mut inbound, &mut self.slots)
-                .await;
-            if ran.is_err() {
-                break;
-            }
-        }
+        let route = &self.snapshot.routes[position];
+        let limits = &self.snapshot.settings.limits;
+        let mut inbound = Client::new(session, &mut self.body, &self.shared, limits);
+        let reached = |link: usize| route.link_metrics[link].ran();
+        let ran = (route.chain)
+            .request(&mut self.exchange, &mut inbound, &mut self.slots, reached)
+            .await;
         drop(inbound);
         ran.map_err(|Stopped { link, reply }| {
             self.stopped(link, &reply);

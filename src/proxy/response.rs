@@ -10,14 +10,14 @@ use wiregate_sdk::views::Claim;
 use wiregate_sdk::{Chain, Facts, Origin, Response};
 
 use super::context::{Context, Heads, Traffic, protocol};
-use super::heads::REQUEST_ID;
+use super::heads::{REQUEST_ID, TakenResponse};
 use super::{heads, replay};
 use crate::cache::Dealt;
 use crate::compile::Route;
 use crate::observe::access_log::{Ended, Entry, Target};
 
-/// Room for the fields that ordinary filters add to a response, one each or so, and its id; no more than this.
-const ADDED_BY_FILTERS: usize = 6;
+/// Room for `via`, the request's id, and the fields of ordinary filters.
+const ADDED: usize = 6;
 
 impl Context {
     /// A response head from upstream is about to leave.
@@ -37,15 +37,21 @@ impl Context {
         }
         self.end.origin = Origin::Upstream;
         let trailers = head.version == Version::HTTP_2 && self.version == Version::HTTP_2;
-        heads::settle_response(head, self.id(), trailers);
-        // What is stored is what the upstream said, without what this gateway tells one caller.
-        self.passed(session, head)?;
-        self.give_ticket(session, head)?;
-        if self.slots.is_empty() {
-            self.end.status = Some(head.status);
-            return Ok(());
+        let mut taken = TakenResponse::of(head);
+        if !self.slots.is_empty() {
+            taken.parts.headers.reserve(ADDED);
         }
-        self.leave(session, head, Origin::Upstream)
+        heads::settle_response(&mut taken.parts, trailers);
+        if self.caching.is_some() {
+            // What is stored is what the upstream said, without what this gateway tells one caller.
+            taken.put(head);
+            self.passed(session, head)?;
+            taken = TakenResponse::of(head);
+        }
+        if let Some(ticket) = self.ticket(session) {
+            taken.parts.headers.append(header::SET_COOKIE, ticket);
+        }
+        self.leave_taken(session, taken, head, Origin::Upstream)
     }
 
     /// A response head leaves: back up the chain, then framed for the client.
@@ -58,22 +64,29 @@ impl Context {
         head: &mut ResponseHeader,
         origin: Origin,
     ) -> Result<()> {
-        let id = self.id();
+        let taken = TakenResponse::of(head);
+        self.leave_taken(session, taken, head, origin)
+    }
+
+    /// A head that was taken out of its place goes back up the chain, and into its place.
+    fn leave_taken(
+        &mut self,
+        session: &mut Session,
+        mut taken: TakenResponse,
+        head: &mut ResponseHeader,
+        origin: Origin,
+    ) -> Result<()> {
         let filtered = self.route.filter(|_| !self.slots.is_empty());
-        let chain = filtered.map(|position| &self.snapshot.routes[position].chain);
-        let request = session.req_header();
-        let ran = heads::edit_response(head, |head| {
-            let ran = chain.map_or(Ok(None), |chain| {
-                head.headers
-                    .reserve(ADDED_BY_FILTERS.min(1 + self.slots.len()));
-                let mut view = Response::new(&mut self.exchange, request, head, origin);
-                chain.response(&mut view, &mut self.slots, false)
-            });
-            if let Some(id) = id {
-                head.headers.insert(&REQUEST_ID, id);
-            }
-            ran
+        let ran = filtered.map_or(Ok(None), |position| {
+            let chain = &self.snapshot.routes[position].chain;
+            let request = session.req_header();
+            let mut view = Response::new(&mut self.exchange, request, &mut taken.parts, origin);
+            chain.response(&mut view, &mut self.slots, false)
         });
+        if let Some(id) = self.id() {
+            taken.parts.headers.insert(&REQUEST_ID, id);
+        }
+        taken.put(head);
         match ran {
             Err(reply) => return Err(self.fault(reply)),
             Ok(Some(link)) => return self.hold(session, head, link),
@@ -112,10 +125,6 @@ impl Context {
 
     /// Every response carries the request's id.
     pub(super) fn identify(&self, head: &mut ResponseHeader) {
-        let told = head.headers.get_all(&REQUEST_ID);
-        if told.iter().eq([&*self.exchange.id]) {
-            return;
-        }
         if let Some(id) = self.id() {
             heads::edit_response(head, |head| head.headers.insert(&REQUEST_ID, id));
         }

@@ -30,12 +30,15 @@ pub struct Key {
 const SHORTEST: usize = 16;
 const LONGEST: usize = 1024;
 
+/// Digests are spread evenly as they are: a quick hash with a secret of the map's own will do.
+type ByDigest = HashMap<Digest, Identity, foldhash::fast::RandomState>;
+
 /// The keys that are known, by their SHA-256.
 ///
 /// Which digests are looked at on the way to one says nothing about any key, because nobody can
 /// choose a key for the beginning of its digest; and two of them are compared in constant time.
 pub(super) struct Keys {
-    own: HashMap<Digest, Identity>,
+    own: ByDigest,
     /// The consumers whose keys are accepted as well.
     consumers: Option<Arc<Consumers>>,
 }
@@ -68,11 +71,11 @@ impl Keys {
         keys: Vec<Key>,
         consumers: &Consumers,
         accepts_consumers: bool,
-    ) -> Result<HashMap<Digest, Identity>, Invalid> {
+    ) -> Result<ByDigest, Invalid> {
         let accepted = accepts_consumers.then_some(consumers);
         let mut invalid = Invalid::default();
         let mut names = HashSet::new();
-        let mut known: HashMap<Digest, Identity> = HashMap::with_capacity(keys.len());
+        let mut known = ByDigest::with_capacity_and_hasher(keys.len(), Default::default());
         for (position, key) in keys.into_iter().enumerate() {
             let place = format!("keys[{position}]");
             if let Some(why) = name_problem(&key.name) {
@@ -126,11 +129,7 @@ impl Keys {
 }
 
 /// Whether nobody has this key yet.
-fn free(
-    digest: &Digest,
-    known: &HashMap<Digest, Identity>,
-    consumers: Option<&Consumers>,
-) -> Result<(), Invalid> {
+fn free(digest: &Digest, known: &ByDigest, consumers: Option<&Consumers>) -> Result<(), Invalid> {
     let held = |by: &str| Invalid::new(format!("expected a key of its own, found that of {by}"));
     if let Some(other) = known.get(digest) {
         return Err(held(&format!("`{}`", other.name)));

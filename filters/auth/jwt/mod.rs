@@ -132,7 +132,8 @@ impl Filter for Jwt {
             Some(identity) => identity,
             None => {
                 let token = token.into_owned();
-                self.verify(&token, digest, now).await?
+                // Boxed, which keeps the future of those that are remembered small.
+                Box::pin(self.verify(&token, digest, now)).await?
             }
         };
         req.exchange.identity = Some(identity);

@@ -64,9 +64,12 @@ impl std::fmt::Debug for Link {
     }
 }
 
+/// What the hooks of one link tell each other in one exchange.
+type State = Box<dyn Any + Send + Sync>;
+
 /// One exchange's part of one link: what it asked for, and its state.
 pub struct Slot {
-    state: Box<dyn Any + Send + Sync>,
+    state: State,
     request_claim: Claim,
     response_claim: Claim,
     /// Why the exchange would have ended here, of a link that is only looked at.
@@ -95,6 +98,20 @@ pub struct Stopped {
 pub struct Entered<'a> {
     chain: &'a Chain,
     slots: &'a mut [Slot],
+}
+
+impl Slot {
+    fn new(state: State, measured: bool) -> Self {
+        Self {
+            state,
+            request_claim: Claim::None,
+            response_claim: Claim::None,
+            observed: None,
+            degraded: None,
+            had_whole: false,
+            measured,
+        }
+    }
 }
 
 impl Entered<'_> {
@@ -136,73 +153,57 @@ impl Link {
 }
 
 impl Chain {
-    /// Runs the request hooks in order, until one replies.
+    /// Runs the request hooks in order, until one replies; slots are made on the way. `reached` is
+    /// told the position of each link before its hook runs.
     ///
     /// # Errors
-    /// The reply, and the link that made it.
+    /// The reply, or a 500, where a filter panicked, and the link that made it: where it read the
+    /// body, that may be one before it.
     pub async fn request(
         &self,
         exchange: &mut Exchange,
         inbound: &mut dyn Inbound,
         slots: &mut Slots,
+        reached: impl Fn(usize),
     ) -> Result<(), Stopped> {
-        for _ in &self.links {
-            self.enter(exchange, inbound, slots).await?;
+        // One future for all links: what each of them gives back is moved less often.
+        let measured = self.measures();
+        for (position, link) in self.links.iter().enumerate() {
+            reached(position);
+            let state = self.state(position, link)?;
+            let _running = self.begin(position, measured, Hook::Request);
+            slots.push(Slot::new(state, measured));
+            let (slot, before) = slots.split_last_mut().expect("just pushed");
+            let entered = Entered {
+                chain: self,
+                slots: before,
+            };
+            if link.mode == Mode::Observe {
+                let observed = self.observe_request(link, slot, exchange, inbound, entered);
+                Box::pin(observed).await?;
+                continue;
+            }
+            let mut request = Request::new(exchange, inbound, entered);
+            let hook = AssertUnwindSafe(link.filter.request(&mut request, &mut *slot.state));
+            let flow = hook.catch_unwind().await;
+            let flow = flow.unwrap_or_else(|_| Err(self.panicked(link)));
+            slot.degraded = request.degraded;
+            slot.request_claim = match request.left_alone(&flow) {
+                Some(claim) => claim,
+                // What few requests need is boxed apart.
+                None => Box::pin(request.settle(flow)).await?,
+            };
         }
         Ok(())
     }
 
-    /// Runs the request hook of the next link; its slot is made on the way.
-    ///
-    /// # Errors
-    /// Its reply, or a 500, where the filter panicked. Where it read the body, the reply may be that
-    /// of a link before it.
-    pub async fn enter(
-        &self,
-        exchange: &mut Exchange,
-        inbound: &mut dyn Inbound,
-        slots: &mut Slots,
-    ) -> Result<(), Stopped> {
-        let position = slots.len();
-        let Some(link) = self.links.get(position) else {
-            return Ok(());
-        };
+    /// The state of a link that is about to run.
+    fn state(&self, position: usize, link: &Link) -> Result<State, Stopped> {
         let state = self.guard(link, || link.filter.state());
-        let state = state.map_err(|reply| Stopped {
+        state.map_err(|reply| Stopped {
             link: position,
-            reply,
-        })?;
-        let measured = self.measures(slots);
-        let _running = self.begin(position, measured, Hook::Request);
-        slots.push(Slot {
-            state,
-            request_claim: Claim::None,
-            response_claim: Claim::None,
-            observed: None,
-            degraded: None,
-            had_whole: false,
-            measured,
-        });
-        let (slot, before) = slots.split_last_mut().expect("just pushed");
-        let entered = Entered {
-            chain: self,
-            slots: before,
-        };
-        if link.mode == Mode::Observe {
-            let observed = self.observe_request(link, slot, exchange, inbound, entered);
-            return Box::pin(observed).await;
-        }
-        let mut request = Request::new(exchange, inbound, entered);
-        let hook = AssertUnwindSafe(link.filter.request(&mut request, &mut *slot.state));
-        let flow = hook.catch_unwind().await;
-        let flow = flow.unwrap_or_else(|_| Err(Box::new(self.panicked(link))));
-        slot.degraded = request.degraded;
-        slot.request_claim = match request.left_alone(&flow) {
-            Some(claim) => claim,
-            // What few requests need is boxed apart.
-            None => Box::pin(request.settle(flow)).await?,
-        };
-        Ok(())
+            reply: *reply,
+        })
     }
 
     /// Runs the hooks of the entered links before an attempt, in order.
@@ -216,7 +217,8 @@ impl Chain {
                 self.observe_upstream(link, slot, attempt);
                 continue;
             }
-            self.guard(link, || link.filter.upstream(attempt, &mut *slot.state))?;
+            self.guard(link, || link.filter.upstream(attempt, &mut *slot.state))
+                .map_err(|reply| *reply)?;
         }
         Ok(())
     }
@@ -245,7 +247,7 @@ impl Chain {
                 slot.response_claim = match hook {
                     Ok(()) => claim,
                     Err(_) if lenient => Claim::None,
-                    Err(reply) => return Err(reply),
+                    Err(reply) => return Err(*reply),
                 };
             }
             if slot.response_claim == Claim::Whole && slot.had_whole {
@@ -279,7 +281,7 @@ impl Chain {
                 self.observe_request_body(link, slot, chunk);
             } else {
                 self.guard(link, || link.filter.request_body(chunk, &mut *slot.state))
-                    .and_then(|result| result)
+                    .unwrap_or_else(|reply| Err(*reply))
                     .map_err(|reply| Stopped {
                         link: position,
                         reply,
@@ -324,18 +326,19 @@ impl Chain {
         }
     }
 
-    /// Runs a hook; a panic becomes a reply.
-    fn guard<T>(&self, link: &Link, hook: impl FnOnce() -> T) -> Result<T, Reply> {
+    /// Runs a hook; a panic becomes a reply, boxed to keep what nearly every call gives small.
+    fn guard<T>(&self, link: &Link, hook: impl FnOnce() -> T) -> Result<T, Box<Reply>> {
         catch_unwind(AssertUnwindSafe(hook)).map_err(|_| self.panicked(link))
     }
 
     /// The reply for a request whose filter panicked. The panic hook has already logged it.
-    fn panicked(&self, link: &Link) -> Reply {
+    #[cold]
+    fn panicked(&self, link: &Link) -> Box<Reply> {
         if let Some(tell) = &self.on_panic {
             tell();
         }
-        Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, PANICKED)
-            .log(format!("filter {} panicked", link.label))
+        let reply = Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, PANICKED);
+        Box::new(reply.log(format!("filter {} panicked", link.label)))
     }
 
     /// What these links, taken together, want of the request body.

@@ -1,6 +1,6 @@
 //! Header fields of a request or a response, to edit.
 
-use http::header::VARY;
+use http::header::{Entry, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::cookies;
@@ -71,10 +71,17 @@ impl Headers<'_> {
     /// Says in `vary` that this field of the request had a say in the response (RFC 9110,
     /// 12.5.5), unless `vary` says so already.
     pub fn vary(&mut self, on: &HeaderName) {
+        let mut lines = match self.0.entry(VARY) {
+            Entry::Vacant(none) => {
+                none.insert(on.clone().into());
+                return;
+            }
+            Entry::Occupied(lines) => lines,
+        };
         let mut merged = Vec::new();
-        for line in self.map().get_all(VARY) {
+        let on = on.as_str().as_bytes();
+        for line in lines.iter() {
             let mut names = line.as_bytes().split(|byte| *byte == b',');
-            let on = on.as_str().as_bytes();
             if names.any(|name| {
                 matches!(name.trim_ascii(), b"*") || name.trim_ascii().eq_ignore_ascii_case(on)
             }) {
@@ -83,13 +90,8 @@ impl Headers<'_> {
             merged.extend_from_slice(line.as_bytes().trim_ascii());
             merged.extend_from_slice(b", ");
         }
-        if merged.is_empty() {
-            self.set(&VARY, on.clone().into());
-            return;
-        }
-        merged.extend_from_slice(on.as_str().as_bytes());
-        let merged = HeaderValue::from_bytes(&merged).expect("made from valid values");
-        self.set(&VARY, merged);
+        merged.extend_from_slice(on);
+        lines.insert(HeaderValue::from_bytes(&merged).expect("made from valid values"));
     }
 }
 

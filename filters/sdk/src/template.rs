@@ -150,6 +150,14 @@ impl Template {
         }
     }
 
+    /// The value of a header field that the text makes, where no expression is in it.
+    pub fn constant_header(&self) -> Option<&HeaderValue> {
+        match &self.0 {
+            Text::Constant(_, value) => value.as_ref(),
+            Text::Parts(_) => None,
+        }
+    }
+
     /// Whether the fixed part of the text can stand in a header field.
     ///
     /// # Errors

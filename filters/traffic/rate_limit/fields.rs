@@ -5,11 +5,14 @@ use wiregate_sdk::{Deserialize, HeaderName, HeaderValue, Invalid, JsonSchema, Re
 use super::algorithm::Limit;
 use super::limits::{Limits, Standing, Verdict};
 
-const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-const CURRENT: HeaderName = HeaderName::from_static("ratelimit");
-const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
-const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
-const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+static POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+static CURRENT: HeaderName = HeaderName::from_static("ratelimit");
+static LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+static REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+static RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+/// Room for where a client stands with a limit.
+const ROOM: usize = 48;
 
 /// Which header fields tell a client where it stands.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
@@ -102,17 +105,18 @@ impl Draft {
     }
 
     fn current(&self, standings: &[Standing]) -> HeaderValue {
-        let mut text = String::with_capacity(48 * standings.len());
+        let mut text = Vec::with_capacity(ROOM * standings.len());
+        let mut digits = itoa::Buffer::new();
         for (prefix, standing) in self.prefixes.iter().zip(standings) {
             if !text.is_empty() {
-                text.push_str(", ");
+                text.extend_from_slice(b", ");
             }
-            text.push_str(prefix);
-            push_number(&mut text, u64::from(standing.remaining));
-            text.push_str(";t=");
-            push_number(&mut text, standing.next);
+            text.extend_from_slice(prefix.as_bytes());
+            text.extend_from_slice(digits.format(standing.remaining).as_bytes());
+            text.extend_from_slice(b";t=");
+            text.extend_from_slice(digits.format(standing.next).as_bytes());
         }
-        HeaderValue::try_from(text).expect("visible ASCII")
+        HeaderValue::from_bytes(&text).expect("visible ASCII")
     }
 }
 
@@ -145,16 +149,6 @@ fn whole_seconds(limit: &Limit) -> (u128, u64) {
 fn string(text: &str) -> Option<String> {
     let printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     printable.then(|| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
-}
-
-/// Every response has one or more of them, and `format!` takes several times as long.
-fn push_number(text: &mut String, number: u64) {
-    if number >= 10 {
-        push_number(text, number / 10);
-    }
-    text.push(char::from(
-        b'0' + u8::try_from(number % 10).expect("a digit"),
-    ));
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::local::{Basis, Local};
 const LATEST: u64 = u64::MAX / 2;
 
 /// The version of this form, in the first byte.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// What is hashed to see whether both processes do it alike.
 const PROBE: &str = "wiregate";
 /// Numbers before the rows: the cells of a key, the secret, the probe, the epoch, and the tick from which

@@ -69,14 +69,14 @@ fn a_response_loses_what_was_for_its_hop() {
         head.insert_header(name, "1").unwrap();
     }
     head.insert_header("Content-Length", "0").unwrap();
-    settle_response(&mut head, None, false);
+    edit_response(&mut head, |head| settle_response(head, false));
     let mut left: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
     left.sort_unstable();
     assert_eq!(left, ["content-length", "via", "x-third"]);
 
     let mut head = ResponseHeader::build(200, None).unwrap();
     head.insert_header("Trailer", "x-sum").unwrap();
-    settle_response(&mut head, None, true);
+    edit_response(&mut head, |head| settle_response(head, true));
     assert_eq!(head.headers["trailer"], "x-sum");
 }
 
@@ -95,7 +95,7 @@ fn a_switch_of_protocols_has_what_a_switch_has() {
         ] {
             head.insert_header(name, value).unwrap();
         }
-        settle_response(&mut head, None, false);
+        edit_response(&mut head, |head| settle_response(head, false));
         assert_eq!(head.headers["connection"], "Upgrade");
         assert_eq!(head.headers["upgrade"], "websocket");
         assert_eq!(head.headers.len(), 3, "{:?}", head.headers);
@@ -164,7 +164,7 @@ fn an_edited_request_says_the_same() {
 fn a_reason_phrase_of_its_own_is_kept() {
     let mut head = ResponseHeader::build(200, None).unwrap();
     head.set_reason_phrase(Some("Fine")).unwrap();
-    settle_response(&mut head, None, false);
+    edit_response(&mut head, |head| settle_response(head, false));
     assert_eq!(head.get_reason_phrase(), Some("Fine"));
     edit_response(&mut head, |head| head.status = StatusCode::ACCEPTED);
     assert_eq!(head.get_reason_phrase(), Some("Accepted"));
@@ -172,7 +172,7 @@ fn a_reason_phrase_of_its_own_is_kept() {
 
     head.set_reason_phrase(None).unwrap();
     head.insert_header("X-Own", "1").unwrap();
-    settle_response(&mut head, None, false);
+    edit_response(&mut head, |head| settle_response(head, false));
     assert!(!head.has_case());
     assert_eq!(
         (head.status.as_u16(), &head.headers["x-own"]),

@@ -80,7 +80,7 @@ impl Chain {
         let flow = hook.catch_unwind().await;
         slot.degraded = request.degraded;
         let claim = request.settle_copy()?;
-        match flow.unwrap_or_else(|_| Err(Box::new(self.panicked(link)))) {
+        match flow.unwrap_or_else(|_| Err(self.panicked(link))) {
             Ok(()) => slot.request_claim = claim,
             Err(reply) => slot.would_end(&reply),
         }
@@ -132,7 +132,7 @@ impl Chain {
             .response_whole(&mut copied, body, &mut *slot.state);
         let made = AssertUnwindSafe(hook).catch_unwind().await;
         slot.note_degraded(&mut copied);
-        if let Err(reply) = made.unwrap_or_else(|_| Err(self.panicked(link))) {
+        if let Err(reply) = made.unwrap_or_else(|_| Err(*self.panicked(link))) {
             slot.would_end(&reply);
         }
     }
@@ -141,7 +141,7 @@ impl Chain {
     pub(super) fn observe_request_body(&self, link: &Link, slot: &mut Slot, chunk: &Chunk) {
         let mut chunk = chunk.clone();
         let hook = || link.filter.request_body(&mut chunk, &mut *slot.state);
-        if let Err(reply) = self.guard(link, hook).and_then(|result| result) {
+        if let Err(reply) = self.guard(link, hook).unwrap_or_else(|reply| Err(*reply)) {
             slot.would_end(&reply);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Chain, Slot};
+use super::Chain;
 
 /// A hook of a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,13 +65,9 @@ pub(super) struct Running<'a> {
 }
 
 impl Chain {
-    /// Whether the exchange is measured whose next link gets a slot.
-    pub(super) fn measures(&self, slots: &[Slot]) -> bool {
-        match (slots.first(), &self.watch) {
-            (Some(first), _) => first.measured,
-            (None, Some(watch)) => watch.measures(),
-            (None, None) => false,
-        }
+    /// Whether the exchange that enters the chain is measured.
+    pub(super) fn measures(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.measures())
     }
 
     /// A hook of the link at this position begins.

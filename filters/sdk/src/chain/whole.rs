@@ -79,7 +79,7 @@ impl Chain {
         let hook = AssertUnwindSafe(link.filter.response_whole(res, body, &mut *slot.state));
         let body = hook.catch_unwind().await;
         slot.note_degraded(res);
-        body.unwrap_or_else(|_| Err(self.panicked(link)))
+        body.unwrap_or_else(|_| Err(*self.panicked(link)))
     }
 }
 

@@ -196,7 +196,7 @@ impl Call {
             passed: 0,
         };
         let entered = chain
-            .request(&mut self.exchange, &mut inbound, &mut slots)
+            .request(&mut self.exchange, &mut inbound, &mut slots, |_| {})
             .await;
         let (whole, passed) = (inbound.body, inbound.passed);
         let mut sent = Bytes::new();

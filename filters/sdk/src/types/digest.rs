@@ -20,6 +20,12 @@ impl Digest {
     pub const fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
+
+    /// The same in four words: comparing them takes a quarter of the time.
+    fn words(&self) -> [u64; 4] {
+        let (words, _) = self.0.as_chunks();
+        std::array::from_fn(|word| u64::from_ne_bytes(words[word]))
+    }
 }
 
 impl From<[u8; 32]> for Digest {
@@ -59,7 +65,7 @@ impl fmt::Debug for Digest {
 
 impl PartialEq for Digest {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        self.words().ct_eq(&other.words()).into()
     }
 }
 

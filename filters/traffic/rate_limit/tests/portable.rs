@@ -113,7 +113,7 @@ fn what_cannot_be_read_is_left_out() {
     former.check("ann");
     let packed = former.local.pack(ROOM);
     let mut other_version = packed.clone();
-    other_version[0] = 2;
+    other_version[0] += 1;
     let mut other_hash = packed.clone();
     other_hash[1 + 3 * 8] ^= 1;
     let cut_off = packed[..packed.len() - 1].to_vec();
@@ -123,7 +123,7 @@ fn what_cannot_be_read_is_left_out() {
         other_hash,
         cut_off,
         head,
-        vec![1],
+        packed[..1].to_vec(),
         vec![0; 200],
     ] {
         let next = limiter(Algorithm::Gcra, 100, &clock);

@@ -47,7 +47,7 @@ impl Context {
         }
         // What is stored has lost what was for its hop; what stays with the one who asked loses it later.
         let mut settled = ResponseHeader::clone(&head.head);
-        heads::settle_response(&mut settled, None, false);
+        heads::edit_response(&mut settled, |head| heads::settle_response(head, false));
         let caching = self.caching();
         let terms = storing::terms(&caching.plan, &self.asked(session), &settled, head.sent);
         match terms.map(|terms| terms.stored(settled)) {
@@ -77,7 +77,7 @@ impl Context {
 
     /// What is stored is good still.
     async fn validated(&mut self, session: &Session, mut head: Head, stale: &Arc<Entry>) -> Answer {
-        heads::settle_response(&mut head.head, None, false);
+        heads::edit_response(&mut head.head, |head| heads::settle_response(head, false));
         let (stored, sent) = (stale.meta(), head.sent);
         let merged = storing::updated(&stored.head, &head.head, sent.came);
         let asked = self.asked(session);
