@@ -5,8 +5,9 @@ use pingora_http::RequestHeader;
 
 use super::{date, list};
 
-/// The conditions that a cache evaluates itself, and those on ranges.
-static EVALUATED: [HeaderName; 4] = [
+/// The conditions that a cache evaluates itself, those on ranges, and what is said of a body that there is not.
+static EVALUATED: [HeaderName; 5] = [
+    header::EXPECT,
     header::IF_NONE_MATCH,
     header::IF_MODIFIED_SINCE,
     header::IF_RANGE,
@@ -63,8 +64,11 @@ pub fn range_holds(request: &HeaderMap, stored: &HeaderMap) -> bool {
 
 /// Makes of a request one for the whole response.
 pub fn strip(head: &mut RequestHeader) {
-    for name in &EVALUATED {
-        head.remove_header(name);
+    // One look at what there is costs less than a search for each of these, which few requests have.
+    if head.headers.keys().any(|name| EVALUATED.contains(name)) {
+        for name in &EVALUATED {
+            head.remove_header(name);
+        }
     }
 }
 

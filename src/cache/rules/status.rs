@@ -1,7 +1,5 @@
 //! What is told of the cache's part in a response: `Cache-Status` (RFC 9211).
 
-use std::fmt::{self, Write as _};
-
 use http::{HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
@@ -91,9 +89,11 @@ impl Told {
                 collapsed,
                 stored,
             } => {
-                let _ = write!(text, "; fwd={}", why.word());
+                text.push("; fwd=");
+                text.push(why.word());
                 if let Some(status) = status {
-                    let _ = write!(text, "; fwd-status={status}");
+                    text.push("; fwd-status=");
+                    text.push(itoa::Buffer::new().format(*status));
                 }
                 if *stored == Stored::Yes {
                     text.push("; stored");
@@ -119,16 +119,10 @@ impl Text {
     }
 }
 
-impl fmt::Write for Text {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.push(text);
-        Ok(())
-    }
-}
-
 fn detail(text: &mut Text, why: Option<Why>) {
     if let Some(why) = why {
-        let _ = write!(text, "; detail={why}");
+        text.push("; detail=");
+        text.push(why);
     }
 }
 

@@ -141,7 +141,8 @@ pub fn normalised(url: &reqwest::Url, path: impl Fn(&str) -> Option<String>) -> 
 /// The text of a URL. A port that is the scheme's own, or none, is left out (RFC 9110, 4.2.3), and so is the last dot
 /// of a name: routes are the same for both.
 fn url(scheme: &str, host: &str, path: &str, query: Option<&str>) -> Url {
-    let (name, port) = match host.rsplit_once(':') {
+    let colon = host.bytes().rposition(|byte| byte == b':');
+    let (name, port) = match colon.map(|at| (&host[..at], &host[at + 1..])) {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (name, port),
         _ => (host, ""),
     };
