@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use bytes::{BufMut, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use pingora_cache::VarianceBuilder;
 use pingora_cache::key::HashBinary;
@@ -187,13 +187,14 @@ impl Stored {
 pub fn compact(status: StatusCode, fields: &[(&HeaderName, &HeaderValue)]) -> ResponseHeader {
     let length = fields.iter().map(|(_, value)| value.len()).sum();
     let names = fields.chunk_by(|(one, _), (next, _)| one == next).count();
-    let mut values = BytesMut::with_capacity(length);
+    let mut values = Vec::with_capacity(length);
+    (fields.iter()).for_each(|(_, value)| values.extend_from_slice(value.as_bytes()));
+    let mut values = Bytes::from(values);
     let mut parts = Response::new(()).into_parts().0;
     parts.status = status;
     parts.headers = HeaderMap::with_capacity(names);
     for (name, value) in fields {
-        values.put_slice(value.as_bytes());
-        let copy = HeaderValue::from_maybe_shared(values.split().freeze());
+        let copy = HeaderValue::from_maybe_shared(values.split_to(value.len()));
         let mut copy = copy.expect("it was a field's value before");
         copy.set_sensitive(value.is_sensitive());
         parts.headers.append(*name, copy);

@@ -14,9 +14,16 @@ static EVALUATED: [HeaderName; 5] = [
     header::RANGE,
 ];
 
-/// Whether a request has a condition that only the origin can judge (4.3.2).
-pub fn is_for_origin(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::IF_MATCH) || headers.contains_key(header::IF_UNMODIFIED_SINCE)
+/// Whether a request may be for less than a whole response: it has a condition that a cache evaluates, or is for a
+/// range.
+pub fn may_be_for_less(headers: &HeaderMap) -> bool {
+    let mut names = headers.keys().map(|name| name.as_str());
+    names.any(|name| {
+        matches!(
+            name,
+            "if-none-match" | "if-modified-since" | "if-range" | "range"
+        )
+    })
 }
 
 /// Whether the client has what is stored already (4.3.2): a 304 will do. `now` is in seconds since 1970.

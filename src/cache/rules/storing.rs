@@ -140,13 +140,11 @@ pub fn terms<'p>(
     check(plan, asked, (head.status, &fields), &terms)?;
     let lifetime = lifetime(plan, asked, (head.status, &fields), &terms, sent)?;
     let date = age::date_of(&fields, date::seconds(sent.came));
-    let times = Times {
-        age: match policy.force {
-            true => Duration::ZERO, // it is as old here as it is in this cache
-            false => age::initial_age(&fields, date, sent),
-        },
-        ..times(policy, &terms, lifetime, sent)
+    let age = match policy.force {
+        true => Duration::ZERO, // it is as old here as it is in this cache
+        false => age::initial_age(&fields, date, sent),
     };
+    let times = times(policy, &terms, lifetime, (sent.came, age));
     if !is_of_use(&times, &fields) {
         return Err("stale");
     }
@@ -245,7 +243,12 @@ fn lifetime(
     }
 }
 
-fn times(policy: &Policy, terms: &Terms, lifetime: Duration, sent: Sent) -> Times {
+fn times(
+    policy: &Policy,
+    terms: &Terms,
+    lifetime: Duration,
+    (received, age): (SystemTime, Duration),
+) -> Times {
     let window = |own: Option<u32>, default: Duration| match own {
         _ if policy.force => default,
         _ if terms.is_never_stale() => Duration::ZERO,
@@ -254,8 +257,8 @@ fn times(policy: &Policy, terms: &Terms, lifetime: Duration, sent: Sent) -> Time
         None => default,
     };
     Times {
-        received: sent.came,
-        age: Duration::ZERO,
+        received,
+        age,
         lifetime,
         while_revalidate: window(
             terms.while_revalidate,

@@ -223,7 +223,7 @@ impl Context {
         {
             head.insert_header(header::CONTENT_LENGTH, length)?;
         }
-        if head.status != StatusCode::OK {
+        if head.status != StatusCode::OK || !conditional::may_be_for_less(request) {
             return Ok(Part::Whole);
         }
         let now = crate::cache::rules::seconds(self.exchange.now.wall);
