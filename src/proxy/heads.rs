@@ -6,6 +6,7 @@
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use pingora_core::upstreams::peer::HttpUpstreamRequestPolicy;
 use pingora_http::{RequestHeader, ResponseHeader};
 use smallvec::SmallVec;
 use wiregate_sdk::{Reply, RequestHead, ResponseHead};
@@ -22,6 +23,29 @@ static HOP_BY_HOP: [HeaderName; 6] = [
     header::TE,
     header::TRAILER,
 ];
+
+/// What a request has for one hop alone (RFC 9110, 7.6.1). What `Connection` names has gone at arrival.
+static FOR_ONE_HOP: [HeaderName; 10] = [
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("http2-settings"),
+];
+
+/// What Pingora does to a request on its way to an endpoint: it takes out what is for one hop alone, and settles
+/// upgrades. Its dozen searches are spared where one look at the names shows that there is nothing of that.
+pub(super) fn policy_for(head: &RequestHeader) -> HttpUpstreamRequestPolicy {
+    match head.headers.keys().any(|name| FOR_ONE_HOP.contains(name)) {
+        true => HttpUpstreamRequestPolicy::standard(),
+        false => HttpUpstreamRequestPolicy::preserve(),
+    }
+}
 
 /// Takes out the fields that `Connection` names: they are for this hop alone (RFC 9110, 7.6.1).
 /// It is done before a filter runs, so that a client cannot have a filter's own field taken out on
@@ -78,11 +102,11 @@ pub(super) fn drop_underscores(head: &mut RequestHeader) {
     }
 }
 
-/// Takes these fields out of a request, where they are.
-pub(super) fn drop_request(head: &mut RequestHeader, names: &[HeaderName]) {
+/// Takes out of a request what is for one hop alone.
+pub(super) fn drop_for_one_hop(head: &mut RequestHeader) {
     // One look at what there is costs less than a search for each of these, which few requests have.
     let there: SmallVec<[HeaderName; 4]> = (head.headers.keys())
-        .filter(|name| names.contains(name))
+        .filter(|name| FOR_ONE_HOP.contains(name))
         .cloned()
         .collect();
     for name in &there {

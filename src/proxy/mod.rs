@@ -232,6 +232,7 @@ impl ProxyHttp for Engine {
         let cx = here(ctx)?;
         let mut peer = cx.begin_attempt(session).await?;
         cx.time_reads(session, &mut peer.options);
+        peer.options.http_upstream_request_policy = heads::policy_for(session.req_header());
         self.pool.serve(&mut peer.options);
         Ok(peer)
     }

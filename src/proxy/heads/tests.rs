@@ -25,6 +25,33 @@ fn fields_for_this_hop_are_taken_out() {
 }
 
 #[test]
+fn only_a_request_with_something_for_one_hop_is_searched_for_it() {
+    let mut head = RequestHeader::build("GET", b"/", None).unwrap();
+    head.insert_header("Host", "a.example.com").unwrap();
+    head.insert_header("Authorization", "Bearer x").unwrap();
+    assert_eq!(policy_for(&head), HttpUpstreamRequestPolicy::preserve());
+    for name in [
+        "Connection",
+        "Upgrade",
+        "Transfer-Encoding",
+        "TE",
+        "Trailer",
+        "Keep-Alive",
+        "Proxy-Connection",
+        "Proxy-Authenticate",
+        "Proxy-Authorization",
+        "HTTP2-Settings",
+    ] {
+        let mut head = head.clone();
+        head.insert_header(name, "x").unwrap();
+        let standard = HttpUpstreamRequestPolicy::standard();
+        assert_eq!(policy_for(&head), standard, "{name}");
+        drop_for_one_hop(&mut head);
+        assert_eq!(head.headers.len(), 2, "{name}");
+    }
+}
+
+#[test]
 fn a_response_loses_what_was_for_its_hop() {
     let mut head = ResponseHeader::build(200, None).unwrap();
     head.append_header("Connection", "close, X-Own").unwrap();

@@ -1,7 +1,6 @@
 //! The head that an endpoint gets in a race, as Pingora makes it elsewhere.
 
-use http::header::{self, HeaderName};
-use http::{HeaderValue, Uri, Version, request};
+use http::{HeaderValue, Uri, Version, header, request};
 use pingora_core::protocols::http::authority::validate_request_authority;
 use pingora_error::{Error, ErrorType, OrErr, Result};
 use pingora_http::RequestHeader;
@@ -9,21 +8,6 @@ use pingora_proxy::Session;
 
 use super::super::context::Context;
 use super::super::heads;
-
-/// The fields that are for one hop alone (RFC 9110, 7.6.1). Those that `Connection` names have
-/// gone at arrival.
-static FOR_ONE_HOP: [HeaderName; 10] = [
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::CONNECTION,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("http2-settings"),
-];
 
 impl Context {
     /// The head for an endpoint that speaks this version.
@@ -37,7 +21,7 @@ impl Context {
         tls: bool,
     ) -> Result<Box<RequestHeader>> {
         let mut head = session.req_header().clone();
-        heads::drop_request(&mut head, &FOR_ONE_HOP);
+        heads::drop_for_one_hop(&mut head);
         self.ask_for_all(&mut head);
         if http2 {
             head.set_version(Version::HTTP_2);

@@ -25,8 +25,8 @@ compare [--scenario NAME,NAME] [--only NAME,NAME] [--json FILE]
   --scenario NAME,NAME  these scenarios instead of all
   --only NAME,NAME      these contenders instead of all
   --json FILE           also write every sample to this file
-  BENCH_ROUNDS          how many rounds (5)
-  BENCH_SECONDS         how long a round lasts for each contender (5)
+  BENCH_ROUNDS          how many rounds (11)
+  BENCH_SECONDS         how long a round lasts for each contender (2)
   BENCH_IDLE            how many connections are held that do nothing (5000)
 ";
 
@@ -48,8 +48,8 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
         scenarios: Scenario::ALL.into(),
         only: None,
         json: None,
-        rounds: number("BENCH_ROUNDS", 5)?,
-        seconds: number("BENCH_SECONDS", 5)?,
+        rounds: number("BENCH_ROUNDS", 11)?,
+        seconds: number("BENCH_SECONDS", 2)?,
         idle: number("BENCH_IDLE", idle::CONNECTIONS)?,
     };
     while let Some(argument) = arguments.next() {
