@@ -146,8 +146,8 @@ impl Lead {
     }
 
     /// The head is known, and the response may be stored: the body follows. Those who waited read it
-    /// while it comes. `length` is the length of the body, where it is known. `meta` is kept as it is, and should
-    /// hold on to no buffer.
+    /// while it comes. `length` is the length of the body, where it is known. `meta` is kept as it is, so
+    /// it has to be [compact](Stored::compact), as the rules make it: only then is all that it takes counted.
     ///
     /// # Errors
     /// It is not stored. Those who waited fetch for themselves. What is too large, or finds no room, is remembered as by
@@ -193,7 +193,7 @@ impl Lead {
     }
 
     /// A stored response was found to be good (a 304): it gets another head, and keeps its body.
-    /// Where `meta.vary` is another one, the entry stands under that from now on.
+    /// Where `meta.vary` is another one, the entry stands under that from now on. `meta` has to be compact here, too.
     ///
     /// # Errors
     /// It is not in the store any more, or a purge has hit it meanwhile. The caller may still serve it; those who
