@@ -60,7 +60,7 @@ fn put(store: &Arc<Store>, key: &Key, stored: Stored, body: &[u8]) -> Arc<Entry>
     };
     let length = Some(body.len() as u64);
     let mut fill = lead
-        .fill(stored, length, Duration::ZERO)
+        .fill(stored.compact(), length, Duration::ZERO)
         .expect("there is room");
     fill.push(body).expect("there is room");
     fill.finish().expect("it is as long as it says")

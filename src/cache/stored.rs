@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use bytes::{BufMut, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use pingora_cache::VarianceBuilder;
 use pingora_cache::key::HashBinary;
 use pingora_http::ResponseHeader;
@@ -57,22 +57,9 @@ pub struct Times {
 const FIELD: usize = 160;
 
 impl Stored {
-    /// A copy that holds on to no buffer which it was read from: the values share one allocation.
+    /// A copy that holds on to no buffer which it was read from.
     pub fn compact(&self) -> Self {
-        let fields = &self.head.headers;
-        let length = fields.values().map(HeaderValue::len).sum();
-        let mut values = BytesMut::with_capacity(length);
-        let mut parts = Response::new(()).into_parts().0;
-        parts.status = self.head.status;
-        parts.headers = HeaderMap::with_capacity(fields.keys_len());
-        for (name, value) in fields {
-            values.put_slice(value.as_bytes());
-            let copy = HeaderValue::from_maybe_shared(values.split().freeze());
-            let mut copy = copy.expect("it was a field's value before");
-            copy.set_sensitive(value.is_sensitive());
-            parts.headers.append(name.clone(), copy);
-        }
-        let head = ResponseHeader::from(parts);
+        let fields: Vec<_> = self.head.headers.iter().collect();
         let vary = self.vary.iter().map(|(name, value)| {
             let copy = |value: &HeaderValue| {
                 HeaderValue::from_bytes(value.as_bytes()).expect("it was one before")
@@ -80,7 +67,7 @@ impl Stored {
             (name.clone(), value.as_ref().map(copy))
         });
         Self {
-            head,
+            head: compact(self.head.status, &fields),
             vary: vary.collect(),
             tags: self.tags.clone(),
             times: self.times,
@@ -193,6 +180,26 @@ impl Stored {
             marks,
         })
     }
+}
+
+/// A head of these fields, those of a name in a row, that holds on to no buffer which they were read from: the values
+/// share one allocation.
+pub fn compact(status: StatusCode, fields: &[(&HeaderName, &HeaderValue)]) -> ResponseHeader {
+    let length = fields.iter().map(|(_, value)| value.len()).sum();
+    let names = fields.chunk_by(|(one, _), (next, _)| one == next).count();
+    let mut values = Vec::with_capacity(length);
+    (fields.iter()).for_each(|(_, value)| values.extend_from_slice(value.as_bytes()));
+    let mut values = Bytes::from(values);
+    let mut parts = Response::new(()).into_parts().0;
+    parts.status = status;
+    parts.headers = HeaderMap::with_capacity(names);
+    for (name, value) in fields {
+        let copy = HeaderValue::from_maybe_shared(values.split_to(value.len()));
+        let mut copy = copy.expect("it was a field's value before");
+        copy.set_sensitive(value.is_sensitive());
+        parts.headers.append(*name, copy);
+    }
+    parts.into()
 }
 
 #[cfg(test)]

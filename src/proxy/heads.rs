@@ -267,7 +267,9 @@ fn drop_hop_by_hop(fields: &mut HeaderMap, trailers: bool) {
         }
     }
     if present[0] {
-        drop_named(fields);
+        for name in &named(fields) {
+            fields.remove(name);
+        }
     }
     if trailers {
         present[HOP_BY_HOP.len() - 1] = false;
@@ -277,18 +279,23 @@ fn drop_hop_by_hop(fields: &mut HeaderMap, trailers: bool) {
     }
 }
 
-/// Takes out the fields that a response's `Connection` names.
-fn drop_named(fields: &mut HeaderMap) {
+/// Takes out of a response from an endpoint what its `Connection` names, before anybody looks at it: it is for that hop
+/// alone (RFC 9110, 7.6.1).
+pub(super) fn drop_named_of(head: &mut ResponseHeader) {
+    for name in &named(&head.headers) {
+        head.remove_header(name);
+    }
+}
+
+/// The fields that a response's `Connection` names.
+fn named(fields: &HeaderMap) -> Vec<HeaderName> {
     let values = fields.get_all(header::CONNECTION).iter();
-    let named: Vec<HeaderName> = values
+    values
         .filter(|value| value != &"keep-alive" && value != &"close") // what nearly all say
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .filter(|name| ![header::CONTENT_LENGTH, header::TRANSFER_ENCODING].contains(name))
-        .collect();
-    for name in &named {
-        fields.remove(name);
-    }
+        .collect()
 }
 
 fn drop_nominated(head: &mut RequestHeader, option: &[u8]) -> Result<(), Reply> {

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, StatusCode, header};
+use http::StatusCode;
 
 use super::date;
+use super::fields::{Field, Fields};
 use super::list;
 use super::response::Terms;
 
@@ -27,18 +28,18 @@ pub struct Guess {
     pub most: Duration,
 }
 
-/// `corrected_initial_age` (4.2.3).
-pub(super) fn initial_age(headers: &HeaderMap, sent: Sent) -> Duration {
+/// `corrected_initial_age` (4.2.3) of a response with this `Date`.
+pub(super) fn initial_age(fields: &Fields<'_>, date: Option<i64>, sent: Sent) -> Duration {
     let came = date::seconds(sent.came);
-    let apparent = date_of(headers, came).map_or(0, |date| came.saturating_sub(date).max(0));
+    let apparent = date.map_or(0, |date| came.saturating_sub(date).max(0));
     let delay = sent.came.duration_since(sent.asked).unwrap_or_default();
-    let corrected = Duration::from_secs(age_value(headers).into()) + delay;
+    let corrected = Duration::from_secs(age_value(fields).into()) + delay;
     corrected.max(Duration::from_secs(apparent.unsigned_abs()))
 }
 
 /// `Age` (5.1): the first value; none where it is no number.
-fn age_value(headers: &HeaderMap) -> u32 {
-    let first = headers.get(header::AGE).map(|line| line.as_bytes());
+fn age_value(fields: &Fields<'_>) -> u32 {
+    let first = fields.first(Field::Age);
     let first = first.and_then(|line| line.split(|byte| *byte == b',').next());
     first
         .and_then(|text| list::seconds(text.trim_ascii()))
@@ -46,21 +47,21 @@ fn age_value(headers: &HeaderMap) -> u32 {
 }
 
 /// `Date`, where it is one.
-pub(super) fn date_of(headers: &HeaderMap, now: i64) -> Option<i64> {
-    date::parse(headers.get(header::DATE)?.as_bytes(), now)
+pub(super) fn date_of(fields: &Fields<'_>, now: i64) -> Option<i64> {
+    date::parse(fields.first(Field::Date)?, now)
 }
 
 /// `freshness_lifetime` (4.2.1), as far as the response says so itself; what it says twice, or not
 /// as it should, is none at all.
-pub(super) fn explicit(terms: &Terms, headers: &HeaderMap, sent: Sent) -> Option<Duration> {
+pub(super) fn explicit(terms: &Terms, fields: &Fields<'_>, sent: Sent) -> Option<Duration> {
     if let Some(seconds) = terms.lifetime {
         return Some(Duration::from_secs(seconds.into()));
     }
-    let mut lines = headers.get_all(header::EXPIRES).iter();
+    let mut lines = fields.all(Field::Expires);
     let expires = lines.next().filter(|_| !terms.targeted)?;
     let came = date::seconds(sent.came);
-    let until = (lines.next().is_none()).then(|| date::parse(expires.as_bytes(), came));
-    let from = date_of(headers, came).unwrap_or(came);
+    let until = (lines.next().is_none()).then(|| date::parse(expires, came));
+    let from = date_of(fields, came).unwrap_or(came);
     let seconds = until
         .flatten()
         .map_or(0, |until| until.saturating_sub(from));
@@ -71,7 +72,7 @@ pub(super) fn explicit(terms: &Terms, headers: &HeaderMap, sent: Sent) -> Option
 pub(super) fn guessed(
     terms: &Terms,
     status: StatusCode,
-    headers: &HeaderMap,
+    fields: &Fields<'_>,
     sent: Sent,
     guess: Guess,
 ) -> Option<Duration> {
@@ -79,8 +80,8 @@ pub(super) fn guessed(
         return None;
     }
     let came = date::seconds(sent.came);
-    let modified = date::parse(headers.get(header::LAST_MODIFIED)?.as_bytes(), came)?;
-    let from = date_of(headers, came).unwrap_or(came);
+    let modified = date::parse(fields.first(Field::LastModified)?, came)?;
+    let from = date_of(fields, came).unwrap_or(came);
     let since = Duration::from_secs(u64::try_from(from.saturating_sub(modified)).ok()?);
     Some(since.mul_f64(guess.share).min(guess.most))
 }
@@ -95,6 +96,8 @@ pub(super) fn is_guessable(status: StatusCode) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     const CAME: u64 = 1_795_600_000;
@@ -120,7 +123,10 @@ mod tests {
     }
 
     fn age(lines: &[(&'static str, &str)], delay: u64) -> u64 {
-        initial_age(&headers(lines), sent(delay)).as_secs()
+        let headers = headers(lines);
+        let fields = Fields::of(&headers);
+        let date = date_of(&fields, i64::try_from(CAME).unwrap());
+        initial_age(&fields, date, sent(delay)).as_secs()
     }
 
     #[test]
@@ -150,8 +156,8 @@ mod tests {
 
     fn lifetime(lines: &[(&'static str, &str)]) -> Option<u64> {
         let headers = headers(lines);
-        let terms = Terms::of(&headers);
-        explicit(&terms, &headers, sent(0)).map(|lifetime| lifetime.as_secs())
+        let fields = Fields::of(&headers);
+        explicit(&Terms::of(&fields), &fields, sent(0)).map(|lifetime| lifetime.as_secs())
     }
 
     #[test]
@@ -185,12 +191,13 @@ mod tests {
 
     fn guess(status: u16, lines: &[(&'static str, &str)]) -> Option<u64> {
         let headers = headers(lines);
+        let fields = Fields::of(&headers);
         let rule = Guess {
             share: 0.1,
             most: Duration::from_secs(1000),
         };
         let status = StatusCode::from_u16(status).unwrap();
-        let lifetime = guessed(&Terms::of(&headers), status, &headers, sent(0), rule);
+        let lifetime = guessed(&Terms::of(&fields), status, &fields, sent(0), rule);
         lifetime.map(|lifetime| lifetime.as_secs())
     }
 

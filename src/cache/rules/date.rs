@@ -97,9 +97,8 @@ impl Written {
 
     /// The moment, in that year; none on a day that there is not.
     fn moment(&self, year: i64) -> Option<i64> {
-        let days = days_since_1970(year, self.month, self.day);
-        let exists = self.day >= 1 && civil(days) == (year, self.month, self.day);
-        exists.then_some(days * DAY + self.time)
+        let exists = (1..=days_of(year, self.month)).contains(&self.day);
+        exists.then(|| days_since_1970(year, self.month, self.day) * DAY + self.time)
     }
 }
 
@@ -140,6 +139,17 @@ fn time(text: &[u8]) -> Option<i64> {
     };
     let [hour, minute, second] = [digits(&[h1, h2])?, digits(&[n1, n2])?, digits(&[s1, s2])?];
     (hour < 24 && minute < 60 && second <= 60).then_some(hour * 3600 + minute * 60 + second)
+}
+
+/// How many days a month has.
+fn days_of(year: i64, month: i64) -> i64 {
+    let leaps = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    match month {
+        2 if leaps => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
 }
 
 /// The proleptic Gregorian calendar, in eras of 400 years that begin in March.

@@ -28,6 +28,11 @@ impl Wishes {
     /// is no number is taken for the strictest one.
     pub fn of(headers: &HeaderMap) -> Self {
         let mut wishes = Self::default();
+        // One look at the names is cheaper than a search for each of these, which few requests have.
+        let mut names = headers.keys().map(|name| name.as_str());
+        if !names.any(|name| matches!(name, "cache-control" | "pragma")) {
+            return wishes;
+        }
         let mut lines = headers.get_all(header::CACHE_CONTROL).iter().peekable();
         if lines.peek().is_none() {
             wishes.no_cache = has_pragma(headers);

@@ -1,15 +1,12 @@
 //! What a response allows caches (RFC 9111, 5.2.2; RFC 9213; RFC 5861; RFC 8246).
 
-use http::{HeaderMap, HeaderName, header};
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
+use super::fields::{Field, Fields};
 use super::list::{self, FOREVER, Member};
 
 /// The fields that are for caches like this one, the most exact first (RFC 9213, 2.1).
-pub const TARGETED: [HeaderName; 2] = [
-    HeaderName::from_static("wiregate-cache-control"),
-    HeaderName::from_static("cdn-cache-control"),
-];
+const TARGETED: [Field; 2] = [Field::WiregateCacheControl, Field::CdnCacheControl];
 
 /// The directives of a response that mean something to a shared cache.
 ///
@@ -51,12 +48,9 @@ pub struct Terms {
 
 impl Terms {
     /// What this response allows.
-    pub fn of(headers: &HeaderMap) -> Self {
-        let targeted = TARGETED.iter().find_map(|name| targeted(headers, name));
-        targeted.unwrap_or_else(|| {
-            let lines = headers.get_all(header::CACHE_CONTROL).iter();
-            Self::read(lines.map(|line| line.as_bytes()))
-        })
+    pub fn of(fields: &Fields<'_>) -> Self {
+        let targeted = TARGETED.iter().find_map(|field| targeted(fields, *field));
+        targeted.unwrap_or_else(|| Self::read(fields.all(Field::CacheControl)))
     }
 
     fn read<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Self {
@@ -113,10 +107,11 @@ impl Terms {
 
 /// A field for caches like this one: a dictionary (RFC 9213, 2.1). One that is empty or cannot be
 /// read is as good as absent, and so is one whose numbers are none.
-fn targeted(headers: &HeaderMap, name: &HeaderName) -> Option<Terms> {
-    let mut lines = headers.get_all(name).iter().peekable();
-    lines.peek()?;
-    let lines: Vec<_> = lines.map(|line| line.as_bytes()).collect();
+fn targeted(fields: &Fields<'_>, field: Field) -> Option<Terms> {
+    let lines: Vec<_> = fields.all(field).collect();
+    if lines.is_empty() {
+        return None;
+    }
     let joined = lines.join(&b", "[..]);
     let dictionary: Dictionary = Parser::new(&joined).parse().ok()?;
     if dictionary.is_empty() {
@@ -155,6 +150,8 @@ fn is_false(entry: &ListEntry) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     fn of(lines: &[(&'static str, &'static str)]) -> Terms {
@@ -162,7 +159,7 @@ mod tests {
         for (name, value) in lines {
             headers.append(*name, value.parse().unwrap());
         }
-        Terms::of(&headers)
+        Terms::of(&Fields::of(&headers))
     }
 
     fn lifetime(line: &'static str) -> Option<u32> {

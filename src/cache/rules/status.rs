@@ -1,11 +1,11 @@
 //! What is told of the cache's part in a response: `Cache-Status` (RFC 9211).
 
-use std::fmt::{self, Write as _};
-
 use http::{HeaderName, HeaderValue};
-use smallvec::SmallVec;
 
 use super::storing::Why;
+
+/// Most of what is told is no longer than this.
+const MOST: usize = 64;
 
 /// The field.
 pub static CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -77,12 +77,12 @@ impl Told {
 
     /// The member of this cache.
     pub fn value(&self) -> HeaderValue {
-        let mut text = Text(SmallVec::new());
-        text.push("wiregate");
+        let mut text = String::with_capacity(MOST);
+        text.push_str("wiregate");
         match self {
             Self::Hit { ttl, why } => {
-                text.push("; hit; ttl=");
-                text.push(itoa::Buffer::new().format(*ttl));
+                text.push_str("; hit; ttl=");
+                text.push_str(itoa::Buffer::new().format(*ttl));
                 detail(&mut text, *why);
             }
             Self::Forwarded {
@@ -91,44 +91,31 @@ impl Told {
                 collapsed,
                 stored,
             } => {
-                let _ = write!(text, "; fwd={}", why.word());
+                text.push_str("; fwd=");
+                text.push_str(why.word());
                 if let Some(status) = status {
-                    let _ = write!(text, "; fwd-status={status}");
+                    text.push_str("; fwd-status=");
+                    text.push_str(itoa::Buffer::new().format(*status));
                 }
                 if *stored == Stored::Yes {
-                    text.push("; stored");
+                    text.push_str("; stored");
                 }
                 if *collapsed {
-                    text.push("; collapsed");
+                    text.push_str("; collapsed");
                 }
                 if let Stored::No(why) = stored {
                     detail(&mut text, *why);
                 }
             }
         }
-        HeaderValue::from_bytes(&text.0).expect("words and numbers")
+        HeaderValue::try_from(text).expect("words and numbers")
     }
 }
 
-/// What is told is shorter than this.
-struct Text(SmallVec<[u8; 128]>);
-
-impl Text {
-    fn push(&mut self, word: &str) {
-        self.0.extend_from_slice(word.as_bytes());
-    }
-}
-
-impl fmt::Write for Text {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.push(text);
-        Ok(())
-    }
-}
-
-fn detail(text: &mut Text, why: Option<Why>) {
+fn detail(text: &mut String, why: Option<Why>) {
     if let Some(why) = why {
-        let _ = write!(text, "; detail={why}");
+        text.push_str("; detail=");
+        text.push_str(why);
     }
 }
 

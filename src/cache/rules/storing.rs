@@ -2,31 +2,40 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora_http::{RequestHeader, ResponseHeader};
+use smallvec::SmallVec;
 use wiregate_sdk::cache::{Plan, Policy, SetCookie};
 
 use super::age::{self, Guess, Sent};
+use super::fields::{Field, Fields};
 use super::request::Wishes;
 use super::response::Terms;
 use super::{date, marks, vary};
-use crate::cache::{Stored, Times};
+use crate::cache::{Stored, Times, stored};
 
 /// What a response can be purged by has bounds: more tags, or longer ones, are more than is kept.
 const MOST_TAGS: usize = 256;
 const LONGEST_TAG: usize = 256;
 
-/// Fields that are for one hop, or for the caller's own proxy (3.1), beside those that are gone by now.
-static NEVER_STORED: [HeaderName; 8] = [
-    header::AGE,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    HeaderName::from_static("proxy-authentication-info"),
-    HeaderName::from_static("proxy-connection"),
-];
+/// Whether a field is for one hop, or for the caller's own proxy (3.1; RFC 9110, 7.6.1). Those that `Connection` names
+/// are gone by now.
+fn is_never_stored(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "age"
+            | "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authentication-info"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
 /// A request, as far as it has a say in what is stored.
 #[derive(Clone, Copy)]
@@ -52,7 +61,7 @@ pub fn meta(
     head: &ResponseHeader,
     sent: Sent,
 ) -> Result<Stored, Why> {
-    terms(plan, asked, head, sent).map(|terms| terms.stored(head.clone()))
+    terms(plan, asked, head, sent).map(|terms| terms.stored(head, None))
 }
 
 /// What is stored of a response that was found to be good (3.2, 4.3.5): `merged` is [what came of its
@@ -79,7 +88,8 @@ pub fn renewed(
 /// On what terms a response is stored.
 pub struct StoringTerms<'p> {
     policy: &'p Policy,
-    sent: Sent,
+    /// The `Date` that it gets, where its own is none, or not in the preferred form.
+    date: Option<HeaderValue>,
     tags: Vec<Box<str>>,
     vary: vary::Selectors,
     times: Times,
@@ -87,15 +97,30 @@ pub struct StoringTerms<'p> {
 }
 
 impl StoringTerms<'_> {
-    /// What is stored of it: this is its head.
-    pub fn stored(self, head: ResponseHeader) -> Stored {
+    /// What is stored of it: this is its head, and `via` what is added to say whom it has come through.
+    pub fn stored(self, head: &ResponseHeader, via: Option<HeaderValue>) -> Stored {
         Stored {
-            head: stored_head(self.policy, head, self.sent),
+            head: self.head(head, via.as_ref()),
             tags: self.tags,
             vary: self.vary,
             times: self.times,
             marks: self.marks,
         }
+    }
+
+    /// The head as it is to be served (3.1). A `Date` is added where there is none (RFC 9110, 6.6.1).
+    fn head(&self, head: &ResponseHeader, via: Option<&HeaderValue>) -> ResponseHeader {
+        let kept = head.headers.iter().filter(|(name, _)| self.keeps(name));
+        let via = via.map(|via| (&header::VIA, via));
+        let date = self.date.as_ref().map(|date| (&header::DATE, date));
+        let all: SmallVec<[_; 16]> = kept.chain(via).chain(date).collect();
+        stored::compact(head.status, &all)
+    }
+
+    fn keeps(&self, name: &HeaderName) -> bool {
+        let replaced = self.date.is_some() && *name == header::DATE;
+        let stripped = self.policy.set_cookie == SetCookie::Strip && *name == header::SET_COOKIE;
+        !(replaced || stripped || is_never_stored(name) || self.policy.tags.as_ref() == Some(name))
     }
 }
 
@@ -110,18 +135,24 @@ pub fn terms<'p>(
     sent: Sent,
 ) -> Result<StoringTerms<'p>, Why> {
     let policy = &*plan.policy;
-    let terms = Terms::of(&head.headers);
-    check(plan, asked, head, &terms)?;
-    let lifetime = lifetime(plan, asked, head, &terms, sent)?;
-    let times = times(policy, &terms, head, lifetime, sent);
-    if !is_of_use(&times, &head.headers) {
+    let fields = Fields::of(&head.headers);
+    let terms = Terms::of(&fields);
+    check(plan, asked, (head.status, &fields), &terms)?;
+    let lifetime = lifetime(plan, asked, (head.status, &fields), &terms, sent)?;
+    let date = age::date_of(&fields, date::seconds(sent.came));
+    let age = match policy.force {
+        true => Duration::ZERO, // it is as old here as it is in this cache
+        false => age::initial_age(&fields, date, sent),
+    };
+    let times = times(policy, &terms, lifetime, (sent.came, age));
+    if !is_of_use(&times, &fields) {
         return Err("stale");
     }
-    let names = vary::names(&head.headers).ok_or("vary")?;
+    let names = vary::names(&fields).ok_or("vary")?;
     let names = with(names, &policy.vary);
     Ok(StoringTerms {
         policy,
-        sent,
+        date: written_anew(&fields, date, sent),
         tags: tags(policy, &head.headers)?,
         vary: vary::selectors(names, &asked.head.headers),
         times,
@@ -130,7 +161,12 @@ pub fn terms<'p>(
 }
 
 /// The conditions that have nothing to do with time (3, 3.5).
-fn check(plan: &Plan, asked: &Asked<'_>, head: &ResponseHeader, terms: &Terms) -> Result<(), Why> {
+fn check(
+    plan: &Plan,
+    asked: &Asked<'_>,
+    (status, fields): (StatusCode, &Fields<'_>),
+    terms: &Terms,
+) -> Result<(), Why> {
     let policy = &*plan.policy;
     if asked.head.method != Method::GET {
         return Err("method");
@@ -138,10 +174,10 @@ fn check(plan: &Plan, asked: &Asked<'_>, head: &ResponseHeader, terms: &Terms) -
     if asked.wishes.no_store && policy.obeys_requests {
         return Err("request-no-store");
     }
-    if !is_whole(head.status) {
+    if !is_whole(status) {
         return Err("status");
     }
-    if policy.set_cookie == SetCookie::Pass && head.headers.contains_key(header::SET_COOKIE) {
+    if policy.set_cookie == SetCookie::Pass && fields.has(Field::SetCookie) {
         return Err("set-cookie");
     }
     let credentials = asked.identified || asked.head.headers.contains_key(header::AUTHORIZATION);
@@ -155,7 +191,7 @@ fn check(plan: &Plan, asked: &Asked<'_>, head: &ResponseHeader, terms: &Terms) -
     if policy.force {
         return Ok(());
     }
-    if terms.must_understand && !is_understood(head.status) {
+    if terms.must_understand && !is_understood(status) {
         return Err("must-understand");
     }
     if terms.no_store && !terms.must_understand {
@@ -173,12 +209,12 @@ fn is_whole(status: StatusCode) -> bool {
 fn lifetime(
     plan: &Plan,
     asked: &Asked<'_>,
-    head: &ResponseHeader,
+    (status, fields): (StatusCode, &Fields<'_>),
     terms: &Terms,
     sent: Sent,
 ) -> Result<Duration, Why> {
     let policy = &*plan.policy;
-    let ttl = policy.ttl(head.status);
+    let ttl = policy.ttl(status);
     let cookie =
         asked.head.headers.contains_key(header::COOKIE) && !policy.ignores_cookies && !terms.public;
     if policy.force {
@@ -187,40 +223,31 @@ fn lifetime(
             false => ttl.ok_or("status"),
         };
     }
-    if let Some(lifetime) = age::explicit(terms, &head.headers, sent) {
+    if let Some(lifetime) = age::explicit(terms, fields, sent) {
         return Ok(lifetime);
     }
     if cookie && !terms.no_cache {
         return Err("cookie");
     }
-    if !cookie && let Some(lifetime) = ttl.or_else(|| guessed(policy, head, terms, sent)) {
+    let (share, most) = policy.guess;
+    let guess = Guess { share, most };
+    let guessed = || age::guessed(terms, status, fields, sent, guess);
+    if !cookie && let Some(lifetime) = ttl.or_else(guessed) {
         return Ok(lifetime);
     }
     // `no-cache` says how it is to be used, and so does `public`, but not for how long.
-    let allowed = age::is_guessable(head.status) || terms.public;
+    let allowed = age::is_guessable(status) || terms.public;
     match terms.no_cache || allowed {
         true => Ok(Duration::ZERO), // it can be validated from its first use on
         false => Err("no-lifetime"),
     }
 }
 
-fn guessed(policy: &Policy, head: &ResponseHeader, terms: &Terms, sent: Sent) -> Option<Duration> {
-    let (share, most) = policy.guess;
-    age::guessed(
-        terms,
-        head.status,
-        &head.headers,
-        sent,
-        Guess { share, most },
-    )
-}
-
 fn times(
     policy: &Policy,
     terms: &Terms,
-    head: &ResponseHeader,
     lifetime: Duration,
-    sent: Sent,
+    (received, age): (SystemTime, Duration),
 ) -> Times {
     let window = |own: Option<u32>, default: Duration| match own {
         _ if policy.force => default,
@@ -230,12 +257,8 @@ fn times(
         None => default,
     };
     Times {
-        received: sent.came,
-        age: if policy.force {
-            Duration::ZERO // it is as old here as it is in this cache
-        } else {
-            age::initial_age(&head.headers, sent)
-        },
+        received,
+        age,
         lifetime,
         while_revalidate: window(
             terms.while_revalidate,
@@ -249,12 +272,10 @@ fn times(
 }
 
 /// Whether it can ever be used: while it is fresh or allowed to be stale, or after validation.
-fn is_of_use(times: &Times, headers: &HeaderMap) -> bool {
+fn is_of_use(times: &Times, fields: &Fields<'_>) -> bool {
     let window = times.while_revalidate.max(times.if_error);
     let allowed = times.lifetime.saturating_add(window);
-    allowed > times.age
-        || headers.contains_key(header::ETAG)
-        || headers.contains_key(header::LAST_MODIFIED)
+    allowed > times.age || fields.has(Field::Etag) || fields.has(Field::LastModified)
 }
 
 fn with(mut names: Vec<HeaderName>, more: &[HeaderName]) -> Vec<HeaderName> {
@@ -283,29 +304,14 @@ fn tags(policy: &Policy, headers: &HeaderMap) -> Result<Vec<Box<str>>, Why> {
     fits.then_some(tags).ok_or("tags")
 }
 
-/// The head as it is to be served (3.1). A `Date` is added where there is none (RFC 9110, 6.6.1).
-fn stored_head(policy: &Policy, mut head: ResponseHeader, sent: Sent) -> ResponseHeader {
-    for name in &NEVER_STORED {
-        head.remove_header(name);
+/// The `Date` of a response that came at this moment, where what it says itself is none, or not in the preferred form.
+fn written_anew(fields: &Fields<'_>, date: Option<i64>, sent: Sent) -> Option<HeaderValue> {
+    let length = fields.first(Field::Date).map(<[u8]>::len);
+    if date.is_some() && length == Some(date::LENGTH) {
+        return None;
     }
-    if let Some(tags) = &policy.tags {
-        head.remove_header(tags);
-    }
-    if policy.set_cookie == SetCookie::Strip {
-        head.remove_header(&header::SET_COOKIE);
-    }
-    let came = date::seconds(sent.came);
-    let date = age::date_of(&head.headers, came);
-    let preferred = head
-        .headers
-        .get(header::DATE)
-        .is_some_and(|date| date.len() == date::LENGTH);
-    if date.is_none() || !preferred {
-        let date = date::format(date.unwrap_or(came));
-        head.insert_header(header::DATE, date)
-            .expect("a date is a field value");
-    }
-    head
+    let text = date::format(date.unwrap_or_else(|| date::seconds(sent.came)));
+    Some(HeaderValue::try_from(text).expect("a date is a field value"))
 }
 
 /// Statuses whose rules for caches are known here: those of RFC 9110 and of the registry, but for those that
@@ -325,7 +331,9 @@ pub fn updated(stored: &ResponseHeader, news: &ResponseHeader, came: SystemTime)
     ];
     let mut head = stored.clone();
     let names = news.headers.keys();
-    for name in names.filter(|name| !KEPT.contains(name) && !NEVER_STORED[1..].contains(name)) {
+    for name in names
+        .filter(|name| !KEPT.contains(name) && (**name == header::AGE || !is_never_stored(name)))
+    {
         head.remove_header(name);
         for value in news.headers.get_all(name) {
             head.append_header(name, value.clone())

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use sha2::{Digest, Sha256};
 
+use super::fields::{Field, Fields};
 use super::list;
 use crate::cache::Selector;
 
@@ -17,10 +18,10 @@ pub type Selectors = Vec<Selector>;
 
 /// The fields that `Vary` names, in order, each once; `None` where it holds a `*`, or what is no
 /// name: no request is like another then.
-pub fn names(response: &HeaderMap) -> Option<Vec<HeaderName>> {
+pub fn names(response: &Fields<'_>) -> Option<Vec<HeaderName>> {
     let mut names = Vec::new();
-    for line in response.get_all(header::VARY) {
-        for name in list::split(line.as_bytes()).filter(|name| !name.is_empty()) {
+    for line in response.all(Field::Vary) {
+        for name in list::split(line).filter(|name| !name.is_empty()) {
             if name == b"*" {
                 return None;
             }
@@ -32,10 +33,12 @@ pub fn names(response: &HeaderMap) -> Option<Vec<HeaderName>> {
     Some(names)
 }
 
-/// What this request has in these fields.
+/// What this request has in these fields, without holding on to it.
 pub fn selectors(names: Vec<HeaderName>, request: &HeaderMap) -> Selectors {
+    let copy =
+        |value: HeaderValue| HeaderValue::from_bytes(value.as_bytes()).expect("it was one before");
     let values = names.into_iter().map(|name| {
-        let value = kept(&name, request);
+        let value = kept(&name, request).map(copy);
         (name, value)
     });
     values.collect()
@@ -149,7 +152,8 @@ mod tests {
 
     fn named(lines: &[&'static str]) -> Option<Vec<String>> {
         let lines: Vec<_> = lines.iter().map(|line| ("vary", *line)).collect();
-        let names = names(&headers(&lines))?;
+        let headers = headers(&lines);
+        let names = names(&Fields::of(&headers))?;
         Some(names.iter().map(|name| name.as_str().to_owned()).collect())
     }
 
@@ -159,7 +163,8 @@ mod tests {
         stored: &[(&'static str, &'static str)],
         asked: &[(&'static str, &'static str)],
     ) -> bool {
-        let names = names(&headers(&[("vary", field)])).unwrap();
+        let response = headers(&[("vary", field)]);
+        let names = names(&Fields::of(&response)).unwrap();
         fits(&selectors(names, &headers(stored)), &headers(asked))
     }
 

@@ -3,22 +3,20 @@
 use std::fmt;
 use std::sync::Arc;
 
-use smallvec::SmallVec;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::room::{Charge, Room, allocated};
 
-/// Most keys are no longer than this, and need no memory beside their own.
+/// Most keys are no longer than this.
 const SHORT: usize = 256;
 
 /// The URL of a key, on its way into it.
-#[derive(Default)]
-pub struct Url(SmallVec<[u8; SHORT]>);
+pub struct Url(String);
 
 impl Url {
     /// Adds a part.
     pub fn push(&mut self, text: &str) {
-        self.0.extend_from_slice(text.as_bytes());
+        self.0.push_str(text);
     }
 
     /// Adds a part that is in lower case here, however it was written.
@@ -30,13 +28,16 @@ impl Url {
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("made of texts")
+        &self.0
     }
 }
 
+/// With room for the rest of most keys.
 impl From<&str> for Url {
     fn from(text: &str) -> Self {
-        Self(SmallVec::from_slice(text.as_bytes()))
+        let mut url = String::with_capacity(SHORT.max(text.len()));
+        url.push_str(text);
+        Self(url)
     }
 }
 
@@ -45,7 +46,7 @@ impl From<&str> for Url {
 #[derive(Clone)]
 pub struct Key {
     /// The URL, then each part behind its length.
-    text: SmallVec<[u8; SHORT]>,
+    text: Vec<u8>,
     url: usize,
     hash: u128,
     url_hash: u64,
@@ -57,7 +58,7 @@ impl Key {
         url: impl Into<Url>,
         parts: impl IntoIterator<Item = &'p [u8]>,
     ) -> Self {
-        let Url(mut text) = url.into();
+        let mut text = url.into().0.into_bytes();
         let url = text.len();
         for part in parts {
             text.extend_from_slice(&(part.len() as u64).to_le_bytes());

@@ -1,6 +1,5 @@
 //! The right to fetch.
 
-use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -147,20 +146,21 @@ impl Lead {
     }
 
     /// The head is known, and the response may be stored: the body follows. Those who waited read it
-    /// while it comes. `length` is the length of the body, where it is known.
+    /// while it comes. `length` is the length of the body, where it is known. `meta` is kept as it is, so
+    /// it has to be [compact](Stored::compact), as the rules make it: only then is all that it takes counted.
     ///
     /// # Errors
     /// It is not stored. Those who waited fetch for themselves. What is too large, or finds no room, is remembered as by
     /// [`Lead::too_large`] and [`Lead::not_stored`].
     pub fn fill(
         mut self,
-        meta: impl Borrow<Stored>,
+        meta: Stored,
         length: Option<u64>,
         remember: Duration,
     ) -> Result<Fill, Refused> {
         if length.is_some_and(|length| length > self.store.largest()) {
             self.store.counts.discarded();
-            self.too_large(remember, &meta.borrow().vary);
+            self.too_large(remember, &meta.vary);
             return Err(Refused::TooLarge);
         }
         let (store, name) = (self.store.clone(), self.name.clone());
@@ -170,7 +170,6 @@ impl Lead {
             self.not_stored(remember);
             return Err(Refused::NoRoom);
         };
-        let meta = meta.borrow().compact();
         let new = New::of(&store, &meta);
         let body = Arc::new(Body::coming(&store.room, length));
         let entry = Entry::new(&store.room, name.clone(), self.number, meta, body);
@@ -194,14 +193,13 @@ impl Lead {
     }
 
     /// A stored response was found to be good (a 304): it gets another head, and keeps its body.
-    /// Where `meta.vary` is another one, the entry stands under that from now on.
+    /// Where `meta.vary` is another one, the entry stands under that from now on. `meta` has to be compact here, too.
     ///
     /// # Errors
     /// It is not in the store any more, or a purge has hit it meanwhile. The caller may still serve it; those who
     /// waited join again.
     pub fn refresh(mut self, old: &Arc<Entry>, meta: Stored) -> Result<Arc<Entry>, Refused> {
         let store = self.store.clone();
-        let meta = meta.compact();
         let new = New::of(&store, &meta);
         store.supersede(old.name(), new.variant);
         let to_disk = store.disk.is_some();

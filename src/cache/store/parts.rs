@@ -213,21 +213,21 @@ impl Store {
 
     /// A body has come to its end.
     pub(super) fn finish(&self, entry: &Arc<Entry>) -> Result<(), Refused> {
-        let number = entry.number();
-        let variant = self.with(entry.name(), |shard| {
-            let id = shard.id_of(entry.name().hash(), number)?;
-            Some(shard.slot(id).variant)
+        let (name, number) = (entry.name(), entry.number());
+        if self.disk.is_some() {
+            let variant = self.with(name, |shard| {
+                let id = shard.id_of(name.hash(), number)?;
+                Some(shard.slot(id).variant)
+            });
+            self.supersede(name, variant.ok_or(Refused::Purged)?);
+        }
+        let kept = self.with(name, |shard| {
+            let id = shard.id_of(name.hash(), number)?;
+            let variant = shard.slot(id).variant;
+            shard.clear_alone(name);
+            Some(shard.settle(id, self.disk.is_some()).then_some(variant))
         });
-        let variant = variant.ok_or(Refused::Purged)?;
-        self.supersede(entry.name(), variant);
-        let kept = self.with(entry.name(), |shard| {
-            let Some(id) = shard.id_of(entry.name().hash(), number) else {
-                return Err(Refused::Purged);
-            };
-            shard.clear_alone(entry.name());
-            Ok(shard.settle(id, self.disk.is_some()))
-        });
-        if kept? {
+        if let Some(variant) = kept.ok_or(Refused::Purged)? {
             self.settle_down(entry, variant);
         }
         Ok(())

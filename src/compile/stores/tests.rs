@@ -51,7 +51,8 @@ pub fn put_body(store: &Arc<Store>, url: &str, body: &[u8]) {
         panic!("somebody leads already");
     };
     let length = Some(body.len() as u64);
-    let mut fill = lead.fill(stored, length, Duration::ZERO).unwrap();
+    let fill = lead.fill(stored.compact(), length, Duration::ZERO);
+    let mut fill = fill.unwrap();
     fill.push(body).unwrap();
     fill.finish().unwrap();
 }

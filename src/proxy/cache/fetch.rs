@@ -61,8 +61,6 @@ pub(super) enum Shared {
     /// A response is being stored, or was refreshed.
     Stored {
         entry: Arc<Entry>,
-        /// Its head.
-        head: Box<ResponseHeader>,
         dealt: Dealt,
         status: StatusCode,
     },
@@ -171,7 +169,6 @@ impl Context {
             Some(stale) => drop(conditional::ask(head, &stale.meta().head.headers)),
             None => conditional::strip(head),
         }
-        head.remove_header(&header::EXPECT);
     }
 
     /// Whether another upstream is asked than the one that the key is of, as its fallback.

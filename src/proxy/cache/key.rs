@@ -1,6 +1,8 @@
 //! What a response is stored under: the URL that was asked for, and whatever else decides which
 //! response a request gets.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderValue, header};
 use pingora_proxy::Session;
 use sha2::{Digest, Sha256};
@@ -47,11 +49,12 @@ impl Context {
 
     /// The URL that was asked for, normalised: what purges and the methods that change a resource go by.
     pub(super) fn public_url(&self) -> Url {
-        let host = self
-            .asked_host
-            .as_ref()
-            .map_or(&b""[..], HeaderValue::as_bytes);
-        let host = String::from_utf8_lossy(host);
+        let asked = self.asked_host.as_ref();
+        let host = match asked.map(|host| host.to_str().map_err(|_| host.as_bytes())) {
+            None => Cow::Borrowed(""),
+            Some(Ok(host)) => Cow::Borrowed(host),
+            Some(Err(host)) => String::from_utf8_lossy(host),
+        };
         let target = &self.exchange.target;
         let path = self.normal_path.as_deref().unwrap_or(target.path());
         url(self.exchange.client.scheme, &host, path, target.query())
@@ -141,7 +144,8 @@ pub fn normalised(url: &reqwest::Url, path: impl Fn(&str) -> Option<String>) -> 
 /// The text of a URL. A port that is the scheme's own, or none, is left out (RFC 9110, 4.2.3), and so is the last dot
 /// of a name: routes are the same for both.
 fn url(scheme: &str, host: &str, path: &str, query: Option<&str>) -> Url {
-    let (name, port) = match host.rsplit_once(':') {
+    let colon = host.bytes().rposition(|byte| byte == b':');
+    let (name, port) = match colon.map(|at| (&host[..at], &host[at + 1..])) {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (name, port),
         _ => (host, ""),
     };
@@ -167,7 +171,8 @@ fn url(scheme: &str, host: &str, path: &str, query: Option<&str>) -> Url {
 
 /// Adds a query as the URL standard writes it, so that it is the same whoever wrote it.
 fn push_query(text: &mut Url, query: &str) {
-    let is_escaped = |byte: u8| byte <= b' ' || byte >= 0x7f || b"\"#'<>".contains(&byte);
+    let is_escaped =
+        |byte: u8| matches!(byte, 0..=b' ' | b'"' | b'#' | b'\'' | b'<' | b'>' | 0x7f..);
     let mut rest = query;
     while let Some(at) = rest.bytes().position(is_escaped) {
         text.push(&rest[..at]);

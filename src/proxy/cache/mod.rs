@@ -20,7 +20,7 @@ mod told;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, StatusCode, header};
+use http::{Method, StatusCode};
 use pingora_error::{Error, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
@@ -29,11 +29,11 @@ use wiregate_sdk::{Origin, Reply};
 
 use super::context::Context;
 use crate::cache::Dealt;
+use crate::cache::rules::marks;
 use crate::cache::rules::request::Wishes;
 use crate::cache::rules::reuse::{self, Reuse};
 use crate::cache::rules::status::{Forwarded, Stored, Told};
 use crate::cache::rules::vary::Wanted;
-use crate::cache::rules::{conditional, marks};
 use crate::cache::store::{Entry, Find, Join, Key, Store};
 use crate::upstream::{Connector, Upstream};
 use fetch::{Fetch, Filling};
@@ -160,16 +160,23 @@ impl Context {
         if head.method != Method::GET && head.method != Method::HEAD {
             return Some(Forwarded::Method);
         }
-        let special = head.headers.contains_key(header::UPGRADE)
-            || head.headers.contains_key(header::TRANSFER_ENCODING)
-            || (head.headers.get(header::CONTENT_LENGTH)).is_some_and(|length| length != "0")
-            || self.body.bytes.is_some()
+        let (mut special, mut for_origin) = (false, false);
+        for (name, value) in &head.headers {
+            match name.as_str() {
+                "upgrade" | "transfer-encoding" => special = true,
+                "content-length" => special |= value != "0",
+                // Only the origin can judge these (RFC 9111, 4.3.2).
+                "if-match" | "if-unmodified-since" => for_origin = true,
+                _ => {}
+            }
+        }
+        special |= self.body.bytes.is_some()
             || !head.raw_path().starts_with(b"/")
             || !head.raw_path_is_utf8();
         if special || !session.as_mut().is_body_empty() {
             return Some(Forwarded::Bypass);
         }
-        conditional::is_for_origin(&session.req_header().headers).then_some(Forwarded::Request)
+        for_origin.then_some(Forwarded::Request)
     }
 
     fn caching(&self) -> &Caching {

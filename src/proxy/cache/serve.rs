@@ -7,11 +7,10 @@ use pingora_core::protocols::http::HttpTask;
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
-use wiregate_sdk::Origin;
 use wiregate_sdk::views::Claim;
+use wiregate_sdk::{Origin, ResponseHead};
 
 use super::super::context::Context;
-use super::super::heads;
 use super::fetch::{Answer, Own, Shared};
 use super::own;
 use crate::cache::Dealt;
@@ -26,7 +25,7 @@ const ADDED: usize = 9;
 /// A response that is about to leave.
 struct Answering {
     entry: Arc<Entry>,
-    head: ResponseHeader,
+    head: ResponseHead,
     told: Told,
     /// Whether the head is of this moment, and says itself how old it is.
     is_new: bool,
@@ -81,12 +80,11 @@ impl Context {
         match answer {
             Shared::Stored {
                 entry,
-                head,
                 dealt,
                 status,
             } => {
                 self.caching_mut().dealt = dealt;
-                let head = *head;
+                let head = copy_of(&entry.meta().head);
                 let status = (status != head.status).then(|| status.as_u16());
                 let told = self.went_on(status, Stored::Yes);
                 let answering = Answering {
@@ -103,7 +101,7 @@ impl Context {
                 self.hide_tags(&mut head);
                 let answering = Answering {
                     entry,
-                    head,
+                    head: head.into(),
                     told: self.went_on(Some(304), Stored::No(Some(why))),
                     is_new: true,
                 };
@@ -176,20 +174,17 @@ impl Context {
             told,
             is_new,
         } = answering;
-        let mut part = self.shape(session, &entry, &mut head)?;
+        head.headers.reserve(ADDED); // once for all that follows
         let age = reuse::age(&entry.meta().times, self.shared.clock.now().wall).as_secs();
-        let status = self.told_status(&told);
-        heads::edit_response(&mut head, |head| {
-            let fields = &mut head.headers;
-            fields.reserve(ADDED); // once for all that follows
-            // What has just come from the origin has no age (RFC 9111, 5.1).
-            if !is_new && (age > 0 || told.is_from_store()) {
-                fields.insert(header::AGE, age.into());
-            }
-            if let Some(status) = status {
-                fields.append(CACHE_STATUS.clone(), status);
-            }
-        });
+        // What has just come from the origin has no age (RFC 9111, 5.1).
+        if !is_new && (age > 0 || told.is_from_store()) {
+            head.headers.insert(header::AGE, age.into());
+        }
+        if let Some(status) = self.told_status(&told) {
+            head.headers.append(&CACHE_STATUS, status);
+        }
+        let mut head = ResponseHeader::from(head);
+        let mut part = self.shape(session, &entry, &mut head)?;
         self.end.origin = Origin::Cache;
         let bodiless = part == Part::Nowhere || self.is_bodiless(&head);
         self.frame_stored(session, &mut head)?;
@@ -228,7 +223,7 @@ impl Context {
         {
             head.insert_header(header::CONTENT_LENGTH, length)?;
         }
-        if head.status != StatusCode::OK {
+        if head.status != StatusCode::OK || !conditional::may_be_for_less(request) {
             return Ok(Part::Whole);
         }
         let now = crate::cache::rules::seconds(self.exchange.now.wall);
@@ -261,14 +256,14 @@ impl Context {
 }
 
 /// A copy of a stored head, with room for what is added: a clone would have to make that again.
-fn copy_of(head: &ResponseHeader) -> ResponseHeader {
+fn copy_of(head: &ResponseHead) -> ResponseHead {
     let mut parts = http::Response::new(()).into_parts().0;
     (parts.status, parts.version) = (head.status, head.version);
     parts.headers = HeaderMap::with_capacity(head.headers.len() + ADDED);
     for (name, value) in &head.headers {
         parts.headers.append(name, value.clone());
     }
-    parts.into()
+    parts
 }
 
 /// The length that a stored head tells, if it does so in one number.

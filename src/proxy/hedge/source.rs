@@ -22,7 +22,7 @@ use crate::upstream::Connector;
 /// the stream reset.
 pub(in crate::proxy) struct Source {
     /// There until dropped or put back.
-    session: Option<HttpSession>,
+    session: Option<Box<HttpSession>>,
     stage: Stage,
     connector: Arc<Connector>,
     peer: Box<HttpPeer>,
@@ -51,7 +51,7 @@ impl Source {
         session.set_read_timeout(peer.options.read_timeout);
         session.set_write_timeout(peer.options.write_timeout);
         Ok(Self {
-            session: Some(session),
+            session: Some(Box::new(session)),
             stage: Stage::Head,
             connector,
             peer,
@@ -60,7 +60,7 @@ impl Source {
     }
 
     pub(in crate::proxy) fn is_http2(&self) -> bool {
-        matches!(self.session, Some(HttpSession::H2(_)))
+        matches!(self.session.as_deref(), Some(HttpSession::H2(_)))
     }
 
     pub(in crate::proxy) fn is_tls(&self) -> bool {
@@ -74,7 +74,7 @@ impl Source {
         body: Bytes,
     ) -> Result<()> {
         let session = self.session.as_mut().expect(THERE);
-        if let HttpSession::H2(stream) = session {
+        if let HttpSession::H2(stream) = &mut **session {
             stream.write_request_header(head, body.is_empty())?;
         } else {
             session.write_request_header(head).await?;
@@ -87,7 +87,7 @@ impl Source {
 
     /// The next part of the response. It may be asked for again when this is dropped half-way.
     pub(in crate::proxy) async fn next(&mut self) -> Result<HttpTask> {
-        match self.session.as_mut().expect(THERE) {
+        match &mut **self.session.as_mut().expect(THERE) {
             HttpSession::H1(connection) => connection.read_response_task().await,
             HttpSession::H2(stream) => next_of(stream, &mut self.stage).await,
             HttpSession::Custom(()) => {
@@ -113,7 +113,7 @@ impl Source {
     pub(in crate::proxy) async fn put_back(mut self) {
         if let Some(session) = self.session.take() {
             let idle = self.peer.idle_timeout();
-            self.connector.release(session, &self.peer, idle).await;
+            self.connector.release(*session, &self.peer, idle).await;
         }
     }
 }
@@ -122,9 +122,12 @@ impl Drop for Source {
     fn drop(&mut self) {
         // Pingora has to be told that a stream is gone, so that the connection below it is kept. It
         // never waits for that.
-        if let Some(session @ HttpSession::H2(_)) = self.session.take() {
+        if let Some(session) = self
+            .session
+            .take_if(|session| matches!(**session, HttpSession::H2(_)))
+        {
             let idle = self.peer.idle_timeout();
-            let release = self.connector.release(session, &self.peer, idle);
+            let release = self.connector.release(*session, &self.peer, idle);
             let _ = release.now_or_never();
         }
     }

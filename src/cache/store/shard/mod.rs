@@ -56,8 +56,13 @@ pub(super) struct Shard {
     dead: usize,
     /// What this part weighs when memory is shared out evenly.
     share: usize,
+    /// How large the tables were when they were last counted.
+    counted: Sizes,
     charge: Charge,
 }
+
+/// How large the tables are, in the units of each.
+type Sizes = [usize; 7];
 
 /// The keys of the maps are hashes.
 type Hashed = BuildHasherDefault<AsItIs>;
@@ -100,6 +105,7 @@ impl Shard {
             graves: Vec::new(),
             dead: 0,
             share,
+            counted: Sizes::default(),
             charge: Charge::new(room, 0),
         };
         shard.weigh();
@@ -309,8 +315,23 @@ impl Shard {
         self.lists.iter().map(|list| list.weight).sum()
     }
 
-    /// Counts the memory of the tables.
+    /// Counts the memory of the tables, where one of them has grown.
     fn weigh(&mut self) {
+        let sizes = [
+            self.keys.capacity(),
+            self.urls.capacity(),
+            self.flights.capacity(),
+            self.running.capacity(),
+            self.graves.capacity(),
+            self.slots.bytes(),
+            self.sketch.bytes(),
+        ];
+        if std::mem::replace(&mut self.counted, sizes) != sizes {
+            self.count();
+        }
+    }
+
+    fn count(&mut self) {
         fn table<K, V>(map: &HashMap<K, V, Hashed>) -> usize {
             // A table is as large as a power of two, and at most seven eighths full.
             let buckets = (map.capacity() * 8).div_ceil(7).next_power_of_two();

@@ -44,7 +44,7 @@ fn meta(tags: &[&str]) -> Stored {
     let mut head = ResponseHeader::build(200, None).unwrap();
     head.append_header("content-type", "text/plain").unwrap();
     head.append_header("X-Made", "by hand").unwrap();
-    Stored {
+    let meta = Stored {
         head,
         vary: Vec::new(),
         tags: tags.iter().map(|tag| Box::from(*tag)).collect(),
@@ -56,7 +56,8 @@ fn meta(tags: &[&str]) -> Stored {
             if_error: Duration::from_secs(9),
         },
         marks: 5,
-    }
+    };
+    meta.compact() // as the rules make it
 }
 
 /// Chosen by this value of `accept-language`.

@@ -27,10 +27,6 @@ pub(super) struct Head {
 }
 
 /// What came of asking.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is moved a few times, and a box would be one more for each fetch"
-)]
 pub(super) enum Asked {
     Head(Box<Head>),
     /// The client has left, in this way: the fetch goes on where it was, or begins anew.
@@ -43,10 +39,6 @@ pub(super) struct Begun {
     stage: Stage,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is moved a few times, and a box would be one more for each fetch"
-)]
 enum Stage {
     /// At one endpoint or two, as the upstream hedges.
     Race(Box<Race>),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use http::{StatusCode, header};
 use pingora_core::protocols::http::HttpTask;
-use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use wiregate_sdk::Reply;
 
@@ -23,7 +22,7 @@ const BUSY: Why = "busy";
 impl Context {
     /// Settles what becomes of a response, for all who wait for it. Where it is stored, the body is to
     /// follow, by way of this exchange.
-    pub(super) async fn settle(&mut self, session: &Session, head: Head) -> Answer {
+    pub(super) async fn settle(&mut self, session: &Session, mut head: Head) -> Answer {
         let status = head.head.status;
         if self.is_elsewhere() {
             // It stands in for a response, and is none of those that the key is for.
@@ -45,12 +44,11 @@ impl Context {
         if self.fetch_mut().alone {
             return own(head, BUSY);
         }
-        // What is stored has lost what was for its hop; what stays with the one who asked loses it later.
-        let mut settled = ResponseHeader::clone(&head.head);
-        heads::edit_response(&mut settled, |head| heads::settle_response(head, false));
-        let caching = self.caching();
-        let terms = storing::terms(&caching.plan, &self.asked(session), &settled, head.sent);
-        match terms.map(|terms| terms.stored(settled)) {
+        heads::drop_named_of(&mut head.head);
+        let (plan, asked) = (&self.caching().plan, self.asked(session));
+        let meta = storing::terms(plan, &asked, &head.head, head.sent)
+            .map(|terms| terms.stored(&head.head, Some(heads::via_of(head.head.version))));
+        match meta {
             Ok(meta) => self.store(head, meta).await,
             Err(why) => self.keep(head, why, failed),
         }
@@ -102,7 +100,6 @@ impl Context {
         };
         Answer::Shared(match refreshed {
             Ok(entry) => Shared::Stored {
-                head: Box::new(entry.meta().head.clone()),
                 entry,
                 dealt: Dealt::Revalidated,
                 status: StatusCode::NOT_MODIFIED,
@@ -150,13 +147,12 @@ impl Context {
             lead.too_large(policy.remember, &meta.vary);
             return own(head, "too-large");
         }
-        let fill = match lead.fill(&meta, length, policy.remember) {
+        let fill = match lead.fill(meta, length, policy.remember) {
             Ok(fill) => fill,
             Err(_) => return own(head, "refused"),
         };
         let answer = Shared::Stored {
             entry: fill.entry().clone(),
-            head: Box::new(meta.head),
             dealt: Dealt::Miss,
             status: head.head.status,
         };
