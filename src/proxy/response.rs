@@ -16,7 +16,7 @@ use crate::cache::Dealt;
 use crate::compile::Route;
 use crate::observe::access_log::{Ended, Entry, Target};
 
-/// Room for `via`, the request's id, and the fields of ordinary filters.
+/// Room for `via`, the request's id, and the fields of ordinary filters, one each or so; no more than this.
 const ADDED: usize = 6;
 
 impl Context {
@@ -39,7 +39,7 @@ impl Context {
         let trailers = head.version == Version::HTTP_2 && self.version == Version::HTTP_2;
         let mut taken = TakenResponse::of(head);
         if !self.slots.is_empty() {
-            taken.parts.headers.reserve(ADDED);
+            taken.parts.headers.reserve(ADDED.min(2 + self.slots.len()));
         }
         heads::settle_response(&mut taken.parts, trailers);
         if self.caching.is_some() {
@@ -125,6 +125,10 @@ impl Context {
 
     /// Every response carries the request's id.
     pub(super) fn identify(&self, head: &mut ResponseHeader) {
+        let told = head.headers.get_all(&REQUEST_ID);
+        if told.iter().eq([&*self.exchange.id]) {
+            return;
+        }
         if let Some(id) = self.id() {
             heads::edit_response(head, |head| head.headers.insert(&REQUEST_ID, id));
         }
