@@ -74,15 +74,20 @@ struct Edits {
     rename: Vec<(HeaderName, HeaderName)>,
     set: Vec<(HeaderName, Value)>,
     add: Vec<(HeaderName, Value)>,
-    /// The templates with expressions, those of `set` in front of those of `add`.
+    /// The templates with expressions.
     varying: Vec<FieldTemplate>,
 }
 
-/// What a field always is; `None` for the next of those that vary.
-type Value = Option<HeaderValue>;
+/// The value that a field gets.
+enum Value {
+    /// Always the same.
+    Always(HeaderValue),
+    /// What the template at this place makes, which may be nothing.
+    Varies(usize),
+}
 
-/// What those that vary are this time.
-type Rendered = std::vec::IntoIter<Value>;
+/// What the templates have made.
+type Rendered = Vec<Option<HeaderValue>>;
 
 impl Filter for Headers {
     const NAME: &'static str = "headers";
@@ -131,11 +136,11 @@ impl Edits {
         check_renames(&config.rename, &format!("{side}.rename"))?;
         let mut varying = Vec::new();
         let mut value = |template: FieldTemplate| {
-            let constant = template.constant().cloned();
-            if constant.is_none() {
-                varying.push(template);
+            if let Some(constant) = template.constant() {
+                return Value::Always(constant.clone());
             }
-            constant
+            varying.push(template);
+            Value::Varies(varying.len() - 1)
         };
         let set = config.set.into_iter();
         let set = set.map(|(name, template)| (name.into(), value(template)));
@@ -173,7 +178,7 @@ impl Edits {
 
     fn render(&self, facts: &Facts<'_>) -> Rendered {
         let rendered = self.varying.iter().map(|template| template.render(facts));
-        rendered.collect::<Vec<_>>().into_iter()
+        rendered.collect()
     }
 
     fn apply(&self, fields: &mut wiregate_sdk::Headers<'_>, mut rendered: Rendered) {
@@ -191,24 +196,26 @@ impl Edits {
             fields.rename(from, to);
         }
         for (name, value) in &self.set {
-            match next_of(value, &mut rendered) {
+            match value.take(&mut rendered) {
                 Some(value) => fields.set(name, value),
                 None => drop(fields.remove(name)),
             }
         }
         for (name, value) in &self.add {
-            if let Some(value) = next_of(value, &mut rendered) {
+            if let Some(value) = value.take(&mut rendered) {
                 fields.add(name, value);
             }
         }
     }
 }
 
-/// What a field always is, or the next of those that vary.
-fn next_of(value: &Value, rendered: &mut Rendered) -> Value {
-    match value {
-        Some(value) => Some(value.clone()),
-        None => rendered.next().flatten(),
+impl Value {
+    /// What it is this time.
+    fn take(&self, rendered: &mut Rendered) -> Option<HeaderValue> {
+        match self {
+            Self::Always(value) => Some(value.clone()),
+            Self::Varies(place) => rendered[*place].take(),
+        }
     }
 }
 

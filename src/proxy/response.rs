@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -76,6 +76,7 @@ impl Context {
         head: &mut ResponseHeader,
         origin: Origin,
     ) -> Result<()> {
+        self.put_id(&mut taken.parts.headers); // filters see this one, and not another's
         let filtered = self.route.filter(|_| !self.slots.is_empty());
         let ran = filtered.map_or(Ok(None), |position| {
             let chain = &self.snapshot.routes[position].chain;
@@ -83,8 +84,8 @@ impl Context {
             let mut view = Response::new(&mut self.exchange, request, &mut taken.parts, origin);
             chain.response(&mut view, &mut self.slots, false)
         });
-        if let Some(id) = self.id() {
-            taken.parts.headers.insert(&REQUEST_ID, id);
+        if filtered.is_some() && !self.has_id(&taken.parts.headers) {
+            self.put_id(&mut taken.parts.headers);
         }
         taken.put(head);
         match ran {
@@ -123,20 +124,21 @@ impl Context {
         Ok(())
     }
 
-    /// Every response carries the request's id.
+    /// Every response carries the request's id, whatever filters do to it.
     pub(super) fn identify(&self, head: &mut ResponseHeader) {
-        let told = head.headers.get_all(&REQUEST_ID);
-        if told.iter().eq([&*self.exchange.id]) {
-            return;
-        }
-        if let Some(id) = self.id() {
-            heads::edit_response(head, |head| head.headers.insert(&REQUEST_ID, id));
+        if !self.has_id(&head.headers) {
+            heads::edit_response(head, |head| self.put_id(&mut head.headers));
         }
     }
 
-    /// The request's id as a field's value.
-    fn id(&self) -> Option<HeaderValue> {
-        HeaderValue::from_str(&self.exchange.id).ok()
+    fn has_id(&self, fields: &HeaderMap) -> bool {
+        fields.get_all(&REQUEST_ID).iter().eq([&*self.exchange.id])
+    }
+
+    fn put_id(&self, fields: &mut HeaderMap) {
+        if let Ok(id) = HeaderValue::from_str(&self.exchange.id) {
+            fields.insert(&REQUEST_ID, id);
+        }
     }
 
     /// Puts the client's session back in its place, where a stand-in had it.

@@ -317,6 +317,29 @@ fn max_forwards_is_counted_down_and_answered_at_its_end() {
 }
 
 #[test]
+fn each_field_for_one_hop_stays_on_it_without_the_others() {
+    let (seen, address) = Seen::by(|_| "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_owned());
+    let gateway = Gateway::start(&config(address, ""));
+    for field in [
+        "connection: close",
+        "keep-alive: 5",
+        "proxy-connection: keep-alive",
+        "proxy-authenticate: Basic",
+        "proxy-authorization: Basic YTpi",
+        "te: trailers",
+        "trailer: x-sum",
+        "upgrade: h2c",
+        "http2-settings: AA",
+    ] {
+        let request = format!("GET / HTTP/1.0\r\nhost: a\r\n{field}\r\nx-end: 1\r\n\r\n");
+        raw(gateway.address(), request.as_bytes());
+        let (name, lines) = (field.split_once(':').unwrap().0, seen.last());
+        assert!(values(&lines, name).is_empty(), "{name}: {lines:?}");
+        assert_eq!(values(&lines, "x-end"), ["1"]);
+    }
+}
+
+#[test]
 fn fields_for_one_hop_stay_on_it() {
     let (seen, address) = Seen::by(|_| {
         "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: keep-alive, x-hop\r\n\

@@ -30,7 +30,7 @@ pub struct Key {
 const SHORTEST: usize = 16;
 const LONGEST: usize = 1024;
 
-/// Digests are spread evenly as they are: a quick hash with a secret of the map's own will do.
+/// The operator alone fills it, and nobody can choose a digest: a quick hash will do.
 type ByDigest = HashMap<Digest, Identity, foldhash::fast::RandomState>;
 
 /// The keys that are known, by their SHA-256.

@@ -166,6 +166,7 @@ impl Chain {
         slots: &mut Slots,
         reached: impl Fn(usize),
     ) -> Result<(), Stopped> {
+        debug_assert!(slots.is_empty(), "a chain is entered once");
         // One future for all links: what each of them gives back is moved less often.
         let measured = self.measures();
         for (position, link) in self.links.iter().enumerate() {

@@ -41,7 +41,7 @@ pub(super) enum Key<'a> {
 }
 
 /// The keys of one table are all addresses, or all texts. Addresses are hashed as numbers of a length for each
-/// kind, so that none passes for one of the other kind.
+/// kind, so that none passes for one of the other kind: the hash has to tell lengths apart, as SipHash does.
 impl Hash for Key<'_> {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         match self {
@@ -122,21 +122,9 @@ impl Otherwise {
     ) -> Result<Option<Verdict>, Reply> {
         match (self, &set.share) {
             (Self::Allow, _) => Ok(None),
-            (Self::Local(local), Some(share)) => Ok(Some(local.decide(share, position, key, cost))),
+            (Self::Local(local), Some(share)) => Ok(Some(local.check(share, position, key, cost))),
             (Self::Local(_) | Self::Deny, _) => Err(unreachable(why)),
         }
-    }
-}
-
-impl Local {
-    pub(super) fn decide(
-        &self,
-        limits: &Limits,
-        position: usize,
-        key: &Key<'_>,
-        cost: u32,
-    ) -> Verdict {
-        self.check(limits, position, key, cost)
     }
 }
 

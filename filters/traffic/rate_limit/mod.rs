@@ -192,7 +192,7 @@ impl Filter for RateLimit {
         let cost = self.cost(req)?;
         let key = self.key(req)?;
         let verdict = match &self.counts {
-            Counts::Local(local) => local.decide(&set.limits, position, &key, cost),
+            Counts::Local(local) => local.check(&set.limits, position, &key, cost),
             Counts::Shared(shared, otherwise) => {
                 // Boxed, which keeps the future of those that count for themselves small.
                 let verdict =

@@ -1,7 +1,5 @@
 //! A document that is opened where it is changed: all else leaves byte for byte as it came.
 
-use std::borrow::Cow;
-
 use super::path::{Name, Step};
 use super::scan::{check_members, end_of_value, skip_blanks};
 
@@ -276,12 +274,7 @@ impl<'a> Member<'a> {
 
     /// Whether this is its name, however that is written.
     fn is(&self, name: &Name) -> bool {
-        self.name == name.quoted() || self.name.contains(&b'\\') && self.means(name)
-    }
-
-    fn means(&self, name: &Name) -> bool {
-        let own = serde_json::from_slice::<Cow<'_, str>>(self.name);
-        own.is_ok_and(|own| Name::from(&*own) == *name)
+        self.name == name.quoted() || self.name.contains(&b'\\') && name.is_meant_by(self.name)
     }
 }
 

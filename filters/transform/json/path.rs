@@ -26,21 +26,34 @@ pub(super) enum Step {
     Each,
 }
 
-/// The name of a member: as JSON, quotes included, which is how documents have it.
+/// The name of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Name(Box<[u8]>);
+pub(super) struct Name {
+    plain: Box<str>,
+    /// As JSON, quotes included, which is how documents have it.
+    quoted: Box<[u8]>,
+}
 
 impl Name {
     /// The name in quotes, with no more escapes than there must be.
     pub(super) fn quoted(&self) -> &[u8] {
-        &self.0
+        &self.quoted
+    }
+
+    /// Whether this JSON string, which has escapes, means it.
+    pub(super) fn is_meant_by(&self, quoted: &[u8]) -> bool {
+        let other = serde_json::from_slice::<Cow<'_, str>>(quoted);
+        other.is_ok_and(|other| other == *self.plain)
     }
 }
 
 impl From<&str> for Name {
     fn from(name: &str) -> Self {
         let quoted = serde_json::Value::from(name).to_string();
-        Self(quoted.into_bytes().into())
+        Self {
+            plain: name.into(),
+            quoted: quoted.into_bytes().into(),
+        }
     }
 }
 

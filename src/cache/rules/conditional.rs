@@ -5,9 +5,8 @@ use pingora_http::RequestHeader;
 
 use super::{date, list};
 
-/// The conditions that a cache evaluates itself, those on ranges, and what is said of a body that there is not.
-static EVALUATED: [HeaderName; 5] = [
-    header::EXPECT,
+/// The conditions that a cache evaluates itself, and those on ranges.
+static EVALUATED: [HeaderName; 4] = [
     header::IF_NONE_MATCH,
     header::IF_MODIFIED_SINCE,
     header::IF_RANGE,
@@ -17,13 +16,7 @@ static EVALUATED: [HeaderName; 5] = [
 /// Whether a request may be for less than a whole response: it has a condition that a cache evaluates, or is for a
 /// range.
 pub fn may_be_for_less(headers: &HeaderMap) -> bool {
-    let mut names = headers.keys().map(|name| name.as_str());
-    names.any(|name| {
-        matches!(
-            name,
-            "if-none-match" | "if-modified-since" | "if-range" | "range"
-        )
-    })
+    headers.keys().any(|name| EVALUATED.contains(name))
 }
 
 /// Whether the client has what is stored already (4.3.2): a 304 will do. `now` is in seconds since 1970.
@@ -72,7 +65,7 @@ pub fn range_holds(request: &HeaderMap, stored: &HeaderMap) -> bool {
 /// Makes of a request one for the whole response.
 pub fn strip(head: &mut RequestHeader) {
     // One look at what there is costs less than a search for each of these, which few requests have.
-    if head.headers.keys().any(|name| EVALUATED.contains(name)) {
+    if may_be_for_less(&head.headers) {
         for name in &EVALUATED {
             head.remove_header(name);
         }

@@ -111,9 +111,12 @@ impl StoringTerms<'_> {
     /// The head as it is to be served (3.1). A `Date` is added where there is none (RFC 9110, 6.6.1).
     fn head(&self, head: &ResponseHeader, via: Option<&HeaderValue>) -> ResponseHeader {
         let kept = head.headers.iter().filter(|(name, _)| self.keeps(name));
-        let via = via.map(|via| (&header::VIA, via));
         let date = self.date.as_ref().map(|date| (&header::DATE, date));
-        let all: SmallVec<[_; 16]> = kept.chain(via).chain(date).collect();
+        let mut all: SmallVec<[_; 16]> = kept.chain(date).collect();
+        if let Some(via) = via {
+            let last = all.iter().rposition(|(name, _)| **name == header::VIA);
+            all.insert(last.map_or(all.len(), |last| last + 1), (&header::VIA, via));
+        }
         stored::compact(head.status, &all)
     }
 
@@ -299,6 +302,7 @@ fn tags(policy: &Policy, headers: &HeaderMap) -> Result<Vec<Box<str>>, Why> {
     }
     tags.sort_unstable();
     tags.dedup();
+    tags.shrink_to_fit(); // it is kept as it is
     // A response that could not be purged by all of its tags must not be there at all.
     let fits = tags.len() <= MOST_TAGS && tags.iter().all(|tag| tag.len() <= LONGEST_TAG);
     fits.then_some(tags).ok_or("tags")

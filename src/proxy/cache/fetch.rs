@@ -169,6 +169,7 @@ impl Context {
             Some(stale) => drop(conditional::ask(head, &stale.meta().head.headers)),
             None => conditional::strip(head),
         }
+        head.remove_header(&header::EXPECT); // there is no body
     }
 
     /// Whether another upstream is asked than the one that the key is of, as its fallback.

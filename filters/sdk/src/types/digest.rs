@@ -93,7 +93,11 @@ mod tests {
         let digest = Digest([0xa7; 32]);
         assert_eq!(digest.to_string().parse(), Ok(digest));
         assert_eq!(digest.to_string().to_uppercase().parse(), Ok(digest));
-        assert_ne!(digest, Digest([0xa8; 32]));
+        for at in 0..32 {
+            let mut other = digest.0;
+            other[at] ^= 1;
+            assert_ne!(digest, Digest(other), "{at}");
+        }
     }
 
     #[test]

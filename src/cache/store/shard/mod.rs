@@ -108,7 +108,7 @@ impl Shard {
             counted: Sizes::default(),
             charge: Charge::new(room, 0),
         };
-        shard.weigh();
+        shard.count();
         shard
     }
 
@@ -315,7 +315,7 @@ impl Shard {
         self.lists.iter().map(|list| list.weight).sum()
     }
 
-    /// Counts the memory of the tables, where one of them has grown.
+    /// Counts the memory of the tables, where one of them has another size than when it was counted last.
     fn weigh(&mut self) {
         let sizes = [
             self.keys.capacity(),

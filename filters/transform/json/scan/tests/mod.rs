@@ -60,13 +60,13 @@ fn says_where_it_is_not() {
 fn each_among(around: &[u8], mut with: impl FnMut(&[u8])) {
     for around in around {
         for length in 0..40 {
-            let mut text = vec![*around; length];
-            with(&text);
+            with(&vec![*around; length]);
             for at in [
                 length.saturating_sub(9),
                 length / 2,
                 length.saturating_sub(1),
             ] {
+                let mut text = vec![*around; length];
                 for byte in (0..=u8::MAX).filter(|_| at < length) {
                     text[at] = byte;
                     // What stands behind it must not be taken for it, nor what is less by one.
@@ -222,5 +222,17 @@ proptest! {
     fn finds_the_end_of_what_is_written(value in super::super::tests::any_json(), rest in "[ ,\\]}]{0,3}") {
         let text = format!("{value}{}{rest}", if rest.is_empty() { "" } else { " " });
         prop_assert_eq!(end_of_value(text.as_bytes(), 0), value.to_string().len());
+    }
+}
+
+#[test]
+fn the_deepest_text_needs_little_of_the_stack() {
+    for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[1,{\"b\" : ", "}]")] {
+        let levels = DEEPEST / open.matches(['[', '{']).count();
+        let text = format!("{}0{}", open.repeat(levels), close.repeat(levels));
+        // Half of what a thread of the gateway has, and not optimised here.
+        let small = std::thread::Builder::new().stack_size(1 << 20);
+        let checked = small.spawn(move || check(text.as_bytes())).unwrap();
+        assert_eq!(checked.join().unwrap(), Ok(()));
     }
 }
