@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{filtering, forwarding, reason, saw};
 use crate::harness::Gateway;
+use crate::origin::Seen;
 
 #[test]
 fn headers_edits_both_directions() {
@@ -204,6 +205,34 @@ routes:
     assert_eq!(logged, ids);
     let forged = gateway.ask("/trusted", &["-H", "x-correlation-id: a b"]);
     assert_ne!(saw(&forged, "x-correlation-id"), "a b");
+}
+
+/// What an endpoint calls a request is no name for it here, and no filter takes it for one.
+#[test]
+fn filters_see_the_gateways_id_in_a_response_and_not_the_endpoints() {
+    let (_seen, address) = Seen::by(|_| {
+        "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx-request-id: theirs\r\n\r\n".to_owned()
+    });
+    let gateway = Gateway::start(&format!(
+        r#"
+upstreams: {{ app: {{ endpoints: ["{address}"] }} }}
+routes:
+  - name: copied
+    match: {{ path: /copied }}
+    filters: [headers: {{ response: {{ set: {{ x-trace: '${{response.headers["x-request-id"]}}' }} }} }}]
+    upstream: app
+  - name: renamed
+    match: {{ path: /renamed }}
+    filters: [headers: {{ response: {{ rename: {{ x-request-id: x-trace }} }} }}]
+    upstream: app
+"#
+    ));
+    for path in ["/copied", "/renamed"] {
+        let answer = gateway.ask(path, &[]);
+        let id = answer.header("x-request-id");
+        assert_eq!(id.len(), 36, "{path}: {answer:?}");
+        assert_eq!(answer.header("x-trace"), id, "{path}");
+    }
 }
 
 #[test]
