@@ -84,6 +84,7 @@ use options::{Plans, Set};
 /// go over that would have to wait for longest until nothing of their limits is used; and not those
 /// that shared a limit for want of room. Until the old process has ended, it counts by itself the requests
 /// that still come over its connections: who has some with both may get what was left of a limit twice.
+/// Counts of a version that keeps them in another form stay behind, and the log says so.
 ///
 /// **Several gateways** count together with a `store`: a request then takes one round trip to it, in
 /// which all limits are decided upon at once. What counts together is what has the same name in the
