@@ -110,8 +110,8 @@ fn what_is_purged_at_any_moment_of_an_upgrade_is_gone() {
     let path = |number: usize| format!("/p/{number}");
     for number in 0..ALL {
         let fields = format!("cache-control: max-age=600 | cache-tag: p{number}");
-        // So much that it takes its time to go over.
-        origin.answers_with(&path(number), 200, &fields, &"x".repeat(100_000));
+        // So much that it takes its time to go over, and less than there is time for.
+        origin.answers_with(&path(number), 200, &fields, &"x".repeat(30_000));
     }
     let gateway = origin.cached("{ tags: cache-tag }");
     let all = gateway.url(&format!("/p/[0-{}]", ALL - 1));
