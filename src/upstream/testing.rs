@@ -29,15 +29,12 @@ pub(super) fn endpoints(count: u16) -> Vec<Arc<Endpoint>> {
 
 /// An upstream `app` with these options and so many endpoints.
 pub(super) fn upstream(options: &str, count: usize) -> Upstream {
+    of(&config(options), endpoints(u16::try_from(count).unwrap()))
+}
+
+/// An upstream `app` of this configuration with these endpoints.
+pub(super) fn of(config: &model::Upstream, endpoints: Vec<Arc<Endpoint>>) -> Upstream {
     let metrics = UpstreamMetrics::new(Metrics::new(), "app".into());
-    let endpoints = endpoints(u16::try_from(count).unwrap());
     let (timeouts, vitals) = (Default::default(), Default::default());
-    Upstream::new(
-        "app".into(),
-        &config(options),
-        timeouts,
-        endpoints,
-        metrics,
-        &vitals,
-    )
+    Upstream::new("app".into(), config, timeouts, endpoints, metrics, &vitals)
 }

@@ -3,8 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::observe::metrics::{Metrics, UpstreamMetrics};
-use crate::upstream::testing::config;
+use crate::upstream::testing::{self, config};
 use crate::upstream::{Ask, Reach, State, States, Wish};
 
 /// A check of an upstream with one endpoint, as a version of the configuration makes it.
@@ -15,15 +14,7 @@ fn check(options: &str, state: &Arc<State>) -> Check {
         .peer(&address, None)
         .unwrap();
     let endpoint = Endpoint::new(address, 1, peer, state.clone());
-    let metrics = UpstreamMetrics::new(Metrics::new(), "app".into());
-    let upstream = Upstream::new(
-        "app".into(),
-        &config,
-        Default::default(),
-        vec![Arc::new(endpoint)],
-        metrics,
-        &Default::default(),
-    );
+    let upstream = testing::of(&config, vec![Arc::new(endpoint)]);
     let health = config.health.unwrap();
     Check::new(Arc::new(upstream), health, Arc::default())
 }
@@ -64,6 +55,16 @@ async fn counting() -> (Address, Arc<AtomicUsize>) {
     (address, count)
 }
 
+fn count(of: &AtomicUsize) -> usize {
+    of.load(Ordering::Relaxed)
+}
+
+/// Checks an upstream, as its configuration says.
+fn checking(upstream: &Arc<Upstream>, config: model::Upstream) -> tokio::task::JoinHandle<()> {
+    let check = Check::new(upstream.clone(), config.health.unwrap(), Arc::default());
+    tokio::spawn(check.run())
+}
+
 async fn until(what: &str, so: impl Fn() -> bool) {
     let waiting = async {
         while !so() {
@@ -84,18 +85,8 @@ async fn endpoints_are_checked_from_when_they_come_until_they_leave() {
         Arc::new(Endpoint::new(address.clone(), 1, peer, Arc::default()))
     };
     let (a, b) = (endpoint(&a), endpoint(&b));
-    let metrics = UpstreamMetrics::new(Metrics::new(), "app".into());
-    let upstream = Arc::new(Upstream::new(
-        "app".into(),
-        &config,
-        Default::default(),
-        vec![a.clone()],
-        metrics,
-        &Default::default(),
-    ));
-    let check = Check::new(upstream.clone(), config.health.unwrap(), Arc::default());
-    let checking = tokio::spawn(check.run());
-    let count = |of: &AtomicUsize| of.load(Ordering::Relaxed);
+    let upstream = Arc::new(testing::of(&config, vec![a.clone()]));
+    let checking = checking(&upstream, config);
     until("the first one is checked", || count(&asked_a) > 2).await;
     assert_eq!(count(&asked_b), 0);
 
@@ -125,18 +116,8 @@ async fn what_takes_an_endpoints_place_at_its_address_is_checked_instead_of_it()
         let peer = reach.peer(way, None).unwrap();
         Arc::new(Endpoint::new(a.clone(), 1, peer, state.clone()))
     };
-    let metrics = UpstreamMetrics::new(Metrics::new(), "app".into());
-    let upstream = Arc::new(Upstream::new(
-        "app".into(),
-        &config,
-        Default::default(),
-        vec![known_by(&a)],
-        metrics,
-        &Default::default(),
-    ));
-    let check = Check::new(upstream.clone(), config.health.unwrap(), Arc::default());
-    let checking = tokio::spawn(check.run());
-    let count = |of: &AtomicUsize| of.load(Ordering::Relaxed);
+    let upstream = Arc::new(testing::of(&config, vec![known_by(&a)]));
+    let checking = checking(&upstream, config);
     until("the first one is checked", || count(&asked_a) > 2).await;
 
     upstream.replace(vec![known_by(&b)]);
