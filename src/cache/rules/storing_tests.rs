@@ -353,6 +353,8 @@ fn tags_are_read_bounded_and_not_sent() {
     let meta = tagged("b, a c,a").unwrap();
     let tags: Vec<_> = meta.tags.iter().map(|tag| &**tag).collect();
     assert_eq!(tags, ["a", "b", "c"]);
+    let same = tagged(&"a,".repeat(10_000)).unwrap();
+    assert_eq!(same.tags.capacity(), 1, "what is kept takes what it needs");
     assert!(!meta.head.headers.contains_key("cache-tag"));
     assert_eq!(tagged(&"x".repeat(257)).err(), Some("tags"));
     let many: Vec<_> = (0..257).map(|n| n.to_string()).collect();
