@@ -122,8 +122,8 @@ impl Context {
         })
     }
 
-    /// Waits for something, unless the time is up or the client leaves. Pingora does not look
-    /// after a client in this hook; a client that still has a body to send cannot be looked after.
+    /// Waits for something, unless the time is up or the client leaves. Nobody else looks after a client
+    /// meanwhile; one that still has a body to send cannot be looked after.
     pub(super) async fn patiently<T>(
         &mut self,
         session: &mut ServerSession,
@@ -228,7 +228,7 @@ impl Context {
         self.reply.take()
     }
 
-    /// An error that Pingora passes on, while the reply waits here.
+    /// An error that says no more than that a reply waits here.
     pub(super) fn fault(&mut self, reply: Reply) -> Box<Error> {
         let status = reply.status.as_u16();
         self.reply = Some(reply);

@@ -329,8 +329,7 @@ impl<'a> Heads<'a> {
 }
 
 impl Drop for Context {
-    /// Pingora gave the exchange up without a last hook: the client is gone, the gateway stops, or it was
-    /// cut off.
+    /// The exchange was given up before its end: the client is gone, the gateway stops, or it was cut off.
     fn drop(&mut self) {
         self.let_fill_go_on();
         self.note_cut();

@@ -4,10 +4,7 @@
 //! be hedged is made here, with two connections where it takes long; the winner's response is passed on as on the
 //! straight way (`straight.rs`). What is tried again after that goes as any other request does.
 
-pub(super) mod leg;
-mod request;
-mod response;
-pub(super) mod source;
+mod leg;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,10 +19,9 @@ use wiregate_sdk::Facts;
 
 use super::context::Context;
 use super::session::gone;
-use super::straight::{again, has_plain_target};
+use super::straight::{Source, again, has_plain_target};
 use crate::upstream::{Ask, Breaker, Connector, Hedged, Hedging};
 use leg::{Aside, Leg, Lost, Step, ask};
-pub(super) use source::Source;
 
 /// A body that is larger than this is not sent twice at a time.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -76,19 +72,9 @@ impl Context {
         session: &mut ServerSession,
         connector: &Arc<Connector>,
     ) -> Result<bool> {
-        let Some((mut source, head)) = self.first_head(session, connector).await? else {
-            return Ok(false);
-        };
-        let reused = source.reused;
-        match self.pass_on(session, &mut source, head).await {
-            Ok(()) => {
-                source.put_back().await;
-                Ok(true)
-            }
-            Err(error) => {
-                drop(source);
-                again(self.end_broken(session, error, reused)).map(|_: Option<()>| false)
-            }
+        match self.first_head(session, connector).await? {
+            Some((source, head)) => self.conclude(session, source, Ok(head)).await,
+            None => Ok(false),
         }
     }
 
@@ -108,7 +94,7 @@ impl Context {
         drop(race);
         match won {
             Ok(won) => Ok(Some(won)),
-            Err(error) => again(error),
+            Err(error) => again(error).map(|()| None),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Responses whose head waits for the body, because a filter wants the whole of it.
 //!
 //! The head is set aside, and a stand-in takes the place of the client's session that lets nothing
-//! through, while Pingora reads the body to its end and gives the endpoint's connection back. Then
+//! through, while the body is read to its end and the endpoint's connection given back. Then
 //! the response is written like a reply of the gateway's own, or another one in its place.
 
 use bytes::{Bytes, BytesMut};

@@ -168,7 +168,8 @@ impl Conversation {
         open.rest = None;
         tokio::spawn(HERE.scope(here, async move {
             let _held = held;
-            let exchange = pin!(exchange(&this.proxy, session, &ending));
+            // Boxed, since what is spawned is moved several times.
+            let exchange = Box::pin(exchange(&this.proxy, session, &ending));
             until.unless_stuck(exchange).await;
         }));
         Ok(())

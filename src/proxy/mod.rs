@@ -168,7 +168,7 @@ impl Shared {
 pub struct Engine {
     shared: Arc<Shared>,
     pool: Pool,
-    /// For hedged requests, and for fetches of the cache.
+    /// For all that does not go by way of Pingora's proxy.
     connector: Arc<Connector>,
 }
 
@@ -204,11 +204,8 @@ impl ProxyHttp for Engine {
         // Filters compress: Pingora's own module would only be asked whether it is off.
     }
 
-    async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
-        match ctx {
-            Some(_) => Ok(false), // it ran before Pingora was asked
-            None => self.answer(session, ctx).await,
-        }
+    async fn request_filter(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        here(ctx).map(|_| false) // it ran before Pingora was asked: `serve.rs`
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {

@@ -64,7 +64,7 @@ impl Engine {
     ///
     /// # Errors
     /// The client's, or what went wrong.
-    pub(super) async fn answer(&self, session: &mut ServerSession, ctx: &mut Ctx) -> Result<bool> {
+    async fn answer(&self, session: &mut ServerSession, ctx: &mut Ctx) -> Result<bool> {
         if self.take_in(session, ctx).await? {
             return Ok(true);
         }

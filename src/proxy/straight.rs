@@ -4,19 +4,24 @@
 //! the two and room for both. Where there is nothing to read, one after the other will do: the head is sent, and
 //! the response passed on as it comes. What counts is the same on both ways, and so is the code that does it.
 
+mod request;
+mod response;
+mod source;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, header};
-use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, Result};
 use wiregate_sdk::views::Claim;
 
 use super::context::Context;
-use super::hedge::Source;
 use crate::config::model::upstream::Protocol;
 use crate::upstream::Connector;
+
+pub(super) use source::{Source, within};
 
 impl Context {
     /// Whether the next attempt goes the straight way: there is no body to be sent, nor will there be a tunnel, and
@@ -26,7 +31,7 @@ impl Context {
         if upstream.is_none_or(|upstream| upstream.protocol != Protocol::Http1) {
             return false;
         }
-        self.body.bytes.is_none() && self.sends_head_alone(session)
+        self.body.bytes.as_ref().is_none_or(Bytes::is_empty) && self.sends_head_alone(session)
     }
 
     /// Whether a request is over with its head, and has a target that any server takes.
@@ -51,7 +56,22 @@ impl Context {
         let Some(mut source) = self.send_head(session, connector, peer).await? else {
             return Ok(false);
         };
-        let passed = match self.next(session, &mut source).await {
+        let first = self.next_part(session, &mut source).await;
+        self.conclude(session, source, first).await
+    }
+
+    /// Passes a response on that begins with this part, and gives its connection back. Returns whether the request
+    /// was answered; where not, there is to be another attempt.
+    ///
+    /// # Errors
+    /// What went wrong, where it is not tried again.
+    pub(super) async fn conclude(
+        &mut self,
+        session: &mut ServerSession,
+        mut source: Source,
+        first: Result<HttpTask>,
+    ) -> Result<bool> {
+        let passed = match first {
             Ok(first) => self.pass_on(session, &mut source, first).await,
             Err(error) => Err(error),
         };
@@ -63,7 +83,7 @@ impl Context {
             Err(error) => {
                 let reused = source.reused;
                 drop(source);
-                again(self.end_broken(session, error, reused)).map(|_: Option<()>| false)
+                again(self.end_broken(session, error, reused)).map(|()| false)
             }
         }
     }
@@ -81,7 +101,10 @@ impl Context {
         // A client that leaves meanwhile is noticed once there is a connection, or none.
         let mut source = match Source::open(connector.clone(), peer).await {
             Ok(source) => source,
-            Err(error) => return again(self.end_unconnected(session, error.into_up())),
+            Err(error) => {
+                let error = self.end_unconnected(session, error.into_up());
+                return again(error).map(|()| None);
+            }
         };
         self.connected(source.reused);
         self.await_upload(session); // there is nothing to upload
@@ -95,7 +118,7 @@ impl Context {
         };
         match sent {
             Ok(()) => Ok(Some(source)),
-            Err(error) => again(self.end_broken(session, error, source.reused)),
+            Err(error) => again(self.end_broken(session, error, source.reused)).map(|()| None),
         }
     }
 }
@@ -109,7 +132,10 @@ pub(super) fn has_plain_target(session: &ServerSession) -> bool {
         && head.raw_path().starts_with(b"/")
 }
 
-/// Nothing, where there is to be another attempt.
-pub(super) fn again<T>(error: Box<Error>) -> Result<Option<T>> {
-    if error.retry() { Ok(None) } else { Err(error) }
+/// Whether there is to be another attempt.
+///
+/// # Errors
+/// There is not.
+pub(super) fn again(error: Box<Error>) -> Result<()> {
+    if error.retry() { Ok(()) } else { Err(error) }
 }

@@ -1,12 +1,18 @@
 //! A request without a body goes straight to its endpoint, one with a body by way of Pingora's proxy: what an
 //! endpoint does has to mean the same on both ways.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::harness::{Gateway, raw};
+use serde_json::Value;
+
+use super::harness::{Gateway, curl, raw, until};
 use super::origin::{head, serve};
 
-/// What an endpoint says to each request, before it closes the connection.
+/// What an endpoint says to each request. What has an end leaves the connection open.
 const SAYINGS: [(&str, &str); 24] = [
     (
         "a length",
@@ -88,54 +94,138 @@ const SAYINGS: [(&str, &str); 24] = [
     ),
 ];
 
-/// The response without what differs from one to the next.
-fn settled(answer: &str) -> String {
+/// These break off in the middle of a body.
+const BROKEN: [&str; 4] = ["too short", "half a chunk", "no chunk", "no end of chunks"];
+/// From this one on they say nothing that has an end; `to the end` says it as well.
+const ENDLESS: &str = "nothing";
+
+/// An endpoint, and how many connections it has taken.
+struct Endpoint {
+    address: SocketAddr,
+    taken: Arc<AtomicUsize>,
+}
+
+impl Endpoint {
+    /// One that says this to each request.
+    fn says(saying: &'static str, has_end: bool) -> Self {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let count = taken.clone();
+        let address = serve(move |_, mut stream| {
+            count.fetch_add(1, Ordering::SeqCst);
+            while let Some(head) = head(&mut stream) {
+                if head.starts_with("PUT") {
+                    stream.read_exact(&mut [0; 5]).unwrap();
+                }
+                if stream.write_all(saying.as_bytes()).is_err() || !has_end {
+                    return;
+                }
+            }
+        });
+        Self { address, taken }
+    }
+}
+
+/// The two ways: the method, and the body.
+const WAYS: [(&str, &str); 2] = [("GET", ""), ("PUT", "hello")];
+
+/// An endpoint for each saying and way, and a gateway with a route `/N/METHOD` to each.
+fn set_up(options: &str) -> (Gateway, Vec<[Endpoint; 2]>) {
+    let mut has_end = true;
+    let (mut endpoints, mut upstreams, mut routes) = (Vec::new(), String::new(), String::new());
+    for (number, (what, saying)) in SAYINGS.into_iter().enumerate() {
+        has_end &= what != ENDLESS;
+        let ends = has_end && !what.contains("to the end");
+        let pair = WAYS.map(|_| Endpoint::says(saying, ends));
+        for ((method, _), Endpoint { address, .. }) in WAYS.iter().zip(&pair) {
+            let name = format!("{}{number}", method.to_lowercase());
+            upstreams += &format!("  {name}: {{ endpoints: [\"{address}\"]{options} }}\n");
+            routes += &format!(
+                "  - {{ name: {name}, match: {{ path: /{number}/{method} }}, upstream: {name}, \
+                 filters: [{{ headers: {{ response: {{ set: {{ x-b: 2 }} }} }} }}] }}\n"
+            );
+        }
+        endpoints.push(pair);
+    }
+    let gateway = Gateway::start(&format!(
+        "workers: 1\nupstreams:\n{upstreams}routes:\n{routes}"
+    ));
+    (gateway, endpoints)
+}
+
+/// A text without what differs from one response to the next.
+fn settled(text: &str) -> String {
     let differs = |line: &&str| {
         let line = line.to_ascii_lowercase();
         line.starts_with("x-request-id:") || line.starts_with("date:") || line.contains("urn:")
     };
-    let lines = answer.split_inclusive("\r\n").filter(|line| !differs(line));
-    lines.collect()
+    let lines = text.split_inclusive("\r\n");
+    lines.filter(|line| !differs(line)).collect()
+}
+
+/// What comes of two requests, over one connection with HTTP/1, one after the other with HTTP/2.
+fn ask(gateway: &Gateway, client: &str, number: usize, (method, body): (&str, &str)) -> String {
+    let path = format!("/{number}/{method}");
+    if client == "HTTP/2" {
+        let one = || {
+            let send: &[&str] = if body.is_empty() { &[] } else { &["-d", body] };
+            let start = ["--http2-prior-knowledge", "-X", method];
+            let answer = curl(&[&start[..], send, &[&gateway.url(&path)]].concat());
+            let fields: BTreeMap<_, _> = answer.headers.iter().collect();
+            let fields = fields
+                .iter()
+                .map(|(name, value)| format!("{name}: {value}\r\n"));
+            let fields: String = fields.collect();
+            settled(&format!("{}\r\n{fields}{}", answer.status, answer.text()))
+        };
+        return one() + &one();
+    }
+    let length = match body.len() {
+        0 => String::new(),
+        length => format!("content-length: {length}\r\n"),
+    };
+    let fields = |then| format!("host: a.test\r\nconnection: {then}\r\n{length}\r\n{body}");
+    let request = |then| format!("{method} {path} {client}\r\n{}", fields(then));
+    let both = request("keep-alive") + &request("close");
+    settled(&raw(gateway.address(), both.as_bytes()))
+}
+
+/// What the access log says of the requests of each path, in their order.
+fn logged(gateway: &Gateway) -> BTreeMap<String, Vec<Value>> {
+    assert_eq!(curl(&[&gateway.url("/end")]).status, 404);
+    let (mut lines, mut told) = (Vec::new(), BTreeMap::<String, Vec<Value>>::new());
+    until("all is logged", || {
+        lines = gateway.access_log(1);
+        lines.iter().any(|line| line["path"] == "/end")
+    });
+    for mut line in lines {
+        let path = line["path"].as_str().unwrap_or_default().to_owned();
+        let words = ["status", "error", "attempts", "bytes_out", "protocol"];
+        let line = words.map(|word| line[word].take());
+        told.entry(path).or_default().push(line.to_vec().into());
+    }
+    told
 }
 
 #[test]
 fn what_an_endpoint_says_means_the_same_with_and_without_a_request_body() {
     for options in ["", ", hedge: { after: 20s, at_most: 1% }"] {
-        for (what, saying) in SAYINGS {
-            let endpoint = serve(move |_, mut stream| {
-                if let Some(head) = head(&mut stream) {
-                    if head.starts_with("PUT") {
-                        stream.read_exact(&mut [0; 5]).unwrap();
-                    }
-                    let _ = stream.write_all(saying.as_bytes());
+        let (gateway, endpoints) = set_up(options);
+        for (number, (what, _)) in SAYINGS.into_iter().enumerate() {
+            for client in ["HTTP/1.1", "HTTP/1.0", "HTTP/2"] {
+                let [straight, proxied] = WAYS.map(|way| ask(&gateway, client, number, way));
+                // What curl tells of a stream that is reset depends on what it has read by then.
+                if client != "HTTP/2" || !BROKEN.contains(&what) {
+                    assert_eq!(straight, proxied, "{what}, {client}{options}");
                 }
-            });
-            let gateway = Gateway::start(&format!(
-                "workers: 1\nupstreams:\n  app: {{ endpoints: [\"{endpoint}\"]{options} }}\nroutes:\n  \
-                 - {{ name: all, upstream: app, filters: [{{ headers: {{ response: {{ set: {{ x-b: 2 }} }} }} }}] }}\n"
-            ));
-            let end = "host: a.test\r\nconnection: close\r\n";
-            let get = format!("GET /a HTTP/1.1\r\n{end}\r\n");
-            let put = format!("PUT /a HTTP/1.1\r\n{end}content-length: 5\r\n\r\nhello");
-            let [straight, proxied] =
-                [get, put].map(|request| settled(&raw(gateway.address(), request.as_bytes())));
-            assert_eq!(straight, proxied, "{what}{options}");
-            assert!(straight.starts_with("HTTP/1.1 "), "{what}: {straight}");
-            let lines = gateway.access_log(2);
-            for word in [
-                "status",
-                "error",
-                "attempts",
-                "bytes_sent",
-                "upstream",
-                "endpoint",
-            ] {
-                assert_eq!(
-                    lines[0].get(word),
-                    lines[1].get(word),
-                    "{what}{options}: {word}"
-                );
             }
+            let [straight, proxied] =
+                (endpoints[number].each_ref()).map(|end| end.taken.load(Ordering::SeqCst));
+            assert_eq!(straight, proxied, "{what}{options}: connections");
+        }
+        let told = logged(&gateway);
+        for (number, (what, _)) in SAYINGS.into_iter().enumerate() {
+            let [straight, proxied] = WAYS.map(|(method, _)| &told[&format!("/{number}/{method}")]);
+            assert_eq!(straight, proxied, "{what}{options}: the log");
         }
     }
 }

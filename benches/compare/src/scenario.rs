@@ -175,12 +175,12 @@ impl Scenario {
                 C::Balanced("random"),
                 C::Balanced("{ hash: { by: request.path } }"),
             ],
-            Self::Token => &[C::Plain, C::Token],
-            Self::Limit => &[C::Plain, C::Limit],
+            Self::Token => &[C::BareTuned, C::Plain, C::Token],
+            Self::Limit => &[C::BareTuned, C::Plain, C::Limit],
             Self::CacheHit1k | Self::CacheHit100k | Self::CacheFill => {
-                &[C::Plain, C::NginxCache, C::Cache]
+                &[C::BareTuned, C::Plain, C::NginxCache, C::Cache]
             }
-            Self::JsonSet => &[C::Plain, C::Json],
+            Self::JsonSet => &[C::BareTuned, C::Plain, C::Json],
             _ => &[C::BareTuned, C::Nginx, C::Plain],
         }
     }
@@ -189,8 +189,10 @@ impl Scenario {
     pub fn bases(self) -> &'static [Contender] {
         use Contender as C;
         match self {
-            Self::Token | Self::Limit | Self::JsonSet => &[C::Plain],
-            Self::CacheHit1k | Self::CacheHit100k | Self::CacheFill => &[C::Plain, C::NginxCache],
+            Self::Token | Self::Limit | Self::JsonSet => &[C::BareTuned, C::Plain],
+            Self::CacheHit1k | Self::CacheHit100k | Self::CacheFill => {
+                &[C::BareTuned, C::Plain, C::NginxCache]
+            }
             _ => &[C::Bare, C::BareTuned, C::Nginx],
         }
     }

@@ -22,7 +22,7 @@ use wiregate_sdk::views::Claim;
 
 use super::super::context::Context;
 use super::super::failure;
-use super::super::hedge::Source;
+use super::super::straight::Source;
 use crate::cache::rules::conditional;
 use crate::cache::rules::storing::Why;
 use crate::cache::store::{Entry, Lead};

@@ -10,7 +10,7 @@ use pingora_error::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
 
 use super::super::context::Context;
-use super::source::Source;
+use super::super::straight::{Source, within};
 use crate::observe::traces::RunningAttempt;
 use crate::upstream::{Endpoint, Leave, Place, Upstream};
 
@@ -53,17 +53,6 @@ pub(super) async fn ask(
             error: error.into_up(),
             connection: Some(source.reused),
         }),
-    }
-}
-
-/// Waits for a part of a response.
-pub(in crate::proxy) async fn within<T>(
-    patience: Duration,
-    part: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    match tokio::time::timeout(patience, part).await {
-        Ok(part) => part,
-        Err(_) => Error::e_explain(ErrorType::ReadTimedout, "no response in time"),
     }
 }
 

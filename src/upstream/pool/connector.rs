@@ -1,4 +1,4 @@
-//! Connections for those requests that are not sent by Pingora.
+//! Connections for requests that do not go by way of Pingora's proxy.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use tokio::task::unconstrained;
 
 use super::Pool;
 
-/// Where hedged requests and the cache's fetches get their connections: those over HTTP/1.1 from the same pool as all
-/// others, and those where HTTP/2 is spoken, or negotiated, from one of Pingora's.
+/// Where requests that go straight, hedged ones and the cache's fetches get their connections: those over HTTP/1.1 from
+/// the same pool as all others, and those where HTTP/2 is spoken, or negotiated, from one of Pingora's.
 pub struct Connector {
     pool: Pool,
     options: ConnectorOptions,

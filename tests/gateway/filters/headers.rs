@@ -95,18 +95,28 @@ routes:
         assert_eq!(seen["path"], path, "{asked}");
         assert_eq!(seen["query"].as_str().unwrap_or(""), query, "{asked}");
     }
-    let answer = gateway.ask("/h", &["-H", "x-t: eu"]);
-    let seen = answer.json();
-    assert_eq!(
-        (&seen["authority"], &seen["method"]),
-        (&json!("eu.internal.test"), &json!("PUT"))
-    );
-    assert!(
-        saw(&answer, "x-forwarded-host")
-            .as_str()
-            .unwrap()
-            .starts_with("127.0.0.1")
-    );
+    // Over HTTP/2 the host that is asked for stands in the target.
+    let http2 = "--http2-prior-knowledge";
+    for client in [
+        &[][..],
+        &[http2],
+        &["-d", "a body"],
+        &[http2, "-d", "a body"],
+    ] {
+        let answer = gateway.ask("/h", &[&["-H", "x-t: eu"], client].concat());
+        let seen = answer.json();
+        assert_eq!(
+            (&seen["authority"], &seen["method"]),
+            (&json!("eu.internal.test"), &json!("PUT")),
+            "{client:?}"
+        );
+        assert!(
+            saw(&answer, "x-forwarded-host")
+                .as_str()
+                .unwrap()
+                .starts_with("127.0.0.1")
+        );
+    }
     let answer = gateway.ask("/h", &["-H", "x-t: eu/evil"]);
     assert_eq!((answer.status, &*reason(&answer)), (400, "invalid_rewrite"));
 }

@@ -65,7 +65,14 @@ impl<'a> Response<'a> {
     }
 
     /// Changes the status.
+    ///
+    /// # Panics
+    /// Where it becomes one that is for no final response (RFC 9110, 15.2): the client gets a 500.
     pub fn set_status(&mut self, status: StatusCode) {
+        assert!(
+            !status.is_informational() || status == self.head.status,
+            "{status} is no status of a final response"
+        );
         self.head.status = status;
     }
 

@@ -10,9 +10,8 @@ use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 
 use super::super::super::context::Context;
-use super::super::super::hedge::leg::within;
-use super::super::super::hedge::{Race, Source};
-use super::super::super::straight::again;
+use super::super::super::hedge::Race;
+use super::super::super::straight::{Source, again, within};
 use super::super::super::{failure, heads};
 use crate::cache::rules::Sent;
 use crate::upstream::Connector;
@@ -132,7 +131,7 @@ impl Context {
             Err(error) if self.goes_on_without_client(&error) => {
                 Ok(Awaited::Left(Stage::Race(race), error))
             }
-            Err(error) => again(error).map(|_: Option<()>| Awaited::Again),
+            Err(error) => again(error).map(|()| Awaited::Again),
         }
     }
 
@@ -169,7 +168,7 @@ impl Context {
         };
         let reused = source.reused;
         drop(source);
-        again(self.end_broken(session, error, reused)).map(|_: Option<()>| Awaited::Again)
+        again(self.end_broken(session, error, reused)).map(|()| Awaited::Again)
     }
 
     /// What comes next of a response that has not begun.

@@ -9,8 +9,7 @@ use pingora_error::{Error, ErrorType, Result};
 use wiregate_sdk::Bytes;
 
 use super::super::super::context::Context;
-use super::super::super::hedge::Source;
-use super::super::super::hedge::leg::within;
+use super::super::super::straight::{Source, within};
 use super::super::broken_off;
 use super::ask::is_silent;
 use crate::cache::store::{Fill, Refused};

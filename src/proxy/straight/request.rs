@@ -1,5 +1,6 @@
-//! The head that an endpoint gets in a race, as Pingora makes it elsewhere.
+//! The head that an endpoint gets, as Pingora makes it on its own way.
 
+use http::uri::Authority;
 use http::{HeaderValue, Uri, Version, header, request};
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::authority::validate_request_authority;
@@ -29,20 +30,30 @@ impl Context {
             return for_http2(head, tls).map_err(|error| error.into_in());
         }
         head.set_version(Version::HTTP_11);
-        name_host(&mut head)?;
+        let authority = take_authority(&mut head);
+        name_host(&mut head, authority.as_ref())?;
         self.forward(session, &mut head)?;
-        name_host(&mut head)?; // a filter may have taken it out
+        name_host(&mut head, authority.as_ref())?; // a filter may have taken it out
         validate_request_authority(&head).map_err(|error| error.into_in())?;
         Ok(Box::new(head))
     }
 }
 
+/// Takes the host out of the target of a request that came over HTTP/2: a filter may name another one, and there is
+/// to be one of them (RFC 9112, 3.2).
+fn take_authority(head: &mut RequestHeader) -> Option<Authority> {
+    let authority = head.uri.authority().cloned()?;
+    let path = head.uri.path_and_query().cloned();
+    head.set_uri(path.map_or_else(Uri::default, Uri::from));
+    Some(authority)
+}
+
 /// HTTP/1.1 has the host in a field (RFC 9112, 3.2).
-fn name_host(head: &mut RequestHeader) -> Result<()> {
+fn name_host(head: &mut RequestHeader, authority: Option<&Authority>) -> Result<()> {
     if head.headers.contains_key(header::HOST) {
         return Ok(());
     }
-    let host = head.uri.authority().map_or("", |host| host.as_str());
+    let host = authority.map_or("", |host| host.as_str());
     let host = HeaderValue::from_str(host)
         .or_err(ErrorType::InvalidHTTPHeader, "no authority for `host`")?;
     head.insert_header(header::HOST, host)

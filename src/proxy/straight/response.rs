@@ -7,8 +7,7 @@ use pingora_http::ResponseHeader;
 
 use super::super::context::Context;
 use super::super::session::gone;
-use super::leg::within;
-use super::source::Source;
+use super::{Source, within};
 
 /// So many parts that are there already are written together, as Pingora does.
 const TOGETHER: usize = 4;
@@ -43,16 +42,18 @@ impl Context {
                     None => break,
                 }
             }
-            end |= session.response_duplex_vec(tasks).await?;
-            if end {
-                return session.finish_body().await.map(drop);
+            if session.response_duplex_vec(tasks).await? {
+                return Ok(());
             }
-            next = self.next(session, source).await?;
+            if end {
+                return session.finish_body().await;
+            }
+            next = self.next_part(session, source).await?;
         }
     }
 
     /// The next part of a response, unless the client leaves.
-    pub(in crate::proxy) async fn next(
+    pub(in crate::proxy) async fn next_part(
         &self,
         session: &mut ServerSession,
         source: &mut Source,

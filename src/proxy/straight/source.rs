@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -14,7 +15,6 @@ use pingora_core::protocols::http::v2::client::Http2Session;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use tokio::task::unconstrained;
 
 use crate::upstream::Connector;
 
@@ -96,11 +96,11 @@ impl Source {
         }
     }
 
-    /// The next part of the response, where it has come already. What asks for it is no part of who waits for this,
-    /// whose future stays small.
+    /// The next part of the response, where it has come already, and this task has not had its turn. What asks for it is
+    /// no part of who waits for this, whose future stays small.
     pub(in crate::proxy) async fn next_at_once(&mut self) -> Option<Result<HttpTask>> {
         poll_fn(|cx| {
-            let next = pin!(unconstrained(self.next()));
+            let next = pin!(self.next());
             Poll::Ready(match next.poll(cx) {
                 Poll::Ready(next) => Some(next),
                 Poll::Pending => None,
@@ -130,6 +130,17 @@ impl Drop for Source {
             let release = self.connector.release(*session, &self.peer, idle);
             let _ = release.now_or_never();
         }
+    }
+}
+
+/// Waits for a part of a response.
+pub(in crate::proxy) async fn within<T>(
+    patience: Duration,
+    part: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    match tokio::time::timeout(patience, part).await {
+        Ok(part) => part,
+        Err(_) => Error::e_explain(ErrorType::ReadTimedout, "no response in time"),
     }
 }
 
