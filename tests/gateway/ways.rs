@@ -195,10 +195,10 @@ fn logged(gateway: &Gateway) -> BTreeMap<String, Vec<Value>> {
     let (mut lines, mut told) = (Vec::new(), BTreeMap::<String, Vec<Value>>::new());
     until("all is logged", || {
         lines = gateway.access_log(1);
-        lines.iter().any(|line| line["path"] == "/end")
+        lines.iter().any(|line| line["target"] == "/end")
     });
     for mut line in lines {
-        let path = line["path"].as_str().unwrap_or_default().to_owned();
+        let path = line["target"].as_str().unwrap_or_default().to_owned();
         let words = ["status", "error", "attempts", "bytes_out", "protocol"];
         let line = words.map(|word| line[word].take());
         told.entry(path).or_default().push(line.to_vec().into());
