@@ -1,7 +1,7 @@
 use std::hash::Hash;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use wiregate_sdk::Clock;
 
@@ -28,10 +28,13 @@ impl Limiter {
         Self::new(Algorithm::Gcra, &[rate], keys, clock)
     }
 
-    /// Whether a request passes.
+    /// Whether a request passes that comes now.
     pub(super) fn check(&self, key: &(impl Hash + ?Sized)) -> bool {
-        let now = self.local.clock.instant();
-        self.local.check(&self.limits, 0, key, 1, now).admitted
+        self.check_at(self.local.clock.instant(), key)
+    }
+
+    fn check_at(&self, came: Instant, key: &(impl Hash + ?Sized)) -> bool {
+        self.local.check(&self.limits, 0, key, 1, came).admitted
     }
 }
 
@@ -188,6 +191,22 @@ fn a_clock_that_is_set_back_changes_nothing() {
         clock.advance(Duration::from_secs(11));
         assert!(limiter.check("key"), "{algorithm:?}");
     }
+}
+
+#[test]
+fn a_request_counts_at_the_time_when_it_came() {
+    let clock = Clock::manual();
+    let limiter = Limiter::gcra("1/10s", 10, &clock);
+    let began = clock.instant();
+    assert!(limiter.check_at(began, "key"));
+    clock.advance(Duration::from_secs(11));
+    // It came right behind the first one, and something else took until now.
+    assert!(!limiter.check_at(began, "key"));
+    assert!(limiter.check("key"));
+    // Nor is the time set back by it for those that came since.
+    clock.advance(Duration::from_secs(11));
+    assert!(!limiter.check_at(began, "key"));
+    assert!(limiter.check("key"));
 }
 
 #[test]
