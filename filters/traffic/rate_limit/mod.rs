@@ -120,6 +120,7 @@ use options::{Plans, Set};
 /// ```
 ///
 /// ```yaml
+/// - jwt: { issuer: "https://id.example.com", audience: orders, consumer: client_id, unknown_consumer: allow }
 /// - rate_limit:
 ///     limit:
 ///       plans: { free: 100/h, pro: [50/s, 10000/h] }
