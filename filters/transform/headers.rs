@@ -112,6 +112,9 @@ impl Filter for Headers {
             edits.rename.iter().for_each(|(from, _)| cx.reads(from));
             edits.given().for_each(|name| cx.sets(name));
         }
+        if let Some(edits) = &filter.response {
+            cx.adds_fields(edits.set.len() + edits.add.len());
+        }
         Ok(filter)
     }
 

@@ -1,5 +1,7 @@
 //! Chains out of the filters that a route lists.
 
+mod ties;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -12,7 +14,6 @@ use super::{
     Config, Context, Goal, RouteConfig, Tasks, Told, UnderscoresInFields, Upstreams, resilience,
     stores, target,
 };
-use crate::router::param_help;
 
 /// What all filters are built with.
 pub(super) struct Around<'a> {
@@ -40,6 +41,8 @@ pub(super) struct Builder<'a> {
     named: HashMap<String, Option<(Link, bool)>>,
     /// What helps against an unknown word: there may be thousands of the same.
     helped: HashMap<String, String>,
+    /// Whether that is so of one that runs on every route.
+    is_cut: bool,
 }
 
 /// A filter as it is written: its word and its options.
@@ -58,6 +61,9 @@ struct List<'v> {
     words: HashMap<&'v str, usize>,
     /// The filter after which none runs.
     answered: Option<String>,
+    /// Whether one of its filters is left out because of a mistake: nobody knows what it would have done for
+    /// those behind it.
+    is_cut: bool,
 }
 
 /// Where the word of a filter stands.
@@ -75,6 +81,7 @@ impl<'v> List<'v> {
             scope,
             words: HashMap::new(),
             answered,
+            is_cut: false,
         }
     }
 
@@ -105,6 +112,7 @@ impl<'a> Builder<'a> {
             stores: stores::names(&config.caches),
             named: HashMap::new(),
             helped: HashMap::new(),
+            is_cut: false,
         };
         builder.name_all(&config.filters);
         builder
@@ -137,6 +145,7 @@ impl<'a> Builder<'a> {
         for Raw(value) in filters {
             self.push(&mut chain, value, &mut list);
         }
+        self.is_cut = list.is_cut;
         chain.links
     }
 
@@ -153,6 +162,7 @@ impl<'a> Builder<'a> {
             .map(|link| link.label.clone());
         let scope = format!("route\u{0}{}", route.name.value);
         let mut list = List::new(&route.name, scope, answered);
+        list.is_cut = self.is_cut;
         for Raw(value) in &route.filters {
             let before = chain.links.len();
             self.push(chain, value, &mut list);
@@ -162,43 +172,9 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// A parameter that no path of the route has would always be empty: all callers would share
-    /// what is counted by it.
-    fn check_params(&mut self, link: &Link, known: &[&str], place: &Place) {
-        for name in &link.params {
-            if !known.contains(&&**name) {
-                let message = format!(
-                    "`{}` asks for the parameter `{name}`, which no path of this route has",
-                    link.label
-                );
-                self.say(place, message, Some(param_help(name, known)));
-            }
-        }
-    }
-
-    /// A field that never comes would always be empty, as a parameter would.
-    fn check_fields(&mut self, link: &Link, before: &[Link], place: &Place) {
-        if self.around.underscores == UnderscoresInFields::Keep {
-            return;
-        }
-        for name in &link.fields.read {
-            let is_set = || before.iter().any(|link| link.fields.set.contains(name));
-            if name.as_str().contains('_') && !is_set() {
-                let message = format!(
-                    "`{}` asks for the request field `{name}`, which never comes: fields with an \
-                     underscore in their name are dropped",
-                    link.label
-                );
-                let other = name.as_str().replace('_', "-");
-                let help =
-                    format!("let clients send `{other}`, or write `underscores_in_fields: keep`");
-                self.say(place, message, Some(help));
-            }
-        }
-    }
-
     fn push<'v>(&mut self, chain: &mut Chain, value: &'v Value, list: &mut List<'v>) {
         let Some(written) = self.written(value) else {
+            list.is_cut = true;
             return;
         };
         let scope = list.scope_of(written.word);
@@ -210,6 +186,7 @@ impl<'a> Builder<'a> {
             self.say(written.place, message, None);
         }
         let Some((mut link, answers)) = self.find_or_build(&written, list.route, scope) else {
+            list.is_cut = true;
             return;
         };
         let same = |other: &&Link| other.label.split('#').next() == Some(&*link.label);
@@ -218,6 +195,9 @@ impl<'a> Builder<'a> {
             link.label = format!("{}#{}", link.label, before + 1);
         }
         self.check_fields(&link, &chain.links, written.place);
+        if !list.is_cut {
+            self.check_consumers(&link, &chain.links, written.place);
+        }
         link.place = written.place.to_string();
         if answers {
             list.answered = Some(link.label.clone());

@@ -106,6 +106,7 @@ fn finish(name: &Arc<str>, mut chain: Chain, cx: &Context<'_>, place: &Place) ->
         place: place.to_string(),
         metrics: RouteMetrics::new(metrics.clone(), name.clone()),
         link_metrics: links,
+        adds_fields: (chain.links.iter()).map(|link| link.ties.adds_fields).sum(),
         chain,
         goal: None,
         timeouts: Timeouts::default(),

@@ -90,6 +90,8 @@ pub struct Route {
     pub metrics: RouteMetrics,
     /// What is counted about its filters.
     pub link_metrics: Arc<[LinkMetrics]>,
+    /// How many fields they add to a response, about.
+    pub adds_fields: usize,
 }
 
 /// Where a route's requests go.

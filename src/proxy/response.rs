@@ -16,8 +16,8 @@ use crate::cache::Dealt;
 use crate::compile::Route;
 use crate::observe::access_log::{Ended, Entry, Target};
 
-/// Room for `via`, the request's id, and the fields of ordinary filters, one each or so; no more than this.
-const ADDED: usize = 6;
+/// What the gateway itself adds to a response: `via`, and the request's id.
+const OWN_FIELDS: usize = 2;
 
 impl Context {
     /// A response head from upstream is about to leave.
@@ -38,8 +38,10 @@ impl Context {
         self.end.origin = Origin::Upstream;
         let trailers = head.version == Version::HTTP_2 && self.version == Version::HTTP_2;
         let mut taken = TakenResponse::of(head);
-        if !self.slots.is_empty() {
-            taken.parts.headers.reserve(ADDED.min(2 + self.slots.len()));
+        let adds = self.route().map_or(0, |route| route.adds_fields);
+        if adds > 0 {
+            // Where it fails, it is made field by field.
+            let _ = taken.parts.headers.try_reserve(OWN_FIELDS + adds);
         }
         heads::settle_response(&mut taken.parts, trailers);
         if self.caching.is_some() {

@@ -99,15 +99,22 @@ fn complete(text: &str) -> Option<String> {
     known.then(|| with_what_is_missing(text))
 }
 
-/// A route for each filter of a list: one that answers leaves nothing to those behind it.
+/// A route with the filters of a list, and another one behind each filter that answers: it leaves nothing to those
+/// behind it.
 fn routes_with(list: &str) -> String {
+    let known = wiregate::filters::all();
     let mut routes = String::from("routes:\n");
+    let mut answered = true;
     for (number, line) in list.lines().enumerate() {
-        if line.starts_with("- ") {
-            let _ = writeln!(
-                routes,
-                "  - name: r{number}\n    match: {{ path: '/r{number}/{{id}}/**' }}\n    upstream: app\n    filters:"
-            );
+        if let Some(filter) = line.strip_prefix("- ") {
+            if answered {
+                let _ = writeln!(
+                    routes,
+                    "  - name: r{number}\n    match: {{ path: '/r{number}/{{id}}/**' }}\n    upstream: app\n    filters:"
+                );
+            }
+            let word = filter.split(':').next().unwrap_or(filter);
+            answered = known.get(word).is_some_and(|entry| entry.answers);
         }
         let _ = writeln!(routes, "      {line}");
     }

@@ -31,7 +31,7 @@ const SHORTEST: usize = 16;
 const LONGEST: usize = 1024;
 
 /// The operator alone fills it, and nobody can choose a digest: a quick hash will do.
-type ByDigest = HashMap<Digest, Identity, foldhash::fast::RandomState>;
+type ByDigest = HashMap<Digest, Arc<Identity>, foldhash::fast::RandomState>;
 
 /// The keys that are known, by their SHA-256.
 ///
@@ -88,7 +88,7 @@ impl Keys {
             if let Some(holder) = consumers.get(&key.name) {
                 invalid.and(taken(holder, "the consumer").within(&format!("{place}.name")));
             }
-            let identity = Identity {
+            let identity = Arc::new(Identity {
                 name: key.name.as_str().into(),
                 groups: key.groups.as_slice().into(),
                 consumer: Some(Arc::new(Consumer {
@@ -98,7 +98,7 @@ impl Keys {
                 })),
                 by: "api_key",
                 ..Identity::default()
-            };
+            });
             for (place, digest) in key.digests(&place) {
                 let added = digest
                     .map_err(Invalid::new)
@@ -116,14 +116,14 @@ impl Keys {
     }
 
     /// Whose key this is.
-    pub(super) fn get(&self, key: &[u8]) -> Option<Identity> {
+    pub(super) fn get(&self, key: &[u8]) -> Option<Arc<Identity>> {
         if key.len() > LONGEST {
             return None;
         }
         let digest = digest_of(key);
         self.own.get(&digest).cloned().or_else(|| {
             let holder = self.consumers.as_ref()?.with_key(&digest)?;
-            Some(holder.identity("api_key"))
+            Some(Arc::new(holder.identity("api_key")))
         })
     }
 }

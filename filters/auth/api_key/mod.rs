@@ -104,6 +104,7 @@ impl Filter for ApiKey {
 
     fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
         let sources = Source::all(&config.from, cx)?;
+        cx.finds_consumers();
         let accepts_consumers = config.consumers.unwrap_or(config.keys.is_none());
         let keys = Keys::new(config.keys, cx.consumers.clone(), accepts_consumers)?;
         let challenges = challenges(&sources, &config.realm)?;

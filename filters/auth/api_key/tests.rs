@@ -1,4 +1,5 @@
 use std::fmt::Write;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
@@ -41,6 +42,8 @@ async fn lets_known_keys_in_and_names_the_caller() {
     let identity = seen.exchange.identity.unwrap();
     assert_eq!((&*identity.name, identity.by), ("alice", "api_key"));
     assert_eq!(*identity.groups, ["a", "b"].map(Box::<str>::from));
+    let again = filter.get("/").header("x-api-key", ALICE).send().await;
+    assert!(Arc::ptr_eq(&identity, &again.exchange.identity.unwrap()));
     let seen = filter.get("/").header("X-API-Key", BOB).send().await;
     assert_eq!(&*seen.exchange.identity.unwrap().name, "bob");
 }

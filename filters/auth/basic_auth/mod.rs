@@ -108,6 +108,7 @@ impl Filter for BasicAuth {
         if let Some(file) = &config.htpasswd {
             cx.watch(file);
         }
+        cx.finds_consumers();
         let challenge = challenge("Basic", &config.realm, ", charset=\"UTF-8\"")?;
         let challenges = [challenge];
         let refusal = |reason, detail| refusal(&challenges, reason, detail);

@@ -32,7 +32,7 @@ pub struct User {
 
 /// A user that may come in.
 pub(super) struct Known {
-    pub(super) identity: Identity,
+    pub(super) identity: Arc<Identity>,
     pub(super) password: Password,
 }
 
@@ -40,10 +40,10 @@ impl Known {
     /// A consumer's user.
     fn of(name: &str, password: &Password, holder: &Holder) -> Self {
         Self {
-            identity: Identity {
+            identity: Arc::new(Identity {
                 name: name.into(),
                 ..holder.identity("basic_auth")
-            },
+            }),
             password: password.clone(),
         }
     }
@@ -243,13 +243,13 @@ impl Users {
                 plan: None,
             };
             self.known.push(Arc::new(Known {
-                identity: Identity {
+                identity: Arc::new(Identity {
                     name,
                     groups,
                     consumer: Some(Arc::new(consumer)),
                     by: "basic_auth",
                     ..Identity::default()
-                },
+                }),
                 password,
             }));
         }

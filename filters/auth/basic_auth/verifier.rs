@@ -167,7 +167,6 @@ mod tests {
 
     use tokio::task::JoinSet;
     use tokio::task::yield_now;
-    use wiregate_sdk::Identity;
 
     use super::*;
 
@@ -178,7 +177,7 @@ mod tests {
     fn user(password: &str) -> Arc<Known> {
         let hash = bcrypt::hash(password, 4).unwrap();
         Arc::new(Known {
-            identity: Identity::default(),
+            identity: Arc::default(),
             password: password::hash(&hash).unwrap(),
         })
     }

@@ -89,8 +89,8 @@ use crate::auth::source::Place;
 /// ```
 ///
 /// Whoever is let in as none of them (`unknown_consumer: allow`) has no `consumer` and no plan, whatever the name.
-/// Without the option, nobody whom this filter lets in is a consumer: a `rate_limit` with `by: consumer` counts all of
-/// them together, and one with `by: identity.name` each alone.
+/// Without the option, nobody whom this filter lets in is a consumer: a `rate_limit` with `by: consumer` behind it is an
+/// error where no other filter before it finds consumers, and one with `by: identity.name` counts each caller alone.
 ///
 /// [A whole configuration](../../examples/jwt.yaml) is among the examples.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -69,6 +69,9 @@ impl Filter for Jwt {
         // All of it, but for what secrets and files hold.
         let written = format!("{config:?}");
         let sources = Source::all(&config.from, cx)?;
+        if config.consumer.is_some() {
+            cx.finds_consumers();
+        }
         let scopes = config.scopes.map(OneOrMany::into_vec).unwrap_or_default();
         let refusals = Refusals::new(&sources, &config.realm, &scopes)?;
         let algorithms = config.algorithms.into_vec();
@@ -150,14 +153,14 @@ impl Filter for Jwt {
 impl Jwt {
     /// Who a token that was verified says is calling. Its consumer is looked for anew where the
     /// configuration has changed since: one that is not known any more is for `verify` to refuse.
-    fn remembered(&self, digest: &Digest, generation: u64, now: Now) -> Option<Identity> {
+    fn remembered(&self, digest: &Digest, generation: u64, now: Now) -> Option<Arc<Identity>> {
         let verified = &self.verified;
         verified.find(digest, generation, now.wall, |entry| match &self.consumer {
             Some(path) if !entry.is_of(&self.consumers) => {
-                let mut identity = entry.claimed.clone()?;
-                self.find_consumer(path, &mut identity).ok()?;
+                let claimed = entry.claimed.clone()?;
+                let identity = self.find_consumer(path, &claimed).ok()?;
                 let holds = (entry.until, generation);
-                self.remember(*digest, holds, entry.claimed.clone(), &identity, now);
+                self.remember(*digest, holds, Some(claimed), &identity, now);
                 Some(identity)
             }
             _ => Some(entry.identity.clone()),
@@ -165,7 +168,7 @@ impl Jwt {
     }
 
     /// Verifies a token that is not remembered, and says who is calling.
-    async fn verify(&self, token: &[u8], digest: Digest, now: Now) -> Result<Identity, Reply> {
+    async fn verify(&self, token: &[u8], digest: Digest, now: Now) -> Result<Arc<Identity>, Reply> {
         let invalid = |why| self.refusals.invalid(why);
         let rules = Rules {
             algorithms: &self.algorithms,
@@ -175,12 +178,15 @@ impl Jwt {
         let generation = self.verify_signature(&token, now).await?;
         let claims = token.claims().map_err(invalid)?;
         let until = self.expected.check(&claims, now.wall).map_err(invalid)?;
-        let mut identity = self.meaning.identity(claims).map_err(invalid)?;
-        let claimed = self.consumer.is_some().then(|| identity.clone());
-        if let Some(path) = &self.consumer {
-            self.find_consumer(path, &mut identity)
-                .map_err(|why| self.refusals.unknown_consumer.clone().log(why))?;
-        }
+        let claimed = Arc::new(self.meaning.identity(claims).map_err(invalid)?);
+        let (identity, claimed) = match &self.consumer {
+            None => (claimed, None),
+            Some(path) => {
+                let known = self.find_consumer(path, &claimed);
+                let refuse = |why| self.refusals.unknown_consumer.clone().log(why);
+                (known.map_err(refuse)?, Some(claimed))
+            }
+        };
         self.remember(digest, (until, generation), claimed, &identity, now);
         Ok(identity)
     }
@@ -189,8 +195,8 @@ impl Jwt {
         &self,
         digest: Digest,
         (until, generation): (SystemTime, u64),
-        claimed: Option<Identity>,
-        identity: &Identity,
+        claimed: Option<Arc<Identity>>,
+        identity: &Arc<Identity>,
         now: Now,
     ) {
         let entry = Entry {
@@ -238,19 +244,21 @@ impl Jwt {
         Err(self.refusals.invalid(why.into()))
     }
 
-    /// Makes a caller the consumer that it is.
-    fn find_consumer(&self, path: &Path, identity: &mut Identity) -> Result<(), Why> {
-        let said = identity.claim(path);
+    /// The caller as the consumer that it is.
+    fn find_consumer(&self, path: &Path, claimed: &Arc<Identity>) -> Result<Arc<Identity>, Why> {
+        let said = claimed.claim(path);
         let said = said.and_then(serde_json::Value::as_str);
         let issuer = self.expected.issuer.as_deref();
         match said.and_then(|said| self.consumers.with_subject(issuer, said)) {
             Some(holder) => {
-                let own = identity.groups.iter().chain(&*holder.consumer.groups);
-                identity.groups = own.cloned().collect();
-                identity.consumer = Some(holder.consumer.clone());
-                Ok(())
+                let groups = claimed.groups.iter().chain(&*holder.consumer.groups);
+                Ok(Arc::new(Identity {
+                    groups: groups.cloned().collect(),
+                    consumer: Some(holder.consumer.clone()),
+                    ..Identity::clone(claimed)
+                }))
             }
-            None if self.unknown_consumer == UnknownConsumer::Allow => Ok(()),
+            None if self.unknown_consumer == UnknownConsumer::Allow => Ok(claimed.clone()),
             None => Err(format!(
                 "`{}` says no consumer that is known",
                 path.join(".")

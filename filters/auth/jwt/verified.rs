@@ -32,9 +32,9 @@ pub(super) struct Entry {
     /// The generation of the keys that it was verified with.
     pub(super) generation: u64,
     /// Who it says is calling.
-    pub(super) identity: Identity,
+    pub(super) identity: Arc<Identity>,
     /// The same without the consumer that it is, where the filter looks for one.
-    pub(super) claimed: Option<Identity>,
+    pub(super) claimed: Option<Arc<Identity>>,
     /// Where that was looked for.
     pub(super) consumers: Weak<Consumers>,
 }
@@ -127,10 +127,10 @@ mod tests {
             digest: digest_of(&number.to_le_bytes()),
             until,
             generation: 1,
-            identity: Identity {
+            identity: Arc::new(Identity {
                 name: number.to_string().into(),
                 ..Identity::default()
-            },
+            }),
             claimed: None,
             consumers: Weak::new(),
         }

@@ -107,13 +107,19 @@ pub const DEFAULT_STORE: &str = "default";
 /// A task that runs while its configuration is live.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The fields of requests that a filter has to do with.
+/// What ties a filter to those before it and behind it: what it goes by, and what it gives.
 #[derive(Clone, Debug, Default)]
-pub struct Fields {
-    /// Those that it goes by.
-    pub read: Vec<HeaderName>,
-    /// Those that it gives requests.
-    pub set: Vec<HeaderName>,
+pub struct Ties {
+    /// The fields of requests that it goes by.
+    pub reads: Vec<HeaderName>,
+    /// The fields that it gives requests.
+    pub sets: Vec<HeaderName>,
+    /// Whether it has nothing to go by where no consumer is calling.
+    pub needs_consumer: bool,
+    /// Whether it finds out which consumer is calling.
+    pub finds_consumers: bool,
+    /// How many fields it adds to a response, about.
+    pub adds_fields: usize,
 }
 
 /// What a filter has at hand while it is being built.
@@ -132,7 +138,7 @@ pub struct Build<'a> {
     files: Files,
     preparations: Vec<Task>,
     stores: &'a [Arc<str>],
-    fields: Fields,
+    ties: Ties,
 }
 
 impl<'a> Build<'a> {
@@ -157,7 +163,7 @@ impl<'a> Build<'a> {
             files: Files::default(),
             preparations: Vec::new(),
             stores: &[],
-            fields: Fields::default(),
+            ties: Ties::default(),
         }
     }
 
@@ -254,18 +260,36 @@ impl<'a> Build<'a> {
     /// Says that the filter goes by a field of requests, as an option names it. What expressions ask
     /// for is known. A field that is always dropped before filters run is refused at load.
     pub fn reads(&mut self, field: &HeaderName) {
-        self.fields.read.push(field.clone());
+        self.ties.reads.push(field.clone());
     }
 
     /// Says that the filter gives requests a field, which those behind it may go by even where
     /// clients cannot send it.
     pub fn sets(&mut self, field: &HeaderName) {
-        self.fields.set.push(field.clone());
+        self.ties.sets.push(field.clone());
     }
 
-    /// The fields that were named so far: for the registry.
-    pub(crate) fn take_fields(&mut self) -> Fields {
-        std::mem::take(&mut self.fields)
+    /// Says that the filter may find out which consumer is calling, and set
+    /// [`Identity::consumer`](crate::Identity::consumer).
+    pub fn finds_consumers(&mut self) {
+        self.ties.finds_consumers = true;
+    }
+
+    /// Says that the filter has nothing to go by where no consumer is calling. Behind no filter that
+    /// finds one it is refused at load.
+    pub fn needs_consumer(&mut self) {
+        self.ties.needs_consumer = true;
+    }
+
+    /// Says about how many fields the filter adds to each response, so that there is room for them: a head
+    /// that runs out of it is moved. What it adds to few need not be counted.
+    pub fn adds_fields(&mut self, count: usize) {
+        self.ties.adds_fields += count;
+    }
+
+    /// What was said so far: for the registry.
+    pub(crate) fn take_ties(&mut self) -> Ties {
+        std::mem::take(&mut self.ties)
     }
 
     /// Says that a file is about to be read: a change of it from now on, or its coming, makes a reload.

@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use http::StatusCode;
 use smallvec::SmallVec;
 
-use crate::build::Fields;
+use crate::build::Ties;
 use crate::views::{Claim, Inbound};
 use crate::{
     Abort, Attempt, Chunk, Exchange, Filter, Flow, Mode, Outcome, Reply, Request, Response,
@@ -51,8 +51,8 @@ pub struct Link {
     pub place: String,
     /// The path parameters that its expressions ask for, without those that `has` is asked about.
     pub params: Vec<Box<str>>,
-    /// The fields of requests that it has to do with.
-    pub fields: Fields,
+    /// What ties it to the links before it and behind it.
+    pub ties: Ties,
     /// Whether it acts, or is only looked at.
     pub mode: Mode,
     filter: Arc<dyn Erased>,
@@ -145,7 +145,7 @@ impl Link {
             name: F::NAME,
             place,
             params: Vec::new(),
-            fields: Fields::default(),
+            ties: Ties::default(),
             mode: Mode::Enforce,
             filter: Arc::new(filter),
         }

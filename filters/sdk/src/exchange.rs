@@ -27,8 +27,9 @@ pub struct Exchange {
     pub route: Arc<str>,
     /// What the route's path parameters stood for, in path order.
     pub params: Vec<(Arc<str>, String)>,
-    /// Who is calling, once a filter has established it.
-    pub identity: Option<Identity>,
+    /// Who is calling, once a filter has established it. Shared by all exchanges of a caller that is known
+    /// beforehand: to take it up costs one count.
+    pub identity: Option<Arc<Identity>>,
     /// The upstream to use instead of the route's own. It must be configured.
     pub upstream: Option<Arc<str>>,
     /// What the cache is to do; it is not asked while there is no plan.
@@ -85,7 +86,8 @@ pub struct Identity {
     /// What a token says of the caller, member by member.
     pub claims: Option<Arc<Map<String, Value>>>,
     /// The configured caller that this is, where there is one: a consumer, or one of the filter's own list.
-    /// Whoever an issuer vouches for alone is none, whatever the name.
+    /// Whoever an issuer vouches for alone is none, whatever the name. A filter that sets it says so when it
+    /// is built ([`Build::finds_consumers`](crate::Build::finds_consumers)).
     pub consumer: Option<Arc<Consumer>>,
     /// The filter that established it, e.g. `api_key`.
     pub by: &'static str,

@@ -120,8 +120,8 @@ fn make<F: Filter>(
         Ok(built) => built.map(|filter| {
             let mut link = Link::new(label, place, filter);
             link.params = asked.params;
-            link.fields = cx.take_fields();
-            link.fields.read.extend(asked.fields);
+            link.ties = cx.take_ties();
+            link.ties.reads.extend(asked.fields);
             link
         }),
         Err(panic) => {

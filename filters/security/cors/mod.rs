@@ -135,7 +135,8 @@ impl Filter for Cors {
     type Config = Config;
     type State = State;
 
-    fn build(config: Config, _: &mut Build<'_>) -> Result<Self, Invalid> {
+    fn build(config: Config, cx: &mut Build<'_>) -> Result<Self, Invalid> {
+        cx.adds_fields(1); // `vary`, or the origin where it is any
         let mut invalid = Invalid::default();
         config.check_origins(&mut invalid);
         let methods = list("methods", config.methods, &mut invalid);

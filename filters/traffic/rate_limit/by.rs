@@ -6,6 +6,7 @@ use wiregate_sdk::{Expression, Invalid};
 
 pub(super) const ADDRESS: &str = "client.address";
 pub(super) const IPV6_PREFIX: u8 = 64;
+const CONSUMER: &str = "consumer";
 
 /// Whose requests are counted together.
 pub(super) enum By {
@@ -33,6 +34,11 @@ impl By {
                 )),
             },
         }
+    }
+
+    /// Whether callers are told apart by the consumer that they are, and by nothing else.
+    pub(super) fn is_consumer(&self) -> bool {
+        matches!(self, Self::Text(by) if by.source().trim() == CONSUMER)
     }
 
     /// Tells it from others, before and after a reload.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use wiregate_sdk::value::ShortOrFull;
 use wiregate_sdk::{Build, HeaderValue, Invalid, Reply, StatusCode, header};
@@ -117,12 +118,14 @@ impl Otherwise {
         set: &Set,
         position: usize,
         key: &Key<'_>,
-        cost: u32,
+        (cost, came): (u32, Instant),
         why: &Outage,
     ) -> Result<Option<Verdict>, Reply> {
         match (self, &set.share) {
             (Self::Allow, _) => Ok(None),
-            (Self::Local(local), Some(share)) => Ok(Some(local.check(share, position, key, cost))),
+            (Self::Local(local), Some(share)) => {
+                Ok(Some(local.check(share, position, key, cost, came)))
+            }
             (Self::Local(_) | Self::Deny, _) => Err(unreachable(why)),
         }
     }

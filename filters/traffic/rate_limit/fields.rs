@@ -54,6 +54,11 @@ impl Fields {
         })
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        2 * usize::from(self.draft.is_some()) + 3 * usize::from(self.legacy.is_some())
+    }
+
     pub(super) fn write(&self, verdict: &Verdict, res: &mut Response<'_>) {
         if let Some(draft) = &self.draft {
             // Lists: those of other limits, and of the upstream's own, stay.

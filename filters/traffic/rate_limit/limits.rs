@@ -35,13 +35,13 @@ pub(super) struct Standing {
     /// Whether this limit refuses the request.
     pub(super) refuses: bool,
     /// Seconds, rounded up, until it would not; `None` where it always will.
-    pub(super) wait: Option<u64>,
+    pub(super) wait: Option<u32>,
     /// How many more may pass right now.
     pub(super) remaining: u32,
     /// Seconds, rounded up, until there is one more.
-    pub(super) next: u64,
+    pub(super) next: u32,
     /// Seconds, rounded up, until all is there again.
-    pub(super) whole: u64,
+    pub(super) whole: u32,
 }
 
 impl Limits {
@@ -53,22 +53,16 @@ impl Limits {
 
     /// Decides about a request that costs so much.
     pub(super) fn decide(&self, now: u64, cells: &mut [u64], cost: u32) -> Verdict {
-        let mut admitted = true;
-        let mut rest = &mut *cells;
-        for limit in &self.each {
-            let (own, others) = rest.split_at_mut(limit.cells());
-            admitted &= limit.settle(now, own) >= cost;
-            rest = others;
-        }
-        if admitted {
-            let mut rest = &mut *cells;
-            for limit in &self.each {
-                let (own, others) = rest.split_at_mut(limit.cells());
+        let mut verdict = self.settle(now, cells);
+        verdict.admitted = (verdict.standings.iter()).all(|standing| standing.remaining >= cost);
+        if verdict.admitted {
+            for ((limit, own), standing) in self.with_cells(cells).zip(&mut verdict.standings) {
                 limit.spend(cost, own);
-                rest = others;
+                standing.remaining -= cost; // what settling anew would find
             }
         }
-        self.verdict(now, cells, cost, admitted)
+        self.complete(&mut verdict, now, cells, cost);
+        verdict
     }
 
     /// What there is to say after a decision, where the cells are those of this time.
@@ -79,47 +73,57 @@ impl Limits {
         cost: u32,
         admitted: bool,
     ) -> Verdict {
-        let mut verdict = Verdict {
-            admitted,
-            ..Verdict::default()
-        };
-        let mut rest = cells;
-        for limit in &self.each {
-            let (own, others) = rest.split_at_mut(limit.cells());
-            let whole = limit.whole(now, own);
-            let standing = self.standing(limit, now, own, whole, (!admitted).then_some(cost));
-            verdict.standings.push(standing);
-            verdict.whole = verdict.whole.max(whole);
-            rest = others;
-        }
+        let mut verdict = self.settle(now, cells);
+        verdict.admitted = admitted;
+        self.complete(&mut verdict, now, cells, cost);
         verdict
     }
 
-    fn standing(
-        &self,
-        limit: &Limit,
-        now: u64,
-        cells: &mut [u64],
-        whole: u64,
-        refused: Option<u32>,
-    ) -> Standing {
-        let remaining = limit.settle(now, cells);
-        let next = match remaining.checked_add(1) {
-            Some(more) if whole > 0 => limit.wait(now, cells, more).unwrap_or(0),
-            _ => 0,
+    /// Brings cells up to this time, and tells how many may pass, and nothing else yet.
+    fn settle(&self, now: u64, cells: &mut [u64]) -> Verdict {
+        let standing = |(limit, own): (&Limit, &mut [u64])| Standing {
+            remaining: limit.settle(now, own),
+            ..Standing::default()
         };
-        let refused = refused.filter(|cost| *cost > remaining);
-        Standing {
-            refuses: refused.is_some(),
-            wait: refused.and_then(|cost| Some(self.seconds(limit.wait(now, cells, cost)?))),
-            remaining,
-            next: self.seconds(next),
-            whole: self.seconds(limit.exact(whole)),
+        Verdict {
+            standings: self.with_cells(cells).map(standing).collect(),
+            ..Verdict::default()
         }
     }
 
-    fn seconds(&self, ticks: u64) -> u64 {
-        ticks.div_ceil(self.ticks)
+    /// Adds how long it takes until more may pass. What remains is known.
+    fn complete(&self, verdict: &mut Verdict, now: u64, cells: &mut [u64], cost: u32) {
+        let refused = (!verdict.admitted).then_some(cost);
+        for ((limit, own), standing) in self.with_cells(cells).zip(&mut verdict.standings) {
+            let whole = limit.whole(now, own);
+            let next = match standing.remaining.checked_add(1) {
+                Some(more) if whole > 0 => limit.wait(now, own, more).unwrap_or(0),
+                _ => 0,
+            };
+            if let Some(cost) = refused.filter(|cost| *cost > standing.remaining) {
+                standing.refuses = true;
+                standing.wait = limit.wait(now, own, cost).map(|wait| self.seconds(wait));
+            }
+            standing.next = self.seconds(next);
+            standing.whole = self.seconds(limit.exact(whole));
+            verdict.whole = verdict.whole.max(whole);
+        }
+    }
+
+    /// Each limit with its cells.
+    fn with_cells<'a>(
+        &'a self,
+        mut cells: &'a mut [u64],
+    ) -> impl Iterator<Item = (&'a Limit, &'a mut [u64])> {
+        self.each.iter().map(move |limit| {
+            let (own, others) = std::mem::take(&mut cells).split_at_mut(limit.cells());
+            cells = others;
+            (limit, own)
+        })
+    }
+
+    fn seconds(&self, ticks: u64) -> u32 {
+        u32::try_from(ticks.div_ceil(self.ticks)).unwrap_or(u32::MAX)
     }
 }
 

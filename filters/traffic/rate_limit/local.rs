@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use wiregate_sdk::Clock;
 
@@ -33,17 +33,21 @@ pub(super) struct Basis {
     pub(super) epoch: u64,
     /// The tick from which seconds are counted.
     pub(super) since: u64,
+    /// A moment and its tick: those of requests are told by it, so that the clock is not read for each.
+    anchor: (Instant, u64),
 }
 
 impl Basis {
-    pub(super) fn new(secret: [u64; 2], epoch: u64, since: u64) -> Self {
+    pub(super) fn new(secret: [u64; 2], epoch: u64, since: u64, clock: &Clock) -> Self {
         let mut hasher = DefaultHasher::new();
         secret.hash(&mut hasher);
+        let tick = epoch.saturating_add(ticks(clock.monotonic()));
         Self {
             secret,
             hasher,
             epoch,
             since,
+            anchor: (clock.instant(), tick),
         }
     }
 
@@ -52,7 +56,7 @@ impl Basis {
         let since = ticks(wall.duration_since(UNIX_EPOCH).unwrap_or_default());
         let since = since.max(monotonic);
         let random = || std::hash::BuildHasher::hash_one(&RandomState::new(), SystemTime::now());
-        Self::new([random(), random()], since - monotonic, since)
+        Self::new([random(), random()], since - monotonic, since, clock)
     }
 
     pub(super) fn hash(&self, key: &(impl Hash + ?Sized)) -> u64 {
@@ -61,9 +65,10 @@ impl Basis {
         hasher.finish()
     }
 
-    /// The present moment in ticks.
-    pub(super) fn now(&self, clock: &Clock) -> u64 {
-        self.epoch.saturating_add(ticks(clock.monotonic()))
+    /// A moment in ticks; one before the anchor is that of the anchor.
+    pub(super) fn tick(&self, moment: Instant) -> u64 {
+        let (anchor, tick) = self.anchor;
+        tick.saturating_add(ticks(moment.saturating_duration_since(anchor)))
     }
 
     /// Seconds from where they are counted.
@@ -91,17 +96,18 @@ impl Local {
         }
     }
 
-    /// Counts a request of this key that costs so much, or refuses it. A refused one is not
-    /// counted. `way` is the number of these limits among those that there are.
+    /// Counts a request of this key that came at this moment and costs so much, or refuses it. A refused one
+    /// is not counted. `way` is the number of these limits among those that there are.
     pub(super) fn check(
         &self,
         limits: &Limits,
         way: usize,
         key: &(impl Hash + ?Sized),
         cost: u32,
+        came: Instant,
     ) -> Verdict {
         let basis = self.basis.get_or_init(|| Basis::fresh(&self.clock));
-        let now = basis.now(&self.clock);
+        let now = basis.tick(came);
         let seconds = basis.seconds(now);
         self.table.visit(
             basis.hash(&(way, key)),

@@ -42,8 +42,9 @@ use options::{Plans, Set};
 ///
 /// `by` says whose requests are counted together. Whoever it is empty for shares one limit: with
 /// `by: consumer` all callers that the configuration does not know (for those whom an issuer alone knows there is
-/// `by: identity.name`), with `by: request.headers["x-tenant"]` all requests without that field. `by: '"all"'` is one limit for everybody, and `by: route` one for each route
-/// that uses the filter. A filter that is named once and used by several routes counts for all of them
+/// `by: identity.name`), with `by: request.headers["x-tenant"]` all requests without that field. Where no filter before it finds
+/// out which consumer is calling, as `api_key` does, `by: consumer` is an error.
+/// `by: '"all"'` is one limit for everybody, and `by: route` one for each route that uses the filter. A filter that is named once and used by several routes counts for all of them
 /// together. Counts outlive reloads, and [upgrades](../operating.md#upgrades), as long as `limit`,
 /// `algorithm`, `burst`, `by`, `ipv6_prefix`, `keys` and `store` stay.
 ///
@@ -119,6 +120,7 @@ use options::{Plans, Set};
 /// ```
 ///
 /// ```yaml
+/// - jwt: { issuer: "https://id.example.com", audience: orders, consumer: client_id, unknown_consumer: allow }
 /// - rate_limit:
 ///     limit:
 ///       plans: { free: 100/h, pro: [50/s, 10000/h] }
@@ -172,7 +174,11 @@ impl Filter for RateLimit {
             ShortOrFull::Full(options) => options,
         };
         let plans = options.plans(cx.label)?;
+        cx.adds_fields(plans.sets[0].fields.count());
         let by = By::new(options.by.take(), options.ipv6_prefix)?;
+        if by.is_consumer() {
+            cx.needs_consumer();
+        }
         let cost = options.cost.take();
         if let Some(cost) = &cost {
             cost.check_number()
@@ -190,10 +196,10 @@ impl Filter for RateLimit {
     async fn request(&self, req: &mut Request<'_>, state: &mut State) -> Flow {
         let position = self.plans.of(req.exchange);
         let set = &self.plans.sets[position];
-        let cost = self.cost(req)?;
+        let (cost, came) = (self.cost(req)?, req.now().instant);
         let key = self.key(req)?;
         let verdict = match &self.counts {
-            Counts::Local(local) => local.check(&set.limits, position, &key, cost),
+            Counts::Local(local) => local.check(&set.limits, position, &key, cost, came),
             Counts::Shared(shared, otherwise) => {
                 // Boxed, which keeps the future of those that count for themselves small.
                 let verdict =
@@ -201,7 +207,7 @@ impl Filter for RateLimit {
                 match verdict {
                     Ok(verdict) => verdict,
                     Err(why) => {
-                        let verdict = otherwise.decide(set, position, &key, cost, &why)?;
+                        let verdict = otherwise.decide(set, position, &key, (cost, came), &why)?;
                         req.degraded(UNREACHABLE);
                         match verdict {
                             Some(verdict) => verdict,
@@ -262,7 +268,7 @@ impl RateLimit {
             .collect();
         let reply = Reply::problem(StatusCode::TOO_MANY_REQUESTS, "rate_limited")
             .member("violated-policies", names);
-        let waits: Option<Vec<u64>> = refusing.iter().map(|(_, it)| it.wait).collect();
+        let waits: Option<Vec<u32>> = refusing.iter().map(|(_, it)| it.wait).collect();
         match waits.and_then(|waits| waits.into_iter().max()) {
             Some(wait) => {
                 let wait = wait.max(1);

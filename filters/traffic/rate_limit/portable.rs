@@ -6,6 +6,7 @@
 
 use std::sync::OnceLock;
 
+use wiregate_sdk::Clock;
 use wiregate_sdk::build::Portable;
 
 use super::local::{Basis, Local};
@@ -42,7 +43,7 @@ impl Portable for Local {
         ] {
             packed.extend(number.to_le_bytes());
         }
-        let now = basis.seconds(basis.now(&self.clock));
+        let now = basis.seconds(basis.tick(self.clock.instant()));
         let show = |key: u64, whole_at: u32, cells: &[u64]| {
             packed.extend(key.to_le_bytes());
             packed.extend(whole_at.to_le_bytes());
@@ -71,13 +72,13 @@ impl Portable for Local {
 
 impl Local {
     fn take(&self, packed: &[u8]) -> Result<(), &'static str> {
-        let (theirs, rows) = head(packed, self.table.width())?;
-        let now = theirs.now(&self.clock);
+        let (theirs, rows) = head(packed, self.table.width(), &self.clock)?;
+        let now = theirs.tick(self.clock.instant());
         if now > LATEST || theirs.since > now {
             return Err("they are of a time that has not come");
         }
         let basis = settle(&self.basis, theirs)?;
-        let now = basis.seconds(basis.now(&self.clock));
+        let now = basis.seconds(now);
         let (mut cells, mut all) = (vec![0; self.table.width()], true);
         for row in rows.chunks_exact(ROW + cells.len() * NUMBER) {
             let (key, rest) = row.split_at(NUMBER);
@@ -101,7 +102,11 @@ impl Local {
 }
 
 /// What the numbers in front say, and the rows.
-fn head(packed: &[u8], width: usize) -> Result<(Basis, &[u8]), &'static str> {
+fn head<'p>(
+    packed: &'p [u8],
+    width: usize,
+    clock: &Clock,
+) -> Result<(Basis, &'p [u8]), &'static str> {
     let (VERSION, rest) = packed
         .split_first()
         .map_or((0, packed), |(it, rest)| (*it, rest))
@@ -119,7 +124,7 @@ fn head(packed: &[u8], width: usize) -> Result<(Basis, &[u8]), &'static str> {
     if rows.len() % (ROW + width * NUMBER) != 0 {
         return Err("they are cut off");
     }
-    let basis = Basis::new([first, second], epoch, since);
+    let basis = Basis::new([first, second], epoch, since, clock);
     if basis.hash(PROBE) != probe {
         return Err("the former process hashes otherwise");
     }

@@ -296,6 +296,7 @@ pub(super) fn mistakes() -> Vec<Mistake> {
         ),
     ];
     mistakes.extend(names::parameters());
+    mistakes.extend(names::consumers());
     mistakes.extend(names::shown());
     mistakes.extend(bare_keys());
     mistakes

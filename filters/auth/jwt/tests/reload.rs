@@ -32,7 +32,7 @@ fn nobody() -> Consumers {
     Consumers::default()
 }
 
-async fn verified(filter: &Jwt, token: &str) -> Identity {
+async fn verified(filter: &Jwt, token: &str) -> Arc<Identity> {
     let now = Clock::default().now();
     let identity = filter.verify(token.as_bytes(), digest_of(token.as_bytes()), now);
     identity
@@ -41,7 +41,7 @@ async fn verified(filter: &Jwt, token: &str) -> Identity {
 }
 
 /// Who a token says is calling, where it need not be verified.
-fn remembered(filter: &Jwt, token: &str) -> Option<Identity> {
+fn remembered(filter: &Jwt, token: &str) -> Option<Arc<Identity>> {
     let digest = digest_of(token.as_bytes());
     filter.remembered(&digest, filter.keys.generation(), Clock::default().now())
 }
@@ -132,12 +132,13 @@ fn shop(subject: &str, plan: &str) -> Consumers {
 async fn its_consumer_is_the_one_that_is_known_now() {
     let options = ours("consumer: sub");
     let token = hs256(&claims(&json!({ "groups": ["staff"] })));
-    let plan = |identity: Identity| {
+    let plan = |identity: Arc<Identity>| {
         assert_eq!(
             identity.groups.iter().map(|it| &**it).collect::<Vec<_>>(),
             ["staff", "buyers"]
         );
-        identity.consumer.unwrap().plan.clone().unwrap().to_string()
+        let consumer = identity.consumer.as_ref();
+        consumer.unwrap().plan.clone().unwrap().to_string()
     };
     let kept = Kept::default();
     let filter = build(&options, &kept, shop("ann", "free"));

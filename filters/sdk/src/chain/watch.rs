@@ -72,7 +72,10 @@ impl Chain {
 
     /// A hook of the link at this position begins.
     pub(super) fn begin(&self, link: usize, measured: bool, hook: Hook) -> Option<Running<'_>> {
-        let watch = self.watch.as_deref().filter(|_| measured)?;
+        if !measured {
+            return None;
+        }
+        let watch = self.watch.as_deref()?;
         Some(Running {
             watch,
             link,

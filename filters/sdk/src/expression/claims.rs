@@ -60,6 +60,7 @@ mod tests {
     fn given() -> Given {
         let mut given = full();
         let identity = given.exchange.identity.as_mut().unwrap();
+        let identity = Arc::get_mut(identity).unwrap();
         let claims = json!({
             "sub": "u-1", "level": 3, "rate": 1.5, "big": u64::MAX, "admin": true, "off": null,
             "roles": ["a", "b"], "https://x.example/tenant": "acme",

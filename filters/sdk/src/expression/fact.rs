@@ -241,7 +241,7 @@ impl Fact {
 }
 
 fn identity<'a>(exchange: &'a Exchange, part: impl Fn(&'a Identity) -> &'a str) -> &'a str {
-    exchange.identity.as_ref().map_or("", part)
+    exchange.identity.as_deref().map_or("", part)
 }
 
 fn consumer(exchange: &Exchange) -> Option<&Consumer> {

@@ -70,7 +70,7 @@ pub(crate) fn full() -> Given {
     given.exchange.route = "orders".into();
     given.exchange.params = vec![("id".into(), "7 ".into())];
     given.exchange.client.peer = "::ffff:192.0.2.1".parse().unwrap();
-    given.exchange.identity = Some(Identity {
+    given.exchange.identity = Some(Arc::new(Identity {
         name: "alice".into(),
         groups: Arc::from(["admin".into(), "dev".into()]),
         consumer: Some(Arc::new(Consumer {
@@ -79,7 +79,7 @@ pub(crate) fn full() -> Given {
         })),
         by: "jwt",
         ..Identity::default()
-    });
+    }));
     let mut response = response_head(404);
     (response.headers).insert("x-cache", HeaderValue::from_static("hit"));
     given.response = Some(response);

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::testing::{Given, full};
@@ -139,7 +141,8 @@ fn what_is_missing_is_empty() {
 fn a_caller_that_the_configuration_does_not_know_is_no_consumer() {
     let mut given = full();
     assert_eq!(text(&given, "consumer"), "alice");
-    given.exchange.identity.as_mut().unwrap().consumer = None;
+    let identity = given.exchange.identity.as_mut().unwrap();
+    Arc::get_mut(identity).unwrap().consumer = None;
     assert_eq!(text(&given, "identity.name"), "alice");
     assert_eq!(text(&given, "consumer"), "");
     assert_eq!(text(&given, "consumer == identity.name"), "false");

@@ -140,7 +140,7 @@ impl Call {
     /// Sets all that is known of who is calling, as an earlier filter would have.
     #[must_use]
     pub fn caller(mut self, identity: Identity) -> Self {
-        self.exchange.identity = Some(identity);
+        self.exchange.identity = Some(Arc::new(identity));
         self
     }
 

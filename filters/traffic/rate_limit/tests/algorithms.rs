@@ -181,6 +181,8 @@ proptest! {
             for (pause, cost) in &asked {
                 key.now += pause * MILLI;
                 verdict = key.ask(*cost);
+                let anew = key.ask(0).standings[0].remaining;
+                prop_assert_eq!(verdict.standings[0].remaining, anew, "{:?}", algorithm);
             }
             for _ in 0..verdict.standings[0].remaining {
                 prop_assert!(key.ask(1).admitted);
@@ -189,9 +191,9 @@ proptest! {
             prop_assert!(!refused.admitted);
             let standing = refused.standings[0];
             prop_assert_eq!((standing.remaining, standing.wait), (0, Some(standing.next)));
-            key.now += standing.next * TICKS;
+            key.now += u64::from(standing.next) * TICKS;
             prop_assert!(key.ask(1).admitted, "{algorithm:?}");
-            key.now += (key.ask(0).standings[0].whole + 1) * TICKS;
+            key.now += (u64::from(key.ask(0).standings[0].whole) + 1) * TICKS;
             prop_assert_eq!(key.ask(0).standings[0].remaining, burst.unwrap_or(count));
             prop_assert_eq!(key.ask(0).whole, 0);
         }
@@ -211,7 +213,7 @@ proptest! {
             prop_assert!(!after.admitted, "{algorithm:?}");
             prop_assert!(after.standings[0].whole <= 16, "{algorithm:?}");
             // Of the last microsecond nothing is told.
-            key.now += after.standings[0].whole * TICKS + MILLI;
+            key.now += u64::from(after.standings[0].whole) * TICKS + MILLI;
             prop_assert!(key.ask(count).admitted, "{algorithm:?}");
         }
     }

@@ -98,6 +98,65 @@ pub fn parameters() -> Vec<Mistake> {
     ]
 }
 
+/// Limits that go by consumers where nobody can be one.
+pub fn consumers() -> Vec<Mistake> {
+    const KEYS: &str = "api_key: { keys: [{ name: a, sha256: 0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a }] }";
+    const TOKENS: &str = "jwt: { issuer: 'https://id.example.com', audience: a }";
+    const LIMIT: &str = "rate_limit: { limit: 1/min, by: consumer }";
+    const NONE: &str =
+        "goes by the consumer, and no filter before it finds out which one is calling";
+    let route = |filters: &str| {
+        with(&format!(
+            "routes: [{{ name: a, upstream: app, filters: [{filters}] }}]"
+        ))
+    };
+    vec![
+        (
+            filters(LIMIT),
+            &[
+                "`rate_limit` goes by the consumer",
+                "w.yaml:4:48",
+                "put one before it that does: `api_key`, `basic_auth`, or `jwt` with `consumer`",
+                "1 problem in 1 file",
+            ],
+        ),
+        // Tokens without `consumer` make nobody one.
+        (
+            route(&format!("{TOKENS}, {LIMIT}")),
+            &[NONE, "1 problem in 1 file"],
+        ),
+        // What comes behind it comes too late.
+        (
+            route(&format!("{LIMIT}, {KEYS}")),
+            &[NONE, "1 problem in 1 file"],
+        ),
+        (
+            with(&format!(
+                "all_routes: {{ filters: [{LIMIT}] }}\n\
+                 routes: [{{ name: a, upstream: app, filters: [{KEYS}] }}]"
+            )),
+            &[NONE, "w.yaml:4:25", "1 problem in 1 file"],
+        ),
+        (
+            with(&format!(
+                "filters: {{ each: {{ {LIMIT} }} }}\nroutes:\n  \
+                 - {{ name: a, upstream: app, match: {{ path: /a }}, filters: [{KEYS}, each] }}\n  \
+                 - {{ name: b, upstream: app, match: {{ path: /b }}, filters: [each] }}"
+            )),
+            &[
+                "`each` goes by the consumer",
+                "w.yaml:7:",
+                "1 problem in 1 file",
+            ],
+        ),
+        // Who could not be built is not held against those behind it.
+        (
+            route(&format!("api_keys: {{}}, {LIMIT}")),
+            &["unknown filter `api_keys`", "1 problem in 1 file"],
+        ),
+    ]
+}
+
 /// Names that could not be shown in logs and metrics.
 pub fn shown() -> Vec<Mistake> {
     let route = |name: &str| with(&format!("routes: [{{ name: {name}, upstream: app }}]"));

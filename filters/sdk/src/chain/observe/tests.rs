@@ -47,10 +47,11 @@ impl Filter for Meddler {
         exchange.route = "changed".into();
         exchange.params.push(("changed".into(), String::new()));
         exchange.target = "/concealed".parse().unwrap();
-        req.exchange.identity = Some(Identity {
+        let meddler = Identity {
             name: "meddler".into(),
             ..Identity::default()
-        });
+        };
+        req.exchange.identity = Some(meddler.into());
         req.stream_body();
         match self.0 {
             Where::Request => Err(Reply::problem(StatusCode::FORBIDDEN, "meddled")),
