@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use pingora_core::apps::HttpServerOptions;
 use pingora_core::server::configuration::ServerConf;
-use pingora_proxy::ProxyServiceBuilder;
+use pingora_proxy::{HttpProxy, ProxyServiceBuilder};
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
@@ -96,26 +96,25 @@ impl Workers {
     }
 }
 
-/// Pingora's part of a worker.
+/// What a worker serves requests with.
 fn proxy(conf: &Arc<ServerConf>, engine: Engine) -> Proxy {
     let mut options = HttpServerOptions::default();
     // CONNECT is refused by us, so that it gets a reply like all others.
     options.allow_connect_method_proxying = true;
     let pool = engine.pool().clone();
-    let service = ProxyServiceBuilder::new(conf, engine)
+    let service = ProxyServiceBuilder::new(conf, engine.clone())
         .server_options(options)
         .custom(pool, Arc::new(|_, _, _| Box::pin(async { None })))
         .build();
     // A proxy with a connector of its own is to be had inside of a service for Pingora's listeners only, and
     // nothing takes it out again.
     let service = ManuallyDrop::new(service);
-    let proxy: *const Proxy = service.app_logic().expect("it has just been put in");
+    let pingora: *const HttpProxy<_, _> = service.app_logic().expect("it has just been put in");
     // SAFETY: it is read once, and the service around it is neither used nor dropped after that: what it holds
     // besides, a name and an empty list, stays where it is.
     #[allow(unsafe_code)]
-    unsafe {
-        ptr::read(proxy)
-    }
+    let pingora = unsafe { ptr::read(pingora) };
+    Proxy::new(engine, pingora)
 }
 
 /// Accepts from the listeners that it is told of, until there will be no more of them.

@@ -1,6 +1,6 @@
 //! Whether a request is tried again once an attempt has failed, and where.
 
-use pingora_proxy::Session;
+use pingora_core::protocols::http::ServerSession;
 
 use super::attempt::MOST_STALE;
 use super::context::Context;
@@ -10,7 +10,7 @@ use crate::upstream::Ended;
 impl Context {
     /// An endpoint may close an idle connection as a request leaves. That is nobody's fault: the
     /// request is sent again where it may be repeated, at the same endpoint.
-    pub(super) fn ran_into_stale(&mut self, session: &Session) -> bool {
+    pub(super) fn ran_into_stale(&mut self, session: &ServerSession) -> bool {
         if self.attempts.stale >= MOST_STALE
             || !session.req_header().method.is_idempotent()
             || !self.is_repeatable(session)
@@ -25,15 +25,13 @@ impl Context {
     }
 
     /// Whether nothing of the request is lost for another attempt.
-    fn is_repeatable(&self, session: &Session) -> bool {
-        !session.as_ref().retry_buffer_truncated()
-            && !self.attempts.body_seen
-            && !has_begun(session)
+    fn is_repeatable(&self, session: &ServerSession) -> bool {
+        !session.retry_buffer_truncated() && !self.attempts.body_seen && !has_begun(session)
     }
 
     /// Whether the request, of which nothing was sent, goes to an endpoint that was not tried yet. That
     /// multiplies nothing, and takes no share of the budget, nor a pause.
-    pub(super) fn goes_elsewhere(&self, session: &Session) -> bool {
+    pub(super) fn goes_elsewhere(&self, session: &ServerSession) -> bool {
         let Some(upstream) = &self.attempts.upstream else {
             return false;
         };
@@ -48,7 +46,7 @@ impl Context {
     }
 
     /// Decides on another attempt; its pause and its share of the budget are taken then.
-    pub(super) fn tries_again(&mut self, session: &Session, ended: Ended) -> bool {
+    pub(super) fn tries_again(&mut self, session: &ServerSession, ended: Ended) -> bool {
         let Some(upstream) = &self.attempts.upstream else {
             return false;
         };

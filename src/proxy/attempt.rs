@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{StatusCode, header};
+use pingora_core::protocols::http::ServerSession;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorType, Result};
-use pingora_proxy::Session;
 use wiregate_sdk::{Facts, Reply};
 
 use super::context::Context;
@@ -39,7 +39,10 @@ impl Context {
     /// # Errors
     /// A 503 where there is no endpoint, a 504 where no time is left, a 500 where the key that
     /// endpoints are chosen by has no value.
-    pub(super) async fn begin_attempt(&mut self, session: &mut Session) -> Result<Box<HttpPeer>> {
+    pub(super) async fn begin_attempt(
+        &mut self,
+        session: &mut ServerSession,
+    ) -> Result<Box<HttpPeer>> {
         let patience = self.attempts.times.idle.max(BODY_SILENCE);
         session.set_read_timeout(Some(patience));
         if let Some(pause) = self.attempts.pause.take() {
@@ -75,7 +78,7 @@ impl Context {
     /// Asks whether there may be an attempt, and waits for its turn.
     async fn admit(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         upstream: &Upstream,
     ) -> Result<Result<Admitted, Refused>> {
         let mut now = self.shared.clock.instant();
@@ -123,7 +126,7 @@ impl Context {
     /// after a client in this hook; a client that still has a body to send cannot be looked after.
     pub(super) async fn patiently<T>(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         wait: impl Future<Output = T>,
     ) -> Result<T> {
         let watched = session.is_body_done();

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use http::StatusCode;
+use pingora_core::protocols::http::ServerSession;
 use pingora_error::{Error, ErrorType, Result};
-use pingora_proxy::Session;
 use wiregate_sdk::Chunk;
 use wiregate_sdk::chain::Stopped;
 use wiregate_sdk::views::Claim;
@@ -17,7 +17,7 @@ impl Context {
     /// What a filter replied to it, or a 504 where no time is left.
     pub(super) fn request_body(
         &mut self,
-        session: &Session,
+        session: &ServerSession,
         body: &mut Option<Bytes>,
         end: bool,
     ) -> Result<()> {

@@ -1,5 +1,6 @@
 //! A client connection: what is known of it.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use wiregate_sdk::Client;
 
+use super::Ctx;
 use super::http1::Lent;
 use crate::compile::{Listening, Snapshot};
 use crate::listen::Ending;
@@ -109,6 +111,15 @@ pub(super) struct Here {
     pub(super) peer: Arc<Peer>,
     /// When it must be over.
     pub(super) until: Arc<Until>,
+    /// What the exchange has come to know of itself, on its way to Pingora.
+    left: Cell<Ctx>,
+}
+
+impl Here {
+    pub(super) fn new(peer: Arc<Peer>, until: Arc<Until>) -> Self {
+        let left = Cell::default();
+        Self { peer, until, left }
+    }
 }
 
 tokio::task_local! {
@@ -119,4 +130,14 @@ tokio::task_local! {
 /// The peer of the exchange that runs here, and where it tells when it must be over.
 pub(super) fn current() -> (Arc<Peer>, Arc<Until>) {
     HERE.with(|here| (here.peer.clone(), here.until.clone()))
+}
+
+/// Leaves what the exchange that runs here has come to know of itself, for Pingora to begin with.
+pub(super) fn leave(ctx: Ctx) {
+    HERE.with(|here| here.left.set(ctx));
+}
+
+/// What was left for the exchange that runs here.
+pub(super) fn left() -> Ctx {
+    HERE.with(|here| here.left.take())
 }

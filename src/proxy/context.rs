@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, Version};
+use pingora_core::protocols::http::ServerSession;
 use pingora_error::Error;
-use pingora_proxy::Session;
 use smallvec::SmallVec;
 use wiregate_sdk::chain::Slots;
 use wiregate_sdk::views::Claim;
@@ -164,7 +164,7 @@ impl Default for End {
 
 impl Context {
     /// A request has arrived.
-    pub(super) fn arrive(shared: &Arc<Shared>, session: &Session) -> Box<Self> {
+    pub(super) fn arrive(shared: &Arc<Shared>, session: &ServerSession) -> Box<Self> {
         let (peer, until) = connection::current();
         let head = session.req_header();
         let now = shared.clock.now();
@@ -238,7 +238,7 @@ impl Context {
     }
 
     /// The exchange is over: everyone who wants to know is told.
-    pub(super) fn finish(&mut self, session: &mut Session, error: Option<&Error>) {
+    pub(super) fn finish(&mut self, session: &mut ServerSession, error: Option<&Error>) {
         self.return_connection(session);
         let failed = error.filter(|error| *error.etype() != failure::ANSWERED);
         if let (Some(error), None) = (failed, self.end.error) {
@@ -320,7 +320,7 @@ pub(super) struct Heads<'a> {
 }
 
 impl<'a> Heads<'a> {
-    fn of(session: &'a Session) -> Self {
+    fn of(session: &'a ServerSession) -> Self {
         Self {
             request: session.req_header(),
             response: session.response_written().map(|head| &**head),

@@ -42,10 +42,7 @@ impl Conversation {
         if http2 {
             self.http2(connection, ending).await;
         } else {
-            let here = Here {
-                peer: self.peer.clone(),
-                until: self.peer.lent.until.clone(),
-            };
+            let here = Here::new(self.peer.clone(), self.peer.lent.until.clone());
             HERE.scope(here, self.http1(connection, begun, ending))
                 .await;
         }

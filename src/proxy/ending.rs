@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode, Version, header};
+use pingora_core::protocols::http::ServerSession;
 use pingora_error::{Error, ErrorSource, ErrorType, Result, RetryType};
 use pingora_http::ResponseHeader;
-use pingora_proxy::Session;
 use wiregate_sdk::Reply;
 
 use super::context::{Attempts, Context};
@@ -20,7 +20,7 @@ impl Context {
     /// No connection: nothing was sent.
     pub(super) fn end_unconnected(
         &mut self,
-        session: &Session,
+        session: &ServerSession,
         mut error: Box<Error>,
     ) -> Box<Error> {
         error.as_up();
@@ -64,7 +64,7 @@ impl Context {
     /// The exchange with an endpoint broke.
     pub(super) fn end_broken(
         &mut self,
-        session: &Session,
+        session: &ServerSession,
         mut error: Box<Error>,
         reused: bool,
     ) -> Box<Error> {
@@ -182,7 +182,7 @@ impl Context {
     /// It is none that may be passed on, or the request is tried again.
     pub(super) fn upstream_head(
         &mut self,
-        session: &Session,
+        session: &ServerSession,
         head: &mut ResponseHeader,
     ) -> Result<()> {
         let status = head.status;
@@ -269,7 +269,7 @@ impl Context {
     }
 
     /// Where the client is to come back to the endpoint that has answered, it gets a ticket.
-    pub(super) fn ticket(&self, session: &Session) -> Option<HeaderValue> {
+    pub(super) fn ticket(&self, session: &ServerSession) -> Option<HeaderValue> {
         let upstream = self.attempts.upstream.as_ref()?;
         let https = self.exchange.client.scheme == "https";
         upstream.ticket(&self.attempts.tried, session.req_header(), https)

@@ -1,9 +1,9 @@
 //! The head that an endpoint gets.
 
 use http::{HeaderValue, Version, header};
+use pingora_core::protocols::http::ServerSession;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
-use pingora_proxy::Session;
 use wiregate_sdk::views::Claim;
 use wiregate_sdk::{Attempt, RequestHead};
 
@@ -16,7 +16,11 @@ impl Context {
     ///
     /// # Errors
     /// A 500, where a filter panicked.
-    pub(super) fn forward(&mut self, session: &Session, head: &mut RequestHeader) -> Result<()> {
+    pub(super) fn forward(
+        &mut self,
+        session: &ServerSession,
+        head: &mut RequestHeader,
+    ) -> Result<()> {
         self.attempts.shares = head.version == Version::HTTP_2;
         if self.asked_host.as_ref().is_none_or(|host| host.is_empty()) {
             self.name_host(head)?;
@@ -59,7 +63,7 @@ impl Context {
     /// endpoint over HTTP/2: it gets it from here (RFC 9110, 10.1.1).
     pub(super) async fn answer_expectation(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         head: &mut RequestHeader,
     ) -> Result<()> {
         if head.version != Version::HTTP_2 || head.remove_header(&header::EXPECT).is_none() {
@@ -69,7 +73,7 @@ impl Context {
         if begun || std::mem::replace(&mut self.body.continued, true) {
             return Ok(());
         }
-        let written = session.downstream_session.write_continue_response();
+        let written = session.write_continue_response();
         written.await.map_err(Error::into_down)
     }
 
@@ -107,7 +111,7 @@ impl Context {
     }
 
     /// The body's framing follows from what filters did to it.
-    fn frame(&self, session: &Session, head: &mut RequestHeader) -> Result<()> {
+    fn frame(&self, session: &ServerSession, head: &mut RequestHeader) -> Result<()> {
         if let Some(bytes) = &self.body.bytes {
             head.remove_header(&header::EXPECT);
             head.remove_header(&header::TRANSFER_ENCODING);
@@ -125,7 +129,7 @@ impl Context {
     }
 }
 
-fn has_body(session: &Session) -> bool {
+fn has_body(session: &ServerSession) -> bool {
     let headers = &session.req_header().headers;
     headers.contains_key(header::TRANSFER_ENCODING)
         || headers

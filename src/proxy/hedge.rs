@@ -16,10 +16,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, header};
-use pingora_core::protocols::http::HttpTask;
+use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, Result};
-use pingora_proxy::Session;
 use tokio::time::{Sleep, sleep};
 use wiregate_sdk::Facts;
 use wiregate_sdk::views::Claim;
@@ -58,7 +57,7 @@ enum Event {
 
 impl Context {
     /// Whether this request may be under way at two endpoints.
-    pub(super) fn may_be_hedged(&self, session: &mut Session) -> bool {
+    pub(super) fn may_be_hedged(&self, session: &mut ServerSession) -> bool {
         let hedges = (self.attempts.upstream.as_ref()).is_some_and(|u| u.hedge.is_some());
         if !hedges || !session.req_header().method.is_idempotent() {
             return false;
@@ -67,7 +66,7 @@ impl Context {
             Some(bytes) => bytes.len() <= LARGEST_BODY,
             None => {
                 self.request_claim == Claim::None
-                    && session.as_mut().is_body_empty()
+                    && session.is_body_empty()
                     && !session.req_header().headers.contains_key(header::EXPECT)
             }
         };
@@ -86,7 +85,7 @@ impl Context {
     /// What went wrong, where it is not tried again.
     pub(super) async fn race(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         connector: &Arc<Connector>,
     ) -> Result<bool> {
         let Some((mut source, head)) = self.first_head(session, connector).await? else {
@@ -112,7 +111,7 @@ impl Context {
     /// What went wrong, where it is not tried again.
     async fn first_head(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         connector: &Arc<Connector>,
     ) -> Result<Option<(Source, HttpTask)>> {
         let peer = self.begin_attempt(session).await?;
@@ -146,7 +145,7 @@ impl Context {
     /// What went wrong.
     pub(super) async fn run(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         race: &mut Race,
     ) -> Result<(Source, HttpTask)> {
         let watched = session.is_body_done();
@@ -182,7 +181,7 @@ impl Context {
     }
 
     /// Asks a second endpoint, where that may be and there is one.
-    fn hedge(&mut self, session: &Session, race: &mut Race) {
+    fn hedge(&mut self, session: &ServerSession, race: &mut Race) {
         let Some(upstream) = self.attempts.upstream.clone() else {
             return;
         };
@@ -240,7 +239,7 @@ impl Context {
     }
 
     /// The attempt in front has a connection.
-    fn send(&mut self, session: &Session, race: &mut Race, source: Source) -> Result<()> {
+    fn send(&mut self, session: &ServerSession, race: &mut Race, source: Source) -> Result<()> {
         self.connected(source.reused);
         let made = std::mem::replace(&mut self.attempts.made, race.front.number);
         let head = self.head_for_endpoint(session, source.is_http2(), source.is_tls());
@@ -278,7 +277,7 @@ impl Context {
     }
 
     /// The attempt in front has failed: the other one goes on alone, or there is none.
-    fn lose(&mut self, session: &Session, race: &mut Race, lost: Lost) -> Result<()> {
+    fn lose(&mut self, session: &ServerSession, race: &mut Race, lost: Lost) -> Result<()> {
         race.after = None;
         self.leave_silent(&lost);
         if race.turned {
@@ -312,7 +311,7 @@ impl Race {
     /// What happens next.
     async fn event(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         watched: bool,
         late: Pin<&mut Sleep>,
     ) -> Event {

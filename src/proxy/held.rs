@@ -6,9 +6,9 @@
 
 use bytes::{Bytes, BytesMut};
 use http::{StatusCode, header};
+use pingora_core::protocols::http::ServerSession;
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
-use pingora_proxy::Session;
 use wiregate_sdk::chain::Stopped;
 use wiregate_sdk::{Chain, Chunk, Origin, Reply, Response};
 
@@ -65,7 +65,7 @@ impl Context {
     /// A 502, where the body is known to be too large.
     pub(super) fn hold(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         head: &mut ResponseHeader,
         link: usize,
     ) -> Result<()> {
@@ -115,7 +115,7 @@ impl Context {
     }
 
     /// Gives up a response that is waited for; the client's session is back in its place.
-    pub(super) fn let_go(&mut self, session: &mut Session) -> Option<Box<Held>> {
+    pub(super) fn let_go(&mut self, session: &mut ServerSession) -> Option<Box<Held>> {
         let held = self.held.take()?;
         replay::give_back(session, &held.lent);
         Some(held)
@@ -123,7 +123,7 @@ impl Context {
 
     /// The body of a response that waited is there, unless its exchange failed: the response goes on
     /// up the chain, and leaves.
-    pub(super) async fn answer_held(&mut self, session: &mut Session, failed: bool) {
+    pub(super) async fn answer_held(&mut self, session: &mut ServerSession, failed: bool) {
         let Some(held) = self.let_go(session).filter(|_| !failed) else {
             return;
         };
@@ -165,7 +165,7 @@ impl Context {
 
     async fn climb(
         &mut self,
-        session: &Session,
+        session: &ServerSession,
         head: &mut ResponseHeader,
         body: Bytes,
         link: usize,
@@ -186,7 +186,7 @@ impl Context {
 
     async fn send_held(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         mut head: ResponseHeader,
         body: Bytes,
     ) -> Result<()> {

@@ -10,9 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::Digest;
-use pingora_core::protocols::http::ServerSession;
 use pingora_http::RequestHeader;
 use tokio::time::{Instant, Sleep};
 
@@ -84,12 +82,14 @@ impl Conversation {
     ) -> Option<Back> {
         let paces = Paces::of(&self.shared.live.load().settings.limits);
         let session = Session::new(head, gate, self.peer.clone(), digest, paces);
-        let session = ServerSession::new_custom(Box::new(session));
-        let exchange = self.proxy.process_new_http(session, ending.stop());
-        let exchange = self.peer.lent.until.unless_stuck(exchange);
-        // A tunnel says goodbye itself.
-        let cut = || !self.peer.lent.is_tunnel();
-        ending.unless_over(exchange, cut).await;
+        {
+            // Pinned, since it is large; gone at the end of this block, which brings the gate back.
+            let exchange = pin!(self.proxy.serve(Box::new(session), ending.stop()));
+            let exchange = self.peer.lent.until.unless_stuck(exchange);
+            // A tunnel says goodbye itself.
+            let cut = || !self.peer.lent.is_tunnel();
+            ending.unless_over(exchange, cut).await;
+        }
         self.peer.lent.take_back()
     }
 

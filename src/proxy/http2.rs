@@ -17,8 +17,6 @@ use bytes::Bytes;
 use h2::Reason;
 use h2::server::{Builder, Connection as Http2, SendResponse};
 use http::Request;
-use pingora_core::apps::HttpServerApp;
-use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::{Digest, IO};
 use tokio::time::Instant;
 
@@ -163,17 +161,14 @@ impl Conversation {
         let (digest, ending) = (open.digest.clone(), ending.clone());
         let session = Session::new(head, body, respond, digest, ending.clone(), paces);
         let session = session.keeping_fields_for(self.clone());
-        let here = Here {
-            peer: self.peer.clone(),
-            until: session.until.clone(),
-        };
+        let here = Here::new(self.peer.clone(), session.until.clone());
         let until = session.until.clone();
-        let session = ServerSession::new_custom(Box::new(session));
+        let session = Box::new(session);
         let (this, held) = (self.clone(), (open.streams.hold(), place));
         open.rest = None;
         tokio::spawn(HERE.scope(here, async move {
             let _held = held;
-            let exchange = exchange(&this.proxy, session, &ending);
+            let exchange = pin!(exchange(&this.proxy, session, &ending));
             until.unless_stuck(exchange).await;
         }));
         Ok(())
@@ -196,9 +191,9 @@ impl Conversation {
     }
 }
 
-async fn exchange(proxy: &Arc<Proxy>, session: ServerSession, ending: &Ending) {
+async fn exchange(proxy: &Proxy, session: Box<Session>, ending: &Ending) {
     let _woken = ending.wake_me().await;
-    let exchange = proxy.process_new_http(session, ending.stop());
+    let exchange = pin!(proxy.serve(session, ending.stop()));
     // Nothing comes back: a stream carries one exchange. Cut off, it is reset, or says why.
     let _ = ending.unless_over(exchange, || true).await;
 }

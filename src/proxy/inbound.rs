@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
-use pingora_proxy::Session;
+use pingora_core::protocols::http::ServerSession;
 use wiregate_sdk::chain::{Entered, Stopped};
 use wiregate_sdk::views::{Inbound, Read};
 use wiregate_sdk::{Chunk, Reply, RequestHead};
@@ -21,7 +21,7 @@ const STEP: usize = 64 * 1024;
 
 /// The client's side of an exchange.
 pub(super) struct Client<'a> {
-    session: &'a mut Session,
+    session: &'a mut ServerSession,
     /// The head, taken out of the session by the first edit. It is back in its place while the body is
     /// read, and at the end.
     head: Option<RequestHead>,
@@ -33,7 +33,7 @@ pub(super) struct Client<'a> {
 impl<'a> Client<'a> {
     /// The client's side of this session's exchange.
     pub(super) fn new(
-        session: &'a mut Session,
+        session: &'a mut ServerSession,
         body: &'a mut Body,
         shared: &'a Shared,
         limits: &'a Limits,
@@ -104,7 +104,7 @@ impl<'a> Client<'a> {
             return Err(entered.stop(too_large(limit)));
         }
         if expects_continue(fields) && !self.session.is_body_done() {
-            let written = self.session.downstream_session.write_continue_response();
+            let written = self.session.write_continue_response();
             written.await.map_err(|_| entered.stop(gone()))?;
         }
         let deadline: Duration = self.limits.body_deadline.into();

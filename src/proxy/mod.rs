@@ -28,6 +28,7 @@ mod responder;
 mod response;
 pub mod rules;
 mod scrape;
+mod serve;
 mod session;
 mod shed;
 mod timing;
@@ -50,9 +51,9 @@ use pingora_core::server::configuration::ServerConf;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use tokio::sync::watch;
-use wiregate_sdk::{Clock, Origin};
+use wiregate_sdk::Clock;
 
 use crate::compile::Snapshot;
 use crate::observe::access_log::AccessLog;
@@ -67,6 +68,7 @@ pub use crate::listen::stream::Connection;
 pub use cache::key::normalised as normalised_url;
 pub use connection::Peer;
 pub use conversation::Conversation;
+pub use serve::Proxy;
 
 /// How far a gateway is from its start, or its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,6 +163,7 @@ impl Shared {
 }
 
 /// The gateway, as Pingora sees it.
+#[derive(Clone)]
 pub struct Engine {
     shared: Arc<Shared>,
     pool: Pool,
@@ -185,9 +188,6 @@ impl Engine {
     }
 }
 
-/// The gateway as a worker runs it.
-pub type Proxy = HttpProxy<Engine, Pool>;
-
 /// An exchange's context; it is there as soon as the request filter runs.
 pub type Ctx = Option<Box<Context>>;
 
@@ -196,7 +196,7 @@ impl ProxyHttp for Engine {
     type CTX = Ctx;
 
     fn new_ctx(&self) -> Ctx {
-        None
+        connection::left()
     }
 
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {
@@ -204,19 +204,9 @@ impl ProxyHttp for Engine {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
-        spare_old_clients(session.req_header_mut());
-        let cx = ctx.insert(Context::arrive(&self.shared, session));
-        let patience = cx.snapshot.settings.limits.client_write.into();
-        session.set_write_timeout(Some(patience));
-        match cx.enter(session).await {
-            Ok(()) => match cx.exchange.cache.take() {
-                None => Ok(false),
-                Some(plan) => Box::pin(cx.consult(session, plan, &self.connector)).await,
-            },
-            Err(reply) => {
-                Box::pin(cx.respond(session, reply, Origin::Gateway)).await?;
-                Ok(true)
-            }
+        match ctx {
+            Some(_) => Ok(false), // it has been taken in before Pingora was asked
+            None => self.take_in(session, ctx).await,
         }
     }
 
@@ -359,11 +349,7 @@ impl ProxyHttp for Engine {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
         if let Some(mut cx) = ctx.take() {
-            if cx.held.is_some() {
-                // Pingora is done with the endpoint, and has written nothing.
-                Box::pin(cx.answer_held(session, error.is_some())).await;
-            }
-            cx.finish(session, error);
+            cx.close(session, error).await;
         }
     }
 

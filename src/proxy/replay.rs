@@ -20,7 +20,6 @@ use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_error::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::Session;
 
 use super::session::no_messages;
 use super::websocket::Tunnel;
@@ -29,44 +28,44 @@ use super::websocket::Tunnel;
 pub(super) type Slot = Arc<Mutex<Option<Box<ServerSession>>>>;
 
 /// Puts a stand-in with this body in the place of the client's session.
-pub(super) fn lend(session: &mut Session, body: Bytes) -> Slot {
+pub(super) fn lend(session: &mut ServerSession, body: Bytes) -> Slot {
     lend_to(session, Role::Replay(body))
 }
 
 /// Puts a stand-in that looks after a tunnel in the place of the client's session.
-pub(super) fn lend_to_tunnel(session: &mut Session, tunnel: Tunnel) -> Slot {
+pub(super) fn lend_to_tunnel(session: &mut ServerSession, tunnel: Tunnel) -> Slot {
     lend_to(session, Role::Tunnel(tunnel))
 }
 
 /// Puts a stand-in that lets nothing of a response through in the place of the client's session, or
 /// of its stand-in.
-pub(super) fn lend_to_silence(session: &mut Session) -> Slot {
+pub(super) fn lend_to_silence(session: &mut ServerSession) -> Slot {
     lend_to(session, Role::Silence)
 }
 
-fn lend_to(session: &mut Session, role: Role) -> Slot {
+fn lend_to(session: &mut ServerSession, role: Role) -> Slot {
     let slot = Slot::default();
     let stand_in = StandIn {
         session: Some(take(session)),
         role,
         slot: slot.clone(),
     };
-    *session.downstream_session = ServerSession::new_custom(Box::new(stand_in));
+    *session = ServerSession::new_custom(Box::new(stand_in));
     slot
 }
 
 /// Puts the client's session back into its place.
-pub(super) fn give_back(session: &mut Session, slot: &Slot) {
+pub(super) fn give_back(session: &mut ServerSession, slot: &Slot) {
     drop(take(session)); // the stand-in, which leaves the session in the slot
     if let Some(lent) = slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        session.downstream_session = lent;
+        *session = *lent;
     }
 }
 
 /// Takes the client's session out of its place, and leaves an empty one there.
-pub(super) fn take(session: &mut Session) -> Box<ServerSession> {
-    let empty = Box::new(ServerSession::new_custom(Box::new(())));
-    std::mem::replace(&mut session.downstream_session, empty)
+pub(super) fn take(session: &mut ServerSession) -> Box<ServerSession> {
+    let empty = ServerSession::new_custom(Box::new(()));
+    Box::new(std::mem::replace(session, empty))
 }
 
 struct StandIn {

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode, Uri, header};
-use pingora_proxy::Session;
+use pingora_core::protocols::http::ServerSession;
 use prometheus::IntCounter;
 use uuid::Uuid;
 use wiregate_sdk::chain::Stopped;
@@ -42,7 +42,7 @@ impl Context {
     ///
     /// # Errors
     /// The reply that ends it.
-    pub(super) async fn enter(&mut self, session: &mut Session) -> Result<(), Reply> {
+    pub(super) async fn enter(&mut self, session: &mut ServerSession) -> Result<(), Reply> {
         let found = guard(|| self.find_route(session))
             .unwrap_or_else(|| Err(panicked(self.shared.metrics.panics())));
         self.metrics().begin();
@@ -64,7 +64,7 @@ impl Context {
         self.settle_upstream(session)
     }
 
-    fn find_route(&mut self, session: &mut Session) -> Result<(), Reply> {
+    fn find_route(&mut self, session: &mut ServerSession) -> Result<(), Reply> {
         if self.snapshot.settings.underscores_in_fields == UnderscoresInFields::Drop {
             heads::drop_underscores(session.req_header_mut());
         }
@@ -106,7 +106,7 @@ impl Context {
     }
 
     /// Puts the normalised path into the head; `exchange.target` keeps what was received.
-    fn settle_target(&mut self, session: &mut Session) -> Result<(), Reply> {
+    fn settle_target(&mut self, session: &mut ServerSession) -> Result<(), Reply> {
         let head = session.req_header();
         let path = (self.snapshot.router)
             .normalise(head.uri.path())
@@ -127,7 +127,7 @@ impl Context {
         Ok(())
     }
 
-    async fn run_chain(&mut self, session: &mut Session) -> Result<(), Reply> {
+    async fn run_chain(&mut self, session: &mut ServerSession) -> Result<(), Reply> {
         let Some(position) = self.route else {
             return Ok(());
         };
@@ -149,7 +149,7 @@ impl Context {
 
     /// A body that is in memory goes through those filters that wanted its pieces and have not seen
     /// it yet, as one piece, so that its length is known and a second attempt sends the same bytes.
-    fn settle_body(&mut self, session: &mut Session) -> Result<(), Reply> {
+    fn settle_body(&mut self, session: &mut ServerSession) -> Result<(), Reply> {
         let mut chunk = Chunk {
             data: self.body.bytes.take().unwrap_or_default(),
             last: true,
@@ -182,7 +182,7 @@ impl Context {
         self.end.refused_by = Some(link).filter(|_| reply.reason().is_some());
     }
 
-    fn settle_upstream(&mut self, session: &Session) -> Result<(), Reply> {
+    fn settle_upstream(&mut self, session: &ServerSession) -> Result<(), Reply> {
         let fault = |reason: &'static str, log: String| {
             Err(Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, reason).log(log))
         };

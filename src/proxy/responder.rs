@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
-use pingora_core::protocols::http::HttpTask;
+use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_error::{Error, Result};
 use pingora_http::ResponseHeader;
-use pingora_proxy::Session;
 use serde_json::{Map, Value};
 use wiregate_sdk::chain::{Slots, Stopped, has_length};
 use wiregate_sdk::reply::{Problem, ReplyBody};
@@ -41,7 +40,7 @@ impl Context {
     /// The client is gone.
     pub(super) async fn respond(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         reply: Reply,
         origin: Origin,
     ) -> Result<()> {
@@ -83,10 +82,7 @@ impl Context {
         if call {
             self.end.status = Some(head.status);
             let only = HttpTask::Header(Box::new(head), true);
-            session
-                .downstream_session
-                .response_duplex_vec(vec![only])
-                .await?;
+            session.response_duplex_vec(vec![only]).await?;
             linger(session).await;
             return Ok(());
         }
@@ -99,7 +95,7 @@ impl Context {
     /// The client is gone.
     pub(super) async fn write_whole(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         mut head: ResponseHeader,
         body: Bytes,
     ) -> Result<()> {
@@ -111,15 +107,14 @@ impl Context {
             head.remove_header(&header::CONTENT_LENGTH);
         }
         let body = if bodiless { Bytes::new() } else { body };
-        let client = &mut session.downstream_session;
-        client.write_response_header(Box::new(head)).await?;
-        client.write_response_body(body, true).await?;
+        session.write_response_header(Box::new(head)).await?;
+        session.write_response_body(body, true).await?;
         linger(session).await;
         Ok(())
     }
 
     /// What went wrong gets its reply, unless a response has begun. Returns the status.
-    pub(super) async fn fail(&mut self, session: &mut Session, error: &Error) -> u16 {
+    pub(super) async fn fail(&mut self, session: &mut ServerSession, error: &Error) -> u16 {
         if *error.etype() == failure::ANSWERED {
             linger(session).await;
             return self.end.status.map_or(0, |status| status.as_u16());
@@ -226,7 +221,7 @@ impl Context {
     /// What a link sends in its place, and whether that came of the body in pieces.
     async fn through_filters(
         &mut self,
-        session: &Session,
+        session: &ServerSession,
         head: &mut ResponseHeader,
         body: Bytes,
         bare: bool,
@@ -271,7 +266,7 @@ async fn pass(
 }
 
 /// The reply to a gRPC call: a head that is trailers as well, and nothing after it.
-fn trailers_only(session: &Session, reply: &Reply) -> Result<ResponseHeader> {
+fn trailers_only(session: &ServerSession, reply: &Reply) -> Result<ResponseHeader> {
     let mut head = ResponseHeader::build(StatusCode::OK, Some(reply.headers.len() + 6))?;
     if let Some(content_type) = session.get_header(header::CONTENT_TYPE) {
         head.insert_header(header::CONTENT_TYPE, content_type)?;
@@ -291,7 +286,7 @@ fn trailers_only(session: &Session, reply: &Reply) -> Result<ResponseHeader> {
 
 /// Ends a gRPC call whose response has begun with trailers that say what went wrong; any other
 /// response is cut. Always 0: there is no status to tell.
-async fn end_call(session: &mut Session, reply: Option<Reply>) -> u16 {
+async fn end_call(session: &mut ServerSession, reply: Option<Reply>) -> u16 {
     let call = grpc::may_stream(session.req_header());
     if let (true, Some(reply)) = (call, reply) {
         let mut trailers = HeaderMap::new();
@@ -299,10 +294,7 @@ async fn end_call(session: &mut Session, reply: Option<Reply>) -> u16 {
             trailers.insert(name, value);
         }
         // A client that is gone learns nothing.
-        let _ = session
-            .downstream_session
-            .write_response_trailers(trailers)
-            .await;
+        let _ = session.write_response_trailers(trailers).await;
     }
     0
 }
@@ -324,14 +316,14 @@ fn is_bodiless(status: StatusCode) -> bool {
 }
 
 /// Whether a response has begun that no other can take the place of (RFC 9110, 15.2).
-pub(super) fn has_begun(session: &Session) -> bool {
+pub(super) fn has_begun(session: &ServerSession) -> bool {
     session.response_written().is_some_and(|head| {
         !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS
     })
 }
 
 /// Reads a small unread body, so that the connection can be used again.
-async fn drain(session: &mut Session) {
+async fn drain(session: &mut ServerSession) {
     if session.is_body_done() || expects_continue(&session.req_header().headers) {
         return;
     }
@@ -339,16 +331,16 @@ async fn drain(session: &mut Session) {
         .get_header(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
     if length.is_some_and(|length| length <= DRAINED) {
-        let drained = session.downstream_session.drain_request_body();
+        let drained = session.drain_request_body();
         let _ = tokio::time::timeout(DRAIN_TIME, drained).await;
     }
 }
 
 /// Lets a client that still sends its body take notice of the reply, over HTTP/2: dropping the
 /// stream resets it, and some clients (curl 7.88) forget a reply that they have not read by then.
-async fn linger(session: &mut Session) {
+async fn linger(session: &mut ServerSession) {
     if session.req_header().version == Version::HTTP_2 && !session.is_body_done() {
-        let rest = session.downstream_session.drain_request_body();
+        let rest = session.drain_request_body();
         let _ = tokio::time::timeout(LINGER, rest).await;
     }
 }

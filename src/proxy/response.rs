@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use pingora_core::protocols::http::ServerSession;
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
-use pingora_proxy::Session;
 use wiregate_sdk::views::Claim;
 use wiregate_sdk::{Chain, Facts, Origin, Response};
 
@@ -27,7 +27,7 @@ impl Context {
     /// is no room for it.
     pub(super) fn response_head(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         head: &mut ResponseHeader,
     ) -> Result<()> {
         let status = head.status;
@@ -60,7 +60,7 @@ impl Context {
     /// A 500, where a filter panicked.
     pub(super) fn leave(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         head: &mut ResponseHeader,
         origin: Origin,
     ) -> Result<()> {
@@ -71,7 +71,7 @@ impl Context {
     /// A head that was taken out of its place goes back up the chain, and into its place.
     fn leave_taken(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         mut taken: TakenResponse,
         head: &mut ResponseHeader,
         origin: Origin,
@@ -107,7 +107,7 @@ impl Context {
     }
 
     /// The body's framing follows from what filters will do to it.
-    fn frame_response(&mut self, session: &Session, head: &mut ResponseHeader) -> Result<()> {
+    fn frame_response(&mut self, session: &ServerSession, head: &mut ResponseHeader) -> Result<()> {
         self.response_claim = Chain::response_claim(&self.slots);
         let bodiless = self.is_bodiless(head);
         if self.response_claim >= Claim::Rewrite {
@@ -142,7 +142,7 @@ impl Context {
     }
 
     /// Puts the client's session back in its place, where a stand-in had it.
-    pub(super) fn return_connection(&mut self, session: &mut Session) {
+    pub(super) fn return_connection(&mut self, session: &mut ServerSession) {
         if let Some(slot) = self.body.lent.take() {
             replay::give_back(session, &slot);
         }

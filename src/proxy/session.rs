@@ -9,11 +9,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 use pingora_core::protocols::Digest;
+use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::body_buffer::FixedBuffer;
 use pingora_core::protocols::http::custom::CustomMessageWrite;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::Session;
 
 use super::failure::{ANSWERED, SILENT_ENDPOINT};
 use super::grpc;
@@ -170,8 +170,8 @@ pub(super) async fn unless_late<T>(
 
 /// Returns when the client is gone, the exchange is over, or its endpoint has been silent for too long: which of
 /// these it is.
-pub(super) async fn gone(session: &mut Session) -> Box<Error> {
-    let gone = session.downstream_session.read_body_or_idle(true).await;
+pub(super) async fn gone(session: &mut ServerSession) -> Box<Error> {
+    let gone = session.read_body_or_idle(true).await;
     let closed = || Error::new(ErrorType::ConnectionClosed);
     gone.err().unwrap_or_else(closed).into_down()
 }

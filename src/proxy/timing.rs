@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use pingora_core::protocols::ALPN;
+use pingora_core::protocols::http::ServerSession;
 use pingora_core::upstreams::peer::PeerOptions;
 use pingora_error::{Error, Result};
 use pingora_http::RequestHeader;
-use pingora_proxy::Session;
 use wiregate_sdk::Reply;
 
 use super::context::Context;
@@ -69,7 +69,7 @@ impl Context {
     /// give its client up, and keeps its own time-outs: but for the one for reads over HTTP/2, which does
     /// not know of the upload beside it. Nor is there one for the write of a small head, which a connection
     /// that idles takes at once.
-    pub(super) fn time_reads(&mut self, session: &mut Session, options: &mut PeerOptions) {
+    pub(super) fn time_reads(&mut self, session: &mut ServerSession, options: &mut PeerOptions) {
         self.attempts.timed = true;
         let empty = session.is_body_done() && session.is_body_empty();
         let nothing = empty && self.body.bytes.is_none() && !self.body.upgrade;
@@ -100,7 +100,7 @@ impl Context {
     }
 
     /// The head of the request is about to leave: what is left of its body is the client's to send.
-    pub(super) fn await_upload(&mut self, session: &mut Session) {
+    pub(super) fn await_upload(&mut self, session: &mut ServerSession) {
         if session.is_body_done() || self.body.upgrade {
             return self.sent();
         }

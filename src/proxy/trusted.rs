@@ -6,8 +6,8 @@ mod hops;
 use std::net::IpAddr;
 
 use http::{HeaderName, StatusCode};
+use pingora_core::protocols::http::ServerSession;
 use pingora_http::RequestHeader;
-use pingora_proxy::Session;
 use wiregate_sdk::types::CidrSet;
 use wiregate_sdk::{Client, Reply};
 
@@ -28,7 +28,7 @@ impl Context {
     /// # Errors
     /// A 400: the proxies' words do not tell who sent it. To go by the address of a proxy instead
     /// would give the client whatever the proxy may do.
-    pub(super) fn settle_client(&mut self, session: &mut Session) -> Result<(), Reply> {
+    pub(super) fn settle_client(&mut self, session: &mut ServerSession) -> Result<(), Reply> {
         let Some(listening) = self.peer.trusted_by(&self.snapshot) else {
             distrust(session.req_header_mut(), |_| false);
             return Ok(());

@@ -19,7 +19,6 @@ use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_core::upstreams::peer::PeerOptions;
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
-use pingora_proxy::Session;
 use tokio::time::{Instant, Sleep};
 
 use super::context::Context;
@@ -34,7 +33,11 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 impl Context {
     /// A request for a WebSocket gets a stand-in that looks after the tunnel.
-    pub(super) fn settle_upgrade(&mut self, session: &mut Session, options: &mut PeerOptions) {
+    pub(super) fn settle_upgrade(
+        &mut self,
+        session: &mut ServerSession,
+        options: &mut PeerOptions,
+    ) {
         if options.alpn == ALPN::H2 || !asks_for_websocket(session) {
             return;
         }
@@ -49,11 +52,11 @@ impl Context {
 }
 
 /// Whether a 101 answers a request for it (RFC 9110, 15.2.2).
-pub(super) fn is_asked_for(session: &Session, head: &ResponseHeader) -> bool {
+pub(super) fn is_asked_for(session: &ServerSession, head: &ResponseHeader) -> bool {
     asks_for_websocket(session) && names_websocket(&head.headers)
 }
 
-fn asks_for_websocket(session: &Session) -> bool {
+fn asks_for_websocket(session: &ServerSession) -> bool {
     let head = session.req_header();
     head.version == Version::HTTP_11 && names_websocket(&head.headers)
 }

@@ -2,9 +2,9 @@
 //! about what is stored (RFC 9111, 4.3.5 and 4.4).
 
 use http::{Method, StatusCode};
+use pingora_core::protocols::http::ServerSession;
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
-use pingora_proxy::Session;
 
 use super::super::context::Context;
 use crate::cache::rules::Sent;
@@ -16,7 +16,7 @@ impl Context {
     /// The response to a request that the cache did not answer is about to leave.
     pub(in crate::proxy) fn passed(
         &mut self,
-        session: &Session,
+        session: &ServerSession,
         head: &mut ResponseHeader,
     ) -> Result<()> {
         let Some(caching) = &mut self.caching else {
@@ -50,7 +50,7 @@ impl Context {
     }
 
     /// The response to a HEAD request may tell that a stale response is still good, or that a fresh one is not.
-    fn freshen(&self, session: &Session, head: &ResponseHeader) {
+    fn freshen(&self, session: &ServerSession, head: &ResponseHeader) {
         let caching = self.caching();
         let is_told = head.status == StatusCode::OK && !self.is_elsewhere();
         let Some(stale) = caching.stale.as_ref().filter(|_| is_told) else {

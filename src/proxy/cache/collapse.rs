@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use http::header;
+use pingora_core::protocols::http::ServerSession;
 use pingora_error::Result;
-use pingora_proxy::Session;
 use wiregate_sdk::{Origin, Reply};
 
 use super::super::context::Context;
@@ -19,7 +19,7 @@ impl Context {
     /// join those who fetch once more.
     pub(super) async fn wait(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         waiting: Waiting,
     ) -> Result<Option<bool>> {
         let outcome = waiting.outcome(self.caching().plan.policy.patience);
@@ -43,7 +43,7 @@ impl Context {
     }
 
     /// Whose request it is, as the upstream sees it. A response to somebody's may be for its caller alone.
-    pub(super) fn asker(&self, session: &Session) -> Asker {
+    pub(super) fn asker(&self, session: &ServerSession) -> Asker {
         let headers = &session.req_header().headers;
         if self.caching().plan.caller.is_some() {
             Asker::Anybody // of those that the key is for
@@ -57,7 +57,7 @@ impl Context {
     }
 
     /// Joins those who fetch.
-    pub(super) fn join(&mut self, session: &Session) -> Join {
+    pub(super) fn join(&mut self, session: &ServerSession) -> Join {
         let wanted = RefCell::new(std::mem::take(&mut self.caching_mut().wanted));
         let caching = self.caching();
         let headers = &session.req_header().headers;
@@ -74,7 +74,7 @@ impl Context {
     /// Answers with what another request's fetch has brought.
     pub(super) async fn serve_shared(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         entry: Arc<Entry>,
     ) -> Result<bool> {
         let caching = self.caching_mut();
@@ -84,7 +84,11 @@ impl Context {
     }
 
     /// The fetch of another request has failed: so has this one, unless what is stored may stand in.
-    async fn failed_for_all(&mut self, session: &mut Session, failure: Failure) -> Result<bool> {
+    async fn failed_for_all(
+        &mut self,
+        session: &mut ServerSession,
+        failure: Failure,
+    ) -> Result<bool> {
         if let Some(entry) = self.stand_in() {
             return self.serve_hit(session, entry).await.map(|()| true);
         }

@@ -14,10 +14,9 @@ mod settle;
 use std::sync::Arc;
 
 use http::{StatusCode, header};
-use pingora_core::protocols::http::HttpTask;
+use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_error::{Error, ErrorSource, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::Session;
 use wiregate_sdk::Reply;
 use wiregate_sdk::views::Claim;
 
@@ -125,7 +124,7 @@ impl Context {
     /// The client's, or what broke off a response.
     pub(super) async fn fetch(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         fetch: Fetch,
         connector: Arc<Connector>,
     ) -> Result<bool> {
@@ -211,7 +210,7 @@ impl Context {
     ///
     /// # Errors
     /// A filter panicked.
-    fn detach(&mut self, session: &Session, connector: &Arc<Connector>) -> Result<Detached> {
+    fn detach(&mut self, session: &ServerSession, connector: &Arc<Connector>) -> Result<Detached> {
         let fetch = self.caching_mut().fetch.take();
         let fetch = fetch.expect("there while it is made");
         let (place, _) = self.occupy(); // in the place of the client's own

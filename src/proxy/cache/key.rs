@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderValue, header};
-use pingora_proxy::Session;
+use pingora_core::protocols::http::ServerSession;
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 use wiregate_sdk::cache::Plan;
@@ -17,7 +17,7 @@ impl Context {
     /// may differ in; the scheme is part of the URL; host and target as they are sent; what trusted
     /// proxies say of where the request came to; what the plan adds; and whose it is, where callers do not
     /// share. The last two are there as digests, since they may be secrets, and keys may lie on a disk.
-    pub(super) fn cache_key(&self, session: &Session, plan: &Plan, store: &Store) -> Key {
+    pub(super) fn cache_key(&self, session: &ServerSession, plan: &Plan, store: &Store) -> Key {
         let head = session.req_header();
         let upstream = self.attempts.upstream.as_ref();
         let url = self.public_url();

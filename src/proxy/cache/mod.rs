@@ -21,9 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use pingora_core::protocols::http::ServerSession;
 use pingora_error::{Error, Result};
 use pingora_http::RequestHeader;
-use pingora_proxy::Session;
 use wiregate_sdk::cache::Plan;
 use wiregate_sdk::{Origin, Reply};
 
@@ -91,7 +91,7 @@ impl Context {
     /// The client's, or what broke off a response.
     pub(super) async fn consult(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         plan: Box<Plan>,
         connector: &Arc<Connector>,
     ) -> Result<bool> {
@@ -121,7 +121,7 @@ impl Context {
     }
 
     /// Sets up what there is to do. Returns whether the cache has anything to say to the request.
-    fn prepare(&mut self, session: &mut Session, plan: Box<Plan>) -> bool {
+    fn prepare(&mut self, session: &mut ServerSession, plan: Box<Plan>) -> bool {
         let Some(store) = self.snapshot.stores.get(plan.policy.store) else {
             return false;
         };
@@ -155,7 +155,7 @@ impl Context {
     }
 
     /// Why the cache has nothing to say to a request, if it has not.
-    fn passes(&self, session: &mut Session) -> Option<Forwarded> {
+    fn passes(&self, session: &mut ServerSession) -> Option<Forwarded> {
         let head = session.req_header();
         if head.method != Method::GET && head.method != Method::HEAD {
             return Some(Forwarded::Method);
@@ -173,7 +173,7 @@ impl Context {
         special |= self.body.bytes.is_some()
             || !head.raw_path().starts_with(b"/")
             || !head.raw_path_is_utf8();
-        if special || !session.as_mut().is_body_empty() {
+        if special || !session.is_body_empty() {
             return Some(Forwarded::Bypass);
         }
         for_origin.then_some(Forwarded::Request)
@@ -191,7 +191,7 @@ impl Context {
             .expect("there while it is consulted")
     }
 
-    async fn look_up(&mut self, session: &mut Session) -> Result<Found> {
+    async fn look_up(&mut self, session: &mut ServerSession) -> Result<Found> {
         let mut wanted = std::mem::take(&mut self.caching_mut().wanted);
         let caching = self.caching();
         let (store, key) = (&caching.store, caching.key());
@@ -222,7 +222,7 @@ impl Context {
     /// What is on disk. Where that takes long, it is as if nothing were there: what is to help must not hold up.
     async fn load(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         wanted: &mut Wanted,
         others: &mut bool,
     ) -> Result<Option<Arc<Entry>>> {
@@ -253,7 +253,11 @@ impl Context {
     }
 
     /// Nothing that is stored may answer as it is.
-    async fn miss(&mut self, session: &mut Session, connector: &Arc<Connector>) -> Result<bool> {
+    async fn miss(
+        &mut self,
+        session: &mut ServerSession,
+        connector: &Arc<Connector>,
+    ) -> Result<bool> {
         if self.caching().wishes.only_if_cached {
             let reply = Reply::problem(StatusCode::GATEWAY_TIMEOUT, "not_cached")
                 .detail("nothing that is stored answers this request");
@@ -309,7 +313,12 @@ impl Context {
 
     /// Validates what is stored for others, while this request gets it as it is. Where somebody does so
     /// already there is nothing to do.
-    fn revalidate(&mut self, session: &Session, entry: &Arc<Entry>, connector: &Arc<Connector>) {
+    fn revalidate(
+        &mut self,
+        session: &ServerSession,
+        entry: &Arc<Entry>,
+        connector: &Arc<Connector>,
+    ) {
         // Nothing is looked up after this.
         let mut wanted = std::mem::take(&mut self.caching_mut().wanted);
         let caching = self.caching();

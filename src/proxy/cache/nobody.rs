@@ -1,6 +1,5 @@
 //! The session of a fetch: a request without anybody behind it, who could leave or be written to.
 
-use std::io::Cursor;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,16 +11,13 @@ use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::Session;
 
 use super::super::session::no_messages;
 
 /// A session with this request, for which no response is ever written.
-pub(super) fn session(mut head: RequestHeader) -> Session {
+pub(super) fn session(mut head: RequestHeader) -> ServerSession {
     head.set_version(Version::HTTP_11);
-    let mut session = Session::new_h1(Box::new(Cursor::new(Vec::new())));
-    *session.downstream_session = ServerSession::new_custom(Box::new(Nobody { head }));
-    session
+    ServerSession::new_custom(Box::new(Nobody { head }))
 }
 
 struct Nobody {

@@ -1,9 +1,8 @@
 //! A stored head and its body, written to a client as they are there.
 
-use pingora_core::protocols::http::HttpTask;
+use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
-use pingora_proxy::Session;
 use tokio::time::timeout;
 use wiregate_sdk::Bytes;
 use wiregate_sdk::views::Claim;
@@ -20,18 +19,14 @@ impl Context {
     /// come.
     pub(super) async fn send_stored(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         head: ResponseHeader,
         reader: Option<Reader>,
     ) -> Result<()> {
         let mut tasks = Vec::with_capacity(TOGETHER);
         tasks.push(HttpTask::Header(Box::new(head), reader.is_none()));
         let Some(mut reader) = reader else {
-            return session
-                .downstream_session
-                .response_duplex_vec(tasks)
-                .await
-                .map(drop);
+            return session.response_duplex_vec(tasks).await.map(drop);
         };
         let mut next = reader.ready();
         loop {
@@ -66,7 +61,7 @@ impl Context {
     /// The next piece, within the time that the exchange has.
     async fn piece_in_time(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         reader: &mut Reader,
     ) -> Result<Option<Bytes>> {
         match self.time_left()? {
@@ -87,7 +82,11 @@ impl Context {
     }
 
     /// The next piece, unless the client leaves.
-    async fn piece(&mut self, session: &mut Session, reader: &mut Reader) -> Result<Option<Bytes>> {
+    async fn piece(
+        &mut self,
+        session: &mut ServerSession,
+        reader: &mut Reader,
+    ) -> Result<Option<Bytes>> {
         let read = loop {
             match reader.ready() {
                 Some(read) => break read,
@@ -95,7 +94,7 @@ impl Context {
                 None => tokio::select! {
                     biased;
                     read = reader.next() => break read,
-                    gone = session.downstream_session.read_body_or_idle(true) => {
+                    gone = session.read_body_or_idle(true) => {
                         return Err(gone.err().unwrap_or_else(broken_off).into_down());
                     }
                 },

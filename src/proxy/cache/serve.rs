@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
-use pingora_core::protocols::http::HttpTask;
+use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
-use pingora_proxy::Session;
 use wiregate_sdk::views::Claim;
 use wiregate_sdk::{Origin, ResponseHead};
 
@@ -35,7 +34,7 @@ impl Context {
     /// Answers with a stored response as it is.
     pub(super) async fn serve_hit(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         entry: Arc<Entry>,
     ) -> Result<()> {
         let ttl = reuse::ttl(&entry, self.exchange.now.wall);
@@ -69,14 +68,18 @@ impl Context {
 
     /// Answers with what became of a fetch. Returns whether the request was answered; where not, it goes to
     /// the upstream by itself.
-    pub(super) async fn answer(&mut self, session: &mut Session, answer: Answer) -> Result<bool> {
+    pub(super) async fn answer(
+        &mut self,
+        session: &mut ServerSession,
+        answer: Answer,
+    ) -> Result<bool> {
         match answer {
             Answer::Own(own) => self.pass_own(session, *own).await,
             Answer::Shared(shared) => self.answer_shared(session, shared).await.map(|()| true),
         }
     }
 
-    async fn answer_shared(&mut self, session: &mut Session, answer: Shared) -> Result<()> {
+    async fn answer_shared(&mut self, session: &mut ServerSession, answer: Shared) -> Result<()> {
         match answer {
             Shared::Stored {
                 entry,
@@ -129,7 +132,7 @@ impl Context {
 
     /// Passes a response on that is for this request alone. It was asked for as a whole, and without the
     /// conditions of the request: where that wants a part, it asks for it by itself.
-    async fn pass_own(&mut self, session: &mut Session, own: Own) -> Result<bool> {
+    async fn pass_own(&mut self, session: &mut ServerSession, own: Own) -> Result<bool> {
         let Own {
             mut source,
             first,
@@ -167,7 +170,7 @@ impl Context {
         }
     }
 
-    async fn serve(&mut self, session: &mut Session, answering: Answering) -> Result<()> {
+    async fn serve(&mut self, session: &mut ServerSession, answering: Answering) -> Result<()> {
         let Answering {
             entry,
             mut head,
@@ -214,7 +217,12 @@ impl Context {
 
     /// Makes of a stored head what this request gets: all of the response, a part of it (RFC 9110, 14),
     /// or the word that the client has it already (13).
-    fn shape(&self, session: &Session, entry: &Entry, head: &mut ResponseHeader) -> Result<Part> {
+    fn shape(
+        &self,
+        session: &ServerSession,
+        entry: &Entry,
+        head: &mut ResponseHeader,
+    ) -> Result<Part> {
         let request = &session.req_header().headers;
         let length = entry.length();
         let empty = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status);
@@ -244,7 +252,7 @@ impl Context {
     }
 
     /// A body of unknown length is sent in chunks (RFC 9112, 7.1).
-    fn frame_stored(&self, session: &Session, head: &mut ResponseHeader) -> Result<()> {
+    fn frame_stored(&self, session: &ServerSession, head: &mut ResponseHeader) -> Result<()> {
         head.set_version(Version::HTTP_11);
         let measured = head.headers.contains_key(header::CONTENT_LENGTH);
         let chunks = session.req_header().version == Version::HTTP_11;

@@ -1,10 +1,10 @@
 //! The head that an endpoint gets in a race, as Pingora makes it elsewhere.
 
 use http::{HeaderValue, Uri, Version, header, request};
+use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::authority::validate_request_authority;
 use pingora_error::{Error, ErrorType, OrErr, Result};
 use pingora_http::RequestHeader;
-use pingora_proxy::Session;
 
 use super::super::context::Context;
 use super::super::heads;
@@ -16,7 +16,7 @@ impl Context {
     /// What a filter replied, or made of it.
     pub(in crate::proxy) fn head_for_endpoint(
         &mut self,
-        session: &Session,
+        session: &ServerSession,
         http2: bool,
         tls: bool,
     ) -> Result<Box<RequestHeader>> {

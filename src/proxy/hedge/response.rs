@@ -1,10 +1,9 @@
 //! The winner's response, on its way to the client.
 
 use http::{Method, StatusCode, Version, header};
-use pingora_core::protocols::http::HttpTask;
+use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
-use pingora_proxy::Session;
 
 use super::super::context::Context;
 use super::super::session::gone;
@@ -21,7 +20,7 @@ impl Context {
     /// The endpoint's, the client's, or a filter's.
     pub(in crate::proxy) async fn pass_on(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         source: &mut Source,
         first: HttpTask,
     ) -> Result<()> {
@@ -44,16 +43,16 @@ impl Context {
                     None => break,
                 }
             }
-            end |= session.write_response_tasks(tasks).await?;
+            end |= session.response_duplex_vec(tasks).await?;
             if end {
-                return session.as_mut().finish_body().await.map(drop);
+                return session.finish_body().await.map(drop);
             }
             next = self.next(session, source).await?;
         }
     }
 
     /// The next part of a response, unless the client leaves.
-    async fn next(&self, session: &mut Session, source: &mut Source) -> Result<HttpTask> {
+    async fn next(&self, session: &mut ServerSession, source: &mut Source) -> Result<HttpTask> {
         let (watched, unanswered) = (session.is_body_done(), self.attempts.started.is_some());
         let part = async {
             match unanswered {
@@ -68,7 +67,12 @@ impl Context {
         }
     }
 
-    fn filter(&mut self, session: &mut Session, task: HttpTask, http2: bool) -> Result<HttpTask> {
+    fn filter(
+        &mut self,
+        session: &mut ServerSession,
+        task: HttpTask,
+        http2: bool,
+    ) -> Result<HttpTask> {
         Ok(match task {
             HttpTask::Header(mut head, end) => {
                 if self.attempts.started.is_some() {

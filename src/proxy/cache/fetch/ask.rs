@@ -5,10 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use http::{HeaderValue, StatusCode, header};
-use pingora_core::protocols::http::HttpTask;
+use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
-use pingora_proxy::Session;
 use wiregate_sdk::Bytes;
 
 use super::super::super::context::Context;
@@ -61,7 +60,7 @@ impl Context {
     /// What went wrong.
     pub(super) async fn ask(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         connector: &Arc<Connector>,
         mut begun: Option<Begun>,
     ) -> Result<Asked> {
@@ -108,7 +107,7 @@ impl Context {
     /// Begins an attempt; nothing where there is to be another one.
     async fn begin_asking(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         connector: &Arc<Connector>,
     ) -> Result<Option<Stage>> {
         let mut peer = self.begin_attempt(session).await?;
@@ -141,7 +140,11 @@ impl Context {
         }
     }
 
-    async fn await_race(&mut self, session: &mut Session, mut race: Box<Race>) -> Result<Awaited> {
+    async fn await_race(
+        &mut self,
+        session: &mut ServerSession,
+        mut race: Box<Race>,
+    ) -> Result<Awaited> {
         match self.run(session, &mut race).await {
             Ok((source, first)) => self.await_head(session, source, Some(first)).await,
             Err(error) if self.goes_on_without_client(&error) => {
@@ -154,7 +157,7 @@ impl Context {
     /// Passes interim responses on, up to the final one.
     async fn await_head(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         mut source: Source,
         mut first: Option<HttpTask>,
     ) -> Result<Awaited> {
@@ -193,7 +196,7 @@ impl Context {
     /// The client has left.
     async fn next_head(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         source: &mut Source,
     ) -> Result<Result<HttpTask>> {
         let patience = match self.patience() {
@@ -210,7 +213,7 @@ impl Context {
         tokio::select! {
             biased;
             next = next => Ok(next),
-            gone = session.downstream_session.read_body_or_idle(true) => {
+            gone = session.read_body_or_idle(true) => {
                 let closed = || Error::new(ErrorType::ConnectionClosed);
                 let error = gone.err().unwrap_or_else(closed).into_down();
                 match self.goes_on_without_client(&error) {
@@ -242,11 +245,11 @@ impl Context {
 
     /// Passes an interim response on. Others wait for the final one: what the client does not take at
     /// once leaves with that.
-    fn pass_interim(&self, session: &mut Session, mut head: Box<ResponseHeader>) {
+    fn pass_interim(&self, session: &mut ServerSession, mut head: Box<ResponseHeader>) {
         if !self.is_detached() {
             heads::settle_interim(&mut head);
             let interim = vec![HttpTask::Header(head, false)];
-            let write = session.write_response_tasks(interim);
+            let write = session.response_duplex_vec(interim);
             // Whoever has gone wants none, and is missed soon.
             let _ = tokio::task::unconstrained(write).now_or_never();
         }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use http::header;
+use pingora_core::protocols::http::ServerSession;
 use pingora_error::Result;
 use pingora_http::RequestHeader;
-use pingora_proxy::Session;
 use wiregate_sdk::Attempt;
 
 use super::super::super::context::{Attempts, Context};
@@ -21,7 +21,7 @@ use crate::upstream::Connector;
 /// A fetch that is an exchange of the cache's own.
 pub(super) struct Detached {
     cx: Box<Context>,
-    session: Session,
+    session: ServerSession,
     connector: Arc<Connector>,
     /// It counts like the requests of clients.
     _place: Place,
@@ -35,7 +35,7 @@ impl Detached {
     /// A filter panicked.
     pub(super) fn new(
         of: &mut Context,
-        session: &Session,
+        session: &ServerSession,
         fetch: Fetch,
         connector: Arc<Connector>,
         place: Place,
@@ -100,7 +100,7 @@ impl Context {
     /// A filter panicked.
     pub(in crate::proxy::cache) fn validate_apart(
         &mut self,
-        session: &Session,
+        session: &ServerSession,
         lead: Lead,
         stale: Arc<Entry>,
         connector: Arc<Connector>,

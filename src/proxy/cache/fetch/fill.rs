@@ -4,9 +4,8 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use pingora_core::protocols::http::HttpTask;
+use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_error::{Error, ErrorType, Result};
-use pingora_proxy::Session;
 use wiregate_sdk::Bytes;
 
 use super::super::super::context::Context;
@@ -57,7 +56,7 @@ impl Context {
     }
 
     /// Stores the body to its end.
-    pub(super) async fn fill_up(&mut self, session: &Session) {
+    pub(super) async fn fill_up(&mut self, session: &ServerSession) {
         while self.fills() {
             let part = self.next_of_fill(false).await;
             self.take_part(part).await;
@@ -67,7 +66,7 @@ impl Context {
     }
 
     /// Stores what has come already.
-    pub(in crate::proxy::cache) async fn fill_ready(&mut self, session: &Session) {
+    pub(in crate::proxy::cache) async fn fill_ready(&mut self, session: &ServerSession) {
         for _ in 0..TOGETHER {
             if !self.fills() {
                 break;
@@ -87,12 +86,15 @@ impl Context {
     ///
     /// # Errors
     /// It has left.
-    pub(in crate::proxy::cache) async fn fill_some(&mut self, session: &mut Session) -> Result<()> {
+    pub(in crate::proxy::cache) async fn fill_some(
+        &mut self,
+        session: &mut ServerSession,
+    ) -> Result<()> {
         let timed = self.is_timed();
         let part = tokio::select! {
             biased;
             part = self.next_of_fill(timed) => part,
-            gone = session.downstream_session.read_body_or_idle(true) => {
+            gone = session.read_body_or_idle(true) => {
                 match gone.err().unwrap_or_else(broken_off) {
                     silent if is_silent(&silent) => Err(silent),
                     gone => return Err(gone.into_down()),
@@ -110,11 +112,11 @@ impl Context {
     /// The client's.
     pub(in crate::proxy::cache) async fn write_and_fill(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         tasks: Vec<HttpTask>,
     ) -> Result<()> {
         let written = {
-            let mut write = pin!(session.downstream_session.response_duplex_vec(tasks));
+            let mut write = pin!(session.response_duplex_vec(tasks));
             loop {
                 if !self.fills() {
                     break write.await;
@@ -136,7 +138,7 @@ impl Context {
     /// The client has left, or the body breaks off.
     pub(in crate::proxy::cache) async fn piece_for_asker(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
     ) -> Result<Option<Bytes>> {
         loop {
             let filling = self.caching_mut().filling.as_mut();
@@ -215,7 +217,7 @@ impl Context {
     }
 
     /// Where the body broke off, the endpoint is charged with that.
-    fn settle_break(&mut self, session: &Session) {
+    fn settle_break(&mut self, session: &ServerSession) {
         let Some(caching) = &mut self.caching else {
             return;
         };

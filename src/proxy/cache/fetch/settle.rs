@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use http::{StatusCode, header};
-use pingora_core::protocols::http::HttpTask;
-use pingora_proxy::Session;
+use pingora_core::protocols::http::{HttpTask, ServerSession};
 use wiregate_sdk::Reply;
 
 use super::super::super::context::Context;
@@ -22,7 +21,7 @@ const BUSY: Why = "busy";
 impl Context {
     /// Settles what becomes of a response, for all who wait for it. Where it is stored, the body is to
     /// follow, by way of this exchange.
-    pub(super) async fn settle(&mut self, session: &Session, mut head: Head) -> Answer {
+    pub(super) async fn settle(&mut self, session: &ServerSession, mut head: Head) -> Answer {
         let status = head.head.status;
         if self.is_elsewhere() {
             // It stands in for a response, and is none of those that the key is for.
@@ -54,7 +53,7 @@ impl Context {
         }
     }
 
-    fn asked<'a>(&'a self, session: &'a Session) -> storing::Asked<'a> {
+    fn asked<'a>(&'a self, session: &'a ServerSession) -> storing::Asked<'a> {
         let caching = self.caching();
         storing::Asked {
             head: caching.asked.as_deref().unwrap_or(session.req_header()),
@@ -74,7 +73,12 @@ impl Context {
     }
 
     /// What is stored is good still.
-    async fn validated(&mut self, session: &Session, mut head: Head, stale: &Arc<Entry>) -> Answer {
+    async fn validated(
+        &mut self,
+        session: &ServerSession,
+        mut head: Head,
+        stale: &Arc<Entry>,
+    ) -> Answer {
         heads::edit_response(&mut head.head, |head| heads::settle_response(head, false));
         let (stored, sent) = (stale.meta(), head.sent);
         let merged = storing::updated(&stored.head.response(), &head.head, sent.came);

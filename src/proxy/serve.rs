@@ -1,0 +1,93 @@
+//! One exchange from its beginning to its end: answered here where that takes no upstream, or by way of
+//! Pingora's proxy where it does.
+//!
+//! Pingora makes some 13 kB of state for each exchange before its first hook is called, room for a connection to an
+//! upstream included. What filters refuse or answer, and what the cache has or fetches, needs none of
+//! that: the request filter runs before Pingora is asked, and what it has made goes on with the request.
+
+use std::sync::Arc;
+
+use pingora_core::apps::HttpServerApp;
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::custom::server::Session as CustomSession;
+use pingora_core::server::ShutdownWatch;
+use pingora_error::{Error, Result};
+use pingora_proxy::HttpProxy;
+use wiregate_sdk::Origin;
+
+use super::connection;
+use super::context::Context;
+use super::{Ctx, Engine};
+use crate::upstream::Pool;
+
+/// The gateway as a worker runs it.
+pub struct Proxy {
+    engine: Engine,
+    pingora: Arc<HttpProxy<Engine, Pool>>,
+}
+
+impl Proxy {
+    /// The gateway of an engine, and of Pingora's proxy with the same one.
+    pub fn new(engine: Engine, pingora: HttpProxy<Engine, Pool>) -> Self {
+        let pingora = Arc::new(pingora);
+        Self { engine, pingora }
+    }
+
+    /// Serves a request. The session is dropped when it has been.
+    pub(super) async fn serve(&self, session: Box<dyn CustomSession>, stop: &ShutdownWatch) {
+        let mut session = ServerSession::new_custom(session);
+        let mut ctx = None;
+        let error = match self.engine.take_in(&mut session, &mut ctx).await {
+            Ok(false) => {
+                connection::leave(ctx);
+                self.pingora.process_new_http(session, stop).await;
+                return;
+            }
+            Ok(true) => None,
+            Err(error) => Some(error),
+        };
+        let Some(mut cx) = ctx else { return };
+        if let Some(error) = &error {
+            cx.fail(&mut session, error).await;
+        }
+        cx.close(&mut session, error.as_deref()).await;
+        if error.is_none() {
+            // A client that is gone learns nothing.
+            let _ = session.finish().await;
+        }
+    }
+}
+
+impl Engine {
+    /// The request filter: takes a request in, and answers it where that takes no upstream of Pingora's.
+    /// Returns whether it did.
+    ///
+    /// # Errors
+    /// The client's, or what broke off a response.
+    pub(super) async fn take_in(&self, session: &mut ServerSession, ctx: &mut Ctx) -> Result<bool> {
+        super::spare_old_clients(session.req_header_mut());
+        let cx = ctx.insert(Context::arrive(&self.shared, session));
+        let patience = cx.snapshot.settings.limits.client_write.into();
+        session.set_write_timeout(Some(patience));
+        match cx.enter(session).await {
+            Ok(()) => match cx.exchange.cache.take() {
+                None => Ok(false),
+                Some(plan) => Box::pin(cx.consult(session, plan, &self.connector)).await,
+            },
+            Err(reply) => {
+                Box::pin(cx.respond(session, reply, Origin::Gateway)).await?;
+                Ok(true)
+            }
+        }
+    }
+}
+
+impl Context {
+    /// The exchange is over, but for what the client still gets of a response that waited for its body.
+    pub(super) async fn close(&mut self, session: &mut ServerSession, error: Option<&Error>) {
+        if self.held.is_some() {
+            Box::pin(self.answer_held(session, error.is_some())).await;
+        }
+        self.finish(session, error);
+    }
+}
