@@ -216,7 +216,7 @@ fn hit_one_of_many(bencher: Bencher<'_, '_>) {
             let Find::Found(entry) = store.find(key, |_| true) else {
                 return None; // it had to go
             };
-            Some((entry.head(9), entry.reader().ready()))
+            Some((entry.meta().head.parts(9), entry.reader().ready()))
         });
 }
 

@@ -96,10 +96,10 @@ impl Stored {
     pub fn encode(&self, bytes: &mut Vec<u8>) {
         let mut to = Writing(bytes);
         to.u16(self.head.status.as_u16());
-        to.u32(self.head.len());
+        to.u32(self.head.iter().len());
         for (name, value) in self.head.iter() {
-            to.bytes(name);
-            to.bytes(value);
+            to.bytes(name.as_str().as_bytes());
+            to.bytes(value.as_bytes());
         }
         to.u32(self.vary.len());
         for (name, value) in &self.vary {

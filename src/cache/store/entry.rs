@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::response::Parts;
 
 use super::body::{Body, Broken, Whole};
 use super::key::Name;
@@ -13,8 +12,8 @@ use super::reader::Reader;
 use super::room::{Charge, Room, allocated};
 use crate::cache::Stored;
 
-/// A stored response: immutable but for its body, while that is filling. Most are four blocks of memory: this, the text of
-/// the name, the head, and the body.
+/// A stored response: immutable but for its body, while that is filling. Most are six blocks of memory: this, the text of
+/// the name, the list of fields, their values with a count of who holds them, and the body.
 #[derive(Debug)]
 pub struct Entry {
     name: Name,
@@ -98,12 +97,6 @@ impl Entry {
     /// The length of its body; `None` while that is unknown.
     pub fn length(&self) -> Option<u64> {
         self.body().length()
-    }
-
-    /// Its head, with room for so many fields more. The values share the entry's memory, and hold it.
-    pub fn head(self: &Arc<Self>, room: usize) -> Parts {
-        let shared = Bytes::from_owner(HeadOf(self.clone()));
-        self.meta.head.parts(&shared, room)
     }
 
     /// Reads its body from the start to the end.
@@ -211,16 +204,7 @@ impl Entry {
     }
 }
 
-/// The memory of an entry's head, held by way of the entry.
-struct HeadOf(Arc<Entry>);
-
-impl AsRef<[u8]> for HeadOf {
-    fn as_ref(&self) -> &[u8] {
-        self.0.meta.head.bytes()
-    }
-}
-
-/// The memory of a body that is complete, and in one piece, held in the same way.
+/// The memory of a body that is complete, and in one piece, held by way of its entry.
 struct BodyOf(Arc<Entry>);
 
 impl AsRef<[u8]> for BodyOf {

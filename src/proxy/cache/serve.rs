@@ -58,7 +58,7 @@ impl Context {
             self.attempts.upstream = None; // nobody was asked for it
         }
         let answering = Answering {
-            head: entry.head(ADDED),
+            head: entry.meta().head.parts(ADDED),
             entry,
             told,
             is_new: false,
@@ -87,7 +87,7 @@ impl Context {
                 status,
             } => {
                 self.caching_mut().dealt = dealt;
-                let head = entry.head(ADDED);
+                let head = entry.meta().head.parts(ADDED);
                 let status = (status != head.status).then(|| status.as_u16());
                 let told = self.went_on(status, Stored::Yes);
                 let answering = Answering {

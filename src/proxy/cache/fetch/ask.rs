@@ -262,7 +262,6 @@ impl Context {
         let strong = |tag: &&HeaderValue| !tag.as_bytes().starts_with(b"W/");
         let own = stale.and_then(|stale| stale.meta().head.get(&header::ETAG));
         let news = head.headers.get(header::ETAG).filter(strong);
-        let news = news.map(HeaderValue::as_bytes);
         head.status == StatusCode::NOT_MODIFIED && news.is_some() && own.is_some() && news != own
     }
 }
