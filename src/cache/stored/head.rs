@@ -104,7 +104,7 @@ mod tests {
         ] {
             map.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        map["date"].set_sensitive(true);
+        map.get_mut("date").unwrap().set_sensitive(true);
         let head = Head::new(StatusCode::NOT_FOUND, &map);
         let (parts, again) = (head.parts(9), head.response());
         assert_eq!((parts.status, again.status.as_u16()), (head.status, 404));

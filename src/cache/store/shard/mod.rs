@@ -191,15 +191,16 @@ impl Shard {
         (slot.links.older, slot.links.url_after) = (older, after);
         let id = self.slots.insert(slot);
         let slots = &self.slots;
-        if !self.keys.replace(hash as u64, older, id) {
-            let hash_of = |id| slots.get(id).hash() as u64;
-            self.keys.add(hash as u64, id, hash_of);
+        match older {
+            NONE => (self.keys).add(hash as u64, id, |id| slots.get(id).hash() as u64),
+            older => drop(self.keys.replace(hash as u64, older, id)),
         }
-        if !self.urls.replace(url, after, id) {
-            self.urls.add(url, id, |id| slots.get(id).url_hash());
-        }
-        if after != NONE {
-            self.slots.get_mut(after).links.url_before = id;
+        match after {
+            NONE => self.urls.add(url, id, |id| slots.get(id).url_hash()),
+            after => {
+                self.urls.replace(url, after, id);
+                self.slots.get_mut(after).links.url_before = id;
+            }
         }
         self.sketch.fit(self.slots.len());
         self.bound_variants(id);
