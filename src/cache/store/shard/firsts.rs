@@ -35,6 +35,11 @@ impl Firsts {
         true
     }
 
+    /// How large the table is, in places.
+    pub(super) fn places(&self) -> usize {
+        self.0.num_buckets()
+    }
+
     pub(super) fn bytes(&self) -> usize {
         allocated(self.0.allocation_size())
     }

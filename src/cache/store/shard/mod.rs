@@ -346,8 +346,8 @@ impl Shard {
     /// Counts the memory of the tables, where one of them has another size than when it was counted last.
     fn weigh(&mut self) {
         let sizes = [
-            self.keys.bytes(),
-            self.urls.bytes(),
+            self.keys.places(),
+            self.urls.places(),
             self.flights.capacity(),
             self.running.capacity(),
             self.graves.capacity(),
