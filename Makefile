@@ -45,7 +45,7 @@ bench-reloads: test-needs
 
 # The parts on their own: look-up, chain, compilation.
 bench-micro: build-needs
-	cargo bench --package wiregate --bench router --bench chain --bench snapshot --bench balance --bench metrics
+	cargo bench --package wiregate --bench router --bench chain --bench snapshot --bench balance --bench metrics --bench cache_store
 
 # The Debian package, and one with its debug symbols, in the folder `debian` of the target folder.
 deb: deb-needs

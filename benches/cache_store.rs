@@ -9,7 +9,7 @@ use pingora_http::ResponseHeader;
 use wiregate::Clock;
 use wiregate::cache::rules::vary::{self, Wanted};
 use wiregate::cache::store::{Asker, Entry, Find, Join, Key, Mode, Options, Store, What};
-use wiregate::cache::{Stored, Times};
+use wiregate::cache::{Head, Stored, Times};
 
 fn main() {
     divan::main();
@@ -35,7 +35,7 @@ fn stored(tag: &str) -> Stored {
         head.append_header(name, value).expect("a field");
     }
     Stored {
-        head,
+        head: Head::from(&head),
         vary: Vec::new(),
         tags: vec![tag.into()],
         times: Times {
@@ -60,7 +60,7 @@ fn put(store: &Arc<Store>, key: &Key, stored: Stored, body: &[u8]) -> Arc<Entry>
     };
     let length = Some(body.len() as u64);
     let mut fill = lead
-        .fill(stored.compact(), length, Duration::ZERO)
+        .fill(stored, length, Duration::ZERO)
         .expect("there is room");
     fill.push(body).expect("there is room");
     fill.finish().expect("it is as long as it says")
@@ -159,6 +159,65 @@ fn put_into_a_full_store(bencher: Bencher<'_, '_>, length: usize) {
     bencher
         .with_inputs(fresh)
         .bench_local_values(|(key, stored)| put(&store, &key, stored, &body));
+}
+
+/// A response as most are: no tags, eight fields.
+fn ordinary() -> Stored {
+    let mut stored = Stored {
+        tags: Vec::new(),
+        ..stored("x")
+    };
+    let mut head = stored.head.response();
+    for (name, value) in [
+        ("server", "nginx/1.24.0"),
+        ("content-length", "1024"),
+        ("last-modified", "Wed, 25 Nov 2026 19:00:00 GMT"),
+        ("via", "1.1 gateway"),
+    ] {
+        head.append_header(name, value).expect("a field");
+    }
+    stored.head = Head::from(&head);
+    stored
+}
+
+/// A store of 64 MiB that has been full for long, of ordinary responses of 1 KiB.
+fn busy() -> Arc<Store> {
+    let store = store(64 << 20);
+    for number in 0..120_000 {
+        put(&store, &key(&store, number), ordinary(), &[7; 1024]);
+    }
+    store
+}
+
+/// One in, one out: what is put out was last touched 30,000 responses before.
+#[divan::bench(sample_count = 200, sample_size = 100)]
+fn turn_over(bencher: Bencher<'_, '_>) {
+    let store = busy();
+    let mut number = 1 << 20;
+    bencher
+        .with_inputs(|| {
+            number += 1;
+            (key(&store, number), ordinary())
+        })
+        .bench_local_values(|(key, stored)| put(&store, &key, stored, &[7; 1024]));
+}
+
+/// A hit of any of 30,000: it is found, its head is copied, and its body is read.
+#[divan::bench(sample_count = 200, sample_size = 100)]
+fn hit_one_of_many(bencher: Bencher<'_, '_>) {
+    let store = store(64 << 20);
+    let keys: Vec<_> = (0..30_000).map(|number| key(&store, number)).collect();
+    for key in &keys {
+        put(&store, key, ordinary(), &[7; 1024]);
+    }
+    bencher
+        .with_inputs(|| &keys[fastrand::usize(..keys.len())])
+        .bench_local_refs(|key| {
+            let Find::Found(entry) = store.find(key, |_| true) else {
+                return None; // it had to go
+            };
+            Some((entry.meta().head.parts(9), entry.reader().ready()))
+        });
 }
 
 /// The goal is less than 50 ms.

@@ -2,23 +2,23 @@
 
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use pingora_cache::VarianceBuilder;
 use pingora_cache::key::HashBinary;
-use pingora_http::ResponseHeader;
 
 use super::store::allocated;
+pub use head::Head;
 use wire::{Reading, Writing};
 
+mod head;
 mod wire;
 
 /// What is known of a response beside its body. The store keeps all of it, in memory and on disk,
 /// and reads nothing but its tags and which variant it is.
 #[derive(Clone, Debug)]
 pub struct Stored {
-    /// Status and fields, as they are to be served. Reason phrase and spelling of names are not kept.
-    pub head: ResponseHeader,
+    /// Status and fields, as they are to be served.
+    pub head: Head,
     /// What `Vary` named, with what the request had there, in the form that the caller gives it. Of two entries
     /// under one key with the same `vary`, the later one replaces the earlier one.
     pub vary: Vec<Selector>,
@@ -52,34 +52,12 @@ pub struct Times {
     pub if_error: Duration,
 }
 
-/// What a field takes in a `HeaderMap`: its bucket (a hash, a name, a value, links), its index, and
-/// the name's own memory.
-const FIELD: usize = 160;
+/// A response with more fields than this is not read from disk: no map could have them.
+const MOST_FIELDS: usize = 1 << 14;
 
 impl Stored {
-    /// A copy that holds on to no buffer which it was read from.
-    pub fn compact(&self) -> Self {
-        let fields: Vec<_> = self.head.headers.iter().collect();
-        let vary = self.vary.iter().map(|(name, value)| {
-            let copy = |value: &HeaderValue| {
-                HeaderValue::from_bytes(value.as_bytes()).expect("it was one before")
-            };
-            (name.clone(), value.as_ref().map(copy))
-        });
-        Self {
-            head: compact(self.head.status, &fields),
-            vary: vary.collect(),
-            tags: self.tags.clone(),
-            times: self.times,
-            marks: self.marks,
-        }
-    }
-
     /// The memory that it takes beside its own size.
     pub fn allocated(&self) -> usize {
-        let fields = &self.head.headers;
-        let values: usize = fields.values().map(HeaderValue::len).sum();
-        let names: usize = fields.keys().map(|name| name.as_str().len()).sum();
         let vary: usize = self
             .vary
             .iter()
@@ -89,12 +67,9 @@ impl Stored {
             })
             .sum();
         let tags: usize = self.tags.iter().map(|tag| allocated(tag.len())).sum();
-        allocated(values)
-            + allocated(fields.capacity() * FIELD)
-            + (fields.len() - fields.keys_len()) * FIELD
-            + 2 * names
+        self.head.allocated()
             + vary
-            + allocated(self.vary.capacity() * size_of::<(HeaderName, Option<HeaderValue>)>())
+            + allocated(self.vary.capacity() * size_of::<Selector>())
             + tags
             + allocated(self.tags.capacity() * size_of::<Box<str>>())
     }
@@ -121,8 +96,8 @@ impl Stored {
     pub fn encode(&self, bytes: &mut Vec<u8>) {
         let mut to = Writing(bytes);
         to.u16(self.head.status.as_u16());
-        to.u32(self.head.headers.len());
-        for (name, value) in &self.head.headers {
+        to.u32(self.head.iter().len());
+        for (name, value) in self.head.iter() {
             to.bytes(name.as_str().as_bytes());
             to.bytes(value.as_bytes());
         }
@@ -147,12 +122,15 @@ impl Stored {
     /// What [`Stored::encode`] wrote; `None` where it is something else.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut from = Reading(bytes);
-        let mut head = ResponseHeader::build_no_case(from.u16()?, None).ok()?;
-        for _ in 0..from.u32()? {
+        let status = StatusCode::from_u16(from.u16()?).ok()?;
+        let count = from.u32().filter(|count| *count as usize <= MOST_FIELDS)?;
+        let fields = (0..count).map(|_| {
             let name = HeaderName::from_bytes(from.bytes()?).ok()?;
-            let value = HeaderValue::from_bytes(from.bytes()?).ok()?;
-            head.append_header(name, value).ok()?;
-        }
+            Some((name, HeaderValue::from_bytes(from.bytes()?).ok()?))
+        });
+        let fields: Option<Vec<_>> = fields.collect();
+        let fields = fields?;
+        let head = Head::new(status, fields.iter().map(|(name, value)| (name, value)));
         let mut vary = Vec::new();
         for _ in 0..from.u32()? {
             let name = HeaderName::from_bytes(from.bytes()?).ok()?;
@@ -182,28 +160,10 @@ impl Stored {
     }
 }
 
-/// A head of these fields, those of a name in a row, that holds on to no buffer which they were read from: the values
-/// share one allocation.
-pub fn compact(status: StatusCode, fields: &[(&HeaderName, &HeaderValue)]) -> ResponseHeader {
-    let length = fields.iter().map(|(_, value)| value.len()).sum();
-    let names = fields.chunk_by(|(one, _), (next, _)| one == next).count();
-    let mut values = Vec::with_capacity(length);
-    (fields.iter()).for_each(|(_, value)| values.extend_from_slice(value.as_bytes()));
-    let mut values = Bytes::from(values);
-    let mut parts = Response::new(()).into_parts().0;
-    parts.status = status;
-    parts.headers = HeaderMap::with_capacity(names);
-    for (name, value) in fields {
-        let copy = HeaderValue::from_maybe_shared(values.split_to(value.len()));
-        let mut copy = copy.expect("it was a field's value before");
-        copy.set_sensitive(value.is_sensitive());
-        parts.headers.append(*name, copy);
-    }
-    parts.into()
-}
-
 #[cfg(test)]
 mod tests {
+    use pingora_http::ResponseHeader;
+
     use super::*;
 
     fn stored() -> Stored {
@@ -213,7 +173,7 @@ mod tests {
         }
         let language = HeaderValue::from_static("de");
         Stored {
-            head,
+            head: Head::from(&head),
             vary: vec![
                 (http::header::ACCEPT_LANGUAGE, Some(language)),
                 (http::header::ACCEPT, None),
@@ -232,12 +192,11 @@ mod tests {
 
     #[test]
     fn what_was_encoded_is_decoded_and_nothing_shorter_or_longer() {
-        let stored = stored().compact();
+        let stored = stored();
         let mut bytes = Vec::new();
         stored.encode(&mut bytes);
         let again = Stored::decode(&bytes).unwrap();
-        assert_eq!(again.head.status, stored.head.status);
-        assert_eq!(again.head.headers, stored.head.headers);
+        assert_eq!(again.head, stored.head);
         assert_eq!(again.vary, stored.vary);
         assert_eq!(again.tags, stored.tags);
         assert_eq!((again.times, again.marks), (stored.times, stored.marks));
@@ -290,19 +249,5 @@ mod tests {
         let known: u128 = 0x35af4cb7b922a22c711bb23193a9a010;
         assert_eq!(stored().variant(), known.to_be_bytes());
         assert_eq!(variant(&[]), Variant::default());
-    }
-
-    #[test]
-    fn a_compact_one_says_the_same() {
-        let one = stored();
-        let same = one.compact();
-        assert_eq!(one.head.headers, same.head.headers);
-        let order = |one: &Stored| -> Vec<_> {
-            let all = one.head.headers.get_all("via").iter();
-            all.map(|value| value.to_str().unwrap().to_owned())
-                .collect()
-        };
-        assert_eq!(order(&same), ["a", "c"]);
-        assert_eq!((one.vary, one.tags), (same.vary, same.tags));
     }
 }

@@ -118,13 +118,14 @@ fn seconds(seconds: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use pingora_http::ResponseHeader;
+    use http::StatusCode;
 
     use super::*;
+    use crate::cache::Head;
 
     fn meta(marks: u32) -> Stored {
         Stored {
-            head: ResponseHeader::build(200, None).unwrap(),
+            head: Head::new(StatusCode::OK, []),
             vary: Vec::new(),
             tags: Vec::new(),
             times: Times {

@@ -12,7 +12,7 @@ use super::fields::{Field, Fields};
 use super::request::Wishes;
 use super::response::Terms;
 use super::{date, marks, vary};
-use crate::cache::{Stored, Times, stored};
+use crate::cache::{Head, Stored, Times};
 
 /// What a response can be purged by has bounds: more tags, or longer ones, are more than is kept.
 const MOST_TAGS: usize = 256;
@@ -109,7 +109,7 @@ impl StoringTerms<'_> {
     }
 
     /// The head as it is to be served (3.1). A `Date` is added where there is none (RFC 9110, 6.6.1).
-    fn head(&self, head: &ResponseHeader, via: Option<&HeaderValue>) -> ResponseHeader {
+    fn head(&self, head: &ResponseHeader, via: Option<&HeaderValue>) -> Head {
         let kept = head.headers.iter().filter(|(name, _)| self.keeps(name));
         let date = self.date.as_ref().map(|date| (&header::DATE, date));
         let mut all: SmallVec<[_; 16]> = kept.chain(date).collect();
@@ -117,7 +117,7 @@ impl StoringTerms<'_> {
             let last = all.iter().rposition(|(name, _)| **name == header::VIA);
             all.insert(last.map_or(all.len(), |last| last + 1), (&header::VIA, via));
         }
-        stored::compact(head.status, &all)
+        Head::new(head.status, all.iter().copied())
     }
 
     fn keeps(&self, name: &HeaderName) -> bool {

@@ -1,19 +1,18 @@
 //! A body: pieces in memory, or blocks on disk; complete, or still coming.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use bytes::{Bytes, BytesMut};
-use smallvec::SmallVec;
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::disk::Stretch;
-use super::room::{Charge, Room, allocated};
+use super::room::{Charge, allocated};
 
 /// All pieces of a body have this many bytes, but the last.
 pub(super) const PIECE: usize = 64 * 1024;
 /// A body whose length is unknown begins with this much memory.
 const FIRST: usize = 4 * 1024;
-/// What a piece takes beside its bytes.
+/// What a piece takes beside its bytes, where there are several.
 const OF_A_PIECE: usize = 64;
 
 /// A body that ended before its end: its fill was discarded, or the disk has damaged it. What was sent
@@ -41,28 +40,90 @@ pub(super) enum Whole {
     Part(Pieces),
 }
 
-/// Pieces in their order. Most bodies are one, which needs no list in memory of its own.
-type List = SmallVec<[Bytes; 1]>;
-
 /// A body in memory.
 #[derive(Debug)]
-pub(super) struct Pieces {
-    pieces: List,
-    length: u64,
-    charge: Charge,
+pub(super) enum Pieces {
+    /// It is no longer than one piece. Whoever reads it holds its entry.
+    One(Box<[u8]>),
+    /// Pieces in their order, each of which can be held by itself.
+    More(Vec<Bytes>),
+}
+
+impl Pieces {
+    /// What a body of this length takes in memory.
+    pub(super) fn bytes_of(length: usize) -> usize {
+        let last = allocated(length % PIECE) + OF_A_PIECE;
+        (length / PIECE).saturating_mul(allocated(PIECE) + OF_A_PIECE) + last
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let (one, more) = match self {
+            Self::One(bytes) => (Some(&**bytes), &[][..]),
+            Self::More(pieces) => (None, &pieces[..]),
+        };
+        let one = one.into_iter().filter(|bytes| !bytes.is_empty());
+        one.chain(more.iter().map(|piece| &**piece))
+    }
+
+    fn length(&self) -> u64 {
+        match self {
+            Self::One(bytes) => bytes.len() as u64,
+            Self::More(pieces) => {
+                let last = pieces.last().map_or(0, Bytes::len);
+                (pieces.len().saturating_sub(1) * PIECE + last) as u64
+            }
+        }
+    }
+
+    /// A piece from some byte of it on, which does not hold the entry.
+    fn rest(&self, number: usize, skipped: usize) -> Option<Bytes> {
+        match self {
+            Self::One(bytes) => {
+                let rest = bytes.get(skipped..).filter(|_| number == 0)?;
+                (!rest.is_empty()).then(|| Bytes::copy_from_slice(rest))
+            }
+            Self::More(pieces) => rest(pieces.get(number)?, skipped),
+        }
+    }
+
+    fn allocated(&self) -> usize {
+        match self {
+            Self::One(bytes) => allocated(bytes.len()),
+            Self::More(pieces) => {
+                let each = pieces.iter().map(|piece| allocated(piece.len()));
+                each.sum::<usize>() + pieces.len() * OF_A_PIECE
+            }
+        }
+    }
+}
+
+impl From<Vec<Bytes>> for Pieces {
+    fn from(mut pieces: Vec<Bytes>) -> Self {
+        match pieces.len() {
+            0 | 1 => Self::One(Vec::from(pieces.pop().unwrap_or_default()).into()),
+            _ => Self::More(pieces),
+        }
+    }
+}
+
+fn rest(piece: &Bytes, skipped: usize) -> Option<Bytes> {
+    (skipped < piece.len()).then(|| piece.slice(skipped..))
 }
 
 /// A body that is coming: pieces that are full, and the one that is not yet.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Growing {
-    full: List,
-    last: BytesMut,
-    charge: Charge,
+    full: Vec<Bytes>,
+    last: Vec<u8>,
 }
 
 impl Growing {
     fn length(&self) -> u64 {
         (self.full.len() * PIECE + self.last.len()) as u64
+    }
+
+    fn allocated(&self) -> usize {
+        self.full.len() * (allocated(PIECE) + OF_A_PIECE) + allocated(self.last.capacity())
     }
 
     fn push(&mut self, mut bytes: &[u8], announced: Option<u64>) {
@@ -71,74 +132,45 @@ impl Growing {
                 let left = announced.map(|length| length.saturating_sub(self.length()));
                 let first = left.map_or(FIRST, |left| usize::try_from(left).unwrap_or(PIECE));
                 self.last
-                    .reserve(first.clamp(bytes.len().min(PIECE), PIECE));
+                    .reserve_exact(first.clamp(bytes.len().min(PIECE), PIECE));
             }
             let (now, later) = bytes.split_at(bytes.len().min(PIECE - self.last.len()));
             self.last.extend_from_slice(now);
             bytes = later;
             if self.last.len() == PIECE {
                 let full = std::mem::take(&mut self.last);
-                self.full.push(fitting(full));
+                self.full.push(fitting(full).into());
             }
         }
-        let full = self.full.len() * (allocated(PIECE) + OF_A_PIECE);
-        self.charge.set(full + allocated(self.last.capacity()));
     }
 
     fn finish(mut self) -> Pieces {
-        let length = self.length();
-        if !self.last.is_empty() {
-            self.full.push(fitting(std::mem::take(&mut self.last)));
+        if self.full.is_empty() {
+            return Pieces::One(fitting(self.last));
         }
-        Pieces::new(self.full, length, self.charge)
+        if !self.last.is_empty() {
+            self.full.push(fitting(self.last).into());
+        }
+        self.full.shrink_to_fit();
+        Pieces::More(self.full)
     }
 }
 
 /// Without memory that nothing will be written to.
-fn fitting(bytes: BytesMut) -> Bytes {
+fn fitting(bytes: Vec<u8>) -> Box<[u8]> {
     match bytes.capacity() > bytes.len() + bytes.len() / 8 {
-        true => Bytes::copy_from_slice(&bytes),
-        false => bytes.freeze(),
-    }
-}
-
-impl Pieces {
-    fn new(mut pieces: List, length: u64, mut charge: Charge) -> Self {
-        let bytes = pieces
-            .iter()
-            .map(|piece| allocated(piece.len()) + OF_A_PIECE);
-        charge.set(bytes.sum());
-        pieces.shrink_to_fit();
-        Self {
-            pieces,
-            length,
-            charge,
-        }
-    }
-
-    /// What a body of this length takes in memory.
-    pub(super) fn bytes_of(length: usize) -> usize {
-        let last = allocated(length % PIECE) + OF_A_PIECE;
-        (length / PIECE).saturating_mul(allocated(PIECE) + OF_A_PIECE) + last
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Bytes> {
-        self.pieces.iter()
+        true => Box::from(&*bytes),
+        false => bytes.into(),
     }
 }
 
 impl Body {
     /// A body that is about to come.
-    pub(super) fn coming(room: &Arc<Room>, announced: Option<u64>) -> Self {
-        let growing = Growing {
-            full: List::new(),
-            last: BytesMut::new(),
-            charge: Charge::new(room, 0),
-        };
+    pub(super) fn coming(announced: Option<u64>) -> Self {
         Self {
             announced,
             whole: OnceLock::new(),
-            growing: Mutex::new(Some(growing)),
+            growing: Mutex::new(Some(Growing::default())),
             more: Notify::new(),
         }
     }
@@ -154,10 +186,8 @@ impl Body {
     }
 
     /// A body that was read from disk, in pieces of [`PIECE`].
-    pub(super) fn read(room: &Arc<Room>, pieces: Vec<Bytes>) -> Self {
-        let length = pieces.iter().map(|piece| piece.len() as u64).sum();
-        let pieces = Pieces::new(pieces.into(), length, Charge::new(room, 0));
-        Self::complete(Whole::Pieces(pieces))
+    pub(super) fn read(pieces: Vec<Bytes>) -> Self {
+        Self::complete(Whole::Pieces(pieces.into()))
     }
 
     /// A body that stays on disk.
@@ -176,40 +206,54 @@ impl Body {
 
     pub(super) fn length(&self) -> Option<u64> {
         match self.whole.get() {
-            Some(Whole::Pieces(pieces)) => Some(pieces.length),
+            Some(Whole::Pieces(pieces)) => Some(pieces.length()),
             Some(Whole::Stretch(stretch)) => Some(stretch.length()),
             Some(Whole::Part(_)) | None => self.announced,
         }
     }
 
-    /// The memory that its pieces take.
-    pub(super) fn bytes(&self) -> usize {
+    /// The memory that it takes beside its own size, where it is complete.
+    pub(super) fn allocated(&self) -> usize {
         match self.whole.get() {
-            Some(Whole::Pieces(pieces)) => pieces.charge.bytes(),
-            _ => 0,
+            Some(Whole::Pieces(pieces) | Whole::Part(pieces)) => pieces.allocated(),
+            Some(Whole::Stretch(_)) | None => 0,
         }
     }
 
-    pub(super) fn push(&self, bytes: &[u8]) {
+    /// Its bytes, where it is complete, in memory, and no longer than one piece.
+    pub(super) fn one(&self) -> Option<&[u8]> {
+        match self.whole.get() {
+            Some(Whole::Pieces(Pieces::One(bytes))) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// What it takes is added to the charge of its entry.
+    pub(super) fn push(&self, bytes: &[u8], charge: &Charge) {
         if let Some(growing) = &mut *self.lock() {
+            let before = growing.allocated();
             growing.push(bytes, self.announced);
+            charge.change(before, growing.allocated());
         }
         self.more.notify_waiters();
     }
 
-    pub(super) fn finish(&self) {
-        self.end(Whole::Pieces);
+    pub(super) fn finish(&self, charge: &Charge) {
+        self.end(Whole::Pieces, charge);
     }
 
     /// It ends before its end. Those who follow read what there is, and get an error then.
-    pub(super) fn abort(&self) {
-        self.end(Whole::Part);
+    pub(super) fn abort(&self, charge: &Charge) {
+        self.end(Whole::Part, charge);
     }
 
-    fn end(&self, how: impl FnOnce(Pieces) -> Whole) {
+    fn end(&self, how: impl FnOnce(Pieces) -> Whole, charge: &Charge) {
         // The first end holds.
         if let Some(growing) = self.lock().take() {
-            drop(self.whole.set(how(growing.finish())));
+            let before = growing.allocated();
+            let pieces = growing.finish();
+            charge.change(before, pieces.allocated());
+            drop(self.whole.set(how(pieces)));
         }
         self.more.notify_waiters();
     }
@@ -219,12 +263,11 @@ impl Body {
     pub(super) fn piece(&self, at: u64) -> Option<Result<Option<Bytes>, Broken>> {
         let number = usize::try_from(at / PIECE as u64).unwrap_or(usize::MAX);
         let skipped = (at % PIECE as u64) as usize;
-        let rest = |piece: &Bytes| (skipped < piece.len()).then(|| piece.slice(skipped..));
         match self.whole.get() {
-            Some(Whole::Pieces(whole)) => Some(Ok(whole.pieces.get(number).and_then(rest))),
+            Some(Whole::Pieces(whole)) => Some(Ok(whole.rest(number, skipped))),
             Some(Whole::Stretch(stretch)) => (at >= stretch.length()).then_some(Ok(None)),
             Some(Whole::Part(part)) => {
-                let rest = part.pieces.get(number).and_then(rest);
+                let rest = part.rest(number, skipped);
                 Some(rest.map(Some).ok_or(Broken))
             }
             None => {
@@ -232,7 +275,7 @@ impl Body {
                 // It has ended since it was looked at above: the caller looks again.
                 let growing = growing.as_ref()?;
                 if let Some(piece) = growing.full.get(number) {
-                    return rest(piece).map(|rest| Ok(Some(rest)));
+                    return rest(piece, skipped).map(|rest| Ok(Some(rest)));
                 }
                 let coming = number == growing.full.len() && skipped < growing.last.len();
                 coming.then(|| Ok(Some(Bytes::copy_from_slice(&growing.last[skipped..]))))

@@ -4,36 +4,60 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use super::body::{Body, Whole};
+use bytes::Bytes;
+
+use super::body::{Body, Broken, Whole};
 use super::key::Name;
 use super::reader::Reader;
 use super::room::{Charge, Room, allocated};
 use crate::cache::Stored;
 
-/// A stored response: immutable but for its body, while that is filling.
+/// A stored response: immutable but for its body, while that is filling. Most are six blocks of memory: this, the text of
+/// the name, the list of fields, their values with a count of who holds them, and the body.
 #[derive(Debug)]
 pub struct Entry {
     name: Name,
     /// No two entries of a store have the same.
     number: u64,
     meta: Stored,
-    body: Arc<Body>,
+    body: Bodied,
     /// When a soft purge has hit it, in seconds since 1970; 0 where none has.
     soft: AtomicU64,
+    /// For all that it takes.
     charge: Charge,
 }
 
+/// Where the body of an entry is.
+#[derive(Debug)]
+enum Bodied {
+    Own(Body),
+    /// In another entry, whose head it had before.
+    Of(Arc<Entry>),
+}
+
 impl Entry {
-    pub(super) fn new(
+    pub(super) fn new(room: &Arc<Room>, name: Name, number: u64, meta: Stored, body: Body) -> Self {
+        let beside = name.bytes() + body.allocated();
+        Self::with(room, name, number, meta, Bodied::Own(body), beside)
+    }
+
+    /// With another head, and the same body.
+    pub(super) fn renewed(room: &Arc<Room>, number: u64, meta: Stored, old: &Arc<Self>) -> Self {
+        let (name, body) = (old.name.clone(), Bodied::Of(old.bearer().clone()));
+        // The name is one copy, which the other entry counts.
+        Self::with(room, name, number, meta, body, 0)
+    }
+
+    fn with(
         room: &Arc<Room>,
         name: Name,
         number: u64,
         meta: Stored,
-        body: Arc<Body>,
+        body: Bodied,
+        beside: usize,
     ) -> Self {
-        let arc = 2 * size_of::<usize>();
-        let own = allocated(size_of::<Self>() + arc) + allocated(size_of::<Body>() + arc);
-        let charge = Charge::new(room, own + meta.allocated());
+        let own = allocated(size_of::<Self>() + 2 * size_of::<usize>());
+        let charge = Charge::new(room, own + meta.allocated() + beside);
         Self {
             name,
             number,
@@ -67,23 +91,23 @@ impl Entry {
 
     /// Whether its body is still coming.
     pub fn is_filling(&self) -> bool {
-        self.body.is_filling()
+        self.body().is_filling()
     }
 
     /// The length of its body; `None` while that is unknown.
     pub fn length(&self) -> Option<u64> {
-        self.body.length()
+        self.body().length()
     }
 
     /// Reads its body from the start to the end.
-    pub fn reader(&self) -> Reader {
-        Reader::new(self.body.clone(), 0, u64::MAX)
+    pub fn reader(self: &Arc<Self>) -> Reader {
+        self.reader_of(0, u64::MAX)
     }
 
     /// Reads a part of its body: `from` the first byte to the one before `to`. What is behind the
     /// end of the body is left out.
-    pub fn reader_of(&self, from: u64, to: u64) -> Reader {
-        Reader::new(self.body.clone(), from, to)
+    pub fn reader_of(self: &Arc<Self>, from: u64, to: u64) -> Reader {
+        Reader::new(self.bearer().clone(), from, to)
     }
 
     pub(super) fn name(&self) -> &Name {
@@ -94,13 +118,61 @@ impl Entry {
         self.number
     }
 
-    pub(super) fn body(&self) -> &Arc<Body> {
-        &self.body
+    pub(super) fn body(&self) -> &Body {
+        match &self.body {
+            Bodied::Own(body) => body,
+            Bodied::Of(entry) => entry.body(),
+        }
+    }
+
+    /// The entry that its body is in.
+    fn bearer(self: &Arc<Self>) -> &Arc<Self> {
+        match &self.body {
+            Bodied::Own(_) => self,
+            Bodied::Of(entry) => entry,
+        }
+    }
+
+    /// Adds a piece to its body.
+    pub(super) fn push(&self, bytes: &[u8]) {
+        self.body().push(bytes, self.charge_of_body());
+    }
+
+    /// Its body has come to its end.
+    pub(super) fn finish(&self) {
+        self.body().finish(self.charge_of_body());
+    }
+
+    /// Its body ends before its end.
+    pub(super) fn abort(&self) {
+        self.body().abort(self.charge_of_body());
+    }
+
+    fn charge_of_body(&self) -> &Charge {
+        match &self.body {
+            Bodied::Own(_) => &self.charge,
+            Bodied::Of(entry) => &entry.charge,
+        }
+    }
+
+    /// What is in memory of its body from `at` on: see [`Body::piece`].
+    pub(super) fn piece(self: &Arc<Self>, at: u64) -> Option<Result<Option<Bytes>, Broken>> {
+        let Some(one) = self.body().one() else {
+            return self.body().piece(at);
+        };
+        let at = usize::try_from(at).ok().filter(|at| *at < one.len());
+        Some(Ok(at.map(|at| {
+            let whole = Bytes::from_owner(BodyOf(self.bearer().clone()));
+            match at {
+                0 => whole,
+                _ => whole.slice(at..),
+            }
+        })))
     }
 
     /// Whether its fill was discarded, or the disk has damaged it: it is not found any more.
     pub(super) fn is_broken(&self) -> bool {
-        match self.body.whole() {
+        match self.body().whole() {
             Some(Whole::Part(_)) => true,
             Some(Whole::Stretch(stretch)) => stretch.is_damaged(),
             Some(Whole::Pieces(_)) | None => false,
@@ -124,6 +196,19 @@ impl Entry {
 
     /// The memory that goes when the entry does.
     pub(super) fn bytes(&self) -> usize {
-        self.charge.bytes() + self.body.bytes()
+        let body = match &self.body {
+            Bodied::Own(_) => 0,
+            Bodied::Of(entry) => entry.charge.bytes(),
+        };
+        self.charge.bytes() + body
+    }
+}
+
+/// The memory of a body that is complete, and in one piece, held by way of its entry.
+struct BodyOf(Arc<Entry>);
+
+impl AsRef<[u8]> for BodyOf {
+    fn as_ref(&self) -> &[u8] {
+        self.0.body().one().unwrap_or_default()
     }
 }

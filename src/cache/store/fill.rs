@@ -81,7 +81,7 @@ impl Fill {
         if !self.store.make_room(self.entry.name(), piece.len()) {
             return Err(Refused::NoRoom);
         }
-        self.entry.body().push(piece);
+        self.entry.push(piece);
         self.length = length;
         Ok(())
     }
@@ -110,7 +110,7 @@ impl Fill {
             return Err(Refused::Length);
         }
         self.done = true;
-        self.entry.body().finish();
+        self.entry.finish();
         let finished = self.store.finish(&self.entry);
         self.store.count_refusal(finished)?;
         Ok(self.entry.clone())
@@ -122,7 +122,7 @@ impl Drop for Fill {
         self.store.promised.give_back(self.promised);
         if !self.done {
             self.store.discard(&self.entry);
-            self.entry.body().abort();
+            self.entry.abort();
         }
     }
 }

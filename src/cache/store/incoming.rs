@@ -110,7 +110,7 @@ impl Incoming {
             return Err(Damaged);
         }
         self.records = self.records.checked_add(1).ok_or(Damaged)?;
-        let name = Name::read(&store.room, store.seed, &record.text, record.url).ok_or(Damaged)?;
+        let name = Name::read(store.seed, &record.text, record.url).ok_or(Damaged)?;
         self.coming = Some(Coming {
             skipped: !store.has_place_for(&name, &record, self.most),
             name,
@@ -227,19 +227,19 @@ impl Store {
         blocks: Vec<Bytes>,
         most: Option<usize>,
     ) -> Result<(), Damaged> {
-        let meta = Stored::decode(&record.meta).ok_or(Damaged)?.compact();
+        let meta = Stored::decode(&record.meta).ok_or(Damaged)?;
         let new = New::of(self, &meta);
         if new.variant != record.variant {
             return Err(Damaged);
         }
-        let body = Arc::new(Body::read(&self.room, blocks));
+        let body = Body::read(blocks);
         let entry = Arc::new(Entry::new(&self.room, name, self.number(), meta, body));
         if record.soft {
             entry.soften();
         }
         let to_disk = self.disk.is_some();
         self.with(entry.name(), |shard| {
-            let id = shard.insert(new.slot(self, &entry, record.soft));
+            let id = shard.insert(new.slot(&entry, record.soft));
             shard.settle_last(id, to_disk, Heat::of_byte(record.heat))
         });
         self.settle_down(&entry, new.variant);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
-use super::room::{Charge, Room, allocated};
+use super::room::allocated;
 
 /// Most keys are no longer than this.
 const SHORT: usize = 256;
@@ -112,75 +112,67 @@ impl fmt::Debug for Key {
     }
 }
 
-/// A key as the store keeps it: one copy for the index and all who hold an entry.
+/// A key as the store keeps it: one copy of its text for the index and all who hold an entry. Whoever keeps it counts
+/// its [bytes](Name::bytes).
 #[derive(Clone, Debug)]
-pub(super) struct Name(Arc<Kept>);
-
-#[derive(Debug)]
-struct Kept {
-    text: Box<[u8]>,
+pub(super) struct Name {
+    text: Arc<[u8]>,
     url: usize,
     hash: u128,
     url_hash: u64,
-    _charge: Charge,
 }
 
 impl Name {
-    pub(super) fn new(room: &Arc<Room>, key: &Key) -> Self {
-        Self(Arc::new(Kept {
+    pub(super) fn new(key: &Key) -> Self {
+        Self {
+            text: key.text.as_slice().into(),
             url: key.url,
             hash: key.hash,
             url_hash: key.url_hash,
-            _charge: charge(room, key.text.len()),
-            text: key.text.as_slice().into(),
-        }))
+        }
     }
 
     /// As it was written to disk: `None` where it is no name.
-    pub(super) fn read(room: &Arc<Room>, seed: u64, text: &[u8], url: usize) -> Option<Self> {
+    pub(super) fn read(seed: u64, text: &[u8], url: usize) -> Option<Self> {
         std::str::from_utf8(text.get(..url)?).ok()?;
         let (hash, url_hash) = hashes(seed, text, url);
-        Some(Self(Arc::new(Kept {
+        Some(Self {
+            text: text.into(),
             url,
             hash,
             url_hash,
-            _charge: charge(room, text.len()),
-            text: text.into(),
-        })))
+        })
     }
 
     pub(super) fn is(&self, key: &Key) -> bool {
-        self.0.hash == key.hash && self.0.url == key.url && *self.0.text == *key.text
+        self.hash == key.hash && self.url == key.url && *self.text == *key.text
     }
 
     pub(super) fn same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-            || (self.0.hash == other.0.hash
-                && self.0.url == other.0.url
-                && self.0.text == other.0.text)
+        self.hash == other.hash && self.url == other.url && self.text == other.text
     }
 
     pub(super) fn url(&self) -> &str {
-        std::str::from_utf8(&self.0.text[..self.0.url]).expect("checked when it was made")
+        std::str::from_utf8(&self.text[..self.url]).expect("checked when it was made")
     }
 
     /// The text, and where in it the URL ends.
     pub(super) fn parts(&self) -> (&[u8], usize) {
-        (&self.0.text, self.0.url)
+        (&self.text, self.url)
     }
 
     pub(super) fn hash(&self) -> u128 {
-        self.0.hash
+        self.hash
     }
 
     pub(super) fn url_hash(&self) -> u64 {
-        self.0.url_hash
+        self.url_hash
     }
-}
 
-fn charge(room: &Arc<Room>, text: usize) -> Charge {
-    let arc = size_of::<Kept>() + 2 * size_of::<usize>();
-    Charge::new(room, allocated(arc) + allocated(text))
+    /// The memory that it takes beside its own size.
+    pub(super) fn bytes(&self) -> usize {
+        allocated(2 * size_of::<usize>() + self.text.len())
+    }
 }
 
 #[cfg(test)]
@@ -208,16 +200,13 @@ mod tests {
 
     #[test]
     fn a_name_says_which_key_it_was_made_of() {
-        let room = Room::new(1 << 20);
         let key = Key::new(7, "http://a/b", [&b"GET"[..]]);
-        let name = Name::new(&room, &key);
+        let name = Name::new(&key);
         assert!(name.is(&key) && !name.is(&Key::new(7, "http://a/b", [])));
         let (text, url) = name.parts();
-        let again = Name::read(&room, 7, text, url).unwrap();
+        let again = Name::read(7, text, url).unwrap();
         assert!(again.is(&key) && again.same(&name));
-        assert!(Name::read(&room, 7, b"abc", 4).is_none());
-        assert!(Name::read(&room, 7, &[0xff, b'a'], 1).is_none());
-        drop((name, again));
-        assert_eq!(room.used(), 0);
+        assert!(Name::read(7, b"abc", 4).is_none());
+        assert!(Name::read(7, &[0xff, b'a'], 1).is_none());
     }
 }

@@ -12,7 +12,7 @@ use super::key::{Key, Name, hash_of};
 use super::purge::Mode;
 use super::refused::Refused;
 use super::room::{Charge, allocated};
-use super::shard::{Only, Running, Shard, Slot};
+use super::shard::{Kept, Only, Running, Shard, Slot};
 use super::{Asker, Entry, Join, Store, Waiting};
 use crate::cache::{Failure, Selector, Stored, Variant};
 
@@ -62,8 +62,8 @@ impl Store {
     }
 
     fn lead(self: &Arc<Self>, shard: &mut Shard, key: &Key, asker: Asker) -> Lead {
-        let (number, name) = (self.number(), Name::new(&self.room, key));
-        let charge = Charge::new(&self.room, Flight::BYTES);
+        let (number, name) = (self.number(), Name::new(key));
+        let charge = Charge::new(&self.room, Flight::BYTES + name.bytes());
         let flight = Arc::default();
         shard.begin(number, Running::new(name.clone(), asker, charge), &flight);
         Lead::new(self.clone(), name, asker, flight, number)
@@ -146,8 +146,7 @@ impl Lead {
     }
 
     /// The head is known, and the response may be stored: the body follows. Those who waited read it
-    /// while it comes. `length` is the length of the body, where it is known. `meta` is kept as it is, so
-    /// it has to be [compact](Stored::compact), as the rules make it: only then is all that it takes counted.
+    /// while it comes. `length` is the length of the body, where it is known.
     ///
     /// # Errors
     /// It is not stored. Those who waited fetch for themselves. What is too large, or finds no room, is remembered as by
@@ -171,8 +170,8 @@ impl Lead {
             return Err(Refused::NoRoom);
         };
         let new = New::of(&store, &meta);
-        let body = Arc::new(Body::coming(&store.room, length));
-        let entry = Entry::new(&store.room, name.clone(), self.number, meta, body);
+        let body = Body::coming(length);
+        let entry = Entry::new(&store.room, name, self.number, meta, body);
         let entry = Arc::new(entry);
         let stored = self.land_with(Some(&new.tags), |shard, purged| {
             if purged == Some(Mode::Hard) {
@@ -182,7 +181,7 @@ impl Lead {
             if soft {
                 entry.soften_at(store.clock.now().wall);
             }
-            shard.insert(new.slot(&store, &entry, soft));
+            shard.insert(new.slot(&entry, soft));
             (Outcome::Entry(entry.clone()), Ok(()))
         });
         if let Err(why) = store.count_refusal(stored) {
@@ -193,7 +192,7 @@ impl Lead {
     }
 
     /// A stored response was found to be good (a 304): it gets another head, and keeps its body.
-    /// Where `meta.vary` is another one, the entry stands under that from now on. `meta` has to be compact here, too.
+    /// Where `meta.vary` is another one, the entry stands under that from now on.
     ///
     /// # Errors
     /// It is not in the store any more, or a purge has hit it meanwhile. The caller may still serve it; those who
@@ -218,12 +217,11 @@ impl Lead {
                 true => old.number(),
                 false => store.number(),
             };
-            let (name, body) = (old.name().clone(), old.body().clone());
-            let entry = Arc::new(Entry::new(&store.room, name, number, meta, body));
+            let entry = Arc::new(Entry::renewed(&store.room, number, meta, old));
             if purged == Some(Mode::Soft) {
                 entry.soften_at(store.clock.now().wall);
             }
-            shard.renew(id, &entry, new.variant, new.tags.clone(), to_disk);
+            shard.renew(id, &entry, new.variant, &new.tags, to_disk);
             (Outcome::Entry(entry.clone()), Ok(entry))
         });
         let entry = store.count_refusal(stored)?;
@@ -307,15 +305,8 @@ impl New {
         }
     }
 
-    pub(super) fn slot(&self, store: &Store, entry: &Arc<Entry>, soft: bool) -> Slot {
-        Slot::new(
-            &store.room,
-            entry.name().clone(),
-            entry.number(),
-            self.variant,
-            self.tags.clone(),
-            soft,
-        )
-        .with(entry.clone())
+    pub(super) fn slot(&self, entry: &Arc<Entry>, soft: bool) -> Slot {
+        let (kept, tags) = (Kept::Entry(entry.clone()), self.tags.clone());
+        Slot::new(kept, entry.number(), self.variant, tags, soft)
     }
 }

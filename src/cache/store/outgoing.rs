@@ -118,8 +118,8 @@ impl Outgoing {
             coming.extend(shard.coming(ids.clone()));
             order.extend(ids.filter_map(|id| {
                 let heat = shard.heat_of_newest(id, wanted)?;
-                let name = &shard.at(id)?.name;
-                let (hash, url) = (name.hash(), name.url_hash());
+                let slot = shard.at(id)?;
+                let (hash, url) = (slot.hash(), slot.url_hash());
                 Some(Place { hash, url, heat })
             }));
             ControlFlow::Continue(())
@@ -224,7 +224,7 @@ impl Outgoing {
         let head = record.encode(0, self.records);
         // Where it begins in the piece; what is before that is whole.
         let mut begins = self.piece.len();
-        for bytes in std::iter::once(&*head).chain(pieces.iter().map(|piece| &**piece)) {
+        for bytes in std::iter::once(&*head).chain(pieces.iter()) {
             if !in_time() {
                 self.piece.truncate(begins);
                 return Ok(false);

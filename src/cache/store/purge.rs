@@ -62,7 +62,7 @@ impl Aim<'_> {
     pub(super) fn hits(&self, slot: &Slot) -> bool {
         match self {
             Self::Tag(tag) => slot.tags.contains(tag),
-            _ => self.hits_name(&slot.name),
+            _ => self.hits_name(slot.name()),
         }
     }
 

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::body::{Body, Broken, Whole};
+use super::Entry;
+use super::body::{Broken, Whole};
 
 /// Reads a body, or a part of it, piece by piece, following a fill that runs. Pieces of a complete body in
 /// memory are handed out as they are, without a copy.
 #[derive(Debug)]
 pub struct Reader {
-    body: Arc<Body>,
+    /// The entry whose body it is.
+    entry: Arc<Entry>,
     /// Where in the body the next piece begins.
     at: u64,
     to: u64,
@@ -20,9 +22,9 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(body: Arc<Body>, from: u64, to: u64) -> Self {
+    pub(super) fn new(entry: Arc<Entry>, from: u64, to: u64) -> Self {
         Self {
-            body,
+            entry,
             at: from,
             to,
             ahead: VecDeque::new(),
@@ -36,7 +38,7 @@ impl Reader {
         }
         let piece = match self.ahead.pop_front() {
             Some(piece) => Some(piece),
-            None => match self.body.piece(self.at)? {
+            None => match self.entry.piece(self.at)? {
                 Ok(piece) => piece,
                 Err(broken) => return Some(Err(broken)),
             },
@@ -55,7 +57,8 @@ impl Reader {
     /// The body ends before its end.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Broken> {
         loop {
-            let body = self.body.clone();
+            let entry = self.entry.clone();
+            let body = entry.body();
             let more = body.more.notified();
             tokio::pin!(more);
             // From here on a push is heard, and what was pushed before is seen below.

@@ -36,39 +36,39 @@ impl Room {
 }
 
 /// Memory that is taken until this is dropped: whatever holds the memory holds its charge, so that what was
-/// evicted and is still being read counts as well.
+/// evicted and is still being read counts as well. There is one for all that an entry takes: all workers change the same
+/// counter.
 #[derive(Debug)]
 pub(super) struct Charge {
     room: Arc<Room>,
-    bytes: usize,
+    bytes: AtomicUsize,
 }
 
 impl Charge {
     pub(super) fn new(room: &Arc<Room>, bytes: usize) -> Self {
         room.used.fetch_add(bytes, Ordering::Relaxed);
-        let room = room.clone();
+        let (room, bytes) = (room.clone(), AtomicUsize::new(bytes));
         Self { room, bytes }
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set(&mut self, bytes: usize) {
-        match bytes.checked_sub(self.bytes) {
-            Some(more) => self.room.used.fetch_add(more, Ordering::Relaxed),
-            None => self
-                .room
-                .used
-                .fetch_sub(self.bytes - bytes, Ordering::Relaxed),
-        };
-        self.bytes = bytes;
+    /// A part of it takes so much instead of so much.
+    pub(super) fn change(&self, from: usize, to: usize) {
+        if from != to {
+            // What is less than nothing goes round.
+            let more = to.wrapping_sub(from);
+            self.bytes.fetch_add(more, Ordering::Relaxed);
+            self.room.used.fetch_add(more, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.room.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.room.used.fetch_sub(self.bytes(), Ordering::Relaxed);
     }
 }
 
@@ -88,15 +88,15 @@ mod tests {
     #[test]
     fn what_is_charged_is_given_back() {
         let room = Room::new(100);
-        let mut one = Charge::new(&room, 60);
+        let one = Charge::new(&room, 60);
         let two = Charge::new(&room, 41);
         assert!(room.lacks(0));
         assert_eq!((room.missing(0), room.missing(9)), (1, 10));
         assert!(!Room::new(5).lacks(5) && Room::new(5).lacks(6));
-        one.set(10);
+        one.change(60, 10);
         assert_eq!(room.used(), 51);
         drop(two);
-        one.set(99);
+        one.change(0, 89);
         assert_eq!(room.used(), 99);
         drop(one);
         assert_eq!(room.used(), 0);

@@ -2,8 +2,8 @@
 
 use super::room::allocated;
 
-/// Counts up to fifteen, sixteen counters to a word, four words for each key. After as many counts as ten
-/// times its size, all are halved, so that what was popular once has to be so again.
+/// Counts up to fifteen, sixteen counters to a word, four of them for each key, all in the eight words of one cache line. After as
+/// many counts as ten times its size, all are halved, so that what was popular once has to be so again.
 #[derive(Debug)]
 pub(super) struct Sketch {
     words: Box<[u64]>,
@@ -40,8 +40,7 @@ impl Sketch {
 
     pub(super) fn count(&mut self, hash: u64) {
         let mut added = false;
-        for row in 0..4 {
-            let (word, shift) = self.place(hash, row);
+        for (word, shift) in self.places(hash) {
             if (self.words[word] >> shift) & 0xf < 15 {
                 self.words[word] += 1 << shift;
                 added = true;
@@ -54,10 +53,8 @@ impl Sketch {
     }
 
     pub(super) fn estimate(&self, hash: u64) -> u8 {
-        let counts = (0..4).map(|row| {
-            let (word, shift) = self.place(hash, row);
-            ((self.words[word] >> shift) & 0xf) as u8
-        });
+        let places = self.places(hash).into_iter();
+        let counts = places.map(|(word, shift)| ((self.words[word] >> shift) & 0xf) as u8);
         counts.min().unwrap_or(0)
     }
 
@@ -70,17 +67,15 @@ impl Sketch {
         self.counted = (self.counted - odd / 4) / 2;
     }
 
-    /// Each row has a word of its own, and in it four counters of its own.
-    fn place(&self, hash: u64, row: u32) -> (usize, u32) {
-        const SEEDS: [u64; 4] = [
-            0xc3a5_c85c_97cb_3127,
-            0xb492_b66f_be98_f273,
-            0x9ae1_6a3b_2f90_404f,
-            0xcbf2_9ce4_8422_2325,
-        ];
-        let mixed = (hash ^ hash >> 32).wrapping_mul(SEEDS[row as usize]);
-        let word = (mixed >> 32) as usize & (self.words.len() - 1);
-        (word, (4 * row + (mixed >> 30 & 3) as u32) * 4)
+    /// The words of a key's counters, and where they are in those. Of its eight words, each of the four has two.
+    fn places(&self, hash: u64) -> [(usize, u32); 4] {
+        let mixed = (hash ^ hash >> 32).wrapping_mul(0xc3a5_c85c_97cb_3127);
+        let first = (mixed >> 32) as usize & (self.words.len() - 1) & !7;
+        let inner = (mixed ^ mixed >> 29).wrapping_mul(0xb492_b66f_be98_f273);
+        [0, 1, 2, 3].map(|row| {
+            let five = (inner >> (59 - 5 * row)) as u32 & 31;
+            (first + 2 * row + (five >> 4) as usize, (five & 15) * 4)
+        })
     }
 }
 

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use pingora_http::ResponseHeader;
+use http::StatusCode;
 
 use super::*;
 use crate::cache::store::{Asker, Find, Join};
-use crate::cache::{Stored, Times};
+use crate::cache::{Head, Stored, Times};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -34,7 +34,7 @@ fn put(store: &Arc<Store>, url: &str) {
 /// Stores a response with this body.
 pub fn put_body(store: &Arc<Store>, url: &str, body: &[u8]) {
     let stored = Stored {
-        head: ResponseHeader::build(200, None).unwrap(),
+        head: Head::new(StatusCode::OK, []),
         vary: Vec::new(),
         tags: Vec::new(),
         times: Times {
@@ -51,7 +51,7 @@ pub fn put_body(store: &Arc<Store>, url: &str, body: &[u8]) {
         panic!("somebody leads already");
     };
     let length = Some(body.len() as u64);
-    let fill = lead.fill(stored.compact(), length, Duration::ZERO);
+    let fill = lead.fill(stored, length, Duration::ZERO);
     let mut fill = fill.unwrap();
     fill.push(body).unwrap();
     fill.finish().unwrap();

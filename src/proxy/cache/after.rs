@@ -56,7 +56,8 @@ impl Context {
         let Some(stale) = caching.stale.as_ref().filter(|_| is_told) else {
             return;
         };
-        match storing::seen_by_head(&stale.meta().head, head) {
+        let stored = stale.meta().head.response();
+        match storing::seen_by_head(&stored, head) {
             Seen::Good => {}
             Seen::Outdated => return caching.store.soften(stale),
             Seen::Nothing => return,
@@ -72,7 +73,7 @@ impl Context {
             asked: self.exchange.now.wall,
             came: self.shared.clock.now().wall,
         };
-        let merged = storing::updated(&stale.meta().head, head, sent.came);
+        let merged = storing::updated(&stored, head, sent.came);
         if let Ok(meta) = storing::renewed(&caching.plan, &asked, stale.meta(), &merged, sent)
             && let Join::Lead(lead) = caching.store.join(caching.key(), Asker::Anybody, |_| false)
         {

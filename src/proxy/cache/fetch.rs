@@ -113,8 +113,8 @@ impl Fetch {
 }
 
 fn has_validator(entry: &Entry) -> bool {
-    let fields = &entry.meta().head.headers;
-    fields.contains_key(header::ETAG) || fields.contains_key(header::LAST_MODIFIED)
+    let head = &entry.meta().head;
+    head.get(&header::ETAG).is_some() || head.get(&header::LAST_MODIFIED).is_some()
 }
 
 impl Context {
@@ -165,7 +165,10 @@ impl Context {
             return;
         };
         match fetch.validated().filter(|_| !self.is_elsewhere()) {
-            Some(stale) => drop(conditional::ask(head, &stale.meta().head.headers)),
+            Some(stale) => {
+                let stored = stale.meta().head.response();
+                conditional::ask(head, &stored.headers);
+            }
             None => conditional::strip(head),
         }
         head.remove_header(&header::EXPECT); // there is no body

@@ -58,7 +58,7 @@ impl Context {
             self.attempts.upstream = None; // nobody was asked for it
         }
         let answering = Answering {
-            head: copy_of(&entry.meta().head),
+            head: entry.meta().head.parts(ADDED),
             entry,
             told,
             is_new: false,
@@ -87,7 +87,7 @@ impl Context {
                 status,
             } => {
                 self.caching_mut().dealt = dealt;
-                let head = copy_of(&entry.meta().head);
+                let head = entry.meta().head.parts(ADDED);
                 let status = (status != head.status).then(|| status.as_u16());
                 let told = self.went_on(status, Stored::Yes);
                 let answering = Answering {
@@ -261,17 +261,6 @@ impl Context {
         }
         Ok(())
     }
-}
-
-/// A copy of a stored head, with room for what is added: a clone would have to make that again.
-fn copy_of(head: &ResponseHead) -> ResponseHead {
-    let mut parts = http::Response::new(()).into_parts().0;
-    (parts.status, parts.version) = (head.status, head.version);
-    parts.headers = HeaderMap::with_capacity(head.headers.len() + ADDED);
-    for (name, value) in &head.headers {
-        parts.headers.append(name, value.clone());
-    }
-    parts
 }
 
 /// The length that a stored head tells, if it does so in one number.

@@ -43,7 +43,7 @@ impl Store {
     pub(super) fn not_on_disk(&self, entry: &Entry) {
         self.with(entry.name(), |shard| {
             if let Some(id) = shard.id_of(entry.name().hash(), entry.number()) {
-                match shard.slot(id).entry.is_some() {
+                match shard.slot(id).entry().is_some() {
                     true => shard.slot_mut(id).disk = Place::None,
                     false => drop(shard.remove(id)),
                 }
@@ -82,7 +82,7 @@ impl Store {
                     Place::At(at) => at.body.segment == segment && slot.used && in_memory(slot),
                     _ => false,
                 });
-                let entry = there.and_then(|slot| Some((slot.entry.clone()?, slot.variant)));
+                let entry = there.and_then(|slot| Some((slot.entry()?.clone(), slot.variant)));
                 if let Some((entry, variant)) = entry.filter(|_| bytes < most) {
                     bytes += entry.length().unwrap_or(0);
                     shard.slot_mut(id).disk = Place::Queued(None);
@@ -95,11 +95,11 @@ impl Store {
 }
 
 fn in_memory(slot: &Slot) -> bool {
-    let body = slot.entry.as_ref().and_then(|entry| entry.body().whole());
+    let body = slot.entry().and_then(|entry| entry.body().whole());
     matches!(body, Some(Whole::Pieces(_)))
 }
 
 fn on_disk(slot: &Slot) -> bool {
-    let body = slot.entry.as_ref().and_then(|entry| entry.body().whole());
+    let body = slot.entry().and_then(|entry| entry.body().whole());
     matches!(body, Some(Whole::Stretch(_)))
 }

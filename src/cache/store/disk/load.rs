@@ -60,7 +60,7 @@ impl Store {
         self.with_hash(key.url_hash(), |shard| {
             let id = shard.id_of(key.hash(), number)?;
             let slot = shard.slot(id);
-            (slot.disk == Place::At(at) && slot.entry.is_none()).then(|| shard.remove(id))
+            (slot.disk == Place::At(at) && slot.entry().is_none()).then(|| shard.remove(id))
         });
     }
 
@@ -75,16 +75,14 @@ impl Store {
         let read = Arc::new(Entry::new(&self.room, name, number, meta, body));
         let loaded = self.with_hash(key.url_hash(), |shard| {
             let id = shard.id_of(key.hash(), number)?;
-            let slot = shard.slot_mut(id);
-            if slot.disk != Place::At(at) || slot.entry.is_some() {
-                return slot.entry.clone();
+            let slot = shard.slot(id);
+            if slot.disk != Place::At(at) || slot.entry().is_some() {
+                return slot.entry().cloned();
             }
             if slot.soft {
                 read.soften();
             }
-            slot.entry = Some(read.clone());
-            shard.unlist(id);
-            shard.admit(id);
+            shard.warm(id, &read);
             Some(read)
         })?;
         // Where there is no room, this entry may have had to go; its caller has it.
@@ -93,13 +91,13 @@ impl Store {
     }
 
     /// The body of an entry that was looked at, as it is to be in memory.
-    fn body_of(&self, entry: &Entry) -> Option<Arc<Body>> {
-        match entry.body().whole() {
-            Some(Whole::Stretch(stretch)) if stretch.length() <= LARGE.min(self.largest()) => {
-                let body = Body::read(&self.room, stretch.read_whole()?);
-                Some(Arc::new(body))
-            }
-            _ => Some(entry.body().clone()),
+    fn body_of(&self, entry: &Entry) -> Option<Body> {
+        let Some(Whole::Stretch(stretch)) = entry.body().whole() else {
+            return None; // what was looked at is on disk
+        };
+        match stretch.length() <= LARGE.min(self.largest()) {
+            true => stretch.read_whole().map(Body::read),
+            false => Some(Body::on_disk(stretch.clone())),
         }
     }
 }
@@ -121,7 +119,7 @@ impl Engine {
     /// An entry whose body is on disk.
     fn read(&self, store: &Store, key: &Key, number: u64, at: At) -> Option<Arc<Entry>> {
         let head = self.record(at.head)?.0;
-        let name = Name::read(&store.room, self.seed, &head.text, head.url)?;
+        let name = Name::read(self.seed, &head.text, head.url)?;
         let (body, start) = self.record(at.body)?;
         let meta = Stored::decode(&head.meta);
         // Neither happens unless somebody has written to the folder.
@@ -134,8 +132,8 @@ impl Engine {
         let (room, length) = (&store.room, body.length);
         let corrupt = self.corrupt.clone();
         let stretch = Stretch::new(room, segment, start, length, body.sums, corrupt);
-        let body = Arc::new(Body::on_disk(stretch));
-        let entry = Entry::new(room, name, number, meta.compact(), body);
+        let body = Body::on_disk(stretch);
+        let entry = Entry::new(room, name, number, meta, body);
         Some(Arc::new(entry))
     }
 

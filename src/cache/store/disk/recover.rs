@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, Weak};
 
 use super::super::key::Name;
 use super::super::purge::Mode;
-use super::super::shard::Slot;
+use super::super::shard::{Kept, Slot};
 use super::super::{Store, What};
 use super::dead::Dead;
 use super::record::{Found, Kind, Record};
@@ -93,7 +93,7 @@ impl Engine {
     }
 
     fn take_entry(&self, store: &Store, dead: &mut Dead, head: Spot, body: Spot, record: Record) {
-        let Some(name) = Name::read(&store.room, self.seed, &record.text, record.url) else {
+        let Some(name) = Name::read(self.seed, &record.text, record.url) else {
             self.corrupt.fetch_add(1, Ordering::Relaxed);
             return;
         };
@@ -121,7 +121,13 @@ impl Engine {
                 shard.leave_out();
                 return false;
             }
-            let mut slot = Slot::new(&store.room, name, store.number(), variant, tags, soft);
+            let mut slot = Slot::new(
+                Kept::Name(Box::new(name)),
+                store.number(),
+                variant,
+                tags,
+                soft,
+            );
             slot.disk = Place::At(at);
             shard.insert_oldest(slot);
             true

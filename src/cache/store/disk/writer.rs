@@ -171,7 +171,7 @@ impl Writer {
         let (name, number) = (queued.name(), queued.number());
         let slot = store.with(name, |shard| {
             let slot = shard.slot(shard.id_of(name.hash(), number)?);
-            let entry = slot.entry.clone().unwrap_or_else(|| queued.clone());
+            let entry = slot.entry().cloned().unwrap_or_else(|| queued.clone());
             Some((slot.disk, entry, slot.soft, slot.variant, slot.tags.clone()))
         });
         let Some((disk, entry, soft, variant, tags)) = slot else {
@@ -190,10 +190,7 @@ impl Writer {
                 if let Some(id) = shard.id_of(name.hash(), number) {
                     let slot = shard.slot_mut(id);
                     // A head that has come meanwhile is behind this one in the queue.
-                    let same = slot
-                        .entry
-                        .as_ref()
-                        .is_none_or(|now| Arc::ptr_eq(now, &entry));
+                    let same = slot.entry().is_none_or(|now| Arc::ptr_eq(now, &entry));
                     slot.used = false;
                     slot.disk = match same {
                         true => Place::At(at),
@@ -245,7 +242,7 @@ impl Writer {
         }
         let head = match (record.kind, entry.body().whole()) {
             (Kind::Entry, Some(Whole::Pieces(pieces))) => {
-                let pieces: Vec<&[u8]> = pieces.iter().map(|piece| &**piece).collect();
+                let pieces: Vec<&[u8]> = pieces.iter().collect();
                 self.append(&segment, record, &pieces)?
             }
             _ => self.append(&segment, record, &[])?,

@@ -1,5 +1,6 @@
 //! A part of the index: all that is stored under the URLs whose hash leads here.
 
+mod firsts;
 mod passing;
 mod policy;
 mod purges;
@@ -15,7 +16,7 @@ pub(super) use passing::Passing;
 pub(super) use policy::Heat;
 use running::Alone;
 pub(super) use running::{Only, Running};
-pub(super) use slab::Slot;
+pub(super) use slab::{Kept, Slot};
 
 use super::disk::Place as OnDisk;
 use super::flight::Flight;
@@ -23,6 +24,7 @@ use super::key::{Key, Name};
 use super::room::{Charge, Room, allocated};
 use super::sketch::Sketch;
 use super::{Entry, Find};
+use firsts::Firsts;
 use slab::{Links, List, NONE, Rank, Slab};
 
 /// More entries than this under one key, told apart by `Vary`, are not kept: the oldest goes.
@@ -35,9 +37,9 @@ const ALONE: usize = 512;
 pub(super) struct Shard {
     slots: Slab,
     /// The newest slot of each key; its `older` leads on.
-    keys: HashMap<u128, u32, Hashed>,
+    keys: Firsts,
     /// A slot of each URL; its `url_after` leads on.
-    urls: HashMap<u64, u32, Hashed>,
+    urls: Firsts,
     /// Something that was on disk had to leave the index: what is older must not be found in its place.
     dropped: bool,
     /// Something is on disk, and counts there, that the index has no place for: what purges it has to be written.
@@ -56,8 +58,10 @@ pub(super) struct Shard {
     dead: usize,
     /// What this part weighs when memory is shared out evenly.
     share: usize,
-    /// How large the tables were when they were last counted.
+    /// How large the tables were when they were last counted, and what they took.
     counted: Sizes,
+    tables: usize,
+    /// For the tables, and what slots hold beside themselves and their entries.
     charge: Charge,
 }
 
@@ -93,8 +97,8 @@ impl Shard {
     pub(super) fn new(room: &Arc<Room>, share: usize) -> Self {
         let mut shard = Self {
             slots: Slab::default(),
-            keys: HashMap::default(),
-            urls: HashMap::default(),
+            keys: Firsts::default(),
+            urls: Firsts::default(),
             dropped: false,
             unknown: false,
             lists: [List::EMPTY; 4],
@@ -106,6 +110,7 @@ impl Shard {
             dead: 0,
             share,
             counted: Sizes::default(),
+            tables: 0,
             charge: Charge::new(room, 0),
         };
         shard.count();
@@ -118,8 +123,8 @@ impl Shard {
         match self.look(key, fits) {
             Ok(id) => {
                 self.touch(id);
-                let entry = self.slots.get(id).entry.clone();
-                Find::Found(entry.expect("what fits is in memory"))
+                let entry = self.slots.get(id).entry();
+                Find::Found(entry.expect("what fits is in memory").clone())
             }
             Err(true) => Find::OnDisk,
             Err(false) => Find::Missing,
@@ -129,16 +134,16 @@ impl Shard {
     /// The newest entry that fits; or else, whether there is something on disk.
     pub(super) fn peek(&self, key: &Key, fits: impl FnMut(&Entry) -> bool) -> Option<Arc<Entry>> {
         let id = self.look(key, fits).ok()?;
-        self.slots.get(id).entry.clone()
+        self.slots.get(id).entry().cloned()
     }
 
     fn look(&self, key: &Key, mut fits: impl FnMut(&Entry) -> bool) -> Result<u32, bool> {
-        let mut id = self.keys.get(&key.hash()).copied().unwrap_or(NONE);
+        let mut id = self.newest(key.hash());
         let mut on_disk = false;
         while id != NONE {
             let slot = self.slots.get(id);
-            if !slot.dead && slot.name.is(key) {
-                match &slot.entry {
+            if !slot.dead && slot.is_of(key) {
+                match slot.entry() {
                     Some(entry) if !entry.is_broken() && fits(entry) => return Ok(id),
                     Some(_) => {}
                     None => on_disk |= matches!(slot.disk, OnDisk::At(_)),
@@ -149,14 +154,27 @@ impl Shard {
         Err(on_disk)
     }
 
+    /// The newest slot of the keys with this hash.
+    fn newest(&self, hash: u128) -> u32 {
+        let slots = &self.slots;
+        self.keys
+            .get(hash as u64, |id| slots.get(id).hash() == hash)
+    }
+
+    /// The first slot of the URLs with this hash.
+    fn first_of_url(&self, url: u64) -> u32 {
+        let slots = &self.slots;
+        self.urls.get(url, |id| slots.get(id).url_hash() == url)
+    }
+
     /// Each slot under the key that is on disk and not in memory, newest first.
     pub(super) fn on_disk(&self, key: &Key) -> Vec<(u64, super::disk::At)> {
-        let mut id = self.keys.get(&key.hash()).copied().unwrap_or(NONE);
+        let mut id = self.newest(key.hash());
         let mut found = Vec::new();
         while id != NONE {
             let slot = self.slots.get(id);
-            let there = !slot.dead && slot.name.is(key);
-            if let (true, None, OnDisk::At(at)) = (there, &slot.entry, slot.disk) {
+            let there = !slot.dead && slot.is_of(key);
+            if let (true, None, OnDisk::At(at)) = (there, slot.entry(), slot.disk) {
                 found.push((slot.number, at));
             }
             id = slot.links.older;
@@ -166,17 +184,24 @@ impl Shard {
 
     /// Puts a slot at the head of its key's. It is on no list of the policy.
     pub(super) fn insert(&mut self, mut slot: Slot) -> u32 {
-        let (hash, url) = (slot.name.hash(), slot.name.url_hash());
+        let (hash, url) = (slot.hash(), slot.url_hash());
+        self.charge.change(0, slot.beside());
         slot.links = Links::NEW;
-        slot.links.older = self.keys.get(&hash).copied().unwrap_or(NONE);
-        slot.links.url_after = self.urls.get(&url).copied().unwrap_or(NONE);
-        let after = slot.links.url_after;
+        let (older, after) = (self.newest(hash), self.first_of_url(url));
+        (slot.links.older, slot.links.url_after) = (older, after);
         let id = self.slots.insert(slot);
-        if after != NONE {
-            self.slots.get_mut(after).links.url_before = id;
+        let slots = &self.slots;
+        match older {
+            NONE => (self.keys).add(hash as u64, id, |id| slots.get(id).hash() as u64),
+            older => drop(self.keys.replace(hash as u64, older, id)),
         }
-        self.keys.insert(hash, id);
-        self.urls.insert(url, id);
+        match after {
+            NONE => self.urls.add(url, id, |id| slots.get(id).url_hash()),
+            after => {
+                self.urls.replace(url, after, id);
+                self.slots.get_mut(after).links.url_before = id;
+            }
+        }
         self.sketch.fit(self.slots.len());
         self.bound_variants(id);
         self.weigh();
@@ -185,15 +210,15 @@ impl Shard {
 
     /// Puts a slot that is on disk alone behind all others of its key, and of the list.
     pub(super) fn insert_oldest(&mut self, slot: Slot) {
-        let hash = slot.name.hash();
-        let newest = self.keys.get(&hash).copied().unwrap_or(NONE);
+        let hash = slot.hash();
+        let newest = self.newest(hash);
         let id = self.insert(slot);
         if newest != NONE {
             let mut oldest = newest;
             while self.slots.get(oldest).links.older != NONE {
                 oldest = self.slots.get(oldest).links.older;
             }
-            self.keys.insert(hash, newest);
+            self.keys.replace(hash as u64, id, newest);
             self.slots.get_mut(id).links.older = NONE;
             self.slots.get_mut(oldest).links.older = id;
         }
@@ -204,6 +229,7 @@ impl Shard {
     pub(super) fn remove(&mut self, id: u32) -> Slot {
         self.unlist(id);
         let slot = self.slots.remove(id);
+        self.charge.change(slot.beside(), 0);
         self.dead -= usize::from(slot.dead);
         self.unchain_key(id, &slot);
         let Links {
@@ -214,25 +240,19 @@ impl Shard {
         if url_after != NONE {
             self.slots.get_mut(url_after).links.url_before = url_before;
         }
-        match (url_before, url_after) {
-            (NONE, NONE) => drop(self.urls.remove(&slot.name.url_hash())),
-            (NONE, after) => drop(self.urls.insert(slot.name.url_hash(), after)),
-            (before, after) => self.slots.get_mut(before).links.url_after = after,
+        match url_before {
+            NONE => drop(self.urls.replace(slot.url_hash(), id, url_after)),
+            before => self.slots.get_mut(before).links.url_after = url_after,
         }
         slot
     }
 
     fn unchain_key(&mut self, id: u32, slot: &Slot) {
-        let hash = slot.name.hash();
-        let first = self.keys.get(&hash).copied().unwrap_or(NONE);
-        if first == id {
-            match slot.links.older {
-                NONE => drop(self.keys.remove(&hash)),
-                older => drop(self.keys.insert(hash, older)),
-            }
+        let hash = slot.hash();
+        if self.keys.replace(hash as u64, id, slot.links.older) {
             return;
         }
-        let mut newer = first;
+        let mut newer = self.newest(hash);
         while self.slots.get(newer).links.older != id {
             newer = self.slots.get(newer).links.older;
         }
@@ -253,7 +273,7 @@ impl Shard {
 
     /// Whether a key has as many slots as are kept.
     pub(super) fn is_full(&self, name: &Name) -> bool {
-        let (mut id, mut count) = (self.keys.get(&name.hash()).copied().unwrap_or(NONE), 0);
+        let (mut id, mut count) = (self.newest(name.hash()), 0);
         while id != NONE {
             id = self.slots.get(id).links.older;
             count += 1;
@@ -268,7 +288,7 @@ impl Shard {
 
     /// The slot of an entry under a key with this hash, unless something has removed it.
     pub(super) fn id_of(&self, hash: u128, number: u64) -> Option<u32> {
-        let mut id = self.keys.get(&hash).copied().unwrap_or(NONE);
+        let mut id = self.newest(hash);
         while id != NONE {
             let slot = self.slots.get(id);
             if slot.number == number && !slot.dead {
@@ -285,6 +305,14 @@ impl Shard {
 
     pub(super) fn slot_mut(&mut self, id: u32) -> &mut Slot {
         self.slots.get_mut(id)
+    }
+
+    /// Changes a slot in what it holds beside itself.
+    fn change(&mut self, id: u32, change: impl FnOnce(&mut Slot)) {
+        let slot = self.slots.get_mut(id);
+        let before = slot.beside();
+        change(slot);
+        self.charge.change(before, slot.beside());
     }
 
     /// Whether the slot's body is still coming.
@@ -318,8 +346,8 @@ impl Shard {
     /// Counts the memory of the tables, where one of them has another size than when it was counted last.
     fn weigh(&mut self) {
         let sizes = [
-            self.keys.capacity(),
-            self.urls.capacity(),
+            self.keys.places(),
+            self.urls.places(),
             self.flights.capacity(),
             self.running.capacity(),
             self.graves.capacity(),
@@ -340,11 +368,13 @@ impl Shard {
                 _ => allocated(buckets * (size_of::<(K, V)>() + 1)),
             }
         }
-        let tables = table(&self.keys) + table(&self.urls) + table(&self.flights);
+        let tables = self.keys.bytes() + self.urls.bytes() + table(&self.flights);
         let alone = self.alone.len() * size_of::<Option<Alone>>();
         let graves = allocated(self.graves.capacity() * size_of::<(u32, u64)>());
         let all = tables + table(&self.running) + self.slots.bytes() + self.sketch.bytes() + alone;
         let all = all + graves;
-        self.charge.set(all + size_of::<Self>());
+        let all = all + size_of::<Self>();
+        self.charge.change(self.tables, all);
+        self.tables = all;
     }
 }

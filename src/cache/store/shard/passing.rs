@@ -27,7 +27,7 @@ impl Shard {
         wanted: impl Fn(u64) -> bool,
     ) -> Option<Heat> {
         let slot = self.slots.peek(id)?;
-        let is_newest = self.keys.get(&slot.name.hash()) == Some(&id);
+        let is_newest = self.newest(slot.hash()) == id;
         let any = |id| self.under(id).any(|(_, slot)| wanted(slot.number));
         (is_newest && any(id)).then(|| self.heat(id))
     }
@@ -38,15 +38,15 @@ impl Shard {
         hash: u128,
         wanted: impl Fn(u64) -> bool,
     ) -> Vec<Passing> {
-        let newest = self.keys.get(&hash).copied().unwrap_or(NONE);
+        let newest = self.newest(hash);
         let each = self.under(newest).filter(|(_, slot)| {
-            let entry = slot.entry.as_ref().and_then(|entry| entry.body().whole());
+            let entry = slot.entry().and_then(|entry| entry.body().whole());
             let is_whole = matches!(entry, Some(Whole::Pieces(_))) && slot.links.rank != Rank::None;
             is_whole && !slot.dead && wanted(slot.number)
         });
         let passing = each.filter_map(|(id, slot)| {
             Some(Passing {
-                entry: slot.entry.clone()?,
+                entry: slot.entry()?.clone(),
                 soft: slot.soft,
                 variant: slot.variant,
                 heat: self.heat(id),

@@ -6,10 +6,15 @@
 //! probation, and the one that is asked for less often goes. So a scan over many keys, each asked for once,
 //! displaces nothing that is asked for again and again.
 
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::super::Entry;
 use super::super::disk::Place as OnDisk;
 use super::super::room::Room;
 use super::Shard;
-use super::slab::{List, NONE, Rank};
+use super::slab::{Kept, List, NONE, Rank};
 
 /// A window is this part of a shard's share.
 const WINDOW: usize = 64;
@@ -56,8 +61,15 @@ impl Shard {
         self.list(id, Rank::Window);
     }
 
+    /// An entry that was on disk alone is in memory, too.
+    pub(in super::super) fn warm(&mut self, id: u32, entry: &Arc<Entry>) {
+        self.change(id, |slot| slot.kept = Kept::Entry(entry.clone()));
+        self.unlist(id);
+        self.admit(id);
+    }
+
     /// An entry is on disk alone.
-    pub(in super::super) fn cool(&mut self, id: u32) {
+    fn cool(&mut self, id: u32) {
         self.unlist(id);
         self.list(id, Rank::Cold);
     }
@@ -70,7 +82,7 @@ impl Shard {
     /// An entry has come from another process, where it was asked for this much; those that came before it were
     /// asked for more. It can be evicted, before them.
     pub(in super::super) fn admit_last(&mut self, id: u32, heat: Heat) {
-        let hash = self.slots.get(id).name.hash() as u64;
+        let hash = self.slots.get(id).hash() as u64;
         // Each variant brings the count of its key.
         for _ in self.sketch.estimate(hash)..heat.count {
             self.sketch.count(hash);
@@ -94,7 +106,7 @@ impl Shard {
             }
             let more = worth + u32::from(self.popularity(id));
             if more < u32::from(heat.count) {
-                let entry = self.slots.get(id).entry.as_ref();
+                let entry = self.slots.get(id).entry();
                 freed += entry.map_or(0, |entry| entry.bytes());
                 displaced.push(id);
                 worth = more;
@@ -190,8 +202,8 @@ impl Shard {
     }
 
     /// Moves on what the window has no room for; gives it, the first to leave last.
-    fn leave_window(&mut self) -> Vec<u32> {
-        let mut left = Vec::new();
+    fn leave_window(&mut self) -> SmallVec<[u32; 8]> {
+        let mut left = SmallVec::new();
         loop {
             let window = self.list_of(Rank::Window);
             if window.weight <= self.share / WINDOW || window.length <= 1 {
@@ -221,7 +233,7 @@ impl Shard {
     }
 
     fn popularity(&self, id: u32) -> u8 {
-        self.sketch.estimate(self.slots.get(id).name.hash() as u64)
+        self.sketch.estimate(self.slots.get(id).hash() as u64)
     }
 
     fn drop_cold(&mut self) {
@@ -235,7 +247,9 @@ impl Shard {
             self.remove(id);
             return;
         }
-        self.slots.get_mut(id).entry = None;
+        self.change(id, |slot| {
+            slot.kept = Kept::Name(Box::new(slot.name().clone()))
+        });
         self.cool(id);
     }
 
@@ -247,11 +261,9 @@ impl Shard {
     fn list(&mut self, id: u32, rank: Rank) {
         let first = self.lists[rank as usize].first;
         let slot = self.slots.get_mut(id);
-        let entry = slot.entry.as_ref().map_or(0, |entry| entry.bytes());
-        let links = &mut slot.links;
-        links.weight = slot.charge.bytes() + size_of::<super::Slot>() + entry;
+        let (weight, links) = (slot.weight(), &mut slot.links);
         (links.rank, links.before, links.after) = (rank, NONE, first);
-        let weight = links.weight;
+        links.weight = weight;
         if first != NONE {
             self.slots.get_mut(first).links.before = id;
         }

@@ -36,7 +36,7 @@ impl Shard {
         url: u64,
         (mode, now): (Mode, SystemTime),
     ) -> usize {
-        let mut id = self.urls.get(&url).copied().unwrap_or(NONE);
+        let mut id = self.first_of_url(url);
         let mut hit = 0;
         while id != NONE {
             let slot = self.slots.get(id);
@@ -61,7 +61,7 @@ impl Shard {
                 true
             }
             Mode::Soft => {
-                if let Some(entry) = &slot.entry {
+                if let Some(entry) = slot.entry() {
                     entry.soften_at(now);
                 }
                 !std::mem::replace(&mut slot.soft, true)

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use super::super::Entry;
 use super::super::disk::Place as OnDisk;
 use super::super::key::Name;
-use super::super::room::allocated;
-use super::slab::{NONE, Rank};
+use super::slab::{Kept, NONE, Rank};
 use super::{Heat, Shard};
 use crate::cache::Variant;
 
@@ -18,10 +17,10 @@ impl Shard {
         variant: Variant,
         but: Option<u32>,
     ) -> Option<u32> {
-        let mut id = self.keys.get(&name.hash()).copied().unwrap_or(NONE);
+        let mut id = self.newest(name.hash());
         while id != NONE {
             let slot = self.slots.get(id);
-            let same = !slot.dead && slot.variant == variant && slot.name.same(name);
+            let same = !slot.dead && slot.variant == variant && slot.name().same(name);
             if same && Some(id) != but && slot.links.rank != Rank::None {
                 return Some(id);
             }
@@ -52,7 +51,7 @@ impl Shard {
     /// A complete entry replaces those that the same `Vary` chose; whether it stays.
     fn replace(&mut self, id: u32, to_disk: bool) -> bool {
         let slot = self.slots.get(id);
-        let (name, variant, number) = (slot.name.clone(), slot.variant, slot.number);
+        let (name, variant, number) = (slot.name().clone(), slot.variant, slot.number);
         while let Some(twin) = self.twin(&name, variant, Some(id)) {
             if self.slots.get(twin).number > number {
                 self.remove(id);
@@ -72,15 +71,16 @@ impl Shard {
         id: u32,
         entry: &Arc<Entry>,
         variant: Variant,
-        tags: Box<[u64]>,
+        tags: &[u64],
         to_disk: bool,
     ) {
-        let slot = self.slots.get_mut(id);
-        slot.charge.set(allocated(size_of_val(&*tags)));
-        (slot.entry, slot.number) = (Some(entry.clone()), entry.number());
-        slot.soft = entry.is_purged();
-        (slot.variant, slot.tags) = (variant, tags);
+        self.change(id, |slot| {
+            (slot.kept, slot.number) = (Kept::Entry(entry.clone()), entry.number());
+            slot.soft = entry.is_purged();
+            (slot.variant, slot.tags) = (variant, tags.into());
+        });
         if !entry.is_filling() {
+            let slot = self.slots.get_mut(id);
             slot.disk = match slot.disk {
                 OnDisk::At(at) => OnDisk::Queued(Some(at)),
                 OnDisk::None if to_disk => OnDisk::Queued(None),

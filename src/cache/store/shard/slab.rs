@@ -4,25 +4,27 @@ use std::sync::Arc;
 
 use super::super::Entry;
 use super::super::disk::Place as OnDisk;
-use super::super::key::Name;
-use super::super::room::{Charge, Room, allocated};
+use super::super::key::{Key, Name};
+use super::super::room::allocated;
 use crate::cache::Variant;
 
 /// No slot.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// What the index knows of an entry, whether that is in memory or on disk.
+/// What the index knows of an entry, whether that is in memory or on disk. What is needed to choose an entry that is to go, and
+/// to take it out of the index, is all here: the entry itself has not been touched for long.
 #[derive(Debug)]
 pub(in super::super) struct Slot {
-    pub(in super::super) name: Name,
+    hash: u128,
+    url_hash: u64,
     /// The entry's number: tells this entry from the one that the slot had before.
     pub(in super::super) number: u64,
+    pub(super) kept: Kept,
+    pub(super) links: Links,
     /// What `Vary` chose it by.
     pub(in super::super) variant: Variant,
     /// The hashes of its tags.
     pub(in super::super) tags: Box<[u64]>,
-    /// The entry, if it is in memory.
-    pub(in super::super) entry: Option<Arc<Entry>>,
     pub(in super::super) disk: OnDisk,
     /// A hard purge has hit it: it is not found any more.
     pub(in super::super) dead: bool,
@@ -30,39 +32,89 @@ pub(in super::super) struct Slot {
     pub(in super::super) soft: bool,
     /// It was asked for since it was written to disk.
     pub(in super::super) used: bool,
-    pub(super) links: Links,
-    pub(in super::super) charge: Charge,
+}
+
+/// What there is of an entry.
+#[derive(Clone, Debug)]
+pub(in super::super) enum Kept {
+    /// It is in memory.
+    Entry(Arc<Entry>),
+    /// It is on disk alone.
+    Name(Box<Name>),
 }
 
 impl Slot {
-    /// The slot of an entry that is neither in memory nor on disk yet.
+    /// A slot that is neither dead nor on a list.
     pub(in super::super) fn new(
-        room: &Arc<Room>,
-        name: Name,
+        kept: Kept,
         number: u64,
         variant: Variant,
         tags: Box<[u64]>,
         soft: bool,
     ) -> Self {
+        let name = kept.name();
         Self {
-            charge: Charge::new(room, allocated(size_of_val(&*tags))),
-            name,
+            hash: name.hash(),
+            url_hash: name.url_hash(),
             number,
+            kept,
+            links: Links::NEW,
             variant,
             tags,
-            entry: None,
             disk: OnDisk::None,
             dead: false,
             soft,
             used: false,
-            links: Links::NEW,
         }
     }
 
-    /// With its entry in memory.
-    pub(in super::super) fn with(self, entry: Arc<Entry>) -> Self {
-        let entry = Some(entry);
-        Self { entry, ..self }
+    pub(in super::super) fn hash(&self) -> u128 {
+        self.hash
+    }
+
+    pub(in super::super) fn url_hash(&self) -> u64 {
+        self.url_hash
+    }
+
+    pub(in super::super) fn name(&self) -> &Name {
+        self.kept.name()
+    }
+
+    /// Whether it is of this key.
+    pub(super) fn is_of(&self, key: &Key) -> bool {
+        self.hash == key.hash() && self.name().is(key)
+    }
+
+    /// The entry, if it is in memory.
+    pub(in super::super) fn entry(&self) -> Option<&Arc<Entry>> {
+        match &self.kept {
+            Kept::Entry(entry) => Some(entry),
+            Kept::Name(_) => None,
+        }
+    }
+
+    /// The memory that it takes beside its own size and its entry.
+    pub(super) fn beside(&self) -> usize {
+        let name = match &self.kept {
+            Kept::Entry(_) => 0,
+            Kept::Name(name) => allocated(size_of::<Name>()) + name.bytes(),
+        };
+        allocated(size_of_val(&*self.tags)) + name
+    }
+
+    /// What it weighs on a list of the policy.
+    pub(super) fn weight(&self) -> usize {
+        let entry = self.entry().map_or(0, |entry| entry.bytes());
+        size_of::<Self>() + self.beside() + entry
+    }
+}
+
+impl Kept {
+    fn name(&self) -> &Name {
+        match self {
+            Self::Entry(entry) => entry.name(),
+            Self::Name(name) => name,
+        }
     }
 }
 

@@ -244,11 +244,14 @@ fn a_refreshed_entry_has_the_new_head_and_the_old_body() {
     store.purge(&What::All, Mode::Soft);
     assert!(old.is_purged());
     let mut fresh = meta(&["new"]);
-    fresh.head.insert_header("etag", "\"2\"").unwrap();
+    fresh.head = with_etag(&fresh.head, "\"2\"");
     let new = lead(&store, "http://a/1").refresh(&old, fresh).unwrap();
     let found = get(&store, "http://a/1").unwrap();
     assert!(Arc::ptr_eq(&found, &new) && !found.is_purged());
-    assert_eq!(found.meta().head.headers["etag"], "\"2\"");
+    assert_eq!(
+        found.meta().head.get(&http::header::ETAG),
+        Some(&HeaderValue::from_static("\"2\""))
+    );
     assert_eq!(ready(found.reader()).unwrap(), b"body");
     assert_eq!(store.figures().entries, 1);
     assert_eq!(store.purge(&What::Tag("new".into()), Mode::Hard), 1);

@@ -66,6 +66,21 @@ fn what_is_evicted_counts_for_as_long_as_it_is_read() {
     put(&store, "http://a/9", &bytes(2, MIB));
 }
 
+/// A body of one piece is a part of its entry's memory.
+#[test]
+fn what_is_removed_counts_for_as_long_as_a_piece_of_it_is_held() {
+    let store = store(4 * MIB);
+    let empty = store.figures().memory;
+    let entry = put(&store, "http://a/1", &bytes(1, 50_000));
+    store.remove(&entry);
+    let piece = entry.reader_of(49_990, 60_000).ready().unwrap().unwrap();
+    let charged = || store.figures().memory - empty > 50_000;
+    drop(entry);
+    assert!(charged() && piece.as_deref() == Some(&bytes(1, 50_000)[49_990..]));
+    drop(piece);
+    assert!(!charged());
+}
+
 #[test]
 fn one_part_of_the_index_does_not_starve_for_the_others() {
     // Large entries are few: some parts get more of them than others.

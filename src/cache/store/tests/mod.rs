@@ -21,7 +21,7 @@ use pingora_http::ResponseHeader;
 use wiregate_sdk::Clock;
 
 use super::*;
-use crate::cache::{Failure, Stored, Times};
+use crate::cache::{Failure, Head, Stored, Times};
 
 const MIB: usize = 1024 * 1024;
 
@@ -44,8 +44,8 @@ fn meta(tags: &[&str]) -> Stored {
     let mut head = ResponseHeader::build(200, None).unwrap();
     head.append_header("content-type", "text/plain").unwrap();
     head.append_header("X-Made", "by hand").unwrap();
-    let meta = Stored {
-        head,
+    Stored {
+        head: Head::from(&head),
         vary: Vec::new(),
         tags: tags.iter().map(|tag| Box::from(*tag)).collect(),
         times: Times {
@@ -56,8 +56,13 @@ fn meta(tags: &[&str]) -> Stored {
             if_error: Duration::from_secs(9),
         },
         marks: 5,
-    };
-    meta.compact() // as the rules make it
+    }
+}
+
+fn with_etag(head: &Head, tag: &str) -> Head {
+    let mut head = head.response();
+    head.insert_header("etag", tag).unwrap();
+    Head::from(&head)
 }
 
 /// Chosen by this value of `accept-language`.

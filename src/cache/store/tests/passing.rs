@@ -56,7 +56,7 @@ fn hand_over(from: &Arc<Store>, to: &Arc<Store>) -> Incoming {
     incoming
 }
 
-fn body_of(entry: &Entry) -> Vec<u8> {
+fn body_of(entry: &Arc<Entry>) -> Vec<u8> {
     ready(entry.reader()).unwrap()
 }
 
@@ -89,7 +89,7 @@ fn entries_are_there_as_they_were_and_can_be_purged() {
         assert!(body_of(&entry) == bytes(number as u64, length));
         assert_eq!(entry.meta().times, meta(&[]).times);
         assert_eq!(entry.meta().marks, 5);
-        assert_eq!(entry.meta().head.headers["x-made"], "by hand");
+        assert_eq!(entry.meta().head.response().headers["x-made"], "by hand");
         assert!(!entry.is_purged());
     }
     for (language, body) in [("de", &b"deutsch"[..]), ("en", b"english")] {

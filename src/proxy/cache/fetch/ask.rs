@@ -241,7 +241,7 @@ impl Context {
         let fetch = self.caching().fetch.as_ref();
         let stale = fetch.and_then(|fetch| fetch.validated());
         let strong = |tag: &&HeaderValue| !tag.as_bytes().starts_with(b"W/");
-        let own = stale.and_then(|stale| stale.meta().head.headers.get(header::ETAG));
+        let own = stale.and_then(|stale| stale.meta().head.get(&header::ETAG));
         let news = head.headers.get(header::ETAG).filter(strong);
         head.status == StatusCode::NOT_MODIFIED && news.is_some() && own.is_some() && news != own
     }

@@ -81,7 +81,7 @@ impl Context {
     ) -> Answer {
         heads::edit_response(&mut head.head, |head| heads::settle_response(head, false));
         let (stored, sent) = (stale.meta(), head.sent);
-        let merged = storing::updated(&stored.head, &head.head, sent.came);
+        let merged = storing::updated(&stored.head.response(), &head.head, sent.came);
         let asked = self.asked(session);
         let meta = storing::renewed(&self.caching().plan, &asked, stored, &merged, sent);
         if head.end {

@@ -1,0 +1,129 @@
+//! The head of a stored response, in as little memory as can be.
+//!
+//! A `HeaderMap` has a table and links beside its fields, is made by hashing each name, and is taken apart again when the entry goes. What is
+//! stored is never looked up by many names: it is a list, from which each response gets a map of its own.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, response::Parts};
+use pingora_http::ResponseHeader;
+
+use super::super::store::allocated;
+
+/// What the values share beside their bytes: the count of those who hold them.
+const SHARED: usize = 32;
+
+/// Status and fields of a stored response, those of one name in their order. Reason phrase and spelling of names are not
+/// kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The status.
+    pub status: StatusCode,
+    /// The values are parts of one allocation.
+    fields: Box<[(HeaderName, HeaderValue)]>,
+}
+
+impl Head {
+    /// A head of these fields, which holds on to no buffer that they were read from.
+    pub fn new<'f, F>(status: StatusCode, fields: F) -> Self
+    where
+        F: IntoIterator<Item = (&'f HeaderName, &'f HeaderValue)> + Clone,
+    {
+        let each = || fields.clone().into_iter();
+        let length = each().map(|(_, value)| value.len()).sum();
+        let mut values = Vec::with_capacity(length);
+        each().for_each(|(_, value)| values.extend_from_slice(value.as_bytes()));
+        let mut values = Bytes::from(values);
+        let fields = each().map(|(name, value)| {
+            let copy = HeaderValue::from_maybe_shared(values.split_to(value.len()));
+            let mut copy = copy.expect("it was a field's value before");
+            copy.set_sensitive(value.is_sensitive());
+            (name.clone(), copy)
+        });
+        let fields = fields.collect();
+        Self { status, fields }
+    }
+
+    /// Names and values.
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (&HeaderName, &HeaderValue)> {
+        self.fields.iter().map(|(name, value)| (name, value))
+    }
+
+    /// The first value under a name.
+    pub fn get(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        let mut fields = self.iter();
+        fields.find_map(|(own, value)| (own == name).then_some(value))
+    }
+
+    /// As the head of a response, with room for so many fields more.
+    pub fn parts(&self, room: usize) -> Parts {
+        let mut parts = Response::new(()).into_parts().0;
+        parts.status = self.status;
+        // There may be as many as a map can have.
+        let map = HeaderMap::try_with_capacity(self.fields.len() + room);
+        parts.headers = map.unwrap_or_default();
+        for (name, value) in self.iter() {
+            parts.headers.append(name, value.clone());
+        }
+        parts
+    }
+
+    /// The same, as Pingora has it.
+    pub fn response(&self) -> ResponseHeader {
+        self.parts(0).into()
+    }
+
+    /// The memory that it takes beside its own size. What a name takes that has no number in `http` is not told: it is taken for
+    /// twice its length.
+    pub(super) fn allocated(&self) -> usize {
+        let values = self.iter().map(|(_, value)| value.len()).sum();
+        let names: usize = self.iter().map(|(name, _)| name.as_str().len()).sum();
+        allocated(size_of_val(&*self.fields)) + allocated(values) + SHARED + 2 * names
+    }
+}
+
+impl From<&ResponseHeader> for Head {
+    fn from(head: &ResponseHeader) -> Self {
+        Self::new(head.status, &head.headers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_in_comes_out() {
+        let mut map = HeaderMap::new();
+        for (name, value) in [
+            ("date", "today"),
+            ("x-own", "a"),
+            ("set-cookie", "a=1"),
+            ("x-own", ""),
+            ("set-cookie", "b=2"),
+            ("proxy-status", "\u{fc}"),
+        ] {
+            map.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        map.get_mut("date").unwrap().set_sensitive(true);
+        let head = Head::new(StatusCode::NOT_FOUND, &map);
+        let (parts, again) = (head.parts(9), head.response());
+        assert_eq!((parts.status, again.status.as_u16()), (head.status, 404));
+        assert_eq!((&parts.headers, &again.headers), (&map, &map));
+        let is_sensitive = |name| parts.headers[name].is_sensitive();
+        assert!(is_sensitive("date") && !is_sensitive("x-own"));
+        let own = HeaderName::from_static("x-own");
+        assert!(head.get(&own).is_some_and(|value| value == "a"));
+        assert_eq!(head.get(&http::header::ETAG), None);
+        assert_eq!(Head::from(&again), head);
+    }
+
+    #[test]
+    fn a_head_may_have_as_many_fields_as_a_map() {
+        let mut map = HeaderMap::new();
+        while map.len() < 24_000 {
+            map.append(http::header::LINK, HeaderValue::from_static("a"));
+        }
+        let head = Head::new(StatusCode::OK, &map);
+        assert_eq!(head.parts(9_000).headers.len(), map.len());
+    }
+}
