@@ -1,6 +1,7 @@
 //! HTTP/2 clients: those that ask too much, and that others do not feel it.
 
 mod differential;
+mod replies;
 mod slow;
 pub mod wire;
 
