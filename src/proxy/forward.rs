@@ -9,6 +9,7 @@ use wiregate_sdk::{Attempt, RequestHead};
 
 use super::context::Context;
 use super::{grpc, heads};
+use crate::config::model::upstream::Protocol;
 use crate::upstream::Address;
 
 impl Context {
@@ -89,7 +90,7 @@ impl Context {
         let (Some(position), Some(upstream)) = (self.route, &self.attempts.upstream) else {
             return Ok(());
         };
-        if upstream.http2_only && head.version != Version::HTTP_2 {
+        if upstream.protocol == Protocol::H2 && head.version != Version::HTTP_2 {
             let why = format!("an endpoint of `{}` does not choose HTTP/2", upstream.name);
             return Err(Error::explain(ErrorType::TLSHandshakeFailure, why).into_up());
         }

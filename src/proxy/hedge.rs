@@ -1,9 +1,8 @@
 //! Hedged requests: a race of two endpoints for the head of a response.
 //!
-//! Pingora holds one session with an endpoint at a time. So the first attempt of a request that may
-//! be hedged is made here, with sessions from a connector of our own, and the winner's response
-//! goes through the same code as those that come by way of Pingora. A request that is to be tried
-//! again after that is Pingora's again.
+//! Pingora's proxy holds one session with an endpoint at a time. So the first attempt of a request that may
+//! be hedged is made here, with two connections where it takes long; the winner's response is passed on as on the
+//! straight way (`straight.rs`). What is tried again after that goes as any other request does.
 
 pub(super) mod leg;
 mod request;
@@ -15,16 +14,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, header};
 use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, Result};
 use tokio::time::{Sleep, sleep};
 use wiregate_sdk::Facts;
-use wiregate_sdk::views::Claim;
 
 use super::context::Context;
 use super::session::gone;
+use super::straight::{again, has_plain_target};
 use crate::upstream::{Ask, Breaker, Connector, Hedged, Hedging};
 use leg::{Aside, Leg, Lost, Step, ask};
 pub(super) use source::Source;
@@ -62,24 +60,14 @@ impl Context {
         if !hedges || !session.req_header().method.is_idempotent() {
             return false;
         }
-        let harmless = match &self.body.bytes {
-            Some(bytes) => bytes.len() <= LARGEST_BODY,
-            None => {
-                self.request_claim == Claim::None
-                    && session.is_body_empty()
-                    && !session.req_header().headers.contains_key(header::EXPECT)
-            }
-        };
-        let head = session.req_header();
-        harmless
-            && head.method != Method::CONNECT
-            && !head.headers.contains_key(header::UPGRADE)
-            && head.raw_path_is_utf8()
-            && head.raw_path().starts_with(b"/")
+        match &self.body.bytes {
+            Some(bytes) => bytes.len() <= LARGEST_BODY && has_plain_target(session),
+            None => self.sends_head_alone(session),
+        }
     }
 
-    /// Makes the first attempt, and a second one beside it where it takes long. Returns whether
-    /// there is to be another attempt, as after any other one.
+    /// Makes the first attempt, and a second one beside it where it takes long. Returns whether the request was
+    /// answered; where not, there is to be another attempt, as after any other one.
     ///
     /// # Errors
     /// What went wrong, where it is not tried again.
@@ -89,17 +77,17 @@ impl Context {
         connector: &Arc<Connector>,
     ) -> Result<bool> {
         let Some((mut source, head)) = self.first_head(session, connector).await? else {
-            return Ok(true);
+            return Ok(false);
         };
         let reused = source.reused;
         match self.pass_on(session, &mut source, head).await {
             Ok(()) => {
                 source.put_back().await;
-                Ok(false)
+                Ok(true)
             }
             Err(error) => {
                 drop(source);
-                again(self.end_broken(session, error, reused))
+                again(self.end_broken(session, error, reused)).map(|_: Option<()>| false)
             }
         }
     }
@@ -120,7 +108,7 @@ impl Context {
         drop(race);
         match won {
             Ok(won) => Ok(Some(won)),
-            Err(error) => again(error).map(|_| None),
+            Err(error) => again(error),
         }
     }
 
@@ -345,8 +333,4 @@ fn open(connector: &Arc<Connector>, peer: Box<HttpPeer>, number: u32) -> Leg {
         doing: Box::pin(doing),
         number,
     }
-}
-
-fn again(error: Box<Error>) -> Result<bool> {
-    if error.retry() { Ok(true) } else { Err(error) }
 }

@@ -31,6 +31,7 @@ mod scrape;
 mod serve;
 mod session;
 mod shed;
+mod straight;
 mod timing;
 mod traced;
 mod trusted;
@@ -205,17 +206,9 @@ impl ProxyHttp for Engine {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         match ctx {
-            Some(_) => Ok(false), // it has been taken in before Pingora was asked
-            None => self.take_in(session, ctx).await,
+            Some(_) => Ok(false), // it ran before Pingora was asked
+            None => self.answer(session, ctx).await,
         }
-    }
-
-    async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
-        let cx = here(ctx)?;
-        if !cx.may_be_hedged(session) {
-            return Ok(true);
-        }
-        Box::pin(cx.race(session, &self.connector)).await
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {

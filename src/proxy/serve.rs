@@ -37,7 +37,7 @@ impl Proxy {
     pub(super) async fn serve(&self, session: Box<dyn CustomSession>, stop: &ShutdownWatch) {
         let mut session = ServerSession::new_custom(session);
         let mut ctx = None;
-        let error = match self.engine.take_in(&mut session, &mut ctx).await {
+        let error = match self.engine.answer(&mut session, &mut ctx).await {
             Ok(false) => {
                 connection::leave(ctx);
                 self.pingora.process_new_http(session, stop).await;
@@ -59,12 +59,32 @@ impl Proxy {
 }
 
 impl Engine {
+    /// Takes a request in, and answers it where that takes nothing of Pingora's proxy. Returns whether it did.
+    ///
+    /// # Errors
+    /// The client's, or what went wrong.
+    pub(super) async fn answer(&self, session: &mut ServerSession, ctx: &mut Ctx) -> Result<bool> {
+        if self.take_in(session, ctx).await? {
+            return Ok(true);
+        }
+        let cx = super::here(ctx)?;
+        if cx.may_be_hedged(session) && Box::pin(cx.race(session, &self.connector)).await? {
+            return Ok(true);
+        }
+        while cx.goes_straight(session) {
+            if Box::pin(cx.go_straight(session, &self.connector)).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The request filter: takes a request in, and answers it where that takes no upstream of Pingora's.
     /// Returns whether it did.
     ///
     /// # Errors
     /// The client's, or what broke off a response.
-    pub(super) async fn take_in(&self, session: &mut ServerSession, ctx: &mut Ctx) -> Result<bool> {
+    async fn take_in(&self, session: &mut ServerSession, ctx: &mut Ctx) -> Result<bool> {
         super::spare_old_clients(session.req_header_mut());
         let cx = ctx.insert(Context::arrive(&self.shared, session));
         let patience = cx.snapshot.settings.limits.client_write.into();

@@ -79,8 +79,8 @@ const FAILED: Duration = Duration::from_secs(1);
 pub struct Upstream {
     /// Its name.
     pub name: Arc<str>,
-    /// Whether its endpoints have to speak HTTP/2.
-    pub http2_only: bool,
+    /// What its endpoints speak.
+    pub protocol: model::Protocol,
     /// How long each step may take.
     pub timeouts: Timeouts,
     /// What is tried again.
@@ -146,7 +146,7 @@ impl Upstream {
         let (queue, hedge) = (config.in_flight.as_ref(), config.hedge.as_ref());
         Self {
             name,
-            http2_only: config.protocol == model::Protocol::H2,
+            protocol: config.protocol,
             timeouts: Timeouts::new(timeouts),
             retry: Retry::new(&config.retry),
             hedge: hedge.map(|config| Hedge::new(config, vitals.times.clone())),

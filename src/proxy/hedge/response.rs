@@ -1,4 +1,4 @@
-//! The winner's response, on its way to the client.
+//! A response that did not come by way of Pingora's proxy, on its way to the client.
 
 use http::{Method, StatusCode, Version, header};
 use pingora_core::protocols::http::{HttpTask, ServerSession};
@@ -52,10 +52,14 @@ impl Context {
     }
 
     /// The next part of a response, unless the client leaves.
-    async fn next(&self, session: &mut ServerSession, source: &mut Source) -> Result<HttpTask> {
+    pub(in crate::proxy) async fn next(
+        &self,
+        session: &mut ServerSession,
+        source: &mut Source,
+    ) -> Result<HttpTask> {
         let (watched, unanswered) = (session.is_body_done(), self.attempts.started.is_some());
         let part = async {
-            match unanswered {
+            match unanswered && !self.attempts.timed {
                 true => within(self.attempts.times.first_byte, source.next()).await,
                 false => source.next().await,
             }

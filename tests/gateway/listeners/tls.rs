@@ -99,7 +99,14 @@ fn rfc9112_9_8_a_response_that_breaks_off_has_no_closing_alert() {
     let (ca, port) = (gateway.file("ca.pem"), gateway.address().port());
     for (path, is_whole) in [("whole", true), ("cut", false)] {
         let end = Command::new("curl")
-            .args(["-sS", "--max-time", "30", "--http1.0", "--no-alpn", "--cacert"])
+            .args([
+                "-sS",
+                "--max-time",
+                "30",
+                "--http1.0",
+                "--no-alpn",
+                "--cacert",
+            ])
             .arg(&ca)
             .args(["--resolve", &format!("a.test:{port}:127.0.0.1")])
             .arg(format!("https://a.test:{port}/{path}"))

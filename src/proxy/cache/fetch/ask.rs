@@ -8,11 +8,11 @@ use http::{HeaderValue, StatusCode, header};
 use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
-use wiregate_sdk::Bytes;
 
 use super::super::super::context::Context;
 use super::super::super::hedge::leg::within;
 use super::super::super::hedge::{Race, Source};
+use super::super::super::straight::again;
 use super::super::super::{failure, heads};
 use crate::cache::rules::Sent;
 use crate::upstream::Connector;
@@ -118,26 +118,8 @@ impl Context {
         if !self.is_detached() {
             self.time_reads(session, &mut peer.options);
         }
-        // A client that leaves meanwhile is noticed once there is a connection, or none.
-        let mut source = match Source::open(connector.clone(), peer).await {
-            Ok(source) => source,
-            Err(error) => return again(self.end_unconnected(session, error.into_up())),
-        };
-        self.connected(source.reused);
-        self.await_upload(session); // there is nothing to upload
-        let reused = source.reused;
-        let head = self.head_for_endpoint(session, source.is_http2(), source.is_tls());
-        let sent = match head {
-            Ok(head) => source
-                .send(head, Bytes::new())
-                .await
-                .map_err(Error::into_up),
-            Err(error) => Err(error),
-        };
-        match sent {
-            Ok(()) => Ok(Some(Stage::Sent(source))),
-            Err(error) => again(self.end_broken(session, error, reused)),
-        }
+        let sent = self.send_head(session, connector, peer).await?;
+        Ok(sent.map(Stage::Sent))
     }
 
     async fn await_race(
@@ -269,9 +251,4 @@ impl Context {
 /// Whether it is the endpoint that has let those wait who wait for the client.
 pub(super) fn is_silent(error: &Error) -> bool {
     *error.etype() == failure::SILENT_ENDPOINT
-}
-
-/// Nothing, where there is to be another attempt.
-fn again<T>(error: Box<Error>) -> Result<Option<T>> {
-    if error.retry() { Ok(None) } else { Err(error) }
 }
