@@ -47,13 +47,14 @@ impl Proxy {
             Err(error) => Some(error),
         };
         let Some(mut cx) = ctx else { return };
+        // What is rare is boxed: this future lies in that of its connection, and is as large as what it may wait for.
         if let Some(error) = &error {
-            cx.fail(&mut session, error).await;
+            Box::pin(cx.fail(&mut session, error)).await;
         }
         cx.close(&mut session, error.as_deref()).await;
         if error.is_none() {
             // A client that is gone learns nothing.
-            let _ = session.finish().await;
+            let _ = session.finish_body().await;
         }
     }
 }
