@@ -7,5 +7,5 @@ pub mod store;
 mod stored;
 
 pub use dealt::Dealt;
-pub use failure::Failure;
+pub use failure::{Failure, UPSTREAM_ERROR};
 pub use stored::{Head, Selector, Stored, Times, Variant};

@@ -30,6 +30,8 @@ use crate::systemd::is_journal;
 
 /// The variable that says what is logged.
 const LOG: &str = "WIREGATE_LOG";
+/// What is told where nothing else is asked for. Libraries warn of what clients do: nobody is to fill the log by that.
+const TOLD: &str = "info,h2=error,rustls=error,pingora_core=error,pingora_proxy=error";
 /// A command failed.
 const FAILED: u8 = 1;
 /// The command line, or the environment, is wrong, as clap has it.
@@ -187,7 +189,7 @@ fn log_to_stderr() -> Result<(), impl Display> {
     use tracing_subscriber::EnvFilter;
     let filter = match std::env::var_os(LOG) {
         Some(_) => EnvFilter::try_from_env(LOG)?,
-        None => EnvFilter::new("info,pingora_core=error,pingora_proxy=error"),
+        None => EnvFilter::new(TOLD),
     };
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -36,7 +36,7 @@ pub struct Http2 {
     /// CONTINUATION frames in one list of header fields (RFC 9113, 6.10). Above 5, `header_list`
     /// must be larger as well: no more are taken than 5 for each 64KiB of it.
     pub continuations: NonZeroU32,
-    /// PING frames, beyond one for each DATA frame that the client was sent.
+    /// PING frames, beyond one for each DATA frame that the client was sent. Answers to none are counted as well.
     pub pings: Rate,
     /// SETTINGS frames.
     pub settings: Rate,

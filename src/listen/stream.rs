@@ -123,6 +123,15 @@ impl Connection {
         Ok(Some(begins))
     }
 
+    /// Ends the connection in the middle of what only its end would end: with a reset, and without the alert that
+    /// closes TLS, since after either end in order all would count as whole (RFC 9112, 9.8).
+    pub fn break_off(self) {
+        match &self.socket {
+            Either::Left(plain) => plain.reset_when_dropped(),
+            Either::Right(stream) => stream.get_ref().0.reset_when_dropped(),
+        }
+    }
+
     /// Gives room back while nothing is to be written.
     pub fn rest(&mut self) {
         if self.gathered.is_empty() && self.gathered.capacity() > KEPT {

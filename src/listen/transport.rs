@@ -27,6 +27,15 @@ impl Plain {
         debug_assert!(self.early.is_empty(), "all of it was read");
         self.early = bytes;
     }
+
+    /// Has the socket end with a reset once it is dropped, so that the other end is told of a failure. A
+    /// Unix socket knows none.
+    pub fn reset_when_dropped(&self) {
+        if let Either::Left(tcp) = &self.socket {
+            // One that is gone already cannot be taken for one that has ended well.
+            let _ = tcp.set_zero_linger();
+        }
+    }
 }
 
 impl AsRawFd for Plain {

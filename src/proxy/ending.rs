@@ -348,6 +348,7 @@ fn ending(error: &Error) -> Option<Ended> {
             Some(Ended::Unsent)
         }
         E::ReadTimedout | E::WriteTimedout => Some(Ended::Timeout),
+        E::ReadError if failure::is_misframed(error) => None,
         E::ConnectionClosed | E::ReadError | E::WriteError | E::H2Error => Some(Ended::Reset),
         _ => None,
     }

@@ -7,7 +7,7 @@ use pingora_error::{Error, ErrorSource, ErrorType};
 
 use crate::descriptors;
 use crate::listen::until::Over;
-use crate::upstream::Cause;
+use crate::upstream::{Cause, Misframed};
 
 /// An endpoint that has been silent for as long as it may be.
 pub(super) const SILENT_ENDPOINT: ErrorType = ErrorType::Custom("silent endpoint");
@@ -57,6 +57,7 @@ pub(super) fn upstream(error: &Error, begun: bool) -> Cause {
         E::InvalidCert => Cause::TlsCertificateError,
         E::TLSHandshakeFailure | E::HandshakeError | E::TLSWantX509Lookup => handshake(error),
         E::ReadError | E::WriteError if is_alert(error) => Cause::TlsAlertReceived,
+        E::ReadError if is_misframed(error) => Cause::ProtocolError,
         E::ReadTimedout if begun => Cause::ConnectionReadTimeout,
         E::ReadTimedout => Cause::ResponseTimeout,
         E::WriteTimedout => Cause::ConnectionWriteTimeout,
@@ -106,6 +107,12 @@ fn is_alert(error: &Error) -> bool {
     let cause = error.root_cause().downcast_ref::<io::Error>();
     let cause = cause.and_then(|cause| cause.get_ref()?.downcast_ref::<rustls::Error>());
     matches!(cause, Some(rustls::Error::AlertReceived(_)))
+}
+
+/// Whether nobody can tell where a response of an endpoint ends.
+pub(super) fn is_misframed(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<io::Error>();
+    cause.is_some_and(|cause| cause.get_ref().is_some_and(|inner| inner.is::<Misframed>()))
 }
 
 fn context(error: &Error) -> &str {

@@ -226,6 +226,7 @@ pub(super) fn settle_response(head: &mut ResponseHead, trailers: bool) {
     let switched = (head.status == StatusCode::SWITCHING_PROTOCOLS)
         .then(|| fields.remove(header::UPGRADE))
         .flatten();
+    let wants_websocket = head.status == StatusCode::UPGRADE_REQUIRED && offers_websocket(fields);
     // Often as many as are added.
     drop_hop_by_hop(fields, trailers);
     if let Some(protocol) = switched {
@@ -234,6 +235,11 @@ pub(super) fn settle_response(head: &mut ResponseHead, trailers: bool) {
         fields.remove(header::TRANSFER_ENCODING);
         fields.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         fields.insert(header::UPGRADE, protocol);
+    }
+    if wants_websocket {
+        // It is a 426 only with the protocol that it asks for (RFC 9110, 15.5.22), which may pass here.
+        fields.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
     fields.append(header::VIA, via);
 }
@@ -256,6 +262,13 @@ pub(super) fn via_of(version: Version) -> HeaderValue {
         Version::HTTP_10 => "1.0 wiregate",
         _ => "1.1 wiregate",
     })
+}
+
+/// Whether `websocket` is among the protocols that a response offers.
+fn offers_websocket(fields: &HeaderMap) -> bool {
+    let lines = fields.get_all(header::UPGRADE).iter();
+    let mut offered = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    offered.any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"websocket"))
 }
 
 fn drop_hop_by_hop(fields: &mut HeaderMap, trailers: bool) {

@@ -20,7 +20,7 @@ use super::pace::Paces;
 use crate::listen::http1::{Gate, Refused};
 use crate::listen::stream::Connection;
 use crate::listen::{Ending, LEAVE};
-use lent::Back;
+use lent::{After, Back};
 use session::Session;
 
 pub(super) use answer::wants_more;
@@ -66,8 +66,10 @@ impl Conversation {
                 return;
             };
             gate = back.gate;
-            if !back.goes_on || !gate.is_between() {
-                return gate.close().await;
+            match back.after {
+                After::Next if gate.is_between() => {}
+                After::Next | After::Close => return gate.close().await,
+                After::BreakOff => return gate.connection.break_off(),
             }
         }
     }

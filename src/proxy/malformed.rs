@@ -15,14 +15,17 @@ use crate::observe::metrics::Ended;
 /// Answers, counts and logs what is no request. The connection ends with it.
 pub(super) async fn answer(shared: &Shared, peer: &Peer, gate: &mut Gate, refused: &Refused) {
     let id = request::new_id(SystemTime::now());
-    let reply = reply(refused, &id);
-    tell(shared, peer, refused, gate.asked(), id);
+    let asked = gate.asked();
+    let is_head = (asked.as_ref()).is_some_and(|asked| asked.method == Method::HEAD);
+    let reply = reply(refused, &id, is_head);
+    tell(shared, peer, refused, asked, id);
     let patience: Duration = shared.live.load().settings.limits.client_write.into();
     // A client that does not read its reply goes without.
     let _ = tokio::time::timeout(patience, gate.write(&reply)).await;
 }
 
-fn reply(refused: &Refused, id: &str) -> Vec<u8> {
+/// The reply, without its content where the method is HEAD (RFC 9110, 9.3.2).
+fn reply(refused: &Refused, id: &str, is_head: bool) -> Vec<u8> {
     let Refused {
         status,
         reason,
@@ -37,14 +40,15 @@ fn reply(refused: &Refused, id: &str) -> Vec<u8> {
         "instance": format!("urn:request:{id}"),
     });
     let body = format!("{body}\n");
+    let length = body.len();
+    let content = if is_head { "" } else { &body };
     let date = get_cached_date();
     let date = date.to_str().unwrap_or_default();
     format!(
         "HTTP/1.1 {} {title}\r\ndate: {date}\r\ncontent-type: application/problem+json\r\n\
-         cache-control: no-store\r\nx-request-id: {id}\r\ncontent-length: {}\r\n\
-         connection: close\r\n\r\n{body}",
+         cache-control: no-store\r\nx-request-id: {id}\r\ncontent-length: {length}\r\n\
+         connection: close\r\n\r\n{content}",
         status.as_u16(),
-        body.len()
     )
     .into_bytes()
 }

@@ -81,10 +81,7 @@ impl Context {
         self.identify(&mut head);
         if call {
             self.end.status = Some(head.status);
-            let only = HttpTask::Header(Box::new(head), true);
-            session.response_duplex_vec(vec![only]).await?;
-            linger(session).await;
-            return Ok(());
+            return write_head_alone(session, head).await;
         }
         self.write_whole(session, head, body).await
     }
@@ -107,6 +104,9 @@ impl Context {
             head.remove_header(&header::CONTENT_LENGTH);
         }
         let body = if bodiless { Bytes::new() } else { body };
+        if body.is_empty() {
+            return write_head_alone(session, head).await;
+        }
         session.write_response_header(Box::new(head)).await?;
         session.write_response_body(body, true).await?;
         linger(session).await;
@@ -265,6 +265,20 @@ async fn pass(
     climbed.await.map_err(|stopped| (stopped, false))
 }
 
+/// Writes a head that nothing follows: over HTTP/2 it ends the stream itself.
+///
+/// # Errors
+/// The client is gone.
+pub(super) async fn write_head_alone(
+    session: &mut ServerSession,
+    head: ResponseHeader,
+) -> Result<()> {
+    let only = HttpTask::Header(Box::new(head), true);
+    session.response_duplex_vec(vec![only]).await?;
+    linger(session).await;
+    Ok(())
+}
+
 /// The reply to a gRPC call: a head that is trailers as well, and nothing after it.
 fn trailers_only(session: &ServerSession, reply: &Reply) -> Result<ResponseHeader> {
     let mut head = ResponseHeader::build(StatusCode::OK, Some(reply.headers.len() + 6))?;
@@ -322,24 +336,45 @@ pub(super) fn has_begun(session: &ServerSession) -> bool {
     })
 }
 
-/// Reads a small unread body, so that the connection can be used again.
+/// Reads a small unread body, so that the connection can be used again: one whose length is told, or one in
+/// chunks as far as that.
 async fn drain(session: &mut ServerSession) {
     if session.is_body_done() || expects_continue(&session.req_header().headers) {
         return;
     }
-    let length = session
-        .get_header(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
-    if length.is_some_and(|length| length <= DRAINED) {
-        let drained = session.drain_request_body();
-        let _ = tokio::time::timeout(DRAIN_TIME, drained).await;
+    let length = session.get_header(header::CONTENT_LENGTH);
+    let length = match length {
+        Some(length) => length
+            .to_str()
+            .ok()
+            .and_then(|length| length.trim().parse().ok()),
+        None => session.get_header(header::TRANSFER_ENCODING).map(|_| 0),
+    };
+    if length.is_some_and(|length: u64| length <= DRAINED) {
+        let _ = tokio::time::timeout(DRAIN_TIME, read_some(session)).await;
     }
 }
 
-/// Lets a client that still sends its body take notice of the reply, over HTTP/2: dropping the
-/// stream resets it, and some clients (curl 7.88) forget a reply that they have not read by then.
+/// Reads a body to its end, unless it turns out to be large.
+async fn read_some(session: &mut ServerSession) {
+    let mut left = DRAINED;
+    while let Ok(Some(data)) = session.read_request_body().await {
+        match left.checked_sub(data.len() as u64) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
+}
+
+/// Lets a client that still sends its body take notice of an error, over HTTP/2: dropping the
+/// stream resets it, and some clients (curl 7.88) forget a reply that they have not read by then. These
+/// stop sending where they read an error; anything else leaves them waiting, but for the reset.
 async fn linger(session: &mut ServerSession) {
-    if session.req_header().version == Version::HTTP_2 && !session.is_body_done() {
+    let is_error =
+        |head: &ResponseHeader| head.status.is_client_error() || head.status.is_server_error();
+    let is_heard = session.req_header().version == Version::HTTP_2
+        && session.response_written().is_some_and(is_error);
+    if is_heard && !session.is_body_done() {
         let rest = session.drain_request_body();
         let _ = tokio::time::timeout(LINGER, rest).await;
     }

@@ -57,13 +57,15 @@ impl Conversation {
     ) -> bool {
         let answer = self.answer(why);
         let whole = gate.skip_what_came(MOST_READ).await;
-        let goes_on = whole
-            && head.version == Version::HTTP_11
-            && wants_more(head)
-            && !self.peer.is_closing();
+        let goes_on = whole && wants_more(head) && !self.peer.is_closing();
         self.log(&answer, head, why);
         let patience = self.shared.live.load().settings.limits.client_write;
-        let bytes = answer.http1(goes_on, head.method == http::Method::HEAD);
+        let connection = match (goes_on, head.version) {
+            (false, _) => "connection: close\r\n",
+            (true, Version::HTTP_10) => "connection: keep-alive\r\n",
+            (true, _) => "",
+        };
+        let bytes = answer.http1(connection, head.method == http::Method::HEAD);
         let written = tokio::time::timeout(patience.into(), gate.write(&bytes)).await;
         if gate.has_begun() {
             // More is there already: others come first.
@@ -183,7 +185,7 @@ async fn take_leave(mut body: RecvStream) {
 }
 
 impl Answer {
-    fn http1(&self, goes_on: bool, head_only: bool) -> Vec<u8> {
+    fn http1(&self, connection: &str, head_only: bool) -> Vec<u8> {
         let Self {
             id,
             retry_after,
@@ -191,7 +193,6 @@ impl Answer {
         } = self;
         let date = get_cached_date();
         let date = date.to_str().unwrap_or_default();
-        let connection = if goes_on { "" } else { "connection: close\r\n" };
         let sent = if head_only { "" } else { body };
         format!(
             "HTTP/1.1 503 Service Unavailable\r\ndate: {date}\r\n\

@@ -52,7 +52,7 @@ pub use health::{Check, Connections};
 pub use hedge::{Hedge, Hedged, Hedging};
 pub use members::Members;
 pub use policy::{Policy, Wish};
-pub use pool::{Connector, Pool};
+pub use pool::{Connector, Misframed, Pool};
 pub use queue::{Line, NoPlace, Place, Queue};
 pub use reach::Reach;
 pub use retry::{Budget, Ended, Live, Retry, Retrying};

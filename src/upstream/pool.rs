@@ -5,8 +5,8 @@
 //! connection is found again by its key alone. Pingora comes here as to a connector of a custom
 //! protocol, which may hand out connections for HTTP/1.1 as well; HTTP/2 stays with Pingora.
 
-mod chunks;
 mod connector;
+mod heard;
 mod lent;
 mod resting;
 #[cfg(test)]
@@ -27,6 +27,7 @@ use pingora_core::upstreams::peer::{HttpPeer, Peer, PeerOptions};
 use pingora_error::{Error, ErrorType, Result};
 
 pub use connector::Connector;
+pub use heard::Misframed;
 
 use lent::Lent;
 use resting::Resting;

@@ -12,7 +12,6 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use super::harness::{Gateway, PATIENCE, curl, echo, raw, until};
 use super::origin::{self, empty, head, serve};
@@ -360,24 +359,4 @@ fn ask(gateway: &Gateway, method: &str, body: &str) -> String {
     let mut answer = String::new();
     let _ = stream.read_to_string(&mut answer);
     answer
-}
-
-#[test]
-fn both_framings_at_once_are_read_as_chunks_and_the_length_goes() {
-    let both = says(
-        "HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n\
-         5\r\nhello\r\n0\r\n\r\n",
-    );
-    let gateway = gateway(both, "", nobody());
-    let mut stream = TcpStream::connect(gateway.address()).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
-        .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(!answer.contains("content-length"), "{answer}");
-    assert!(answer.ends_with("5\r\nhello\r\n0\r\n\r\n"), "{answer}");
 }

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod differential;
+mod endings;
 mod heads;
 mod many;
 mod mutated;

@@ -1,6 +1,7 @@
 //! HTTP/2 clients: those that ask too much, and that others do not feel it.
 
 mod differential;
+mod replies;
 mod slow;
 pub mod wire;
 
@@ -133,7 +134,6 @@ fn each_rate_can_be_configured() {
         let mut client = Client::open(gateway.address());
         client.write(&flood(kind, within));
         if kind != "continuations" {
-            client.write(&frame(PING, 1, 0, &[0; 8])); // an answer is not counted
             assert_eq!(client.ask(101, "/"), 0x88, "{kind}");
         }
         let before = ended(&gateway, kind);
@@ -142,6 +142,26 @@ fn each_rate_can_be_configured() {
         assert_eq!(client.goaway(), Some(ENHANCE_YOUR_CALM), "{kind}");
         until("it is counted", || ended(&gateway, kind) == before + 1.0);
     }
+}
+
+#[test]
+fn answers_to_no_ping_are_pings_and_write_nothing_into_the_log() {
+    let origin = echo();
+    let gateway = gateway("{}", &origin);
+    let answer = frame(PING, 1, 0, &[0; 8]);
+    let mut client = Client::open(gateway.address());
+    client.write(&answer.repeat(100));
+    assert_eq!(client.ask(1, "/"), 0x88);
+    let mut client = Client::open(gateway.address());
+    client.write(&answer.repeat(1500));
+    assert_eq!(client.goaway(), Some(ENHANCE_YOUR_CALM));
+    until("it is counted", || ended(&gateway, "pings") == 1.0);
+    gateway.signal("HUP");
+    until("the log is read up to here", || {
+        gateway.log().contains("configuration")
+    });
+    let log = gateway.log();
+    assert!(!log.to_lowercase().contains("ping"), "{log}");
 }
 
 #[test]

@@ -238,13 +238,18 @@ fn a_connection_goes_on_where_its_request_has_come_whole() {
     let half = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 99\r\n\r\nGET / HTTP/1.1\r\n\r\n";
     let expecting =
         "POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n";
-    let old = "GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n";
+    let old = "GET / HTTP/1.0\r\n\r\n";
     for request in [half, expecting, old] {
         let said = raw(gateway.address(), request.as_bytes());
         assert_eq!(said.matches("HTTP/1.1 ").count(), 1, "{said}");
         assert!(said.starts_with("HTTP/1.1 503 "), "{said}");
         assert!(said.contains("connection: close"), "{said}");
     }
+    // An old client says that it wants it to go on, and is told that it does.
+    let old = "GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n";
+    let said = raw(gateway.address(), format!("{old}{old}{last}").as_bytes());
+    assert_eq!(said.matches("HTTP/1.1 503 ").count(), 3, "{said}");
+    assert_eq!(said.matches("connection: keep-alive").count(), 2, "{said}");
 }
 
 #[test]

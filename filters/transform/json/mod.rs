@@ -86,9 +86,8 @@ use rewrite::{Meant, Rewrite};
 /// **Fields.** With a changed body, `content-length` is right, and `etag`, `last-modified`,
 /// `content-md5`, `content-digest`, `repr-digest`, `digest` and `accept-ranges` go: they tell of
 /// another body (RFC 9110, 8.8; RFC 9530). Without them a client cannot ask whether its copy is
-/// still good; put a `cache` before this filter where that matters. `Range` does not reach the
-/// upstream where responses are changed, so that it answers with the whole; a part (206) that comes
-/// nevertheless counts as invalid.
+/// still good, nor for a part of it. `Range` does not reach the upstream where responses are changed,
+/// so that it answers with the whole; a part (206) that comes nevertheless counts as invalid.
 ///
 /// **Invalid bodies.** A body is invalid that has several media types, that is not JSON by the letter of RFC 8259, deeper than
 /// 128 levels, in an unknown charset or coding or a broken one, or that has something else than

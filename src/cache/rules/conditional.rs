@@ -49,17 +49,28 @@ fn opaque(tag: &[u8]) -> &[u8] {
 }
 
 /// Whether a condition on a range holds (RFC 9110, 13.1.5): the stored response is the very one
-/// that the client has a part of.
-pub fn range_holds(request: &HeaderMap, stored: &HeaderMap) -> bool {
+/// that the client has a part of. `now` is in seconds since 1970.
+pub fn range_holds(request: &HeaderMap, stored: &HeaderMap, now: i64) -> bool {
     let Some(condition) = request.get(header::IF_RANGE) else {
         return true;
     };
-    let own = match condition.as_bytes() {
-        [b'"', ..] => header::ETAG,
-        [b'W', b'/', ..] => return false,
-        _ => header::LAST_MODIFIED,
-    };
-    stored.get(own) == Some(condition)
+    match condition.as_bytes() {
+        [b'"', ..] => stored.get(header::ETAG) == Some(condition),
+        [b'W', b'/', ..] => false,
+        _ => {
+            stored.get(header::LAST_MODIFIED) == Some(condition) && is_modified_before(stored, now)
+        }
+    }
+}
+
+/// Whether a response was made a second after it was modified or later: only then no other was made in the second
+/// that `Last-Modified` tells (RFC 9110, 8.8.2.2).
+fn is_modified_before(stored: &HeaderMap, now: i64) -> bool {
+    let time = |name| date::parse(stored.get(name)?.as_bytes(), now);
+    match (time(header::LAST_MODIFIED), time(header::DATE)) {
+        (Some(modified), Some(made)) => modified < made,
+        _ => false,
+    }
 }
 
 /// Makes of a request one for the whole response.
@@ -158,20 +169,42 @@ mod tests {
         let stored = [
             ("etag", "\"a\""),
             ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT"),
+            ("date", "Sun, 06 Nov 1994 08:49:38 GMT"),
         ];
-        let holds =
-            |condition| range_holds(&headers(&[("if-range", condition)]), &headers(&stored));
+        let holds = |condition| {
+            let asked = headers(&[("if-range", condition)]);
+            range_holds(&asked, &headers(&stored), NOW)
+        };
         assert!(holds("\"a\""));
         assert!(holds("Sun, 06 Nov 1994 08:49:37 GMT"));
         assert!(!holds("W/\"a\""));
         assert!(!holds("\"b\""));
         assert!(!holds("Sun, 06 Nov 1994 08:49:38 GMT"));
-        assert!(range_holds(&headers(&[]), &headers(&stored)));
+        assert!(range_holds(&headers(&[]), &headers(&stored), NOW));
         let weak = [("etag", "W/\"a\"")];
         assert!(!range_holds(
             &headers(&[("if-range", "W/\"a\"")]),
-            &headers(&weak)
+            &headers(&weak),
+            NOW
         ));
+    }
+
+    #[test]
+    fn rfc9110_8_8_2_2_a_date_is_strong_where_the_response_is_of_a_later_second() {
+        let modified = "Sun, 06 Nov 1994 08:49:37 GMT";
+        let holds = |made: &[(&'static str, &str)]| {
+            let stored = [&[("last-modified", modified)], made].concat();
+            range_holds(&headers(&[("if-range", modified)]), &headers(&stored), NOW)
+        };
+        assert!(holds(&[("date", "Sun, 06 Nov 1994 08:49:38 GMT")]));
+        for weak in [
+            &[("date", modified)][..],
+            &[("date", "Sun, 06 Nov 1994 08:49:36 GMT")],
+            &[("date", "now")],
+            &[],
+        ] {
+            assert!(!holds(weak), "{weak:?}");
+        }
     }
 
     #[test]

@@ -67,14 +67,6 @@ impl Forwarded {
 }
 
 impl Told {
-    /// Whether the response was there before the request.
-    pub fn is_from_store(&self) -> bool {
-        match self {
-            Self::Hit { .. } => true,
-            Self::Forwarded { collapsed, .. } => *collapsed,
-        }
-    }
-
     /// The member of this cache.
     pub fn value(&self) -> HeaderValue {
         let mut text = String::with_capacity(MOST);

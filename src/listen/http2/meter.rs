@@ -115,6 +115,8 @@ pub(super) struct Meter {
     unknown_frames: Allowance,
     most_continuations: u32,
     continuations: u32,
+    /// PING frames that the client was sent and has not answered.
+    unanswered: u32,
     /// The last stream that the client has opened.
     last_stream: u32,
     fields: Fields,
@@ -146,6 +148,7 @@ impl Meter {
             unknown_frames: of(limits.unknown_frames),
             most_continuations: limits.continuations.get(),
             continuations: 0,
+            unanswered: 0,
             last_stream: 0,
             fields: Fields::default(),
             fragments: Vec::new(),
@@ -203,7 +206,7 @@ impl Meter {
     pub fn sent(&mut self, bytes: &[u8]) {
         let (pings, window_updates) = (&mut self.pings, &mut self.window_updates);
         let (resets, reset) = (&mut self.resets, &mut self.reset.1);
-        let open = &mut self.open;
+        let (open, unanswered) = (&mut self.open, &mut self.unanswered);
         self.sent.read(bytes, |part| {
             let Part::Head(head) = part else {
                 return;
@@ -211,6 +214,9 @@ impl Meter {
             if head.kind == kind::DATA {
                 pings.earn(1.0);
                 window_updates.earn(WINDOW_UPDATES);
+            }
+            if head.kind == kind::PING && !head.has(flag::ACK) {
+                *unanswered += 1;
             }
             if head.kind == kind::RST_STREAM {
                 *reset += 1;
@@ -236,7 +242,13 @@ impl Meter {
                 return within.then_some(()).ok_or(Excess::Continuations);
             }
             kind::DATA if is_empty(head) => (&mut self.empty_data, Excess::EmptyData),
-            kind::PING if !ack => (&mut self.pings, Excess::Pings),
+            kind::PING if ack && self.unanswered > 0 => {
+                self.unanswered -= 1;
+                return Ok(());
+            }
+            // What says that it answers one, where there is none, is nothing else.
+            kind::PING => (&mut self.pings, Excess::Pings),
+            // `h2` ends the connection with the first answer to none.
             kind::SETTINGS if !ack => (&mut self.settings, Excess::Settings),
             kind::PRIORITY | kind::PRIORITY_UPDATE => (&mut self.priorities, Excess::Priorities),
             kind::WINDOW_UPDATE => (&mut self.window_updates, Excess::WindowUpdates),
@@ -366,8 +378,15 @@ mod tests {
     fn what_answers_the_gateway_is_not_counted() {
         let mut meter = meter(|limits, rate| (limits.pings, limits.settings) = (rate, rate));
         for kind in [kind::PING, kind::SETTINGS] {
+            meter.sent(&frame(kind, 0, 0).repeat(100));
+            meter.sent(&frame(kind, flag::ACK, 0));
             let acks = frame(kind, flag::ACK, 0).repeat(100);
             assert_eq!(meter.received(&acks, Instant::now), Ok(()));
+        }
+        // An answer to no PING is a PING.
+        let ack = frame(kind::PING, flag::ACK, 0);
+        for left in [Ok(()), Ok(()), Err(Excess::Pings)] {
+            assert_eq!(meter.received(&ack, Instant::now), left);
         }
     }
 }

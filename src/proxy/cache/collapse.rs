@@ -89,8 +89,8 @@ impl Context {
         session: &mut ServerSession,
         failure: Failure,
     ) -> Result<bool> {
-        if let Some(entry) = self.stand_in() {
-            return self.serve_hit(session, entry).await.map(|()| true);
+        if self.stand_in(session, &failure).await? {
+            return Ok(true);
         }
         self.caching_mut().dealt = Dealt::Miss;
         let reply = Reply::problem(failure.status, failure.reason)
@@ -98,18 +98,5 @@ impl Context {
         self.respond(session, reply, Origin::Gateway)
             .await
             .map(|()| true)
-    }
-
-    /// What is stored, if it may be used where the upstream fails (RFC 5861, 4).
-    pub(super) fn stand_in(&mut self) -> Option<Arc<Entry>> {
-        let now = self.shared.clock.now().wall;
-        let caching = self.caching_mut();
-        let stale = caching.stale.as_ref()?;
-        if !reuse::stands_in(stale, &caching.wishes, now) {
-            return None;
-        }
-        let entry = stale.clone();
-        caching.dealt = Dealt::Stale;
-        Some(entry)
     }
 }

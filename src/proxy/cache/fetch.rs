@@ -32,9 +32,6 @@ use ask::Asked;
 use detached::Detached;
 pub(super) use fill::Filling;
 
-/// The reason of a failure that the upstream has told by its status.
-const UPSTREAM_ERROR: &str = "upstream_error";
-
 /// What an exchange has to do with a fetch that it makes.
 pub(super) struct Fetch {
     /// The right to it, until it is known what becomes of it.
@@ -195,10 +192,7 @@ impl Context {
     fn tell_failure(&mut self, reply: &Reply) {
         let fetch = self.caching_mut().fetch.as_mut();
         if let Some(lead) = fetch.and_then(|fetch| fetch.lead.take()) {
-            lead.failed(Failure {
-                status: reply.status,
-                reason: reply.reason().unwrap_or(UPSTREAM_ERROR),
-            });
+            lead.failed(Failure::of(reply));
         }
     }
 

@@ -12,28 +12,22 @@ pub(super) fn is_had(asked: &HeaderMap, head: &ResponseHeader, now: i64) -> bool
     head.status == StatusCode::OK && conditional::is_not_modified(asked, &head.headers, now)
 }
 
-/// Makes of a head the word that the client has it.
-pub(super) fn not_modified(mut head: Box<ResponseHeader>) -> Box<ResponseHeader> {
-    strip_body(&mut head);
-    head.remove_header(&header::TRANSFER_ENCODING);
-    head
-}
-
-/// Makes a 304 of a head: what describes the body alone goes with it (RFC 9110, 15.4.5).
-pub(super) fn strip_body(head: &mut ResponseHeader) {
+/// Makes of a head the word that the client has it: what describes the body alone goes (RFC 9110, 15.4.5).
+pub(super) fn make_not_modified(head: &mut ResponseHeader) {
     head.set_status(StatusCode::NOT_MODIFIED)
         .expect("it is a status");
     for name in [
         header::CONTENT_LENGTH,
         header::CONTENT_TYPE,
         header::CONTENT_ENCODING,
+        header::TRANSFER_ENCODING,
     ] {
         head.remove_header(&name);
     }
 }
 
 /// Whether the client wants a part of this response only (RFC 9110, 14).
-pub(super) fn is_part_wanted(asked: &HeaderMap, head: &ResponseHeader) -> bool {
+pub(super) fn is_part_wanted(asked: &HeaderMap, head: &ResponseHeader, now: i64) -> bool {
     let gives_none = |value: &http::HeaderValue| value == "none";
     head.status == StatusCode::OK
         && asked.contains_key(header::RANGE)
@@ -41,7 +35,7 @@ pub(super) fn is_part_wanted(asked: &HeaderMap, head: &ResponseHeader) -> bool {
             .headers
             .get(header::ACCEPT_RANGES)
             .is_some_and(gives_none)
-        && conditional::range_holds(asked, &head.headers)
+        && conditional::range_holds(asked, &head.headers, now)
 }
 
 impl Context {

@@ -8,6 +8,7 @@ use wiregate_sdk::Bytes;
 use wiregate_sdk::views::Claim;
 
 use super::super::context::Context;
+use super::super::responder::write_head_alone;
 use super::broken_off;
 use crate::cache::store::{Broken, Reader};
 
@@ -23,12 +24,15 @@ impl Context {
         head: ResponseHeader,
         reader: Option<Reader>,
     ) -> Result<()> {
-        let mut tasks = Vec::with_capacity(TOGETHER);
-        tasks.push(HttpTask::Header(Box::new(head), reader.is_none()));
         let Some(mut reader) = reader else {
-            return session.response_duplex_vec(tasks).await.map(drop);
+            return write_head_alone(session, head).await;
         };
         let mut next = reader.ready();
+        if matches!(next, Some(Ok(None))) && !self.filters_pieces() {
+            return write_head_alone(session, head).await;
+        }
+        let mut tasks = Vec::with_capacity(TOGETHER);
+        tasks.push(HttpTask::Header(Box::new(head), false));
         loop {
             let mut end = false;
             while let Some(Ok(piece)) = next {
@@ -75,10 +79,15 @@ impl Context {
 
     /// A piece of the body, after the filters that claimed it.
     fn piece_task(&mut self, mut data: Option<Bytes>, end: bool) -> Result<HttpTask> {
-        if self.response_claim != Claim::None || self.held.is_some() {
+        if self.filters_pieces() {
             self.response_body(&mut data, end)?;
         }
         Ok(HttpTask::Body(data, end))
+    }
+
+    /// Whether pieces of the body are for filters as well.
+    fn filters_pieces(&self) -> bool {
+        self.response_claim != Claim::None || self.held.is_some()
     }
 
     /// The next piece, unless the client leaves.

@@ -12,11 +12,11 @@ use wiregate_sdk::{Origin, ResponseHead};
 use super::super::context::Context;
 use super::fetch::{Answer, Own, Shared};
 use super::own;
-use crate::cache::Dealt;
 use crate::cache::rules::range::Part;
 use crate::cache::rules::status::{CACHE_STATUS, Stored, Told};
 use crate::cache::rules::{conditional, range, reuse};
 use crate::cache::store::Entry;
+use crate::cache::{Dealt, Failure};
 
 /// So many fields are added to a stored head, here and by ordinary filters.
 const ADDED: usize = 9;
@@ -26,8 +26,18 @@ struct Answering {
     entry: Arc<Entry>,
     head: ResponseHead,
     told: Told,
-    /// Whether the head is of this moment, and says itself how old it is.
-    is_new: bool,
+    made: Made,
+}
+
+/// When a response was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    /// Before it was asked for.
+    Before,
+    /// It comes into the store now.
+    Now,
+    /// Its head is of this moment, and says itself how old it is.
+    Afresh,
 }
 
 impl Context {
@@ -54,6 +64,15 @@ impl Context {
             },
             false => Told::Hit { ttl, why: None },
         };
+        self.serve_stored(session, entry, told).await
+    }
+
+    async fn serve_stored(
+        &mut self,
+        session: &mut ServerSession,
+        entry: Arc<Entry>,
+        told: Told,
+    ) -> Result<()> {
         if self.attempts.made == 0 {
             self.attempts.upstream = None; // nobody was asked for it
         }
@@ -61,9 +80,32 @@ impl Context {
             head: entry.meta().head.parts(ADDED),
             entry,
             told,
-            is_new: false,
+            made: Made::Before,
         };
         self.serve(session, answering).await
+    }
+
+    /// Answers with what is stored, if that may be used where the upstream fails (RFC 5861, 4). Returns whether it did.
+    pub(super) async fn stand_in(
+        &mut self,
+        session: &mut ServerSession,
+        failure: &Failure,
+    ) -> Result<bool> {
+        let now = self.shared.clock.now().wall;
+        let caching = self.caching_mut();
+        let stale = caching.stale.as_ref();
+        let stale = stale.filter(|stale| reuse::stands_in(stale, &caching.wishes, now));
+        let Some(entry) = stale.cloned() else {
+            return Ok(false);
+        };
+        caching.dealt = Dealt::Stale;
+        let told = Told::Forwarded {
+            why: caching.forwarded,
+            status: failure.came_back().map(|status| status.as_u16()),
+            collapsed: caching.collapsed,
+            stored: Stored::No(None),
+        };
+        self.serve_stored(session, entry, told).await.map(|()| true)
     }
 
     /// Answers with what became of a fetch. Returns whether the request was answered; where not, it goes to
@@ -94,7 +136,7 @@ impl Context {
                     entry,
                     head,
                     told,
-                    is_new: false,
+                    made: Made::Now,
                 };
                 self.serve(session, answering).await
             }
@@ -106,13 +148,13 @@ impl Context {
                     entry,
                     head: head.into(),
                     told: self.went_on(Some(304), Stored::No(Some(why))),
-                    is_new: true,
+                    made: Made::Afresh,
                 };
                 self.serve(session, answering).await
             }
             Shared::Failed(reply) => {
-                if let Some(entry) = self.stand_in() {
-                    return self.serve_hit(session, entry).await;
+                if self.stand_in(session, &Failure::of(&reply)).await? {
+                    return Ok(());
                 }
                 self.caching_mut().dealt = Dealt::Miss;
                 self.respond(session, reply, Origin::Gateway).await
@@ -145,10 +187,11 @@ impl Context {
         let asked = &session.req_header().headers;
         let now = crate::cache::rules::seconds(self.exchange.now.wall);
         let (first, is_whole) = match first {
-            HttpTask::Header(head, _) if own::is_had(asked, &head, now) => {
-                (HttpTask::Header(own::not_modified(head), true), false)
+            HttpTask::Header(mut head, _) if own::is_had(asked, &head, now) => {
+                own::make_not_modified(&mut head);
+                (HttpTask::Header(head, true), false)
             }
-            HttpTask::Header(head, _) if own::is_part_wanted(asked, &head) => {
+            HttpTask::Header(head, _) if own::is_part_wanted(asked, &head, now) => {
                 drop(source);
                 self.begin_anew();
                 return Ok(false);
@@ -175,33 +218,24 @@ impl Context {
             entry,
             mut head,
             told,
-            is_new,
+            made,
         } = answering;
         head.headers.reserve(ADDED); // once for all that follows
         let age = reuse::age(&entry.meta().times, self.shared.clock.now().wall).as_secs();
         // What has just come from the origin has no age (RFC 9111, 5.1).
-        if !is_new && (age > 0 || told.is_from_store()) {
+        if made == Made::Before || (made == Made::Now && age > 0) {
             head.headers.insert(header::AGE, age.into());
         }
         if let Some(status) = self.told_status(&told) {
             head.headers.append(&CACHE_STATUS, status);
         }
         let mut head = ResponseHeader::from(head);
-        let mut part = self.shape(session, &entry, &mut head)?;
+        self.frame_stored(session, &entry, &mut head)?;
         self.end.origin = Origin::Cache;
-        let bodiless = part == Part::Nowhere || self.is_bodiless(&head);
-        self.frame_stored(session, &mut head)?;
         self.leave(session, &mut head, Origin::Cache)?;
-        if let Part::Bytes(..) = part {
-            // What a filter makes of the body has parts of its own, and what the store has no room for
-            // comes from its beginning.
-            let rewritten = self.held.is_some() || self.response_claim >= Claim::Rewrite;
-            match entry.length().filter(|_| !rewritten) {
-                Some(length) => part = cut(&mut head, part, length)?,
-                None => part = Part::Whole,
-            }
-            self.end.status = Some(head.status);
-        }
+        let part = self.shape(session, &entry, &mut head)?;
+        self.end.status = Some(head.status);
+        let bodiless = part == Part::Nowhere || self.is_bodiless(&head);
         match part == Part::Whole && !bodiless {
             true => self.fill_ready(session).await,
             false => self.let_fill_go_on(), // it is not all for this client
@@ -215,8 +249,9 @@ impl Context {
         self.send_stored(session, head, reader).await
     }
 
-    /// Makes of a stored head what this request gets: all of the response, a part of it (RFC 9110, 14),
-    /// or the word that the client has it already (13).
+    /// Makes of a head that is about to leave what this request gets: all of the response, a part of it (RFC 9110,
+    /// 14), or the word that the client has it already (13). The filters have seen the whole response: what they
+    /// have made of its validators is what the client may have.
     fn shape(
         &self,
         session: &ServerSession,
@@ -224,36 +259,45 @@ impl Context {
         head: &mut ResponseHeader,
     ) -> Result<Part> {
         let request = &session.req_header().headers;
-        let length = entry.length();
-        let empty = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status);
-        if let Some(length) = length.filter(|_| !empty)
-            && told_length(&head.headers) != Some(length)
+        if head.status != StatusCode::OK
+            || self.held.is_some() // how it will leave is not known yet
+            || !conditional::may_be_for_less(request)
         {
-            head.insert_header(header::CONTENT_LENGTH, length)?;
-        }
-        if head.status != StatusCode::OK || !conditional::may_be_for_less(request) {
             return Ok(Part::Whole);
         }
         let now = crate::cache::rules::seconds(self.exchange.now.wall);
         if conditional::is_not_modified(request, &head.headers, now) {
-            own::strip_body(head);
+            own::make_not_modified(head);
             return Ok(Part::Whole);
         }
-        match length.filter(|_| self.exchange.method == Method::GET) {
-            Some(length) if conditional::range_holds(request, &head.headers) => {
-                match range::of(request, length) {
-                    // The filters see the whole response first.
-                    part @ Part::Bytes(..) => Ok(part),
-                    part => cut(head, part, length),
-                }
+        // What a filter makes of the body has parts of its own.
+        let is_stored = self.response_claim < Claim::Rewrite;
+        match entry.length() {
+            Some(length)
+                if is_stored
+                    && self.exchange.method == Method::GET
+                    && conditional::range_holds(request, &head.headers, now) =>
+            {
+                cut(head, range::of(request, length), length)
             }
             _ => Ok(Part::Whole),
         }
     }
 
-    /// A body of unknown length is sent in chunks (RFC 9112, 7.1).
-    fn frame_stored(&self, session: &ServerSession, head: &mut ResponseHeader) -> Result<()> {
+    /// Says how long a stored body is, where that is known; else it is sent in chunks (RFC 9112, 7.1).
+    fn frame_stored(
+        &self,
+        session: &ServerSession,
+        entry: &Entry,
+        head: &mut ResponseHeader,
+    ) -> Result<()> {
         head.set_version(Version::HTTP_11);
+        let empty = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status);
+        if let Some(length) = entry.length().filter(|_| !empty)
+            && told_length(&head.headers) != Some(length)
+        {
+            head.insert_header(header::CONTENT_LENGTH, length)?;
+        }
         let measured = head.headers.contains_key(header::CONTENT_LENGTH);
         let chunks = session.req_header().version == Version::HTTP_11;
         if !measured && chunks && !self.is_bodiless(head) {

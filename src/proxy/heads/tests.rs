@@ -103,6 +103,33 @@ fn a_switch_of_protocols_has_what_a_switch_has() {
 }
 
 #[test]
+fn rfc9110_15_5_22_a_426_says_which_protocol_it_asks_for() {
+    let settled = |status: u16, upgrade: &str| {
+        let mut head = ResponseHeader::build(status, None).unwrap();
+        head.insert_header("Connection", "upgrade").unwrap();
+        head.insert_header("Upgrade", upgrade).unwrap();
+        head.insert_header("Content-Length", "2").unwrap();
+        edit_response(&mut head, |head| settle_response(head, false));
+        assert_eq!(head.headers["content-length"], "2");
+        let value = |name| {
+            head.headers
+                .get(name)
+                .map(|value| value.to_str().unwrap().to_owned())
+        };
+        (value("connection"), value("upgrade"))
+    };
+    let asked = (Some("Upgrade".to_owned()), Some("websocket".to_owned()));
+    for upgrade in ["websocket", "WebSocket", "h2c, websocket"] {
+        assert_eq!(settled(426, upgrade), asked, "{upgrade}");
+    }
+    // Nothing else would pass, and no other response needs it.
+    for upgrade in ["h2c", "TLS/1.3", "websockets"] {
+        assert_eq!(settled(426, upgrade), (None, None), "{upgrade}");
+    }
+    assert_eq!(settled(200, "websocket"), (None, None));
+}
+
+#[test]
 fn a_body_leaves_no_room_for_another_protocol() {
     for (field, value, kept) in [
         ("content-length", "1", false),

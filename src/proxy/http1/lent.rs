@@ -21,8 +21,18 @@ pub(in crate::proxy) struct Lent {
 #[derive(Debug)]
 pub(super) struct Back {
     pub(super) gate: Box<Gate>,
-    /// Whether the exchange was whole, so that there may be another one.
-    pub(super) goes_on: bool,
+    pub(super) after: After,
+}
+
+/// What comes after an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// Another one: it was whole.
+    Next,
+    /// The end of the connection.
+    Close,
+    /// The same, in the middle of a response that would end with it.
+    BreakOff,
 }
 
 impl Lent {

@@ -23,7 +23,7 @@ use smallvec::SmallVec;
 use tokio::io::AsyncWriteExt;
 
 use super::answer::{self, Framing};
-use super::lent::Back;
+use super::lent::{After, Back};
 use crate::listen::http1::Gate;
 use crate::listen::stream::Connection;
 use crate::proxy::connection::Peer;
@@ -55,8 +55,12 @@ pub(super) struct Session {
 impl Drop for Session {
     fn drop(&mut self) {
         if let Some(gate) = self.gate.take() {
-            let goes_on = self.goes_on && self.framing == Framing::Whole;
-            self.peer.lent.give_back(Back { gate, goes_on });
+            let after = match self.framing {
+                Framing::Whole if self.goes_on => After::Next,
+                Framing::Rest if self.tunnel.is_none() => After::BreakOff,
+                _ => After::Close,
+            };
+            self.peer.lent.give_back(Back { gate, after });
         }
     }
 }

@@ -15,7 +15,7 @@ use pingora_core::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::chunks::Chunks;
+use super::heard::{Heard, Misframed};
 use super::resting::{Resting, is_quiet};
 
 /// A connection that is out.
@@ -36,7 +36,7 @@ pub(super) struct Lent {
     idle: Duration,
     /// Whether the endpoint has said something since it was last told something.
     answered: bool,
-    chunks: Chunks,
+    heard: Heard,
     /// Whether it goes on.
     rests: bool,
 }
@@ -50,7 +50,7 @@ impl Lent {
             key,
             idle,
             answered: false,
-            chunks: Chunks::default(),
+            heard: Heard::default(),
             rests: false,
         }
     }
@@ -62,14 +62,14 @@ impl Lent {
     /// Reads what comes, as long as it is what it says.
     fn hear(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let (before, mut good) = (buf.filled().len(), 0);
-        if !self.chunks.is_wrong() {
+        if !self.heard.is_wrong() {
             ready!(self.stream().poll_read(cx, buf))?;
-            good = self.chunks.read(&buf.filled()[before..]);
+            good = self.heard.read(&buf.filled()[before..]);
             self.answered |= good > 0;
             buf.set_filled(before + good);
         }
-        match good == 0 && self.chunks.is_wrong() {
-            true => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+        match good == 0 && self.heard.is_wrong() {
+            true => Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, Misframed))),
             false => Poll::Ready(Ok(())),
         }
     }
@@ -97,7 +97,8 @@ impl AsyncRead for Lent {
         if !is_asked {
             return self.hear(cx, buf);
         }
-        let (waker, may_rest) = (self.home.waker(), self.answered && !self.idle.is_zero());
+        let may_rest = self.answered && !self.heard.closes() && !self.idle.is_zero();
+        let waker = self.home.waker();
         let stream = self.stream().get_mut();
         self.rests = is_quiet(stream, &mut Context::from_waker(&waker)) && may_rest;
         Poll::Ready(Ok(()))

@@ -10,6 +10,7 @@ mod places;
 mod purge;
 mod reload;
 mod reuse;
+mod rewritten;
 mod storing;
 mod upgrade;
 mod validation;

@@ -318,9 +318,15 @@ fn rfc5861_4_a_stale_response_stands_in_for_errors() {
         assert_eq!(get(&gateway, path, &[]).status, 200);
     }
     failing.store(true, Ordering::Relaxed);
-    for path in ["/says", "/closes"] {
+    // The upstream was asked, and what it said can be seen (RFC 9211, 2.2 and 2.3).
+    for (path, did_so) in [
+        ("/says", "wiregate; fwd=stale; fwd-status=503"),
+        ("/closes", "wiregate; fwd=stale"),
+    ] {
         let answer = get(&gateway, path, &[]);
         assert_eq!((answer.status, &*answer.text()), (200, "body"), "{path}");
+        assert_eq!(did(&answer), did_so);
+        assert!(answer.header("age").parse::<u64>().is_ok(), "{path}");
     }
     assert_eq!(get(&gateway, "/strict", &[]).status, 503);
     assert_eq!(get(&gateway, "/none", &[]).status, 503);

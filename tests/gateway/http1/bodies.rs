@@ -177,6 +177,45 @@ fn a_body_left_unread_never_becomes_the_next_request() {
 }
 
 #[test]
+fn a_refusal_costs_no_connection_where_its_body_is_small() {
+    let origin = Origin::start();
+    let filters = "all_routes: { filters: [respond: { status: 403, body: no }] }\n";
+    let gateway = gateway(&origin, filters);
+    let chunks = |count: usize| format!("400\r\n{}\r\n", "x".repeat(1024)).repeat(count);
+    let sized = "content-length: 5\r\n\r\nhello".to_owned();
+    for (rest, goes_on) in [
+        (sized, true),
+        (
+            "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n".into(),
+            true,
+        ),
+        (
+            format!("transfer-encoding: chunked\r\n\r\n{}0\r\n\r\n", chunks(60)),
+            true,
+        ),
+        (
+            format!("transfer-encoding: chunked\r\n\r\n{}", chunks(70)),
+            false,
+        ),
+        ("transfer-encoding: chunked\r\n\r\nx\r\n".into(), false),
+    ] {
+        let mut stream = connect(&gateway);
+        let request = format!("POST / HTTP/1.1\r\nhost: a\r\n{rest}");
+        stream.write_all(request.as_bytes()).unwrap();
+        let answer = read_answer(&mut stream).to_lowercase();
+        assert_eq!(status(&answer.to_uppercase()), 403, "{answer}");
+        assert_eq!(!answer.contains("connection: close"), goes_on, "{answer}");
+        if goes_on {
+            stream
+                .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+                .unwrap();
+            assert!(read_answer(&mut stream).ends_with("no"));
+        }
+    }
+    assert!(origin.take().is_empty());
+}
+
+#[test]
 fn a_client_that_half_closes_still_gets_its_answer() {
     let (send, wait) = std::sync::mpsc::channel::<()>();
     let wait = std::sync::Mutex::new(wait);

@@ -196,6 +196,35 @@ fn heads_have_a_size() {
 }
 
 #[test]
+fn rfc9110_9_3_2_a_refusal_of_a_head_request_has_no_content() {
+    let origin = Origin::start();
+    let gateway = gateway(&origin, "limits: { head: 4KiB }\n");
+    let long = "a".repeat(4096);
+    for (request, expected) in [
+        (" / HTTP/1.1\r\n\r\n".to_owned(), 400),
+        (" / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n".into(), 400),
+        (" / HTTP/1.1\nhost: a\n\n".into(), 400),
+        (
+            " / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n".into(),
+            501,
+        ),
+        (" / HTTP/1.3\r\nhost: a\r\n\r\n".into(), 505),
+        (format!(" /{long} HTTP/1.1\r\nhost: a\r\n\r\n"), 414),
+        (format!(" / HTTP/1.1\r\nhost: a\r\nx: {long}\r\n\r\n"), 431),
+    ] {
+        for method in ["HEAD", "GET"] {
+            let answer = ask(&gateway, format!("{method}{request}").as_bytes());
+            assert_eq!(status(&answer), expected, "{answer}");
+            let (head, content) = answer.split_once("\r\n\r\n").unwrap();
+            let (_, length) = head.split_once("content-length: ").unwrap();
+            let length: usize = length.split("\r\n").next().unwrap().parse().unwrap();
+            let sent = if method == "HEAD" { 0 } else { length };
+            assert!(length > 0 && content.len() == sent, "{method}: {answer}");
+        }
+    }
+}
+
+#[test]
 fn pipelined_requests_are_answered_in_order() {
     let origin =
         Origin::telling(|request| format!("{} {}", request.first_line(), request.body.len()));

@@ -87,25 +87,6 @@ fn what_an_old_origin_says_leaves_in_the_version_of_this_hop() {
 }
 
 #[test]
-fn a_response_with_two_framings_leaves_with_one() {
-    let origin = Origin::answering(|_, stream| {
-        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\ntransfer-encoding: chunked\r\n\r\n2;x=y\r\nok\r\n0\r\nt: u\r\n\r\n";
-        stream.write_all(answer.as_bytes()).is_err() // no more requests here
-    });
-    let gateway = gateway(&origin, "");
-    for (version, end) in [("1.1", "2\r\nok\r\n0\r\n\r\n"), ("1.0", "ok")] {
-        let answer = ask(
-            &gateway,
-            format!("GET / HTTP/{version}\r\nhost: a\r\n\r\n").as_bytes(),
-        );
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert_eq!(status(&answer), 200, "{answer}");
-        assert!(!head.to_lowercase().contains("content-length"), "{answer}");
-        assert_eq!(body, end);
-    }
-}
-
-#[test]
 fn a_length_that_is_said_twice_leaves_once_to_each_client_and_from_the_cache() {
     let origin = Origin::answering(|request, stream| {
         let fields = match request.first_line() {

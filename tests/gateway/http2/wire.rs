@@ -152,6 +152,13 @@ pub fn post(path: &str) -> Vec<u8> {
     request(0x83, path)
 }
 
+/// The fields of a HEAD.
+pub fn head(path: &str) -> Vec<u8> {
+    let mut block = literal(0x02, "HEAD"); // `:method`, not indexed
+    block.extend(&request(0x82, path)[1..]);
+    block
+}
+
 fn request(method: u8, path: &str) -> Vec<u8> {
     let mut block = vec![method, 0x86];
     block.extend(literal(0x04, path)); // `:path`, not indexed

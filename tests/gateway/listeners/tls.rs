@@ -1,6 +1,7 @@
 //! TLS: certificates by name, protocols, versions, and files that change.
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 
@@ -80,6 +81,39 @@ fn the_name_chooses_the_certificate_exact_then_wildcard_then_the_first() {
     }
     let answer = get(&gateway, "b.shop.example", &[]);
     assert!(answer.text().ends_with(" https"), "{}", answer.text());
+}
+
+#[test]
+fn rfc9112_9_8_a_response_that_breaks_off_has_no_closing_alert() {
+    let (folder, _) = folder(&[("a", &["a.test"])]);
+    let origin = crate::origin::answers(|head| {
+        let length = if head.contains("/whole") { "2" } else { "64" };
+        format!(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n{length}\r\nok\r\n0\r\n\r\n"
+        )
+    });
+    let rest = format!(
+        "upstreams: {{ app: {{ endpoints: [\"{origin}\"] }} }}\nroutes: [{{ name: all, upstream: app }}]"
+    );
+    let gateway = start_in(folder, &listener(ONE), &rest);
+    let (ca, port) = (gateway.file("ca.pem"), gateway.address().port());
+    for (path, is_whole) in [("whole", true), ("cut", false)] {
+        let end = Command::new("curl")
+            .args([
+                "-sS",
+                "--max-time",
+                "30",
+                "--http1.0",
+                "--no-alpn",
+                "--cacert",
+            ])
+            .arg(&ca)
+            .args(["--resolve", &format!("a.test:{port}:127.0.0.1")])
+            .arg(format!("https://a.test:{port}/{path}"))
+            .output()
+            .unwrap();
+        assert_eq!(end.status.success(), is_whole, "{path}: {end:?}");
+    }
 }
 
 #[test]

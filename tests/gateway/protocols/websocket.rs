@@ -240,6 +240,35 @@ fn an_upgrade_that_is_not_meant_for_this_hop_is_none() {
 }
 
 #[test]
+fn rfc9110_15_5_22_a_client_that_must_upgrade_is_told_so() {
+    let address = server(move |mut stream| {
+        while !read_head(&mut stream).is_empty() {
+            let answer = "HTTP/1.1 426 Upgrade Required\r\nupgrade: websocket\r\n\
+                          connection: upgrade\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let gateway = gateway("{}", &format!("{{ endpoints: [\"{address}\"] }}"));
+    let plain = "GET /chat HTTP/1.1\r\nhost: a\r\n\r\n";
+    let mut client = send(gateway.address(), plain);
+    for again in [ASK, plain] {
+        let head = read_head(&mut client).to_lowercase();
+        assert!(head.starts_with("http/1.1 426 "), "{head}");
+        for there in ["connection: upgrade\r\n", "upgrade: websocket\r\n"] {
+            assert!(head.contains(there), "{head}");
+        }
+        client.write_all(again.as_bytes()).unwrap();
+    }
+    // HTTP/2 has no such field (RFC 9113, 8.2.2).
+    let url = gateway.url("/chat");
+    let answer = crate::harness::curl(&["--http2-prior-knowledge", &url]);
+    assert_eq!(answer.status, 426);
+    for gone in ["connection", "upgrade"] {
+        assert_eq!(answer.header(gone), "", "{gone}");
+    }
+}
+
+#[test]
 fn a_switch_says_what_a_switch_says() {
     for (version, status) in [("1.1", 101), ("1.0", 502)] {
         let address = server(move |mut stream| {

@@ -9,11 +9,11 @@ use wiregate_sdk::Reply;
 use super::super::super::context::Context;
 use super::super::super::heads;
 use super::ask::Head;
-use super::{Answer, Filling, Own, Shared, UPSTREAM_ERROR};
+use super::{Answer, Filling, Own, Shared};
 use crate::cache::rules::reuse;
 use crate::cache::rules::storing::{self, Why};
 use crate::cache::store::{Entry, Lead};
-use crate::cache::{Dealt, Failure, Stored};
+use crate::cache::{Dealt, Failure, Stored, UPSTREAM_ERROR};
 
 /// Another request sees to what is stored.
 const BUSY: Why = "busy";

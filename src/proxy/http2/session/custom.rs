@@ -47,8 +47,6 @@ impl CustomSession for Session {
         let mut end = false;
         for task in tasks {
             if let HttpTask::Failed(error) = task {
-                // What came before it leaves when the connection has its turn; after a reset it would not.
-                tokio::task::yield_now().await;
                 return Err(error); // the endpoint's, not the client's
             }
             end |= self.take(task).await.map_err(Error::into_down)?;

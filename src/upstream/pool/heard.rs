@@ -1,22 +1,48 @@
-//! Whether what is said to be chunks is chunks (RFC 9112, 7.1).
+//! What Pingora does not tell of responses, or does not see.
 //!
-//! Pingora's parser takes a line without a digit for a size of 0, which is that of the last chunk: a response
-//! that is broken would end as if it were whole. This follows a response far enough to see such a line, and leaves
-//! whatever else may be wrong with it to Pingora.
+//! Its parser takes a line without a digit for the size of the last chunk (RFC 9112, 7.1): a response that is broken would
+//! end as if it were whole. Where a response has a length as well as chunks, it forgets the length before anybody could
+//! tell; to somebody else it may be two responses (6.3). And of several `Connection` fields it looks at the first (9.6).
+//! This follows a response far enough to see all three, and leaves whatever else may be wrong with it to Pingora.
+
+use std::fmt;
 
 use memchr::memchr;
+
+/// A response has no single end that all would see.
+#[derive(Debug)]
+pub struct Misframed;
+
+impl fmt::Display for Misframed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the response has a length as well as chunks, or a chunk without a size")
+    }
+}
+
+impl std::error::Error for Misframed {}
 
 /// So much of a line is looked at: what is told by more is none of what is looked for.
 const LOOKED_AT: usize = 64;
 
 /// Follows the responses to one request: interim ones, and the final one.
-pub(super) struct Chunks {
+pub(super) struct Heard {
     place: Place,
     /// The beginning of the present line of a head.
     line: [u8; LOOKED_AT],
     length: usize,
-    /// Whether the response is an interim one, and whether it comes in chunks; `None` before its first line.
-    head: Option<(bool, bool)>,
+    /// What has been told of the response; `None` before its first line.
+    head: Option<Head>,
+    /// Whether a response has said that the connection ends with it.
+    closes: bool,
+}
+
+/// What a head tells.
+#[derive(Default)]
+struct Head {
+    /// Whether the response is an interim one, which nothing frames.
+    interim: bool,
+    chunks: bool,
+    length: bool,
 }
 
 /// What is read next.
@@ -35,18 +61,19 @@ enum Place {
     Wrong,
 }
 
-impl Default for Chunks {
+impl Default for Heard {
     fn default() -> Self {
         Self {
             place: Place::Head,
             line: [0; LOOKED_AT],
             length: 0,
             head: None,
+            closes: false,
         }
     }
 }
 
-impl Chunks {
+impl Heard {
     /// Some bytes have come. Returns how many of them may be passed on; once these are not all, no more may be.
     pub(super) fn read(&mut self, bytes: &[u8]) -> usize {
         let mut at = 0;
@@ -69,6 +96,11 @@ impl Chunks {
             };
         }
         at
+    }
+
+    /// Whether the endpoint closes the connection after what has come.
+    pub(super) fn closes(&self) -> bool {
+        self.closes
     }
 
     /// Whether nothing more may be passed on.
@@ -97,25 +129,43 @@ impl Chunks {
 
     /// Reads a line of a head, or as much of it as is looked at.
     fn line_of_head(&mut self, line: &[u8]) {
+        let is_cut = line.len() == LOOKED_AT;
         let line = line.trim_ascii_end();
         match &mut self.head {
             None if line.is_empty() => {} // may stand before a response
             None => {
                 let status = line.get(b"HTTP/1.1 ".len()..).unwrap_or_default();
-                self.head = Some((status.starts_with(b"1"), false));
+                self.head = Some(Head {
+                    interim: status.starts_with(b"1"),
+                    ..Head::default()
+                });
                 if status.starts_with(b"101") {
                     self.place = Place::Rest; // another protocol follows
                 }
             }
-            Some((interim, chunks)) if line.is_empty() => {
-                self.place = match (*interim, *chunks) {
-                    (true, _) => Place::Head,
-                    (false, true) => Place::Size(None),
-                    (false, false) => Place::Rest,
+            Some(head) if line.is_empty() => {
+                self.place = match head {
+                    Head { interim: true, .. } => Place::Head,
+                    Head { chunks: true, .. } => Place::Size(None),
+                    _ => Place::Rest,
                 };
                 self.head = None;
             }
-            Some((_, chunks)) => *chunks |= says_chunks(line),
+            Some(head) => {
+                match line[0] | 0x20 {
+                    b't' => head.chunks |= says_chunks(line),
+                    b'c' => {
+                        head.length |= value_of(b"content-length", line).is_some();
+                        let options = value_of(b"connection", line);
+                        // Beyond what is looked at may be anything.
+                        self.closes |= options.is_some_and(|them| is_cut || say_close(them));
+                    }
+                    _ => {}
+                }
+                if head.chunks && head.length && !head.interim {
+                    self.place = Place::Wrong;
+                }
+            }
         }
     }
 
@@ -143,18 +193,21 @@ impl Chunks {
 
 /// Whether a line says that the body comes in chunks, and in no other coding: others are refused with the head.
 fn says_chunks(line: &[u8]) -> bool {
-    let name = b"transfer-encoding";
-    if !matches!(line.first(), Some(b't' | b'T')) {
-        return false;
-    }
-    let Some((start, rest)) = line.split_at_checked(name.len()) else {
-        return false;
-    };
-    let value = rest
-        .trim_ascii_start()
-        .strip_prefix(b":")
-        .unwrap_or_default();
-    start.eq_ignore_ascii_case(name) && value.trim_ascii().eq_ignore_ascii_case(b"chunked")
+    let coding = value_of(b"transfer-encoding", line);
+    coding.is_some_and(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
+}
+
+/// Whether the connection ends by these options of it.
+fn say_close(options: &[u8]) -> bool {
+    let mut options = options.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    options.any(|option| option.eq_ignore_ascii_case(b"close"))
+}
+
+/// The value of a field, where this is its line.
+fn value_of<'a>(name: &[u8], line: &'a [u8]) -> Option<&'a [u8]> {
+    let (start, rest) = line.split_at_checked(name.len())?;
+    let rest = rest.trim_ascii_start().strip_prefix(b":")?;
+    start.eq_ignore_ascii_case(name).then_some(rest)
 }
 
 #[cfg(test)]
@@ -166,11 +219,11 @@ mod tests {
     /// How much of this is passed on, in pieces of each length.
     fn passed(response: &str) -> usize {
         let of = |length: usize| {
-            let (mut chunks, mut passed) = (Chunks::default(), 0);
+            let (mut heard, mut passed) = (Heard::default(), 0);
             for piece in response.as_bytes().chunks(length) {
-                passed += chunks.read(piece);
+                passed += heard.read(piece);
             }
-            assert_eq!(chunks.is_wrong(), passed < response.len(), "{response:?}");
+            assert_eq!(heard.is_wrong(), passed < response.len(), "{response:?}");
             passed
         };
         let whole = of(response.len());
@@ -199,12 +252,58 @@ mod tests {
     }
 
     #[test]
+    fn rfc9112_9_6_each_connection_field_may_close() {
+        let closes = |fields: &str| {
+            let response = format!("HTTP/1.1 200 OK\r\n{fields}\r\nContent-Length: 0\r\n\r\n");
+            let mut heard = Heard::default();
+            assert_eq!(heard.read(response.as_bytes()), response.len());
+            heard.closes()
+        };
+        let long = format!("Connection: x-a,{}close", " ".repeat(LOOKED_AT));
+        for fields in [
+            "Connection: close",
+            "connection : x-a, CLOSE",
+            "Connection: x-a\r\nConnection: close",
+            "Connection: keep-alive\r\nX: y\r\nCONNECTION:,close",
+            &long,
+        ] {
+            assert!(closes(fields), "{fields}");
+        }
+        for fields in [
+            "Connection: keep-alive",
+            "Connection: x-close",
+            "X-Connection: close",
+            "X: close",
+        ] {
+            assert!(!closes(fields), "{fields}");
+        }
+    }
+
+    #[test]
+    fn rfc9112_6_3_a_response_has_a_length_or_chunks() {
+        let (length, chunks) = ("Content-Length : 2\r\n", "transfer-encoding:chunked\r\n");
+        for (first, second) in [(length, chunks), (chunks, length)] {
+            for interim in ["", "HTTP/1.1 103 Early Hints\r\n\r\n"] {
+                let good = format!("{interim}HTTP/1.1 200 OK\r\n{first}X: y\r\n{second}");
+                assert_eq!(
+                    passed(&format!("{good}\r\n0\r\n\r\n")),
+                    good.len(),
+                    "{good:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn what_is_right_or_no_chunks_passes() {
         for right in [
             format!("{HEAD}5\r\nhello\r\nB;x\r\nhello world\r\n0\r\nx: y\r\n\r\n"),
             format!("{HEAD}000\r\n\r\nwhat Pingora refuses"),
             format!("\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n{HEAD}1\r\n\r\r\n0\r\n\r\n"),
             "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n\r\n".into(),
+            format!("HTTP/1.1 103 Early Hints\r\nContent-Length: 2\r\n\r\n{HEAD}0\r\n\r\n"),
+            "HTTP/1.1 200 OK\r\nContent-Lengths: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+                .into(),
             "HTTP/1.1 200 OK\nX: chunked\n\n;x\r\n".into(),
             "HTTP/1.1 101 Switching Protocols\r\nTransfer-Encoding: chunked\r\n\r\n;".into(),
             format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n\r\n", "y".repeat(200)),
