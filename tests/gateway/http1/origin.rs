@@ -56,8 +56,11 @@ struct Recorded {
 impl Read for Recorded {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.stream.read(buffer)?;
-        let mut raw = self.raw.lock().unwrap();
-        raw.entry(self.number).or_default().extend(&buffer[..count]);
+        if count > 0 {
+            // The end of a connection may come late, and is nothing that came.
+            let mut raw = self.raw.lock().unwrap();
+            raw.entry(self.number).or_default().extend(&buffer[..count]);
+        }
         Ok(count)
     }
 }
