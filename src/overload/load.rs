@@ -21,7 +21,7 @@ use crate::proxy::Shared;
 const EVERY: u64 = 1000;
 /// The wait beyond which requests are shed while the worker is overloaded, in microseconds. What is
 /// admitted waits about so long twice: on its way in, and for its answer.
-const TARGET: u64 = 500;
+const TARGET: u64 = 350;
 /// So many requests are admitted between two probes all the same: where each of them takes long, a
 /// short queue is a long wait already, and is no overload.
 const LEAST: u64 = 2;

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_error::{Error, Result};
 use pingora_http::ResponseHeader;
 use serde_json::{Map, Value};
+use tokio::task::unconstrained;
 use wiregate_sdk::chain::{Slots, Stopped, has_length};
 use wiregate_sdk::reply::{Problem, ReplyBody};
 use wiregate_sdk::views::Claim;
@@ -336,21 +338,21 @@ pub(super) fn has_begun(session: &ServerSession) -> bool {
     })
 }
 
-/// Reads a small unread body, so that the connection can be used again: one whose length is told, or one in
-/// chunks as far as that.
+/// Reads a small unread body, so that the connection can be used again: one whose length is told, or what has come
+/// already of one in chunks, whose client may be waiting for the reply.
 async fn drain(session: &mut ServerSession) {
     if session.is_body_done() || expects_continue(&session.req_header().headers) {
         return;
     }
-    let length = session.get_header(header::CONTENT_LENGTH);
-    let length = match length {
-        Some(length) => length
-            .to_str()
-            .ok()
-            .and_then(|length| length.trim().parse().ok()),
-        None => session.get_header(header::TRANSFER_ENCODING).map(|_| 0),
+    let Some(length) = session.get_header(header::CONTENT_LENGTH) else {
+        if session.get_header(header::TRANSFER_ENCODING).is_some() {
+            let _ = unconstrained(read_some(session)).now_or_never();
+        }
+        return;
     };
-    if length.is_some_and(|length: u64| length <= DRAINED) {
+    let length = length.to_str().ok();
+    let length = length.and_then(|length| length.trim().parse::<u64>().ok());
+    if length.is_some_and(|length| length <= DRAINED) {
         let _ = tokio::time::timeout(DRAIN_TIME, read_some(session)).await;
     }
 }

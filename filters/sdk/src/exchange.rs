@@ -27,8 +27,8 @@ pub struct Exchange {
     pub route: Arc<str>,
     /// What the route's path parameters stood for, in path order.
     pub params: Vec<(Arc<str>, String)>,
-    /// Who is calling, once a filter has established it. Shared by all exchanges of a caller that is known
-    /// beforehand: to take it up costs one count.
+    /// Who is calling, once a filter has established it. A filter that knows a caller beforehand shares what it
+    /// knows with all of the caller's exchanges: to take that up costs one count.
     pub identity: Option<Arc<Identity>>,
     /// The upstream to use instead of the route's own. It must be configured.
     pub upstream: Option<Arc<str>>,

@@ -35,7 +35,7 @@ impl Room {
     }
 }
 
-/// Memory that is taken until this is dropped: whatever holds the memory holds its charge, so that what was
+/// Memory that is taken until this is dropped: whoever reads an entry holds its charge, so that what was
 /// evicted and is still being read counts as well. There is one for all that an entry takes: all workers change the same
 /// counter.
 #[derive(Debug)]

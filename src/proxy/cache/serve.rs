@@ -98,7 +98,10 @@ impl Context {
         let Some(entry) = stale.cloned() else {
             return Ok(false);
         };
-        caching.dealt = Dealt::Stale;
+        caching.dealt = match reuse::ttl(&entry, now) > 0 {
+            true => Dealt::Hit,
+            false => Dealt::Stale,
+        };
         let told = Told::Forwarded {
             why: caching.forwarded,
             status: failure.came_back().map(|status| status.as_u16()),
@@ -220,7 +223,8 @@ impl Context {
             told,
             made,
         } = answering;
-        head.headers.reserve(ADDED); // once for all that follows
+        // Once for all that follows; where it fails, it is made field by field.
+        let _ = head.headers.try_reserve(ADDED);
         let age = reuse::age(&entry.meta().times, self.shared.clock.now().wall).as_secs();
         // What has just come from the origin has no age (RFC 9111, 5.1).
         if made == Made::Before || (made == Made::Now && age > 0) {
@@ -230,10 +234,11 @@ impl Context {
             head.headers.append(&CACHE_STATUS, status);
         }
         let mut head = ResponseHeader::from(head);
-        self.frame_stored(session, &entry, &mut head)?;
+        let length = entry.length(); // looked at once: a fill may end at any time
+        self.frame_stored(session, length, &mut head)?;
         self.end.origin = Origin::Cache;
         self.leave(session, &mut head, Origin::Cache)?;
-        let part = self.shape(session, &entry, &mut head)?;
+        let part = self.shape(session, length, &mut head)?;
         self.end.status = Some(head.status);
         let bodiless = part == Part::Nowhere || self.is_bodiless(&head);
         match part == Part::Whole && !bodiless {
@@ -255,12 +260,12 @@ impl Context {
     fn shape(
         &self,
         session: &ServerSession,
-        entry: &Entry,
+        length: Option<u64>,
         head: &mut ResponseHeader,
     ) -> Result<Part> {
         let request = &session.req_header().headers;
         if head.status != StatusCode::OK
-            || self.held.is_some() // how it will leave is not known yet
+            || self.held.is_some() // how it will leave is not known yet: `is_had_after_all`
             || !conditional::may_be_for_less(request)
         {
             return Ok(Part::Whole);
@@ -272,7 +277,7 @@ impl Context {
         }
         // What a filter makes of the body has parts of its own.
         let is_stored = self.response_claim < Claim::Rewrite;
-        match entry.length() {
+        match length {
             Some(length)
                 if is_stored
                     && self.exchange.method == Method::GET
@@ -284,16 +289,34 @@ impl Context {
         }
     }
 
+    /// Makes a 304 of a head that has waited for its body, where the client has what filters have left of that.
+    pub(in crate::proxy) fn is_had_after_all(
+        &self,
+        session: &ServerSession,
+        head: &mut ResponseHeader,
+    ) -> bool {
+        let request = &session.req_header().headers;
+        let now = crate::cache::rules::seconds(self.exchange.now.wall);
+        let is_had = self.end.origin == Origin::Cache
+            && head.status == StatusCode::OK
+            && conditional::may_be_for_less(request)
+            && conditional::is_not_modified(request, &head.headers, now);
+        if is_had {
+            own::make_not_modified(head);
+        }
+        is_had
+    }
+
     /// Says how long a stored body is, where that is known; else it is sent in chunks (RFC 9112, 7.1).
     fn frame_stored(
         &self,
         session: &ServerSession,
-        entry: &Entry,
+        length: Option<u64>,
         head: &mut ResponseHeader,
     ) -> Result<()> {
         head.set_version(Version::HTTP_11);
         let empty = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status);
-        if let Some(length) = entry.length().filter(|_| !empty)
+        if let Some(length) = length.filter(|_| !empty)
             && told_length(&head.headers) != Some(length)
         {
             head.insert_header(header::CONTENT_LENGTH, length)?;

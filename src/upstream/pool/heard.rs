@@ -130,8 +130,11 @@ impl Heard {
     /// Reads a line of a head, or as much of it as is looked at.
     fn line_of_head(&mut self, line: &[u8]) {
         let is_cut = line.len() == LOOKED_AT;
+        let is_fold = matches!(line.first(), Some(b' ' | b'\t'));
         let line = line.trim_ascii_end();
         match &mut self.head {
+            // The rest of the line before it: whoever does not know that sees another head (RFC 9112, 5.2).
+            Some(_) if is_fold => self.place = Place::Wrong,
             None if line.is_empty() => {} // may stand before a response
             None => {
                 let status = line.get(b"HTTP/1.1 ".len()..).unwrap_or_default();
@@ -153,6 +156,9 @@ impl Heard {
             }
             Some(head) => {
                 match line[0] | 0x20 {
+                    b't' if is_cut && value_of(b"transfer-encoding", line).is_some() => {
+                        self.place = Place::Wrong; // one word is all that it may say
+                    }
                     b't' => head.chunks |= says_chunks(line),
                     b'c' => {
                         head.length |= value_of(b"content-length", line).is_some();
@@ -249,6 +255,18 @@ mod tests {
                 assert_eq!(passed(&all), good.len(), "{all:?}");
             }
         }
+    }
+
+    #[test]
+    fn rfc9112_5_2_a_line_that_goes_on_another_is_refused() {
+        let begin = "HTTP/1.1 200 OK\r\nX: y\r\n";
+        for fold in [" z\r\n", "\tz\r\n", " \r\n"] {
+            let all = format!("{begin}{fold}Connection: close\r\n\r\n");
+            assert_eq!(passed(&all), begin.len() + fold.len(), "{all:?}");
+        }
+        let coding = format!("Transfer-Encoding:{}chunked\r\n", " ".repeat(LOOKED_AT));
+        let all = format!("{begin}{coding}Content-Length: 5\r\n\r\n");
+        assert_eq!(passed(&all), begin.len() + coding.len());
     }
 
     #[test]

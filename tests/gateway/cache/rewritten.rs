@@ -106,6 +106,27 @@ fn rfc9110_13_conditions_go_by_the_validators_that_filters_leave() {
 }
 
 #[test]
+fn rfc9110_13_what_a_filter_has_waited_for_and_left_alone_may_be_had_already() {
+    let origin = origin("application/json", "{\"a\": 1}");
+    let filters = "json: { response: { remove: [b] } }, cache: {}";
+    let gateway = Gateway::start(&origin.with_filters(filters));
+    let first = get(&gateway, "/a", &[]);
+    assert_eq!((first.status, first.header("etag")), (200, "\"a\""));
+    let since = format!("if-modified-since: {MODIFIED}");
+    for condition in ["if-none-match: \"a\"", &since] {
+        let same = get(&gateway, "/a", &[condition]);
+        assert_eq!((same.status, same.body.len()), (304, 0), "{condition}");
+        assert_eq!(same.header("etag"), "\"a\"");
+        for gone in ["content-length", "transfer-encoding", "content-type"] {
+            assert_eq!(same.header(gone), "", "{gone}");
+        }
+    }
+    let other = get(&gateway, "/a", &["if-none-match: \"b\""]);
+    assert_eq!((other.status, &*other.text()), (200, "{\"a\": 1}"));
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
 fn rfc9110_13_1_5_a_part_of_a_file_that_has_just_been_written_is_glued_to_none() {
     let origin = Origin::start();
     for (path, date, status) in [
