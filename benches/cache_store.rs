@@ -24,18 +24,26 @@ fn store(memory: usize) -> Arc<Store> {
     Store::open(options, Clock::default()).expect("memory is all it needs")
 }
 
-fn stored(tag: &str) -> Stored {
-    let mut head = ResponseHeader::build(200, None).expect("a status");
-    for (name, value) in [
-        ("content-type", "application/json"),
-        ("cache-control", "max-age=60"),
-        ("date", "Wed, 25 Nov 2026 20:00:00 GMT"),
-        ("etag", "\"0123456789abcdef\""),
-    ] {
+/// A head with these fields more.
+fn with(mut head: ResponseHeader, fields: [(&'static str, &str); 4]) -> Head {
+    for (name, value) in fields {
         head.append_header(name, value).expect("a field");
     }
+    Head::from(&head)
+}
+
+fn stored(tag: &str) -> Stored {
+    let head = ResponseHeader::build(200, None).expect("a status");
     Stored {
-        head: Head::from(&head),
+        head: with(
+            head,
+            [
+                ("content-type", "application/json"),
+                ("cache-control", "max-age=60"),
+                ("date", "Wed, 25 Nov 2026 20:00:00 GMT"),
+                ("etag", "\"0123456789abcdef\""),
+            ],
+        ),
         vary: Vec::new(),
         tags: vec![tag.into()],
         times: Times {
@@ -167,16 +175,15 @@ fn ordinary() -> Stored {
         tags: Vec::new(),
         ..stored("x")
     };
-    let mut head = stored.head.response();
-    for (name, value) in [
-        ("server", "nginx/1.24.0"),
-        ("content-length", "1024"),
-        ("last-modified", "Wed, 25 Nov 2026 19:00:00 GMT"),
-        ("via", "1.1 gateway"),
-    ] {
-        head.append_header(name, value).expect("a field");
-    }
-    stored.head = Head::from(&head);
+    stored.head = with(
+        stored.head.response(),
+        [
+            ("server", "nginx/1.24.0"),
+            ("content-length", "1024"),
+            ("last-modified", "Wed, 25 Nov 2026 19:00:00 GMT"),
+            ("via", "1.1 gateway"),
+        ],
+    );
     stored
 }
 

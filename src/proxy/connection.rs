@@ -9,6 +9,7 @@ use http::HeaderValue;
 use wiregate_sdk::Client;
 
 use super::Ctx;
+use super::context::Context;
 use super::http1::Lent;
 use crate::compile::{Listening, Snapshot};
 use crate::listen::Ending;
@@ -133,8 +134,8 @@ pub(super) fn current() -> (Arc<Peer>, Arc<Until>) {
 }
 
 /// Leaves what the exchange that runs here has come to know of itself, for Pingora to begin with.
-pub(super) fn leave(ctx: Ctx) {
-    HERE.with(|here| here.left.set(ctx));
+pub(super) fn leave(cx: Box<Context>) {
+    HERE.with(|here| here.left.set(Some(cx)));
 }
 
 /// What was left for the exchange that runs here.

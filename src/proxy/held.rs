@@ -193,7 +193,7 @@ impl Context {
         head.remove_header(&header::TRANSFER_ENCODING);
         head.remove_header(&header::ACCEPT_RANGES);
         self.identify(&mut head);
-        let body = match self.is_had_after_all(session, &mut head) {
+        let body = match self.spares_body(session, &mut head) {
             true => Bytes::new(),
             false => body,
         };

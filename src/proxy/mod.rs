@@ -45,7 +45,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, Version, header};
+use http::HeaderMap;
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::server::configuration::ServerConf;
@@ -205,7 +205,8 @@ impl ProxyHttp for Engine {
     }
 
     async fn request_filter(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
-        here(ctx).map(|_| false) // it ran before Pingora was asked: `serve.rs`
+        // It ran before Pingora was asked (`serve.rs`). What has not been through it goes no further.
+        here(ctx).map(|_| false)
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
@@ -355,14 +356,6 @@ impl ProxyHttp for Engine {
         _what: ProxyWarnLogContext,
     ) -> bool {
         true
-    }
-}
-
-/// An HTTP/1.0 client knows no interim responses, and does not mean it when it expects one
-/// (RFC 9110, 10.1.1).
-fn spare_old_clients(head: &mut RequestHeader) {
-    if head.version < Version::HTTP_11 {
-        head.remove_header(&header::EXPECT);
     }
 }
 

@@ -7,17 +7,19 @@
 
 use std::sync::Arc;
 
+use http::{Version, header};
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::custom::server::Session as CustomSession;
 use pingora_core::server::ShutdownWatch;
 use pingora_error::{Error, Result};
+use pingora_http::RequestHeader;
 use pingora_proxy::HttpProxy;
 use wiregate_sdk::Origin;
 
+use super::Engine;
 use super::connection;
 use super::context::Context;
-use super::{Ctx, Engine};
 use crate::upstream::Pool;
 
 /// The gateway as a worker runs it.
@@ -36,17 +38,17 @@ impl Proxy {
     /// Serves a request. The session is dropped when it has been.
     pub(super) async fn serve(&self, session: Box<dyn CustomSession>, stop: &ShutdownWatch) {
         let mut session = ServerSession::new_custom(session);
-        let mut ctx = None;
-        let error = match self.engine.answer(&mut session, &mut ctx).await {
+        spare_old_clients(session.req_header_mut());
+        let mut cx = Context::arrive(&self.engine.shared, &session);
+        let error = match self.engine.answer(&mut session, &mut cx).await {
             Ok(false) => {
-                connection::leave(ctx);
+                connection::leave(cx);
                 self.pingora.process_new_http(session, stop).await;
                 return;
             }
             Ok(true) => None,
             Err(error) => Some(error),
         };
-        let Some(mut cx) = ctx else { return };
         // What is rare is boxed: this future lies in that of its connection, and is as large as what it may wait for.
         if let Some(error) = &error {
             Box::pin(cx.fail(&mut session, error)).await;
@@ -60,15 +62,14 @@ impl Proxy {
 }
 
 impl Engine {
-    /// Takes a request in, and answers it where that takes nothing of Pingora's proxy. Returns whether it did.
+    /// Answers a request where that takes nothing of Pingora's proxy. Returns whether it did.
     ///
     /// # Errors
     /// The client's, or what went wrong.
-    async fn answer(&self, session: &mut ServerSession, ctx: &mut Ctx) -> Result<bool> {
-        if self.take_in(session, ctx).await? {
+    async fn answer(&self, session: &mut ServerSession, cx: &mut Context) -> Result<bool> {
+        if self.filter(session, cx).await? {
             return Ok(true);
         }
-        let cx = super::here(ctx)?;
         if cx.may_be_hedged(session) && Box::pin(cx.race(session, &self.connector)).await? {
             return Ok(true);
         }
@@ -80,14 +81,11 @@ impl Engine {
         Ok(false)
     }
 
-    /// The request filter: takes a request in, and answers it where that takes no upstream of Pingora's.
-    /// Returns whether it did.
+    /// The request filter: what filters or the cache answer ends here. Returns whether one of them did.
     ///
     /// # Errors
     /// The client's, or what broke off a response.
-    async fn take_in(&self, session: &mut ServerSession, ctx: &mut Ctx) -> Result<bool> {
-        super::spare_old_clients(session.req_header_mut());
-        let cx = ctx.insert(Context::arrive(&self.shared, session));
+    async fn filter(&self, session: &mut ServerSession, cx: &mut Context) -> Result<bool> {
         let patience = cx.snapshot.settings.limits.client_write.into();
         session.set_write_timeout(Some(patience));
         match cx.enter(session).await {
@@ -110,5 +108,13 @@ impl Context {
             Box::pin(self.answer_held(session, error.is_some())).await;
         }
         self.finish(session, error);
+    }
+}
+
+/// An HTTP/1.0 client knows no interim responses, and does not mean it when it expects one
+/// (RFC 9110, 10.1.1).
+fn spare_old_clients(head: &mut RequestHeader) {
+    if head.version < Version::HTTP_11 {
+        head.remove_header(&header::EXPECT);
     }
 }

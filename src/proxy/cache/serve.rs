@@ -50,10 +50,7 @@ impl Context {
         let ttl = reuse::ttl(&entry, self.exchange.now.wall);
         let caching = self.caching_mut();
         if caching.dealt == Dealt::Pass {
-            caching.dealt = match ttl > 0 {
-                true => Dealt::Hit,
-                false => Dealt::Stale,
-            };
+            caching.dealt = dealt(ttl);
         }
         let told = match caching.collapsed {
             true => Told::Forwarded {
@@ -98,10 +95,7 @@ impl Context {
         let Some(entry) = stale.cloned() else {
             return Ok(false);
         };
-        caching.dealt = match reuse::ttl(&entry, now) > 0 {
-            true => Dealt::Hit,
-            false => Dealt::Stale,
-        };
+        caching.dealt = dealt(reuse::ttl(&entry, now));
         let told = Told::Forwarded {
             why: caching.forwarded,
             status: failure.came_back().map(|status| status.as_u16()),
@@ -147,9 +141,12 @@ impl Context {
                 self.caching_mut().dealt = Dealt::Revalidated;
                 let mut head = *head;
                 self.hide_tags(&mut head);
+                let mut head = ResponseHead::from(head);
+                // Where there is no room at once, it is made field by field.
+                let _ = head.headers.try_reserve(ADDED);
                 let answering = Answering {
                     entry,
-                    head: head.into(),
+                    head,
                     told: self.went_on(Some(304), Stored::No(Some(why))),
                     made: Made::Afresh,
                 };
@@ -223,8 +220,6 @@ impl Context {
             told,
             made,
         } = answering;
-        // Once for all that follows; where it fails, it is made field by field.
-        let _ = head.headers.try_reserve(ADDED);
         let age = reuse::age(&entry.meta().times, self.shared.clock.now().wall).as_secs();
         // What has just come from the origin has no age (RFC 9111, 5.1).
         if made == Made::Before || (made == Made::Now && age > 0) {
@@ -265,16 +260,15 @@ impl Context {
     ) -> Result<Part> {
         let request = &session.req_header().headers;
         if head.status != StatusCode::OK
-            || self.held.is_some() // how it will leave is not known yet: `is_had_after_all`
+            || self.held.is_some() // how it will leave is not known yet: `held.rs` looks again
             || !conditional::may_be_for_less(request)
         {
             return Ok(Part::Whole);
         }
-        let now = crate::cache::rules::seconds(self.exchange.now.wall);
-        if conditional::is_not_modified(request, &head.headers, now) {
-            own::make_not_modified(head);
+        if self.spares_body(session, head) {
             return Ok(Part::Whole);
         }
+        let now = crate::cache::rules::seconds(self.exchange.now.wall);
         // What a filter makes of the body has parts of its own.
         let is_stored = self.response_claim < Claim::Rewrite;
         match length {
@@ -289,8 +283,9 @@ impl Context {
         }
     }
 
-    /// Makes a 304 of a head that has waited for its body, where the client has what filters have left of that.
-    pub(in crate::proxy) fn is_had_after_all(
+    /// Makes a 304 of a head from the cache, where the client has what filters have left of that. Returns whether it
+    /// did.
+    pub(in crate::proxy) fn spares_body(
         &self,
         session: &ServerSession,
         head: &mut ResponseHeader,
@@ -299,7 +294,6 @@ impl Context {
         let now = crate::cache::rules::seconds(self.exchange.now.wall);
         let is_had = self.end.origin == Origin::Cache
             && head.status == StatusCode::OK
-            && conditional::may_be_for_less(request)
             && conditional::is_not_modified(request, &head.headers, now);
         if is_had {
             own::make_not_modified(head);
@@ -327,6 +321,14 @@ impl Context {
             head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
         }
         Ok(())
+    }
+}
+
+/// What a stored response counts as that is fresh for so long yet.
+fn dealt(ttl: i64) -> Dealt {
+    match ttl > 0 {
+        true => Dealt::Hit,
+        false => Dealt::Stale,
     }
 }
 
