@@ -9,7 +9,8 @@ use wiregate_sdk::value::At;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cache {
-    /// The memory that it may take, everything counted: bodies, heads, keys and the index.
+    /// The memory that it may take, everything counted: bodies, heads, keys and the index. The gaps that come and go
+    /// between blocks of memory come to about an eighth of it at most.
     pub memory: At<Size>,
     /// The largest body that is stored; an eighth of the memory when absent.
     pub largest: Option<At<Size>>,

@@ -16,10 +16,16 @@ fn resident() -> usize {
 }
 
 /// Fills a store three times over: what it counts, and what the process has grown by.
-fn fill(kind: &str) {
-    let body = bytes(1, 300_000);
+fn measure(kind: &str) {
+    fill(kind, MIB); // what the program itself takes is there from now on
     let before = resident();
-    let store = store(BOUND);
+    let store = fill(kind, BOUND);
+    println!("{} {}", store.figures().memory, resident() - before);
+}
+
+fn fill(kind: &str, bound: usize) -> Arc<Store> {
+    let body = bytes(1, 300_000);
+    let store = store(bound);
     let mut filled = 0;
     for number in 0.. {
         let url = format!("http://example.com/a/rather/long/path/{number}?with=query");
@@ -33,17 +39,17 @@ fn fill(kind: &str) {
         };
         put_meta(&store, &url, meta, &body[..length]);
         filled += 1_500 + length;
-        if filled > 3 * BOUND {
+        if filled > 3 * bound {
             break;
         }
     }
-    println!("{} {}", store.figures().memory, resident() - before);
+    store
 }
 
 #[test]
 fn all_that_a_store_takes_is_counted() {
     if let Some(kind) = std::env::var_os(CHILD) {
-        return fill(kind.to_str().unwrap());
+        return measure(kind.to_str().unwrap());
     }
     for kind in ["small", "middling", "large"] {
         let test = "bound::all_that_a_store_takes_is_counted";
@@ -58,9 +64,8 @@ fn all_that_a_store_takes_is_counted() {
             counted <= BOUND && counted > BOUND * 9 / 10,
             "{kind}: {counted}"
         );
-        // Without optimisation, the allocator pads all that it gives, and what was freed is not always given back to
-        // the system at once. With optimisation, 48.4 MB are taken where 50.3 MB are counted.
-        assert!(taken < BOUND * 3 / 2, "{kind}: {taken} bytes for {counted}");
+        // Nothing between blocks of the allocator's is counted: 13 % more, where bodies of 1 to 10 KB come and go.
+        assert!(taken < BOUND * 5 / 4, "{kind}: {taken} bytes for {counted}");
         assert!(taken > BOUND / 2, "{kind}: {taken} bytes for {counted}");
     }
 }
