@@ -139,13 +139,18 @@ impl Process {
         }
     }
 
-    /// Processor time used so far by the process, its threads and its children, in seconds.
+    /// Processor time used so far by the process, its threads and its children.
     ///
     /// # Errors
     /// A process that has ended.
-    pub fn cpu_seconds(&self) -> io::Result<f64> {
-        let ticks = self.tree()?.iter().map(|stat| stat.ticks).sum::<u64>();
-        Ok(ticks as f64 / TICKS_PER_SECOND)
+    pub fn used(&self) -> io::Result<Used> {
+        let tree = self.tree()?;
+        let seconds =
+            |ticks: fn(&Stat) -> u64| tree.iter().map(ticks).sum::<u64>() as f64 / TICKS_PER_SECOND;
+        Ok(Used {
+            user: seconds(|stat| stat.user),
+            system: seconds(|stat| stat.system),
+        })
     }
 
     /// Resident memory of the process and its children, in bytes.
@@ -230,12 +235,29 @@ fn send(signal: &str, to: &[Stat]) {
     }
 }
 
+/// Processor time, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Used {
+    /// In the program itself.
+    pub user: f64,
+    /// In the kernel, on its behalf.
+    pub system: f64,
+}
+
+impl Used {
+    /// Wherever it was.
+    pub fn all(self) -> f64 {
+        self.user + self.system
+    }
+}
+
 /// What `/proc/PID/stat` tells: proc(5).
 #[derive(Debug, Default, PartialEq)]
 struct Stat {
     pid: u32,
     parent: u32,
-    ticks: u64,
+    user: u64,
+    system: u64,
 }
 
 impl Stat {
@@ -253,7 +275,8 @@ impl Stat {
         Some(Self {
             pid,
             parent: fields.get(1)?.parse().ok()?,
-            ticks: ticks(14)? + ticks(15)?,
+            user: ticks(14)?,
+            system: ticks(15)?,
         })
     }
 }
@@ -325,7 +348,8 @@ mod tests {
         let expected = Stat {
             pid: 42,
             parent: 7,
-            ticks: 200,
+            user: 150,
+            system: 50,
         };
         assert_eq!(Stat::parse(42, line), Some(expected));
     }
@@ -346,7 +370,7 @@ mod tests {
         command.args(["-c", script]);
         let process = Process::start("busy", command, folder.path()).unwrap();
         let start = Instant::now();
-        while process.cpu_seconds().unwrap() < 0.05 {
+        while process.used().unwrap().all() < 0.05 {
             assert!(start.elapsed() < START_LIMIT, "a busy child is not counted");
             std::thread::yield_now();
         }

@@ -11,6 +11,8 @@ use crate::scenario::Goal;
 pub struct Sample {
     /// Processor time of the proxy per request, in microseconds.
     pub cpu_us: f64,
+    /// The part of it that is not the kernel's.
+    pub user_us: f64,
     pub requests_per_second: f64,
     /// Where the load tells.
     pub p99_ms: Option<f64>,
@@ -73,6 +75,7 @@ pub fn rows(sampled: &[Sampled], bases: &[String]) -> Vec<Row> {
             name: name.clone(),
             median: Sample {
                 cpu_us: cpu,
+                user_us: median(samples.iter().map(|s| s.user_us)),
                 requests_per_second: median(samples.iter().map(|s| s.requests_per_second)),
                 p99_ms: (samples.iter().map(|s| s.p99_ms).collect::<Option<Vec<_>>>())
                     .map(|all| median(all.into_iter())),
@@ -136,8 +139,16 @@ impl Report {
             None => "nothing pinned\n\n".into(),
         };
         text += &format!(
-            "{:<22}{:>12}{:>8}{:>11}{:>11}{:>9}{:>9}   CPU per request against\n{:82}",
-            "contender", "CPU us/req", "+-", "requests/s", "MB/CPU s", "p99 ms", "RSS MiB", ""
+            "{:<22}{:>12}{:>8}{:>9}{:>11}{:>11}{:>9}{:>9}   CPU per request against\n{:91}",
+            "contender",
+            "CPU us/req",
+            "+-",
+            "user us",
+            "requests/s",
+            "MB/CPU s",
+            "p99 ms",
+            "RSS MiB",
+            ""
         );
         for base in &self.bases {
             text += &format!("{base:>width$}", width = width(base));
@@ -164,10 +175,11 @@ impl Row {
         let median = &self.median;
         write!(
             text,
-            "{:<22}{:>12.2}{:>7.1}%{:>11.0}{:>11.1}{:>9}{:>9.1}",
+            "{:<22}{:>12.2}{:>7.1}%{:>9.2}{:>11.0}{:>11.1}{:>9}{:>9.1}",
             self.name,
             median.cpu_us,
             self.spread * 50.0,
+            median.user_us,
             median.requests_per_second,
             report.answer as f64 / median.cpu_us,
             (median.p99_ms).map_or("-".to_owned(), |p99| format!("{p99:.2}")),
@@ -204,6 +216,7 @@ mod tests {
     fn samples(cpu: &[f64]) -> Vec<Sample> {
         let sample = |cpu_us: &f64| Sample {
             cpu_us: *cpu_us,
+            user_us: *cpu_us / 2.0,
             requests_per_second: 1000.0,
             p99_ms: Some(1.0),
             resident_bytes: 3 << 20,
@@ -262,10 +275,10 @@ mod tests {
         let expected = "\
 http1: medians of 2 rounds of 5 s, 32 connections, proxy on processor 0, load and origin on 1
 
-contender               CPU us/req      +- requests/s   MB/CPU s   p99 ms  RSS MiB   CPU per request against
-                                                                                      bare  bare-tuned   nginx
-bare                         21.00    4.8%       1000       50.0     1.00      3.0   1.000           -   2.000
-nginx                        10.50    4.8%       1000      100.0     1.00      3.0   0.500           -   1.000
+contender               CPU us/req      +-  user us requests/s   MB/CPU s   p99 ms  RSS MiB   CPU per request against
+                                                                                               bare  bare-tuned   nginx
+bare                         21.00    4.8%    10.50       1000       50.0     1.00      3.0   1.000           -   2.000
+nginx                        10.50    4.8%     5.25       1000      100.0     1.00      3.0   0.500           -   1.000
 goal: nginx at most 1.90 of bare: 0.500, kept
 goal: bare at most 1.90 of nginx: 2.000, MISSED
 goal: bare at most 1.90 of wiregate-plain: not measured

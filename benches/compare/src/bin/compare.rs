@@ -266,16 +266,18 @@ impl Running {
     fn sample(&self, load: &Load<'_>, origin: Option<&Origin>) -> Result<Sample> {
         let got = || origin.map(Origin::requests).transpose();
         let got_before = got()?;
-        let before = self.process.cpu_seconds()?;
+        let before = self.process.used()?;
         let observed = load.run()?;
-        let used = self.process.cpu_seconds()? - before;
+        let used = self.process.used()?;
         if let (Some(before), Some(after)) = (got_before, got()?) {
             // The second question is counted, too.
             let asked = after.saturating_sub(before + 1);
             check::origin_asked(self.contender, load.scenario, observed.requests, asked)?;
         }
+        let each = |seconds: f64| seconds * 1e6 / observed.requests as f64;
         Ok(Sample {
-            cpu_us: used * 1e6 / observed.requests as f64,
+            cpu_us: each(used.all() - before.all()),
+            user_us: each(used.user - before.user),
             requests_per_second: observed.requests_per_second,
             p99_ms: observed.p99_ms,
             resident_bytes: self.process.resident_bytes()?,
