@@ -45,7 +45,7 @@ use super::lifetimes::{Lifetimes, by_status};
 /// where `Vary` tells it from others; where two variants are, all are tried now and then.
 ///
 /// GET and HEAD are answered, ranges and conditions too; of what is not stored, a range is asked for by itself. Where another method succeeds, what is stored
-/// for its URL, `Location` and `Content-Location` is dropped, if the route of that method uses the same store.
+/// for its URL, `Location` and `Content-Location` is dropped, whichever route it takes.
 ///
 /// `Cache-Status` (RFC 9211) tells what the cache did. Purging is described in
 /// [caching](../caching.md). [A whole configuration](../../examples/cache.yaml) is among the examples.

@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub upstreams: Upstreams,
     /// The stores of the cache, in the order of the configuration.
     pub stores: Vec<NamedStore>,
+    /// Those of them that routes use, by position.
+    pub used_stores: Vec<usize>,
     /// The listeners, in the order of the configuration.
     pub listeners: Vec<Arc<Listening>>,
     /// How requests are traced, where they are.
@@ -167,6 +169,15 @@ fn former(cx: &Context<'_>) -> Option<u64> {
     cx.old.map(|old| old.generation).or_else(packed)
 }
 
+/// The stores of the cache that filters of these routes use, by position.
+fn used_stores(routes: &[Route]) -> Vec<usize> {
+    let links = routes.iter().flat_map(|route| &route.chain.links);
+    let mut used: Vec<_> = links.flat_map(|link| &link.ties.stores).copied().collect();
+    used.sort_unstable();
+    used.dedup();
+    used
+}
+
 impl Snapshot {
     pub(super) fn new(
         cx: &Context<'_>,
@@ -178,6 +189,7 @@ impl Snapshot {
         Self {
             generation: former(cx).map_or(1, |former| former.saturating_add(1)),
             router: parts.router,
+            used_stores: used_stores(&parts.routes),
             routes: parts.routes,
             upstreams: parts.upstreams,
             stores: parts.stores,

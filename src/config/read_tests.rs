@@ -314,12 +314,12 @@ fn ugly_files_are_refused_in_words() {
         (
             laughs.as_bytes(),
             "",
-            "expected at most 1,000,000 values in a file, found more",
+            "expected at most 2,000,000 values in a file, found more",
         ),
         (
             aliases.as_bytes(),
             "",
-            "expected at most 1,000,000 values in a file, found more",
+            "expected at most 2,000,000 values in a file, found more",
         ),
         (
             long.as_bytes(),

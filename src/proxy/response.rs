@@ -36,6 +36,7 @@ impl Context {
             return Ok(());
         }
         self.end.origin = Origin::Upstream;
+        self.invalidate(head);
         let trailers = head.version == Version::HTTP_2 && self.version == Version::HTTP_2;
         let mut taken = TakenResponse::of(head);
         let adds = self.route().map_or(0, |route| route.adds_fields);

@@ -120,6 +120,8 @@ pub struct Ties {
     pub finds_consumers: bool,
     /// How many fields it adds to a response, about.
     pub adds_fields: usize,
+    /// The stores of the cache that it uses, by position.
+    pub stores: Vec<usize>,
 }
 
 /// What a filter has at hand while it is being built.
@@ -186,12 +188,12 @@ impl<'a> Build<'a> {
     ///
     /// # Errors
     /// There is no store of this name.
-    pub fn store(&self, name: &str) -> Result<usize, String> {
-        if let Some(found) = self.stores.iter().position(|store| **store == *name) {
+    pub fn store(&mut self, name: &str) -> Result<usize, String> {
+        let found = self.stores.iter().position(|store| **store == *name);
+        let is_default = name == DEFAULT_STORE && self.stores.is_empty();
+        if let Some(found) = found.or(is_default.then_some(0)) {
+            self.ties.stores.push(found);
             return Ok(found);
-        }
-        if name == DEFAULT_STORE && self.stores.is_empty() {
-            return Ok(0);
         }
         let known: Vec<_> = self
             .stores

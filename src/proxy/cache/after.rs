@@ -28,24 +28,25 @@ impl Context {
             collapsed: false,
             stored: Stored::No(None),
         });
-        if !self.exchange.method.is_safe() {
-            self.invalidate(head);
-        } else if self.exchange.method == Method::HEAD {
+        if self.exchange.method == Method::HEAD {
             self.freshen(session, head);
         }
         self.hide_tags(head);
         self.tell_status(head, &told)
     }
 
-    /// A request that changes a resource has succeeded: what is stored of it, and of what the
-    /// response names, is used no more.
-    fn invalidate(&self, head: &ResponseHeader) {
-        if !(head.status.is_success() || head.status.is_redirection()) {
+    /// Where a request that may change a resource has succeeded, what is stored of it, and of what the
+    /// response names, is used no more, whichever routes have stored it, and where.
+    pub(in crate::proxy) fn invalidate(&self, head: &ResponseHeader) {
+        let is_done = head.status.is_success() || head.status.is_redirection();
+        let used = &self.snapshot.used_stores;
+        if self.exchange.method.is_safe() || used.is_empty() || !is_done {
             return;
         }
-        let store = &self.caching().store;
-        for url in self.changed_urls(head) {
-            store.purge(&What::Url(url), Mode::Hard);
+        for what in self.changed_urls(head).into_iter().map(What::Url) {
+            for store in used.iter().map(|at| self.snapshot.stores[*at].store()) {
+                store.purge(&what, Mode::Hard);
+            }
         }
     }
 

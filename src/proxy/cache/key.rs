@@ -64,15 +64,18 @@ impl Context {
     /// names, if they are of the same origin.
     pub(super) fn changed_urls(&self, head: &pingora_http::ResponseHeader) -> Vec<String> {
         let own = self.public_url().as_str().to_owned();
-        let Ok(base) = reqwest::Url::parse(&own) else {
-            return vec![own];
+        let named = [header::LOCATION, header::CONTENT_LOCATION];
+        let named = named.map(|name| head.headers.get(&name));
+        let base = match named {
+            [None, None] => None, // as most of them are
+            _ => reqwest::Url::parse(&own).ok(),
         };
         let mut all = vec![own];
-        for name in [header::LOCATION, header::CONTENT_LOCATION] {
-            let named = head
-                .headers
-                .get(&name)
-                .and_then(|value| value.to_str().ok());
+        let Some(base) = base else {
+            return all;
+        };
+        for named in named.into_iter().flatten() {
+            let named = named.to_str().ok();
             let joined = named.and_then(|named| base.join(named).ok());
             if let Some(joined) = joined.filter(|joined| joined.origin() == base.origin()) {
                 let router = &self.snapshot.router;

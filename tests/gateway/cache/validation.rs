@@ -263,6 +263,30 @@ fn rfc9111_4_4_methods_that_change_a_resource_invalidate_it() {
     assert!(told(&get(&gateway, "/target", &[])).1);
 }
 
+/// Requests that change something often have a route of their own.
+#[test]
+fn rfc9111_4_4_a_method_invalidates_what_other_routes_have_stored() {
+    let origin = Origin::start();
+    origin.says("/a", "cache-control: max-age=60");
+    let gateway = Gateway::start(&format!(
+        "caches: {{ one: {{}}, two: {{}}, idle: {{}} }}\n\
+         upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}\nroutes:\n\
+         - {{ name: read, match: {{ path: /**, methods: [GET] }}, filters: [cache: {{ store: one }}], upstream: app }}\n\
+         - {{ name: other, match: {{ host: other.example, path: /** }}, filters: [cache: {{ store: two }}], upstream: app }}\n\
+         - {{ name: write, match: {{ path: /** }}, upstream: app }}\n",
+        origin.address
+    ));
+    for (status, is_stored) in [(500, true), (404, true), (200, false), (303, false)] {
+        origin.says("/a", "cache-control: max-age=60");
+        get(&gateway, "/a", &[]);
+        assert!(told(&get(&gateway, "/a", &[])).1, "{status}");
+        origin.answers_with("/a", status, "", "done");
+        send(&gateway, "POST", "/a");
+        origin.says("/a", "cache-control: max-age=60");
+        assert_eq!(told(&get(&gateway, "/a", &[])).1, is_stored, "{status}");
+    }
+}
+
 #[test]
 fn rfc5861_3_a_stale_response_is_used_while_it_is_validated_once() {
     let origin = Origin::start();

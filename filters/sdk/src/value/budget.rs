@@ -6,7 +6,7 @@ use super::{Node, Value};
 /// expanded.
 pub const MAX_BYTES: usize = 10 << 20;
 /// How many values a file may have once its aliases are expanded.
-pub const MAX_NODES: usize = 1_000_000;
+pub const MAX_NODES: usize = 2_000_000;
 /// How deep values may nest.
 pub const MAX_DEPTH: usize = 64;
 
@@ -20,7 +20,7 @@ impl Budget {
         self.0.nodes += size.nodes;
         self.0.bytes += size.bytes;
         if self.0.nodes > MAX_NODES {
-            return Err("expected at most 1,000,000 values in a file, found more");
+            return Err("expected at most 2,000,000 values in a file, found more");
         }
         if self.0.bytes > 2 * MAX_BYTES {
             return Err("expected at most 20 MiB of text in the values of a file, found more");

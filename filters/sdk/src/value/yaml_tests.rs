@@ -278,7 +278,7 @@ fn a_billion_laughs_are_refused() {
     }
     let found = problems(&text);
     assert_eq!(found.len(), 1);
-    assert!(found[0].ends_with("expected at most 1,000,000 values in a file, found more"));
+    assert!(found[0].ends_with("expected at most 2,000,000 values in a file, found more"));
 }
 
 #[test]
@@ -292,13 +292,25 @@ fn long_texts_cannot_be_multiplied_either() {
 }
 
 #[test]
+fn a_hundred_thousand_consumers_fit_into_a_file() {
+    let mut text = String::from("consumers:\n");
+    for number in 0..100_000 {
+        text += &format!(
+            "  c{number}: {{ plan: pro, credentials: {{ jwt: {{ issuer: \"https://id.example.com\", \
+             subject: u{number} }} }} }}\n"
+        );
+    }
+    assert!(parse(&text).is_ok());
+}
+
+#[test]
 fn ten_megabytes_of_aliases_are_refused() {
     let mut text = String::from("a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]\nuse:\n");
     while text.len() < MAX_BYTES - 8 {
         text.push_str("- *a\n");
     }
     let found = problems(&text);
-    assert!(found[0].ends_with("expected at most 1,000,000 values in a file, found more"));
+    assert!(found[0].ends_with("expected at most 2,000,000 values in a file, found more"));
     text.push_str("- *a\n- *a\n- *a\n");
     assert!(problems(&text)[0].starts_with("1:1 expected at most 10 MiB"));
 }
