@@ -55,7 +55,7 @@ impl Terms {
 
     fn read<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Self {
         let (mut terms, mut max_age, mut shared) = (Self::default(), None, None);
-        for member in list::members(lines) {
+        list::members(lines).for_each(|member| {
             let seconds = |member: &Member<'_>| member.seconds().or(Some(0));
             if member.is("max-age") {
                 max_age = max_age.or_else(|| seconds(&member));
@@ -68,7 +68,7 @@ impl Terms {
             } else {
                 terms.flag(member.name);
             }
-        }
+        });
         terms.lasting(max_age, shared)
     }
 

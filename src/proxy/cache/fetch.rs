@@ -17,8 +17,8 @@ use http::{StatusCode, header};
 use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_error::{Error, ErrorSource, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use wiregate_sdk::Reply;
 use wiregate_sdk::views::Claim;
+use wiregate_sdk::{Reply, ResponseHead};
 
 use super::super::context::Context;
 use super::super::failure;
@@ -57,6 +57,8 @@ pub(super) enum Shared {
     /// A response is being stored, or was refreshed.
     Stored {
         entry: Arc<Entry>,
+        /// Its head, for the one who asked.
+        head: ResponseHead,
         dealt: Dealt,
         status: StatusCode,
     },
@@ -129,7 +131,7 @@ impl Context {
         self.caching_mut().fetch = Some(Box::new(fetch));
         self.request_claim = Claim::None; // there is no body that filters could want
         let answer = match self.ask(session, &connector, None).await {
-            Ok(Asked::Head(head)) => self.settle(session, *head).await,
+            Ok(Asked::Head(head)) => self.settle(session, head).await,
             Ok(Asked::Left(_, error)) if alone => return Err(error),
             Ok(Asked::Left(begun, error)) => {
                 if let Ok(detached) = self.detach(session, &connector) {

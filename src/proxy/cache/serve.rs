@@ -19,7 +19,7 @@ use crate::cache::store::Entry;
 use crate::cache::{Dealt, Failure};
 
 /// So many fields are added to a stored head, here and by ordinary filters.
-const ADDED: usize = 9;
+pub(super) const ADDED: usize = 9;
 
 /// A response that is about to leave.
 struct Answering {
@@ -122,11 +122,11 @@ impl Context {
         match answer {
             Shared::Stored {
                 entry,
+                head,
                 dealt,
                 status,
             } => {
                 self.caching_mut().dealt = dealt;
-                let head = entry.meta().head.parts(ADDED);
                 let status = (status != head.status).then(|| status.as_u16());
                 let told = self.went_on(status, Stored::Yes);
                 let answering = Answering {

@@ -71,7 +71,7 @@ impl Detached {
         match cx.ask(session, &self.connector, begun).await {
             Ok(Asked::Head(head)) => {
                 // What is for nobody else is dropped.
-                drop(cx.settle(session, *head).await);
+                drop(cx.settle(session, head).await);
                 cx.fill_up(session).await;
             }
             Ok(Asked::Left(..)) => {} // there is nobody who could

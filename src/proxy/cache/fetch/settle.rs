@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use http::{StatusCode, header};
+use http::StatusCode;
 use pingora_core::protocols::http::{HttpTask, ServerSession};
-use wiregate_sdk::Reply;
+use wiregate_sdk::{Reply, ResponseHead};
 
 use super::super::super::context::Context;
 use super::super::super::heads;
+use super::super::serve::ADDED;
 use super::ask::Head;
 use super::{Answer, Filling, Own, Shared};
 use crate::cache::rules::reuse;
-use crate::cache::rules::storing::{self, Why};
+use crate::cache::rules::storing::{self, StoringTerms, Why};
 use crate::cache::store::{Entry, Lead};
-use crate::cache::{Dealt, Failure, Stored, UPSTREAM_ERROR};
+use crate::cache::{Dealt, Failure, UPSTREAM_ERROR};
 
 /// Another request sees to what is stored.
 const BUSY: Why = "busy";
@@ -21,7 +22,7 @@ const BUSY: Why = "busy";
 impl Context {
     /// Settles what becomes of a response, for all who wait for it. Where it is stored, the body is to
     /// follow, by way of this exchange.
-    pub(super) async fn settle(&mut self, session: &ServerSession, mut head: Head) -> Answer {
+    pub(super) async fn settle(&mut self, session: &ServerSession, mut head: Box<Head>) -> Answer {
         let status = head.head.status;
         if self.is_elsewhere() {
             // It stands in for a response, and is none of those that the key is for.
@@ -45,10 +46,8 @@ impl Context {
         }
         heads::drop_named_of(&mut head.head);
         let (plan, asked) = (&self.caching().plan, self.asked(session));
-        let meta = storing::terms(plan, &asked, &head.head, head.sent)
-            .map(|terms| terms.stored(&head.head, Some(heads::via_of(head.head.version))));
-        match meta {
-            Ok(meta) => self.store(head, meta).await,
+        match storing::terms(plan, &asked, &head.head, head.sent) {
+            Ok(terms) => self.store(head, terms).await,
             Err(why) => self.keep(head, why, failed),
         }
     }
@@ -76,7 +75,7 @@ impl Context {
     async fn validated(
         &mut self,
         session: &ServerSession,
-        mut head: Head,
+        mut head: Box<Head>,
         stale: &Arc<Entry>,
     ) -> Answer {
         heads::edit_response(&mut head.head, |head| heads::settle_response(head, false));
@@ -104,6 +103,7 @@ impl Context {
         };
         Answer::Shared(match refreshed {
             Ok(entry) => Shared::Stored {
+                head: entry.meta().head.parts(ADDED),
                 entry,
                 dealt: Dealt::Revalidated,
                 status: StatusCode::NOT_MODIFIED,
@@ -117,7 +117,7 @@ impl Context {
     }
 
     /// A response that is not for the cache stays with the one who asked.
-    fn keep(&mut self, head: Head, why: Why, failed: bool) -> Answer {
+    fn keep(&mut self, head: Box<Head>, why: Why, failed: bool) -> Answer {
         match self.fetch_mut().lead.take() {
             Some(lead) if failed => lead.failed(Failure {
                 status: head.head.status,
@@ -140,37 +140,40 @@ impl Context {
         }
     }
 
-    async fn store(&mut self, head: Head, meta: Stored) -> Answer {
-        let length = (head.head.headers.get(header::CONTENT_LENGTH))
-            .and_then(|length| length.to_str().ok()?.parse().ok());
-        let length = if head.end { Some(0) } else { length };
+    async fn store(&mut self, head: Box<Head>, terms: StoringTerms) -> Answer {
+        let length = if head.end { Some(0) } else { terms.length };
         let lead = self.fetch_mut().lead();
         let policy = &self.caching().plan.policy;
         let largest = self.snapshot.stores[policy.store].largest();
         if length.is_some_and(|length| length > largest) {
-            lead.too_large(policy.remember, &meta.vary);
+            lead.too_large(policy.remember, terms.vary());
             return own(head, "too-large");
         }
+        let via = heads::via_of(head.head.version);
+        let (meta, edits) = terms.stored(&head.head, Some(via));
         let fill = match lead.fill(meta, length, policy.remember) {
             Ok(fill) => fill,
             Err(_) => return own(head, "refused"),
         };
-        let answer = Shared::Stored {
-            entry: fill.entry().clone(),
-            dealt: Dealt::Miss,
-            status: head.head.status,
-        };
+        let entry = fill.entry().clone();
         let filling = Filling::new(head.source, fill);
         self.caching_mut().filling = Some(Box::new(filling));
         if head.end {
             self.end_fill().await;
         }
-        Answer::Shared(answer)
+        let mut head = ResponseHead::from(*head.head);
+        edits.make(&mut head.headers);
+        Answer::Shared(Shared::Stored {
+            entry,
+            dealt: Dealt::Miss,
+            status: head.status,
+            head,
+        })
     }
 }
 
 /// It is for the one who asked alone.
-fn own(head: Head, why: Why) -> Answer {
+fn own(head: Box<Head>, why: Why) -> Answer {
     Answer::Own(Box::new(Own {
         source: head.source,
         first: HttpTask::Header(head.head, head.end),
