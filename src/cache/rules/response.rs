@@ -108,10 +108,10 @@ impl Terms {
 /// A field for caches like this one: a dictionary (RFC 9213, 2.1). One that is empty or cannot be
 /// read is as good as absent, and so is one whose numbers are none.
 fn targeted(fields: &Fields<'_>, field: Field) -> Option<Terms> {
-    let lines: Vec<_> = fields.all(field).collect();
-    if lines.is_empty() {
+    if !fields.has(field) {
         return None;
     }
+    let lines: Vec<_> = fields.all(field).collect();
     let joined = lines.join(&b", "[..]);
     let dictionary: Dictionary = Parser::new(&joined).parse().ok()?;
     if dictionary.is_empty() {

@@ -4,15 +4,15 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora_http::{RequestHeader, ResponseHeader};
-use smallvec::SmallVec;
 use wiregate_sdk::cache::{Plan, Policy, SetCookie};
 
 use super::age::{self, Guess, Sent};
+use super::edits::Edits;
 use super::fields::{Field, Fields};
 use super::request::Wishes;
 use super::response::Terms;
 use super::{date, marks, vary};
-use crate::cache::{Head, Selector, Stored, Times};
+use crate::cache::{Selector, Stored, Times};
 
 /// What a response can be purged by has bounds: more tags, or longer ones, are more than is kept.
 const MOST_TAGS: usize = 256;
@@ -86,7 +86,7 @@ impl StoringTerms {
     /// What is stored of it, and what makes of its own head the same one: this is its head, and `via` what is added to say
     /// whom it has come through.
     pub fn stored(self, head: &ResponseHeader, via: Option<HeaderValue>) -> (Stored, Edits) {
-        let edits = Edits { via, ..self.edits };
+        let edits = self.edits.with_via(via);
         let stored = Stored {
             head: edits.head(head),
             tags: self.tags,
@@ -95,64 +95,6 @@ impl StoringTerms {
             marks: self.marks,
         };
         (stored, edits)
-    }
-}
-
-/// What sets the head that is served apart from the one that has come (3.1).
-pub struct Edits {
-    /// Fields that are not stored.
-    without: SmallVec<[HeaderName; 2]>,
-    /// The `Date` that it gets, where its own is none, or not in the preferred form (RFC 9110, 6.6.1).
-    date: Option<HeaderValue>,
-    /// Whom it has come through.
-    via: Option<HeaderValue>,
-}
-
-impl Edits {
-    fn of(policy: &Policy, fields: &Fields<'_>, date: Option<HeaderValue>) -> Self {
-        let strips = policy.set_cookie == SetCookie::Strip;
-        let goes = |field| match field {
-            Field::Age | Field::Hop => true,
-            Field::Date => date.is_some(),
-            Field::SetCookie => strips,
-            _ => false,
-        };
-        let mut without: SmallVec<_> = fields.names(goes).cloned().collect();
-        without.extend(policy.tags.clone());
-        Self {
-            without,
-            date,
-            via: None,
-        }
-    }
-
-    /// The head as it is to be served.
-    fn head(&self, head: &ResponseHeader) -> Head {
-        let mut all: SmallVec<[_; 16]> = SmallVec::new();
-        for (name, value) in &head.headers {
-            if !self.without.contains(name) {
-                all.push((name, value));
-            }
-        }
-        all.extend(self.date.as_ref().map(|date| (&header::DATE, date)));
-        if let Some(via) = &self.via {
-            let last = all.iter().rposition(|(name, _)| **name == header::VIA);
-            all.insert(last.map_or(all.len(), |last| last + 1), (&header::VIA, via));
-        }
-        Head::new(head.status, all.iter().copied())
-    }
-
-    /// Makes the same of the fields of that head themselves.
-    pub fn make(self, fields: &mut HeaderMap) {
-        for name in &self.without {
-            fields.remove(name);
-        }
-        if let Some(date) = self.date {
-            fields.insert(header::DATE, date);
-        }
-        if let Some(via) = self.via {
-            fields.append(header::VIA, via);
-        }
     }
 }
 
@@ -247,10 +189,12 @@ fn lifetime(
 ) -> Result<Duration, Why> {
     let policy = &*plan.policy;
     let ttl = policy.ttl(status);
-    let cookie =
-        asked.head.headers.contains_key(header::COOKIE) && !policy.ignores_cookies && !terms.public;
+    let has_cookie = || {
+        let is_for_all = policy.ignores_cookies || terms.public;
+        !is_for_all && asked.head.headers.contains_key(header::COOKIE)
+    };
     if policy.force {
-        return match cookie && plan.caller.is_none() {
+        return match has_cookie() && plan.caller.is_none() {
             true => Err("cookie"),
             false => ttl.ok_or("status"),
         };
@@ -258,6 +202,7 @@ fn lifetime(
     if let Some(lifetime) = age::explicit(terms, fields, sent) {
         return Ok(lifetime);
     }
+    let cookie = has_cookie();
     if cookie && !terms.no_cache {
         return Err("cookie");
     }
