@@ -8,13 +8,12 @@ use wiregate_sdk::{Reply, ResponseHead};
 
 use super::super::super::context::Context;
 use super::super::super::heads;
-use super::super::serve::ADDED;
 use super::ask::Head;
 use super::{Answer, Filling, Own, Shared};
 use crate::cache::rules::reuse;
 use crate::cache::rules::storing::{self, StoringTerms, Why};
 use crate::cache::store::{Entry, Lead};
-use crate::cache::{Dealt, Failure, UPSTREAM_ERROR};
+use crate::cache::{Failure, UPSTREAM_ERROR};
 
 /// Another request sees to what is stored.
 const BUSY: Why = "busy";
@@ -22,7 +21,7 @@ const BUSY: Why = "busy";
 impl Context {
     /// Settles what becomes of a response, for all who wait for it. Where it is stored, the body is to
     /// follow, by way of this exchange.
-    pub(super) async fn settle(&mut self, session: &ServerSession, mut head: Box<Head>) -> Answer {
+    pub(super) async fn settle(&mut self, session: &ServerSession, mut head: Head) -> Answer {
         let status = head.head.status;
         if self.is_elsewhere() {
             // It stands in for a response, and is none of those that the key is for.
@@ -47,7 +46,14 @@ impl Context {
         heads::drop_named_of(&mut head.head);
         let (plan, asked) = (&self.caching().plan, self.asked(session));
         match storing::terms(plan, &asked, &head.head, head.sent) {
-            Ok(terms) => self.store(head, terms).await,
+            Ok(terms) => {
+                let is_whole = head.end;
+                let answer = self.store(head, terms);
+                if is_whole {
+                    self.end_fill().await;
+                }
+                answer
+            }
             Err(why) => self.keep(head, why, failed),
         }
     }
@@ -63,7 +69,7 @@ impl Context {
 
     /// Whether what is stored may answer where a fetch fails.
     pub(in crate::proxy) fn stale_stands_in(&self) -> bool {
-        let now = self.shared.clock.now().wall;
+        let now = self.shared.clock.wall();
         let Some(caching) = &self.caching else {
             return false;
         };
@@ -75,7 +81,7 @@ impl Context {
     async fn validated(
         &mut self,
         session: &ServerSession,
-        mut head: Box<Head>,
+        mut head: Head,
         stale: &Arc<Entry>,
     ) -> Answer {
         heads::edit_response(&mut head.head, |head| heads::settle_response(head, false));
@@ -84,7 +90,7 @@ impl Context {
         let asked = self.asked(session);
         let meta = storing::renewed(&self.caching().plan, &asked, stored, &merged, sent);
         if head.end {
-            Box::pin(head.source.put_back()).await;
+            head.source.put_back().await;
         }
         self.end_attempt();
         let refreshed = match meta {
@@ -102,12 +108,7 @@ impl Context {
             }
         };
         Answer::Shared(match refreshed {
-            Ok(entry) => Shared::Stored {
-                head: entry.meta().head.parts(ADDED),
-                entry,
-                dealt: Dealt::Revalidated,
-                status: StatusCode::NOT_MODIFIED,
-            },
+            Ok(entry) => Shared::Refreshed(entry),
             Err(why) => Shared::Good {
                 entry: stale.clone(),
                 head: Box::new(merged),
@@ -117,7 +118,7 @@ impl Context {
     }
 
     /// A response that is not for the cache stays with the one who asked.
-    fn keep(&mut self, head: Box<Head>, why: Why, failed: bool) -> Answer {
+    fn keep(&mut self, head: Head, why: Why, failed: bool) -> Answer {
         match self.fetch_mut().lead.take() {
             Some(lead) if failed => lead.failed(Failure {
                 status: head.head.status,
@@ -140,7 +141,7 @@ impl Context {
         }
     }
 
-    async fn store(&mut self, head: Box<Head>, terms: StoringTerms) -> Answer {
+    fn store(&mut self, head: Head, terms: StoringTerms) -> Answer {
         let length = if head.end { Some(0) } else { terms.length };
         let lead = self.fetch_mut().lead();
         let policy = &self.caching().plan.policy;
@@ -157,23 +158,15 @@ impl Context {
         };
         let entry = fill.entry().clone();
         let filling = Filling::new(head.source, fill);
-        self.caching_mut().filling = Some(Box::new(filling));
-        if head.end {
-            self.end_fill().await;
-        }
+        self.caching_mut().filling = Some(filling);
         let mut head = ResponseHead::from(*head.head);
         edits.make(&mut head.headers);
-        Answer::Shared(Shared::Stored {
-            entry,
-            dealt: Dealt::Miss,
-            status: head.status,
-            head,
-        })
+        Answer::Shared(Shared::Stored { entry, head })
     }
 }
 
 /// It is for the one who asked alone.
-fn own(head: Box<Head>, why: Why) -> Answer {
+fn own(head: Head, why: Why) -> Answer {
     Answer::Own(Box::new(Own {
         source: head.source,
         first: HttpTask::Header(head.head, head.end),
