@@ -81,6 +81,9 @@ impl Stored {
 
     /// Of two entries under one key, the later replaces one that has the same.
     pub fn variant(&self) -> Variant {
+        if self.vary.is_empty() {
+            return Variant::default();
+        }
         let mut variance = VarianceBuilder::new();
         for (name, value) in &self.vary {
             match value {
@@ -130,7 +133,8 @@ impl Stored {
         });
         let fields: Option<Vec<_>> = fields.collect();
         let fields = fields?;
-        let head = Head::new(status, fields.iter().map(|(name, value)| (name, value)));
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (name, value)).collect();
+        let head = Head::new(status, &fields);
         let mut vary = Vec::new();
         for _ in 0..from.u32()? {
             let name = HeaderName::from_bytes(from.bytes()?).ok()?;

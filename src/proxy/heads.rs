@@ -194,6 +194,16 @@ impl TakenResponse {
     }
 }
 
+/// A head that has none of Pingora's own.
+impl From<ResponseHead> for TakenResponse {
+    fn from(parts: ResponseHead) -> Self {
+        Self {
+            parts,
+            reason: None,
+        }
+    }
+}
+
 /// A head with no fields, which takes no memory for any.
 pub(super) fn without_fields(status: StatusCode) -> ResponseHeader {
     let mut response = Response::new(());
@@ -257,11 +267,15 @@ pub(super) fn settle_interim(head: &mut ResponseHeader) {
 
 /// What this gateway calls itself after a message of a version (RFC 9110, 7.6.3).
 pub(super) fn via_of(version: Version) -> HeaderValue {
-    HeaderValue::from_static(match version {
-        Version::HTTP_2 => "2 wiregate",
-        Version::HTTP_10 => "1.0 wiregate",
-        _ => "1.1 wiregate",
-    })
+    static OLD: HeaderValue = HeaderValue::from_static("1.0 wiregate");
+    static USUAL: HeaderValue = HeaderValue::from_static("1.1 wiregate");
+    static NEW: HeaderValue = HeaderValue::from_static("2 wiregate");
+    let via = match version {
+        Version::HTTP_2 => &NEW,
+        Version::HTTP_10 => &OLD,
+        _ => &USUAL,
+    };
+    via.clone()
 }
 
 /// Whether `websocket` is among the protocols that a response offers.
@@ -302,13 +316,17 @@ pub(super) fn drop_named_of(head: &mut ResponseHeader) {
 
 /// The fields that a response's `Connection` names.
 fn named(fields: &HeaderMap) -> Vec<HeaderName> {
-    let values = fields.get_all(header::CONNECTION).iter();
-    values
-        .filter(|value| value != &"keep-alive" && value != &"close") // what nearly all say
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .filter(|name| ![header::CONTENT_LENGTH, header::TRANSFER_ENCODING].contains(name))
-        .collect()
+    let mut named = Vec::new();
+    for value in fields.get_all(header::CONNECTION) {
+        if value == "keep-alive" || value == "close" {
+            continue; // what nearly all say
+        }
+        let names = value.as_bytes().split(|byte| *byte == b',');
+        let names = names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok());
+        let frames = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
+        named.extend(names.filter(|name| !frames.contains(name)));
+    }
+    named
 }
 
 fn drop_nominated(head: &mut RequestHeader, option: &[u8]) -> Result<(), Reply> {

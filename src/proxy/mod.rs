@@ -3,6 +3,7 @@
 mod again;
 mod attempt;
 mod body;
+mod boxed;
 mod budget;
 mod cache;
 mod connection;

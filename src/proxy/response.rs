@@ -7,7 +7,7 @@ use pingora_core::protocols::http::ServerSession;
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use wiregate_sdk::views::Claim;
-use wiregate_sdk::{Chain, Facts, Origin, Response};
+use wiregate_sdk::{Chain, Facts, Origin, Response, ResponseHead};
 
 use super::context::{Context, Heads, Traffic, protocol};
 use super::heads::{REQUEST_ID, TakenResponse};
@@ -64,11 +64,12 @@ impl Context {
     pub(super) fn leave(
         &mut self,
         session: &mut ServerSession,
-        head: &mut ResponseHeader,
+        head: ResponseHead,
         origin: Origin,
-    ) -> Result<()> {
-        let taken = TakenResponse::of(head);
-        self.leave_taken(session, taken, head, origin)
+    ) -> Result<ResponseHeader> {
+        let mut place = heads::without_fields(head.status);
+        self.leave_taken(session, head.into(), &mut place, origin)?;
+        Ok(place)
     }
 
     /// A head that was taken out of its place goes back up the chain, and into its place.
@@ -102,17 +103,17 @@ impl Context {
     }
 
     /// Whether nothing can follow this head (RFC 9112, 6.3).
-    pub(super) fn is_bodiless(&self, head: &ResponseHeader) -> bool {
+    pub(super) fn is_bodiless(&self, status: StatusCode) -> bool {
         self.exchange.method == Method::HEAD
-            || head.status == StatusCode::NO_CONTENT
-            || head.status == StatusCode::NOT_MODIFIED
-            || head.status == StatusCode::SWITCHING_PROTOCOLS
+            || status == StatusCode::NO_CONTENT
+            || status == StatusCode::NOT_MODIFIED
+            || status == StatusCode::SWITCHING_PROTOCOLS
     }
 
     /// The body's framing follows from what filters will do to it.
     fn frame_response(&mut self, session: &ServerSession, head: &mut ResponseHeader) -> Result<()> {
         self.response_claim = Chain::response_claim(&self.slots);
-        let bodiless = self.is_bodiless(head);
+        let bodiless = self.is_bodiless(head.status);
         if self.response_claim >= Claim::Rewrite {
             head.remove_header(&header::CONTENT_LENGTH);
             head.remove_header(&header::ACCEPT_RANGES);

@@ -18,6 +18,7 @@ use pingora_proxy::HttpProxy;
 use wiregate_sdk::Origin;
 
 use super::Engine;
+use super::boxed::boxed;
 use super::connection;
 use super::context::Context;
 use crate::upstream::Pool;
@@ -74,7 +75,7 @@ impl Engine {
             return Ok(true);
         }
         while cx.goes_straight(session) {
-            if Box::pin(cx.go_straight(session, &self.connector)).await? {
+            if boxed(|| cx.go_straight(session, &self.connector)).await? {
                 return Ok(true);
             }
         }
@@ -91,10 +92,10 @@ impl Engine {
         match cx.enter(session).await {
             Ok(()) => match cx.exchange.cache.take() {
                 None => Ok(false),
-                Some(plan) => Box::pin(cx.consult(session, plan, &self.connector)).await,
+                Some(plan) => boxed(|| cx.consult(session, plan, &self.connector)).await,
             },
             Err(reply) => {
-                Box::pin(cx.respond(session, reply, Origin::Gateway)).await?;
+                boxed(|| cx.respond(session, reply, Origin::Gateway)).await?;
                 Ok(true)
             }
         }

@@ -71,6 +71,14 @@ impl Clock {
         }
     }
 
+    /// The present moment on the wall clock alone, which is all that a date needs.
+    pub fn wall(&self) -> SystemTime {
+        match &self.0 {
+            None => SystemTime::now(),
+            Some(_) => self.now().wall,
+        }
+    }
+
     /// The monotonic clock as a number (`CLOCK_MONOTONIC`): it begins with the machine, and is the same
     /// in all of its processes, so that one can go by what another has counted. No time to show.
     pub fn monotonic(&self) -> Duration {

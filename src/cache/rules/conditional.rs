@@ -73,11 +73,12 @@ fn is_modified_before(stored: &HeaderMap, now: i64) -> bool {
     }
 }
 
-/// Makes of a request one for the whole response.
+/// Makes of a request, which has no body, one for the whole response.
 pub fn strip(head: &mut RequestHeader) {
     // One look at what there is costs less than a search for each of these, which few requests have.
-    if may_be_for_less(&head.headers) {
-        for name in &EVALUATED {
+    let goes = |name: &HeaderName| EVALUATED.contains(name) || *name == header::EXPECT;
+    if head.headers.keys().any(goes) {
+        for name in EVALUATED.iter().chain([&header::EXPECT]) {
             head.remove_header(name);
         }
     }

@@ -103,9 +103,13 @@ impl Written {
 }
 
 fn short_day(text: &[u8]) -> Option<()> {
-    let mut days = DAYS.iter();
-    days.any(|name| name[..3].eq_ignore_ascii_case(text))
-        .then_some(())
+    let mut name: [u8; 3] = text.try_into().ok()?;
+    name.make_ascii_lowercase();
+    matches!(
+        &name,
+        b"mon" | b"tue" | b"wed" | b"thu" | b"fri" | b"sat" | b"sun"
+    )
+    .then_some(())
 }
 
 fn month(text: &[u8]) -> Option<i64> {
@@ -128,8 +132,12 @@ fn month(text: &[u8]) -> Option<i64> {
     })
 }
 
+/// A number of a few digits.
 fn digits(text: &[u8]) -> Option<i64> {
-    super::list::seconds(text).map(i64::from)
+    text.iter().try_fold(0, |sum, byte| {
+        let digit = byte.is_ascii_digit().then(|| i64::from(byte - b'0'))?;
+        Some(10 * sum + digit)
+    })
 }
 
 /// `08:49:37`, which may be a leap second.

@@ -1,17 +1,20 @@
-//! The fields of a response that the rules read, found in one pass over its head.
+//! The fields of a response that the rules look at, found in one pass over its head.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
-/// A field that the rules read.
+/// A field that the rules look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
     Age,
     CacheControl,
     CdnCacheControl,
+    ContentLength,
     Date,
     Etag,
     Expires,
+    /// It is for one hop, or for the caller's own proxy (3.1; RFC 9110, 7.6.1).
+    Hop,
     LastModified,
     SetCookie,
     Vary,
@@ -19,11 +22,22 @@ pub(super) enum Field {
 }
 
 impl Field {
-    fn of(name: &HeaderName) -> Option<Self> {
+    pub(super) fn of(name: &HeaderName) -> Option<Self> {
         Some(match name.as_str() {
             "age" => Self::Age,
             "cache-control" => Self::CacheControl,
             "cdn-cache-control" => Self::CdnCacheControl,
+            "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authentication-info"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade" => Self::Hop,
+            "content-length" => Self::ContentLength,
             "date" => Self::Date,
             "etag" => Self::Etag,
             "expires" => Self::Expires,
@@ -36,21 +50,32 @@ impl Field {
     }
 }
 
-/// The lines of a response that the rules read. They are few: to look through them costs less than to look for each
+/// The lines of a response that the rules look at. They are few: to look through them costs less than to look for each
 /// field in the head.
-pub struct Fields<'h>(SmallVec<[(Field, &'h HeaderValue); 8]>);
+pub struct Fields<'h>(SmallVec<[Line<'h>; 8]>);
+
+struct Line<'h> {
+    field: Field,
+    name: &'h HeaderName,
+    value: &'h HeaderValue,
+}
 
 impl<'h> Fields<'h> {
     /// Those of this head.
     pub fn of(headers: &'h HeaderMap) -> Self {
-        let read = |(name, value)| Some((Field::of(name)?, value));
-        Self(headers.iter().filter_map(read).collect())
+        let mut lines = SmallVec::new();
+        for (name, value) in headers {
+            if let Some(field) = Field::of(name) {
+                lines.push(Line { field, name, value });
+            }
+        }
+        Self(lines)
     }
 
     /// All lines of a field, in their order.
     pub(super) fn all(&self, field: Field) -> impl Iterator<Item = &'h [u8]> {
-        let lines = self.0.iter().filter(move |(is, _)| *is == field);
-        lines.map(|(_, value)| value.as_bytes())
+        let lines = self.0.iter().filter(move |line| line.field == field);
+        lines.map(|line| line.value.as_bytes())
     }
 
     /// The first line of a field.
@@ -59,6 +84,12 @@ impl<'h> Fields<'h> {
     }
 
     pub(super) fn has(&self, field: Field) -> bool {
-        self.0.iter().any(|(is, _)| *is == field)
+        self.0.iter().any(|line| line.field == field)
+    }
+
+    /// The names of those lines that are one of these.
+    pub(super) fn names(&self, of: impl Fn(Field) -> bool) -> impl Iterator<Item = &'h HeaderName> {
+        let lines = self.0.iter().filter(move |line| of(line.field));
+        lines.map(|line| line.name)
     }
 }

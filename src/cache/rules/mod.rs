@@ -3,6 +3,7 @@
 mod age;
 pub mod conditional;
 mod date;
+mod edits;
 mod fields;
 mod list;
 pub mod marks;

@@ -55,7 +55,7 @@ impl Terms {
 
     fn read<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Self {
         let (mut terms, mut max_age, mut shared) = (Self::default(), None, None);
-        for member in list::members(lines) {
+        list::members(lines).for_each(|member| {
             let seconds = |member: &Member<'_>| member.seconds().or(Some(0));
             if member.is("max-age") {
                 max_age = max_age.or_else(|| seconds(&member));
@@ -68,7 +68,7 @@ impl Terms {
             } else {
                 terms.flag(member.name);
             }
-        }
+        });
         terms.lasting(max_age, shared)
     }
 
@@ -108,10 +108,10 @@ impl Terms {
 /// A field for caches like this one: a dictionary (RFC 9213, 2.1). One that is empty or cannot be
 /// read is as good as absent, and so is one whose numbers are none.
 fn targeted(fields: &Fields<'_>, field: Field) -> Option<Terms> {
-    let lines: Vec<_> = fields.all(field).collect();
-    if lines.is_empty() {
+    if !fields.has(field) {
         return None;
     }
+    let lines: Vec<_> = fields.all(field).collect();
     let joined = lines.join(&b", "[..]);
     let dictionary: Dictionary = Parser::new(&joined).parse().ok()?;
     if dictionary.is_empty() {

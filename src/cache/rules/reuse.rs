@@ -125,7 +125,7 @@ mod tests {
 
     fn meta(marks: u32) -> Stored {
         Stored {
-            head: Head::new(StatusCode::OK, []),
+            head: Head::new(StatusCode::OK, &[]),
             vary: Vec::new(),
             tags: Vec::new(),
             times: Times {

@@ -4,38 +4,19 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora_http::{RequestHeader, ResponseHeader};
-use smallvec::SmallVec;
 use wiregate_sdk::cache::{Plan, Policy, SetCookie};
 
 use super::age::{self, Guess, Sent};
+use super::edits::Edits;
 use super::fields::{Field, Fields};
 use super::request::Wishes;
 use super::response::Terms;
 use super::{date, marks, vary};
-use crate::cache::{Head, Stored, Times};
+use crate::cache::{Selector, Stored, Times};
 
 /// What a response can be purged by has bounds: more tags, or longer ones, are more than is kept.
 const MOST_TAGS: usize = 256;
 const LONGEST_TAG: usize = 256;
-
-/// Whether a field is for one hop, or for the caller's own proxy (3.1; RFC 9110, 7.6.1). Those that `Connection` names
-/// are gone by now.
-fn is_never_stored(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "age"
-            | "connection"
-            | "keep-alive"
-            | "proxy-authenticate"
-            | "proxy-authentication-info"
-            | "proxy-authorization"
-            | "proxy-connection"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-    )
-}
 
 /// A request, as far as it has a say in what is stored.
 #[derive(Clone, Copy)]
@@ -61,7 +42,7 @@ pub fn meta(
     head: &ResponseHeader,
     sent: Sent,
 ) -> Result<Stored, Why> {
-    terms(plan, asked, head, sent).map(|terms| terms.stored(head, None))
+    terms(plan, asked, head, sent).map(|terms| terms.stored(head, None).0)
 }
 
 /// What is stored of a response that was found to be good (3.2, 4.3.5): `merged` is [what came of its
@@ -86,44 +67,34 @@ pub fn renewed(
 }
 
 /// On what terms a response is stored.
-pub struct StoringTerms<'p> {
-    policy: &'p Policy,
-    /// The `Date` that it gets, where its own is none, or not in the preferred form.
-    date: Option<HeaderValue>,
+pub struct StoringTerms {
+    /// How long its body is, where it says so.
+    pub length: Option<u64>,
+    edits: Edits,
     tags: Vec<Box<str>>,
     vary: vary::Selectors,
     times: Times,
     marks: u32,
 }
 
-impl StoringTerms<'_> {
-    /// What is stored of it: this is its head, and `via` what is added to say whom it has come through.
-    pub fn stored(self, head: &ResponseHeader, via: Option<HeaderValue>) -> Stored {
-        Stored {
-            head: self.head(head, via.as_ref()),
+impl StoringTerms {
+    /// What `Vary` names, with what the request has there.
+    pub fn vary(&self) -> &[Selector] {
+        &self.vary
+    }
+
+    /// What is stored of it, and what makes of its own head the same one: this is its head, and `via` what is added to say
+    /// whom it has come through.
+    pub fn stored(self, head: &ResponseHeader, via: Option<HeaderValue>) -> (Stored, Edits) {
+        let edits = self.edits.with_via(via);
+        let stored = Stored {
+            head: edits.head(head),
             tags: self.tags,
             vary: self.vary,
             times: self.times,
             marks: self.marks,
-        }
-    }
-
-    /// The head as it is to be served (3.1). A `Date` is added where there is none (RFC 9110, 6.6.1).
-    fn head(&self, head: &ResponseHeader, via: Option<&HeaderValue>) -> Head {
-        let kept = head.headers.iter().filter(|(name, _)| self.keeps(name));
-        let date = self.date.as_ref().map(|date| (&header::DATE, date));
-        let mut all: SmallVec<[_; 16]> = kept.chain(date).collect();
-        if let Some(via) = via {
-            let last = all.iter().rposition(|(name, _)| **name == header::VIA);
-            all.insert(last.map_or(all.len(), |last| last + 1), (&header::VIA, via));
-        }
-        Head::new(head.status, all.iter().copied())
-    }
-
-    fn keeps(&self, name: &HeaderName) -> bool {
-        let replaced = self.date.is_some() && *name == header::DATE;
-        let stripped = self.policy.set_cookie == SetCookie::Strip && *name == header::SET_COOKIE;
-        !(replaced || stripped || is_never_stored(name) || self.policy.tags.as_ref() == Some(name))
+        };
+        (stored, edits)
     }
 }
 
@@ -131,12 +102,12 @@ impl StoringTerms<'_> {
 ///
 /// # Errors
 /// Why it is not.
-pub fn terms<'p>(
-    plan: &'p Plan,
+pub fn terms(
+    plan: &Plan,
     asked: &Asked<'_>,
     head: &ResponseHeader,
     sent: Sent,
-) -> Result<StoringTerms<'p>, Why> {
+) -> Result<StoringTerms, Why> {
     let policy = &*plan.policy;
     let fields = Fields::of(&head.headers);
     let terms = Terms::of(&fields);
@@ -154,8 +125,8 @@ pub fn terms<'p>(
     let names = vary::names(&fields).ok_or("vary")?;
     let names = with(names, &policy.vary);
     Ok(StoringTerms {
-        policy,
-        date: written_anew(&fields, date, sent),
+        length: fields.first(Field::ContentLength).and_then(length),
+        edits: Edits::of(policy, &fields, written_anew(&fields, date, sent)),
         tags: tags(policy, &head.headers)?,
         vary: vary::selectors(names, &asked.head.headers),
         times,
@@ -218,10 +189,12 @@ fn lifetime(
 ) -> Result<Duration, Why> {
     let policy = &*plan.policy;
     let ttl = policy.ttl(status);
-    let cookie =
-        asked.head.headers.contains_key(header::COOKIE) && !policy.ignores_cookies && !terms.public;
+    let has_cookie = || {
+        let is_for_all = policy.ignores_cookies || terms.public;
+        !is_for_all && asked.head.headers.contains_key(header::COOKIE)
+    };
     if policy.force {
-        return match cookie && plan.caller.is_none() {
+        return match has_cookie() && plan.caller.is_none() {
             true => Err("cookie"),
             false => ttl.ok_or("status"),
         };
@@ -229,6 +202,7 @@ fn lifetime(
     if let Some(lifetime) = age::explicit(terms, fields, sent) {
         return Ok(lifetime);
     }
+    let cookie = has_cookie();
     if cookie && !terms.no_cache {
         return Err("cookie");
     }
@@ -308,6 +282,10 @@ fn tags(policy: &Policy, headers: &HeaderMap) -> Result<Vec<Box<str>>, Why> {
     fits.then_some(tags).ok_or("tags")
 }
 
+fn length(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
 /// The `Date` of a response that came at this moment, where what it says itself is none, or not in the preferred form.
 fn written_anew(fields: &Fields<'_>, date: Option<i64>, sent: Sent) -> Option<HeaderValue> {
     let length = fields.first(Field::Date).map(<[u8]>::len);
@@ -335,9 +313,7 @@ pub fn updated(stored: &ResponseHeader, news: &ResponseHeader, came: SystemTime)
     ];
     let mut head = stored.clone();
     let names = news.headers.keys();
-    for name in names
-        .filter(|name| !KEPT.contains(name) && (**name == header::AGE || !is_never_stored(name)))
-    {
+    for name in names.filter(|name| !KEPT.contains(name) && Field::of(name) != Some(Field::Hop)) {
         head.remove_header(name);
         for value in news.headers.get_all(name) {
             head.append_header(name, value.clone())

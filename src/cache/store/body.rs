@@ -131,8 +131,7 @@ impl Growing {
             if self.last.capacity() == 0 {
                 let left = announced.map(|length| length.saturating_sub(self.length()));
                 let first = left.map_or(FIRST, |left| usize::try_from(left).unwrap_or(PIECE));
-                self.last
-                    .reserve_exact(first.clamp(bytes.len().min(PIECE), PIECE));
+                self.last = Vec::with_capacity(first.clamp(bytes.len().min(PIECE), PIECE));
             }
             let (now, later) = bytes.split_at(bytes.len().min(PIECE - self.last.len()));
             self.last.extend_from_slice(now);

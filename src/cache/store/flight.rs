@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::Entry;
+use super::key::Name;
 use super::lead::Lead;
 use crate::cache::Failure;
 
@@ -68,8 +69,10 @@ pub enum Outcome {
 }
 
 /// A fetch that others may wait for. Its [`Lead`] says what becomes of it, at the latest when that is dropped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Flight {
+    name: Name,
+    asker: Asker,
     outcome: OnceLock<Outcome>,
     landed: Notify,
 }
@@ -77,6 +80,30 @@ pub(super) struct Flight {
 impl Flight {
     /// The memory that one takes, with its place in the index.
     pub(super) const BYTES: usize = 384;
+
+    pub(super) fn new(name: Name, asker: Asker) -> Self {
+        Self {
+            name,
+            asker,
+            outcome: OnceLock::new(),
+            landed: Notify::new(),
+        }
+    }
+
+    /// What is fetched.
+    pub(super) fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Whose requests wait for it.
+    pub(super) fn asker(&self) -> Asker {
+        self.asker
+    }
+
+    /// Where in the index those find it who are to wait.
+    pub(super) fn place(&self) -> u128 {
+        self.asker.hash(self.name.hash())
+    }
 
     pub(super) fn land(&self, outcome: Outcome) {
         // It lands once.

@@ -64,9 +64,14 @@ impl Store {
     fn lead(self: &Arc<Self>, shard: &mut Shard, key: &Key, asker: Asker) -> Lead {
         let (number, name) = (self.number(), Name::new(key));
         let charge = Charge::new(&self.room, Flight::BYTES + name.bytes());
-        let flight = Arc::default();
-        shard.begin(number, Running::new(name.clone(), asker, charge), &flight);
-        Lead::new(self.clone(), name, asker, flight, number)
+        let flight = Arc::new(Flight::new(name, asker));
+        shard.begin(number, Running::new(flight.clone(), charge));
+        Lead {
+            store: self.clone(),
+            flight,
+            number,
+            done: false,
+        }
     }
 
     /// The key is not for the cache for a while, as far as those who are alike are concerned. Somebody may
@@ -119,32 +124,13 @@ impl Store {
 #[derive(Debug)]
 pub struct Lead {
     store: Arc<Store>,
-    name: Name,
-    asker: Asker,
-    /// Those who wait, until they know.
-    flight: Option<Arc<Flight>>,
+    /// Those who wait, and for what.
+    flight: Arc<Flight>,
     number: u64,
     done: bool,
 }
 
 impl Lead {
-    pub(super) fn new(
-        store: Arc<Store>,
-        name: Name,
-        asker: Asker,
-        flight: Arc<Flight>,
-        number: u64,
-    ) -> Self {
-        Self {
-            store,
-            name,
-            asker,
-            flight: Some(flight),
-            number,
-            done: false,
-        }
-    }
-
     /// The head is known, and the response may be stored: the body follows. Those who waited read it
     /// while it comes. `length` is the length of the body, where it is known.
     ///
@@ -162,7 +148,7 @@ impl Lead {
             self.too_large(remember, &meta.vary);
             return Err(Refused::TooLarge);
         }
-        let (store, name) = (self.store.clone(), self.name.clone());
+        let (store, name) = (self.store.clone(), self.flight.name().clone());
         let promised = store.promised.get(length, store.options().memory);
         let Some(promised) = promised else {
             store.counts.discarded();
@@ -179,7 +165,7 @@ impl Lead {
             }
             let soft = purged == Some(Mode::Soft);
             if soft {
-                entry.soften_at(store.clock.now().wall);
+                entry.soften_at(store.clock.wall());
             }
             shard.insert(new.slot(&entry, soft));
             (Outcome::Entry(entry.clone()), Ok(()))
@@ -188,7 +174,7 @@ impl Lead {
             store.promised.give_back(promised);
             return Err(why);
         }
-        Ok(Fill::new(store, entry, self.asker, promised))
+        Ok(Fill::new(store, entry, self.flight.asker(), promised))
     }
 
     /// A stored response was found to be good (a 304): it gets another head, and keeps its body.
@@ -219,7 +205,7 @@ impl Lead {
             };
             let entry = Arc::new(Entry::renewed(&store.room, number, meta, old));
             if purged == Some(Mode::Soft) {
-                entry.soften_at(store.clock.now().wall);
+                entry.soften_at(store.clock.wall());
             }
             shard.renew(id, &entry, new.variant, &new.tags, to_disk);
             (Outcome::Entry(entry.clone()), Ok(entry))
@@ -234,20 +220,16 @@ impl Lead {
     /// The response is not for the cache. Those who wait go on by themselves; so does nearly everyone
     /// with such a request for as long as `remember` says, see [`Store::join`].
     pub fn not_stored(mut self, remember: Duration) {
-        let Self {
-            store, name, asker, ..
-        } = &self;
-        store.set_alone(name, *asker, remember);
+        let (name, asker) = (self.flight.name(), self.flight.asker());
+        self.store.set_alone(name, asker, remember);
         self.land(Outcome::Alone);
     }
 
     /// The response, of the variant with these selectors, is larger than what is stored. Nobody tries that
     /// again for as long as `remember` says.
     pub fn too_large(mut self, remember: Duration, selectors: &[Selector]) {
-        let Self {
-            store, name, asker, ..
-        } = &self;
-        store.set_too_large(name, *asker, remember, selectors);
+        let (name, asker) = (self.flight.name(), self.flight.asker());
+        self.store.set_too_large(name, asker, remember, selectors);
         self.land(Outcome::Alone);
     }
 
@@ -268,15 +250,12 @@ impl Lead {
         settle: impl FnOnce(&mut Shard, Option<Mode>) -> (Outcome, T),
     ) -> T {
         self.done = true;
-        let flight = self.flight.take();
-        let (outcome, settled) = self.store.with(&self.name, |shard| {
-            let running = shard.end_of(self.number, flight.as_ref());
+        let (outcome, settled) = self.store.with(self.flight.name(), |shard| {
+            let running = shard.end_of(self.number);
             let purged = running.and_then(|running| running.purged(tags.unwrap_or_default()));
             settle(shard, purged)
         });
-        if let Some(flight) = flight {
-            flight.land(outcome);
-        }
+        self.flight.land(outcome);
         settled
     }
 }

@@ -120,7 +120,7 @@ impl Store {
             on_disk = disk.is_finding();
             disk.purging(what, mode);
         }
-        let (aim, now) = (what.aim(self.seed), self.clock.now().wall);
+        let (aim, now) = (what.aim(self.seed), self.clock.wall());
         let hit = match what {
             What::Url(url) => {
                 let url = hash_of(self.seed, url.as_bytes());

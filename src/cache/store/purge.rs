@@ -93,7 +93,7 @@ impl Store {
                 shard.slot_mut(id).soft = true;
             }
         });
-        entry.soften_at(self.clock.now().wall);
+        entry.soften_at(self.clock.wall());
         self.tell_outdated(entry.url());
     }
 }

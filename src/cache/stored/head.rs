@@ -24,20 +24,18 @@ pub struct Head {
 
 impl Head {
     /// A head of these fields, which holds on to no buffer that they were read from.
-    pub fn new<'f, F>(status: StatusCode, fields: F) -> Self
-    where
-        F: IntoIterator<Item = (&'f HeaderName, &'f HeaderValue)> + Clone,
-    {
-        let each = || fields.clone().into_iter();
-        let length = each().map(|(_, value)| value.len()).sum();
+    pub fn new(status: StatusCode, fields: &[(&HeaderName, &HeaderValue)]) -> Self {
+        let length = fields.iter().map(|(_, value)| value.len()).sum();
         let mut values = Vec::with_capacity(length);
-        each().for_each(|(_, value)| values.extend_from_slice(value.as_bytes()));
+        for (_, value) in fields {
+            values.extend_from_slice(value.as_bytes());
+        }
         let mut values = Bytes::from(values);
-        let fields = each().map(|(name, value)| {
+        let fields = fields.iter().map(|(name, value)| {
             let copy = HeaderValue::from_maybe_shared(values.split_to(value.len()));
             let mut copy = copy.expect("it was a field's value before");
             copy.set_sensitive(value.is_sensitive());
-            (name.clone(), copy)
+            ((*name).clone(), copy)
         });
         let fields = fields.collect();
         Self { status, fields }
@@ -75,15 +73,19 @@ impl Head {
     /// The memory that it takes beside its own size. What a name takes that has no number in `http` is not told: it is taken for
     /// twice its length.
     pub(super) fn allocated(&self) -> usize {
-        let values = self.iter().map(|(_, value)| value.len()).sum();
-        let names: usize = self.iter().map(|(name, _)| name.as_str().len()).sum();
+        let (mut names, mut values) = (0, 0);
+        for (name, value) in self.iter() {
+            names += name.as_str().len();
+            values += value.len();
+        }
         allocated(size_of_val(&*self.fields)) + allocated(values) + SHARED + 2 * names
     }
 }
 
 impl From<&ResponseHeader> for Head {
     fn from(head: &ResponseHeader) -> Self {
-        Self::new(head.status, &head.headers)
+        let fields: Vec<_> = head.headers.iter().collect();
+        Self::new(head.status, &fields)
     }
 }
 
@@ -105,7 +107,7 @@ mod tests {
             map.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         map.get_mut("date").unwrap().set_sensitive(true);
-        let head = Head::new(StatusCode::NOT_FOUND, &map);
+        let head = Head::new(StatusCode::NOT_FOUND, &map.iter().collect::<Vec<_>>());
         let (parts, again) = (head.parts(9), head.response());
         assert_eq!((parts.status, again.status.as_u16()), (head.status, 404));
         assert_eq!((&parts.headers, &again.headers), (&map, &map));
@@ -123,7 +125,7 @@ mod tests {
         while map.len() < 24_000 {
             map.append(http::header::LINK, HeaderValue::from_static("a"));
         }
-        let head = Head::new(StatusCode::OK, &map);
+        let head = Head::new(StatusCode::OK, &map.iter().collect::<Vec<_>>());
         assert_eq!(head.parts(9_000).headers.len(), map.len());
     }
 }

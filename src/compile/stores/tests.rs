@@ -34,7 +34,7 @@ fn put(store: &Arc<Store>, url: &str) {
 /// Stores a response with this body.
 pub fn put_body(store: &Arc<Store>, url: &str, body: &[u8]) {
     let stored = Stored {
-        head: Head::new(StatusCode::OK, []),
+        head: Head::new(StatusCode::OK, &[]),
         vary: Vec::new(),
         tags: Vec::new(),
         times: Times {

@@ -72,7 +72,7 @@ impl Context {
         };
         let sent = Sent {
             asked: self.exchange.now.wall,
-            came: self.shared.clock.now().wall,
+            came: self.shared.clock.wall(),
         };
         let merged = storing::updated(&stored, head, sent.came);
         if let Ok(meta) = storing::renewed(&caching.plan, &asked, stale.meta(), &merged, sent)

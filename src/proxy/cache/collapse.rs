@@ -27,7 +27,7 @@ impl Context {
         self.caching_mut().collapsed = true;
         match outcome {
             Outcome::Entry(entry) => {
-                let (wishes, now) = (&self.caching().wishes, self.shared.clock.now().wall);
+                let (wishes, now) = (&self.caching().wishes, self.shared.clock.wall());
                 if !vary::fits(&entry.meta().vary, &session.req_header().headers) {
                     return Ok(None);
                 }
@@ -44,16 +44,21 @@ impl Context {
 
     /// Whose request it is, as the upstream sees it. A response to somebody's may be for its caller alone.
     pub(super) fn asker(&self, session: &ServerSession) -> Asker {
-        let headers = &session.req_header().headers;
         if self.caching().plan.caller.is_some() {
-            Asker::Anybody // of those that the key is for
-        } else if self.exchange.identity.is_some() || headers.contains_key(header::AUTHORIZATION) {
-            Asker::Credentials
-        } else if headers.contains_key(header::COOKIE) {
-            Asker::Cookie
-        } else {
-            Asker::Anybody
+            return Asker::Anybody; // of those that the key is for
         }
+        if self.exchange.identity.is_some() {
+            return Asker::Credentials;
+        }
+        let mut asker = Asker::Anybody;
+        for name in session.req_header().headers.keys() {
+            if *name == header::AUTHORIZATION {
+                return Asker::Credentials;
+            } else if *name == header::COOKIE {
+                asker = Asker::Cookie;
+            }
+        }
+        asker
     }
 
     /// Joins those who fetch.

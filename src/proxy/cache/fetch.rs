@@ -17,16 +17,16 @@ use http::{StatusCode, header};
 use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_error::{Error, ErrorSource, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use wiregate_sdk::Reply;
 use wiregate_sdk::views::Claim;
+use wiregate_sdk::{Reply, ResponseHead};
 
 use super::super::context::Context;
 use super::super::failure;
 use super::super::straight::Source;
+use crate::cache::Failure;
 use crate::cache::rules::conditional;
 use crate::cache::rules::storing::Why;
 use crate::cache::store::{Entry, Lead};
-use crate::cache::{Dealt, Failure};
 use crate::upstream::Connector;
 use ask::Asked;
 use detached::Detached;
@@ -54,12 +54,13 @@ pub(super) enum Answer {
 
 /// What became of a fetch, but for a response that is for the one who asked.
 pub(super) enum Shared {
-    /// A response is being stored, or was refreshed.
+    /// A response is being stored; its head is for the one who asked.
     Stored {
         entry: Arc<Entry>,
-        dealt: Dealt,
-        status: StatusCode,
+        head: ResponseHead,
     },
+    /// What is stored is good, and was refreshed.
+    Refreshed(Arc<Entry>),
     /// What is stored is good, but its new head is for this request alone.
     Good {
         entry: Arc<Entry>,
@@ -123,16 +124,16 @@ impl Context {
         &mut self,
         session: &mut ServerSession,
         fetch: Fetch,
-        connector: Arc<Connector>,
+        connector: &Arc<Connector>,
     ) -> Result<bool> {
         let alone = fetch.alone;
-        self.caching_mut().fetch = Some(Box::new(fetch));
+        self.caching_mut().fetch = Some(fetch);
         self.request_claim = Claim::None; // there is no body that filters could want
-        let answer = match self.ask(session, &connector, None).await {
-            Ok(Asked::Head(head)) => self.settle(session, *head).await,
+        let answer = match self.ask(session, connector, None).await {
+            Ok(Asked::Head(head)) => self.settle(session, head).await,
             Ok(Asked::Left(_, error)) if alone => return Err(error),
             Ok(Asked::Left(begun, error)) => {
-                if let Ok(detached) = self.detach(session, &connector) {
+                if let Ok(detached) = self.detach(session, connector) {
                     detached.go_on(begun);
                 }
                 return Err(error);
@@ -168,7 +169,6 @@ impl Context {
             }
             None => conditional::strip(head),
         }
-        head.remove_header(&header::EXPECT); // there is no body
     }
 
     /// Whether another upstream is asked than the one that the key is of, as its fallback.
@@ -197,7 +197,7 @@ impl Context {
     }
 
     fn fetch_mut(&mut self) -> &mut Fetch {
-        (self.caching_mut().fetch.as_deref_mut()).expect("there while it is made")
+        (self.caching_mut().fetch.as_mut()).expect("there while it is made")
     }
 
     /// Makes of a fetch that was begun one that goes on without this exchange.
@@ -208,7 +208,7 @@ impl Context {
         let fetch = self.caching_mut().fetch.take();
         let fetch = fetch.expect("there while it is made");
         let (place, _) = self.occupy(); // in the place of the client's own
-        let mut detached = Detached::new(self, session, *fetch, connector.clone(), place)?;
+        let mut detached = Detached::new(self, session, fetch, connector.clone(), place)?;
         detached.take_attempts(self);
         Ok(detached)
     }

@@ -27,6 +27,7 @@ use pingora_http::RequestHeader;
 use wiregate_sdk::cache::Plan;
 use wiregate_sdk::{Origin, Reply};
 
+use super::boxed::boxed;
 use super::context::Context;
 use crate::cache::Dealt;
 use crate::cache::rules::marks;
@@ -68,9 +69,9 @@ pub(super) struct Caching {
     /// The request, as the chain has left it, in an exchange of the cache's own.
     asked: Option<Box<RequestHeader>>,
     /// What it fetches, for itself and for others.
-    fetch: Option<Box<Fetch>>,
+    fetch: Option<Fetch>,
     /// The body that comes by way of it.
-    filling: Option<Box<Filling>>,
+    filling: Option<Filling>,
 }
 
 /// What a lookup has found.
@@ -281,13 +282,13 @@ impl Context {
                 Join::Alone => return Ok(false),
                 Join::Lead(lead) => {
                     let fetch = Fetch::new(lead, self.caching().stale.clone());
-                    return Box::pin(self.fetch(session, fetch, connector.clone())).await;
+                    return boxed(|| self.fetch(session, fetch, connector)).await;
                 }
                 Join::Wait(_) if self.asks_for_itself() => {
                     let Some(fetch) = Fetch::alone(self.caching().stale.as_ref()) else {
                         return Ok(false);
                     };
-                    return Box::pin(self.fetch(session, fetch, connector.clone())).await;
+                    return boxed(|| self.fetch(session, fetch, connector)).await;
                 }
                 Join::Wait(waiting) => waiting,
             };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
@@ -27,6 +27,17 @@ struct Answering {
     head: ResponseHead,
     told: Told,
     made: Made,
+}
+
+impl Answering {
+    fn new(entry: Arc<Entry>, head: ResponseHead, told: Told, made: Made) -> Self {
+        Self {
+            entry,
+            head,
+            told,
+            made,
+        }
+    }
 }
 
 /// When a response was made.
@@ -73,12 +84,8 @@ impl Context {
         if self.attempts.made == 0 {
             self.attempts.upstream = None; // nobody was asked for it
         }
-        let answering = Answering {
-            head: entry.meta().head.parts(ADDED),
-            entry,
-            told,
-            made: Made::Before,
-        };
+        let head = entry.meta().head.parts(ADDED);
+        let answering = Answering::new(entry, head, told, Made::Before);
         self.serve(session, answering).await
     }
 
@@ -88,7 +95,7 @@ impl Context {
         session: &mut ServerSession,
         failure: &Failure,
     ) -> Result<bool> {
-        let now = self.shared.clock.now().wall;
+        let now = self.shared.clock.wall();
         let caching = self.caching_mut();
         let stale = caching.stale.as_ref();
         let stale = stale.filter(|stale| reuse::stands_in(stale, &caching.wishes, now));
@@ -119,23 +126,17 @@ impl Context {
     }
 
     async fn answer_shared(&mut self, session: &mut ServerSession, answer: Shared) -> Result<()> {
-        match answer {
-            Shared::Stored {
-                entry,
-                dealt,
-                status,
-            } => {
-                self.caching_mut().dealt = dealt;
+        let answering = match answer {
+            Shared::Stored { entry, head } => {
+                self.caching_mut().dealt = Dealt::Miss;
+                let told = self.went_on(None, Stored::Yes);
+                Answering::new(entry, head, told, Made::Now)
+            }
+            Shared::Refreshed(entry) => {
+                self.caching_mut().dealt = Dealt::Revalidated;
                 let head = entry.meta().head.parts(ADDED);
-                let status = (status != head.status).then(|| status.as_u16());
-                let told = self.went_on(status, Stored::Yes);
-                let answering = Answering {
-                    entry,
-                    head,
-                    told,
-                    made: Made::Now,
-                };
-                self.serve(session, answering).await
+                let told = self.went_on(Some(304), Stored::Yes);
+                Answering::new(entry, head, told, Made::Now)
             }
             Shared::Good { entry, head, why } => {
                 self.caching_mut().dealt = Dealt::Revalidated;
@@ -144,22 +145,18 @@ impl Context {
                 let mut head = ResponseHead::from(head);
                 // Where there is no room at once, it is made field by field.
                 let _ = head.headers.try_reserve(ADDED);
-                let answering = Answering {
-                    entry,
-                    head,
-                    told: self.went_on(Some(304), Stored::No(Some(why))),
-                    made: Made::Afresh,
-                };
-                self.serve(session, answering).await
+                let told = self.went_on(Some(304), Stored::No(Some(why)));
+                Answering::new(entry, head, told, Made::Afresh)
             }
             Shared::Failed(reply) => {
                 if self.stand_in(session, &Failure::of(&reply)).await? {
                     return Ok(());
                 }
                 self.caching_mut().dealt = Dealt::Miss;
-                self.respond(session, reply, Origin::Gateway).await
+                return self.respond(session, reply, Origin::Gateway).await;
             }
-        }
+        };
+        self.serve(session, answering).await
     }
 
     /// What is told of a request that went on.
@@ -201,7 +198,7 @@ impl Context {
         self.caching_mut().dealt = Dealt::Miss;
         match self.pass_on(session, &mut source, first).await {
             Ok(()) if is_whole => {
-                Box::pin(source.put_back()).await;
+                source.put_back().await;
                 Ok(true)
             }
             Ok(()) => Ok(true), // the connection goes with the body that nobody wants
@@ -220,22 +217,26 @@ impl Context {
             told,
             made,
         } = answering;
-        let age = reuse::age(&entry.meta().times, self.shared.clock.now().wall).as_secs();
-        // What has just come from the origin has no age (RFC 9111, 5.1).
-        if made == Made::Before || (made == Made::Now && age > 0) {
-            head.headers.insert(header::AGE, age.into());
+        let times = &entry.meta().times;
+        let age = match made {
+            Made::Before => Some(reuse::age(times, self.shared.clock.wall())),
+            // What has just come from the origin has no age (RFC 9111, 5.1).
+            Made::Now => Some(times.age).filter(|age| age.as_secs() > 0),
+            Made::Afresh => None,
+        };
+        if let Some(age) = age {
+            head.headers.insert(header::AGE, age.as_secs().into());
         }
         if let Some(status) = self.told_status(&told) {
             head.headers.append(&CACHE_STATUS, status);
         }
-        let mut head = ResponseHeader::from(head);
         let length = entry.length(); // looked at once: a fill may end at any time
-        self.frame_stored(session, length, &mut head)?;
+        self.frame_stored(session, length, &mut head);
         self.end.origin = Origin::Cache;
-        self.leave(session, &mut head, Origin::Cache)?;
+        let mut head = self.leave(session, head, Origin::Cache)?;
         let part = self.shape(session, length, &mut head)?;
         self.end.status = Some(head.status);
-        let bodiless = part == Part::Nowhere || self.is_bodiless(&head);
+        let bodiless = part == Part::Nowhere || self.is_bodiless(head.status);
         match part == Part::Whole && !bodiless {
             true => self.fill_ready(session).await,
             false => self.let_fill_go_on(), // it is not all for this client
@@ -302,25 +303,22 @@ impl Context {
     }
 
     /// Says how long a stored body is, where that is known; else it is sent in chunks (RFC 9112, 7.1).
-    fn frame_stored(
-        &self,
-        session: &ServerSession,
-        length: Option<u64>,
-        head: &mut ResponseHeader,
-    ) -> Result<()> {
-        head.set_version(Version::HTTP_11);
+    fn frame_stored(&self, session: &ServerSession, length: Option<u64>, head: &mut ResponseHead) {
+        head.version = Version::HTTP_11;
         let empty = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status);
+        let told = head.headers.get(header::CONTENT_LENGTH);
+        let mut measured = told.is_some();
         if let Some(length) = length.filter(|_| !empty)
-            && told_length(&head.headers) != Some(length)
+            && told.and_then(number) != Some(length)
         {
-            head.insert_header(header::CONTENT_LENGTH, length)?;
+            head.headers.insert(header::CONTENT_LENGTH, length.into());
+            measured = true;
         }
-        let measured = head.headers.contains_key(header::CONTENT_LENGTH);
         let chunks = session.req_header().version == Version::HTTP_11;
-        if !measured && chunks && !self.is_bodiless(head) {
-            head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+        if !measured && chunks && !self.is_bodiless(head.status) {
+            let chunked = HeaderValue::from_static("chunked");
+            head.headers.insert(header::TRANSFER_ENCODING, chunked);
         }
-        Ok(())
     }
 }
 
@@ -332,14 +330,9 @@ fn dealt(ttl: i64) -> Dealt {
     }
 }
 
-/// The length that a stored head tells, if it does so in one number.
-fn told_length(fields: &HeaderMap) -> Option<u64> {
-    fields
-        .get(header::CONTENT_LENGTH)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
+/// The length that a field tells, if it does so in one number.
+fn number(value: &HeaderValue) -> Option<u64> {
+    std::str::from_utf8(value.as_bytes()).ok()?.parse().ok()
 }
 
 /// Makes of a head the one for a part of its body (RFC 9110, 14.4 and 15.5.17).

@@ -16,6 +16,7 @@ use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
+use super::super::boxed::boxed;
 use crate::upstream::Connector;
 
 /// A request at an endpoint, and its response. Dropped before its end, the connection is closed, or
@@ -113,7 +114,8 @@ impl Source {
     pub(in crate::proxy) async fn put_back(mut self) {
         if let Some(session) = self.session.take() {
             let idle = self.peer.idle_timeout();
-            self.connector.release(*session, &self.peer, idle).await;
+            // It may be moved more than once on its way: whoever waits for this stays small.
+            boxed(|| self.connector.release(*session, &self.peer, idle)).await;
         }
     }
 }

@@ -49,7 +49,7 @@ pub(super) struct Shard {
     sketch: Sketch,
     /// Who fetches, by number; and by key and whose requests they are, where others may wait for it.
     running: HashMap<u64, Running, Hashed>,
-    flights: HashMap<u128, (Name, Arc<Flight>), Hashed>,
+    flights: HashMap<u128, Arc<Flight>, Hashed>,
     /// Keys that are not for the cache, each at the place that its hash gives it.
     alone: Box<[Option<Alone>]>,
     /// Slots that a purge has hit, and that are to be taken out: their places and numbers. They are not found any

@@ -45,8 +45,7 @@ impl Alone {
 /// A fetch whose response is not known yet.
 #[derive(Debug)]
 pub(in super::super) struct Running {
-    name: Name,
-    asker: Asker,
+    flight: Arc<Flight>,
     /// What purges by URL, prefix or of everything have done to it.
     mode: Option<Mode>,
     /// Purges by tag: whether they hit it is known with the response's tags.
@@ -55,10 +54,9 @@ pub(in super::super) struct Running {
 }
 
 impl Running {
-    pub(in super::super) fn new(name: Name, asker: Asker, charge: Charge) -> Self {
+    pub(in super::super) fn new(flight: Arc<Flight>, charge: Charge) -> Self {
         Self {
-            name,
-            asker,
+            flight,
             mode: None,
             tags: SmallVec::new(),
             _charge: charge,
@@ -71,11 +69,6 @@ impl Running {
         by_tag.map(|(_, mode)| *mode).chain(self.mode).max()
     }
 
-    /// Where those stand who wait for it.
-    fn place(&self) -> u128 {
-        self.asker.hash(self.name.hash())
-    }
-
     /// Whether the purge hits it for certain.
     fn hear(&mut self, aim: &Aim<'_>, mode: Mode) -> bool {
         let hits = match aim.tag() {
@@ -84,7 +77,7 @@ impl Running {
                 false
             }
             Some(_) => true,
-            None => aim.hits_name(&self.name),
+            None => aim.hits_name(self.flight.name()),
         };
         if hits {
             self.mode = self.mode.max(Some(mode));
@@ -95,23 +88,20 @@ impl Running {
 
 impl Shard {
     /// A fetch begins, which others may wait for.
-    pub(in super::super) fn begin(&mut self, number: u64, running: Running, flight: &Arc<Flight>) {
-        let waiting = (running.name.clone(), flight.clone());
-        self.flights.insert(running.place(), waiting);
+    pub(in super::super) fn begin(&mut self, number: u64, running: Running) {
+        let flight = running.flight.clone();
+        self.flights.insert(flight.place(), flight);
         self.running.insert(number, running);
         self.weigh();
     }
 
     /// The fetch has a response, or has ended.
-    pub(in super::super) fn end_of(
-        &mut self,
-        number: u64,
-        flight: Option<&Arc<Flight>>,
-    ) -> Option<Running> {
+    pub(in super::super) fn end_of(&mut self, number: u64) -> Option<Running> {
         let running = self.running.remove(&number)?;
-        let kept = self.flights.get(&running.place());
-        if kept.is_some_and(|(_, kept)| flight.is_some_and(|own| Arc::ptr_eq(own, kept))) {
-            self.flights.remove(&running.place());
+        let own = &running.flight;
+        let kept = self.flights.get(&own.place());
+        if kept.is_some_and(|kept| Arc::ptr_eq(own, kept)) {
+            self.flights.remove(&own.place());
         }
         Some(running)
     }
@@ -124,7 +114,7 @@ impl Shard {
     ) -> Result<Option<&Arc<Flight>>, ()> {
         match self.flights.get(&asker.hash(key.hash())) {
             None => Ok(None),
-            Some((name, flight)) if name.is(key) => Ok(Some(flight)),
+            Some(flight) if flight.name().is(key) => Ok(Some(flight)),
             Some(_) => Err(()),
         }
     }
@@ -137,7 +127,7 @@ impl Shard {
             let hit = running.hear(aim, mode);
             any |= hit;
             if hit && mode == Mode::Hard {
-                self.flights.remove(&running.place());
+                self.flights.remove(&running.flight.place());
             }
         }
         any

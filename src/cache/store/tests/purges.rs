@@ -181,7 +181,7 @@ fn what_a_purge_has_hit_is_compared_with_nothing_that_is_to_be_evicted() {
     for number in 0..3 {
         put(&store, &format!("http://a/{number}"), &bytes(1, 100_000));
     }
-    let now = store.clock.now().wall;
+    let now = store.clock.wall();
     let key = key(&store, "http://a/0");
     // It is marked, and not taken out yet.
     store.with_hash(key.url_hash(), |shard| {

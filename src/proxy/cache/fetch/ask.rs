@@ -26,7 +26,7 @@ pub(super) struct Head {
 
 /// What came of asking.
 pub(super) enum Asked {
-    Head(Box<Head>),
+    Head(Head),
     /// The client has left, in this way: the fetch goes on where it was, or begins anew.
     Left(Option<Begun>, Box<Error>),
 }
@@ -64,7 +64,7 @@ impl Context {
         mut begun: Option<Begun>,
     ) -> Result<Asked> {
         loop {
-            let now = self.shared.clock.now().wall;
+            let now = self.shared.clock.wall();
             let (asked, stage) = match begun.take() {
                 Some(begun) => (begun.asked, Some(begun.stage)),
                 None => match self.begin_asking(session, connector).await {
@@ -90,14 +90,14 @@ impl Context {
                     self.end_attempt();
                 }
                 Awaited::Head(source, head, end) => {
-                    let came = self.shared.clock.now().wall;
+                    let came = self.shared.clock.wall();
                     let sent = Sent { asked, came };
-                    return Ok(Asked::Head(Box::new(Head {
+                    return Ok(Asked::Head(Head {
                         source,
                         head,
                         end,
                         sent,
-                    })));
+                    }));
                 }
             }
         }
@@ -238,12 +238,15 @@ impl Context {
 
     /// Whether a 304 is about another response than the one that is stored (RFC 9111, 4.3.4).
     fn is_for_another(&self, head: &ResponseHeader) -> bool {
+        if head.status != StatusCode::NOT_MODIFIED {
+            return false;
+        }
         let fetch = self.caching().fetch.as_ref();
         let stale = fetch.and_then(|fetch| fetch.validated());
         let strong = |tag: &&HeaderValue| !tag.as_bytes().starts_with(b"W/");
         let own = stale.and_then(|stale| stale.meta().head.get(&header::ETAG));
         let news = head.headers.get(header::ETAG).filter(strong);
-        head.status == StatusCode::NOT_MODIFIED && news.is_some() && own.is_some() && news != own
+        news.is_some() && own.is_some() && news != own
     }
 }
 

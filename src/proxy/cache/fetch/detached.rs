@@ -45,7 +45,7 @@ impl Detached {
         of.hooks(&mut head)?;
         let mut cx = of.apart();
         let asked = Box::new(session.req_header().clone());
-        let caching = of.caching().detached(asked, Some(Box::new(fetch)));
+        let caching = of.caching().detached(asked, Some(fetch));
         cx.caching = Some(Box::new(caching));
         Ok(Self {
             cx,
@@ -71,7 +71,7 @@ impl Detached {
         match cx.ask(session, &self.connector, begun).await {
             Ok(Asked::Head(head)) => {
                 // What is for nobody else is dropped.
-                drop(cx.settle(session, *head).await);
+                drop(cx.settle(session, head).await);
                 cx.fill_up(session).await;
             }
             Ok(Asked::Left(..)) => {} // there is nobody who could
@@ -186,7 +186,7 @@ impl Context {
 
 impl Caching {
     /// The same for an exchange of the cache's own.
-    fn detached(&self, asked: Box<RequestHeader>, fetch: Option<Box<Fetch>>) -> Self {
+    fn detached(&self, asked: Box<RequestHeader>, fetch: Option<Fetch>) -> Self {
         Self {
             plan: self.plan.clone(),
             store: self.store.clone(),

@@ -175,27 +175,23 @@ impl Context {
     async fn take_part(&mut self, part: Result<HttpTask>) {
         let caching = self.caching_mut();
         let remember = caching.plan.policy.remember;
-        let Some(mut filling) = caching.filling.take() else {
+        let Some(filling) = &mut caching.filling else {
             return;
         };
         let (data, last) = match part {
             Ok(HttpTask::Body(data, last)) => (data.unwrap_or_default(), last),
             Ok(HttpTask::Failed(error)) | Err(error) => {
                 filling.goal = Goal::Broken(error.into_up()); // others see that it breaks off
-                caching.filling = Some(filling);
                 return;
             }
             // Trailers are not stored (RFC 9111, 3.1).
             Ok(_) => (Bytes::new(), true),
         };
-        let goal = filling.goal.take(data, last, remember);
-        let Some(goal) = goal else {
-            // It is longer than it said.
+        if !filling.goal.take(data, last, remember) {
+            caching.filling = None; // it is longer than it said
             return self.end_attempt();
-        };
-        filling.goal = goal;
+        }
         let stored = last && filling.is_for_others();
-        caching.filling = Some(filling);
         self.heard(last);
         if stored {
             self.end_fill().await;
@@ -207,11 +203,11 @@ impl Context {
         let Some(filling) = self.caching_mut().filling.take() else {
             return;
         };
-        let Filling { source, goal } = *filling;
+        let Filling { source, goal } = filling;
         if let Goal::Store(fill) = goal {
             drop(fill.finish());
         }
-        Box::pin(source.put_back()).await;
+        source.put_back().await;
         self.end_attempt();
     }
 
@@ -232,20 +228,25 @@ impl Context {
 }
 
 impl Goal {
-    /// Takes a piece, and says where the next one goes; nothing where nobody wants it.
-    fn take(self, data: Bytes, last: bool, remember: Duration) -> Option<Self> {
-        let Self::Store(mut fill) = self else {
-            return Some(Self::Asker { piece: data, last });
+    /// Takes a piece, and becomes what the next one goes to; false where nobody wants it.
+    fn take(&mut self, data: Bytes, last: bool, remember: Duration) -> bool {
+        let pushed = match self {
+            Self::Store(_) if data.is_empty() => Ok(()),
+            Self::Store(fill) => fill.push(&data),
+            _ => {
+                *self = Self::Asker { piece: data, last };
+                return true;
+            }
         };
-        if data.is_empty() {
-            return Some(Self::Store(fill));
-        }
-        match fill.push(&data) {
-            Ok(()) => Some(Self::Store(fill)),
-            Err(Refused::Length) => None,
+        match pushed {
+            Ok(()) => true,
+            Err(Refused::Length) => false,
             Err(why) => {
-                fill.abandon(remember, &why);
-                Some(Self::Asker { piece: data, last })
+                let stored = std::mem::replace(self, Self::Asker { piece: data, last });
+                if let Self::Store(fill) = stored {
+                    fill.abandon(remember, &why);
+                }
+                true
             }
         }
     }

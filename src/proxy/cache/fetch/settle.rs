@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use http::{StatusCode, header};
+use http::StatusCode;
 use pingora_core::protocols::http::{HttpTask, ServerSession};
-use wiregate_sdk::Reply;
+use wiregate_sdk::{Reply, ResponseHead};
 
 use super::super::super::context::Context;
 use super::super::super::heads;
 use super::ask::Head;
 use super::{Answer, Filling, Own, Shared};
 use crate::cache::rules::reuse;
-use crate::cache::rules::storing::{self, Why};
+use crate::cache::rules::storing::{self, StoringTerms, Why};
 use crate::cache::store::{Entry, Lead};
-use crate::cache::{Dealt, Failure, Stored, UPSTREAM_ERROR};
+use crate::cache::{Failure, UPSTREAM_ERROR};
 
 /// Another request sees to what is stored.
 const BUSY: Why = "busy";
@@ -45,10 +45,15 @@ impl Context {
         }
         heads::drop_named_of(&mut head.head);
         let (plan, asked) = (&self.caching().plan, self.asked(session));
-        let meta = storing::terms(plan, &asked, &head.head, head.sent)
-            .map(|terms| terms.stored(&head.head, Some(heads::via_of(head.head.version))));
-        match meta {
-            Ok(meta) => self.store(head, meta).await,
+        match storing::terms(plan, &asked, &head.head, head.sent) {
+            Ok(terms) => {
+                let is_whole = head.end;
+                let answer = self.store(head, terms);
+                if is_whole {
+                    self.end_fill().await;
+                }
+                answer
+            }
             Err(why) => self.keep(head, why, failed),
         }
     }
@@ -64,7 +69,7 @@ impl Context {
 
     /// Whether what is stored may answer where a fetch fails.
     pub(in crate::proxy) fn stale_stands_in(&self) -> bool {
-        let now = self.shared.clock.now().wall;
+        let now = self.shared.clock.wall();
         let Some(caching) = &self.caching else {
             return false;
         };
@@ -85,7 +90,7 @@ impl Context {
         let asked = self.asked(session);
         let meta = storing::renewed(&self.caching().plan, &asked, stored, &merged, sent);
         if head.end {
-            Box::pin(head.source.put_back()).await;
+            head.source.put_back().await;
         }
         self.end_attempt();
         let refreshed = match meta {
@@ -103,11 +108,7 @@ impl Context {
             }
         };
         Answer::Shared(match refreshed {
-            Ok(entry) => Shared::Stored {
-                entry,
-                dealt: Dealt::Revalidated,
-                status: StatusCode::NOT_MODIFIED,
-            },
+            Ok(entry) => Shared::Refreshed(entry),
             Err(why) => Shared::Good {
                 entry: stale.clone(),
                 head: Box::new(merged),
@@ -140,32 +141,27 @@ impl Context {
         }
     }
 
-    async fn store(&mut self, head: Head, meta: Stored) -> Answer {
-        let length = (head.head.headers.get(header::CONTENT_LENGTH))
-            .and_then(|length| length.to_str().ok()?.parse().ok());
-        let length = if head.end { Some(0) } else { length };
+    fn store(&mut self, head: Head, terms: StoringTerms) -> Answer {
+        let length = if head.end { Some(0) } else { terms.length };
         let lead = self.fetch_mut().lead();
         let policy = &self.caching().plan.policy;
         let largest = self.snapshot.stores[policy.store].largest();
         if length.is_some_and(|length| length > largest) {
-            lead.too_large(policy.remember, &meta.vary);
+            lead.too_large(policy.remember, terms.vary());
             return own(head, "too-large");
         }
+        let via = heads::via_of(head.head.version);
+        let (meta, edits) = terms.stored(&head.head, Some(via));
         let fill = match lead.fill(meta, length, policy.remember) {
             Ok(fill) => fill,
             Err(_) => return own(head, "refused"),
         };
-        let answer = Shared::Stored {
-            entry: fill.entry().clone(),
-            dealt: Dealt::Miss,
-            status: head.head.status,
-        };
+        let entry = fill.entry().clone();
         let filling = Filling::new(head.source, fill);
-        self.caching_mut().filling = Some(Box::new(filling));
-        if head.end {
-            self.end_fill().await;
-        }
-        Answer::Shared(answer)
+        self.caching_mut().filling = Some(filling);
+        let mut head = ResponseHead::from(*head.head);
+        edits.make(&mut head.headers);
+        Answer::Shared(Shared::Stored { entry, head })
     }
 }
 

@@ -1,0 +1,72 @@
+//! What becomes of the head of a response that is stored (RFC 9111, 3.1).
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use pingora_http::ResponseHeader;
+use smallvec::SmallVec;
+use wiregate_sdk::cache::{Policy, SetCookie};
+
+use super::fields::{Field, Fields};
+use crate::cache::Head;
+
+/// What sets the head that is served apart from the one that has come (3.1).
+pub struct Edits {
+    /// Fields that are not stored.
+    without: SmallVec<[HeaderName; 2]>,
+    /// The `Date` that it gets, where its own is none, or not in the preferred form (RFC 9110, 6.6.1).
+    date: Option<HeaderValue>,
+    /// Whom it has come through.
+    via: Option<HeaderValue>,
+}
+
+impl Edits {
+    pub(super) fn of(policy: &Policy, fields: &Fields<'_>, date: Option<HeaderValue>) -> Self {
+        let strips = policy.set_cookie == SetCookie::Strip;
+        let goes = |field| match field {
+            Field::Age | Field::Hop => true,
+            Field::Date => date.is_some(),
+            Field::SetCookie => strips,
+            _ => false,
+        };
+        let mut without: SmallVec<_> = fields.names(goes).cloned().collect();
+        without.extend(policy.tags.clone());
+        Self {
+            without,
+            date,
+            via: None,
+        }
+    }
+
+    /// The same for a response that has come through this.
+    pub(super) fn with_via(self, via: Option<HeaderValue>) -> Self {
+        Self { via, ..self }
+    }
+
+    /// The head as it is to be served.
+    pub(super) fn head(&self, head: &ResponseHeader) -> Head {
+        let mut all: SmallVec<[_; 16]> = SmallVec::new();
+        for (name, value) in &head.headers {
+            if !self.without.contains(name) {
+                all.push((name, value));
+            }
+        }
+        all.extend(self.date.as_ref().map(|date| (&header::DATE, date)));
+        if let Some(via) = &self.via {
+            let last = all.iter().rposition(|(name, _)| **name == header::VIA);
+            all.insert(last.map_or(all.len(), |last| last + 1), (&header::VIA, via));
+        }
+        Head::new(head.status, &all)
+    }
+
+    /// Makes the same of the fields of that head themselves.
+    pub fn make(self, fields: &mut HeaderMap) {
+        for name in &self.without {
+            fields.remove(name);
+        }
+        if let Some(date) = self.date {
+            fields.insert(header::DATE, date);
+        }
+        if let Some(via) = self.via {
+            fields.append(header::VIA, via);
+        }
+    }
+}
