@@ -338,7 +338,7 @@ impl Snapshot {
     /// What its filters fetch and never have so far.
     pub fn unfetched(&self) -> Vec<Arc<Fetches>> {
         let mut fetches = self.fetches();
-        fetches.retain(|fetches| fetches.succeeded() == 0);
+        fetches.retain(|fetches| !fetches.is_there());
         fetches
     }
 

@@ -15,6 +15,7 @@ use super::fetch::{self, Fetch, From};
 use super::jwk::{self, Origin};
 use super::key::Key;
 use super::keys::Keys;
+use super::last::{Last, Source};
 use super::options::{Fetching, KeySource, PlainHttp};
 use super::pem;
 use super::remote::Remote;
@@ -208,26 +209,35 @@ impl<'a, 'b> Builder<'a, 'b> {
             ..
         } = *self.fetching;
         let (client, trust) = self.client.clone().expect("made before");
-        let (kind, at) = match &from {
-            From::Jwks(url) => ("jwks", url.as_str()),
-            From::Issuer(issuer) => ("issuer", &**issuer),
-        };
-        let key = format!(
-            "jwt\u{0}{kind}\u{0}{at}\u{0}{refresh}\u{0}{cool_down}\u{0}{timeout}\u{0}{plain_http:?}\u{0}{trust}"
-        );
         let fetch = Fetch {
             client,
             from,
             time_out: timeout.get(),
             plain_http: plain_http == PlainHttp::Allow,
         };
-        let clock = self.cx.clock.clone();
-        let shown = self.cx.fetches(Jwt::NAME, &fetch.shown());
+        let last = self.last(&fetch, &format!("{trust} and HTTP: {plain_http:?}"));
+        let key = format!(
+            "jwt\u{0}{}\u{0}{refresh}\u{0}{cool_down}\u{0}{timeout}",
+            last.source()
+        );
         let remote = self.cx.share(key, || {
-            Remote::new(fetch, clock, refresh.get(), cool_down.get(), shown)
+            Remote::new(fetch, last, refresh.get(), cool_down.get())
         });
         self.cx.background(remote.clone().run());
         Ok(remote)
+    }
+
+    /// What was last fetched from there. The times are not in its key, and all that is trusted is.
+    fn last(&mut self, fetch: &Fetch, trust: &str) -> Arc<Last> {
+        let (kind, at) = match &fetch.from {
+            From::Jwks(url) => ("jwks", url.as_str()),
+            From::Issuer(issuer) => ("issuer", &**issuer),
+        };
+        let source = Source::new(kind, at, trust);
+        let clock = self.cx.clock.clone();
+        let shown = self.cx.fetches(Jwt::NAME, &fetch.shown());
+        let key = format!("jwt keys\u{0}{source}");
+        (self.cx).share_over_upgrades(key, || Last::new(source, clock, shown))
     }
 
     /// A client, and what tells whom it trusts.

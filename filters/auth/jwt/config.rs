@@ -2,12 +2,13 @@
 
 use wiregate_sdk::types::{OneOrMany, Period, Size};
 use wiregate_sdk::value::did_you_mean;
-use wiregate_sdk::{Condition, Consumers, Deserialize, Invalid, JsonSchema};
+use wiregate_sdk::{Consumers, Deserialize, Invalid, JsonSchema};
 
 use super::algorithm::Algorithm;
 use super::build::check_period;
 use super::claims::Path;
 use super::options::{Fetching, KeySource};
+use super::requirement::Requirement;
 use crate::auth::source::Place;
 
 /// Lets callers in who bring a token that an issuer has signed (JWT, RFC 7519; as access tokens,
@@ -30,7 +31,8 @@ use crate::auth::source::Place;
 /// | there are no keys yet, because the issuer does not answer | 503 with `Retry-After: 1`, reason `keys_unavailable` |
 ///
 /// Each but the last comes with the challenge of RFC 6750, 3. The client is not told what is wrong with a
-/// token; `detail` in the access log is. No reply and no log repeats a token, and a query
+/// token; `detail` in the access log says that, which of `scopes` it lacks, and the text of a `when` that does
+/// not hold, with references to secrets as they are written. No reply and no log repeats a token, and a query
 /// parameter that brings one is taken out of the target that the access log shows. The upstream
 /// does not see the token, unless `strip` is `false`.
 ///
@@ -50,6 +52,12 @@ use crate::auth::source::Place;
 /// keys stay. What is fetched may have 100 keys and 256 KiB; redirects are followed on the same
 /// host only, three at most; secrets in it are left out. Filters that fetch the same keys in the
 /// same way share them, and a reload fetches nothing that is there.
+///
+/// The last good keys stay as well when `refresh`, `cool_down` or `timeout` become others, and in an
+/// [upgrade](../operating.md#upgrades), even if the issuer is down; they are fetched again when that is due by the new
+/// times. With another `ca`, or another content of that file, or another `plain_http`, none stay: whoever was trusted to say
+/// what the keys are may not be any more. Tokens get 503 then until the issuer has answered, so change these while
+/// it is up. A restart begins without keys: where an issuer that does not answer has withdrawn some, it lets go of them.
 ///
 /// **What a verified token costs.** It is not verified again before it expires, as long as it is
 /// among the last `remember` ones and the keys are the same: it is found by its SHA-256. A reload
@@ -145,7 +153,7 @@ pub struct Config {
     pub(super) scopes: Option<OneOrMany<String>>,
     /// What must hold of a request, once it is known who is calling.
     #[serde(default)]
-    pub(super) when: Option<Condition>,
+    pub(super) when: Option<Requirement>,
     /// Where the token comes in a request: one place, or several.
     #[serde(default = "bearer")]
     #[schemars(extend("default" = { "bearer": true }))]

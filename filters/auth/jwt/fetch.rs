@@ -10,7 +10,7 @@ use super::json;
 use super::jwk::{self, Origin, Set};
 
 /// How large what is fetched may be.
-const MOST_BYTES: usize = 256 << 10;
+pub(super) const MOST_BYTES: usize = 256 << 10;
 const MOST_REDIRECTS: usize = 3;
 
 /// Where keys are fetched from, and with what.
@@ -110,12 +110,10 @@ impl Fetch {
         };
         let max_age = max_age(&response);
         let body = read(response).await?;
-        let set = jwk::set(&body, Origin::Network)?;
-        if set.keys.is_empty() {
-            let why = set.unusable.first().map_or("", String::as_str);
-            return Err(format!("expected keys to verify with, found none {why}"));
-        }
-        Ok(Fetched { set, max_age })
+        Ok(Fetched {
+            set: set(&body)?,
+            max_age,
+        })
     }
 
     /// Asks an issuer where its keys are (OpenID Connect Discovery 1.0, 4; RFC 8414, 3).
@@ -160,6 +158,22 @@ impl Fetch {
             status => Err(format!("expected status 200, found {status}")),
         }
     }
+}
+
+/// Reads a set of keys that anybody may have written.
+///
+/// # Errors
+/// It is none, or nothing in it can verify a token.
+pub(super) fn set(text: &[u8]) -> Result<Set, String> {
+    if text.len() > MOST_BYTES {
+        return Err(format!("expected at most {MOST_BYTES} bytes, found more"));
+    }
+    let set = jwk::set(text, Origin::Network)?;
+    if set.keys.is_empty() {
+        let why = set.unusable.first().map_or("", String::as_str);
+        return Err(format!("expected keys to verify with, found none {why}"));
+    }
+    Ok(set)
 }
 
 /// Where an issuer may tell about itself: as OpenID Connect has it, and as RFC 8414 does, 3.1.

@@ -26,8 +26,8 @@ pub(super) struct Set {
     pub(super) keys: Vec<Key>,
     /// Why others were left out.
     pub(super) unusable: Vec<String>,
-    /// What becomes another when the keys do, whatever their order.
-    pub(super) fingerprint: Vec<String>,
+    /// The keys as they were read, sorted: it becomes another when they do, whatever their order.
+    pub(super) read: Vec<String>,
 }
 
 /// Reads a set of keys. Keys that are of no use for verifying, or of a kind that is not known, are
@@ -56,13 +56,13 @@ pub(super) fn set(text: &[u8], origin: Origin) -> Result<Set, String> {
         match key(members, origin) {
             Ok(Some(key)) => {
                 set.keys.push(key);
-                set.fingerprint.push(jwk.to_string());
+                set.read.push(jwk.to_string());
             }
             Ok(None) => {}
             Err(why) => set.unusable.push(format!("keys[{position}]: {why}")),
         }
     }
-    set.fingerprint.sort_unstable();
+    set.read.sort_unstable();
     Ok(set)
 }
 

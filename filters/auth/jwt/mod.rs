@@ -9,10 +9,12 @@ mod json;
 mod jwk;
 mod key;
 mod keys;
+mod last;
 mod options;
 mod pem;
 mod refusals;
 mod remote;
+mod requirement;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -23,9 +25,7 @@ use std::time::SystemTime;
 
 use futures_util::StreamExt as _;
 use wiregate_sdk::types::OneOrMany;
-use wiregate_sdk::{
-    Build, Condition, Consumers, Filter, Flow, Identity, Invalid, Now, Reply, Request,
-};
+use wiregate_sdk::{Build, Consumers, Filter, Flow, Identity, Invalid, Now, Reply, Request};
 
 pub use algorithm::Algorithm;
 use claims::{Expected, Meaning, Path};
@@ -33,6 +33,7 @@ pub use config::{Config, UnknownConsumer};
 use keys::{Keys, Verdict};
 pub use options::{Encoding, Fetching, KeySource, PlainHttp};
 use refusals::Refusals;
+use requirement::Requirement;
 use token::{Rules, Token, Why};
 use verified::{Digest, Entry, Verified, digest_of};
 
@@ -51,7 +52,7 @@ pub struct Jwt {
     unknown_consumer: UnknownConsumer,
     consumers: Arc<Consumers>,
     scopes: Vec<String>,
-    when: Option<Condition>,
+    when: Option<Requirement>,
     strip: bool,
     max_token: usize,
     verified: Arc<Verified>,
@@ -269,23 +270,20 @@ impl Jwt {
     /// Whether who is calling may.
     fn authorise(&self, req: &Request<'_>) -> Flow {
         let identity = req.exchange.identity.as_ref();
-        let has = |scope: &String| {
-            identity.is_some_and(|it| it.scopes.iter().any(|own| **own == **scope))
+        let lacks = |scope: &&String| {
+            !identity.is_some_and(|it| it.scopes.iter().any(|own| **own == ***scope))
         };
-        if !self.scopes.iter().all(has) {
-            return Err(self.refusals.insufficient_scope.clone());
+        let mut missing = self.scopes.iter().filter(lacks).peekable();
+        if missing.peek().is_some() {
+            return Err(self.refusals.insufficient_scope(missing));
         }
         let Some(when) = &self.when else {
             return Ok(());
         };
         match when.test(&req.facts()) {
             Ok(true) => Ok(()),
-            Ok(false) => Err(self.refusals.not_allowed.clone()),
-            Err(why) => Err(self
-                .refusals
-                .not_allowed
-                .clone()
-                .log(format!("`when`: {why}"))),
+            Ok(false) => Err(self.refusals.not_allowed(when, None)),
+            Err(why) => Err(self.refusals.not_allowed(when, Some(&why))),
         }
     }
 }

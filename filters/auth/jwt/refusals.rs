@@ -2,6 +2,7 @@
 
 use wiregate_sdk::{HeaderValue, Invalid, Reply, StatusCode, header};
 
+use super::requirement::Requirement;
 use super::token::Why;
 use crate::auth::challenge::challenge;
 use crate::auth::source::Source;
@@ -11,8 +12,8 @@ pub(super) struct Refusals {
     pub(super) missing: Reply,
     pub(super) several: Reply,
     invalid: Reply,
-    pub(super) insufficient_scope: Reply,
-    pub(super) not_allowed: Reply,
+    insufficient_scope: Reply,
+    not_allowed: Reply,
     pub(super) unknown_consumer: Reply,
     pub(super) unavailable: Reply,
 }
@@ -62,6 +63,27 @@ impl Refusals {
                 .detail("tokens cannot be verified at present, try again in 1 s")
                 .log("the keys have not been fetched yet"),
         })
+    }
+
+    /// The token does not have these scopes; which, is for the log only.
+    pub(super) fn insufficient_scope<'s>(
+        &self,
+        missing: impl Iterator<Item = &'s String>,
+    ) -> Reply {
+        let missing: Vec<String> = missing.map(|scope| format!("`{scope}`")).collect();
+        let missing = missing.join(", ");
+        let why = format!("the token does not have {missing} among its scopes");
+        self.insufficient_scope.clone().log(why)
+    }
+
+    /// The condition does not hold, or has no value for this reason; which, is for the log only.
+    pub(super) fn not_allowed(&self, when: &Requirement, no_value: Option<&str>) -> Reply {
+        let written = when.written();
+        let why = match no_value {
+            None => format!("`when` does not hold: {written}"),
+            Some(why) => format!("`when` has no value: {why}: {written}"),
+        };
+        self.not_allowed.clone().log(why)
     }
 
     /// The token is not valid; why is for the log only.

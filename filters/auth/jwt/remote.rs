@@ -1,17 +1,14 @@
 //! Keys that are fetched, kept, and fetched again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::timeout;
-use wiregate_sdk::Clock;
-use wiregate_sdk::build::Fetches;
 
 use super::fetch::{Fetch, Fetched};
 use super::key::Key;
+use super::last::Last;
 
 /// How long it takes at first to try again after a failure; twice as long each time, up to the
 /// cool-down.
@@ -20,19 +17,16 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// Keys that one task fetches for all filters that share them. A reload hands them over.
 pub(super) struct Remote {
     fetch: Fetch,
-    clock: Clock,
+    /// What was fetched from there, by this one or another.
+    last: Arc<Last>,
     /// How long after its end a fetch is not repeated because of a token.
     cool_down: Duration,
     /// How long keys are kept before they are fetched again, at most.
     refresh: Duration,
-    keys: ArcSwapOption<Vec<Key>>,
-    generation: AtomicU64,
     /// Whoever holds it is the one who fetches.
     turn: Mutex<()>,
     wanted: Notify,
     state: watch::Sender<State>,
-    /// What operators see of it.
-    shown: Arc<Fetches>,
 }
 
 /// How it stands with fetching.
@@ -47,25 +41,20 @@ struct State {
     failed: u32,
     /// When the next one is due, as far as the last one told.
     due: Option<Instant>,
-    fingerprint: Vec<String>,
 }
 
 impl Remote {
     pub(super) fn new(
         fetch: Fetch,
-        clock: Clock,
+        last: Arc<Last>,
         refresh: Duration,
         cool_down: Duration,
-        shown: Arc<Fetches>,
     ) -> Self {
         Self {
             fetch,
-            clock,
-            shown,
+            last,
             cool_down,
             refresh,
-            keys: ArcSwapOption::empty(),
-            generation: AtomicU64::new(0),
             turn: Mutex::new(()),
             wanted: Notify::new(),
             state: watch::Sender::default(),
@@ -74,11 +63,11 @@ impl Remote {
 
     /// The last good set; `None` as long as there was none.
     pub(super) fn keys(&self) -> Option<Arc<Vec<Key>>> {
-        self.keys.load_full()
+        self.last.keys()
     }
 
     pub(super) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+        self.last.generation()
     }
 
     /// Waits for a fetch that runs, or has one made unless one ended a moment ago. However many
@@ -102,14 +91,15 @@ impl Remote {
     }
 
     fn is_cooling(&self, state: &State, now: Instant) -> bool {
-        let pause = if self.keys.load().is_some() {
+        let pause = if self.last.are_there() {
             self.cool_down
         } else {
             retry_after(state.failed, self.cool_down)
         };
-        state
-            .at
-            .is_some_and(|at| now.saturating_duration_since(at) < pause)
+        // What another one has fetched counts as well.
+        let last = self.last.fetched().map(|(at, _)| at);
+        let at = state.at.max(last);
+        at.is_some_and(|at| now.saturating_duration_since(at) < pause)
     }
 
     /// Fetches when it is due, and when it is wanted, for as long as the configuration lives.
@@ -129,20 +119,28 @@ impl Remote {
     async fn wait(&self) {
         loop {
             let state = self.state.borrow().clone();
+            // What another one has fetched, or another process, is good for as long.
+            let due = state.due.or_else(|| self.due_after_last());
             // One that ran when the configuration before this one ended is made anew.
-            let Some(due) = state.due.filter(|_| !state.running) else {
+            let Some(due) = due.filter(|_| !state.running) else {
                 return;
             };
-            let now = self.clock.instant();
+            let now = self.last.clock.instant();
             if now >= due {
                 return;
             }
             let is_wanted = timeout(due - now, self.wanted.notified()).await.is_ok();
             // It may have been asked for while the last one ran.
-            if is_wanted && !self.is_cooling(&state, self.clock.instant()) {
+            if is_wanted && !self.is_cooling(&state, self.last.clock.instant()) {
                 return;
             }
         }
+    }
+
+    /// When a fetch is due after the last good one, whoever made it.
+    fn due_after_last(&self) -> Option<Instant> {
+        let (at, max_age) = self.last.fetched()?;
+        Some(at + self.keep_for(max_age))
     }
 
     fn take(&self, fetched: Result<Fetched, String>) {
@@ -155,23 +153,16 @@ impl Remote {
             Err(_) => retry_after(failed, self.cool_down).min(self.refresh),
         };
         self.tell(&fetched, pause);
-        let now = self.clock.instant();
+        if let Ok(fetched) = fetched {
+            self.last.store(fetched);
+        }
+        let now = self.last.clock.instant();
         self.state.send_modify(|state| {
             state.ended += 1;
             state.at = Some(now);
             state.due = Some(now + pause);
             state.running = false;
             state.failed = failed;
-            let Ok(Fetched { set, .. }) = fetched else {
-                return;
-            };
-            if self.keys.load().is_none() || state.fingerprint != set.fingerprint {
-                let (source, keys) = (self.fetch.shown(), set.keys.len());
-                tracing::info!(source, keys, "there are new keys");
-                self.keys.store(Some(Arc::new(set.keys)));
-                self.generation.fetch_add(1, Ordering::Release);
-                state.fingerprint = set.fingerprint;
-            }
         });
     }
 
@@ -179,14 +170,14 @@ impl Remote {
         let source = self.fetch.shown();
         match fetched {
             Ok(fetched) => {
-                self.shown.success(self.clock.now().wall);
+                self.last.shown.success(self.last.clock.now().wall);
                 for why in &fetched.set.unusable {
                     tracing::warn!(source, why, "a key is left out");
                 }
             }
             Err(why) => {
-                self.shown.failure();
-                let kept = self.keys.load().is_some();
+                self.last.shown.failure();
+                let kept = self.last.are_there();
                 tracing::warn!(source, why, kept, next = ?pause, "cannot fetch keys");
             }
         }
@@ -207,7 +198,11 @@ fn retry_after(failed: u32, cool_down: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use wiregate_sdk::Clock;
+    use wiregate_sdk::build::Fetches;
+
     use super::super::fetch::{From, client};
+    use super::super::last::Source;
     use super::*;
 
     fn remote(refresh: u64, cool_down: u64) -> Remote {
@@ -219,8 +214,10 @@ mod tests {
         };
         let seconds = Duration::from_secs;
         let shown = Arc::new(Fetches::new("jwt", &fetch.shown()));
+        let source = Source::new("issuer", "https://id.example.com", "None");
+        let last = Arc::new(Last::new(source, Clock::manual(), shown));
         let (refresh, cool_down) = (seconds(refresh), seconds(cool_down));
-        Remote::new(fetch, Clock::manual(), refresh, cool_down, shown)
+        Remote::new(fetch, last, refresh, cool_down)
     }
 
     #[test]
@@ -254,7 +251,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_waits_while_it_cools_down() {
         let remote = remote(600, 30);
-        let now = remote.clock.now().instant;
+        let now = remote.last.clock.now().instant;
         remote.take(Err("down".into()));
         // No keys yet: the pause is the one between tries.
         assert!(!remote.refresh(now).await);
@@ -268,7 +265,8 @@ mod tests {
         assert!(remote.is_cooling(&remote.state.borrow(), later));
         let over = now + Duration::from_secs(30);
         assert!(!remote.is_cooling(&remote.state.borrow(), over));
-        assert_eq!((remote.shown.succeeded(), remote.shown.failed()), (1, 1));
-        assert!(remote.shown.last_success().is_some());
+        let shown = &remote.last.shown;
+        assert_eq!((shown.succeeded(), shown.failed()), (1, 1));
+        assert!(shown.last_success().is_some());
     }
 }

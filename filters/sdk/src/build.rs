@@ -243,11 +243,22 @@ impl<'a> Build<'a> {
         self.kept.get_or_insert(format!("shared\u{0}{key}"), make)
     }
 
+    /// The same for a value that also goes over to the process that takes this one's place.
+    pub fn share_over_upgrades<T: Portable>(
+        &mut self,
+        key: impl fmt::Display,
+        make: impl FnOnce() -> T,
+    ) -> Arc<T> {
+        self.kept
+            .get_or_take_over(format!("shared\u{0}{key}"), make)
+    }
+
     /// Where to tell how it goes with what is fetched in the background, such as the keys of an
     /// issuer: operators see it among the metrics. `filter` is the filter's own word, `from` says
     /// where it comes from, and holds no secret. Those that agree in both share one, over reloads
     /// too; ask for it in each [`build`](crate::Filter::build), or it is not shown any more. At its start the
-    /// gateway is not ready before each has succeeded once, or `limits.start_deadline` is over: fetch
+    /// gateway is not ready before each has succeeded once (or a former process has
+    /// [handed it over](Fetches::taken_over)), or `limits.start_deadline` is over: fetch
     /// it in the [background](Self::background), and not only when a request wants it.
     pub fn fetches(&mut self, filter: &'static str, from: &str) -> Arc<Fetches> {
         self.kept.fetches(filter, from)

@@ -34,10 +34,12 @@ impl Fetches {
     /// It was fetched, and is good.
     pub fn success(&self, now: SystemTime) {
         self.succeeded.fetch_add(1, Ordering::Relaxed);
-        let since = now.duration_since(SystemTime::UNIX_EPOCH);
-        let millis = since.unwrap_or_default().as_millis();
-        let millis = u64::try_from(millis).unwrap_or(u64::MAX);
-        self.last.store(millis, Ordering::Relaxed);
+        self.last.store(millis(now), Ordering::Relaxed);
+    }
+
+    /// A former process has handed it over, which fetched it at this time: there is no need to wait for it.
+    pub fn taken_over(&self, at: SystemTime) {
+        self.last.store(millis(at), Ordering::Relaxed);
     }
 
     /// It could not be fetched, or is not good.
@@ -55,10 +57,20 @@ impl Fetches {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// When it was last fetched; `None` for never.
+    /// Whether it was fetched at all, here or by a former process.
+    pub fn is_there(&self) -> bool {
+        self.succeeded() > 0 || self.last_success().is_some()
+    }
+
+    /// When it was last fetched, here or by a former process; `None` for never.
     pub fn last_success(&self) -> Option<SystemTime> {
         let millis = self.last.load(Ordering::Relaxed);
         let since = (millis != 0).then(|| Duration::from_millis(millis))?;
         SystemTime::UNIX_EPOCH.checked_add(since)
     }
+}
+
+fn millis(at: SystemTime) -> u64 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }

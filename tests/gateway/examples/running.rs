@@ -2,7 +2,11 @@
 
 use std::net::SocketAddr;
 
+use serde_json::{Value, json};
+
+use super::super::filters::saw;
 use super::super::harness::{Answer, Gateway, curl, echo};
+use super::super::issuer::{Issuer, Key};
 use super::super::origin;
 use super::super::redis::Server;
 use super::folder;
@@ -156,12 +160,12 @@ fn orders() -> SocketAddr {
 fn bodies_are_changed_both_ways() {
     let gateway = example("json.yaml", &[("10.0.0.1:8080", &orders().to_string())]);
     let answer = ask(&gateway, "/orders/7", &[]).json();
-    let expected = serde_json::json!({
+    let expected = json!({
         "id": 7, "data": {}, "links": ["/a"], "items": [{ "price": 2 }, { "price": 3 }],
     });
     assert_eq!(answer, expected);
     let summary = ask(&gateway, "/summary/acme", &[]).json();
-    let expected = serde_json::json!({ "customer": "acme", "count": 2, "total": 5 });
+    let expected = json!({ "customer": "acme", "count": 2, "total": 5 });
     assert_eq!(summary, expected);
     let send = |path: &str, body: &str| {
         let url = gateway.url(path);
@@ -171,8 +175,8 @@ fn bodies_are_changed_both_ways() {
         "/orders/",
         r#"{"is_admin":true,"items":[{"id":1,"discount":9}]}"#,
     );
-    let saw: serde_json::Value = serde_json::from_str(sent.header("x-saw")).unwrap();
-    assert_eq!(saw["items"], serde_json::json!([{ "id": 1 }]));
+    let saw: Value = serde_json::from_str(sent.header("x-saw")).unwrap();
+    assert_eq!(saw["items"], json!([{ "id": 1 }]));
     assert!(saw.get("is_admin").is_none() && saw["source"] == "api");
     assert_eq!(saw["trace"]["id"], sent.header("x-request-id"));
     let invoice = send("/invoices", r#"{"customer":"A & B","items":[{"id":1}]}"#);
@@ -182,4 +186,50 @@ fn bodies_are_changed_both_ways() {
         r#"<invoice for="A &amp; B"><item id="1"/></invoice>"#
     );
     assert_eq!(invoice.json()["error"]["status"], 422);
+}
+
+#[test]
+fn partners_and_people_bring_tokens() {
+    let (issuer, key, api) = (Issuer::start(), Key::new("k1"), echo());
+    issuer.publish(&[&key]);
+    let gateway = example(
+        "jwt.yaml",
+        &[
+            ("https://id.example.com", &issuer.url),
+            ("10.0.0.1:8080", &api.addresses()[0].to_string()),
+        ],
+    );
+    let with = |path: &str, key: &Key, claims: Value| {
+        let token = key.token(&issuer.url, &claims);
+        ask(&gateway, path, &[&format!("authorization: Bearer {token}")])
+    };
+    let partner = |client: &str| {
+        let claims = json!({ "client_id": client, "scope": "orders:read mail" });
+        with("/orders/7", &key, claims)
+    };
+    for (client, name, plan) in [
+        ("acme-backend", "acme", "gold"),
+        ("initech-app", "initech", "free"),
+    ] {
+        let answer = partner(client);
+        let fields = ["x-partner", "x-plan", "x-scopes"].map(|field| saw(&answer, field));
+        assert_eq!(fields, [name, plan, "orders:read,mail"]);
+        assert!(answer.header("ratelimit-policy").contains("q=600;w=60"));
+        assert_eq!(saw(&answer, "authorization"), Value::Null);
+    }
+    assert_eq!(partner("somebody").status, 403);
+    assert_eq!(ask(&gateway, "/orders/7", &[]).status, 401);
+    let forged = json!({ "client_id": "acme-backend" });
+    assert_eq!(
+        with("/orders/7", &Key::new("k1"), forged.clone()).status,
+        401
+    );
+    let other = json!({ "client_id": "acme-backend", "aud": "backoffice" });
+    assert_eq!(with("/orders/7", &key, other).status, 401);
+    let staff = |role: &str| {
+        let roles = json!({ "aud": "backoffice", "realm_access": { "roles": [role] } });
+        with("/backoffice/", &key, roles).status
+    };
+    assert_eq!([staff("operations"), staff("sales")], [200, 403]);
+    assert_eq!(with("/backoffice/", &key, forged).status, 403);
 }

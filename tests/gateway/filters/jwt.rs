@@ -3,6 +3,8 @@
 mod callers;
 mod discovery;
 mod fetching;
+mod keeping;
+mod limits;
 
 use serde_json::json;
 

@@ -1,5 +1,8 @@
 mod attacks;
+mod kept;
+mod last;
 mod let_in;
+mod openssl;
 mod options;
 mod reload;
 mod signer;
