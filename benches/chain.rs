@@ -49,6 +49,10 @@ impl Inbound for Inner {
         Box::pin(async { Ok(Bytes::new()) })
     }
 
+    fn copy_body<'a>(&'a mut self, _: &'a mut Entered<'_>) -> Read<'a, Bytes> {
+        Box::pin(async { Ok(Bytes::new()) })
+    }
+
     fn replace_body<'a>(&'a mut self, _: Bytes, _: &'a mut Entered<'_>) -> Read<'a, ()> {
         Box::pin(async { Ok(()) })
     }

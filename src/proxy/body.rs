@@ -28,19 +28,41 @@ impl Context {
         let streamed = self.request_claim != Claim::None
             && self.body.bytes.is_none()
             && !session.was_upgraded();
-        if streamed {
-            self.attempts.body_seen |= body.is_some();
-            let mut chunk = Chunk {
-                data: body.take().unwrap_or_default(),
-                last: end,
-            };
-            self.filter_request_body(&mut chunk)?;
-            *body = Some(chunk.data);
+        if streamed && self.is_first(body) {
+            // Filters have seen it, but not that nothing follows.
+            if end {
+                let first = body.take().unwrap_or_default();
+                self.attempts.body_seen = true;
+                self.stream_request_body(body, end)?;
+                let rest = body.take().unwrap_or_default();
+                *body = Some([first, rest].concat().into());
+            }
+        } else if streamed {
+            self.stream_request_body(body, end)?;
         }
         // An empty last piece would end a chunked body a second time (cloudflare/pingora#935).
         if end && body.as_ref().is_some_and(Bytes::is_empty) {
             *body = None;
         }
+        Ok(())
+    }
+
+    /// Whether this is what was read of a body before there was an endpoint for it.
+    fn is_first(&self, body: &Option<Bytes>) -> bool {
+        let first = &self.body.first;
+        body.as_ref().is_some_and(|data| {
+            !data.is_empty() && (data.as_ptr(), data.len()) == (first.as_ptr(), first.len())
+        })
+    }
+
+    fn stream_request_body(&mut self, body: &mut Option<Bytes>, end: bool) -> Result<()> {
+        self.attempts.body_seen |= body.is_some();
+        let mut chunk = Chunk {
+            data: body.take().unwrap_or_default(),
+            last: end,
+        };
+        self.filter_request_body(&mut chunk)?;
+        *body = Some(chunk.data);
         Ok(())
     }
 

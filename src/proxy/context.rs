@@ -12,6 +12,7 @@ use wiregate_sdk::chain::Slots;
 use wiregate_sdk::views::Claim;
 use wiregate_sdk::{Client, Exchange, Now, Origin, Outcome, Reply, RequestHead, ResponseHead};
 
+use super::begun::Begun;
 use super::cache::Caching;
 use super::connection::{self, Peer};
 use super::failure;
@@ -69,6 +70,14 @@ pub struct Context {
 pub(super) struct Body {
     /// The bytes to send on.
     pub(super) bytes: Option<Bytes>,
+    /// Whether a link that acts has read or made them: then their framing is the gateway's.
+    pub(super) taken: bool,
+    /// What was read of it for a link that is only looked at, which goes without the rest.
+    pub(super) begun: Option<Box<Begun>>,
+    /// Why such a link goes without it.
+    pub(super) without: Option<Reply>,
+    /// What an endpoint gets first of a body that was begun, as the filters have left it.
+    pub(super) first: Bytes,
     /// Whether the client was told to go on and send it.
     pub(super) continued: bool,
     /// How many links have had their way with them.

@@ -1,5 +1,6 @@
 //! The head that an endpoint gets.
 
+use bytes::Bytes;
 use http::{HeaderValue, Version, header};
 use pingora_core::protocols::http::ServerSession;
 use pingora_error::{Error, ErrorType, Result};
@@ -113,8 +114,12 @@ impl Context {
 
     /// The body's framing follows from what filters did to it.
     fn frame(&self, session: &ServerSession, head: &mut RequestHeader) -> Result<()> {
-        if let Some(bytes) = &self.body.bytes {
+        if self.body.bytes.is_some() || self.body.continued {
             head.remove_header(&header::EXPECT);
+        }
+        // What was read for links that are only looked at leaves as if it had not been.
+        let taken = |bytes: &&Bytes| self.body.taken || bytes.is_empty();
+        if let Some(bytes) = self.body.bytes.as_ref().filter(taken) {
             head.remove_header(&header::TRANSFER_ENCODING);
             let had = head.headers.contains_key(header::CONTENT_LENGTH);
             if had || !bytes.is_empty() {

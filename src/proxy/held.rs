@@ -4,7 +4,7 @@
 //! through, while the body is read to its end and the endpoint's connection given back. Then
 //! the response is written like a reply of the gateway's own, or another one in its place.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{StatusCode, header};
 use pingora_core::protocols::http::ServerSession;
 use pingora_error::Result;
@@ -12,50 +12,20 @@ use pingora_http::ResponseHeader;
 use wiregate_sdk::chain::Stopped;
 use wiregate_sdk::{Chain, Chunk, Origin, Reply, Response};
 
-use super::budget::Share;
 use super::context::Context;
+use super::gathered::{Gathered, TOO_LARGE, told_length};
 use super::heads::{TakenResponse, without_fields};
-use super::inbound::{Room, make_room, no_memory};
+use super::inbound::{Room, no_memory};
 use super::replay::{self, Slot};
-use crate::config::model::Limits;
 
 /// A response whose head waits for its body.
 pub(super) struct Held {
     head: ResponseHeader,
-    /// The body, as long as it is one piece: most are, and need no copy.
-    piece: Bytes,
-    /// The body, once it is more.
-    pieces: BytesMut,
-    share: Share,
+    body: Gathered,
     /// The link that wants the whole body.
     pub(super) link: usize,
     /// Where the client's session comes back to.
     lent: Slot,
-}
-
-impl Held {
-    fn take_in(&mut self, piece: Bytes, limits: &Limits) -> std::result::Result<(), Room> {
-        if self.piece.is_empty() && self.pieces.is_empty() {
-            let length = piece.len() as u64;
-            if length > limits.buffered_body.get() {
-                return Err(Room::TooLarge);
-            }
-            if !self.share.grow(length, limits.body_memory.get()) {
-                return Err(Room::NoMemory);
-            }
-            self.piece = piece;
-            return Ok(());
-        }
-        if piece.is_empty() {
-            return Ok(());
-        }
-        let first = std::mem::take(&mut self.piece);
-        let more = first.len() + piece.len();
-        make_room(&mut self.pieces, more, &mut self.share, limits)?;
-        self.pieces.extend_from_slice(&first);
-        self.pieces.extend_from_slice(&piece);
-        Ok(())
-    }
 }
 
 impl Context {
@@ -71,20 +41,16 @@ impl Context {
     ) -> Result<()> {
         self.response_claim = Chain::response_claim(&self.slots[link + 1..]);
         let limit = self.snapshot.settings.limits.buffered_body.get();
-        let length = head.headers.get(header::CONTENT_LENGTH);
-        let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        if length.is_some_and(|length| length > limit) {
+        if told_length(&head.headers).is_some_and(|length| length > limit) {
             return Err(self.refuse_whole(link, too_large(limit)));
         }
-        if self.body.bytes.is_none() {
+        if self.body.upgrade && self.body.bytes.is_none() {
             // What stands in for a client that wanted a tunnel is not needed any more.
             self.return_connection(session);
         }
         self.held = Some(Box::new(Held {
             head: std::mem::replace(head, without_fields(head.status)),
-            piece: Bytes::new(),
-            pieces: BytesMut::new(),
-            share: self.shared.budget.share(),
+            body: Gathered::new(self.shared.budget.share()),
             link,
             lent: replay::lend_to_silence(session),
         }));
@@ -101,7 +67,7 @@ impl Context {
         };
         let limits = &self.snapshot.settings.limits;
         let link = held.link;
-        let refused = match held.take_in(std::mem::take(&mut chunk.data), limits) {
+        let refused = match held.body.take_in(std::mem::take(&mut chunk.data), limits) {
             Ok(()) => return Ok(()),
             Err(Room::TooLarge) => too_large(limits.buffered_body.get()),
             Err(Room::NoMemory) => no_memory(),
@@ -130,16 +96,12 @@ impl Context {
         self.end_attempt();
         let Held {
             mut head,
-            piece,
-            pieces,
-            mut share,
+            body: mut gathered,
             link,
             ..
         } = *held;
-        let body = match pieces.is_empty() {
-            true => piece,
-            false => pieces.freeze(),
-        };
+        let body = gathered.take();
+        let mut share = gathered.share;
         let limit = self.snapshot.settings.limits.body_memory.get();
         let made = self.climb(session, &mut head, body, link).await;
         let made = made.and_then(|body| match share.cover(body.len(), limit) {
@@ -202,7 +164,7 @@ impl Context {
 }
 
 fn too_large(limit: u64) -> Reply {
-    Reply::problem(StatusCode::BAD_GATEWAY, "response_too_large").log(format!(
+    Reply::problem(StatusCode::BAD_GATEWAY, TOO_LARGE).log(format!(
         "a filter wants the whole body of the response, which may have {limit} bytes"
     ))
 }

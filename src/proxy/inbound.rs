@@ -10,6 +10,7 @@ use wiregate_sdk::views::{Inbound, Read};
 use wiregate_sdk::{Chunk, Reply, RequestHead};
 
 use super::Shared;
+use super::begun::{Begun, broken};
 use super::budget::Share;
 use super::context::Body;
 use super::heads;
@@ -93,6 +94,7 @@ impl<'a> Client<'a> {
             fields.insert(header::CONTENT_LENGTH, bytes.len().into());
         }
         self.body.bytes = Some(bytes);
+        self.body.taken = true;
         Ok(())
     }
 
@@ -103,58 +105,64 @@ impl<'a> Client<'a> {
         if declared_length(fields).is_some_and(|length| length > limit) {
             return Err(entered.stop(too_large(limit)));
         }
-        if expects_continue(fields) && !self.session.is_body_done() {
+        let waits = expects_continue(fields) && !self.session.is_body_done();
+        if waits && !std::mem::replace(&mut self.body.continued, true) {
             let written = self.session.write_continue_response();
             written.await.map_err(|_| entered.stop(gone()))?;
         }
         let deadline: Duration = self.limits.body_deadline.into();
-        match tokio::time::timeout(deadline, self.collect(limit, keep, entered)).await {
-            Ok(collected) => collected,
-            Err(_) => Err(entered.stop(slow(deadline))),
+        match tokio::time::timeout(deadline, self.collect(keep, entered)).await {
+            Ok(collected) => collected?,
+            Err(_) => return Err(entered.stop(slow(deadline))),
         }
+        let Some(mut begun) = self.body.begun.take() else {
+            return Ok(Bytes::new());
+        };
+        let whole = begun.take();
+        if keep {
+            self.body.share = Some(begun.share);
+        }
+        Ok(whole)
     }
 
-    /// Reads the client's body, piece by piece, through the links entered so far. The limit holds for
-    /// what comes and for what they make of it.
-    async fn collect(
-        &mut self,
-        limit: u64,
-        keep: bool,
-        entered: &mut Entered<'_>,
-    ) -> Result<Bytes, Stopped> {
-        let mut share = self.shared.budget.share();
-        let mut came = 0;
-        let mut whole = BytesMut::new();
-        loop {
-            let read = self.session.read_request_body().await;
-            let piece = read.map_err(|error| entered.stop(broken(&error)))?;
+    /// Reads the client's body, piece by piece, through the links entered so far, behind what was read of it for one
+    /// that had to do without the rest. The limit holds for what comes and for what they make of it. What has come
+    /// is in its place whenever this is given up.
+    async fn collect(&mut self, keep: bool, entered: &mut Entered<'_>) -> Result<(), Stopped> {
+        let limits = self.limits;
+        let begun = (self.body.begun)
+            .get_or_insert_with(|| Box::new(Begun::new(self.shared.budget.share())));
+        let lacks = |none, entered: &Entered<'_>| entered.stop(none_for(&none, limits));
+        begun.pass(|chunk, from| entered.pass(chunk, from))?;
+        begun.passed = entered.count();
+        if keep {
+            begun.fits(limits).map_err(|none| lacks(none, entered))?;
+        }
+        while !begun.ended {
+            if let Some(error) = &begun.broken {
+                return Err(entered.stop(broken(error)));
+            }
+            let piece = match self.session.read_request_body().await {
+                Ok(piece) => piece,
+                Err(error) => {
+                    begun.broken = Some(error);
+                    continue;
+                }
+            };
+            begun.ended = piece.is_none();
             let mut chunk = Chunk {
-                last: piece.is_none(),
+                last: begun.ended,
                 data: piece.unwrap_or_default(),
             };
-            came += chunk.data.len() as u64;
+            begun.came += chunk.data.len() as u64;
             entered.pass(&mut chunk, 0)?;
-            if came > limit {
-                return Err(entered.stop(too_large(limit)));
-            }
-            if keep {
-                let room = make_room(&mut whole, chunk.data.len(), &mut share, self.limits);
-                room.map_err(|none| {
-                    entered.stop(match none {
-                        Room::TooLarge => too_large(limit),
-                        Room::NoMemory => no_memory(),
-                    })
-                })?;
-                whole.extend_from_slice(&chunk.data);
-            }
-            if chunk.last {
-                break;
-            }
+            let room = match keep {
+                true => begun.take_in(chunk.data, limits),
+                false => begun.counts(limits),
+            };
+            room.map_err(|none| lacks(none, entered))?;
         }
-        if keep {
-            self.body.share = Some(share);
-        }
-        Ok(whole.freeze())
+        Ok(())
     }
 }
 
@@ -183,6 +191,21 @@ impl Inbound for Client<'_> {
             let kept = self.keep(bytes.clone());
             kept.map_err(|reply| entered.stop(reply))?;
             Ok(bytes)
+        })
+    }
+
+    fn copy_body<'a>(&'a mut self, entered: &'a mut Entered<'_>) -> Read<'a, Bytes> {
+        Box::pin(async move {
+            // Who had to do without it has waited for all.
+            if let (Some(without), None) = (&self.body.without, &self.body.bytes) {
+                return Err(entered.stop(without.clone()));
+            }
+            let read = self.settled(true, entered).await;
+            match &read {
+                Ok(bytes) => self.body.bytes = Some(bytes.clone()),
+                Err(stopped) => self.body.without = Some(stopped.reply.clone()),
+            }
+            read
         })
     }
 
@@ -246,23 +269,23 @@ fn slow(deadline: Duration) -> Reply {
     ))
 }
 
+/// The word for a body for which there is no memory left.
+pub(super) const NO_MEMORY: &str = "body_memory_exhausted";
+
+/// The reply where there is no room for a request's body.
+fn none_for(none: &Room, limits: &Limits) -> Reply {
+    match none {
+        Room::TooLarge => too_large(limits.buffered_body.get()),
+        Room::NoMemory => no_memory(),
+    }
+}
+
 pub(super) fn no_memory() -> Reply {
-    Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "body_memory_exhausted")
+    Reply::problem(StatusCode::SERVICE_UNAVAILABLE, NO_MEMORY)
         .detail("too many bodies are being worked on")
         .header(header::RETRY_AFTER, http::HeaderValue::from_static("1"))
 }
 
 fn gone() -> Reply {
     Reply::problem(StatusCode::BAD_REQUEST, "connection_terminated")
-}
-
-fn broken(error: &pingora_error::Error) -> Reply {
-    match error.etype() {
-        pingora_error::ErrorType::ReadTimedout => {
-            Reply::problem(StatusCode::REQUEST_TIMEOUT, "body_timeout")
-        }
-        _ => Reply::problem(StatusCode::BAD_REQUEST, "http_request_error")
-            .detail("the request body is broken off or malformed")
-            .log(error.to_string()),
-    }
 }

@@ -2,6 +2,7 @@
 
 mod again;
 mod attempt;
+mod begun;
 mod body;
 mod boxed;
 mod budget;
@@ -14,6 +15,7 @@ mod failure;
 mod forward;
 mod forwarded;
 mod framing;
+mod gathered;
 mod grpc;
 mod heads;
 mod hedge;

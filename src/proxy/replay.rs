@@ -5,7 +5,8 @@
 //! attempt. The stand-in takes the session's place after the body was read to its end: whenever
 //! Pingora asks for its replay buffer it gets the whole body (or what filters made of it),
 //! whatever its size, on each attempt. For a WebSocket it looks after the tunnel (`websocket.rs`).
-//! Of a response that waits it lets nothing through (`held.rs`).
+//! Of a response that waits it lets nothing through (`held.rs`). Of a body that was read in part it gives that part first,
+//! on each attempt, and then the session's rest (`begun.rs`).
 //! All else goes through to the session, which returns to its place when the stand-in is dropped.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +19,7 @@ use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::custom::server::Session as CustomSession;
 use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_core::protocols::l4::socket::SocketAddr;
-use pingora_error::Result;
+use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::session::no_messages;
@@ -41,6 +42,20 @@ pub(super) fn lend_to_tunnel(session: &mut ServerSession, tunnel: Tunnel) -> Slo
 /// of its stand-in.
 pub(super) fn lend_to_silence(session: &mut ServerSession) -> Slot {
     lend_to(session, Role::Silence)
+}
+
+/// Puts a stand-in that begins the body with this, and breaks it off where it did break off, in the place of the client's
+/// session.
+pub(super) fn lend_begun(
+    session: &mut ServerSession,
+    first: Bytes,
+    broken: Option<Box<Error>>,
+) -> Slot {
+    let ends = match broken {
+        Some(error) => Ends::Broken(Some(error)),
+        None => Ends::Later,
+    };
+    lend_to(session, Role::Begun(first, ends))
 }
 
 fn lend_to(session: &mut ServerSession, role: Role) -> Slot {
@@ -83,6 +98,16 @@ enum Role {
     Tunnel(Tunnel),
     /// Keeps what is written from the client.
     Silence,
+    /// Gives this first, as often as it is asked for, and then what the session still has.
+    Begun(Bytes, Ends),
+}
+
+/// How a body ends that was read in part.
+enum Ends {
+    /// As the session says.
+    Later,
+    /// Not at all: with this error, once.
+    Broken(Option<Box<Error>>),
 }
 
 const THERE: &str = "there until dropped";
@@ -98,6 +123,20 @@ impl StandIn {
 
     fn is_silent(&self) -> bool {
         matches!(self.role, Role::Silence)
+    }
+
+    /// Whether the session itself is asked for the body.
+    fn reads_on(&self) -> bool {
+        matches!(self.role, Role::Silence | Role::Begun(_, Ends::Later))
+    }
+
+    /// What comes in the place of a body's rest that there is not.
+    fn break_off(&mut self) -> Result<()> {
+        let Role::Begun(_, Ends::Broken(error)) = &mut self.role else {
+            return Ok(());
+        };
+        let broken = || Error::explain(ErrorType::ReadError, "the body has broken off").into_down();
+        Err(error.take().unwrap_or_else(broken))
     }
 }
 
@@ -127,18 +166,22 @@ impl CustomSession for StandIn {
         match &self.role {
             Role::Replay(body) if !body.is_empty() => Some(body.clone()),
             Role::Silence => self.real().get_retry_buffer(),
+            Role::Begun(first, _) => match self.real().get_retry_buffer() {
+                Some(more) => Some([first.clone(), more].concat().into()),
+                None => Some(first.clone()).filter(|first| !first.is_empty()),
+            },
             _ => None,
         }
     }
 
     fn retry_buffer_truncated(&self) -> bool {
-        self.is_silent() && self.real().retry_buffer_truncated()
+        self.reads_on() && self.real().retry_buffer_truncated()
     }
 
     fn enable_retry_buffering(&mut self) {
         if let Role::Tunnel(tunnel) = &mut self.role {
             tunnel.head_leaves(); // it is called when the head has been written
-        } else if self.is_silent() {
+        } else if self.reads_on() {
             self.real_mut().enable_retry_buffering();
         }
     }
@@ -148,26 +191,29 @@ impl CustomSession for StandIn {
             Role::Replay(body) => body.is_empty(),
             Role::Tunnel(tunnel) => tunnel.is_body_empty(),
             Role::Silence => self.real_mut().is_body_empty(),
+            Role::Begun(..) => false,
         }
     }
 
     fn is_body_done(&mut self) -> bool {
         match &self.role {
-            Role::Silence => self.real_mut().is_body_done(),
+            Role::Silence | Role::Begun(_, Ends::Later) => self.real_mut().is_body_done(),
+            Role::Begun(_, Ends::Broken(_)) => false,
             Role::Replay(_) => true,
             Role::Tunnel(tunnel) => tunnel.is_body_done(self.session.as_mut().expect(THERE)),
         }
     }
 
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
-        match self.is_silent() {
+        self.break_off()?;
+        match self.reads_on() {
             true => self.real_mut().read_request_body().await,
             false => Ok(None),
         }
     }
 
     async fn drain_request_body(&mut self) -> Result<()> {
-        match self.is_silent() {
+        match self.reads_on() {
             true => self.real_mut().drain_request_body().await,
             false => Ok(()),
         }
@@ -216,7 +262,7 @@ impl CustomSession for StandIn {
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
         let session = self.session.as_deref_mut().expect(THERE);
         match &mut self.role {
-            Role::Replay(_) => session.response_duplex_vec(tasks).await,
+            Role::Replay(_) | Role::Begun(..) => session.response_duplex_vec(tasks).await,
             Role::Tunnel(tunnel) => tunnel.write(session, tasks).await,
             Role::Silence => swallow(tasks),
         }
@@ -266,9 +312,14 @@ impl CustomSession for StandIn {
     }
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
+        if !no_body_expected {
+            self.break_off()?;
+        }
         let session = self.session.as_deref_mut().expect(THERE);
         match &mut self.role {
-            Role::Replay(_) | Role::Silence => session.read_body_or_idle(no_body_expected).await,
+            Role::Replay(_) | Role::Silence | Role::Begun(..) => {
+                session.read_body_or_idle(no_body_expected).await
+            }
             Role::Tunnel(tunnel) => tunnel.read(session, no_body_expected).await,
         }
     }

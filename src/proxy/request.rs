@@ -57,9 +57,7 @@ impl Context {
             .is_some_and(|route| !route.chain.links.is_empty())
         {
             Box::pin(self.run_chain(session)).await?;
-            if self.body.bytes.is_some() {
-                self.settle_body(session)?;
-            }
+            self.settle_bodies(session)?;
         }
         self.settle_upstream(session)
     }
@@ -147,6 +145,23 @@ impl Context {
         Ok(())
     }
 
+    /// What was read of the body goes through the filters that have not seen it, and waits for an endpoint.
+    fn settle_bodies(&mut self, session: &mut ServerSession) -> Result<(), Reply> {
+        if let Some(mut begun) = self.body.begun.take() {
+            if !begun.ended {
+                return self.settle_begun(session, *begun);
+            }
+            // It was whole after all, as one link's rewriting of its end had made it too large to be kept.
+            self.body.bytes = Some(begun.take());
+            self.body.passed = begun.passed;
+            self.body.share = Some(begun.share);
+        }
+        match self.body.bytes.is_some() {
+            true => self.settle_body(session),
+            false => Ok(()),
+        }
+    }
+
     /// A body that is in memory goes through those filters that wanted its pieces and have not seen
     /// it yet, as one piece, so that its length is known and a second attempt sends the same bytes.
     fn settle_body(&mut self, session: &mut ServerSession) -> Result<(), Reply> {
@@ -162,10 +177,13 @@ impl Context {
                 reply
             })?;
         }
-        let limits = &self.snapshot.settings.limits;
-        Client::new(session, &mut self.body, &self.shared, limits).charge(chunk.data.len())?;
-        if chunk.data.is_empty() && session.is_upgrade_req() {
-            self.body.bytes = None; // a tunnel needs no replay
+        if self.body.taken {
+            let limits = &self.snapshot.settings.limits;
+            Client::new(session, &mut self.body, &self.shared, limits).charge(chunk.data.len())?;
+        }
+        let was_empty = !self.body.taken && session.is_body_empty();
+        if chunk.data.is_empty() && (was_empty || session.is_upgrade_req()) {
+            self.body.bytes = None; // a tunnel needs no replay, nor does what never was there
             self.request_claim = Claim::None;
             return Ok(());
         }

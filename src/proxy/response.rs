@@ -91,6 +91,9 @@ impl Context {
         if filtered.is_some() && !self.has_id(&taken.parts.headers) {
             self.put_id(&mut taken.parts.headers);
         }
+        if filtered.is_some() {
+            self.bound_gathering(&taken.parts.headers);
+        }
         taken.put(head);
         match ran {
             Err(reply) => return Err(self.fault(reply)),

@@ -15,7 +15,7 @@ use pingora_core::server::ShutdownWatch;
 use pingora_error::{Error, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::HttpProxy;
-use wiregate_sdk::Origin;
+use wiregate_sdk::{Chain, Origin};
 
 use super::Engine;
 use super::boxed::boxed;
@@ -107,6 +107,9 @@ impl Context {
     pub(super) async fn close(&mut self, session: &mut ServerSession, error: Option<&Error>) {
         if self.held.is_some() {
             Box::pin(self.answer_held(session, error.is_some())).await;
+        }
+        if Chain::has_gathered(&self.slots) {
+            Box::pin(self.show_gathered(session, error.is_none())).await;
         }
         self.finish(session, error);
     }

@@ -1,6 +1,7 @@
 //! The filters of one route in execution order, and how an exchange runs through them.
 
 mod erased;
+mod gather;
 mod observe;
 mod watch;
 mod whole;
@@ -19,6 +20,8 @@ use crate::{
     Abort, Attempt, Chunk, Exchange, Filter, Flow, Mode, Outcome, Reply, Request, Response,
 };
 use erased::Erased;
+pub use gather::Gather;
+use gather::Gathering;
 pub use watch::{Hook, Watch};
 pub use whole::has_length;
 
@@ -78,6 +81,8 @@ pub struct Slot {
     degraded: Option<&'static str>,
     /// Whether it has had a response's whole body.
     had_whole: bool,
+    /// The response that it is to be shown once that has left, of a link that is only looked at.
+    gathering: Option<Box<Gathering>>,
     /// Whether it is measured how long its hooks take.
     measured: bool,
 }
@@ -109,6 +114,7 @@ impl Slot {
             observed: None,
             degraded: None,
             had_whole: false,
+            gathering: None,
             measured,
         }
     }

@@ -20,7 +20,7 @@ pub enum Mode {
     /// It works on copies: whatever it changes, answers or refuses is dropped, and the request goes
     /// on. That it would have ended one is counted (`wiregate_filter_observed_total`) and stands in
     /// the access log (`observed`). What it finds out about who is calling stays, where nobody was
-    /// known before. A body that it wants to read whole must come whole, within the gateway's bounds.
+    /// known before. A body that it wants to read whole, and that is too large to be held, passes without it.
     Observe,
 }
 

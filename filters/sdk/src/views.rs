@@ -41,6 +41,10 @@ pub trait Inbound: Send {
     fn head_mut(&mut self) -> &mut RequestHead;
     /// Reads the body to its end and keeps it, so that it is sent on, also on a retry.
     fn read_body<'a>(&'a mut self, entered: &'a mut Entered<'_>) -> Read<'a, Bytes>;
+    /// Reads the body for a link that is only looked at, and leaves all that is sent on as it is, framing included. What
+    /// was read of a body that cannot be had whole goes on as well, and the rest behind it; that the link goes without is
+    /// an error of its own position.
+    fn copy_body<'a>(&'a mut self, entered: &'a mut Entered<'_>) -> Read<'a, Bytes>;
     /// Reads the body to its end, forgets it, and sends these bytes on in its place.
     fn replace_body<'a>(&'a mut self, body: Bytes, entered: &'a mut Entered<'_>) -> Read<'a, ()>;
 }
@@ -225,14 +229,18 @@ impl<'a> Request<'a> {
     }
 
     /// A link that is only looked at has run: what it did to the body is dropped, and it sees at
-    /// most the pieces that come.
+    /// most the pieces that come. Where it could not have the body it sees none, and what would have ended the request
+    /// is returned.
     ///
     /// # Errors
-    /// Its body is not whole, which nobody can undo.
-    pub(crate) fn settle_copy(self) -> Result<Claim, Stopped> {
+    /// One before it has refused what was read.
+    pub(crate) fn settle_copy(self) -> Result<(Claim, Option<Reply>), Stopped> {
         match self.broken {
+            None => Ok((self.claim.at_most_watch(), None)),
+            Some(broken) if broken.link == self.entered.count() => {
+                Ok((Claim::None, Some(broken.reply)))
+            }
             Some(broken) => Err(*broken),
-            None => Ok(self.claim.at_most_watch()),
         }
     }
 }
@@ -247,8 +255,8 @@ impl Claim {
     /// The same for whoever may not change anything.
     pub(crate) fn at_most_watch(self) -> Self {
         match self {
-            Self::Rewrite => Self::Watch,
-            claim => claim,
+            Self::None => Self::None,
+            Self::Watch | Self::Rewrite | Self::Whole => Self::Watch,
         }
     }
 }

@@ -6,6 +6,7 @@ mod compress;
 mod headers;
 mod json;
 mod jwt;
+mod observe;
 mod rate_limit;
 mod security;
 mod template;

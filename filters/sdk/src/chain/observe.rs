@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::{Chain, Entered, Link, Slot, Slots, Stopped};
-use crate::views::{Inbound, Read};
+use crate::views::{Claim, Inbound, Read};
 use crate::{Abort, Attempt, Chunk, Exchange, Reply, Request, RequestHead, Response};
 
 /// The word for what is no refusal: a redirect, a preflight.
@@ -28,7 +28,11 @@ impl Inbound for Copied<'_> {
     }
 
     fn read_body<'a>(&'a mut self, entered: &'a mut Entered<'_>) -> Read<'a, Bytes> {
-        self.inbound.read_body(entered)
+        self.inbound.copy_body(entered)
+    }
+
+    fn copy_body<'a>(&'a mut self, entered: &'a mut Entered<'_>) -> Read<'a, Bytes> {
+        self.inbound.copy_body(entered)
     }
 
     fn replace_body<'a>(&'a mut self, _: Bytes, _: &'a mut Entered<'_>) -> Read<'a, ()> {
@@ -58,7 +62,7 @@ impl Chain {
     /// Runs the request hook of an observed link.
     ///
     /// # Errors
-    /// What ends the request all the same: the link has begun to read a body that is not whole.
+    /// What a link before it says of the body that it reads.
     pub(super) async fn observe_request(
         &self,
         link: &Link,
@@ -79,10 +83,11 @@ impl Chain {
         let hook = AssertUnwindSafe(link.filter.request(&mut request, &mut *slot.state));
         let flow = hook.catch_unwind().await;
         slot.degraded = request.degraded;
-        let claim = request.settle_copy()?;
-        match flow.unwrap_or_else(|_| Err(self.panicked(link))) {
-            Ok(()) => slot.request_claim = claim,
-            Err(reply) => slot.would_end(&reply),
+        let (claim, without) = request.settle_copy()?;
+        match (flow.unwrap_or_else(|_| Err(self.panicked(link))), without) {
+            (Err(reply), _) => slot.would_end(&reply),
+            (Ok(()), Some(reply)) => slot.would_end(&reply),
+            (Ok(()), None) => slot.request_claim = claim,
         }
         // Credentials that it took out of the target, and who is calling, are known from then on.
         exchange.target = seen.target;
@@ -111,30 +116,13 @@ impl Chain {
         let mut copied = res.copy(&mut head);
         let hook = self.guard(link, || link.filter.response(&mut copied, &mut *slot.state));
         slot.note_degraded(&mut copied);
-        match hook {
-            Ok(()) => slot.response_claim = copied.take_claim().at_most_watch(),
-            Err(reply) => slot.would_end(&reply),
-        }
-    }
-
-    /// Shows an observed link a whole response.
-    pub(super) async fn observe_response_whole(
-        &self,
-        link: &Link,
-        slot: &mut Slot,
-        res: &mut Response<'_>,
-        body: Bytes,
-    ) {
-        let mut head = res.head().clone();
-        let mut copied = res.copy(&mut head);
-        let hook = link
-            .filter
-            .response_whole(&mut copied, body, &mut *slot.state);
-        let made = AssertUnwindSafe(hook).catch_unwind().await;
-        slot.note_degraded(&mut copied);
-        if let Err(reply) = made.unwrap_or_else(|_| Err(*self.panicked(link))) {
-            slot.would_end(&reply);
-        }
+        let claim = copied.take_claim();
+        slot.gathering = None; // of a response in whose place this one is
+        slot.response_claim = match hook {
+            Ok(()) if claim == Claim::Whole => slot.gather(res),
+            Ok(()) => claim.at_most_watch(),
+            Err(reply) => return slot.would_end(&reply),
+        };
     }
 
     /// Shows an observed link a piece of the request body; none after one that it refuses.
@@ -148,6 +136,12 @@ impl Chain {
 
     /// Shows an observed link a piece of the response body; none after one that it refuses.
     pub(super) fn observe_response_body(&self, link: &Link, slot: &mut Slot, chunk: &Chunk) {
+        if let Some(gathering) = &mut slot.gathering {
+            return match gathering.take_in(chunk) {
+                Ok(()) => {}
+                Err(why) => slot.cannot_go_on(why),
+            };
+        }
         let mut chunk = chunk.clone();
         let hook = || link.filter.response_body(&mut chunk, &mut *slot.state);
         let reason = match self.guard(link, hook) {
@@ -165,15 +159,16 @@ impl Slot {
         self.degraded = res.take_degraded().or(self.degraded);
     }
 
-    fn would_end(&mut self, reply: &Reply) {
+    pub(super) fn would_end(&mut self, reply: &Reply) {
         self.cannot_go_on(reply.reason().unwrap_or(ANSWERED));
     }
 
     /// What comes first is what would have ended the exchange.
-    fn cannot_go_on(&mut self, why: &'static str) {
+    pub(super) fn cannot_go_on(&mut self, why: &'static str) {
         self.observed.get_or_insert(why);
-        self.request_claim = super::Claim::None;
-        self.response_claim = super::Claim::None;
+        self.request_claim = Claim::None;
+        self.response_claim = Claim::None;
+        self.gathering = None;
     }
 }
 

@@ -91,6 +91,7 @@ fn a_hook_that_is_passed_over_claims_nothing() {
         observed: None,
         degraded: None,
         had_whole: false,
+        gathering: None,
         measured: false,
     }];
     assert!(matches!(

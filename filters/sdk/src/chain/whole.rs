@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::{Chain, Hook, Slot, Stopped};
 use crate::views::Claim;
-use crate::{Abort, Bytes, Chunk, Mode, Reply, Response};
+use crate::{Abort, Bytes, Chunk, Reply, Response};
 
 impl Chain {
     /// Takes a response up from the link that waits for its body, as [`Chain::response`] told: that
@@ -71,11 +71,6 @@ impl Chain {
         slot.response_claim = Claim::None;
         let link = &self.links[position];
         let _running = self.begin(position, slot.measured, Hook::ResponseBody);
-        if link.mode == Mode::Observe {
-            self.observe_response_whole(link, slot, res, body.clone())
-                .await;
-            return Ok(body);
-        }
         let hook = AssertUnwindSafe(link.filter.response_whole(res, body, &mut *slot.state));
         let body = hook.catch_unwind().await;
         slot.note_degraded(res);

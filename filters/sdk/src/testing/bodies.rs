@@ -92,10 +92,22 @@ pub(super) struct Inner<'a> {
     pub(super) body: Option<Bytes>,
     /// How many links have had their way with it.
     pub(super) passed: usize,
+    /// How large a body may be that is read.
+    pub(super) limit: usize,
 }
 
 impl Inner<'_> {
+    fn fits(&self, entered: &Entered<'_>) -> Result<(), Stopped> {
+        let length: usize = self.pieces.iter().map(Bytes::len).sum();
+        if self.body.is_none() && length > self.limit {
+            let reply = Reply::problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large");
+            return Err(entered.stop(reply));
+        }
+        Ok(())
+    }
+
     fn settled(&mut self, entered: &mut Entered<'_>) -> Result<Bytes, Stopped> {
+        self.fits(entered)?;
         let whole = self.body.take().map(|body| vec![body]);
         let mut read = BytesMut::new();
         for_each_piece(whole.as_deref().unwrap_or(self.pieces), |chunk| {
@@ -130,6 +142,14 @@ impl Inbound for Inner<'_> {
         Box::pin(async move {
             let body = self.settled(entered)?;
             self.keep(body.clone());
+            Ok(body)
+        })
+    }
+
+    fn copy_body<'a>(&'a mut self, entered: &'a mut Entered<'_>) -> Read<'a, Bytes> {
+        Box::pin(async move {
+            let body = self.settled(entered)?;
+            self.body = Some(body.clone());
             Ok(body)
         })
     }

@@ -24,6 +24,8 @@ pub struct Call {
     body: Vec<Bytes>,
     response: ResponseHead,
     response_body: Vec<Bytes>,
+    /// How large a request's body may be that is read as a whole.
+    limit: usize,
 }
 
 impl Call {
@@ -40,7 +42,15 @@ impl Call {
             body: Vec::new(),
             response: response_head(200),
             response_body: Vec::new(),
+            limit: usize::MAX,
         }
+    }
+
+    /// Sets how large the request body may be for a filter that reads the whole of it.
+    #[must_use]
+    pub fn within(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
     }
 
     /// Adds a request header field.
@@ -194,6 +204,7 @@ impl Call {
             pieces: &self.body,
             body: None,
             passed: 0,
+            limit: self.limit,
         };
         let entered = chain
             .request(&mut self.exchange, &mut inbound, &mut slots, |_| {})
@@ -250,6 +261,9 @@ impl Call {
                 }
             }
         };
+        chain
+            .show_gathered(&self.exchange, &self.head, &mut slots)
+            .await;
         let outcome = Outcome {
             exchange: &self.exchange,
             status: Some(self.response.status),

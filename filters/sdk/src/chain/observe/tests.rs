@@ -202,3 +202,45 @@ impl Filter for Answers {
         Err(Reply::new(StatusCode::NO_CONTENT))
     }
 }
+
+/// Wants the whole of both bodies, and says so where it does not get one.
+struct Reader;
+
+impl Filter for Reader {
+    const NAME: &'static str = "reader";
+    type Config = Config;
+    type State = ();
+
+    fn build(_: Config, _: &mut Build<'_>) -> Result<Self, Invalid> {
+        Ok(Self)
+    }
+
+    async fn request(&self, req: &mut Request<'_>, (): &mut ()) -> Flow {
+        req.stream_body();
+        let lost = req.body().await.is_err();
+        assert!(lost, "it is too large");
+        Ok(())
+    }
+
+    fn request_body(&self, _: &mut Chunk, (): &mut ()) -> Result<(), Reply> {
+        panic!("it is told nothing more of the body");
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_have_a_body_goes_without() {
+    for (mode, status, observed) in [
+        ("observe", 200, Some("body_too_large")),
+        ("enforce", 413, None),
+    ] {
+        let filter = probe::<Reader>(&format!("{{ ends: nowhere, mode: {mode} }}"));
+        let pieces = ["one", "two"].map(Bytes::from);
+        let seen = filter.request("POST", "/").stream(pieces).within(5);
+        let seen = seen.send().await;
+        assert_eq!((seen.status(), seen.observed), (status, observed), "{mode}");
+        if mode == "observe" {
+            assert_eq!(seen.request_body, "onetwo");
+            assert!(!seen.request.headers.contains_key(header::CONTENT_LENGTH));
+        }
+    }
+}
