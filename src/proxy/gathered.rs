@@ -11,12 +11,12 @@ use wiregate_sdk::chain::Gather;
 
 use super::budget::Share;
 use super::context::Context;
-use super::inbound::{NO_MEMORY, Room, make_room};
+use super::inbound::{NO_MEMORY_REASON, Room, make_room};
 use crate::compile::Snapshot;
 use crate::config::model::Limits;
 
 /// The word for a response that is too large to be kept.
-pub(super) const TOO_LARGE: &str = "response_too_large";
+pub(super) const TOO_LARGE_REASON: &str = "response_too_large";
 
 /// A body that is kept as it comes.
 pub(super) struct Gathered {
@@ -80,8 +80,8 @@ impl Gather for Kept {
     fn take_in(&mut self, piece: Bytes) -> Result<(), &'static str> {
         let taken = (self.gathered).take_in(piece, &self.snapshot.settings.limits);
         taken.map_err(|none| match none {
-            Room::TooLarge => TOO_LARGE,
-            Room::NoMemory => NO_MEMORY,
+            Room::TooLarge => TOO_LARGE_REASON,
+            Room::NoMemory => NO_MEMORY_REASON,
         })
     }
 
@@ -96,7 +96,7 @@ impl Context {
         let limit = self.snapshot.settings.limits.buffered_body.get();
         let too_large = told_length(fields).is_some_and(|length| length > limit);
         Chain::bound(&mut self.slots, || match too_large {
-            true => Err(TOO_LARGE),
+            true => Err(TOO_LARGE_REASON),
             false => Ok(Box::new(Kept {
                 gathered: Gathered::new(self.shared.budget.share()),
                 snapshot: self.snapshot.clone(),

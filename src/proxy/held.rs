@@ -13,7 +13,7 @@ use wiregate_sdk::chain::Stopped;
 use wiregate_sdk::{Chain, Chunk, Origin, Reply, Response};
 
 use super::context::Context;
-use super::gathered::{Gathered, TOO_LARGE, told_length};
+use super::gathered::{Gathered, TOO_LARGE_REASON, told_length};
 use super::heads::{TakenResponse, without_fields};
 use super::inbound::{Room, no_memory};
 use super::replay::{self, Slot};
@@ -164,7 +164,7 @@ impl Context {
 }
 
 fn too_large(limit: u64) -> Reply {
-    Reply::problem(StatusCode::BAD_GATEWAY, TOO_LARGE).log(format!(
+    Reply::problem(StatusCode::BAD_GATEWAY, TOO_LARGE_REASON).log(format!(
         "a filter wants the whole body of the response, which may have {limit} bytes"
     ))
 }

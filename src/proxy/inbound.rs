@@ -270,7 +270,7 @@ fn slow(deadline: Duration) -> Reply {
 }
 
 /// The word for a body for which there is no memory left.
-pub(super) const NO_MEMORY: &str = "body_memory_exhausted";
+pub(super) const NO_MEMORY_REASON: &str = "body_memory_exhausted";
 
 /// The reply where there is no room for a request's body.
 fn none_for(none: &Room, limits: &Limits) -> Reply {
@@ -281,7 +281,7 @@ fn none_for(none: &Room, limits: &Limits) -> Reply {
 }
 
 pub(super) fn no_memory() -> Reply {
-    Reply::problem(StatusCode::SERVICE_UNAVAILABLE, NO_MEMORY)
+    Reply::problem(StatusCode::SERVICE_UNAVAILABLE, NO_MEMORY_REASON)
         .detail("too many bodies are being worked on")
         .header(header::RETRY_AFTER, http::HeaderValue::from_static("1"))
 }

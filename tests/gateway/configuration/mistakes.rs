@@ -168,7 +168,7 @@ pub(super) fn mistakes() -> Vec<Mistake> {
             )
             .into(),
             &[
-                "expected at most 1,000,000 values in a file, found more",
+                "expected at most 2,000,000 values in a file, found more",
                 "w.yaml:3:",
                 "each alias (`*name`) counts as all that it stands for",
             ],

@@ -54,7 +54,7 @@ fn post(gateway: &Gateway, arguments: &[&str], body: &[u8]) -> Answer {
 
 /// Bytes that are told from each other by their places.
 fn large() -> Vec<u8> {
-    (b'a'..b'z').cycle().take(LARGE).collect()
+    (b'a'..=b'z').cycle().take(LARGE).collect()
 }
 
 fn observed(gateway: &Gateway, line: usize) -> Value {

@@ -55,7 +55,7 @@ fn keys_go_over_with_their_time_and_what_is_fresher_stays() {
     assert_eq!((count(&next), next.fetched()), (Some(1), fetched));
     assert_eq!(
         next.shown.last_success(),
-        Some(clock.now().wall - Duration::from_secs(60)).map(in_millis)
+        Some(in_millis(clock.now().wall - Duration::from_secs(60)))
     );
     // The same again, and more that the former one has fetched meanwhile.
     let generation = next.generation();
