@@ -141,13 +141,16 @@ impl Admin {
 
     fn ready(&self, verbose: bool) -> Answer {
         let phase = self.shared.phase();
-        let ready = phase == Phase::Ready;
+        // One whose place another process has taken is asked by those it knows already, and speaks for both: whoever
+        // looks after the gateway must not take it out because it is upgraded.
+        let ready = matches!(phase, Phase::Ready | Phase::HandedOver);
         let status = match ready {
             true => StatusCode::OK,
             false => StatusCode::SERVICE_UNAVAILABLE,
         };
         if !verbose {
-            return text(status, &format!("{}\n", phase.word()));
+            let word = if ready { "ok" } else { phase.word() };
+            return text(status, &format!("{word}\n"));
         }
         let live = self.shared.live.load();
         let upstreams: serde_json::Map<String, Value> = (live.upstreams.iter())
