@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use pingora_core::protocols::http::ServerSession;
 use wiregate_sdk::Chain;
 use wiregate_sdk::chain::Gather;
 
 use super::budget::Share;
 use super::context::Context;
-use super::inbound::{NO_MEMORY_REASON, Room, make_room};
+use super::inbound::{NO_MEMORY_REASON, Room, declared_length, make_room};
 use crate::compile::Snapshot;
 use crate::config::model::Limits;
 
@@ -94,8 +94,9 @@ impl Context {
     /// What is kept of a response for links that are only looked at is kept within the limits.
     pub(super) fn bound_gathering(&mut self, fields: &HeaderMap) {
         let limit = self.snapshot.settings.limits.buffered_body.get();
-        let too_large = told_length(fields).is_some_and(|length| length > limit);
-        Chain::bound(&mut self.slots, || match too_large {
+        // Looked at where there is such a link.
+        let is_too_large = || declared_length(fields).is_some_and(|length| length > limit);
+        Chain::bound(&mut self.slots, || match is_too_large() {
             true => Err(TOO_LARGE_REASON),
             false => Ok(Box::new(Kept {
                 gathered: Gathered::new(self.shared.budget.share()),
@@ -119,10 +120,4 @@ impl Context {
         let shown = chain.show_gathered(&self.exchange, request, &mut self.slots);
         shown.await;
     }
-}
-
-/// How long a response says that it is.
-pub(super) fn told_length(fields: &HeaderMap) -> Option<u64> {
-    let value = fields.get(header::CONTENT_LENGTH)?;
-    value.to_str().ok()?.parse().ok()
 }

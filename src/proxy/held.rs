@@ -13,9 +13,9 @@ use wiregate_sdk::chain::Stopped;
 use wiregate_sdk::{Chain, Chunk, Origin, Reply, Response};
 
 use super::context::Context;
-use super::gathered::{Gathered, TOO_LARGE_REASON, told_length};
+use super::gathered::{Gathered, TOO_LARGE_REASON};
 use super::heads::{TakenResponse, without_fields};
-use super::inbound::{Room, no_memory};
+use super::inbound::{Room, declared_length, no_memory};
 use super::replay::{self, Slot};
 
 /// A response whose head waits for its body.
@@ -41,7 +41,7 @@ impl Context {
     ) -> Result<()> {
         self.response_claim = Chain::response_claim(&self.slots[link + 1..]);
         let limit = self.snapshot.settings.limits.buffered_body.get();
-        if told_length(&head.headers).is_some_and(|length| length > limit) {
+        if declared_length(&head.headers).is_some_and(|length| length > limit) {
             return Err(self.refuse_whole(link, too_large(limit)));
         }
         if self.body.upgrade && self.body.bytes.is_none() {

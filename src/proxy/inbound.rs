@@ -252,7 +252,8 @@ pub(super) fn make_room(
     Ok(())
 }
 
-fn declared_length(fields: &HeaderMap) -> Option<u64> {
+/// How long a message says that it is.
+pub(super) fn declared_length(fields: &HeaderMap) -> Option<u64> {
     let value = fields.get(header::CONTENT_LENGTH)?;
     value.to_str().ok()?.trim().parse().ok()
 }

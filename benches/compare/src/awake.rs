@@ -65,7 +65,7 @@ mod tests {
                 let rest = stat.rsplit_once(") ").unwrap().1;
                 rest.split(' ').nth(41 - 3).unwrap().to_owned()
             };
-            while policy() != IDLE || busy.used().unwrap().all() == 0.0 {
+            while policy() != IDLE || busy.used().unwrap().all == 0.0 {
                 assert!(start.elapsed() < Duration::from_secs(30), "it is not busy");
                 std::thread::yield_now();
             }

@@ -147,10 +147,11 @@ impl Process {
         let tree = self.tree()?;
         let seconds =
             |ticks: fn(&Stat) -> u64| tree.iter().map(ticks).sum::<u64>() as f64 / TICKS_PER_SECOND;
-        Ok(Used {
-            user: seconds(|stat| stat.user),
-            system: seconds(|stat| stat.system),
-        })
+        let (user, all) = (
+            seconds(|stat| stat.user),
+            seconds(|stat| stat.user + stat.system),
+        );
+        Ok(Used { user, all })
     }
 
     /// Resident memory of the process and its children, in bytes.
@@ -240,15 +241,8 @@ fn send(signal: &str, to: &[Stat]) {
 pub struct Used {
     /// In the program itself.
     pub user: f64,
-    /// In the kernel, on its behalf.
-    pub system: f64,
-}
-
-impl Used {
-    /// Wherever it was.
-    pub fn all(self) -> f64 {
-        self.user + self.system
-    }
+    /// There, and in the kernel on its behalf.
+    pub all: f64,
 }
 
 /// What `/proc/PID/stat` tells: proc(5).
@@ -370,7 +364,7 @@ mod tests {
         command.args(["-c", script]);
         let process = Process::start("busy", command, folder.path()).unwrap();
         let start = Instant::now();
-        while process.used().unwrap().all() < 0.05 {
+        while process.used().unwrap().all < 0.05 {
             assert!(start.elapsed() < START_LIMIT, "a busy child is not counted");
             std::thread::yield_now();
         }

@@ -276,7 +276,7 @@ impl Running {
         }
         let each = |seconds: f64| seconds * 1e6 / observed.requests as f64;
         Ok(Sample {
-            cpu_us: each(used.all() - before.all()),
+            cpu_us: each(used.all - before.all),
             user_us: each(used.user - before.user),
             requests_per_second: observed.requests_per_second,
             p99_ms: observed.p99_ms,

@@ -3,7 +3,6 @@
 
 use std::panic::AssertUnwindSafe;
 
-use bytes::BytesMut;
 use futures_util::FutureExt;
 
 use super::{Chain, Hook, Slot, has_length};
@@ -35,27 +34,18 @@ pub(super) struct Gathering {
 
 /// Keeps what is bounded elsewhere: a body that is in memory already, or that of a test.
 #[derive(Default)]
-struct Unbounded {
-    piece: Bytes,
-    pieces: BytesMut,
-}
+struct Unbounded(Vec<Bytes>);
 
 impl Gather for Unbounded {
     fn take_in(&mut self, piece: Bytes) -> Result<(), &'static str> {
-        if self.piece.is_empty() && self.pieces.is_empty() {
-            self.piece = piece;
-        } else {
-            let first = std::mem::take(&mut self.piece);
-            self.pieces.extend_from_slice(&first);
-            self.pieces.extend_from_slice(&piece);
-        }
+        self.0.push(piece);
         Ok(())
     }
 
     fn whole(&mut self) -> Bytes {
-        match self.pieces.is_empty() {
-            true => std::mem::take(&mut self.piece),
-            false => std::mem::take(&mut self.pieces).freeze(),
+        match &mut self.0[..] {
+            [one] => std::mem::take(one),
+            several => several.concat().into(),
         }
     }
 }
