@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::Fuse;
 use http::header::CONTENT_LENGTH;
 use pingora_core::protocols::IO;
 use pingora_core::protocols::http::ServerSession;
@@ -140,12 +142,12 @@ async fn serve(listener: Listener, over: Over, admin: Arc<Admin>, places: Arc<Se
             Ok((socket, address)) => {
                 let stream = Box::new(Connection::new(socket, address));
                 let place = place(&places, &mut silent).await;
-                let (tell, gives_way) = oneshot::channel();
+                let (tell, told) = oneshot::channel();
                 silent.push_back(tell);
                 let admin = admin.clone();
                 tokio::spawn(async move {
                     let _place = place;
-                    converse(stream, gives_way, over, &admin).await;
+                    converse(stream, told.fuse(), over, &admin).await;
                 });
             }
             // Too many open files, or a client that has gone already: neither lasts.
@@ -170,14 +172,12 @@ async fn place(places: &Arc<Semaphore>, silent: &mut VecDeque<Sender<()>>) -> Ow
     place.expect("nobody closes the semaphore")
 }
 
+/// Comes when a connection has to give up its place; whose [`serve`] has ended never has to.
+type GivesWay = Fuse<oneshot::Receiver<()>>;
+
 /// One request and its answer. The connection ends with it: whoever asks a few times a minute
 /// gains nothing from one that stays, and would hold a place meanwhile.
-async fn converse(
-    stream: Box<dyn IO>,
-    mut gives_way: oneshot::Receiver<()>,
-    over: Over,
-    admin: &Admin,
-) {
+async fn converse(stream: Box<dyn IO>, mut gives_way: GivesWay, over: Over, admin: &Admin) {
     let mut session = ServerSession::new_http1(stream);
     let asked = tokio::select! {
         asked = tokio::time::timeout(PATIENCE, session.read_request()) => asked,
@@ -187,7 +187,7 @@ async fn converse(
         return; // it said nothing in time, or nothing that is a request
     }
     if admin.scope == Scope::All {
-        gives_way = oneshot::channel().1; // what it has asked for is done to its end
+        gives_way = GivesWay::terminated(); // what it has asked for is done to its end
     }
     session.set_keepalive(None);
     // However long a reload takes, it is the gateway's time and not the client's.
@@ -199,11 +199,7 @@ async fn converse(
 }
 
 /// Sends an answer; whether the client took all of it in time, and before it had to give way.
-async fn is_taken(
-    session: ServerSession,
-    answer: Answer,
-    gives_way: oneshot::Receiver<()>,
-) -> bool {
+async fn is_taken(session: ServerSession, answer: Answer, gives_way: GivesWay) -> bool {
     let sending = tokio::time::timeout(PATIENCE, send(session, answer));
     tokio::select! {
         answered = sending => matches!(answered, Ok(Ok(()))),
@@ -254,9 +250,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_does_not_take_its_answer_is_let_go() {
         let (mut client, session) = asked().await;
-        let (_tell, gives_way) = oneshot::channel();
+        let (_tell, told) = oneshot::channel();
         let began = Instant::now();
-        assert!(!is_taken(session, large(), gives_way).await);
+        assert!(!is_taken(session, large(), told.fuse()).await);
         assert_eq!(began.elapsed().as_secs(), PATIENCE.as_secs());
         let mut read = Vec::new();
         let _ = client.read_to_end(&mut read).await;
@@ -266,13 +262,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_has_to_give_way_is_let_go_at_once() {
         let (_client, session) = asked().await;
-        let (tell, gives_way) = oneshot::channel();
+        let (tell, told) = oneshot::channel();
         let began = Instant::now();
         let telling = async {
             tokio::time::sleep(PATIENCE / 2).await;
             tell.send(()).unwrap();
         };
-        let (taken, ()) = tokio::join!(is_taken(session, large(), gives_way), telling);
+        let (taken, ()) = tokio::join!(is_taken(session, large(), told.fuse()), telling);
         assert!(!taken);
         assert_eq!(began.elapsed().as_secs(), PATIENCE.as_secs() / 2);
     }
@@ -280,11 +276,11 @@ mod tests {
     #[tokio::test]
     async fn one_that_takes_its_answer_gets_all_of_it() {
         let (mut client, session) = asked().await;
-        let (tell, gives_way) = oneshot::channel();
+        let (tell, told) = oneshot::channel();
         drop(tell); // nobody will ask it to give way
         let mut read = Vec::new();
         let reading = client.read_to_end(&mut read);
-        let (taken, length) = tokio::join!(is_taken(session, large(), gives_way), reading);
+        let (taken, length) = tokio::join!(is_taken(session, large(), told.fuse()), reading);
         assert!(taken && length.unwrap() > LARGE);
     }
 

@@ -1,5 +1,6 @@
 //! Upgrades with other listeners, other workers, and more sockets than fit into one message.
 
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use super::super::harness::{Gateway, curl, until, wiregate};
@@ -148,6 +149,43 @@ fn the_metrics_listener_goes_over_with_what_waits_in_it() {
     assert_eq!(gateway.wait().code(), Some(0));
     assert_eq!(asking.join().unwrap(), [0_u16; 0], "other answers than 200");
     assert_eq!(pid(), u64::from(new.0));
+}
+
+#[test]
+fn the_metrics_listener_answers_those_that_had_connected_before() {
+    let metrics = free();
+    let folder = tempfile::tempdir().unwrap();
+    let configuration = text(
+        folder.path(),
+        "a: { bind: \"127.0.0.1:0\" }",
+        1,
+        "admin.sock",
+    ) + &format!("metrics: {{ bind: \"{metrics}\" }}\n");
+    write(&folder.path().join("wiregate.yaml"), &configuration);
+    let mut gateway = start_in(folder, |_| {});
+    let old = gateway.pid();
+    let mut early: Vec<_> = (0..16)
+        .map(|_| TcpStream::connect(metrics).unwrap())
+        .collect();
+    // They have been accepted: who came after them was answered.
+    let after = curl(&[&format!("http://{metrics}/livez")]).status;
+    assert_eq!(after, 200);
+    let _new = upgrade(&gateway, &[]).unwrap();
+    until("the former process accepts nothing", || {
+        let asked = curl(&[&format!("http://{metrics}/readyz?verbose")]).json();
+        asked["pid"].as_u64() != Some(u64::from(old))
+    });
+    for client in &mut early {
+        let ask = b"GET /readyz?verbose HTTP/1.1\r\nhost: a\r\n\r\n";
+        client.write_all(ask).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["pid"], old);
+    }
+    assert_eq!(gateway.wait().code(), Some(0));
 }
 
 #[test]
