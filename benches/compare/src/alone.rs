@@ -36,7 +36,7 @@ impl Alone {
         let (proxy, others) = Pinning::detect()
             .map(|pinning| (pinning.proxy, pinning.others))
             .unzip();
-        let origin = Origin::start(scenario, &stage, others.as_deref())?;
+        let origin = Origin::start(scenario, &stage, others.as_deref(), None)?;
         let (process, address) =
             contender.start(scenario, origin.address, &stage, proxy.as_deref())?;
         Ok(Self {

@@ -1,74 +1,80 @@
-//! Keeps the processors of the load awake while it is measured what the proxy takes of its own.
+//! Keeps the load and the origin awake while it is measured what the proxy takes of its own.
 //!
-//! A processor of a virtual machine that has nothing to do is given back to the host, and whoever
-//! wakes it waits for the host, some microseconds each time. The proxy does so with what it sends, the
-//! more often the more the load waits for it: a slower contender would pay for being slower once more.
-//! A process of the class for idle work (`sched(7)`) makes way for everybody at once, and leaves no
-//! processor without work.
+//! A program that waits for an answer sleeps, and whoever sends it wakes it: an interrupt for its processor, which in a
+//! virtual machine goes through the host, some microseconds each time. Here that would be the proxy, the more often
+//! the more the load waits for it: a slower contender would pay for being slower once more. Peers
+//! of a gateway are on other machines, and cost it nothing of the kind. So the load and the origin ask the system again
+//! and again whether something has come, and let each other run in between (`awake.c`).
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::process::{Process, processors};
+const SOURCE: &str = include_str!("../awake.c");
 
-/// Keeps processors awake until dropped.
+/// A library that keeps programs awake.
 #[derive(Debug)]
 pub struct Awake {
-    #[cfg_attr(not(test), expect(dead_code, reason = "they end when it is dropped"))]
-    busy: Vec<Process>,
+    library: PathBuf,
 }
 
 impl Awake {
-    /// Keeps these awake, a list as that of `taskset`; the logs lie in `folder`.
+    /// Compiles it into `folder`.
     ///
     /// # Errors
-    /// A program that cannot be started.
-    pub fn keep(list: &str, folder: &Path) -> io::Result<Self> {
-        let numbers = processors(list).unwrap_or_default().into_iter();
-        let busy = numbers.map(|number| {
-            let mut command = Command::new("setpriv"); // nobody is busy for one who was killed
-            command.args(["--pdeathsig", "KILL", "chrt", "--idle", "0"]);
-            command.args(["taskset", "--cpu-list", &number.to_string()]);
-            command.args(["sh", "-c", "while :; do :; done"]);
-            Process::start(&format!("awake-{number}"), command, folder)
-        });
-        Ok(Self {
-            busy: busy.collect::<io::Result<_>>()?,
-        })
+    /// A compiler that is missing, or what it says.
+    pub fn build(folder: &Path) -> io::Result<Self> {
+        let (source, library) = (folder.join("awake.c"), folder.join("awake.so"));
+        std::fs::write(&source, SOURCE)?;
+        let compiled = Command::new("cc")
+            .args(["-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-o"])
+            .args([&library, &source])
+            .output()
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot run cc: {error}")))?;
+        match compiled.status.success() {
+            true => Ok(Self { library }),
+            false => Err(io::Error::other(
+                String::from_utf8_lossy(&compiled.stderr).into_owned(),
+            )),
+        }
+    }
+
+    /// What this starts stays awake as long as something comes for it all the time.
+    pub fn keep(&self, command: &mut Command) {
+        command.env("LD_PRELOAD", &self.library);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::process::Pinning;
-
-    /// `SCHED_IDLE`, field 41 of `/proc/PID/stat`: proc(5).
-    const IDLE: &str = "5";
+    use crate::contender::Stage;
+    use crate::origin::Origin;
+    use crate::scenario::Scenario;
 
     #[test]
-    fn who_keeps_a_processor_awake_makes_way_for_all_others() {
-        let Some(pinning) = Pinning::detect() else {
-            return; // the proxy has the only one
-        };
+    fn an_origin_is_awake_while_it_is_asked_and_sleeps_afterwards() {
         let folder = tempfile::tempdir().unwrap();
-        let awake = Awake::keep(&pinning.others, folder.path()).unwrap();
-        assert!(!awake.busy.is_empty());
-        for busy in &awake.busy {
-            let start = Instant::now();
-            let policy = || {
-                let stat = fs::read_to_string(format!("/proc/{}/stat", busy.pid())).unwrap();
-                let rest = stat.rsplit_once(") ").unwrap().1;
-                rest.split(' ').nth(41 - 3).unwrap().to_owned()
-            };
-            while policy() != IDLE || busy.used().unwrap().all == 0.0 {
-                assert!(start.elapsed() < Duration::from_secs(30), "it is not busy");
-                std::thread::yield_now();
-            }
+        let stage = Stage {
+            binaries: folder.path(),
+            folder: folder.path(),
+            memory: folder.path(),
+        };
+        let awake = Awake::build(folder.path()).unwrap();
+        let origin = Origin::start(Scenario::ALL[0], &stage, None, Some(&awake)).unwrap();
+        let used = || origin.used().unwrap().all;
+        let start = Instant::now();
+        let before = used();
+        while used() - before < 0.2 {
+            assert!(start.elapsed() < Duration::from_secs(30), "it sleeps");
+            origin.requests().unwrap();
+            std::thread::sleep(Duration::from_millis(50));
         }
+        std::thread::sleep(Duration::from_millis(200));
+        let before = used();
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(used() - before < 0.1, "it does not sleep");
     }
 }

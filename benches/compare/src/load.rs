@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
+use crate::awake::Awake;
 use crate::process::pinned;
 use crate::scenario::Scenario;
 
@@ -36,6 +37,8 @@ pub struct Load<'a> {
     pub headers: &'a [&'a str],
     pub seconds: u32,
     pub processors: Option<&'a str>,
+    /// What keeps it awake.
+    pub awake: Option<&'a Awake>,
     /// A folder for the script of requests that are numbered.
     pub folder: &'a Path,
     /// How many rounds went before: no number is used in two of them.
@@ -53,6 +56,9 @@ impl Load<'_> {
             true => (self.h2load(), parse_h2load as fn(&str) -> _),
             false => (self.wrk()?, parse_wrk as fn(&str) -> _),
         };
+        if let Some(awake) = self.awake {
+            awake.keep(&mut command);
+        }
         let output = command.output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         let observed = output.status.success().then(|| parse(&text)).flatten();

@@ -5,9 +5,10 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 
+use crate::awake::Awake;
 use crate::contender::Stage;
 use crate::nginx;
-use crate::process::{Probe, Process, free_address};
+use crate::process::{Probe, Process, Used, free_address};
 use crate::scenario::{self, Scenario};
 
 /// A running origin.
@@ -15,11 +16,11 @@ use crate::scenario::{self, Scenario};
 pub struct Origin {
     pub address: SocketAddr,
     scenario: Scenario,
-    _process: Process,
+    process: Process,
 }
 
 impl Origin {
-    /// Starts it and waits until it answers.
+    /// Starts it, to stay awake where there is what keeps it, and waits until it answers.
     ///
     /// # Errors
     /// A program that is missing or does not come up, with what it printed.
@@ -27,6 +28,7 @@ impl Origin {
         scenario: Scenario,
         stage: &Stage<'_>,
         processors: Option<&str>,
+        awake: Option<&Awake>,
     ) -> io::Result<Self> {
         let address = free_address()?;
         for (name, size) in [
@@ -40,14 +42,25 @@ impl Origin {
         fs::write(stage.folder.join("page.html"), page())?;
         let name = format!("{}-origin", scenario.name());
         let servers = nginx::origin(address, scenario, stage);
-        let command = nginx::command(&servers, &name, stage, processors)?;
+        let mut command = nginx::command(&servers, &name, stage, processors)?;
+        if let Some(awake) = awake {
+            awake.keep(&mut command);
+        }
         let mut process = Process::start(&name, command, stage.folder)?;
         process.wait_ready(&Probe::of_origin(scenario, address, "/hello"))?;
         Ok(Self {
             address,
             scenario,
-            _process: process,
+            process,
         })
+    }
+
+    /// Processor time that it has used so far.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn used(&self) -> io::Result<Used> {
+        self.process.used()
     }
 
     /// How many requests it has got so far, with the one by which it is asked this.

@@ -42,7 +42,7 @@ impl Pinning {
 }
 
 /// Reads `0-2,5`.
-pub(crate) fn processors(list: &str) -> Option<Vec<u32>> {
+fn processors(list: &str) -> Option<Vec<u32>> {
     let range = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         Some(first.parse().ok()?..=last.parse().ok()?)

@@ -144,9 +144,10 @@ fn start(
     options: &Options,
     stage: &Stage<'_>,
     pinning: Option<&Pinning>,
+    awake: Option<&Awake>,
 ) -> Result<(Origin, Vec<Running>)> {
     let others = pinning.map(|pinning| &*pinning.others);
-    let origin = Origin::start(scenario, stage, others)?;
+    let origin = Origin::start(scenario, stage, others, awake)?;
     let mut running = Vec::new();
     for contender in scenario.contenders() {
         let name = contender.name();
@@ -177,11 +178,27 @@ fn compare(
     stage: &Stage<'_>,
     pinning: Option<&Pinning>,
 ) -> Result<(String, Value)> {
-    let (origin, mut running) = start(scenario, options, stage, pinning)?;
-    let others = pinning.map(|pinning| &*pinning.others);
-    let awake = others.map(|others| Awake::keep(others, stage.folder));
-    let _awake = awake.transpose()?;
-    play(scenario, &mut running, &origin, options, stage, others)?;
+    // On a single processor they would be awake at the proxy's expense.
+    let awake = pinning.map(|_| Awake::build(stage.folder)).transpose()?;
+    let awake = awake.as_ref();
+    let (origin, mut running) = start(scenario, options, stage, pinning, awake)?;
+    for round in 0..=options.rounds {
+        let load = Load {
+            scenario,
+            address: origin.address,
+            headers: &[],
+            seconds: if round == 0 {
+                WARM_UP_SECONDS
+            } else {
+                options.seconds
+            },
+            processors: pinning.map(|pinning| &*pinning.others),
+            awake,
+            folder: stage.folder,
+            before: round,
+        };
+        play(&load, &mut running, &origin)?;
+    }
     let sampled: Vec<_> = running
         .into_iter()
         .map(|one| (one.contender.name(), one.samples))
@@ -207,7 +224,7 @@ fn hold(
     stage: &Stage<'_>,
     pinning: Option<&Pinning>,
 ) -> Result<(String, Value)> {
-    let (_origin, running) = start(scenario, options, stage, pinning)?;
+    let (_origin, running) = start(scenario, options, stage, pinning, None)?;
     let client = idle::Client::new(scenario)?;
     let rows = running
         .iter()
@@ -223,39 +240,23 @@ fn hold(
     ))
 }
 
-/// Loads one after the other, round by round. Round 0 fills pools and caches, and does not count.
-fn play(
-    scenario: Scenario,
-    running: &mut [Running],
-    origin: &Origin,
-    options: &Options,
-    stage: &Stage<'_>,
-    others: Option<&str>,
-) -> Result<()> {
-    for round in 0..=options.rounds {
-        for one in &mut *running {
-            let load = Load {
-                scenario,
-                address: one.address,
-                headers: one.contender.headers(scenario),
-                seconds: if round == 0 {
-                    WARM_UP_SECONDS
-                } else {
-                    options.seconds
-                },
-                processors: others,
-                folder: stage.folder,
-                before: round,
-            };
-            let sample = one.sample(&load, (round > 0).then_some(origin))?;
-            if round > 0 {
-                let (scenario, name) = (scenario.name(), one.contender.name());
-                eprintln!(
-                    "{scenario}, round {round}: {name:<22}{:>8.2} us/request",
-                    sample.cpu_us
-                );
-                one.samples.push(sample);
-            }
+/// One round: loads one after the other. Round 0 fills pools and caches, and does not count.
+fn play(load: &Load<'_>, running: &mut [Running], origin: &Origin) -> Result<()> {
+    let round = load.before;
+    for one in running {
+        let load = Load {
+            address: one.address,
+            headers: one.contender.headers(load.scenario),
+            ..*load
+        };
+        let sample = one.sample(&load, (round > 0).then_some(origin))?;
+        if round > 0 {
+            let (scenario, name) = (load.scenario.name(), one.contender.name());
+            eprintln!(
+                "{scenario}, round {round}: {name:<22}{:>8.2} us/request",
+                sample.cpu_us
+            );
+            one.samples.push(sample);
         }
     }
     Ok(())
