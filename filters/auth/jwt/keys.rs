@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures_util::Stream;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{Stream, StreamExt as _};
 
 use super::key::Key;
 use super::remote::Remote;
@@ -88,9 +88,32 @@ impl Keys {
     }
 
     /// Fetches what can be fetched, unless that was done a moment ago: says of each source, as soon
-    /// as that is known, whether there is anything new to try. None waits for another.
-    pub(super) fn refresh(&self, now: Instant) -> impl Stream<Item = bool> + Unpin {
+    /// as that is known, whether there is anything to try that this generation did not have. None waits for another.
+    pub(super) fn refresh(&self, now: Instant, tried: u64) -> impl Stream<Item = bool> + Unpin {
         let fetches = self.fetched.iter().map(|remote| remote.refresh(now));
-        fetches.collect::<FuturesUnordered<_>>()
+        let fetches = fetches.collect::<FuturesUnordered<_>>();
+        // A fetch may have ended after the keys were tried and before anybody waited for it.
+        fetches.map(move |is_new| is_new || self.generation() != tried)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::remote;
+    use super::*;
+
+    #[tokio::test]
+    async fn keys_that_come_before_anybody_waits_for_them_are_tried() {
+        let remote = Arc::new(remote::tests::remote(600, 30));
+        let keys = Keys {
+            own: Vec::new(),
+            fetched: vec![remote.clone()],
+        };
+        let tried = keys.generation();
+        remote.take(Ok(remote::tests::fetched()));
+        let now = Instant::now();
+        assert_eq!(keys.refresh(now, tried).next().await, Some(true));
+        let tried = keys.generation();
+        assert_eq!(keys.refresh(now, tried).next().await, Some(false));
     }
 }

@@ -217,7 +217,7 @@ impl Jwt {
         let mut generation = self.keys.generation();
         let mut verdict = self.keys.verify(token);
         if verdict.is_open() {
-            let mut fetches = self.keys.refresh(now.instant);
+            let mut fetches = self.keys.refresh(now.instant, generation);
             while verdict.is_open()
                 && let Some(is_new) = fetches.next().await
             {

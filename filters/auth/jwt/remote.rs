@@ -143,7 +143,7 @@ impl Remote {
         Some(at + self.keep_for(max_age))
     }
 
-    fn take(&self, fetched: Result<Fetched, String>) {
+    pub(super) fn take(&self, fetched: Result<Fetched, String>) {
         let failed = match &fetched {
             Ok(_) => 0,
             Err(_) => self.state.borrow().failed + 1,
@@ -197,7 +197,7 @@ fn retry_after(failed: u32, cool_down: Duration) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use wiregate_sdk::Clock;
     use wiregate_sdk::build::Fetches;
 
@@ -205,7 +205,14 @@ mod tests {
     use super::super::last::Source;
     use super::*;
 
-    fn remote(refresh: u64, cool_down: u64) -> Remote {
+    pub(in super::super) fn fetched() -> Fetched {
+        Fetched {
+            set: super::super::jwk::Set::default(),
+            max_age: None,
+        }
+    }
+
+    pub(in super::super) fn remote(refresh: u64, cool_down: u64) -> Remote {
         let fetch = Fetch {
             client: client(None).unwrap(),
             from: From::Issuer("https://id.example.com".into()),
@@ -258,10 +265,7 @@ mod tests {
         assert!(remote.is_cooling(&remote.state.borrow(), now));
         let later = now + Duration::from_secs(1);
         assert!(!remote.is_cooling(&remote.state.borrow(), later));
-        remote.take(Ok(Fetched {
-            set: super::super::jwk::Set::default(),
-            max_age: None,
-        }));
+        remote.take(Ok(fetched()));
         assert!(remote.is_cooling(&remote.state.borrow(), later));
         let over = now + Duration::from_secs(30);
         assert!(!remote.is_cooling(&remote.state.borrow(), over));
