@@ -103,20 +103,24 @@ impl Gateway {
 
     /// The address of a listener on TCP, as the gateway last told it.
     pub fn listener(&self, name: &str) -> SocketAddr {
-        let log = self.log();
-        let mut lines = log
-            .lines()
-            .rev()
-            .filter(|line| line.contains(" listening "));
-        let address = lines.find_map(|line| {
-            let value = |key: &str| {
-                let rest = line.split_once(&format!("{key}="))?.1;
-                Some(rest.split_whitespace().next()?.trim_matches('"'))
-            };
-            value("address").filter(|_| value("listener") == Some(name))
+        let address = |log: &str| {
+            let lines = log.lines().rev();
+            let mut told = lines.filter(|line| line.contains(" listening "));
+            told.find_map(|line| {
+                let value = |key: &str| {
+                    let rest = line.split_once(&format!("{key}="))?.1;
+                    Some(rest.split_whitespace().next()?.trim_matches('"').to_owned())
+                };
+                value("address").filter(|_| value("listener").as_deref() == Some(name))
+            })
+        };
+        // A reload is answered, and told about, by two threads.
+        let mut found = None;
+        until("the listener is told about", || {
+            found = address(&self.log());
+            found.is_some()
         });
-        let address = address.unwrap_or_else(|| panic!("no listener `{name}` in {log}"));
-        address.parse().unwrap()
+        found.unwrap().parse().unwrap()
     }
 
     /// What the gateway has said so far.
