@@ -1,5 +1,6 @@
 //! The header fields that tell a client where it stands.
 
+use smallvec::SmallVec;
 use wiregate_sdk::{Deserialize, HeaderName, HeaderValue, Invalid, JsonSchema, Response};
 
 use super::algorithm::Limit;
@@ -110,7 +111,7 @@ impl Draft {
     }
 
     fn current(&self, standings: &[Standing]) -> HeaderValue {
-        let mut text = Vec::with_capacity(ROOM * standings.len());
+        let mut text = SmallVec::<[u8; 2 * ROOM]>::new();
         let mut digits = itoa::Buffer::new();
         for (prefix, standing) in self.prefixes.iter().zip(standings) {
             if !text.is_empty() {
