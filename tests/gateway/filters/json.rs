@@ -2,6 +2,7 @@
 
 mod codings;
 mod cuts;
+mod ranges;
 
 use std::io::Write;
 use std::net::SocketAddr;
