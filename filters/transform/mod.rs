@@ -3,6 +3,7 @@
 mod bounded;
 mod field;
 mod host;
+mod ranges;
 mod sides;
 mod url;
 mod workers;

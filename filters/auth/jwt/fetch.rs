@@ -5,9 +5,11 @@ use std::time::Duration;
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, Response, Url, header};
 use serde_json::Value;
+use wiregate_sdk::Clock;
 
 use super::json;
 use super::jwk::{self, Origin, Set};
+use super::lifetime;
 
 /// How large what is fetched may be.
 pub(super) const MOST_BYTES: usize = 256 << 10;
@@ -33,7 +35,7 @@ pub(super) enum From {
 /// What was fetched.
 pub(super) struct Fetched {
     pub(super) set: Set,
-    /// How long it is good, where that was said.
+    /// How much longer it is good, where that was said.
     pub(super) max_age: Option<Duration>,
 }
 
@@ -93,12 +95,12 @@ impl Fetch {
     ///
     /// # Errors
     /// Why that failed.
-    pub(super) async fn keys(&self) -> Result<Fetched, String> {
-        let all = tokio::time::timeout(self.time_out, self.keys_at_leisure()).await;
+    pub(super) async fn keys(&self, clock: &Clock) -> Result<Fetched, String> {
+        let all = tokio::time::timeout(self.time_out, self.keys_at_leisure(clock)).await;
         all.map_err(|_| format!("no answer within {:?}", self.time_out))?
     }
 
-    async fn keys_at_leisure(&self) -> Result<Fetched, String> {
+    async fn keys_at_leisure(&self, clock: &Clock) -> Result<Fetched, String> {
         let response = match &self.from {
             From::Jwks(url) => self.get(url).await?,
             From::Issuer(issuer) => {
@@ -108,7 +110,7 @@ impl Fetch {
                     .map_err(|why| format!("{url}: {why}"))?
             }
         };
-        let max_age = max_age(&response);
+        let max_age = lifetime::left(response.headers(), clock.wall());
         let body = read(response).await?;
         Ok(Fetched {
             set: set(&body)?,
@@ -227,20 +229,6 @@ async fn read(mut response: Response) -> Result<Vec<u8>, String> {
         body.extend_from_slice(&piece);
     }
     Ok(body)
-}
-
-/// How long a response is good.
-fn max_age(response: &Response) -> Option<Duration> {
-    let fields = response.headers().get_all(header::CACHE_CONTROL);
-    let directives = fields.iter().filter_map(|field| field.to_str().ok());
-    directives
-        .flat_map(|field| field.split(','))
-        .find_map(|one| {
-            let (name, seconds) = one.trim().split_once('=')?;
-            let is_it = name.eq_ignore_ascii_case("max-age");
-            is_it.then(|| seconds.trim_matches('"').parse().ok())?
-        })
-        .map(Duration::from_secs)
 }
 
 /// What went wrong, down to its cause, without the address, which is told beside it.

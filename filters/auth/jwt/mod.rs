@@ -10,6 +10,7 @@ mod jwk;
 mod key;
 mod keys;
 mod last;
+mod lifetime;
 mod options;
 mod pem;
 mod refusals;

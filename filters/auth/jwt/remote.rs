@@ -110,7 +110,7 @@ impl Remote {
         loop {
             self.wait().await;
             self.state.send_modify(|state| state.running = true);
-            let fetched = self.fetch.keys().await;
+            let fetched = self.fetch.keys(&self.last.clock).await;
             self.take(fetched);
         }
     }
@@ -184,7 +184,7 @@ impl Remote {
     }
 
     /// How long keys are kept before they are fetched again: before they expire, where the issuer
-    /// says when that is (RFC 9111, 5.2.2.1).
+    /// says when that is (RFC 9111, 4.2).
     fn keep_for(&self, max_age: Option<Duration>) -> Duration {
         let sooner = max_age.map(|age| (age / 4 * 3).max(self.cool_down));
         sooner.unwrap_or(self.refresh).min(self.refresh)

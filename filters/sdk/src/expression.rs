@@ -337,6 +337,21 @@ impl Condition {
         self.0.facts().find_map(Fact::needs_route)
     }
 
+    /// Whether it holds for all responses with this status; `None` where more than the status
+    /// decides, or where it has no value. That can be told before there is one.
+    pub fn told_by_status(&self, status: StatusCode, facts: &Facts<'_>) -> Option<bool> {
+        if !self.0.facts().all(Fact::is_status) {
+            return None;
+        }
+        let (mut head, ()) = http::Response::new(()).into_parts();
+        head.status = status;
+        let facts = Facts {
+            response: Some(&head),
+            ..*facts
+        };
+        self.test(&facts).ok()
+    }
+
     /// Whether it holds.
     ///
     /// # Errors

@@ -178,6 +178,20 @@ async fn a_reload_keeps_the_count_unless_the_limit_is_another() {
     assert_eq!(passing(&filter, 5).await, 2);
 }
 
+#[tokio::test]
+async fn a_reload_neither_grants_nor_takes_anything_whatever_the_algorithm() {
+    for algorithm in ["gcra", "token_bucket", "fixed_window", "sliding_window"] {
+        let options = format!("{{ limit: 7/365d, algorithm: {algorithm} }}");
+        let mut filter = probe::<RateLimit>(&options);
+        let mut passed = Vec::new();
+        for _ in 0..9 {
+            passed.push(passing(&filter, 1).await);
+            filter = filter.reload::<RateLimit>(&options);
+        }
+        assert_eq!(passed, [1, 1, 1, 1, 1, 1, 1, 0, 0], "{algorithm}");
+    }
+}
+
 #[test]
 fn refuses_options_out_of_bounds() {
     for (options, message) in [

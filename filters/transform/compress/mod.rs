@@ -5,21 +5,23 @@ pub(super) mod encoder;
 mod room;
 #[cfg(test)]
 mod tests;
+mod validators;
 
 use wiregate_sdk::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    ETAG, IF_NONE_MATCH,
+    ETAG,
 };
 use wiregate_sdk::types::{MediaRange, OneOrMany, Size};
 use wiregate_sdk::{
-    Abort, Build, Bytes, Chunk, Deserialize, Filter, Flow, HeaderMap, HeaderName, HeaderValue,
-    Invalid, JsonSchema, Method, Request, Response, StatusCode,
+    Abort, Build, Chunk, Deserialize, Filter, Flow, HeaderMap, HeaderName, Invalid, JsonSchema,
+    Method, Request, Response, StatusCode,
 };
 
 use std::sync::Arc;
 
 use encoder::{Coding, Encoder, MOST_TAKEN};
 use room::{Room, Taken};
+use validators::{asks_for, is_had, weakened};
 
 /// Checksums of the bytes that leave, which are others now (RFC 9530; the older ones as well).
 const DIGESTS: [HeaderName; 4] = [
@@ -224,10 +226,11 @@ impl Filter for Compress {
         let Some(coding) = state.coding else {
             return;
         };
-        let takes = coding.takes(self.levels[coding as usize]);
-        state.taken = self.room.take(takes, self.memory);
-        if state.taken.is_none() {
-            return res.degraded("no_memory");
+        if res.may_have_body() && !is_had(res) {
+            state.taken = self.take(coding);
+            if state.taken.is_none() {
+                return res.degraded("no_memory");
+            }
         }
         let mut headers = res.headers_mut();
         headers.set(&CONTENT_ENCODING, coding.value());
@@ -247,6 +250,10 @@ impl Filter for Compress {
             Body::Coding { encoder, left } => (encoder, left),
             Body::Awaited { left } => {
                 let coding = state.coding.expect("a body is only awaited with a coding");
+                if state.taken.is_none() {
+                    // A filter in front has made another one of what the client had.
+                    state.taken = Some(self.take(coding).ok_or(FAILED)?);
+                }
                 let encoder = Encoder::new(coding, self.levels[coding as usize]);
                 (encoder.map_err(failed)?, left)
             }
@@ -269,6 +276,12 @@ impl Filter for Compress {
 }
 
 impl Compress {
+    /// The memory to encode a body, where it is there.
+    fn take(&self, coding: Coding) -> Option<Taken> {
+        let takes = coding.takes(self.levels[coding as usize]);
+        self.room.take(takes, self.memory)
+    }
+
     /// Whether a response would be compressed for a client that takes one of the codings.
     fn can_code(&self, res: &Response<'_>, length: Option<u64>) -> bool {
         let headers = res.headers();
@@ -301,13 +314,7 @@ impl Compress {
         let Some(weak) = res.headers().get(ETAG).and_then(weakened) else {
             return;
         };
-        let weak_form = weak.as_bytes();
-        let mut asked = res.request.headers.get_all(IF_NONE_MATCH).iter();
-        if asked.any(|line| {
-            line.as_bytes()
-                .windows(weak_form.len())
-                .any(|part| part == weak_form)
-        }) {
+        if asks_for(&res.request.headers, weak.as_bytes()) {
             res.headers_mut().set(&ETAG, weak);
         }
     }
@@ -344,16 +351,6 @@ impl Levels {
     }
 }
 
-/// The weak form of a strong tag; `None` where it is weak.
-fn weakened(tag: &HeaderValue) -> Option<HeaderValue> {
-    let strong = tag.as_bytes();
-    if !strong.starts_with(b"\"") {
-        return None;
-    }
-    let weak: Bytes = [b"W/", strong].concat().into();
-    Some(HeaderValue::from_maybe_shared(weak).expect("what was valid stays valid"))
-}
-
 /// RFC 9111, 5.2.1.6 and 5.2.2.6.
 fn has_no_transform(headers: &HeaderMap) -> bool {
     let lines = headers.get_all(CACHE_CONTROL).iter();
@@ -372,8 +369,10 @@ fn length(headers: &HeaderMap) -> Option<u64> {
         .ok()
 }
 
+const FAILED: Abort = Abort {
+    reason: "compression_failed",
+};
+
 fn failed(_: std::io::Error) -> Abort {
-    Abort {
-        reason: "compression_failed",
-    }
+    FAILED
 }

@@ -2,6 +2,7 @@ mod stream;
 
 use std::io::Read;
 
+use wiregate_sdk::Bytes;
 use wiregate_sdk::testing::{Call, Probe, Seen, probe, refusal};
 
 use super::*;

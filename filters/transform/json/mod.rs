@@ -15,7 +15,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use wiregate_sdk::header::{ACCEPT_ENCODING, CONTENT_LENGTH, IF_RANGE, RANGE, TRANSFER_ENCODING};
+use wiregate_sdk::header::{ACCEPT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
 use wiregate_sdk::types::{MediaRange, OneOrMany, Pairs, Size};
 use wiregate_sdk::value::Raw;
 use wiregate_sdk::{
@@ -23,8 +23,8 @@ use wiregate_sdk::{
     Reply, Request, Response, StatusCode,
 };
 
-use super::sides;
 use super::workers::Workers;
+use super::{ranges, sides};
 use entity::Side;
 use path::Path;
 use rewrite::{Meant, Rewrite};
@@ -87,7 +87,9 @@ use rewrite::{Meant, Rewrite};
 /// `content-md5`, `content-digest`, `repr-digest`, `digest` and `accept-ranges` go: they tell of
 /// another body (RFC 9110, 8.8; RFC 9530). Without them a client cannot ask whether its copy is
 /// still good, nor for a part of it. `Range` does not reach the upstream where responses are changed,
-/// so that it answers with the whole; a part (206) that comes nevertheless counts as invalid.
+/// whatever their media type, so that it answers with the whole; a part (206) that comes nevertheless counts as
+/// invalid. It does where `when` asks for nothing but `response.status`, and holds neither for 200 nor for 206. For
+/// large files that are had in parts, write a route of their own.
 ///
 /// **Invalid bodies.** A body is invalid that has several media types, that is not JSON by the letter of RFC 8259, deeper than
 /// 128 levels, in an unknown charset or coding or a broken one, or that has something else than
@@ -230,15 +232,12 @@ impl Filter for Json {
     }
 
     fn upstream(&self, attempt: &mut Attempt<'_>, (): &mut ()) {
-        if self.response.is_none() {
+        let Some(rewrite) = &self.response else {
             return;
-        }
-        let known = coding::known_only(&attempt.head.headers);
-        let mut headers = attempt.headers_mut();
-        headers.remove(&RANGE);
-        headers.remove(&IF_RANGE);
-        if let Some(known) = known {
-            headers.set(&ACCEPT_ENCODING, known);
+        };
+        ranges::ask_for_the_whole(attempt, rewrite.when());
+        if let Some(known) = coding::known_only(&attempt.head.headers) {
+            attempt.headers_mut().set(&ACCEPT_ENCODING, known);
         }
     }
 

@@ -156,6 +156,11 @@ impl Rewrite {
         self.types.iter().any(|range| range.contains(essence))
     }
 
+    /// The condition, where there is one.
+    pub(super) fn when(&self) -> Option<&Condition> {
+        self.when.as_ref()
+    }
+
     /// Whether the condition holds, where there is one.
     ///
     /// # Errors

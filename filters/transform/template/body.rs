@@ -96,6 +96,11 @@ impl Body {
         })
     }
 
+    /// The condition, where there is one.
+    pub(super) fn when(&self) -> Option<&Condition> {
+        self.when.as_ref()
+    }
+
     /// Whether the condition holds, where there is one.
     ///
     /// # Errors

@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use wiregate_sdk::types::{MediaType, Size};
 use wiregate_sdk::{
-    Build, Bytes, Condition, Deserialize, Filter, Flow, Invalid, JsonSchema, Reply, Request,
-    Response, StatusCode,
+    Attempt, Build, Bytes, Condition, Deserialize, Filter, Flow, Invalid, JsonSchema, Reply,
+    Request, Response, StatusCode,
 };
 
 use super::json::entity::Side;
-use super::sides;
 use super::workers::Workers;
+use super::{ranges, sides};
 use body::Body;
 
 /// Makes the whole body of a request or a response from a template in Jinja (`{{ … }}`, `{% … %}`).
@@ -53,7 +53,11 @@ use body::Body;
 /// response becomes a 502, a larger request a 413. Where the template asks for `body`, a coding is
 /// undone first; the new body has none. `Content-Type` is that of the kind; `ETag`,
 /// `Last-Modified`, checksums and `Accept-Ranges`, which tell of the body that was, go. Responses to
-/// HEAD, with 204 and 304, parts (206) and upgraded connections are left alone.
+/// HEAD, with 204, 205 and 304, and upgraded connections are left alone.
+///
+/// Nobody gets around a template by asking for a part: `Range` does not reach the upstream, and a part (206) that
+/// comes nevertheless becomes a 502 with the reason `partial_body`. Where `when` asks for nothing but
+/// `response.status`, and holds neither for 200 nor for 206, parts are left alone.
 ///
 /// Templates are compiled at load: unknown names, filters and tests are errors then. A run is
 /// bounded: `output`, and 100,000 steps with one more for each 16 bytes of `output`, where 64 bytes that are read or made count
@@ -149,6 +153,12 @@ impl Filter for Template {
         Ok(())
     }
 
+    fn upstream(&self, attempt: &mut Attempt<'_>, (): &mut ()) {
+        if let Some(body) = &self.response {
+            ranges::ask_for_the_whole(attempt, body.when());
+        }
+    }
+
     fn response(&self, res: &mut Response<'_>, (): &mut ()) {
         let Some(body) = &self.response else {
             return;
@@ -157,10 +167,7 @@ impl Filter for Template {
         let is_other = status.is_informational()
             || matches!(
                 status,
-                StatusCode::NO_CONTENT
-                    | StatusCode::RESET_CONTENT
-                    | StatusCode::PARTIAL_CONTENT
-                    | StatusCode::NOT_MODIFIED
+                StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
             );
         // Where the condition has no value, that is told once the body is there.
         if is_other || matches!(body.holds(&res.facts()), Ok(false)) {
@@ -182,6 +189,11 @@ impl Filter for Template {
             return Ok(old);
         };
         body.holds(&res.facts())?;
+        if res.status() == StatusCode::PARTIAL_CONTENT {
+            return Err(
+                Side::Response.refuse("partial_body", "expected a whole body, found a part")
+            );
+        }
         let values = body.values(&res.facts())?;
         let job = body.job(Side::Response, old, res.headers(), values);
         let made = job.run(&self.workers).await?;

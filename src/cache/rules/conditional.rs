@@ -3,7 +3,8 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora_http::RequestHeader;
 
-use super::{date, list};
+use super::{date, list, marks};
+use crate::cache::Stored;
 
 /// The conditions that a cache evaluates itself, and those on ranges.
 static EVALUATED: [HeaderName; 4] = [
@@ -58,16 +59,38 @@ pub fn range_holds(request: &HeaderMap, stored: &HeaderMap, now: i64) -> bool {
         [b'"', ..] => stored.get(header::ETAG) == Some(condition),
         [b'W', b'/', ..] => false,
         _ => {
-            stored.get(header::LAST_MODIFIED) == Some(condition) && is_modified_before(stored, now)
+            stored.get(header::LAST_MODIFIED) == Some(condition)
+                && is_made_later(|name| stored.get(name), now)
         }
     }
 }
 
-/// Whether a response was made a second after it was modified or later: only then no other was made in the second
-/// that `Last-Modified` tells (RFC 9110, 8.8.2.2).
-fn is_modified_before(stored: &HeaderMap, now: i64) -> bool {
-    let time = |name| date::parse(stored.get(name)?.as_bytes(), now);
-    match (time(header::LAST_MODIFIED), time(header::DATE)) {
+/// The same for one that is stored like this, and leaves with this head.
+pub fn range_of_stored_holds(
+    request: &HeaderMap,
+    head: &HeaderMap,
+    stored: &Stored,
+    now: i64,
+) -> bool {
+    let goes_by_tag = |condition: &HeaderValue| condition.as_bytes().contains(&b'"');
+    let by_tag = request.get(header::IF_RANGE).is_none_or(goes_by_tag);
+    range_holds(request, head, now) && (by_tag || !is_weakly_dated(stored, now))
+}
+
+/// Whether the `Last-Modified` of a stored response is a weak validator (RFC 9110, 8.8.2.2). A validation makes none a
+/// strong one: whatever else was made in that second has the same date, and so is found to be good as well.
+pub(super) fn is_weakly_dated(stored: &Stored, now: i64) -> bool {
+    let head = &stored.head;
+    let is_dated = head.get(&header::LAST_MODIFIED).is_some();
+    let marked = stored.marks & marks::WEAK_DATE != 0;
+    is_dated && (marked || !is_made_later(|name| head.get(name), now))
+}
+
+/// Whether a response with these fields was made a second after it was modified or later: only then no other was made in
+/// the second that `Last-Modified` tells (RFC 9110, 8.8.2.2).
+fn is_made_later<'f>(field: impl Fn(&HeaderName) -> Option<&'f HeaderValue>, now: i64) -> bool {
+    let time = |name| date::parse(field(name)?.as_bytes(), now);
+    match (time(&header::LAST_MODIFIED), time(&header::DATE)) {
         (Some(modified), Some(made)) => modified < made,
         _ => false,
     }

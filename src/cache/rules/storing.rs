@@ -11,7 +11,7 @@ use super::edits::Edits;
 use super::fields::{Field, Fields};
 use super::request::Wishes;
 use super::response::Terms;
-use super::{date, marks, vary};
+use super::{conditional, date, marks, vary};
 use crate::cache::{Selector, Stored, Times};
 
 /// What a response can be purged by has bounds: more tags, or longer ones, are more than is kept.
@@ -62,6 +62,9 @@ pub fn renewed(
     let tells_tags = |name| merged.headers.contains_key(name);
     if !plan.policy.tags.as_ref().is_some_and(tells_tags) {
         meta.tags.clone_from(&stored.tags);
+    }
+    if conditional::is_weakly_dated(stored, date::seconds(sent.came)) {
+        meta.marks |= marks::WEAK_DATE;
     }
     Ok(meta)
 }

@@ -12,7 +12,7 @@ use crate::cache::Stored;
 
 pub(super) type Lines<'a> = &'a [(&'static str, &'a str)];
 
-struct Case {
+pub(super) struct Case {
     policy: Policy,
     caller: Option<String>,
     identified: bool,
@@ -20,7 +20,7 @@ struct Case {
     request: Vec<(&'static str, String)>,
 }
 
-fn case() -> Case {
+pub(super) fn case() -> Case {
     Case {
         policy: Policy {
             store: 0,
@@ -60,6 +60,11 @@ impl Case {
     }
 
     fn meta(self, status: u16, lines: Lines<'_>) -> Result<Stored, Why> {
+        let head = response(status, lines);
+        self.of(|plan, asked, sent| meta(plan, asked, &head, sent))
+    }
+
+    pub(super) fn of<T>(self, make: impl FnOnce(&Plan, &Asked<'_>, Sent) -> T) -> T {
         let mut head = RequestHeader::build(self.method, b"/", None).unwrap();
         for (name, value) in &self.request {
             head.append_header(*name, value).unwrap();
@@ -76,12 +81,7 @@ impl Case {
             caller: self.caller,
         };
         let came = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_600_000);
-        meta(
-            &plan,
-            &asked,
-            &response(status, lines),
-            Sent { asked: came, came },
-        )
+        make(&plan, &asked, Sent { asked: came, came })
     }
 
     fn why(self, status: u16, lines: Lines<'_>) -> Why {

@@ -1,7 +1,11 @@
 use std::time::{Duration, SystemTime};
 
-use super::storing::{Seen, seen_by_head, updated};
-use super::storing_tests::{Lines, response};
+use wiregate_sdk::cache::Plan;
+
+use super::conditional::range_of_stored_holds;
+use super::storing::{Asked, Seen, meta, renewed, seen_by_head, updated};
+use super::storing_tests::{Lines, case, response};
+use crate::cache::Stored;
 
 #[test]
 fn rfc9111_3_2_a_304_updates_every_field_but_those_of_the_body() {
@@ -68,4 +72,42 @@ fn rfc9111_4_3_5_a_head_response_tells_by_validators_whether_what_is_stored_is_g
     let chunked = response(200, &[modified]);
     let news = response(200, &[modified, ("content-length", "9")]);
     assert_eq!(seen_by_head(&chunked, &news), Seen::Good);
+}
+
+#[test]
+fn rfc9110_8_8_2_2_a_validation_makes_no_weak_date_a_strong_one() {
+    let (first, second, later) = (
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sun, 06 Nov 1994 08:49:38 GMT",
+        "Sun, 06 Nov 1994 09:00:00 GMT",
+    );
+    let now = 1_795_600_000;
+    let holds = |stored: &Stored| {
+        let asked = response(200, &[("if-range", first)]);
+        let head = stored.head.response();
+        range_of_stored_holds(&asked.headers, &head.headers, stored, now)
+    };
+    for (made, strong) in [(first, false), (second, true)] {
+        let head = response(
+            200,
+            &[
+                ("last-modified", first),
+                ("date", made),
+                ("cache-control", "max-age=1"),
+            ],
+        );
+        let mut stored = case()
+            .of(|plan, asked, sent| meta(plan, asked, &head, sent))
+            .unwrap();
+        assert_eq!(holds(&stored), strong, "{made}");
+        for _ in 0..2 {
+            let news = response(304, &[("date", later)]);
+            let merged = updated(&stored.head.response(), &news, SystemTime::UNIX_EPOCH);
+            let renew =
+                |plan: &Plan, asked: &Asked<'_>, sent| renewed(plan, asked, &stored, &merged, sent);
+            stored = case().of(renew).unwrap();
+            assert_eq!(stored.head.get(&http::header::DATE).unwrap(), later);
+            assert_eq!(holds(&stored), strong, "{made}, and validated");
+        }
+    }
 }

@@ -16,7 +16,7 @@ use crate::cache::rules::range::Part;
 use crate::cache::rules::status::{CACHE_STATUS, Stored, Told};
 use crate::cache::rules::{conditional, range, reuse};
 use crate::cache::store::Entry;
-use crate::cache::{Dealt, Failure};
+use crate::cache::{Dealt, Failure, Stored as Meta};
 
 /// So many fields are added to a stored head, here and by ordinary filters.
 const ADDED: usize = 9;
@@ -234,7 +234,7 @@ impl Context {
         self.frame_stored(session, length, &mut head);
         self.end.origin = Origin::Cache;
         let mut head = self.leave(session, head, Origin::Cache)?;
-        let part = self.shape(session, length, &mut head)?;
+        let part = self.shape(session, entry.meta(), length, &mut head)?;
         self.end.status = Some(head.status);
         let bodiless = part == Part::Nowhere || self.is_bodiless(head.status);
         match part == Part::Whole && !bodiless {
@@ -256,6 +256,7 @@ impl Context {
     fn shape(
         &self,
         session: &ServerSession,
+        stored: &Meta,
         length: Option<u64>,
         head: &mut ResponseHeader,
     ) -> Result<Part> {
@@ -276,7 +277,7 @@ impl Context {
             Some(length)
                 if is_stored
                     && self.exchange.method == Method::GET
-                    && conditional::range_holds(request, &head.headers, now) =>
+                    && conditional::range_of_stored_holds(request, &head.headers, stored, now) =>
             {
                 cut(head, range::of(request, length), length)
             }

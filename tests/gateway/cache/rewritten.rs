@@ -145,3 +145,30 @@ fn rfc9110_13_1_5_a_part_of_a_file_that_has_just_been_written_is_glued_to_none()
     }
     assert_eq!(origin.count(), 2);
 }
+
+#[test]
+fn rfc9110_8_8_2_2_nor_is_one_that_was_found_to_be_good_later_on() {
+    for (made, parts) in [(MODIFIED, 200), ("Mon, 01 Jan 2024 00:00:01 GMT", 206)] {
+        let address = origin::answers(move |head| {
+            let is_known = head.to_ascii_lowercase().contains("if-modified-since");
+            let (status, date, rest) = match is_known {
+                true => (304, "Mon, 01 Jan 2024 00:10:00 GMT", "\r\n"),
+                false => (200, made, "content-length: 10\r\n\r\n0123456789"),
+            };
+            format!(
+                "HTTP/1.1 {status} Said\r\ncache-control: no-cache\r\nlast-modified: {MODIFIED}\r\ndate: {date}\r\n{rest}"
+            )
+        });
+        let gateway = Gateway::start(&format!(
+            "upstreams: {{ app: {{ endpoints: [\"{address}\"] }} }}\n\
+             routes: [{{ name: all, filters: [cache: {{}}], upstream: app }}]\n"
+        ));
+        get(&gateway, "/a", &[]);
+        for _ in 0..2 {
+            let condition = format!("if-range: {MODIFIED}");
+            let answer = get(&gateway, "/a", &["range: bytes=0-1", &condition]);
+            assert!(did(&answer).contains("fwd-status=304"), "{}", did(&answer));
+            assert_eq!(answer.status, parts, "made at {made}");
+        }
+    }
+}

@@ -155,27 +155,89 @@ fn events_are_not_held_back() {
     }
 }
 
-#[test]
-fn what_there_is_no_memory_for_passes_as_it_is_and_is_counted() {
-    // One response takes 3 MiB of it, as long as it is under way.
-    let (gateway, _origin) = filtering("{ compress: { codings: br, memory: 4MiB } }");
-    let ask = || gateway.ask("/?stream=200", &["-H", "accept-encoding: br"]);
+/// A client of a response that is being compressed with br, and takes its time.
+fn slowly_coded(gateway: &Gateway, path: &str) -> BufReader<TcpStream> {
     let slow = TcpStream::connect(gateway.address()).unwrap();
     slow.set_read_timeout(Some(PATIENCE)).unwrap();
-    (&slow)
-        .write_all(
-            b"GET /?stream=3&every=1500ms HTTP/1.1\r\nhost: a\r\naccept-encoding: br\r\nconnection: close\r\n\r\n",
-        )
-        .unwrap();
+    let request = format!(
+        "GET {path}?stream=3&every=1500ms HTTP/1.1\r\nhost: a\r\naccept-encoding: br\r\nconnection: close\r\n\r\n"
+    );
+    (&slow).write_all(request.as_bytes()).unwrap();
     let mut slow = BufReader::new(slow);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         assert!(slow.read_line(&mut head).unwrap() > 0, "{head}");
     }
-    assert!(
-        head.contains("content-encoding: br") || head.contains("Content-Encoding: br"),
-        "{head}"
+    let head = head.to_ascii_lowercase();
+    assert!(head.contains("content-encoding: br"), "{head}");
+    slow
+}
+
+#[test]
+fn what_the_client_has_already_takes_no_memory() {
+    let modified = "Mon, 01 Jan 2024 00:00:00 GMT";
+    let compress = "compress: { codings: br, memory: 4MiB }";
+    let (gateway, _origin) = forwarding(&format!(
+        "routes:\n\
+         - {{ name: all, filters: [{compress}, cache: {{}}], upstream: app }}\n\
+         - {{ name: own, match: {{ path: /own }}, filters: [headers: {{ response: {{ set: {{ etag: '\"own\"' }} }} }}, {compress}, cache: {{}}], upstream: app }}\n"
+    ));
+    let fields = "header=cache-control:max-age=600&header=etag:%22a%22&header=last-modified:Mon,%2001%20Jan%202024%2000:00:00%20GMT";
+    let ask = |path: &str, more: &[&str]| {
+        let coded = ["-H", "accept-encoding: br"];
+        let path = format!("{path}?stream=200&{fields}");
+        gateway.ask(&path, &[&coded, more].concat())
+    };
+    for path in ["/", "/own"] {
+        assert_eq!(ask(path, &[]).header("content-encoding"), "br", "{path}");
+    }
+    let degraded = "wiregate_filter_degraded_total{filter=\"compress\",route=\"all\"}";
+
+    let mut slow = slowly_coded(&gateway, "/slow");
+    let since = format!("if-modified-since: {modified}");
+    for condition in [
+        "if-none-match: W/\"a\"",
+        "if-none-match: \"b\", \"a\"",
+        &since,
+    ] {
+        for version in VERSIONS {
+            let same = ask("/", &["-H", condition, version]);
+            let found = (same.status, same.header("etag"));
+            assert_eq!(found, (304, "W/\"a\""), "{condition} {version}");
+        }
+    }
+    let head = ask("/", &["-I"]);
+    let found = (head.header("content-encoding"), head.header("etag"));
+    assert_eq!(found, ("br", "W/\"a\""));
+    assert_eq!(gateway.metric(degraded), 0.0, "nothing was to be encoded");
+    // Who has another one gets this one, as it is.
+    let other = ask("/", &["-H", "if-none-match: \"b\""]);
+    let found = (other.status, other.header("content-encoding"));
+    assert_eq!(found, (200, ""));
+    assert_eq!(gateway.metric(degraded), 1.0);
+
+    slow.read_to_end(&mut Vec::new()).unwrap();
+    let other = ["-H", "if-none-match: \"b\""];
+    crate::harness::until("its memory is free again", || {
+        ask("/", &other).header("content-encoding") == "br"
+    });
+    // A filter in front may say that the client has something else after all.
+    let other = ask("/own", &["-H", "if-none-match: \"a\"", "--compressed"]);
+    let found = (
+        other.status,
+        other.header("etag"),
+        other.header("content-encoding"),
     );
+    assert_eq!(found, (200, "\"own\"", "br"));
+    assert!(other.text().starts_with("chunk 1\n"), "{}", other.text());
+}
+
+#[test]
+fn what_there_is_no_memory_for_passes_as_it_is_and_is_counted() {
+    // One response takes 3 MiB of it, as long as it is under way.
+    let (gateway, _origin) = filtering("{ compress: { codings: br, memory: 4MiB } }");
+    let ask = || gateway.ask("/?stream=200", &["-H", "accept-encoding: br"]);
+    let mut slow = slowly_coded(&gateway, "/");
     let plain = ask();
     assert_eq!((plain.status, plain.header("content-encoding")), (200, ""));
     assert_eq!(plain.header("vary"), "accept-encoding");

@@ -1,12 +1,12 @@
 //! `json` in a running gateway, before an echo server and before nginx.
 
 mod codings;
+mod cuts;
+mod ranges;
 
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-
-use proptest::prelude::*;
 
 use super::{filtering, forwarding, reason};
 use crate::harness::{Answer, Gateway, curl, curl_with, raw};
@@ -306,48 +306,4 @@ fn upgraded_connections_are_left_alone() {
     let answer = raw(gateway.address(), request);
     assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
     assert!(answer.ends_with("{\"raw"), "{answer}");
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
-
-    #[test]
-    fn neither_cuts_nor_the_version_change_the_outcome(
-        text in ".{0,12}",
-        number in any::<i64>(),
-        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..5),
-    ) {
-        let body = serde_json::json!({ "text": text, "n": number }).to_string().into_bytes();
-        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(body.len())).collect();
-        cuts.extend([0, body.len()]);
-        cuts.sort_unstable();
-        cuts.dedup();
-        let endpoint = origin::serve(move |_, mut stream| {
-            while let Some(head) = origin::head(&mut stream) {
-                let is_cut = head.contains(" /chunks");
-                let mut answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n".to_vec();
-                let framing = match is_cut {
-                    true => "transfer-encoding: chunked\r\n\r\n".to_owned(),
-                    false => format!("content-length: {}\r\n\r\n", body.len()),
-                };
-                answer.extend_from_slice(framing.as_bytes());
-                stream.write_all(&answer).unwrap();
-                for pair in cuts.windows(2).filter(|_| is_cut) {
-                    let piece = &body[pair[0]..pair[1]];
-                    let size = format!("{:x}\r\n", piece.len());
-                    stream.write_all(&[size.as_bytes(), piece, b"\r\n"].concat()).unwrap();
-                }
-                stream.write_all(if is_cut { b"0\r\n\r\n" } else { &body }).unwrap();
-            }
-        });
-        let gateway = before(endpoint, "json: { response: { rename: { text: t }, set: { a: [1] } } }");
-        let expected = serde_json::json!({ "t": text, "n": number, "a": [1] }).to_string();
-        for version in VERSIONS {
-            for path in ["/chunks", "/whole"] {
-                let answer = curl(&[version, &gateway.url(path)]);
-                prop_assert_eq!(answer.status, 200);
-                prop_assert_eq!(answer.text(), expected.clone(), "{} {}", version, path);
-            }
-        }
-    }
 }

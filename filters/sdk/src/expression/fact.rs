@@ -86,6 +86,15 @@ impl Fact {
         self.found_by_name() || self.is_of_identity() || certificate || other
     }
 
+    /// Whether it is the status, or that there is one.
+    pub(super) fn is_status(&self) -> bool {
+        match self {
+            Self::Status => true,
+            Self::Has(fact) => fact.is_status(),
+            _ => false,
+        }
+    }
+
     /// Its name, where it stands for nothing as long as no route has been chosen. A path
     /// parameter belongs to a path, and is known with it.
     pub(super) fn needs_route(&self) -> Option<&'static str> {

@@ -35,6 +35,7 @@ fn fill(kind: &str, bound: usize) -> Arc<Store> {
                 number % 50,
             ),
             "middling" => (meta(&[]), 1_000 + number * 31 % 9_000),
+            "names" => (named(), number % 50),
             _ => (meta(&[]), number * 7_919 % 300_000),
         };
         put_meta(&store, &url, meta, &body[..length]);
@@ -46,12 +47,25 @@ fn fill(kind: &str, bound: usize) -> Arc<Store> {
     store
 }
 
+/// With names of its own, which are as short as can be.
+fn named() -> Stored {
+    let mut head = ResponseHeader::build(200, None).unwrap();
+    for letter in b'a'..=b'z' {
+        let name = format!("x{}", char::from(letter));
+        head.append_header(name, "1").unwrap();
+    }
+    Stored {
+        head: Head::from(&head),
+        ..meta(&[])
+    }
+}
+
 #[test]
 fn all_that_a_store_takes_is_counted() {
     if let Some(kind) = std::env::var_os(CHILD) {
         return measure(kind.to_str().unwrap());
     }
-    for kind in ["small", "middling", "large"] {
+    for kind in ["small", "middling", "large", "names"] {
         let test = "bound::all_that_a_store_takes_is_counted";
         let output = again(test, CHILD, kind.as_ref()).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();

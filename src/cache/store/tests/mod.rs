@@ -7,9 +7,11 @@ mod flights;
 mod folders;
 mod kill;
 mod memory;
+mod parts;
 mod passing;
 mod purges;
 mod restarts;
+mod start;
 mod unknown;
 
 use std::sync::Arc;
@@ -157,8 +159,15 @@ fn bytes(seed: u64, length: usize) -> Bytes {
     bytes.into()
 }
 
-/// A store with a disk.
+/// A store with a disk, on which all is found.
 fn open(folder: &std::path::Path, memory: usize, size: usize) -> Arc<Store> {
+    let store = opened(folder, memory, size);
+    until("all is found", || !store.figures().finding);
+    store
+}
+
+/// A store with a disk.
+fn opened(folder: &std::path::Path, memory: usize, size: usize) -> Arc<Store> {
     let options = Options {
         memory,
         largest: memory as u64 / 4,
@@ -173,9 +182,7 @@ fn open(folder: &std::path::Path, memory: usize, size: usize) -> Arc<Store> {
         store = Store::open(options.clone(), Clock::manual()).ok();
         store.is_some()
     });
-    let store = store.unwrap();
-    until("all is found", || !store.figures().finding);
-    store
+    store.unwrap()
 }
 
 /// Waits until something is so, which a thread of the store does.

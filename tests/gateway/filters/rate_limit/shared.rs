@@ -7,6 +7,8 @@ use super::passing;
 use crate::harness::{Gateway, curl};
 use crate::redis::{Redis, Server, on_each_server};
 
+const ALGORITHMS: [&str; 4] = ["gcra", "token_bucket", "fixed_window", "sliding_window"];
+
 /// A route whose requests are counted in this store, and answered by the gateway.
 fn limited(redis: &Redis, options: &str) -> String {
     format!(
@@ -46,7 +48,7 @@ on_each_server![
 
 fn two_gateways_and_eight_threads_never_admit_more_than_the_limit(server: Server) {
     let redis = server.start();
-    for algorithm in ["gcra", "token_bucket", "fixed_window", "sliding_window"] {
+    for algorithm in ALGORITHMS {
         let options = format!("limit: [500/365d, 200/365d], algorithm: {algorithm}");
         let gateways = [(); 2].map(|()| Gateway::start(&limited(&redis, &options)));
         let [one, other] = &gateways;
@@ -58,21 +60,33 @@ fn two_gateways_and_eight_threads_never_admit_more_than_the_limit(server: Server
 
 fn reloads_throughout_neither_grant_nor_take_anything(server: Server) {
     let redis = server.start();
-    let in_memory = "limits: { overload: off }\nroutes: [{ name: all, filters: [rate_limit: 200/365d, respond: ok] }]";
-    for configuration in [limited(&redis, "limit: 200/365d"), in_memory.to_owned()] {
-        let gateway = Gateway::start(&configuration);
-        let reloads = AtomicUsize::new(0);
-        let passed = thread::scope(|scope| {
-            let counting = scope.spawn(|| admitted(&[&gateway], &reloads, 5));
-            for number in 1..=5 {
-                let answer = format!("respond: \"{number}\"");
-                gateway.reload(&configuration.replace("respond: ok", &answer));
-                reloads.store(number, Ordering::Relaxed);
-            }
-            counting.join().unwrap()
-        });
-        assert_eq!(passed, 200);
+    for algorithm in ALGORITHMS {
+        let options = format!("limit: 200/365d, algorithm: {algorithm}");
+        let in_memory = format!(
+            "limits: {{ overload: off }}\n\
+             routes: [{{ name: all, filters: [rate_limit: {{ {options} }}, respond: ok] }}]"
+        );
+        for configuration in [limited(&redis, &options), in_memory] {
+            let gateway = Gateway::start(&configuration);
+            let passed = admitted_over_reloads(&gateway, &configuration);
+            assert_eq!(passed, 200, "{configuration}");
+            assert_eq!(passing(&gateway, "/", 20), 0, "{configuration}");
+        }
     }
+}
+
+/// How many requests pass while the gateway is reloaded five times.
+fn admitted_over_reloads(gateway: &Gateway, configuration: &str) -> usize {
+    let reloads = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let counting = scope.spawn(|| admitted(&[gateway], &reloads, 5));
+        for number in 1..=5 {
+            let answer = format!("respond: \"{number}\"");
+            gateway.reload(&configuration.replace("respond: ok", &answer));
+            reloads.store(number, Ordering::Relaxed);
+        }
+        counting.join().unwrap()
+    })
 }
 
 fn what_one_limit_refuses_is_taken_from_none_in_the_store_as_well(server: Server) {
