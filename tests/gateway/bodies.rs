@@ -8,6 +8,7 @@ use super::embedded::Embedded;
 use super::harness::{Answer, curl, curl_with, echo};
 use super::protocols::peers::speaking;
 
+mod observed;
 mod order;
 mod whole;
 
@@ -49,7 +50,7 @@ impl Filter for Shout {
 /// For a filter without options.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+pub struct Nothing {}
 
 /// For a filter of which a word is said.
 #[derive(Deserialize, JsonSchema)]
