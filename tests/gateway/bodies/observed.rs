@@ -4,12 +4,12 @@
 mod wants;
 
 use std::io::Write;
-use std::net::TcpStream;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::embedded::Embedded;
 use crate::harness::{Answer, Echo, PATIENCE, curl, curl_with, echo, until, upstream};
+use crate::http2::wire;
 use crate::origin;
 use crate::protocols::peers::{read_to, send, speaking};
 use wants::{Brackets, Wants};
@@ -252,6 +252,41 @@ fn an_endpoint_is_done_with_a_response_that_is_still_to_be_shown() {
 }
 
 #[test]
+fn who_puts_another_body_in_its_place_refuses_it_as_ever() {
+    let puts = "wants: { how: puts }";
+    let observed = format!("wants: {{ mode: observe }}, {puts}");
+    for filters in [puts, &observed] {
+        let (gateway, _origin) = before_echo("buffered_body: 4KiB", filters);
+        for client in CLIENTS {
+            for (length, status) in [(100, 200), (4097, 413), (8000, 413), (200_000, 413)] {
+                let answer = put(&gateway, client, &vec![b'x'; length]);
+                assert_eq!(answer.status, status, "{filters} {client} {length}");
+                if status == 200 {
+                    assert_eq!(answer.json()["body"], "put");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_body_is_sent_where_requests_are_hedged() {
+    let origin = echo();
+    let upstreams = upstream(&origin).replace("] }", "], hedge: { after: 10s } }");
+    for filters in [
+        "wants: { mode: observe }",
+        "wants: { mode: observe }, brackets: {}",
+    ] {
+        let gateway = start("", &upstreams, filters);
+        for client in CLIENTS {
+            let saw = put(&gateway, client, b"body").json();
+            let sent = saw["body"].as_str().unwrap_or("");
+            assert_eq!(sent.trim_matches(['[', ']']), "body", "{filters} {client}");
+        }
+    }
+}
+
+#[test]
 fn a_client_that_leaves_midway_takes_its_request_along() {
     let (tell, told) = mpsc::channel();
     let endpoint = origin::serve(move |_, mut stream| {
@@ -265,22 +300,29 @@ fn a_client_that_leaves_midway_takes_its_request_along() {
         &upstreams,
         "wants: { mode: observe }",
     );
-    let begin = |pieces: usize| -> TcpStream {
-        let piece = format!("400\r\n{}\r\n", "x".repeat(0x400));
-        send(
-            gateway.address(),
-            &(CHUNKED.to_owned() + &piece.repeat(pieces)),
-        )
-    };
     // While it is looked at, and once it has gone on.
     for pieces in [2, 8] {
-        drop(begin(pieces));
+        let piece = format!("400\r\n{}\r\n", "x".repeat(0x400));
+        let begun = CHUNKED.to_owned() + &piece.repeat(pieces);
+        drop(send(gateway.address(), &begun));
         let came = told.recv_timeout(PATIENCE).unwrap();
         assert!(!came.contains("0\r\n\r\n"), "{came}");
+
+        until("the memory is free", || memory(&gateway) < 0.1);
+        let mut client = wire::Client::open(gateway.address());
+        let post = wire::post("/");
+        client.write(&wire::headers(1, wire::END_HEADERS, &post));
+        let piece = wire::frame(wire::DATA, 0, 1, &[b'x'; 0x400]);
+        client.write(&piece.repeat(pieces));
+        until("some of it is read", || memory(&gateway) > 0.0);
+        let reset = wire::NO_ERROR.to_be_bytes();
+        client.write(&wire::frame(wire::RST_STREAM, 0, 1, &reset));
     }
-    until("both are logged", || {
-        gateway.access_log().lines().count() == 2
+    until("all are logged", || {
+        gateway.access_log().lines().count() == 4
     });
+    let rest: Vec<_> = told.try_iter().collect();
+    assert!(!rest.concat().contains("0\r\n\r\n"), "{rest:?}");
     until("the memory is free", || memory(&gateway) < 0.1);
 }
 

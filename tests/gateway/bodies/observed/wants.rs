@@ -32,6 +32,8 @@ enum How {
     Shortly,
     /// A request piece by piece, up to the second one, which it panics at.
     Panics,
+    /// Another one in the place of a request's, which it does not look at.
+    Puts,
     /// The whole of a response.
     Response,
 }
@@ -56,6 +58,7 @@ impl Filter for Wants {
                 let _ = tokio::time::timeout(shortly, req.body()).await;
             }
             How::Panics => req.stream_body(),
+            How::Puts => req.set_body("put"),
             How::Response => {}
         }
         Ok(())
