@@ -52,15 +52,11 @@ impl Begun {
 
     /// Takes in a piece as the links have left it. It is kept where there is no room for it, too: it goes on.
     pub(super) fn take_in(&mut self, piece: &[u8], limits: &Limits) -> Result<(), Room> {
-        let room = self.room_for(piece.len(), limits);
+        let bounded = self.bounded(limits);
+        let room = bounded
+            .and_then(|()| make_room(&mut self.pieces, piece.len(), &mut self.share, limits));
         self.pieces.extend_from_slice(piece);
         room
-    }
-
-    /// Whether it may be kept, with so many bytes more.
-    pub(super) fn room_for(&mut self, more: usize, limits: &Limits) -> Result<(), Room> {
-        self.bounded(limits)?;
-        make_room(&mut self.pieces, more, &mut self.share, limits)
     }
 
     /// Whether no more has come than may.

@@ -134,7 +134,13 @@ impl<'a> Client<'a> {
         let limits = self.limits;
         let begun = (self.body.begun)
             .get_or_insert_with(|| Box::new(Begun::new(self.shared.budget.share())));
-        let lacks = |none, entered: &Entered<'_>| entered.stop(none_for(&none, limits));
+        let take_in = |begun: &mut Begun, piece: &[u8], entered: &Entered<'_>| {
+            let room = match keep {
+                true => begun.take_in(piece, limits),
+                false => begun.bounded(limits),
+            };
+            room.map_err(|none| entered.stop(none_for(&none, limits)))
+        };
         let mut chunk = Chunk {
             data: std::mem::take(&mut begun.pieces).freeze(),
             last: begun.ended,
@@ -144,10 +150,7 @@ impl<'a> Client<'a> {
             entered.pass(&mut chunk, from)?;
         }
         begun.pieces = chunk.data.into();
-        if keep {
-            let room = begun.room_for(0, limits);
-            room.map_err(|none| lacks(none, entered))?;
-        }
+        take_in(begun, b"", entered)?;
         while !begun.ended {
             if let Some(error) = &begun.broken {
                 return Err(entered.stop(broken(error)));
@@ -166,11 +169,7 @@ impl<'a> Client<'a> {
             };
             begun.came += chunk.data.len() as u64;
             entered.pass(&mut chunk, 0)?;
-            let room = match keep {
-                true => begun.take_in(&chunk.data, limits),
-                false => begun.bounded(limits),
-            };
-            room.map_err(|none| lacks(none, entered))?;
+            take_in(begun, &chunk.data, entered)?;
         }
         Ok(())
     }
