@@ -50,21 +50,24 @@ impl Begun {
         }
     }
 
-    /// Takes in a piece as the links have left it. It is kept where there is no room for it, too: it goes on.
-    pub(super) fn take_in(&mut self, piece: &[u8], limits: &Limits) -> Result<(), Room> {
-        let bounded = self.bounded(limits);
-        let room = bounded
-            .and_then(|()| make_room(&mut self.pieces, piece.len(), &mut self.share, limits));
-        self.pieces.extend_from_slice(piece);
-        room
-    }
-
-    /// Whether no more has come than may.
-    pub(super) fn bounded(&self, limits: &Limits) -> Result<(), Room> {
-        match self.came > limits.buffered_body.get() {
+    /// Takes in a piece as the links have left it, where it is to be kept: where there is no room for it, too, as it goes
+    /// on.
+    pub(super) fn take_in(
+        &mut self,
+        piece: &[u8],
+        keep: bool,
+        limits: &Limits,
+    ) -> Result<(), Room> {
+        let mut room = match self.came > limits.buffered_body.get() {
             true => Err(Room::TooLarge),
             false => Ok(()),
+        };
+        if keep {
+            let (pieces, share) = (&mut self.pieces, &mut self.share);
+            room = room.and_then(|()| make_room(pieces, piece.len(), share, limits));
+            self.pieces.extend_from_slice(piece);
         }
+        room
     }
 }
 

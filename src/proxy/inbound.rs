@@ -134,13 +134,6 @@ impl<'a> Client<'a> {
         let limits = self.limits;
         let begun = (self.body.begun)
             .get_or_insert_with(|| Box::new(Begun::new(self.shared.budget.share())));
-        let take_in = |begun: &mut Begun, piece: &[u8], entered: &Entered<'_>| {
-            let room = match keep {
-                true => begun.take_in(piece, limits),
-                false => begun.bounded(limits),
-            };
-            room.map_err(|none| entered.stop(none_for(&none, limits)))
-        };
         let mut chunk = Chunk {
             data: std::mem::take(&mut begun.pieces).freeze(),
             last: begun.ended,
@@ -150,7 +143,8 @@ impl<'a> Client<'a> {
             entered.pass(&mut chunk, from)?;
         }
         begun.pieces = chunk.data.into();
-        take_in(begun, b"", entered)?;
+        let room = begun.take_in(b"", keep, limits);
+        room.map_err(|none| entered.stop(none_for(&none, limits)))?;
         while !begun.ended {
             if let Some(error) = &begun.broken {
                 return Err(entered.stop(broken(error)));
@@ -169,7 +163,8 @@ impl<'a> Client<'a> {
             };
             begun.came += chunk.data.len() as u64;
             entered.pass(&mut chunk, 0)?;
-            take_in(begun, &chunk.data, entered)?;
+            let room = begun.take_in(&chunk.data, keep, limits);
+            room.map_err(|none| entered.stop(none_for(&none, limits)))?;
         }
         Ok(())
     }
