@@ -1,17 +1,16 @@
-//! Bodies of which a part was read for a link that is only looked at, and that had to do without the rest: what was read
-//! goes on to the endpoint, and the rest behind it, as it comes.
+//! Bodies of which a part was read, for a link that has to do without the rest: what was read goes on to the endpoint, and
+//! the rest behind it, as it comes.
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use pingora_core::protocols::http::ServerSession;
 use pingora_error::Error;
-use wiregate_sdk::chain::Stopped;
-use wiregate_sdk::{Chunk, Reply};
+use wiregate_sdk::Reply;
 
 use super::budget::Share;
 use super::context::Context;
 use super::inbound::{Room, make_room};
-use super::replay;
+use super::replay::{self, Rest};
 use crate::config::model::Limits;
 
 /// What was read of a body.
@@ -19,16 +18,24 @@ pub(super) struct Begun {
     /// How many bytes have come from the client.
     pub(super) came: u64,
     /// What the links entered so far made of them.
-    pieces: BytesMut,
-    /// The last of them, where there was no room for it.
-    over: Bytes,
+    pub(super) pieces: BytesMut,
     pub(super) share: Share,
-    /// How many links have had their way with it.
-    pub(super) passed: usize,
     /// Whether that is all.
     pub(super) ended: bool,
     /// Why there will be no more.
     pub(super) broken: Option<Box<Error>>,
+}
+
+/// Bytes that count as long as anybody has them.
+struct Counted {
+    bytes: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Begun {
@@ -37,95 +44,49 @@ impl Begun {
         Self {
             came: 0,
             pieces: BytesMut::new(),
-            over: Bytes::new(),
             share,
-            passed: 0,
             ended: false,
             broken: None,
         }
     }
 
-    /// Takes in a piece as the links have left it. It is kept where there is no room for it, too: it goes on.
-    pub(super) fn take_in(&mut self, piece: Bytes, limits: &Limits) -> Result<(), Room> {
-        let room = match self.came > limits.buffered_body.get() {
-            true => Err(Room::TooLarge),
-            false => make_room(&mut self.pieces, piece.len(), &mut self.share, limits),
-        };
-        match room {
-            Ok(()) => self.pieces.extend_from_slice(&piece),
-            Err(_) => self.over = piece,
-        }
-        room
-    }
-
-    /// Whether no more has come than may; it is not kept.
-    pub(super) fn counts(&self, limits: &Limits) -> Result<(), Room> {
-        match self.came > limits.buffered_body.get() {
+    /// Takes in a piece as the links have left it, where it is to be kept: where there is no room for it, too, as it goes
+    /// on.
+    pub(super) fn take_in(
+        &mut self,
+        piece: &[u8],
+        keep: bool,
+        limits: &Limits,
+    ) -> Result<(), Room> {
+        let mut room = match self.came > limits.buffered_body.get() {
             true => Err(Room::TooLarge),
             false => Ok(()),
-        }
-    }
-
-    /// Lets what was read go through links that have not seen it.
-    pub(super) fn pass<E>(
-        &mut self,
-        through: impl FnOnce(&mut Chunk, usize) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut chunk = Chunk {
-            data: self.take(),
-            last: self.ended,
         };
-        if chunk.last || !chunk.data.is_empty() {
-            through(&mut chunk, self.passed)?;
+        if keep {
+            let (pieces, share) = (&mut self.pieces, &mut self.share);
+            room = room.and_then(|()| make_room(pieces, piece.len(), share, limits));
+            self.pieces.extend_from_slice(piece);
         }
-        self.pieces = chunk.data.into();
-        Ok(())
-    }
-
-    /// Whether it has room within the limits after all.
-    pub(super) fn fits(&mut self, limits: &Limits) -> Result<(), Room> {
-        let (limit, length) = (limits.buffered_body.get(), self.pieces.len());
-        if self.came.max(length as u64) > limit {
-            return Err(Room::TooLarge);
-        }
-        match self.share.cover(length, limits.body_memory.get()) {
-            true => Ok(()),
-            false => Err(Room::NoMemory),
-        }
-    }
-
-    /// All that was read.
-    pub(super) fn take(&mut self) -> Bytes {
-        self.pieces
-            .extend_from_slice(&std::mem::take(&mut self.over));
-        std::mem::take(&mut self.pieces).freeze()
+        room
     }
 }
 
 impl Context {
-    /// What was read of a body that nobody has as a whole goes through those filters that have not seen it, and on to
-    /// the endpoint before the rest.
-    pub(super) fn settle_begun(
-        &mut self,
-        session: &mut ServerSession,
-        mut begun: Begun,
-    ) -> Result<(), Reply> {
-        if let Some(position) = self.route {
-            let chain = &self.snapshot.routes[position].chain;
-            let passed = begun.pass(|chunk, from| chain.request_body(chunk, &mut self.slots, from));
-            passed.map_err(|Stopped { link, reply }| {
-                self.stopped(link, &reply);
-                reply
-            })?;
-        }
-        let first = begun.take();
-        self.body.share = Some(begun.share);
-        if first.is_empty() && begun.broken.is_none() {
-            return Ok(());
-        }
-        self.body.first = first.clone();
-        self.body.lent = Some(replay::lend_begun(session, first, begun.broken));
-        Ok(())
+    /// What was read of a body that nobody has as a whole waits for an endpoint.
+    pub(super) fn settle_begun(&mut self, session: &mut ServerSession, begun: Begun) {
+        let rest = match begun.broken {
+            Some(error) => Rest::Broken(Some(error)),
+            None if begun.pieces.is_empty() => {
+                self.body.passed = 0; // what comes first was seen by nobody
+                return;
+            }
+            None => Rest::Later,
+        };
+        let read = Bytes::from_owner(Counted {
+            bytes: begun.pieces.freeze(),
+            _share: begun.share,
+        });
+        self.body.lent = Some(replay::lend(session, read, rest));
     }
 }
 

@@ -28,16 +28,7 @@ impl Context {
         let streamed = self.request_claim != Claim::None
             && self.body.bytes.is_none()
             && !session.was_upgraded();
-        if streamed && self.is_first(body) {
-            // Filters have seen it, but not that nothing follows.
-            if end {
-                let first = body.take().unwrap_or_default();
-                self.attempts.body_seen = true;
-                self.stream_request_body(body, end)?;
-                let rest = body.take().unwrap_or_default();
-                *body = Some([first, rest].concat().into());
-            }
-        } else if streamed {
+        if streamed {
             self.stream_request_body(body, end)?;
         }
         // An empty last piece would end a chunked body a second time (cloudflare/pingora#935).
@@ -47,31 +38,26 @@ impl Context {
         Ok(())
     }
 
-    /// Whether this is what was read of a body before there was an endpoint for it.
-    fn is_first(&self, body: &Option<Bytes>) -> bool {
-        let first = &self.body.first;
-        body.as_ref().is_some_and(|data| {
-            !data.is_empty() && (data.as_ptr(), data.len()) == (first.as_ptr(), first.len())
-        })
-    }
-
     fn stream_request_body(&mut self, body: &mut Option<Bytes>, end: bool) -> Result<()> {
         self.attempts.body_seen |= body.is_some();
         let mut chunk = Chunk {
             data: body.take().unwrap_or_default(),
             last: end,
         };
-        self.filter_request_body(&mut chunk)?;
+        // What was read before there was an endpoint comes first, and some have seen it (`begun.rs`).
+        let from = std::mem::take(&mut self.body.passed);
+        debug_assert!(!end || from == 0, "what was read to its end is a whole");
+        self.filter_request_body(&mut chunk, from)?;
         *body = Some(chunk.data);
         Ok(())
     }
 
-    fn filter_request_body(&mut self, chunk: &mut Chunk) -> Result<()> {
+    fn filter_request_body(&mut self, chunk: &mut Chunk, from: usize) -> Result<()> {
         let Some(position) = self.route else {
             return Ok(());
         };
         let chain = &self.snapshot.routes[position].chain;
-        let passed = chain.request_body(chunk, &mut self.slots, 0);
+        let passed = chain.request_body(chunk, &mut self.slots, from);
         passed.map_err(|Stopped { link, reply }| {
             self.stopped(link, &reply);
             self.fault(reply)

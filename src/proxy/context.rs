@@ -74,13 +74,11 @@ pub(super) struct Body {
     pub(super) taken: bool,
     /// What was read of it for a link that is only looked at, which goes without the rest.
     pub(super) begun: Option<Box<Begun>>,
-    /// Why such a link goes without it.
-    pub(super) without: Option<Reply>,
-    /// What an endpoint gets first of a body that was begun, as the filters have left it.
-    pub(super) first: Bytes,
+    /// Since when it is awaited.
+    pub(super) awaited: Option<Instant>,
     /// Whether the client was told to go on and send it.
     pub(super) continued: bool,
-    /// How many links have had their way with them.
+    /// How many links have had their way with them, or with what was read so far.
     pub(super) passed: usize,
     pub(super) share: Option<Share>,
     /// Where the client's connection comes back to after its stand-in.

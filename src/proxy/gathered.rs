@@ -91,11 +91,13 @@ impl Gather for Kept {
 }
 
 impl Context {
-    /// What is kept of a response for links that are only looked at is kept within the limits.
-    pub(super) fn bound_gathering(&mut self, fields: &HeaderMap) {
+    /// What is kept of a response for links that are only looked at is kept within the limits. These are the fields
+    /// of one whose body is still to come.
+    pub(super) fn bound_gathering(&mut self, fields: Option<&HeaderMap>) {
         let limit = self.snapshot.settings.limits.buffered_body.get();
         // Looked at where there is such a link.
-        let is_too_large = || declared_length(fields).is_some_and(|length| length > limit);
+        let declared = || fields.and_then(declared_length);
+        let is_too_large = || declared().is_some_and(|length| length > limit);
         Chain::bound(&mut self.slots, || match is_too_large() {
             true => Err(TOO_LARGE_REASON),
             false => Ok(Box::new(Kept {
@@ -108,6 +110,7 @@ impl Context {
     /// Shows a response that has left to the links that are only looked at. Its client does not wait for that, where the
     /// response is `sound`.
     pub(super) async fn show_gathered(&mut self, session: &mut ServerSession, sound: bool) {
+        self.end_attempt(); // nor does its endpoint
         if sound {
             // A client that is gone is no concern of theirs.
             let _ = session.finish_body().await;

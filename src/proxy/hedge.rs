@@ -56,7 +56,8 @@ impl Context {
         if !hedges || !session.req_header().method.is_idempotent() {
             return false;
         }
-        match &self.body.bytes {
+        // What was read for links that are only looked at has its own framing, and goes as if it had not been.
+        match self.body.bytes.as_ref().filter(|_| self.body.taken) {
             Some(bytes) => bytes.len() <= LARGEST_BODY && has_plain_target(session),
             None => self.sends_head_alone(session),
         }

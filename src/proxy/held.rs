@@ -104,6 +104,7 @@ impl Context {
         let mut share = gathered.share;
         let limit = self.snapshot.settings.limits.body_memory.get();
         let made = self.climb(session, &mut head, body, link).await;
+        self.bound_gathering(None);
         let made = made.and_then(|body| match share.cover(body.len(), limit) {
             true => Ok(body),
             false => Err(Stopped {

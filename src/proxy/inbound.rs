@@ -111,18 +111,20 @@ impl<'a> Client<'a> {
             written.await.map_err(|_| entered.stop(gone()))?;
         }
         let deadline: Duration = self.limits.body_deadline.into();
-        match tokio::time::timeout(deadline, self.collect(keep, entered)).await {
+        let now = self.shared.clock.instant();
+        let waited = now - *self.body.awaited.get_or_insert(now);
+        let left = deadline.saturating_sub(waited);
+        match tokio::time::timeout(left, self.collect(keep, entered)).await {
             Ok(collected) => collected?,
             Err(_) => return Err(entered.stop(slow(deadline))),
         }
-        let Some(mut begun) = self.body.begun.take() else {
+        let Some(begun) = self.body.begun.take() else {
             return Ok(Bytes::new());
         };
-        let whole = begun.take();
         if keep {
             self.body.share = Some(begun.share);
         }
-        Ok(whole)
+        Ok(begun.pieces.freeze())
     }
 
     /// Reads the client's body, piece by piece, through the links entered so far, behind what was read of it for one
@@ -132,12 +134,17 @@ impl<'a> Client<'a> {
         let limits = self.limits;
         let begun = (self.body.begun)
             .get_or_insert_with(|| Box::new(Begun::new(self.shared.budget.share())));
-        let lacks = |none, entered: &Entered<'_>| entered.stop(none_for(&none, limits));
-        begun.pass(|chunk, from| entered.pass(chunk, from))?;
-        begun.passed = entered.count();
-        if keep {
-            begun.fits(limits).map_err(|none| lacks(none, entered))?;
+        let mut chunk = Chunk {
+            data: std::mem::take(&mut begun.pieces).freeze(),
+            last: begun.ended,
+        };
+        let from = std::mem::replace(&mut self.body.passed, entered.count());
+        if chunk.last || !chunk.data.is_empty() {
+            entered.pass(&mut chunk, from)?;
         }
+        begun.pieces = chunk.data.into();
+        let room = begun.take_in(b"", keep, limits);
+        room.map_err(|none| entered.stop(none_for(&none, limits)))?;
         while !begun.ended {
             if let Some(error) = &begun.broken {
                 return Err(entered.stop(broken(error)));
@@ -149,18 +156,15 @@ impl<'a> Client<'a> {
                     continue;
                 }
             };
-            begun.ended = piece.is_none();
+            begun.ended = piece.is_none() || self.session.is_body_done();
             let mut chunk = Chunk {
                 last: begun.ended,
                 data: piece.unwrap_or_default(),
             };
             begun.came += chunk.data.len() as u64;
             entered.pass(&mut chunk, 0)?;
-            let room = match keep {
-                true => begun.take_in(chunk.data, limits),
-                false => begun.counts(limits),
-            };
-            room.map_err(|none| lacks(none, entered))?;
+            let room = begun.take_in(&chunk.data, keep, limits);
+            room.map_err(|none| entered.stop(none_for(&none, limits)))?;
         }
         Ok(())
     }
@@ -196,16 +200,9 @@ impl Inbound for Client<'_> {
 
     fn copy_body<'a>(&'a mut self, entered: &'a mut Entered<'_>) -> Read<'a, Bytes> {
         Box::pin(async move {
-            // Who had to do without it has waited for all.
-            if let (Some(without), None) = (&self.body.without, &self.body.bytes) {
-                return Err(entered.stop(without.clone()));
-            }
-            let read = self.settled(true, entered).await;
-            match &read {
-                Ok(bytes) => self.body.bytes = Some(bytes.clone()),
-                Err(stopped) => self.body.without = Some(stopped.reply.clone()),
-            }
-            read
+            let bytes = self.settled(true, entered).await?;
+            self.body.bytes = Some(bytes.clone());
+            Ok(bytes)
         })
     }
 
@@ -237,18 +234,18 @@ pub(super) fn make_room(
     if total as u64 > limit {
         return Err(Room::TooLarge);
     }
-    if total > whole.capacity() {
-        let ceiling = usize::try_from(limit).unwrap_or(usize::MAX);
-        let room = total
-            .max(whole.capacity() * 2)
-            .max(STEP)
-            .min(ceiling.max(total));
-        let grown = (room - whole.capacity()) as u64;
-        if !share.grow(grown, limits.body_memory.get()) {
-            return Err(Room::NoMemory);
+    let room = match total > whole.capacity() {
+        true => {
+            let ceiling = usize::try_from(limit).unwrap_or(usize::MAX);
+            let room = total.max(whole.capacity() * 2).max(STEP);
+            room.min(ceiling.max(total))
         }
-        whole.reserve(room - whole.len());
+        false => total,
+    };
+    if !share.cover(room, limits.body_memory.get()) {
+        return Err(Room::NoMemory);
     }
+    whole.reserve(room - whole.len());
     Ok(())
 }
 

@@ -1,12 +1,11 @@
-//! A stand-in for a client's session: once its body is in memory, while it asks for a WebSocket, or
-//! while a response waits for its body.
+//! A stand-in for a client's session: once its body is in memory, or the beginning of it, while it asks for a
+//! WebSocket, or while a response waits for its body.
 //!
 //! Pingora sends a body on as it reads it, and keeps no more than 64 KiB of it for a second
-//! attempt. The stand-in takes the session's place after the body was read to its end: whenever
-//! Pingora asks for its replay buffer it gets the whole body (or what filters made of it),
-//! whatever its size, on each attempt. For a WebSocket it looks after the tunnel (`websocket.rs`).
-//! Of a response that waits it lets nothing through (`held.rs`). Of a body that was read in part it gives that part first,
-//! on each attempt, and then the session's rest (`begun.rs`).
+//! attempt. The stand-in takes the session's place after the body was read: whenever Pingora asks for
+//! its replay buffer it gets what was read (or what filters made of it), whatever its size, on each
+//! attempt. That is the whole body, or the rest comes from the session (`begun.rs`). For a WebSocket it
+//! looks after the tunnel (`websocket.rs`). Of a response that waits it lets nothing through (`held.rs`).
 //! All else goes through to the session, which returns to its place when the stand-in is dropped.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,9 +27,9 @@ use super::websocket::Tunnel;
 /// Where a lent session comes back to.
 pub(super) type Slot = Arc<Mutex<Option<Box<ServerSession>>>>;
 
-/// Puts a stand-in with this body in the place of the client's session.
-pub(super) fn lend(session: &mut ServerSession, body: Bytes) -> Slot {
-    lend_to(session, Role::Replay(body))
+/// Puts a stand-in that has read this of a body in the place of the client's session.
+pub(super) fn lend(session: &mut ServerSession, read: Bytes, rest: Rest) -> Slot {
+    lend_to(session, Role::Replay(read, rest))
 }
 
 /// Puts a stand-in that looks after a tunnel in the place of the client's session.
@@ -42,20 +41,6 @@ pub(super) fn lend_to_tunnel(session: &mut ServerSession, tunnel: Tunnel) -> Slo
 /// of its stand-in.
 pub(super) fn lend_to_silence(session: &mut ServerSession) -> Slot {
     lend_to(session, Role::Silence)
-}
-
-/// Puts a stand-in that begins the body with this, and breaks it off where it did break off, in the place of the client's
-/// session.
-pub(super) fn lend_begun(
-    session: &mut ServerSession,
-    first: Bytes,
-    broken: Option<Box<Error>>,
-) -> Slot {
-    let ends = match broken {
-        Some(error) => Ends::Broken(Some(error)),
-        None => Ends::Later,
-    };
-    lend_to(session, Role::Begun(first, ends))
 }
 
 fn lend_to(session: &mut ServerSession, role: Role) -> Slot {
@@ -92,21 +77,21 @@ struct StandIn {
 
 /// What a stand-in is for.
 enum Role {
-    /// Gives this body, as often as it is asked for.
-    Replay(Bytes),
+    /// Gives this of a body, as often as it is asked for, and then the rest.
+    Replay(Bytes, Rest),
     /// Looks after a WebSocket.
     Tunnel(Tunnel),
     /// Keeps what is written from the client.
     Silence,
-    /// Gives this first, as often as it is asked for, and then what the session still has.
-    Begun(Bytes, Ends),
 }
 
-/// How a body ends that was read in part.
-enum Ends {
-    /// As the session says.
+/// What follows what was read of a body.
+pub(super) enum Rest {
+    /// Nothing: that is all.
+    None,
+    /// What the session still has.
     Later,
-    /// Not at all: with this error, once.
+    /// No end, but this error, once.
     Broken(Option<Box<Error>>),
 }
 
@@ -127,12 +112,22 @@ impl StandIn {
 
     /// Whether the session itself is asked for the body.
     fn reads_on(&self) -> bool {
-        matches!(self.role, Role::Silence | Role::Begun(_, Ends::Later))
+        matches!(self.role, Role::Silence | Role::Replay(_, Rest::Later))
+    }
+
+    /// Forgets what was read before, once so much has followed that there can be no other attempt.
+    fn let_go(&mut self) {
+        let is_too_much = self.real().retry_buffer_truncated();
+        if let Role::Replay(read, Rest::Later) = &mut self.role
+            && is_too_much
+        {
+            *read = Bytes::new();
+        }
     }
 
     /// What comes in the place of a body's rest that there is not.
     fn break_off(&mut self) -> Result<()> {
-        let Role::Begun(_, Ends::Broken(error)) = &mut self.role else {
+        let Role::Replay(_, Rest::Broken(error)) = &mut self.role else {
             return Ok(());
         };
         let broken = || Error::explain(ErrorType::ReadError, "the body has broken off").into_down();
@@ -164,13 +159,12 @@ impl CustomSession for StandIn {
 
     fn get_retry_buffer(&self) -> Option<Bytes> {
         match &self.role {
-            Role::Replay(body) if !body.is_empty() => Some(body.clone()),
-            Role::Silence => self.real().get_retry_buffer(),
-            Role::Begun(first, _) => match self.real().get_retry_buffer() {
-                Some(more) => Some([first.clone(), more].concat().into()),
-                None => Some(first.clone()).filter(|first| !first.is_empty()),
+            Role::Replay(read, _) => match self.real().get_retry_buffer() {
+                Some(more) if self.reads_on() => Some([read.clone(), more].concat().into()),
+                _ => Some(read.clone()).filter(|read| !read.is_empty()),
             },
-            _ => None,
+            Role::Silence => self.real().get_retry_buffer(),
+            Role::Tunnel(_) => None,
         }
     }
 
@@ -188,28 +182,29 @@ impl CustomSession for StandIn {
 
     fn is_body_empty(&mut self) -> bool {
         match &mut self.role {
-            Role::Replay(body) => body.is_empty(),
+            Role::Replay(read, rest) => read.is_empty() && matches!(rest, Rest::None),
             Role::Tunnel(tunnel) => tunnel.is_body_empty(),
             Role::Silence => self.real_mut().is_body_empty(),
-            Role::Begun(..) => false,
         }
     }
 
     fn is_body_done(&mut self) -> bool {
         match &self.role {
-            Role::Silence | Role::Begun(_, Ends::Later) => self.real_mut().is_body_done(),
-            Role::Begun(_, Ends::Broken(_)) => false,
-            Role::Replay(_) => true,
+            Role::Silence | Role::Replay(_, Rest::Later) => self.real_mut().is_body_done(),
+            Role::Replay(_, Rest::Broken(_)) => false,
+            Role::Replay(_, Rest::None) => true,
             Role::Tunnel(tunnel) => tunnel.is_body_done(self.session.as_mut().expect(THERE)),
         }
     }
 
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
         self.break_off()?;
-        match self.reads_on() {
-            true => self.real_mut().read_request_body().await,
-            false => Ok(None),
+        if !self.reads_on() {
+            return Ok(None);
         }
+        let piece = self.real_mut().read_request_body().await;
+        self.let_go();
+        piece
     }
 
     async fn drain_request_body(&mut self) -> Result<()> {
@@ -262,7 +257,7 @@ impl CustomSession for StandIn {
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
         let session = self.session.as_deref_mut().expect(THERE);
         match &mut self.role {
-            Role::Replay(_) | Role::Begun(..) => session.response_duplex_vec(tasks).await,
+            Role::Replay(..) => session.response_duplex_vec(tasks).await,
             Role::Tunnel(tunnel) => tunnel.write(session, tasks).await,
             Role::Silence => swallow(tasks),
         }
@@ -316,12 +311,12 @@ impl CustomSession for StandIn {
             self.break_off()?;
         }
         let session = self.session.as_deref_mut().expect(THERE);
-        match &mut self.role {
-            Role::Replay(_) | Role::Silence | Role::Begun(..) => {
-                session.read_body_or_idle(no_body_expected).await
-            }
+        let piece = match &mut self.role {
+            Role::Replay(..) | Role::Silence => session.read_body_or_idle(no_body_expected).await,
             Role::Tunnel(tunnel) => tunnel.read(session, no_body_expected).await,
-        }
+        };
+        self.let_go();
+        piece
     }
 
     fn body_bytes_sent(&self) -> usize {

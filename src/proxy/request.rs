@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Uri, header};
 use pingora_core::protocols::http::ServerSession;
 use prometheus::IntCounter;
@@ -14,7 +15,8 @@ use wiregate_sdk::{Chunk, Facts, Reply};
 
 use super::context::Context;
 use super::inbound::Client;
-use super::{forwarded, heads, replay, rules};
+use super::replay::{self, Rest};
+use super::{forwarded, heads, rules};
 use crate::compile::Goal;
 use crate::config::model::UnderscoresInFields;
 use crate::router::Refusal;
@@ -57,7 +59,7 @@ impl Context {
             .is_some_and(|route| !route.chain.links.is_empty())
         {
             Box::pin(self.run_chain(session)).await?;
-            self.settle_bodies(session)?;
+            self.settle_body(session)?;
         }
         self.settle_upstream(session)
     }
@@ -145,28 +147,28 @@ impl Context {
         Ok(())
     }
 
-    /// What was read of the body goes through the filters that have not seen it, and waits for an endpoint.
-    fn settle_bodies(&mut self, session: &mut ServerSession) -> Result<(), Reply> {
-        if let Some(mut begun) = self.body.begun.take() {
+    /// What was read of the body waits for an endpoint.
+    fn settle_body(&mut self, session: &mut ServerSession) -> Result<(), Reply> {
+        if let Some(begun) = self.body.begun.take() {
             if !begun.ended {
-                return self.settle_begun(session, *begun);
+                self.settle_begun(session, *begun);
+                return Ok(());
             }
-            // It was whole after all, as one link's rewriting of its end had made it too large to be kept.
-            self.body.bytes = Some(begun.take());
-            self.body.passed = begun.passed;
+            // It is whole, only that it was too large to be kept.
+            self.body.bytes = Some(begun.pieces.freeze());
             self.body.share = Some(begun.share);
         }
-        match self.body.bytes.is_some() {
-            true => self.settle_body(session),
-            false => Ok(()),
+        match self.body.bytes.take() {
+            Some(bytes) => self.settle_whole(session, bytes),
+            None => Ok(()),
         }
     }
 
     /// A body that is in memory goes through those filters that wanted its pieces and have not seen
     /// it yet, as one piece, so that its length is known and a second attempt sends the same bytes.
-    fn settle_body(&mut self, session: &mut ServerSession) -> Result<(), Reply> {
+    fn settle_whole(&mut self, session: &mut ServerSession, bytes: Bytes) -> Result<(), Reply> {
         let mut chunk = Chunk {
-            data: self.body.bytes.take().unwrap_or_default(),
+            data: bytes,
             last: true,
         };
         if let Some(position) = self.route {
@@ -183,12 +185,12 @@ impl Context {
         }
         let was_empty = !self.body.taken && session.is_body_empty();
         if chunk.data.is_empty() && (was_empty || session.is_upgrade_req()) {
-            self.body.bytes = None; // a tunnel needs no replay, nor does what never was there
+            // A tunnel needs no replay, nor does what never was there.
             self.request_claim = Claim::None;
             return Ok(());
         }
         self.body.bytes = Some(chunk.data.clone());
-        self.body.lent = Some(replay::lend(session, chunk.data));
+        self.body.lent = Some(replay::lend(session, chunk.data, Rest::None));
         Ok(())
     }
 

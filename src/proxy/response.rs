@@ -92,7 +92,7 @@ impl Context {
             self.put_id(&mut taken.parts.headers);
         }
         if filtered.is_some() {
-            self.bound_gathering(&taken.parts.headers);
+            self.bound_gathering(Some(&taken.parts.headers));
         }
         taken.put(head);
         match ran {

@@ -5,9 +5,10 @@ use std::process::Command;
 use wiregate::{Build, Bytes, Deserialize, Filter, Flow, Invalid, JsonSchema, Request};
 
 use super::embedded::Embedded;
-use super::harness::{Answer, curl, curl_with, echo};
+use super::harness::{Answer, curl, curl_with, echo, until};
 use super::protocols::peers::speaking;
 
+mod observed;
 mod order;
 mod whole;
 
@@ -49,7 +50,7 @@ impl Filter for Shout {
 /// For a filter without options.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+pub struct Nothing {}
 
 /// For a filter of which a word is said.
 #[derive(Deserialize, JsonSchema)]
@@ -248,18 +249,19 @@ fn bounds_the_memory_of_all_bodies_together() {
     let upstreams = format!("{{ endpoints: [\"{}\"] }}", origin.addresses()[0]);
     let limits = "{ buffered_body: 1MiB, body_memory: 1MiB }";
     let gateway = start(&upstreams, "shout", limits);
-    let url = gateway.url("/?delay=1500ms");
+    let url = gateway.url("/?delay=3s");
     // One body that fills the memory waits for its answer while another comes.
-    let (first, second) = std::thread::scope(|scope| {
+    let (first, refused) = std::thread::scope(|scope| {
         let big = || post(&[&url], &vec![b'x'; 700 << 10]);
         let first = scope.spawn(big);
-        let second = scope.spawn(big);
-        (first.join().unwrap(), second.join().unwrap())
+        until("it is all there", || {
+            let metrics = gateway.admin("/metrics").text();
+            metrics.contains("wiregate_upstream_requests_in_flight{upstream=\"app\"} 1\n")
+        });
+        let refused = big();
+        (first.join().unwrap(), refused)
     });
-    let mut statuses = [first.status, second.status];
-    statuses.sort_unstable();
-    assert_eq!(statuses, [200, 503]);
-    let refused = if first.status == 503 { first } else { second };
+    assert_eq!((first.status, refused.status), (200, 503));
     assert_eq!(refused.json()["type"], "urn:wiregate:body_memory_exhausted");
     assert_eq!(refused.header("retry-after"), "1");
     // What was taken has been given back.

@@ -64,47 +64,69 @@ pub async fn unary(channel: Channel, method: &'static str, text: &str) -> Result
     answer.await.map(Response::into_inner)
 }
 
+/// Makes calls of every kind, but for conversations.
+async fn calls(channel: Channel) {
+    let answer = unary(channel.clone(), "/test.Board/Unary", "one").await;
+    assert_eq!(answer.unwrap().text, "got one");
+    let refused = unary(channel.clone(), "/test.Board/Unary", "fail")
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::AlreadyExists);
+    assert_eq!(refused.message(), "it is there: 100%");
+    let unknown = unary(channel.clone(), "/test.Board/Other", "one")
+        .await
+        .unwrap_err();
+    assert_eq!(unknown.code(), Code::Unimplemented);
+
+    let path = |method| http::uri::PathAndQuery::from_static(method);
+    let mut client = tonic::client::Grpc::new(channel.clone());
+    client.ready().await.unwrap();
+    let down = Request::new(note("n"));
+    let down = client.server_streaming(down, path("/test.Board/Down"), Codec::default());
+    let mut down = down.await.unwrap().into_inner();
+    for n in 0..1000 {
+        assert_eq!(
+            down.message().await.unwrap().unwrap().text,
+            format!("n {n}")
+        );
+    }
+    assert_eq!(down.message().await.unwrap_err().code(), Code::OutOfRange);
+
+    client.ready().await.unwrap();
+    let up = Request::new(stream::iter((0..1000).map(|n| note(n.to_string()))));
+    let up = client.client_streaming(up, path("/test.Board/Up"), Codec::default());
+    assert_eq!(up.await.unwrap().into_inner().text, "1000");
+}
+
 #[test]
 fn calls_of_every_kind_pass_with_their_trailers() {
     let runtime = runtime();
     let (gateway, channel) = board(&runtime, "{}");
-    runtime.block_on(async {
-        let answer = unary(channel.clone(), "/test.Board/Unary", "one").await;
-        assert_eq!(answer.unwrap().text, "got one");
-        let refused = unary(channel.clone(), "/test.Board/Unary", "fail")
-            .await
-            .unwrap_err();
-        assert_eq!(refused.code(), Code::AlreadyExists);
-        assert_eq!(refused.message(), "it is there: 100%");
-        let unknown = unary(channel.clone(), "/test.Board/Other", "one")
-            .await
-            .unwrap_err();
-        assert_eq!(unknown.code(), Code::Unimplemented);
-
-        let path = |method| http::uri::PathAndQuery::from_static(method);
-        let mut client = tonic::client::Grpc::new(channel.clone());
-        client.ready().await.unwrap();
-        let down = Request::new(note("n"));
-        let down = client.server_streaming(down, path("/test.Board/Down"), Codec::default());
-        let mut down = down.await.unwrap().into_inner();
-        for n in 0..1000 {
-            assert_eq!(
-                down.message().await.unwrap().unwrap().text,
-                format!("n {n}")
-            );
-        }
-        assert_eq!(down.message().await.unwrap_err().code(), Code::OutOfRange);
-
-        client.ready().await.unwrap();
-        let up = Request::new(stream::iter((0..1000).map(|n| note(n.to_string()))));
-        let up = client.client_streaming(up, path("/test.Board/Up"), Codec::default());
-        assert_eq!(up.await.unwrap().into_inner().text, "1000");
-    });
+    runtime.block_on(calls(channel));
     let ended = gateway.admin("GET", "/metrics").text();
     assert!(
         !ended.contains("wiregate_http2_connections_ended_total{"),
         "{ended}"
     );
+}
+
+#[test]
+fn who_only_looks_at_calls_lets_them_pass_whatever_their_size() {
+    let runtime = runtime();
+    let address = serve_board(&runtime);
+    let sides =
+        "request: { set: { a: 1 }, types: '*/*' }, response: { set: { a: 1 }, types: '*/*' }";
+    let gateway = Gateway::start(&format!(
+        "limits: {{ buffered_body: 4KiB }}\n\
+         upstreams: {{ app: {{ endpoints: [\"{address}\"], protocol: h2c }} }}\n\
+         routes: [{{ name: all, filters: [json: {{ {sides}, mode: observe }}], upstream: app }}]\n"
+    ));
+    let _inside = runtime.enter();
+    runtime.block_on(calls(channel(&gateway)));
+    let log = gateway.access_log(5);
+    let said = log.iter().map(|line| line["observed"]["json"].as_str());
+    let said: Vec<_> = said.map(|word| word.unwrap_or("nothing")).collect();
+    assert_eq!(said[4], "body_too_large", "{said:?}");
 }
 
 #[test]

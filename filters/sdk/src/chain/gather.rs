@@ -32,7 +32,7 @@ pub(super) struct Gathering {
     ended: bool,
 }
 
-/// Keeps what is bounded elsewhere: a body that is in memory already, or that of a test.
+/// Keeps what nothing bounds yet, or never will: a reply of the gateway's own, or the body of a test.
 #[derive(Default)]
 struct Unbounded(Vec<Bytes>);
 
@@ -79,14 +79,16 @@ impl Slot {
 }
 
 impl Chain {
-    /// Keeps what observed links are to be shown of a body that comes in pieces within bounds; where there can be no room
-    /// for it, the word for why.
+    /// Keeps what observed links are to be shown of a body within bounds, what has come of it included; where there can
+    /// be no room for it, the word for why.
     pub fn bound(slots: &mut [Slot], room: impl Fn() -> Result<Box<dyn Gather>, &'static str>) {
         for slot in slots {
             let Some(gathering) = slot.gathering.as_mut().filter(|those| !those.bounded) else {
                 continue;
             };
-            match room() {
+            let came = gathering.body.whole();
+            let made = room().and_then(|mut room| room.take_in(came).map(|()| room));
+            match made {
                 Ok(room) => (gathering.body, gathering.bounded) = (room, true),
                 Err(why) => slot.cannot_go_on(why),
             }

@@ -83,16 +83,17 @@ impl Chain {
         let hook = AssertUnwindSafe(link.filter.request(&mut request, &mut *slot.state));
         let flow = hook.catch_unwind().await;
         slot.degraded = request.degraded;
-        let (claim, without) = request.settle_copy()?;
-        match (flow.unwrap_or_else(|_| Err(self.panicked(link))), without) {
-            (Err(reply), _) => slot.would_end(&reply),
-            (Ok(()), Some(reply)) => slot.would_end(&reply),
-            (Ok(()), None) => slot.request_claim = claim,
-        }
+        let settled = request.settle_copy();
         // Credentials that it took out of the target, and who is calling, are known from then on.
         exchange.target = seen.target;
         if exchange.identity.is_none() {
             exchange.identity = seen.identity;
+        }
+        let (claim, without) = settled?;
+        match (flow.unwrap_or_else(|_| Err(self.panicked(link))), without) {
+            (Err(reply), _) => slot.would_end(&reply),
+            (Ok(()), Some(reply)) => slot.would_end(&reply),
+            (Ok(()), None) => slot.request_claim = claim,
         }
         Ok(())
     }
