@@ -21,8 +21,9 @@ use crate::observe::metrics::count_as;
 use crate::proxy::{Engine, Proxy, Shared};
 use crate::upstream::authorities;
 
-/// More attempts than any upstream may ask for.
-const MOST_ATTEMPTS: usize = 64;
+/// More than all attempts that an upstream may ask for, where each takes as many connections as it may because its endpoint
+/// chooses now this protocol and now that.
+const MOST_ATTEMPTS: usize = 192;
 
 /// The threads that carry the traffic. Each has a runtime, a set of upstream connections and a
 /// share of the accepted connections of its own, so that no two of them wait for each other.

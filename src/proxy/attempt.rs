@@ -10,6 +10,7 @@ use pingora_error::{Error, ErrorType, Result};
 use wiregate_sdk::{Facts, Reply};
 
 use super::context::Context;
+use super::negotiated::Choice;
 use super::session::{BODY_SILENCE, gone};
 use crate::upstream::{Ask, Cause, Leave, NoPlace, Place, Upstream};
 
@@ -62,6 +63,7 @@ impl Context {
                     let left = self.time_left()?;
                     let mut peer = self.start(&upstream, admitted, left);
                     self.settle_upgrade(session, &mut peer.options);
+                    self.attempts.choice = Choice::of(&peer.options);
                     return Ok(peer);
                 }
                 Err(refused) => {

@@ -17,6 +17,7 @@ use super::cache::Caching;
 use super::connection::{self, Peer};
 use super::failure;
 use super::held::Held;
+use super::negotiated::Choice;
 use super::replay::Slot;
 use super::traced::Traced;
 use super::{Shared, budget::Share};
@@ -120,6 +121,8 @@ pub(super) struct Attempts {
     pub(super) shares: bool,
     /// Which of the endpoint's connections it may have.
     pub(super) generation: u32,
+    /// What its endpoint may choose, and has chosen.
+    pub(super) choice: Choice,
     /// How long to wait before the next one.
     pub(super) pause: Option<Duration>,
     /// How many interim responses have come.

@@ -75,6 +75,7 @@ impl Context {
             error.set_retry(true);
             return error;
         }
+        self.note_downgrade(&error);
         let unanswered = self.attempts.started.is_some();
         let mut error = self.settle_silence(error);
         if *error.esource() != ErrorSource::Upstream || self.reply.is_some() {

@@ -101,6 +101,12 @@ fn handshake(error: &Error) -> Cause {
     }
 }
 
+/// Whether an endpoint has ended a handshake since it knows none of the protocols that it was offered (RFC 7301, 3.2).
+pub(super) fn lacks_protocol(error: &Error) -> bool {
+    *error.etype() == ErrorType::TLSHandshakeFailure
+        && error.to_string().contains("NoApplicationProtocol")
+}
+
 /// Whether an endpoint has ended a connection by an alert of TLS. Where it wants a certificate,
 /// TLS 1.3 shows that to the client only after the handshake.
 fn is_alert(error: &Error) -> bool {

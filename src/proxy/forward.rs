@@ -24,6 +24,7 @@ impl Context {
         head: &mut RequestHeader,
     ) -> Result<()> {
         self.attempts.shares = head.version == Version::HTTP_2;
+        self.note_choice(head);
         if self.asked_host.as_ref().is_none_or(|host| host.is_empty()) {
             self.name_host(head)?;
         }

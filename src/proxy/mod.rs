@@ -24,6 +24,7 @@ mod http1;
 mod http2;
 mod inbound;
 mod malformed;
+mod negotiated;
 mod pace;
 mod replay;
 mod request;
@@ -67,6 +68,7 @@ use crate::overload::Overload;
 use crate::upstream::{Connector, Pool};
 use budget::Budget;
 use context::Context;
+use negotiated::Way;
 
 pub use crate::listen::stream::Connection;
 pub use cache::key::normalised as normalised_url;
@@ -214,21 +216,24 @@ impl ProxyHttp for Engine {
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         let cx = here(ctx)?;
-        let mut peer = cx.begin_attempt(session).await?;
-        cx.time_reads(session, &mut peer.options);
+        let Way { mut peer, http1 } = cx.next_way(session).await?;
+        cx.time_reads(session, &mut peer.options, http1);
         peer.options.http_upstream_request_policy = heads::policy_for(session.req_header());
-        self.pool.serve(&mut peer.options);
+        if http1 {
+            self.pool.serve(&mut peer.options);
+        }
         Ok(peer)
     }
 
     fn fail_to_connect(
         &self,
         session: &mut Session,
-        _peer: &HttpPeer,
+        peer: &HttpPeer,
         ctx: &mut Ctx,
         error: Box<Error>,
     ) -> Box<Error> {
         match ctx {
+            Some(cx) if cx.chose_otherwise(&error) => cx.take_other_way(peer, error, true),
             Some(cx) => cx.end_unconnected(session, error),
             None => error,
         }
@@ -254,6 +259,7 @@ impl ProxyHttp for Engine {
         ctx: &mut Ctx,
     ) -> Result<()> {
         let cx = here(ctx)?;
+        cx.check_choice(head)?;
         cx.await_upload(session);
         cx.answer_expectation(session, head).await?;
         cx.forward(session, head)
@@ -313,13 +319,14 @@ impl ProxyHttp for Engine {
 
     fn error_while_proxy(
         &self,
-        _peer: &HttpPeer,
+        peer: &HttpPeer,
         session: &mut Session,
         error: Box<Error>,
         ctx: &mut Ctx,
         _reused: bool,
     ) -> Box<Error> {
         match ctx {
+            Some(cx) if cx.chose_otherwise(&error) => cx.take_other_way(peer, error, false),
             Some(cx) => cx.end_broken(session, error, cx.attempts.reused),
             None => error,
         }

@@ -25,13 +25,17 @@ pub(super) use source::{Source, within};
 
 impl Context {
     /// Whether the next attempt goes the straight way: there is no body to be sent, nor will there be a tunnel, and
-    /// the connection comes from the worker's own pool.
+    /// the connection comes from the worker's own pool, as far as anybody knows.
     pub(super) fn goes_straight(&self, session: &mut ServerSession) -> bool {
-        let upstream = self.attempts.upstream.as_ref();
-        if upstream.is_none_or(|upstream| upstream.protocol != Protocol::Http1) {
-            return false;
-        }
-        self.body.bytes.as_ref().is_none_or(Bytes::is_empty) && self.sends_head_alone(session)
+        let http1 =
+            (self.attempts.upstream.as_ref()).is_some_and(|upstream| match upstream.protocol {
+                Protocol::Http1 => true,
+                Protocol::Negotiate => !upstream.expects_http2(),
+                Protocol::H2c | Protocol::H2 => false,
+            });
+        http1
+            && self.body.bytes.as_ref().is_none_or(Bytes::is_empty)
+            && self.sends_head_alone(session)
     }
 
     /// Whether a request is over with its head, and has a target that any server takes.
@@ -52,7 +56,7 @@ impl Context {
         connector: &Arc<Connector>,
     ) -> Result<bool> {
         let mut peer = self.begin_attempt(session).await?;
-        self.time_reads(session, &mut peer.options);
+        self.time_reads(session, &mut peer.options, true);
         let Some(mut source) = self.send_head(session, connector, peer).await? else {
             return Ok(false);
         };

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use pingora_core::protocols::ALPN;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::upstreams::peer::PeerOptions;
 use pingora_error::{Error, Result};
@@ -69,11 +68,16 @@ impl Context {
     /// give its client up, and keeps its own time-outs: but for the one for reads over HTTP/2, which does
     /// not know of the upload beside it. Nor is there one for the write of a small head, which a connection
     /// that idles takes at once.
-    pub(super) fn time_reads(&mut self, session: &mut ServerSession, options: &mut PeerOptions) {
+    pub(super) fn time_reads(
+        &mut self,
+        session: &mut ServerSession,
+        options: &mut PeerOptions,
+        http1: bool,
+    ) {
         self.attempts.timed = true;
         let empty = session.is_body_done() && session.is_body_empty();
         let nothing = empty && self.body.bytes.is_none() && !self.body.upgrade;
-        if nothing || self.body.upgrade || options.alpn != ALPN::H1 {
+        if nothing || self.body.upgrade || !http1 {
             options.read_timeout = None;
         }
         if nothing && is_small(session.req_header()) {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
+use pingora_core::protocols::ALPN;
 use pingora_core::upstreams::peer::HttpPeer;
 
 use super::{Address, State};
@@ -146,7 +147,25 @@ impl Endpoint {
     pub fn peer_of(&self, generation: u32) -> Box<HttpPeer> {
         let mut peer = Box::new(self.peer.clone());
         peer.group_key = peer.group_key.wrapping_add(generation.into());
+        if peer.options.alpn == ALPN::H2H1 && self.state.settled.is_only_http1() {
+            peer.options.alpn = ALPN::H1;
+        }
         peer
+    }
+
+    /// Where it may choose (ALPN), it has chosen HTTP/2, or HTTP/1.1.
+    pub fn chose(&self, http2: bool) {
+        self.state.settled.chose(http2);
+    }
+
+    /// Whether HTTP/1.1 is what it chose last.
+    pub fn chose_http1(&self) -> bool {
+        self.state.settled.is_http1()
+    }
+
+    /// It chooses HTTP/2, but does not get along with it: it is not offered again.
+    pub fn give_up_http2(&self) {
+        self.state.settled.give_up_http2();
     }
 
     /// Connections of this generation get no more requests.

@@ -19,6 +19,7 @@ mod quantiles;
 mod queue;
 mod reach;
 mod retry;
+mod settled;
 mod shown;
 mod source;
 mod split;
@@ -52,7 +53,7 @@ pub use health::{Check, Connections};
 pub use hedge::{Hedge, Hedged, Hedging};
 pub use members::Members;
 pub use policy::{Policy, Wish};
-pub use pool::{Connector, Misframed, Pool};
+pub use pool::{CHOSE_OTHERWISE, Connector, Misframed, Pool};
 pub use queue::{Line, NoPlace, Place, Queue};
 pub use reach::Reach;
 pub use retry::{Budget, Ended, Live, Retry, Retrying};
@@ -272,6 +273,12 @@ impl Upstream {
     /// The endpoints that it has now.
     pub fn members(&self) -> Guard<Arc<Members>> {
         self.members.load()
+    }
+
+    /// Whether HTTP/2 is what is to be expected of its endpoints, as the first of them has chosen it.
+    pub fn expects_http2(&self) -> bool {
+        let members = self.members.load();
+        (members.endpoints.first()).is_some_and(|endpoint| endpoint.state.settled.is_http2())
     }
 
     /// Whether there is an endpoint to choose that was not tried.

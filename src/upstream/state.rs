@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::latency::Latency;
+use super::settled::Settled;
 
 /// For so long after it could not be reached others go before it, in milliseconds: long enough that a dead
 /// endpoint costs next to nothing, and short enough that one that was started anew is found at once.
@@ -38,6 +39,8 @@ pub struct State {
     pub(super) risen: AtomicU64,
     /// Which connections to it may be used.
     pub(super) generation: AtomicU32,
+    /// Which protocol it chooses.
+    pub(super) settled: Settled,
     /// When it could not be reached, in milliseconds.
     unreached: AtomicU64,
     errors_in_a_row: AtomicU32,
@@ -83,6 +86,7 @@ impl State {
             ejections: AtomicU32::default(),
             risen: AtomicU64::default(),
             generation: AtomicU32::default(),
+            settled: Settled::default(),
             unreached: AtomicU64::default(),
             errors_in_a_row: AtomicU32::default(),
             answers: AtomicU32::default(),

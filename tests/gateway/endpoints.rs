@@ -6,6 +6,7 @@ mod failures;
 mod files;
 pub mod https_server;
 mod names;
+mod negotiated;
 mod pools;
 mod sockets;
 mod tls;

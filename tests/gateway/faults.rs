@@ -4,7 +4,7 @@ mod again;
 pub mod calm;
 mod clients;
 mod early;
-mod http2;
+pub mod http2;
 mod takes_nothing;
 
 use std::io::{Read, Write};
@@ -13,6 +13,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::front::both_ways;
 use super::harness::{Gateway, PATIENCE, curl, echo, raw, until};
 use super::origin::{self, empty, head, serve};
 
@@ -210,8 +211,13 @@ fn a_body_that_breaks_off_or_makes_no_sense_is_never_taken_for_whole() {
         ),
     ];
     let well = echo();
-    for (what, bytes) in bodies {
-        let gateway = gateway(says(bytes), "", well.addresses()[0]);
+    let each = bodies.map(|(what, bytes)| (what, both_ways(says(bytes))));
+    let each = each
+        .into_iter()
+        .flat_map(|(what, ways)| ways.map(|way| (what, way)));
+    for (what, (address, options, _front)) in each {
+        let what = format!("{what}{options}");
+        let gateway = gateway(address, &options, well.addresses()[0]);
         let answer = raw(gateway.address(), b"GET / HTTP/1.1\r\nhost: a\r\n\r\n");
         assert!(
             !answer.ends_with("0\r\n\r\n") && !answer.contains("content-length: 5\r\n"),
@@ -270,12 +276,16 @@ fn a_second_response_is_never_given_to_another_request() {
             let _ = stream.write_all(format!("{one}{evil}").as_bytes());
         }
     });
-    let gateway = gateway(two, "", nobody());
-    for _ in 0..10 {
-        let answer = curl(&[&gateway.url("/")]);
-        assert_eq!((answer.status, answer.text()), (200, "one".to_owned()));
+    for (address, options, _front) in both_ways(two) {
+        let gateway = gateway(address, &options, nobody());
+        let before = connections.load(Ordering::SeqCst);
+        for _ in 0..10 {
+            let answer = curl(&[&gateway.url("/")]);
+            assert_eq!((answer.status, answer.text()), (200, "one".to_owned()));
+        }
+        let made = connections.load(Ordering::SeqCst) - before;
+        assert_eq!(made, 10, "{options}");
     }
-    assert_eq!(connections.load(Ordering::SeqCst), 10);
 }
 
 #[test]
@@ -322,29 +332,31 @@ fn closes_at_the_second(with_reset: bool) -> SocketAddr {
 #[test]
 fn the_end_of_an_idle_connection_never_reaches_an_idempotent_request() {
     for with_reset in [false, true] {
-        let gateway = gateway(closes_at_the_second(with_reset), "", nobody());
-        for round in 0..100 {
-            let method = ["GET", "PUT", "DELETE", "HEAD"][round % 4];
-            let answer = ask(&gateway, method, if method == "PUT" { "body" } else { "" });
-            assert!(
-                answer.starts_with("HTTP/1.1 200"),
-                "{method} {round}: {answer}"
-            );
-        }
-        // What may not be repeated is not: every other one runs into it.
-        let mut statuses = Vec::new();
-        for _ in 0..4 {
-            let answer = ask(&gateway, "POST", "body");
-            if answer.starts_with("HTTP/1.1 502") {
+        for (address, options, _front) in both_ways(closes_at_the_second(with_reset)) {
+            let gateway = gateway(address, &options, nobody());
+            for round in 0..100 {
+                let method = ["GET", "PUT", "DELETE", "HEAD"][round % 4];
+                let answer = ask(&gateway, method, if method == "PUT" { "body" } else { "" });
                 assert!(
-                    answer.contains("urn:wiregate:connection_terminated"),
-                    "{answer}"
+                    answer.starts_with("HTTP/1.1 200"),
+                    "{method} {round}: {answer}"
                 );
             }
-            statuses.push(answer[9..12].to_owned());
+            // What may not be repeated is not: every other one runs into it.
+            let mut statuses = Vec::new();
+            for _ in 0..4 {
+                let answer = ask(&gateway, "POST", "body");
+                if answer.starts_with("HTTP/1.1 502") {
+                    assert!(
+                        answer.contains("urn:wiregate:connection_terminated"),
+                        "{answer}"
+                    );
+                }
+                statuses.push(answer[9..12].to_owned());
+            }
+            assert!(statuses.contains(&"502".to_owned()), "{statuses:?}");
+            idle(&gateway);
         }
-        assert!(statuses.contains(&"502".to_owned()), "{statuses:?}");
-        idle(&gateway);
     }
 }
 

@@ -11,17 +11,21 @@ mod responses;
 mod time;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use super::harness::{Gateway, PATIENCE};
 use origin::Origin;
 
 /// A gateway with one worker that sends everything to an origin, with these further settings.
 pub fn gateway(origin: &Origin, rest: &str) -> Gateway {
+    at(origin.address, "", rest)
+}
+
+/// The same with an origin at this address, of which its upstream says this, too.
+fn at(address: SocketAddr, options: &str, rest: &str) -> Gateway {
     Gateway::start(&format!(
-        "workers: 1\nupstreams: {{ app: {{ endpoints: [\"{}\"] }} }}\n\
-         routes: [{{ name: all, upstream: app }}]\n{rest}",
-        origin.address
+        "workers: 1\nupstreams: {{ app: {{ endpoints: [\"{address}\"]{options} }} }}\n\
+         routes: [{{ name: all, upstream: app }}]\n{rest}"
     ))
 }
 

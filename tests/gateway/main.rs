@@ -18,6 +18,7 @@ mod faults;
 mod fences;
 mod filters;
 mod forwarding;
+mod front;
 mod generated;
 mod hardening;
 mod harness;

@@ -18,7 +18,7 @@ use crate::config::model::upstream as model;
 use crate::config::model::upstream::health::{Body, Statuses};
 use crate::descriptors::Purpose;
 use crate::upstream::timeouts::open_for;
-use crate::upstream::{Address, Endpoint};
+use crate::upstream::{Address, Endpoint, State};
 
 /// More of a body than this is not looked at.
 const MOST_BODY: usize = 64 << 10;
@@ -30,6 +30,7 @@ pub(super) struct Probe {
     healthy_after: u32,
     unhealthy_after: u32,
     connections: Arc<Connections>,
+    state: Arc<State>,
 }
 
 enum Kind {
@@ -75,6 +76,7 @@ impl Probe {
             healthy_after: config.healthy_after.get(),
             unhealthy_after: config.unhealthy_after.get(),
             connections,
+            state: endpoint.state.clone(),
         }
     }
 
@@ -125,7 +127,12 @@ impl Probe {
 
     /// Sends a request and reads the head of the response.
     async fn send(&self, head: &RequestHeader, body: Option<Bytes>) -> Result<HttpSession> {
-        let (mut session, _) = self.connections.http.get_http_session(&self.peer).await?;
+        let connector = &self.connections.http;
+        let (mut session, reused) = connector.get_http_session(&self.peer).await?;
+        if !reused && self.peer.options.alpn == ALPN::H2H1 {
+            let http2 = matches!(session, HttpSession::H2(_));
+            self.state.settled.chose(http2);
+        }
         session.set_write_timeout(self.peer.options.write_timeout);
         session.write_request_header(Box::new(head.clone())).await?;
         if let Some(body) = body {

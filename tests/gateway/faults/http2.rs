@@ -22,7 +22,7 @@ fn origin(with: impl Fn(usize, SendResponse<Bytes>) + Send + Sync + 'static) -> 
 }
 
 /// One that does this with each stream: its connection and the stream are counted from 0.
-pub(super) fn of_connections(
+pub fn of_connections(
     with: impl Fn(usize, usize, h2::RecvStream, SendResponse<Bytes>) + Send + Sync + 'static,
 ) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

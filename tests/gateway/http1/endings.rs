@@ -2,7 +2,8 @@
 
 use std::io::{Read, Write};
 
-use super::{Origin, ask, connect, gateway};
+use super::{Origin, ask, at, connect, gateway};
+use crate::front::both_ways;
 use crate::harness::{Gateway, curl};
 
 #[test]
@@ -15,24 +16,28 @@ fn rfc9112_6_3_a_response_with_a_length_and_chunks_is_an_error() {
         let answer = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n2\r\nok\r\n0\r\n\r\n");
         stream.write_all(answer.as_bytes()).is_ok()
     });
-    for (options, filters) in [
-        ("", "[]"),
-        ("", "[cache: 60s]"),
-        (", hedge: { after: 20s }", "[]"),
-    ] {
-        let gateway = Gateway::start(&format!(
-            "workers: 1\nupstreams: {{ app: {{ endpoints: [\"{}\"], retry: {{ on: [reset, 502] }}{options} }} }}\n\
-             routes: [{{ name: all, filters: {filters}, upstream: app }}]\n",
-            origin.address
-        ));
-        for path in ["length-first", "chunks-first"] {
-            let answer = curl(&[&gateway.url(&format!("/{path}"))]);
-            assert_eq!(answer.status, 502, "{options} {filters} {path}");
-            assert_eq!(answer.json()["type"], "urn:wiregate:http_protocol_error");
+    for (address, way, _front) in both_ways(origin.address) {
+        for (options, filters) in [
+            ("", "[]"),
+            ("", "[cache: 60s]"),
+            (", hedge: { after: 20s }", "[]"),
+        ] {
+            let gateway = Gateway::start(&format!(
+                "workers: 1\nupstreams: {{ app: {{ endpoints: [\"{address}\"]{way}, retry: {{ on: [reset, 502] }}{options} }} }}\n\
+                 routes: [{{ name: all, filters: {filters}, upstream: app }}]\n",
+            ));
+            for path in ["length-first", "chunks-first"] {
+                for body in [&[][..], &["-d", "a body"]] {
+                    let url = gateway.url(&format!("/{path}"));
+                    let answer = curl(&[body, &[url.as_str()]].concat());
+                    assert_eq!(answer.status, 502, "{way} {options} {filters} {path}");
+                    assert_eq!(answer.json()["type"], "urn:wiregate:http_protocol_error");
+                }
+            }
+            // It was asked once for each, over a connection of its own.
+            assert_eq!(origin.take().len(), 4, "{way} {options} {filters}");
+            assert_eq!(origin.take_raw().len(), 4, "{way} {options} {filters}");
         }
-        // It was asked once for each, over a connection of its own.
-        assert_eq!(origin.take().len(), 2, "{options} {filters}");
-        assert_eq!(origin.take_raw().len(), 2, "{options} {filters}");
     }
 }
 
@@ -49,13 +54,15 @@ fn rfc9112_9_6_no_request_follows_a_response_that_closes_in_whichever_field() {
         let answer = format!("HTTP/1.1 200 OK\r\n{fields}\r\ncontent-length: 2\r\n\r\nok");
         stream.write_all(answer.as_bytes()).is_ok()
     });
-    let gateway = gateway(&origin, "");
-    for (path, connections) in [("second", 2), ("third", 2), ("none", 1)] {
-        let ask = || curl(&[&gateway.url(&format!("/{path}"))]).status;
-        assert_eq!((ask(), ask()), (200, 200), "{path}");
-        let raw = origin.take_raw();
-        let asked = raw.values().filter(|raw| !raw.is_empty()).count();
-        assert_eq!(asked, connections, "{path}: {raw:?}");
+    for (address, way, _front) in both_ways(origin.address) {
+        let gateway = at(address, &way, "");
+        for (path, connections) in [("second", 2), ("third", 2), ("none", 1)] {
+            let ask = || curl(&[&gateway.url(&format!("/{path}"))]).status;
+            assert_eq!((ask(), ask()), (200, 200), "{path}");
+            let raw = origin.take_raw();
+            let asked = raw.values().filter(|raw| !raw.is_empty()).count();
+            assert_eq!(asked, connections, "{way} {path}: {raw:?}");
+        }
     }
 }
 

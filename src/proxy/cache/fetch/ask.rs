@@ -115,7 +115,7 @@ impl Context {
             return Ok(Some(Stage::Race(Box::new(self.line_up(connector, peer)))));
         }
         if !self.is_detached() {
-            self.time_reads(session, &mut peer.options);
+            self.time_reads(session, &mut peer.options, true);
         }
         let sent = self.send_head(session, connector, peer).await?;
         Ok(sent.map(Stage::Sent))
