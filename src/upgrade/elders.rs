@@ -80,10 +80,11 @@ impl Elders {
         self.0.iter().filter(move |elder| elder.lives(Some(&now)))
     }
 
-    /// Hears those out that live, the newest first: whoever did so before has ended. Where what one says cannot be read, since
+    /// Hears out all that have a line, the newest first: whoever did so before has ended, and one that has ended since may have
+    /// said something that nobody has heard. Where what one says cannot be read, since
     /// a part of it was read before, `lost` is told, and again for what it says from then on. Blocks.
     pub(super) fn hear_out(&self, mut heard: impl FnMut(Received), mut lost: impl FnMut()) {
-        for elder in self.living().collect::<Vec<_>>().into_iter().rev() {
+        for elder in self.0.iter().rev() {
             let line = elder.line.as_ref().and_then(|line| line.try_clone().ok());
             let Some(line) = line.map(|line| Line::new(UnixStream::from(line))) else {
                 continue;
@@ -146,6 +147,21 @@ mod tests {
             told.recv_timeout(Duration::from_secs(20)).unwrap();
         });
         assert!(living().is_empty());
+    }
+
+    #[test]
+    fn what_one_has_said_before_it_ended_is_heard() {
+        let (one, kept) = Elder::own().unwrap();
+        let (line, theirs) = UnixStream::pair().unwrap();
+        let life = Arc::into_inner(one.life).unwrap();
+        let elders = Elders::new(vec![7], &[true], vec![life, theirs.into()]);
+        let until = std::time::Instant::now() + Duration::from_secs(20);
+        Line::new(line).say(&Message::Purged, until).unwrap();
+        drop(kept);
+        assert_eq!(elders.living().count(), 0);
+        let mut heard = Vec::new();
+        elders.hear_out(|received| heard.push(received.message), || unreachable!());
+        assert_eq!(heard, [Message::Purged]);
     }
 
     #[test]
