@@ -196,9 +196,12 @@ impl Filter for Cache {
             .map(OneOrMany::into_vec)
             .unwrap_or_default();
         for (position, part) in key.iter().enumerate() {
-            if let Err(why) = part.check_text() {
+            if let Err(why) = part.check_text().and_then(|()| part.check_early()) {
                 invalid.and(Invalid::at(format!("key[{position}]"), why));
             }
+        }
+        if let Some(Err(why)) = options.bypass.as_ref().map(Condition::check_early) {
+            invalid.and(Invalid::at("bypass", why));
         }
         invalid.into_result()?;
         for name in options.vary.iter().flatten() {

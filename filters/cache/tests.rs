@@ -78,6 +78,13 @@ fn says_where_options_are_wrong() {
         refusal::<Cache>("ttl: { 206: 1s }"),
         "1:8: expected the status of a whole response, found `206`, which is never stored"
     );
+    for options in [
+        "bypass: response.status == 200",
+        "key: response.headers['a']",
+    ] {
+        let wrong = refusal::<Cache>(options);
+        assert!(wrong.contains("there is no response yet"), "{wrong}");
+    }
     let wrong = refusal::<Cache>("ttl: { 6xx: 1s }");
     assert!(wrong.contains("a class such as `4xx`"), "{wrong}");
 }

@@ -10,7 +10,7 @@ use wiregate_sdk::Registry;
 
 use self::answer::Answer;
 use self::asked::Asked;
-use super::{ConfigArgument, Failure, Format, Outcome, colour};
+use super::{ConfigArgument, Failure, Format, Outcome, colour, put};
 use crate::observe::metrics::Metrics;
 use crate::reload;
 
@@ -47,7 +47,6 @@ pub(super) struct Arguments {
     format: Format,
 }
 
-#[expect(clippy::print_stdout, reason = "this is the command's answer")]
 pub(super) fn run(registry: &Registry, arguments: &Arguments) -> Outcome {
     let Arguments {
         method,
@@ -65,13 +64,13 @@ pub(super) fn run(registry: &Registry, arguments: &Arguments) -> Outcome {
     )
     .map_err(|refused| Failure::Refused(Box::new(refused)))?;
     let answer = Answer::find(&loaded.snapshot, registry, &asked);
-    match arguments.format {
-        Format::Json => println!(
-            "{:#}",
-            serde_json::to_value(&answer).expect("an answer is plain data")
-        ),
-        Format::Text => print!("{}", page::text(&answer, colour(&std::io::stdout()))),
-    }
+    put(&match arguments.format {
+        Format::Json => {
+            let answer = serde_json::to_value(&answer).expect("an answer is plain data");
+            format!("{answer:#}\n")
+        }
+        Format::Text => page::text(&answer, colour(&std::io::stdout())),
+    })?;
     match answer.route {
         Some(_) => Ok(()),
         None => Err(Failure::No),

@@ -16,7 +16,7 @@ mod top;
 mod upgrade;
 
 use std::fmt::Display;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -101,6 +101,15 @@ enum Format {
 
 /// What a command comes to.
 type Outcome = Result<(), Failure>;
+
+/// Prints the answer of a command.
+fn put(text: &str) -> Outcome {
+    match io::stdout().write_all(text.as_bytes()) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => Ok(printed?),
+    }
+}
 
 /// Why a command failed. What there was to say has been said on standard error by `report`.
 enum Failure {

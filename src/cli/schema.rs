@@ -2,7 +2,7 @@
 
 use wiregate_sdk::Registry;
 
-use super::Outcome;
+use super::{Outcome, put};
 use crate::config::schema::schema;
 
 /// Print the JSON Schema of the configuration file, with every filter's options.
@@ -12,8 +12,6 @@ use crate::config::schema::schema;
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {}
 
-#[expect(clippy::print_stdout, reason = "this is the command's answer")]
 pub(super) fn run(registry: &Registry, _arguments: &Arguments) -> Outcome {
-    println!("{:#}", schema(registry));
-    Ok(())
+    put(&format!("{:#}\n", schema(registry)))
 }

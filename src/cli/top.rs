@@ -7,14 +7,14 @@ mod live;
 mod page;
 mod screen;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use wiregate_sdk::Registry;
 use wiregate_sdk::types::Period;
 
 use super::admin::{AdminArguments, Asking};
-use super::{Failure, Outcome, colour};
+use super::{Failure, Outcome, colour, put};
 use exposition::Exposition;
 use figures::Figures;
 use page::{Page, Sort};
@@ -101,9 +101,5 @@ fn print(figures: &Figures, json: bool) -> Outcome {
         let colour = colour(&std::io::stdout());
         Page::of(figures, Sort::Requests).text(WIDTH, colour)
     };
-    match std::io::stdout().write_all(text.as_bytes()) {
-        // Whoever reads has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        printed => Ok(printed?),
-    }
+    put(&text)
 }

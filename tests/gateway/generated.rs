@@ -1,7 +1,9 @@
 //! The files that the program writes about itself are as the program would write them now.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use super::harness::wiregate;
 
@@ -24,6 +26,20 @@ fn files(folder: &Path) -> BTreeMap<String, String> {
         (name, std::fs::read_to_string(path).unwrap())
     });
     each.collect()
+}
+
+#[test]
+fn who_has_seen_enough_of_the_schema_may_stop_reading() {
+    let mut command = wiregate(&["schema"]);
+    let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().unwrap();
+    let mut line = String::new();
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
+    reader.read_line(&mut line).unwrap();
+    drop(reader);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
 }
 
 #[test]

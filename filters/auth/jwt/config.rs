@@ -46,7 +46,8 @@ use crate::auth::source::Place;
 /// without it, all are tried that fit, if those are no more than four.
 ///
 /// **Fetched keys** are fetched when the configuration goes live, beside the traffic: other routes
-/// do not wait for them, and requests with a token wait for the first ones no longer than `fetch.timeout`.
+/// do not wait for them, and requests with a token wait for the first ones no longer than `fetch.timeout`. A start says that it
+/// is ready (`/readyz`) once they are there, or `limits.start_deadline` is over.
 /// They are fetched again before they expire, and when a token names a key that is not known: one
 /// fetch for however many requests, and then none for `fetch.cool_down`. When a fetch fails, the last good
 /// keys stay. What is fetched may have 100 keys and 256 KiB; redirects are followed on the same

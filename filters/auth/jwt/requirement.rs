@@ -32,7 +32,7 @@ impl Requirement {
 impl<'de> Deserialize<'de> for Requirement {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Raw(value) = Raw::deserialize(deserializer)?;
-        let condition = decode(&value).map_err(|problems| {
+        let condition: Condition = decode(&value).map_err(|problems| {
             let mut problems = problems.into_iter();
             D::Error::custom(problems.next().map_or_else(String::new, |it| it.message))
         })?;
@@ -40,6 +40,7 @@ impl<'de> Deserialize<'de> for Requirement {
             Node::Scalar(scalar) => scalar.source().into(),
             _ => "".into(),
         };
+        condition.check_early().map_err(D::Error::custom)?;
         Ok(Self { condition, written })
     }
 }

@@ -171,6 +171,19 @@ impl Expression {
         one.into_iter().chain(facts)
     }
 
+    /// Whether it can be asked before there is a response.
+    ///
+    /// # Errors
+    /// It goes by the response, which would always be nothing there.
+    pub fn check_early(&self) -> Result<(), String> {
+        match self.facts().find_map(Fact::needs_response) {
+            Some(name) => Err(format!(
+                "`{name}` is not known here: there is no response yet"
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// The expression as it was written.
     pub fn source(&self) -> &str {
         &self.0.source
@@ -319,6 +332,14 @@ impl Condition {
     /// The condition as it was written.
     pub fn source(&self) -> &str {
         self.0.source()
+    }
+
+    /// Whether it can be asked before there is a response.
+    ///
+    /// # Errors
+    /// It goes by the response, which would always be nothing there.
+    pub fn check_early(&self) -> Result<(), String> {
+        self.0.check_early()
     }
 
     /// The path parameters that it names.

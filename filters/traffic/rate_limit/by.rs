@@ -18,10 +18,12 @@ pub(super) enum By {
 impl By {
     pub(super) fn new(by: Option<Expression>, ipv6_prefix: Option<u8>) -> Result<Self, Invalid> {
         match (by, ipv6_prefix) {
-            (Some(by), None) if by.source().trim() != ADDRESS => match by.check_text() {
-                Ok(()) => Ok(Self::Text(by)),
-                Err(why) => Err(Invalid::at("by", why)),
-            },
+            (Some(by), None) if by.source().trim() != ADDRESS => {
+                match by.check_text().and_then(|()| by.check_early()) {
+                    Ok(()) => Ok(Self::Text(by)),
+                    Err(why) => Err(Invalid::at("by", why)),
+                }
+            }
             (Some(by), Some(_)) if by.source().trim() != ADDRESS => Err(Invalid::at(
                 "ipv6_prefix",
                 format!("expected with `by: {ADDRESS}` only"),

@@ -182,6 +182,7 @@ impl Filter for RateLimit {
         let cost = options.cost.take();
         if let Some(cost) = &cost {
             cost.check_number()
+                .and_then(|()| cost.check_early())
                 .map_err(|why| Invalid::at("cost", why))?;
         }
         Ok(Self {

@@ -67,7 +67,7 @@ pub struct Options {
     pub(super) on_store_error: Option<OnStoreError>,
 }
 
-/// Limits that depend on the plan of the consumer (`identity.consumer.plan`).
+/// Limits that depend on the plan of the consumer (`identity.plan`).
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(crate = "wiregate_sdk::serde", deny_unknown_fields)]
 #[schemars(crate = "wiregate_sdk::schemars")]

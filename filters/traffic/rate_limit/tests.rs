@@ -290,6 +290,14 @@ fn refuses_options_out_of_bounds() {
             "1:60: expected at most 10s, found `11s`",
         ),
         (
+            "{ limit: 1/s, by: 'response.headers[\"a\"]' }",
+            "1:19: `response.headers` is not known here: there is no response yet",
+        ),
+        (
+            "{ limit: 1/s, cost: response.status }",
+            "1:21: `response.status` is not known here: there is no response yet",
+        ),
+        (
             "{ limit: 1/s, headers: all }",
             "1:24: unknown value `all`, expected one of `draft`",
         ),

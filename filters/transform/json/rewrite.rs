@@ -15,6 +15,7 @@ use super::edits::{Edits, Unmade, Values};
 use super::entity::{Made, Side};
 use super::jq::{Failure, Program};
 use super::{Change, OnInvalid};
+use crate::transform::sides;
 use crate::transform::workers::Workers;
 
 /// Bodies up to this size, also afterwards, are worked on at once, by the worker itself.
@@ -77,6 +78,9 @@ impl Rewrite {
     pub(super) fn new(change: Change, at: &str) -> Result<Self, Invalid> {
         let mut invalid = Invalid::default();
         let mut kept = |problems| invalid.and(problems);
+        if let Err(problem) = sides::check_when(change.when.as_ref(), at) {
+            kept(problem);
+        }
         let edits = Edits::new(at, change.remove, change.rename, change.moved, change.set);
         let edits = edits.map_err(&mut kept).ok();
         let has_program = change.jq.is_some();

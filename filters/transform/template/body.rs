@@ -18,6 +18,7 @@ use super::values::{Roots, Values};
 use crate::transform::json::entity::{Side, forget_the_other_body};
 use crate::transform::json::plain::Plain;
 use crate::transform::json::scan;
+use crate::transform::sides;
 use crate::transform::workers::Workers;
 
 /// How many steps a run may take, and the bytes of `output` for which there is one more each. minijinja counts what is
@@ -65,6 +66,7 @@ impl Body {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn new(made: Made, at: &str) -> Result<Self, Invalid> {
+        sides::check_when(made.when.as_ref(), at)?;
         let kinds = [
             (Form::Json, made.json),
             (Form::Html, made.html),
@@ -83,6 +85,10 @@ impl Body {
         let mut quick = environment.clone();
         quick.set_fuel(Some(QUICK_STEPS));
         let roots = check(&environment).map_err(|why| Invalid::at(&place, why))?;
+        if at == sides::REQUEST && roots.ask_for_response() {
+            let why = "`response` is not known here: there is no response yet";
+            return Err(Invalid::at(&place, why));
+        }
         let content_type =
             (made.content_type).map_or(form.content_type(), |media| media.header_value().clone());
         Ok(Self {

@@ -29,9 +29,10 @@ use body::Body;
 ///
 /// A template finds these values, as expressions do: `request` (`method`, `scheme`, `host`, `path`,
 /// `target`, `id`, `time`, `query.…`, `headers["…"]`, `cookies.…`), `client` (`address`, `peer`,
-/// `port`), `route`, `params.…`, `identity` (`name`, `by`, `groups`, `scopes`, `claims.…`),
-/// `response` (`status`, `headers["…"]`), and `body`: the body whose place it takes, as a value
-/// where that is JSON, and as text where it is text. What is not there is empty, and no error.
+/// `port`), `route`, `params.…`, `identity` (`name`, `by`, `plan`, `groups`, `scopes`, `claims.…`),
+/// for responses `response` (`status`, `headers["…"]`), and `body`: the body whose place it takes, as a value
+/// where that is JSON, and as text where it is text; of any other media type, and where there is none, it is empty, so
+/// that a template that needs one wants a `when`. What is not there is empty, and no error.
 /// Integers beyond 64 bits and decimals in `body` are floating-point numbers.
 ///
 /// ```yaml
@@ -59,7 +60,8 @@ use body::Body;
 /// comes nevertheless becomes a 502 with the reason `partial_body`. Where `when` asks for nothing but
 /// `response.status`, and holds neither for 200 nor for 206, parts are left alone.
 ///
-/// Templates are compiled at load: unknown names, filters and tests are errors then. A run is
+/// `${` begins a reference of the configuration here as elsewhere: where the text is to have one, as JavaScript has, write
+/// `$${`. Templates are compiled at load: unknown names, filters and tests are errors then, but for the names of params, claims and fields. A run is
 /// bounded: `output`, and 100,000 steps with one more for each 16 bytes of `output`, where 64 bytes that are read or made count
 /// as a step, too. Where it fails, the answer is a 500 with the reason
 /// `template_failed`; where `body` is asked for and is not what its media type says, a 400, or a

@@ -1,4 +1,5 @@
 use wiregate_sdk::testing::{probe, refusal};
+use wiregate_sdk::{Consumer, Identity};
 
 use super::*;
 
@@ -136,6 +137,22 @@ async fn finds_what_is_known_of_the_exchange() {
 }
 
 #[tokio::test]
+async fn finds_the_plan_of_a_consumer() {
+    let filter = probe::<Template>("response: { text: '{{ identity.plan }}' }");
+    let consumer = Consumer {
+        plan: Some("gold".into()),
+        ..Consumer::default()
+    };
+    let identity = Identity {
+        consumer: Some(Arc::new(consumer)),
+        ..Identity::default()
+    };
+    let seen = filter.get("/").caller(identity).send().await;
+    assert_eq!(text(&seen), "gold");
+    assert_eq!(text(&filter.get("/").identity("ann").send().await), "");
+}
+
+#[tokio::test]
 async fn finds_the_body_whose_place_it_takes() {
     let filter = probe::<Template>(
         "{ request: { xml: '{% for item in body.items %}<i>{{ item.id }}</i>{% endfor %}' }, response: { json: '[{{ body }}]' } }",
@@ -255,6 +272,14 @@ fn says_what_it_expects() {
         (
             "response: { text: '{{ a }}' }",
             "1:19: unknown name `a`, expected one of `body`, `client`, `identity`, `params`, `request`, `response`, `route`",
+        ),
+        (
+            "response: { text: '{{ identity.nam }}' }",
+            "1:19: unknown name `identity.nam`, expected one of `name`, `by`, `plan`, `groups`, `scopes`, `claims` of `identity`",
+        ),
+        (
+            "response: { text: '{% if request.pth.a %}{% endif %}' }",
+            "1:19: unknown name `request.pth`, expected one of `method`, `scheme`, `host`, `path`, `target`, `id`, `time`, `headers`, `cookies`, `query` of `request`",
         ),
         (
             "response: { text: '{{ body|safe }}' }",

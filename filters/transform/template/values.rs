@@ -25,6 +25,20 @@ const NAMES: [&str; 7] = [
 const TEXTS: [&str; 7] = ["method", "scheme", "host", "path", "target", "id", "time"];
 const MAPS: [&str; 3] = ["headers", "cookies", "query"];
 
+/// What there is of one of them; nothing where that is not known beforehand.
+fn parts_of(root: &str) -> &'static [&'static str] {
+    match root {
+        "request" => &[
+            "method", "scheme", "host", "path", "target", "id", "time", "headers", "cookies",
+            "query",
+        ],
+        "client" => &["address", "peer", "port"],
+        "identity" => &["name", "by", "plan", "groups", "scopes", "claims"],
+        "response" => &["status", "headers"],
+        _ => &[],
+    }
+}
+
 /// Values by name.
 pub(super) type Values = Vec<(&'static str, Value)>;
 
@@ -39,6 +53,17 @@ impl Roots {
         if let Some(name) = roots.iter().find(|name| !NAMES.contains(&name.as_str())) {
             let known = NAMES.map(|name| format!("`{name}`")).join(", ");
             return Err(format!("unknown name `{name}`, expected one of {known}"));
+        }
+        for name in names {
+            let (root, rest) = name.split_once('.').unwrap_or((name, ""));
+            let part = rest.split('.').next().filter(|part| !part.is_empty());
+            let known = parts_of(root);
+            if let Some(part) = part.filter(|part| !known.is_empty() && !known.contains(part)) {
+                let known = known.join("`, `");
+                return Err(format!(
+                    "unknown name `{root}.{part}`, expected one of `{known}` of `{root}`"
+                ));
+            }
         }
         let asks = |root: &str, part: &str| {
             names.iter().any(|name| {
@@ -58,6 +83,11 @@ impl Roots {
                 .collect(),
             response_headers: asks("response", "headers"),
         })
+    }
+
+    /// Whether it asks for the response.
+    pub(super) fn ask_for_response(&self) -> bool {
+        self.others.contains(&"response")
     }
 
     /// The values of this exchange, without its body.
@@ -125,9 +155,11 @@ fn identity(exchange: &Exchange) -> Value {
     };
     let list = |items: &[Box<str>]| Value::from_iter(items.iter().map(|item| &**item));
     let claims = identity.claims.as_deref();
+    let plan = identity.consumer.as_ref().and_then(|it| it.plan.as_deref());
     let values = [
         ("name", Value::from(&*identity.name)),
         ("by", Value::from(identity.by)),
+        ("plan", Value::from(plan)),
         ("groups", list(&identity.groups)),
         ("scopes", list(&identity.scopes)),
         (

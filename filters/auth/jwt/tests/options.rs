@@ -37,6 +37,10 @@ fn says_where_options_are_wrong() {
             "without a user",
         ),
         (
+            format!("audience: a\n{key}\nwhen: response.status == 200"),
+            "3:7: `response.status` is not known here: there is no response yet",
+        ),
+        (
             "keys: {}".to_owned(),
             "expected one of `secret`, `pem`, `file` and `jwks`",
         ),

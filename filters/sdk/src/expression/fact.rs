@@ -107,9 +107,17 @@ impl Fact {
             Self::Scopes => Some("identity.scopes"),
             Self::By => Some("identity.by"),
             Self::Claim(_) => Some("identity.claims"),
+            Self::Has(fact) | Self::Within(fact, _) => fact.needs_route(),
+            _ => self.needs_response(),
+        }
+    }
+
+    /// Its name, where it stands for nothing as long as there is no response.
+    pub(super) fn needs_response(&self) -> Option<&'static str> {
+        match self {
             Self::Status => Some("response.status"),
             Self::Header(Side::Response, _) => Some("response.headers"),
-            Self::Has(fact) | Self::Within(fact, _) => fact.needs_route(),
+            Self::Has(fact) | Self::Within(fact, _) => fact.needs_response(),
             _ => None,
         }
     }
