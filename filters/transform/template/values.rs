@@ -159,7 +159,7 @@ fn identity(exchange: &Exchange) -> Value {
     let values = [
         ("name", Value::from(&*identity.name)),
         ("by", Value::from(identity.by)),
-        ("plan", Value::from(plan)),
+        ("plan", plan.map_or(Value::UNDEFINED, Value::from)),
         ("groups", list(&identity.groups)),
         ("scopes", list(&identity.scopes)),
         (
