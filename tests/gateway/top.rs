@@ -315,7 +315,12 @@ fn json_has_the_same_for_programs() {
     let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(figures["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(figures["generation"], 1);
-    assert!(figures["interval_seconds"].as_f64().unwrap() >= 0.5);
+    let number = |of: &Value, name: &str| {
+        let number = of[name].as_f64();
+        number.unwrap_or_else(|| panic!("no {name} in {figures}"))
+    };
+    let interval = number(&figures, "interval_seconds");
+    assert!(interval >= 0.5);
     let find = |list: &str, name: &str, value: &str| {
         let all = figures[list].as_array().unwrap();
         let found = all.iter().find(|one| one[name] == value);
@@ -324,8 +329,8 @@ fn json_has_the_same_for_programs() {
             .clone()
     };
     let open = find("routes", "route", "open");
-    assert!(open["requests_per_second"].as_f64().unwrap() > 0.0);
-    assert!(open["p99_seconds"].as_f64().unwrap() > 0.0);
+    assert!(number(&open, "requests_per_second") > 0.0);
+    assert!(number(&open, "p99_seconds") > 0.0);
     let app = find("upstreams", "upstream", "app");
     assert_eq!(
         (&app["endpoints"], &app["available"], &app["checked"]),
@@ -338,8 +343,10 @@ fn json_has_the_same_for_programs() {
     );
     assert!(endpoint["errors"].as_u64().unwrap() > 0, "{endpoint}");
     let ip = find("filters", "filter", "ip");
-    assert_eq!(ip["runs_per_second"], ip["refusals_per_second"]);
-    assert!(ip["seconds_per_run"].as_f64().unwrap() > 0.0);
+    // It refuses all; one may be counted between the two while a look is made.
+    let apart = number(&ip, "runs_per_second") - number(&ip, "refusals_per_second");
+    assert!(apart.abs() * interval < 1.5, "{figures}");
+    assert!(number(&ip, "seconds_per_run") > 0.0);
 }
 
 #[test]
