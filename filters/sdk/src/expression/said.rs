@@ -3,7 +3,7 @@
 use http::HeaderName;
 
 use super::fact::{Fact, Side};
-use super::{Condition, Expression, Plan};
+use super::{Expression, Plan};
 
 /// A part of a message that an expression reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,15 +48,9 @@ impl Expression {
     }
 }
 
-impl Condition {
-    /// Whether it asks about fields of the response.
-    pub fn asks_response(&self) -> bool {
-        self.0.asks_response()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Condition;
     use super::*;
 
     #[test]
