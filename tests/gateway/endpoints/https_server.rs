@@ -92,8 +92,14 @@ impl Drop for Nginx {
 
 /// An address that is free now.
 pub fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+    let [address] = several_free();
+    address
+}
+
+/// Several of them, no two of which are the same.
+pub fn several_free<const N: usize>() -> [SocketAddr; N] {
+    let listeners: [_; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap())
 }
 
 /// A server block that tells about the connection, with these further directives.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::dns_server::DnsServer;
-use super::https_server::{Authority, Nginx, free, secure, telling};
+use super::https_server::{Authority, Nginx, secure, several_free, telling};
 use super::{get, problem, to};
 use crate::harness::{Gateway, complete, curl, until, wiregate};
 
@@ -44,7 +44,7 @@ impl Origins {
             demanding,
             by_address,
             plain,
-        ] = std::array::from_fn(|_| free());
+        ] = several_free();
         let demand = "ssl_client_certificate ca.pem; ssl_verify_client on;";
         let servers = [
             telling(

@@ -42,14 +42,23 @@ pub fn leaves_nothing(gateway: &Gateway, what: &str, rounds: usize, mut fault: i
         // What all share is there then.
         (0..rounds.div_ceil(4)).for_each(|_| fault());
         idle(gateway);
-        let (descriptors, memory) = (gateway.descriptors(), gateway.status("VmRSS"));
-        (0..rounds).for_each(|_| fault());
-        idle(gateway);
-        let open = || gateway.descriptors();
-        until(&format!("{what}: descriptors are back"), || {
-            open() <= descriptors + 1
-        });
-        let grown = gateway.status("VmRSS").saturating_sub(memory);
-        assert!(grown < GROWTH, "{what}: {grown} kB are left behind");
+        let descriptors = gateway.descriptors();
+        let grown = || {
+            let before = gateway.status("VmRSS");
+            (0..rounds).for_each(|_| fault());
+            idle(gateway);
+            let open = || gateway.descriptors();
+            until(&format!("{what}: descriptors are back"), || {
+                open() <= descriptors + 1
+            });
+            gateway.status("VmRSS").saturating_sub(before)
+        };
+        // What leaks does so each time; what the allocator keeps once more, as threads take turns otherwise, does not.
+        let mut each = std::iter::repeat_with(grown).take(3);
+        let least = each.find(|grown| *grown < GROWTH);
+        assert!(
+            least.is_some(),
+            "{what}: more than {GROWTH} kB are left behind, three times"
+        );
     });
 }
