@@ -4,13 +4,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::endpoints::https_server::Authority;
+use super::origin::certified;
 
 pub const HTTP2: &[u8] = b"h2";
 pub const HTTP1: &[u8] = b"http/1.1";
@@ -51,7 +50,8 @@ impl Front {
             known: Arc::default(),
         };
         this.speaks(speaks);
-        let (config, known) = (this.config(), this.known.clone());
+        let config = certified(this.folder.path(), "front");
+        let known = this.known.clone();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = { runtime }.enable_all().build().unwrap();
@@ -91,20 +91,6 @@ impl Front {
             self.address,
             self.options()
         )
-    }
-
-    fn config(&self) -> ServerConfig {
-        let file = |end: &str| self.folder.path().join(format!("front.{end}"));
-        let chain = CertificateDer::pem_file_iter(file("pem")).unwrap();
-        let chain = chain.map(Result::unwrap).collect();
-        let key = PrivateKeyDer::from_pem_file(file("key")).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key);
-        config.unwrap()
     }
 }
 

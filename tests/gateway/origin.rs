@@ -36,6 +36,15 @@ pub fn serve_tls(
     name: &str,
     with: impl Fn(&mut StreamOwned<ServerConnection, TcpStream>) + Send + Sync + 'static,
 ) -> SocketAddr {
+    let config = Arc::new(certified(folder, name));
+    serve(move |_, stream| {
+        let connection = ServerConnection::new(config.clone()).unwrap();
+        with(&mut StreamOwned::new(connection, stream));
+    })
+}
+
+/// What a server has with the certificate `NAME.pem` of this folder.
+pub fn certified(folder: &Path, name: &str) -> ServerConfig {
     let file = |end: &str| folder.join(format!("{name}.{end}"));
     let chain = CertificateDer::pem_file_iter(file("pem")).unwrap();
     let chain = chain.map(Result::unwrap).collect();
@@ -46,11 +55,7 @@ pub fn serve_tls(
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(chain, key);
-    let config = Arc::new(config.unwrap());
-    serve(move |_, stream| {
-        let connection = ServerConnection::new(config.clone()).unwrap();
-        with(&mut StreamOwned::new(connection, stream));
-    })
+    config.unwrap()
 }
 
 /// A server that answers each request of each connection with what this makes of its head.
