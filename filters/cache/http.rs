@@ -245,6 +245,11 @@ impl Filter for Cache {
         Ok(())
     }
 
+    fn plan_for_all(&self) -> Option<&Arc<Policy>> {
+        let alike = self.key.is_empty() && self.bypass.is_none() && !self.per_caller;
+        alike.then_some(&self.policy)
+    }
+
     fn response(&self, res: &mut Response<'_>, (): &mut ()) {
         // The cache has read and taken it out by now, unless it was bypassed.
         if let Some(tags) = &self.policy.tags

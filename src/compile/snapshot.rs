@@ -41,6 +41,8 @@ pub struct Snapshot {
     pub stores: Vec<NamedStore>,
     /// Those of them that routes use, by position.
     pub used_stores: Vec<usize>,
+    /// Whether there are requests that the cache may answer before there is an exchange.
+    pub answers_at_once: bool,
     /// The listeners, in the order of the configuration.
     pub listeners: Vec<Arc<Listening>>,
     /// How requests are traced, where they are.
@@ -178,6 +180,12 @@ fn used_stores(routes: &[Route]) -> Vec<usize> {
     used
 }
 
+/// Whether the cache treats all requests of a route alike.
+fn any_at_once(routes: &[Route]) -> bool {
+    let mut chains = routes.iter().map(|route| &route.chain);
+    chains.any(|chain| chain.plan_for_all().is_some())
+}
+
 impl Snapshot {
     pub(super) fn new(
         cx: &Context<'_>,
@@ -190,6 +198,8 @@ impl Snapshot {
             generation: former(cx).map_or(1, |former| former.saturating_add(1)),
             router: parts.router,
             used_stores: used_stores(&parts.routes),
+            // A trace begins with an exchange.
+            answers_at_once: parts.traces.is_none() && any_at_once(&parts.routes),
             routes: parts.routes,
             upstreams: parts.upstreams,
             stores: parts.stores,

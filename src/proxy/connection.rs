@@ -72,12 +72,16 @@ impl Peer {
             address: self.address.ip(),
             peer: self.address.ip(),
             port: self.address.port(),
-            scheme: if self.secured.is_some() {
-                "https"
-            } else {
-                "http"
-            },
+            scheme: self.scheme(),
             tls: self.secured.as_ref().map(|secured| secured.facts.clone()),
+        }
+    }
+
+    /// The scheme of what is asked for over it, as long as no trusted proxy has told more.
+    pub(super) fn scheme(&self) -> &'static str {
+        match self.secured {
+            Some(_) => "https",
+            None => "http",
         }
     }
 

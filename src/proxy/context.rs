@@ -13,7 +13,7 @@ use wiregate_sdk::views::Claim;
 use wiregate_sdk::{Client, Exchange, Now, Origin, Outcome, Reply, RequestHead, ResponseHead};
 
 use super::begun::Begun;
-use super::cache::Caching;
+use super::cache::{Ahead, Caching};
 use super::connection::{self, Peer};
 use super::failure;
 use super::held::Held;
@@ -57,6 +57,8 @@ pub struct Context {
     pub(super) attempts: Attempts,
     /// What it has to do with the cache, where a filter has planned that.
     pub(super) caching: Option<Box<Caching>>,
+    /// What was found out before.
+    pub(super) ahead: Ahead,
     /// The path that was asked for, where it was not normal.
     pub(super) normal_path: Option<Box<str>>,
     /// How long a call may take, where its client says so.
@@ -174,7 +176,7 @@ impl Default for End {
 
 impl Context {
     /// A request has arrived.
-    pub(super) fn arrive(shared: &Arc<Shared>, session: &ServerSession) -> Box<Self> {
+    pub(super) fn arrive(shared: &Arc<Shared>, session: &ServerSession, ahead: Ahead) -> Box<Self> {
         let (peer, until) = connection::current();
         let head = session.req_header();
         let now = shared.clock.now();
@@ -184,6 +186,7 @@ impl Context {
         let mut this = Self::begin(shared.clone(), snapshot, peer, until, exchange);
         this.asked_host = super::forwarded::asked_host(head);
         this.version = head.version;
+        this.ahead = ahead;
         if shared.access_log.load().is_some() {
             this.host = Some(Entry::text(&wiregate_sdk::host_of(head)));
         }
@@ -240,6 +243,7 @@ impl Context {
             body_ended: false,
             attempts: Attempts::default(),
             caching: None,
+            ahead: Ahead::default(),
             normal_path: None,
             deadline: None,
             reply: None,

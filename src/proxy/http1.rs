@@ -14,6 +14,7 @@ use pingora_core::protocols::Digest;
 use pingora_http::RequestHeader;
 use tokio::time::{Instant, Sleep};
 
+use super::cache::Ahead;
 use super::conversation::{Conversation, digest_of};
 use super::malformed;
 use super::pace::Paces;
@@ -25,6 +26,7 @@ use session::Session;
 
 pub(super) use answer::wants_more;
 pub(super) use lent::Lent;
+pub(super) use session::send_whole;
 
 impl Conversation {
     /// One request after another. `begun` is when the first byte came.
@@ -45,22 +47,32 @@ impl Conversation {
             ending,
         };
         loop {
-            let head = match self.next(&mut gate, &mut patience).await {
-                Some(Ok(head)) => head,
+            let mut ahead = Ahead::default();
+            let head = match self.next(&mut gate, &mut patience, &mut ahead).await {
+                Some(Ok(Some(head))) => head,
+                Some(Ok(None)) => match self.give(&mut gate, ahead, ending).await {
+                    true => continue,
+                    false => return gate.close().await,
+                },
                 None => return,
                 Some(Err(refused)) => {
                     malformed::answer(&self.shared, &self.peer, &mut gate, &refused).await;
                     return gate.close().await;
                 }
             };
-            let place = match self.admit(&head) {
+            let admitted = match ahead.take_shed() {
+                Some(why) => Err(why),
+                None => self.admit(head.uri.path()),
+            };
+            let place = match admitted {
                 Ok(place) => place,
                 Err(why) => match self.shed_http1(&mut gate, &head, why).await {
                     true => continue,
                     false => return gate.close().await,
                 },
             };
-            let back = self.exchange(head, gate, digest.clone(), ending).await;
+            let back = self.exchange(head, ahead, gate, digest.clone(), ending);
+            let back = back.await;
             drop(place);
             let Some(back) = back else {
                 return;
@@ -78,6 +90,7 @@ impl Conversation {
     async fn exchange(
         &self,
         head: RequestHeader,
+        ahead: Ahead,
         gate: Box<Gate>,
         digest: Arc<Digest>,
         ending: &Ending,
@@ -86,7 +99,7 @@ impl Conversation {
         let session = Session::new(head, gate, self.peer.clone(), digest, paces);
         {
             // Pinned, since it is large; gone at the end of this block, which brings the gate back.
-            let exchange = pin!(self.proxy.serve(Box::new(session), ending.stop()));
+            let exchange = pin!(self.proxy.serve(Box::new(session), ahead, ending.stop()));
             let exchange = self.peer.lent.until.unless_stuck(exchange);
             // A tunnel says goodbye itself.
             let cut = || !self.peer.lent.is_tunnel();
@@ -95,13 +108,14 @@ impl Conversation {
         self.peer.lent.take_back()
     }
 
-    /// Waits for the next head, or for what gets a last reply instead: as long as the connection may idle
+    /// Waits for the next head, or for what gets a last reply instead; the head is nothing where it is known what answers it. As long as the connection may idle
     /// while nothing comes, and as long as a head may take once some of it has.
     async fn next(
         &self,
         gate: &mut Gate,
         patience: &mut Patience<'_, impl Future>,
-    ) -> Option<Result<RequestHeader, Refused>> {
+        ahead: &mut Ahead,
+    ) -> Option<Result<Option<RequestHeader>, Refused>> {
         let (limit, deadline) = {
             let live = self.shared.live.load();
             let limits = &live.settings.limits;
@@ -110,7 +124,9 @@ impl Conversation {
         let mut begun = patience.begun.take();
         let since = Instant::now();
         poll_fn(|cx| {
-            if let Poll::Ready(arrived) = gate.poll_head(cx, limit) {
+            if let Poll::Ready(arrived) =
+                gate.poll_head(cx, limit, &mut |seen| self.know(seen, ahead))
+            {
                 return Poll::Ready(arrived);
             }
             if begun.is_none() && gate.has_begun() {

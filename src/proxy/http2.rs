@@ -21,6 +21,7 @@ use pingora_core::protocols::{Digest, IO};
 use tokio::time::Instant;
 
 use super::Proxy;
+use super::cache::Ahead;
 use super::connection::{HERE, Here};
 use super::conversation::{Conversation, digest_of};
 use super::pace::Paces;
@@ -150,7 +151,7 @@ impl Conversation {
                 return few.then_some(()).ok_or(Reason::ENHANCE_YOUR_CALM);
             }
         };
-        let place = match self.admit(&head) {
+        let place = match self.admit(head.uri.path()) {
             Ok(place) => place,
             Err(why) => {
                 self.shed_http2(body, &mut respond, &head, why);
@@ -194,7 +195,7 @@ impl Conversation {
 
 async fn exchange(proxy: &Proxy, session: Box<Session>, ending: &Ending) {
     let _woken = ending.wake_me().await;
-    let exchange = pin!(proxy.serve(session, ending.stop()));
+    let exchange = pin!(proxy.serve(session, Ahead::default(), ending.stop()));
     // Nothing comes back: a stream carries one exchange. Cut off, it is reset, or says why.
     let _ = ending.unless_over(exchange, || true).await;
 }

@@ -8,6 +8,7 @@ use http::{HeaderMap, StatusCode, Uri, header};
 use pingora_core::protocols::http::ServerSession;
 use prometheus::IntCounter;
 use uuid::Uuid;
+use uuid::fmt::Urn;
 use wiregate_sdk::chain::Stopped;
 use wiregate_sdk::host_of;
 use wiregate_sdk::views::Claim;
@@ -24,6 +25,11 @@ use crate::router::Refusal;
 /// An id for a request: a UUIDv7 (RFC 9562, 5.7), so that ids sort by time. It names a request
 /// and guards nothing: a fast generator will do.
 pub(super) fn new_id(wall: SystemTime) -> Box<str> {
+    write_id(wall, &mut Uuid::encode_buffer()).into()
+}
+
+/// The same, into a place of one's own.
+pub(super) fn write_id(wall: SystemTime, place: &mut [u8; Urn::LENGTH]) -> &str {
     let since = wall
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
@@ -31,12 +37,8 @@ pub(super) fn new_id(wall: SystemTime) -> Box<str> {
     let random = fastrand::u128(..).to_ne_bytes();
     let mut ten = [0; 10];
     ten.copy_from_slice(&random[..10]);
-    let mut text = Uuid::encode_buffer();
     let id = uuid::Builder::from_unix_timestamp_millis(millis, &ten).into_uuid();
-    id.hyphenated().encode_lower(&mut text);
-    std::str::from_utf8(&text[..36])
-        .expect("a UUID is ASCII")
-        .into()
+    id.hyphenated().encode_lower(place)
 }
 
 impl Context {
@@ -86,8 +88,11 @@ impl Context {
             self.peer.lent.close(); // the next connection is for the right name
             return Err(misdirected());
         }
-        let router = &self.snapshot.router;
-        let found = router.find(head, &mut self.exchange, &host, head.uri.path());
+        let (router, path) = (&self.snapshot.router, head.uri.path());
+        let found = match self.ahead.path(&self.snapshot) {
+            Some(at) => Ok(Some(router.found(at, path))),
+            None => router.find(head, &mut self.exchange, &host, path),
+        };
         let hit = found.map_err(|error| {
             Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "condition_failed")
                 .log(error.to_string())
@@ -234,7 +239,7 @@ impl Context {
 
 /// Runs what chooses a route, expressions and patterns included; nothing where it panicked. That is
 /// a fault of the gateway or of a library, and costs this one request.
-fn guard<T>(choose: impl FnOnce() -> T) -> Option<T> {
+pub(super) fn guard<T>(choose: impl FnOnce() -> T) -> Option<T> {
     // What it may leave half done is this exchange, which then ends.
     catch_unwind(AssertUnwindSafe(choose)).ok()
 }

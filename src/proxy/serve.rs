@@ -19,6 +19,7 @@ use wiregate_sdk::{Chain, Origin};
 
 use super::Engine;
 use super::boxed::boxed;
+use super::cache::Ahead;
 use super::connection;
 use super::context::Context;
 use crate::upstream::Pool;
@@ -36,11 +37,16 @@ impl Proxy {
         Self { engine, pingora }
     }
 
-    /// Serves a request. The session is dropped when it has been.
-    pub(super) async fn serve(&self, session: Box<dyn CustomSession>, stop: &ShutdownWatch) {
+    /// Serves a request, of which this was found out before. The session is dropped when it has been.
+    pub(super) async fn serve(
+        &self,
+        session: Box<dyn CustomSession>,
+        ahead: Ahead,
+        stop: &ShutdownWatch,
+    ) {
         let mut session = ServerSession::new_custom(session);
         spare_old_clients(session.req_header_mut());
-        let mut cx = Context::arrive(&self.engine.shared, &session);
+        let mut cx = Context::arrive(&self.engine.shared, &session, ahead);
         let error = match self.engine.answer(&mut session, &mut cx).await {
             Ok(false) => {
                 connection::leave(cx);

@@ -38,14 +38,14 @@ struct Answer {
 }
 
 impl Conversation {
-    /// A place for a request that has come.
+    /// A place for a request with this path that has come.
     ///
     /// # Errors
     /// It is shed.
-    pub(super) fn admit(&self, head: &RequestHeader) -> Result<Place, Shed> {
+    pub(super) fn admit(&self, path: &str) -> Result<Place, Shed> {
         let live = self.shared.live.load();
         let limits = &live.settings.limits;
-        (self.shared.overload).admit(&self.peer.load, limits, head.uri.path())
+        (self.shared.overload).admit(&self.peer.load, limits, path)
     }
 
     /// Sheds a request over HTTP/1.1; says whether its connection goes on.

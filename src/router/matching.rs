@@ -113,6 +113,11 @@ impl Match {
         paths.flat_map(PathPattern::names).collect()
     }
 
+    /// Whether host, path and method decide alone.
+    pub(super) fn is_plain(&self) -> bool {
+        self.fields().next().is_none() && self.client.is_none() && self.when.is_none()
+    }
+
     /// The same without `when`.
     pub(super) fn unmet_before_when(
         &self,

@@ -29,6 +29,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use http::Method;
 use pingora_http::RequestHeader;
 use wiregate_sdk::value::Place;
 use wiregate_sdk::{Exchange, path_key};
@@ -167,16 +168,43 @@ impl Router {
         path: &str,
     ) -> Result<Option<Hit>, MatchError> {
         let path = &*path_key(path);
-        match self.winner(head, exchange, host, path)? {
-            None => Ok(None),
-            Some(at) => {
-                let entry = &self.table.entries()[at];
-                Ok(Some(Hit {
-                    route: entry.route,
-                    path: at,
-                    params: entry.path.params(path),
-                }))
+        let winner = self.winner(head, exchange, host, path)?;
+        Ok(winner.map(|at| self.hit(at, path)))
+    }
+
+    /// The place of the path that takes a request with this method which is no preflight, where nothing else decides.
+    pub fn find_plainly(&self, method: &Method, host: &str, path: &str) -> Option<usize> {
+        let found = self.table.walk(host, &path_key(path), |at| {
+            let matching = &self.routes[self.table.entries()[at].route].matching;
+            if !matching.is_plain() {
+                return ControlFlow::Break(None);
             }
+            let fits = matching.methods.is_none() || matching.names(|named| named.0 == *method);
+            match fits {
+                true => ControlFlow::Break(Some(at)),
+                false => ControlFlow::Continue(()),
+            }
+        });
+        found.break_value().flatten()
+    }
+
+    /// The route of a path by its place.
+    pub fn route_of(&self, at: usize) -> usize {
+        self.table.entries()[at].route
+    }
+
+    /// What was found by [`find_plainly`](Self::find_plainly).
+    pub fn found(&self, at: usize, path: &str) -> Hit {
+        self.hit(at, &path_key(path))
+    }
+
+    /// `path` is a key.
+    fn hit(&self, at: usize, path: &str) -> Hit {
+        let entry = &self.table.entries()[at];
+        Hit {
+            route: entry.route,
+            path: at,
+            params: entry.path.params(path),
         }
     }
 

@@ -15,6 +15,7 @@ use http::StatusCode;
 use smallvec::SmallVec;
 
 use crate::build::Ties;
+use crate::cache::Policy;
 use crate::views::{Claim, Inbound};
 use crate::{
     Abort, Attempt, Chunk, Exchange, Filter, Flow, Mode, Outcome, Reply, Request, Response,
@@ -103,6 +104,16 @@ pub struct Stopped {
 pub struct Entered<'a> {
     chain: &'a Chain,
     slots: &'a mut [Slot],
+}
+
+impl Chain {
+    /// What the cache is to do with every request alike, where nothing else happens to it in the chain.
+    pub fn plan_for_all(&self) -> Option<&Arc<Policy>> {
+        match &self.links[..] {
+            [link] if link.mode == Mode::Enforce => link.filter.plan_for_all(),
+            _ => None,
+        }
+    }
 }
 
 impl Slot {

@@ -1,10 +1,12 @@
 //! The one trait that a filter implements.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
+use crate::cache::Policy;
 use crate::{Abort, Attempt, Build, Bytes, Chunk, Invalid, Outcome, Reply, Request, Response};
 
 /// What a request hook says: go on, or end the request with this reply.
@@ -36,6 +38,12 @@ pub trait Filter: Sized + Send + Sync + 'static {
         req: &mut Request<'_>,
         state: &mut Self::State,
     ) -> impl Future<Output = Flow> + Send;
+
+    /// What the cache is to do with every request that is let through, where that is all that the filter does, and nothing
+    /// of the request decides about it: then a stored response may answer before its hooks run.
+    fn plan_for_all(&self) -> Option<&Arc<Policy>> {
+        None
+    }
 
     /// An endpoint is about to be tried; runs again on each retry.
     fn upstream(&self, _attempt: &mut Attempt<'_>, _state: &mut Self::State) {}

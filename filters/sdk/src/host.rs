@@ -13,20 +13,23 @@ use crate::views::RequestHead;
 /// `Host` rules, which a filter may have changed; without one, `:authority` or the target's own
 /// (RFC 9110, 7.2; RFC 9113, 8.3.1). A request on which they differ is refused before it gets here.
 pub fn host_of(head: &RequestHead) -> Cow<'_, str> {
-    let host = match head.headers.get(HOST) {
-        Some(value) => match value.to_str() {
-            Ok(host) if is_plain(host) => return host.into(),
-            _ => String::from_utf8_lossy(value.as_bytes()),
-        },
-        None => head
-            .uri
-            .authority()
-            .map_or("", |a| after_userinfo(a.as_str()))
-            .into(),
+    let Some(value) = head.headers.get(HOST) else {
+        let authority = head.uri.authority();
+        return host_in(authority.map_or("", |named| after_userinfo(named.as_str())));
     };
-    match host {
-        Cow::Borrowed(host) => lower(without_port(host)),
-        Cow::Owned(host) => lower(without_port(&host)).into_owned().into(),
+    match value.to_str() {
+        Ok(host) => host_in(host),
+        Err(_) => host_in(&String::from_utf8_lossy(value.as_bytes()))
+            .into_owned()
+            .into(),
+    }
+}
+
+/// The same of a `Host` field.
+pub fn host_in(field: &str) -> Cow<'_, str> {
+    match is_plain(field) {
+        true => field.into(),
+        false => lower(without_port(field)),
     }
 }
 

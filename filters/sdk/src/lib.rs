@@ -42,7 +42,7 @@ pub use exchange::{Certificate, Client, Consumer, Exchange, Identity, Tls};
 pub use expression::{Condition, Expression, Facts};
 pub use filter::{Filter, Flow};
 pub use headers::Headers;
-pub use host::host_of;
+pub use host::{host_in, host_of};
 pub use mode::Mode;
 pub use path::path_key;
 pub use registry::Registry;

@@ -69,13 +69,19 @@ impl Forwarded {
 impl Told {
     /// The member of this cache.
     pub fn value(&self) -> HeaderValue {
-        let mut text = String::with_capacity(MOST);
-        text.push_str("wiregate");
+        let mut text = Vec::with_capacity(MOST);
+        self.put(&mut text);
+        HeaderValue::try_from(text).expect("words and numbers")
+    }
+
+    /// The same, as text behind another one.
+    pub fn put(&self, text: &mut Vec<u8>) {
+        text.extend_from_slice(b"wiregate");
         match self {
             Self::Hit { ttl, why } => {
-                text.push_str("; hit; ttl=");
-                text.push_str(itoa::Buffer::new().format(*ttl));
-                detail(&mut text, *why);
+                text.extend_from_slice(b"; hit; ttl=");
+                text.extend_from_slice(itoa::Buffer::new().format(*ttl).as_bytes());
+                detail(text, *why);
             }
             Self::Forwarded {
                 why,
@@ -83,31 +89,30 @@ impl Told {
                 collapsed,
                 stored,
             } => {
-                text.push_str("; fwd=");
-                text.push_str(why.word());
+                text.extend_from_slice(b"; fwd=");
+                text.extend_from_slice(why.word().as_bytes());
                 if let Some(status) = status {
-                    text.push_str("; fwd-status=");
-                    text.push_str(itoa::Buffer::new().format(*status));
+                    text.extend_from_slice(b"; fwd-status=");
+                    text.extend_from_slice(itoa::Buffer::new().format(*status).as_bytes());
                 }
                 if *stored == Stored::Yes {
-                    text.push_str("; stored");
+                    text.extend_from_slice(b"; stored");
                 }
                 if *collapsed {
-                    text.push_str("; collapsed");
+                    text.extend_from_slice(b"; collapsed");
                 }
                 if let Stored::No(why) = stored {
-                    detail(&mut text, *why);
+                    detail(text, *why);
                 }
             }
         }
-        HeaderValue::try_from(text).expect("words and numbers")
     }
 }
 
-fn detail(text: &mut String, why: Option<Why>) {
+fn detail(text: &mut Vec<u8>, why: Option<Why>) {
     if let Some(why) = why {
-        text.push_str("; detail=");
-        text.push_str(why);
+        text.extend_from_slice(b"; detail=");
+        text.extend_from_slice(why.as_bytes());
     }
 }
 

@@ -1,5 +1,7 @@
 //! Which requests a stored response is for (RFC 9111, 4.1).
 
+mod plainly;
+
 use std::fmt::Write as _;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -8,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::fields::{Field, Fields};
 use super::list;
 use crate::cache::Selector;
+pub use plainly::fits_plainly;
 
 /// Values that are longer than this are kept as digests, which are longer themselves: no value is taken for one.
 const LONGEST: usize = 64;
@@ -165,7 +168,10 @@ mod tests {
     ) -> bool {
         let response = headers(&[("vary", field)]);
         let names = names(&Fields::of(&response)).unwrap();
-        fits(&selectors(names, &headers(stored)), &headers(asked))
+        let (stored, asked) = (selectors(names, &headers(stored)), headers(asked));
+        let fits = fits(&stored, &asked);
+        assert!(plainly::tests::plainly(&stored, &asked).is_none_or(|plain| plain == fits));
+        fits
     }
 
     #[test]

@@ -89,6 +89,11 @@ impl Entry {
         (at > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(at))
     }
 
+    /// Its body, where that is complete, in memory, and in one piece.
+    pub fn small_body(&self) -> Option<&[u8]> {
+        self.body().one()
+    }
+
     /// Whether its body is still coming.
     pub fn is_filling(&self) -> bool {
         self.body().is_filling()

@@ -111,6 +111,16 @@ impl Store {
         self.lock(key.url_hash()).find(key, fits)
     }
 
+    /// The entry that [`find`](Self::find) gives, where it is `good`; else it is as if nobody had looked.
+    pub fn find_good(
+        &self,
+        key: &Key,
+        fits: impl FnMut(&Entry) -> bool,
+        good: impl FnOnce(&Entry) -> bool,
+    ) -> Option<Arc<Entry>> {
+        self.lock(key.url_hash()).find_good(key, fits, good)
+    }
+
     /// Purges, and says how many entries were hit. In memory it holds when this returns, for fetches that
     /// run, too (the memory of many entries is given back a moment later); it is also written to disk, in the
     /// background. Goes through the whole store for everything but a URL: not on a worker, then.

@@ -67,7 +67,7 @@ impl Head {
     }
 
     /// Names and values.
-    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (&HeaderName, &HeaderValue)> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&HeaderName, &HeaderValue)> {
         self.fields.iter().map(|(name, value)| (name, value))
     }
 
@@ -105,6 +105,20 @@ impl Head {
             values += value.len();
         }
         allocated(size_of_val(&*self.fields)) + allocated(values) + SHARED + names
+    }
+}
+
+/// A name as it stands in a message over HTTP/1.1, where responses that are made of maps have the same.
+pub fn spelled(name: &HeaderName) -> &str {
+    match *name {
+        header::ACCEPT_RANGES => "Accept-Ranges",
+        header::CACHE_CONTROL => "Cache-Control",
+        header::CONTENT_ENCODING => "Content-Encoding",
+        header::CONTENT_TYPE => "Content-Type",
+        header::DATE => "Date",
+        header::SERVER => "Server",
+        header::SET_COOKIE => "Set-Cookie",
+        _ => name.as_str(),
     }
 }
 

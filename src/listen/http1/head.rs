@@ -23,10 +23,26 @@ pub const MOST_FIELDS: usize = 100;
 /// The fields that the gateway adds to a request: `x-forwarded-*`, `via`, and one more.
 const ADDED: usize = 5;
 
+/// A good head without a body behind it, as it stands in what was read: nothing has been made of it yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The target, in origin form.
+    pub target: &'a str,
+    /// The host, where there is one.
+    pub host: Option<&'a [u8]>,
+    /// Whether the client speaks HTTP/1.0.
+    pub old: bool,
+    /// The fields, as they came.
+    pub fields: &'a [Header<'a>],
+}
+
 /// A head that may go on, and the body behind it.
 #[derive(Debug)]
 pub(super) struct Parsed {
-    pub(super) head: RequestHeader,
+    /// Nothing, where whoever saw it needs no more.
+    pub(super) head: Option<RequestHeader>,
     pub(super) body: Body,
 }
 
@@ -51,11 +67,15 @@ pub(super) fn end(bytes: &[u8], looked_at: &mut usize) -> Result<Option<usize>, 
     Ok(None)
 }
 
-/// Reads a whole head. What is in it shares its bytes.
+/// Reads a whole head. `know` sees it before anything is made of it, where it has no body, and says whether it needs no
+/// more.
 ///
 /// # Errors
 /// Why it may not go on.
-pub(super) fn parse(bytes: &Bytes) -> Result<Parsed, Refused> {
+pub(super) fn parse(
+    bytes: &[u8],
+    know: &mut dyn FnMut(&Seen<'_>) -> bool,
+) -> Result<Parsed, Refused> {
     let mut fields = [const { MaybeUninit::<Header<'_>>::uninit() }; MOST_FIELDS];
     let mut request = Request::new(&mut []);
     match request.parse_with_uninit_headers(bytes, &mut fields) {
@@ -76,13 +96,28 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Parsed, Refused> {
         target: path.as_bytes(),
         minor,
     };
-    match line.settle_target(&facts, request.headers)? {
-        Some(instead) => parse(&instead.into()),
-        None => {
-            let head = line.head(request.headers, bytes)?;
-            Ok(Parsed { head, body })
-        }
+    if let Some(instead) = line.settle_target(&facts, request.headers)? {
+        return parse(&instead, know);
     }
+    let seen = Seen {
+        method,
+        target: path,
+        host: facts.host,
+        old: minor == 0,
+        fields: request.headers,
+    };
+    let is_seen = matches!(body, Body::Done) && path.starts_with('/');
+    let head = match is_seen && know(&seen) {
+        true => None,
+        false => Some(line.head(request.headers, bytes)?),
+    };
+    Ok(Parsed { head, body })
+}
+
+/// The part of some shared bytes that is where this one is in what they were copied from.
+fn part(shared: &Bytes, copied: &[u8], part: &[u8]) -> Bytes {
+    let start = part.as_ptr() as usize - copied.as_ptr() as usize;
+    shared.slice(start..start + part.len())
 }
 
 fn explain(error: Error, head: &[u8]) -> Refused {
@@ -243,7 +278,7 @@ impl Line<'_> {
 
     /// The head as filters and endpoints get it. Field names are kept in lower case only: in any
     /// other spelling they mean the same (RFC 9110, 5.1).
-    fn head(&self, fields: &[Header<'_>], bytes: &Bytes) -> Result<RequestHeader, Refused> {
+    fn head(&self, fields: &[Header<'_>], bytes: &[u8]) -> Result<RequestHeader, Refused> {
         let invalid = || Refused::bad("this is no valid HTTP request");
         if !self.target.starts_with(b"/") {
             // Such a target is kept as it is, beside what a URI can hold of it.
@@ -257,7 +292,8 @@ impl Line<'_> {
             }
             return Ok(head);
         }
-        let target = PathAndQuery::from_maybe_shared(bytes.slice_ref(self.target));
+        let shared = Bytes::copy_from_slice(bytes);
+        let target = PathAndQuery::from_maybe_shared(part(&shared, bytes, self.target));
         let mut parts: Parts = http::Request::new(()).into_parts().0;
         parts.method = Method::from_bytes(self.method.as_bytes()).map_err(|_| invalid())?;
         parts.uri = Uri::from(target.map_err(|_| invalid())?);
@@ -265,7 +301,7 @@ impl Line<'_> {
         parts.headers.reserve(fields.len() + ADDED);
         for field in fields {
             let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| invalid())?;
-            let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
+            let value = HeaderValue::from_maybe_shared(part(&shared, bytes, field.value));
             parts.headers.append(name, value.map_err(|_| invalid())?);
         }
         Ok(parts.into())

@@ -18,7 +18,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use pingora_http::RequestHeader;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
@@ -26,7 +26,7 @@ use super::stream::Connection;
 pub use asked::Asked;
 use chunked::Chunks;
 use head::Parsed;
-pub use head::{MOST_FIELDS, is_named, length};
+pub use head::{MOST_FIELDS, Seen, is_named, length};
 pub use refused::Refused;
 
 /// How much is read at a time, on the stack.
@@ -63,12 +63,13 @@ impl Body {
     }
 }
 
-/// The head in front of what has come, of at most this many bytes, and its length; nothing where it
-/// has no end yet.
+/// What comes of the head in front of what has come, of at most this many bytes, and its length; nothing where it has no
+/// end yet.
 fn whole(
     waiting: &[u8],
     limit: usize,
     looked_at: &mut usize,
+    know: &mut dyn FnMut(&Seen<'_>) -> bool,
 ) -> Result<Option<(Parsed, usize)>, Refused> {
     let within = &waiting[..waiting.len().min(limit)];
     let Some(end) = head::end(within, looked_at)? else {
@@ -77,7 +78,7 @@ fn whole(
         }
         return Ok(None);
     };
-    let parsed = head::parse(&Bytes::copy_from_slice(&within[..end]))?;
+    let parsed = head::parse(&within[..end], know)?;
     Ok(Some((parsed, end)))
 }
 
@@ -86,8 +87,9 @@ fn whole(
 /// # Errors
 /// Why it may not go on.
 pub fn read_head(bytes: &[u8], limit: usize) -> Result<RequestHeader, Refused> {
-    let (parsed, _) = whole(bytes, limit, &mut 0)?.ok_or(Refused::cut())?;
-    Ok(parsed.head)
+    let whole = whole(bytes, limit, &mut 0, &mut |_| false)?;
+    let (parsed, _) = whole.ok_or(Refused::cut())?;
+    Ok(parsed.head.expect("nobody needed no more"))
 }
 
 /// A client's connection, and what of it may pass.
@@ -127,21 +129,21 @@ impl Gate {
         self.start < self.bytes.len()
     }
 
-    /// Waits for a whole head that may go on, of at most this many bytes. `None` is a client that
-    /// has ended, or gone, between two messages.
+    /// Waits for a whole head that may go on, of at most this many bytes. Where it has no body, `know` sees it before anything
+    /// is made of it, and says whether it needs no more: then it comes as nothing. `None` is a client that has ended, or
+    /// gone, between two messages.
     pub fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
         limit: usize,
-    ) -> Poll<Option<Result<RequestHeader, Refused>>> {
+        know: &mut dyn FnMut(&Seen<'_>) -> bool,
+    ) -> Poll<Option<Result<Option<RequestHeader>, Refused>>> {
         loop {
             self.skip_empty_lines();
-            if self.has_begun() {
-                match self.take_head(limit) {
-                    Ok(None) => {}
-                    Ok(Some(head)) => return Poll::Ready(Some(Ok(head))),
-                    Err(refused) => return Poll::Ready(Some(Err(refused))),
-                }
+            if self.has_begun()
+                && let Poll::Ready(head) = self.take_head(limit, know)
+            {
+                return Poll::Ready(Some(head));
             }
             if self.ended {
                 let cut = self.has_begun().then(|| Err(Refused::cut()));
@@ -166,15 +168,21 @@ impl Gate {
         }
     }
 
-    fn take_head(&mut self, limit: usize) -> Result<Option<RequestHeader>, Refused> {
+    /// The head of the next message, once it has come to its end.
+    fn take_head(
+        &mut self,
+        limit: usize,
+        know: &mut dyn FnMut(&Seen<'_>) -> bool,
+    ) -> Poll<Result<Option<RequestHeader>, Refused>> {
         let waiting = &self.bytes[self.start..];
-        let Some((Parsed { head, body }, end)) = whole(waiting, limit, &mut self.looked_at)? else {
-            return Ok(None);
+        let Some((Parsed { head, body }, end)) = whole(waiting, limit, &mut self.looked_at, know)?
+        else {
+            return Poll::Pending;
         };
         self.looked_at = 0;
         self.body = body;
         self.take(end);
-        Ok(Some(head))
+        Poll::Ready(Ok(head))
     }
 
     /// Reads once. The room is on the stack, so that a connection that waits holds none.

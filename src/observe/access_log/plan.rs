@@ -129,6 +129,11 @@ impl Plan {
         }
     }
 
+    /// Whether it takes no look at a request or a response to say which has a line, and what is in that.
+    pub fn asks_nothing(&self) -> bool {
+        self.expressions.is_empty() && self.choice.when.is_none() && !self.asks_response
+    }
+
     /// Whether a request has a line. Where nothing is known of its head there is nothing that `when`
     /// could ask about, and it has one; and so where the condition has no value.
     pub fn takes(&self, ended: Ended, facts: Option<&Facts<'_>>) -> bool {

@@ -12,39 +12,68 @@ use wiregate_sdk::cache::Plan;
 use super::super::context::Context;
 use crate::cache::store::{Key, Store, Url};
 
+/// What the key of a request is made of. Beside its URL it has the route and the upstream, which two requests for one URL
+/// may differ in; the scheme is part of the URL; host and target as they are sent; what trusted
+/// proxies say of where the request came to; what the plan adds; and whose it is, where callers do not
+/// share. The last two are there as digests, since they may be secrets, and keys may lie on a disk.
+pub(super) struct Parts<'a> {
+    pub(super) scheme: &'a str,
+    pub(super) url: Url,
+    pub(super) sent_host: &'a [u8],
+    pub(super) route: &'a str,
+    pub(super) upstream: &'a str,
+    pub(super) told: &'a [u8],
+    pub(super) target: &'a [u8],
+    pub(super) key: &'a [String],
+    pub(super) caller: Option<&'a str>,
+}
+
+impl Parts<'_> {
+    pub(super) fn key(self, store: &Store) -> Key {
+        // An upstream may tell spellings apart that the URL does not.
+        let host = match is_host_of(&self.url, self.scheme, self.sent_host) {
+            true => b"",
+            false => self.sent_host,
+        };
+        let secrets = self.key.iter().map(String::as_bytes);
+        let secrets = secrets.chain(self.caller.map(str::as_bytes));
+        let secrets: SmallVec<[_; 4]> = secrets.map(Sha256::digest).collect();
+        let mut parts: SmallVec<[&[u8]; 8]> = SmallVec::new();
+        parts.push(self.route.as_bytes());
+        parts.push(self.upstream.as_bytes());
+        parts.push(host);
+        parts.push(self.told);
+        parts.push(self.target);
+        // Whether they are one's own tells apart what two filters of a route store.
+        parts.push(self.caller.map_or(b"shared", |_| b"own"));
+        parts.extend(secrets.iter().map(|part| &part[..]));
+        store.key(self.url, parts)
+    }
+}
+
 impl Context {
-    /// The key of a request. Beside its URL it has the route and the upstream, which two requests for one URL
-    /// may differ in; the scheme is part of the URL; host and target as they are sent; what trusted
-    /// proxies say of where the request came to; what the plan adds; and whose it is, where callers do not
-    /// share. The last two are there as digests, since they may be secrets, and keys may lie on a disk.
+    /// The key of a request.
     pub(super) fn cache_key(&self, session: &ServerSession, plan: &Plan, store: &Store) -> Key {
         let head = session.req_header();
-        let upstream = self.attempts.upstream.as_ref();
-        let url = self.public_url();
-        let sent_host = head.headers.get(header::HOST).or(self.asked_host.as_ref());
-        let sent_host = sent_host.map_or(&b""[..], HeaderValue::as_bytes);
-        // An upstream may tell spellings apart that the URL does not.
-        let host = match is_host_of(&url, self.exchange.client.scheme, sent_host) {
-            true => b"",
-            false => sent_host,
-        };
+        let asked_host = self.asked_host.as_ref().map(HeaderValue::as_bytes);
+        let sent_host = head.headers.get(header::HOST).map(HeaderValue::as_bytes);
         let told = match self.peer.trusted_by(&self.snapshot).is_some() {
             true => told(&head.headers),
             false => Vec::new(), // what others say is gone by now
         };
-        let secrets = plan.key.iter().chain(&plan.caller);
-        let secrets: SmallVec<[_; 4]> = secrets.map(Sha256::digest).collect();
-        let target = head.raw_path();
-        let mut parts: SmallVec<[&[u8]; 8]> = SmallVec::new();
-        parts.push(self.exchange.route.as_bytes());
-        parts.push(upstream.map_or(b"", |upstream| upstream.name.as_bytes()));
-        parts.push(host);
-        parts.push(&told);
-        parts.push(target);
-        // Whether they are one's own tells apart what two filters of a route store.
-        parts.push(plan.caller.as_deref().map_or(b"shared", |_| b"own"));
-        parts.extend(secrets.iter().map(|part| &part[..]));
-        store.key(url, parts)
+        let upstream = self.attempts.upstream.as_ref();
+        Parts {
+            scheme: self.exchange.client.scheme,
+            url: self.public_url(),
+            sent_host: sent_host.or(asked_host).unwrap_or_default(),
+            route: &self.exchange.route,
+            upstream: upstream.map_or("", |upstream| &upstream.name),
+            told: &told,
+            target: head.raw_path(),
+            key: &plan.key,
+            caller: plan.caller.as_deref(),
+        }
+        .key(store)
     }
 
     /// The URL that was asked for, normalised: what purges and the methods that change a resource go by.
@@ -146,7 +175,7 @@ pub fn normalised(url: &reqwest::Url, path: impl Fn(&str) -> Option<String>) -> 
 
 /// The text of a URL. A port that is the scheme's own, or none, is left out (RFC 9110, 4.2.3), and so is the last dot
 /// of a name: routes are the same for both.
-fn url(scheme: &str, host: &str, path: &str, query: Option<&str>) -> Url {
+pub(super) fn url(scheme: &str, host: &str, path: &str, query: Option<&str>) -> Url {
     let colon = host.bytes().rposition(|byte| byte == b':');
     let (name, port) = match colon.map(|at| (&host[..at], &host[at + 1..])) {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (name, port),

@@ -8,6 +8,7 @@
 //! anew.
 
 mod after;
+mod at_once;
 mod collapse;
 mod fetch;
 pub mod key;
@@ -37,6 +38,7 @@ use crate::cache::rules::status::{Forwarded, Stored, Told};
 use crate::cache::rules::vary::Wanted;
 use crate::cache::store::{Entry, Find, Join, Key, Store};
 use crate::upstream::{Connector, Upstream};
+pub(super) use at_once::Ahead;
 use fetch::{Fetch, Filling};
 
 /// So often a request waits for the fetches of others, which turn out not to be for it.
@@ -132,8 +134,9 @@ impl Context {
             false => Wishes::default(),
         };
         let why = self.passes(session);
+        let ahead = self.ahead.take_key(&self.snapshot, &store);
         let key = match why {
-            None => Some(self.cache_key(session, &plan, &store)),
+            None => Some(ahead.unwrap_or_else(|| self.cache_key(session, &plan, &store))),
             Some(_) => None,
         };
         self.caching = Some(Box::new(Caching {

@@ -294,6 +294,22 @@ impl Session {
     }
 }
 
+/// Sends a body behind what was gathered, and counts what was taken of it.
+pub(in crate::proxy) async fn send_whole(
+    connection: &mut Connection,
+    mut left: &[u8],
+    (pace, patience): (&mut Pace, Duration),
+    sent: &mut u64,
+) -> Result<()> {
+    let limit = Some(patience);
+    while !left.is_empty() {
+        let count = written(pace, limit, connection.write(left)).await?;
+        left = &left[taken(count, pace)?..];
+        *sent += count as u64;
+    }
+    written(pace, limit, connection.flush()).await
+}
+
 /// So many bytes were taken by the client.
 fn taken(sent: usize, pace: &mut Pace) -> Result<usize> {
     if sent == 0 {

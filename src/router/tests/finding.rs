@@ -217,3 +217,34 @@ fn a_preflight_goes_where_the_request_will_go_that_it_asks_for() {
         "method OPTIONS is not in [GET, HEAD], nor is `PUT`, which the preflight asks for"
     );
 }
+
+#[test]
+fn what_host_path_and_method_decide_alone_is_found_without_a_head() {
+    let router = router(&[
+        r#"plain: {"host": "a.example", "path": "/x/{id}"}"#,
+        r#"methods: {"host": "a.example", "path": "/m", "methods": ["GET", "PUT"]}"#,
+        r#"others: {"host": "a.example", "path": "/m", "methods": "DELETE"}"#,
+        r#"header: {"host": "a.example", "path": "/h", "headers": {"x": "1"}}"#,
+        r#"behind: {"host": "a.example", "path": "/**"}"#,
+    ]);
+    let found = |method: Method, path: &str| {
+        let at = router.find_plainly(&method, "a.example", path)?;
+        let hit = router.found(at, path);
+        assert_eq!(hit.route, router.route_of(at));
+        Some((router.routes()[hit.route].name.to_string(), hit.params))
+    };
+    let (name, params) = found(Method::GET, "/x/7").unwrap();
+    assert_eq!((&*name, &*params[0].1), ("plain", "7"));
+    for (method, path, expected) in [
+        (Method::GET, "/m", Some("methods")),
+        (Method::DELETE, "/m", Some("others")),
+        (Method::POST, "/m", Some("behind")),
+        (Method::GET, "/else", Some("behind")),
+        // Whether it is for the one before depends on a header.
+        (Method::GET, "/h", None),
+    ] {
+        let name = found(method, path).map(|(name, _)| name);
+        assert_eq!(name.as_deref(), expected, "{path}");
+    }
+    assert_eq!(router.find_plainly(&Method::GET, "b.example", "/m"), None);
+}

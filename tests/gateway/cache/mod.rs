@@ -1,6 +1,7 @@
 //! The cache in a running gateway, between curl and origins that say exactly what a test wants.
 
 mod apart;
+mod at_once;
 mod callers;
 mod collapse;
 mod conformance;

@@ -3,7 +3,9 @@
 use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
+use crate::cache::Policy;
 use crate::{Abort, Attempt, Bytes, Chunk, Filter, Outcome, Reply, Request, Response};
 
 pub(super) type Hook<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -17,6 +19,7 @@ pub(super) trait Erased: Send + Sync {
         req: &'a mut Request<'_>,
         state: &'a mut (dyn Any + Send + Sync),
     ) -> Hook<'a, Result<(), Box<Reply>>>;
+    fn plan_for_all(&self) -> Option<&Arc<Policy>>;
     fn upstream(&self, attempt: &mut Attempt<'_>, state: &mut (dyn Any + Send + Sync));
     fn response(&self, res: &mut Response<'_>, state: &mut (dyn Any + Send + Sync));
     fn response_whole<'a>(
@@ -50,6 +53,10 @@ impl<F: Filter> Erased for F {
     ) -> Hook<'a, Result<(), Box<Reply>>> {
         let state = own::<F>(state);
         Box::pin(async move { Filter::request(self, req, state).await.map_err(Box::new) })
+    }
+
+    fn plan_for_all(&self) -> Option<&Arc<Policy>> {
+        Filter::plan_for_all(self)
     }
 
     fn upstream(&self, attempt: &mut Attempt<'_>, state: &mut (dyn Any + Send + Sync)) {

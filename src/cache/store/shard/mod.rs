@@ -131,6 +131,21 @@ impl Shard {
         }
     }
 
+    /// The same, where that entry is `good`; else it is as if nobody had looked.
+    pub(super) fn find_good(
+        &mut self,
+        key: &Key,
+        fits: impl FnMut(&Entry) -> bool,
+        good: impl FnOnce(&Entry) -> bool,
+    ) -> Option<Arc<Entry>> {
+        let id = self.look(key, fits).ok()?;
+        let entry = self.slots.get(id).entry().filter(|entry| good(entry))?;
+        let entry = entry.clone();
+        self.sketch.count(key.hash() as u64);
+        self.touch(id);
+        Some(entry)
+    }
+
     /// The newest entry that fits; or else, whether there is something on disk.
     pub(super) fn peek(&self, key: &Key, fits: impl FnMut(&Entry) -> bool) -> Option<Arc<Entry>> {
         let id = self.look(key, fits).ok()?;

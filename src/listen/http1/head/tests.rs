@@ -6,11 +6,23 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// A head, and how the body behind it is framed.
+struct Read {
+    head: RequestHeader,
+    body: Body,
+}
+
+fn read(head: impl AsRef<[u8]>) -> Result<Read, Refused> {
+    let Parsed { head, body } = parse(head.as_ref(), &mut |_| false)?;
+    let head = head.unwrap();
+    Ok(Read { head, body })
+}
+
 /// The status that a head is refused with; nothing where it is good.
 fn status(head: &[u8]) -> Option<u16> {
     let mut looked_at = 0;
     let parsed = match end(head, &mut looked_at) {
-        Ok(Some(end)) => parse(&Bytes::copy_from_slice(&head[..end])),
+        Ok(Some(end)) => read(&head[..end]),
         Ok(None) => panic!("no end: {}", head.escape_ascii()),
         Err(refused) => Err(refused),
     };
@@ -150,24 +162,58 @@ fn hosts() {
 }
 
 #[test]
+fn a_head_without_a_body_is_seen_before_anything_is_made_of_it() {
+    let seen = |head: &str, known: bool| {
+        let mut seen = None;
+        let parsed = parse(head.as_bytes(), &mut |one| {
+            let fields = one.fields.iter();
+            let names: Vec<_> = fields.map(|field| field.name.to_owned()).collect();
+            let host = one.host.map(<[u8]>::to_vec);
+            let line = format!("{} {}", one.method, one.target);
+            seen = Some((line, host, one.old, names));
+            known
+        });
+        let is_known = parsed.unwrap().head.is_none();
+        (seen, is_known)
+    };
+    let plain = "GET /a?b HTTP/1.1\r\nHost: h\r\nX: 1\r\n\r\n";
+    let names = vec!["Host".to_owned(), "X".to_owned()];
+    let expected = ("GET /a?b".to_owned(), Some(b"h".to_vec()), false, names);
+    assert_eq!(seen(plain, true), (Some(expected.clone()), true));
+    assert_eq!(seen(plain, false), (Some(expected), false));
+    // As it goes on, and not as it came.
+    let (absolute, _) = seen("GET http://h HTTP/1.1\r\nhost: x\r\n\r\n", true);
+    let (line, host, ..) = absolute.unwrap();
+    assert_eq!((&*line, host.unwrap()), ("GET /", b"h".to_vec()));
+    let (old, _) = seen("GET / HTTP/1.0\r\n\r\n", true);
+    let (_, host, old, _) = old.unwrap();
+    assert_eq!((host, old), (None, true));
+    for unseen in [
+        "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nhost: h\r\n\r\n",
+        "CONNECT h:1 HTTP/1.1\r\nhost: h\r\n\r\n",
+    ] {
+        assert_eq!(seen(unseen, true), (None, false), "{unseen}");
+    }
+}
+
+#[test]
 fn framings() {
-    let length = |lines: &str| match parse(&with(lines).into()).unwrap().body {
+    let length = |lines: &str| match read(with(lines)).unwrap().body {
         Body::Length(length) => length,
         other => panic!("{other:?}"),
     };
     assert_eq!(length("content-length: 5"), 5);
     assert_eq!(length("Content-Length: \t12 "), 12);
     assert!(matches!(
-        parse(&with("content-length: 0").into()).unwrap().body,
+        read(with("content-length: 0")).unwrap().body,
         Body::Done
     ));
-    assert!(matches!(
-        parse(&with("a: b").into()).unwrap().body,
-        Body::Done
-    ));
+    assert!(matches!(read(with("a: b")).unwrap().body, Body::Done));
     for good in ["transfer-encoding: chunked", "Transfer-Encoding:  CHUNKED "] {
         assert!(
-            matches!(parse(&with(good).into()).unwrap().body, Body::Chunked(_)),
+            matches!(read(with(good)).unwrap().body, Body::Chunked(_)),
             "{good}"
         );
     }
@@ -241,10 +287,10 @@ fn absolute_form_becomes_origin_form() {
         ),
     ] {
         let head = format!("{line}\r\nx: 1\r\n{host}y:  2 \r\n\r\n");
-        let read = parse(&head.into()).unwrap().head;
+        let found = read(head).unwrap().head;
         let expected = format!("{expected}\r\nx: 1\r\ny: 2\r\n\r\n");
-        let expected = parse(&expected.into()).unwrap().head;
-        assert_eq!(format!("{read:?}"), format!("{expected:?}"), "{line}");
+        let expected = read(expected).unwrap().head;
+        assert_eq!(format!("{found:?}"), format!("{expected:?}"), "{line}");
     }
 }
 
@@ -297,7 +343,7 @@ proptest! {
         for head in [format!("{text}\r\n\r\n"), format!("GET /{text}\r\nhost: a\r\n\r\n"),
                      format!("GET / HTTP/1.1\r\nhost: a\r\n{text}\r\n\r\n")] {
             let Ok(Some(end)) = end(head.as_bytes(), &mut 0) else { continue };
-            let Ok(parsed) = parse(&Bytes::copy_from_slice(&head.as_bytes()[..end])) else { continue };
+            let Ok(parsed) = read(&head.as_bytes()[..end]) else { continue };
             if head.contains("://") {
                 continue; // Pingora keeps the absolute form
             }
