@@ -9,6 +9,9 @@ use std::borrow::Cow;
 ///
 /// The form of this form is itself. A path without such escapes is borrowed.
 pub fn path_key(path: &str) -> Cow<'_, str> {
+    if !path.as_bytes().contains(&b'%') {
+        return Cow::Borrowed(path); // as most are
+    }
     let mut key = String::new();
     let mut rest = path;
     let mut from = 0;

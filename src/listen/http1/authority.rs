@@ -15,6 +15,17 @@ pub(super) fn host_before_port(authority: &[u8]) -> Option<&[u8]> {
     port.filter(|port| !port.is_empty()).map(|_| host)
 }
 
+/// What names and addresses are made of.
+const IN_NAMES: [bool; 256] = {
+    let (mut those, mut byte) = ([false; 256], 0_u8);
+    while byte < 128 {
+        those[byte as usize] =
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+        byte += 1;
+    }
+    those
+};
+
 fn split(authority: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let end = if let Some(literal) = authority.strip_prefix(b"[") {
         let length = literal.iter().position(|byte| *byte == b']')?;
@@ -24,7 +35,7 @@ fn split(authority: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     } else {
         let end = authority.iter().position(|byte| *byte == b':');
         let end = end.unwrap_or(authority.len());
-        let good = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+        let good = |byte: &u8| IN_NAMES[usize::from(*byte)];
         if end == 0 || !authority[..end].iter().all(good) {
             return None;
         }

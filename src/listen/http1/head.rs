@@ -263,7 +263,8 @@ impl Line<'_> {
             None if self.minor > 0 => return Err(Refused::bad("HTTP/1.1 needs a `host`")),
             _ => {}
         }
-        if self.target.contains(&b'#') || std::str::from_utf8(self.target).is_err() {
+        let is_text = self.target.is_ascii() || std::str::from_utf8(self.target).is_ok();
+        if self.target.contains(&b'#') || !is_text {
             return Err(Refused::bad("a target has no fragment, and is valid UTF-8"));
         }
         if self.method == Method::CONNECT.as_str() {

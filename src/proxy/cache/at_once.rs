@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, Method, StatusCode};
 use httparse::Header;
+use memchr::memchr;
 use uuid::Uuid;
 use wiregate_sdk::{Now, host_in};
 
@@ -137,8 +138,8 @@ impl Conversation {
         seen: &Seen<'_>,
         ahead: &mut Ahead,
     ) -> Option<Known> {
-        let (path, query) = match seen.target.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
+        let (path, query) = match memchr(b'?', seen.target.as_bytes()) {
+            Some(at) => (&seen.target[..at], Some(&seen.target[at + 1..])),
             None => (seen.target, None),
         };
         if live.router.normalise(path).ok()? != path {
