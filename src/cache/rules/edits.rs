@@ -41,8 +41,8 @@ impl Edits {
         Self { via, ..self }
     }
 
-    /// The head as it is to be served.
-    pub(super) fn head(&self, head: &ResponseHeader) -> Head {
+    /// The head as it is to be served, with room for so many bytes behind it.
+    pub(super) fn head(&self, head: &ResponseHeader, room: usize) -> Head {
         let mut all: SmallVec<[_; 16]> = SmallVec::new();
         for (name, value) in &head.headers {
             if !self.without.contains(name) {
@@ -54,7 +54,7 @@ impl Edits {
             let last = all.iter().rposition(|(name, _)| **name == header::VIA);
             all.insert(last.map_or(all.len(), |last| last + 1), (&header::VIA, via));
         }
-        Head::new(head.status, &all)
+        Head::with_room(head.status, &all, room)
     }
 
     /// Makes the same of the fields of that head themselves.

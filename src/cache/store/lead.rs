@@ -62,9 +62,9 @@ impl Store {
     }
 
     fn lead(self: &Arc<Self>, shard: &mut Shard, key: &Key, asker: Asker) -> Lead {
-        let (number, name) = (self.number(), Name::new(key));
-        let charge = Charge::new(&self.room, Flight::BYTES + name.bytes());
-        let flight = Arc::new(Flight::new(name, asker));
+        let (number, key) = (self.number(), Key::from(key.name()));
+        let charge = Charge::new(&self.room, Flight::BYTES + key.bytes());
+        let flight = Arc::new(Flight::new(key, asker));
         shard.begin(number, Running::new(flight.clone(), charge));
         Lead {
             store: self.clone(),
@@ -76,7 +76,7 @@ impl Store {
 
     /// The key is not for the cache for a while, as far as those who are alike are concerned. Somebody may
     /// find out before that.
-    pub(super) fn set_alone(&self, name: &Name, asker: Asker, remember: Duration) {
+    pub(super) fn set_alone(&self, name: Name<'_>, asker: Asker, remember: Duration) {
         if !remember.is_zero() {
             let now = self.clock.instant();
             let until = now + remember;
@@ -90,7 +90,7 @@ impl Store {
     /// are many, or none, it holds for all variants.
     pub(super) fn set_too_large(
         &self,
-        name: &Name,
+        name: Name<'_>,
         asker: Asker,
         remember: Duration,
         selectors: &[Selector],
@@ -148,7 +148,7 @@ impl Lead {
             self.too_large(remember, &meta.vary);
             return Err(Refused::TooLarge);
         }
-        let (store, name) = (self.store.clone(), self.flight.name().clone());
+        let store = self.store.clone();
         let promised = store.promised.get(length, store.options().memory);
         let Some(promised) = promised else {
             store.counts.discarded();
@@ -157,7 +157,7 @@ impl Lead {
         };
         let new = New::of(&store, &meta);
         let body = Body::coming(length);
-        let entry = Entry::new(&store.room, name, self.number, meta, body);
+        let entry = Entry::new(&store.room, self.flight.name(), self.number, meta, body);
         let entry = Arc::new(entry);
         let stored = self.land_with(Some(&new.tags), |shard, purged| {
             if purged == Some(Mode::Hard) {
@@ -175,6 +175,11 @@ impl Lead {
             return Err(why);
         }
         Ok(Fill::new(store, entry, self.flight.asker(), promised))
+    }
+
+    /// How long the text of the name is, which is [put behind](crate::cache::Head::put_behind) the head.
+    pub fn name_length(&self) -> usize {
+        self.flight.name().parts().0.len()
     }
 
     /// A stored response was found to be good (a 304): it gets another head, and keeps its body.

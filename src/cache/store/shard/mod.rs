@@ -272,7 +272,7 @@ impl Shard {
     }
 
     /// Whether a key has as many slots as are kept.
-    pub(super) fn is_full(&self, name: &Name) -> bool {
+    pub(super) fn is_full(&self, name: Name<'_>) -> bool {
         let (mut id, mut count) = (self.newest(name.hash()), 0);
         while id != NONE {
             id = self.slots.get(id).links.older;

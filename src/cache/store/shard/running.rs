@@ -114,7 +114,7 @@ impl Shard {
     ) -> Result<Option<&Arc<Flight>>, ()> {
         match self.flights.get(&asker.hash(key.hash())) {
             None => Ok(None),
-            Some(flight) if flight.name().is(key) => Ok(Some(flight)),
+            Some(flight) if flight.name().is(key.name()) => Ok(Some(flight)),
             Some(_) => Err(()),
         }
     }
@@ -138,7 +138,7 @@ impl Shard {
     /// other is meant; where there are two by now, all are, but tried.
     pub(in super::super) fn set_alone(
         &mut self,
-        name: &Name,
+        name: Name<'_>,
         asker: Asker,
         now: Instant,
         (until, mut next): (Instant, Instant),
@@ -195,7 +195,7 @@ impl Shard {
     }
 
     /// A response to the key was stored: it is for the cache after all.
-    pub(in super::super) fn clear_alone(&mut self, name: &Name) {
+    pub(in super::super) fn clear_alone(&mut self, name: Name<'_>) {
         for asker in Asker::ALL {
             let hash = asker.hash(name.hash());
             self.alone(hash).take_if(|alone| alone.hash == hash);

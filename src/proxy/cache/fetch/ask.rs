@@ -246,7 +246,7 @@ impl Context {
         let strong = |tag: &&HeaderValue| !tag.as_bytes().starts_with(b"W/");
         let own = stale.and_then(|stale| stale.meta().head.get(&header::ETAG));
         let news = head.headers.get(header::ETAG).filter(strong);
-        news.is_some() && own.is_some() && news != own
+        own.is_some_and(|own| news.is_some_and(|news| news != own))
     }
 }
 

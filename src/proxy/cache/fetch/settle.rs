@@ -151,7 +151,7 @@ impl Context {
             return own(head, "too-large");
         }
         let via = heads::via_of(head.head.version);
-        let (meta, edits) = terms.stored(&head.head, Some(via));
+        let (meta, edits) = terms.stored(&head.head, Some(via), lead.name_length());
         let fill = match lead.fill(meta, length, policy.remember) {
             Ok(fill) => fill,
             Err(_) => return own(head, "refused"),
