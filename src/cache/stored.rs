@@ -7,7 +7,7 @@ use pingora_cache::VarianceBuilder;
 use pingora_cache::key::HashBinary;
 
 use super::store::allocated;
-pub use head::Head;
+pub use head::{Draft, Head};
 use wire::{Reading, Writing};
 
 mod head;

@@ -9,6 +9,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, response::Parts};
 use pingora_http::ResponseHeader;
+use smallvec::SmallVec;
 
 use super::super::store::allocated;
 use super::names;
@@ -34,7 +35,7 @@ pub struct Head {
 }
 
 /// A field as its line has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) struct Line<'h> {
     mark: Mark,
     /// As it is spelt on a connection.
@@ -43,7 +44,7 @@ pub(super) struct Line<'h> {
 }
 
 /// What is to be known of a line without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 struct Mark {
     /// The number of the name, if it is known.
     known: Option<u8>,
@@ -53,41 +54,63 @@ struct Mark {
     value: u32,
 }
 
-impl Head {
-    /// A head of these fields, which holds on to no buffer that they were read from.
-    pub fn new(status: StatusCode, fields: &[(&HeaderName, &HeaderValue)]) -> Self {
-        Self::with_room(status, fields, 0)
+/// The fields of a head that is about to be made.
+#[derive(Default)]
+pub struct Draft<'h> {
+    /// The lines that are sent.
+    sent: SmallVec<[Line<'h>; 16]>,
+    /// Those of `content-length`.
+    lengths: SmallVec<[Line<'h>; 1]>,
+}
+
+impl<'h> Draft<'h> {
+    /// Adds a field at the end.
+    pub fn add(&mut self, name: &'h HeaderName, value: &'h HeaderValue) {
+        let line = Line::of(name, value);
+        match *name == header::CONTENT_LENGTH {
+            true => self.lengths.push(line),
+            false => self.sent.push(line),
+        }
     }
 
-    /// The same with room for so many bytes to be put behind it.
-    pub fn with_room(
-        status: StatusCode,
-        fields: &[(&HeaderName, &HeaderValue)],
-        room: usize,
-    ) -> Self {
-        let is_length = |name: &HeaderName| *name == header::CONTENT_LENGTH;
-        let sent = fields.iter().filter(|(name, _)| !is_length(name));
-        let lengths = fields.iter().filter(|(name, _)| is_length(name));
-        let all = sent.clone().chain(lengths.clone());
-        let lines = all
-            .clone()
-            .map(|(name, value)| Mark::of(name, value).length());
-        let length = fields.len() * Mark::BYTES + lines.sum::<usize>() + room;
-        let mut text = Vec::with_capacity(length);
-        for (name, value) in all {
-            text.extend_from_slice(&Mark::of(name, value).bytes());
-        }
-        sent.for_each(|field| add_line(&mut text, field));
+    /// Adds a field, which is not `content-length`, behind those that have the same name.
+    pub fn add_to_others(&mut self, name: &'h HeaderName, value: &'h HeaderValue) {
+        let line = Line::of(name, value);
+        let last = self.sent.iter().rposition(|other| other.name == line.name);
+        let at = last.map_or(self.sent.len(), |last| last + 1);
+        self.sent.insert(at, line);
+    }
+
+    /// A head of these fields, which holds on to no buffer that they were read from, with room for so many bytes to be
+    /// put behind it.
+    pub fn head(&self, status: StatusCode, room: usize) -> Head {
+        let lines = || self.sent.iter().chain(&self.lengths);
+        let fields = self.sent.len() + self.lengths.len();
+        let length: usize = lines().map(|line| line.mark.length()).sum();
+        let mut text = Vec::with_capacity(fields * Mark::BYTES + length + room);
+        lines().for_each(|line| text.extend_from_slice(&line.mark.bytes()));
+        self.sent.iter().for_each(|line| line.write(&mut text));
         let wire = place(text.len());
-        lengths.for_each(|field| add_line(&mut text, field));
-        let (fields, end) = (place(fields.len()), place(text.len()));
-        Self {
+        self.lengths.iter().for_each(|line| line.write(&mut text));
+        let (fields, end) = (place(fields), place(text.len()));
+        Head {
             status,
             text,
             fields,
             wire,
             end,
         }
+    }
+}
+
+impl Head {
+    /// A head of these fields, which holds on to no buffer that they were read from.
+    pub fn new(status: StatusCode, fields: &[(&HeaderName, &HeaderValue)]) -> Self {
+        let mut draft = Draft::default();
+        for (name, value) in fields {
+            draft.add(name, value);
+        }
+        draft.head(status, 0)
     }
 
     /// Puts something behind its text, in the place of what has been there: whoever keeps both has one allocation
@@ -176,7 +199,29 @@ impl Head {
     }
 }
 
-impl Line<'_> {
+impl<'h> Line<'h> {
+    fn of(name: &'h HeaderName, value: &'h HeaderValue) -> Self {
+        let known = names::number(name);
+        let spelt = known.map_or(name.as_str(), |known| names::spelt(known));
+        Self {
+            mark: Mark {
+                known,
+                sensitive: value.is_sensitive(),
+                name: u16::try_from(spelt.len()).expect("no name is longer"),
+                value: place(value.len()),
+            },
+            name: spelt.as_bytes(),
+            value: value.as_bytes(),
+        }
+    }
+
+    fn write(&self, text: &mut Vec<u8>) {
+        text.extend_from_slice(self.name);
+        text.extend_from_slice(COLON);
+        text.extend_from_slice(self.value);
+        text.extend_from_slice(END);
+    }
+
     fn to_name(self) -> HeaderName {
         match self.mark.known {
             Some(number) => names::name(number).clone(),
@@ -193,15 +238,6 @@ impl Line<'_> {
 
 impl Mark {
     const BYTES: usize = 8;
-
-    fn of(name: &HeaderName, value: &HeaderValue) -> Self {
-        Self {
-            known: names::number(name),
-            sensitive: value.is_sensitive(),
-            name: u16::try_from(name.as_str().len()).expect("no name is longer"),
-            value: place(value.len()),
-        }
-    }
 
     /// How long the line is.
     fn length(self) -> usize {
@@ -231,13 +267,6 @@ impl Mark {
             value: u32::from_le_bytes(value),
         }
     }
-}
-
-fn add_line(text: &mut Vec<u8>, (name, value): &(&HeaderName, &HeaderValue)) {
-    text.extend_from_slice(names::spelt(name).as_bytes());
-    text.extend_from_slice(COLON);
-    text.extend_from_slice(value.as_bytes());
-    text.extend_from_slice(END);
 }
 
 fn place(length: usize) -> u32 {
@@ -326,7 +355,11 @@ mod tests {
     fn what_is_behind_it_is_no_part_of_it_and_takes_no_allocation_where_there_is_room() {
         let value = HeaderValue::from_static("a");
         let fields = [(&header::ETAG, &value)];
-        let mut head = Head::with_room(StatusCode::OK, &fields, 4);
+        let mut head = {
+            let mut draft = Draft::default();
+            draft.add(fields[0].0, fields[0].1);
+            draft.head(StatusCode::OK, 4)
+        };
         let (place, taken) = (head.text.as_ptr(), head.allocated());
         head.put_behind(b"name");
         assert_eq!((head.text.as_ptr(), head.allocated()), (place, taken));
