@@ -8,4 +8,4 @@ mod stored;
 
 pub use dealt::Dealt;
 pub use failure::{Failure, UPSTREAM_ERROR};
-pub use stored::{Head, Selector, Stored, Times, Variant, spelled};
+pub use stored::{Draft, Head, Selector, Stored, Times, Variant};

@@ -7,10 +7,11 @@ use pingora_cache::VarianceBuilder;
 use pingora_cache::key::HashBinary;
 
 use super::store::allocated;
-pub use head::{Head, spelled};
+pub use head::{Draft, Head};
 use wire::{Reading, Writing};
 
 mod head;
+mod names;
 mod wire;
 
 /// What is known of a response beside its body. The store keeps all of it, in memory and on disk,
@@ -100,9 +101,9 @@ impl Stored {
         let mut to = Writing(bytes);
         to.u16(self.head.status.as_u16());
         to.u32(self.head.iter().len());
-        for (name, value) in self.head.iter() {
-            to.bytes(name.as_str().as_bytes());
-            to.bytes(value.as_bytes());
+        for line in self.head.iter() {
+            to.bytes(line.name());
+            to.bytes(line.value);
         }
         to.u32(self.vary.len());
         for (name, value) in &self.vary {

@@ -60,7 +60,7 @@ pub fn range_holds(request: &HeaderMap, stored: &HeaderMap, now: i64) -> bool {
         [b'W', b'/', ..] => false,
         _ => {
             stored.get(header::LAST_MODIFIED) == Some(condition)
-                && is_made_later(|name| stored.get(name), now)
+                && is_made_later(|name| stored.get(name).map(HeaderValue::as_bytes), now)
         }
     }
 }
@@ -88,8 +88,8 @@ pub(super) fn is_weakly_dated(stored: &Stored, now: i64) -> bool {
 
 /// Whether a response with these fields was made a second after it was modified or later: only then no other was made in
 /// the second that `Last-Modified` tells (RFC 9110, 8.8.2.2).
-fn is_made_later<'f>(field: impl Fn(&HeaderName) -> Option<&'f HeaderValue>, now: i64) -> bool {
-    let time = |name| date::parse(field(name)?.as_bytes(), now);
+fn is_made_later<'f>(field: impl Fn(&HeaderName) -> Option<&'f [u8]>, now: i64) -> bool {
+    let time = |name| date::parse(field(name)?, now);
     match (time(&header::LAST_MODIFIED), time(&header::DATE)) {
         (Some(modified), Some(made)) => modified < made,
         _ => false,

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use wiregate_sdk::cache::{Policy, SetCookie};
 
 use super::fields::{Field, Fields};
-use crate::cache::Head;
+use crate::cache::{Draft, Head};
 
 /// What sets the head that is served apart from the one that has come (3.1).
 pub struct Edits {
@@ -41,20 +41,21 @@ impl Edits {
         Self { via, ..self }
     }
 
-    /// The head as it is to be served.
-    pub(super) fn head(&self, head: &ResponseHeader) -> Head {
-        let mut all: SmallVec<[_; 16]> = SmallVec::new();
+    /// The head as it is to be served, with room for so many bytes behind it.
+    pub(super) fn head(&self, head: &ResponseHeader, room: usize) -> Head {
+        let mut draft = Draft::default();
         for (name, value) in &head.headers {
             if !self.without.contains(name) {
-                all.push((name, value));
+                draft.add(name, value);
             }
         }
-        all.extend(self.date.as_ref().map(|date| (&header::DATE, date)));
-        if let Some(via) = &self.via {
-            let last = all.iter().rposition(|(name, _)| **name == header::VIA);
-            all.insert(last.map_or(all.len(), |last| last + 1), (&header::VIA, via));
+        if let Some(date) = &self.date {
+            draft.add(&header::DATE, date);
         }
-        Head::new(head.status, &all)
+        if let Some(via) = &self.via {
+            draft.add_to_others(&header::VIA, via);
+        }
+        draft.head(head.status, room)
     }
 
     /// Makes the same of the fields of that head themselves.

@@ -46,13 +46,12 @@ pub(super) fn split(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 fn end_of_member(line: &[u8]) -> usize {
     let mut at = 0;
-    while at < line.len() {
-        match line[at] {
-            b',' => return at,
-            b'"' => at = closing_quote(line, at).unwrap_or(at),
-            _ => {}
+    while let Some(next) = line[at..].iter().position(|b| matches!(b, b',' | b'"')) {
+        at += next;
+        if line[at] == b',' {
+            return at;
         }
-        at += 1;
+        at = closing_quote(line, at).unwrap_or(at) + 1;
     }
     line.len()
 }
@@ -125,7 +124,7 @@ pub(super) fn seconds(text: &[u8]) -> Option<u32> {
 
 /// RFC 9110, 5.6.2.
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'^'..=b'z' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'|' | b'~')
 }
 
 #[cfg(test)]

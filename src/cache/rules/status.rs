@@ -67,8 +67,19 @@ impl Forwarded {
 }
 
 impl Told {
+    /// What comes of most requests that are not answered with what is stored: there is no need to write it each time.
+    const STORED: Self = Self::Forwarded {
+        why: Forwarded::UriMiss,
+        status: None,
+        collapsed: false,
+        stored: Stored::Yes,
+    };
+
     /// The member of this cache.
     pub fn value(&self) -> HeaderValue {
+        if *self == Self::STORED {
+            return HeaderValue::from_static("wiregate; fwd=uri-miss; stored");
+        }
         let mut text = Vec::with_capacity(MOST);
         self.put(&mut text);
         HeaderValue::try_from(text).expect("words and numbers")
@@ -147,6 +158,7 @@ mod tests {
                 "wiregate; fwd=stale; fwd-status=304; stored; collapsed",
             ),
             (refused, "wiregate; fwd=uri-miss; detail=no-store"),
+            (Told::STORED, "wiregate; fwd=uri-miss; stored"),
         ] {
             let value = told.value();
             assert_eq!(value, expected);

@@ -42,7 +42,7 @@ pub fn meta(
     head: &ResponseHeader,
     sent: Sent,
 ) -> Result<Stored, Why> {
-    terms(plan, asked, head, sent).map(|terms| terms.stored(head, None).0)
+    terms(plan, asked, head, sent).map(|terms| terms.stored(head, None, 0).0)
 }
 
 /// What is stored of a response that was found to be good (3.2, 4.3.5): `merged` is [what came of its
@@ -87,11 +87,16 @@ impl StoringTerms {
     }
 
     /// What is stored of it, and what makes of its own head the same one: this is its head, and `via` what is added to say
-    /// whom it has come through.
-    pub fn stored(self, head: &ResponseHeader, via: Option<HeaderValue>) -> (Stored, Edits) {
+    /// whom it has come through. There is `room` for so many bytes behind the head that is stored.
+    pub fn stored(
+        self,
+        head: &ResponseHeader,
+        via: Option<HeaderValue>,
+        room: usize,
+    ) -> (Stored, Edits) {
         let edits = self.edits.with_via(via);
         let stored = Stored {
-            head: edits.head(head),
+            head: edits.head(head, room),
             tags: self.tags,
             vary: self.vary,
             times: self.times,

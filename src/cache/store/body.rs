@@ -1,9 +1,10 @@
 //! A body: pieces in memory, or blocks on disk; complete, or still coming.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use super::disk::Stretch;
 use super::room::{Charge, allocated};
@@ -23,10 +24,17 @@ pub struct Broken;
 /// The bytes of an entry.
 #[derive(Debug)]
 pub(super) struct Body {
-    announced: Option<u64>,
     whole: OnceLock<Whole>,
+    /// Of one that was not there at once. It stays where its readers may look for it.
+    coming: Option<Box<Coming>>,
+}
+
+/// A body that comes piece by piece.
+#[derive(Debug)]
+struct Coming {
+    announced: Option<u64>,
     growing: Mutex<Option<Growing>>,
-    pub(super) more: Notify,
+    more: Notify,
 }
 
 /// A body that has come to an end.
@@ -166,22 +174,32 @@ fn fitting(bytes: Vec<u8>) -> Box<[u8]> {
 impl Body {
     /// A body that is about to come.
     pub(super) fn coming(announced: Option<u64>) -> Self {
-        Self {
+        let coming = Coming {
             announced,
-            whole: OnceLock::new(),
             growing: Mutex::new(Some(Growing::default())),
             more: Notify::new(),
+        };
+        Self {
+            whole: OnceLock::new(),
+            coming: Some(Box::new(coming)),
         }
     }
 
     /// A body of which all is there.
     fn complete(whole: Whole) -> Self {
         Self {
-            announced: None,
             whole: OnceLock::from(whole),
-            growing: Mutex::new(None),
-            more: Notify::new(),
+            coming: None,
         }
+    }
+
+    /// A body of which all is there, copied.
+    pub(super) fn copied(bytes: &[u8]) -> Self {
+        let pieces = match bytes.len() <= PIECE {
+            true => Pieces::One(bytes.into()),
+            false => Pieces::More(bytes.chunks(PIECE).map(Bytes::copy_from_slice).collect()),
+        };
+        Self::complete(Whole::Pieces(pieces))
     }
 
     /// A body that was read from disk, in pieces of [`PIECE`].
@@ -207,16 +225,18 @@ impl Body {
         match self.whole.get() {
             Some(Whole::Pieces(pieces)) => Some(pieces.length()),
             Some(Whole::Stretch(stretch)) => Some(stretch.length()),
-            Some(Whole::Part(_)) | None => self.announced,
+            Some(Whole::Part(_)) | None => self.coming.as_ref()?.announced,
         }
     }
 
-    /// The memory that it takes beside its own size, where it is complete.
+    /// The memory that it takes beside its own size, but for what is still growing.
     pub(super) fn allocated(&self) -> usize {
-        match self.whole.get() {
+        let coming = self.coming.as_deref().map_or(0, size_of_val);
+        let pieces = match self.whole.get() {
             Some(Whole::Pieces(pieces) | Whole::Part(pieces)) => pieces.allocated(),
             Some(Whole::Stretch(_)) | None => 0,
-        }
+        };
+        allocated(coming) + pieces
     }
 
     /// Its bytes, where it is complete, in memory, and no longer than one piece.
@@ -227,14 +247,22 @@ impl Body {
         }
     }
 
+    /// Hears of the next piece that comes; nothing does where all was there at once.
+    pub(super) fn more(&self) -> Option<Notified<'_>> {
+        Some(self.coming.as_ref()?.more.notified())
+    }
+
     /// What it takes is added to the charge of its entry.
     pub(super) fn push(&self, bytes: &[u8], charge: &Charge) {
-        if let Some(growing) = &mut *self.lock() {
+        let Some(coming) = &self.coming else {
+            return;
+        };
+        if let Some(growing) = &mut *coming.lock() {
             let before = growing.allocated();
-            growing.push(bytes, self.announced);
+            growing.push(bytes, coming.announced);
             charge.change(before, growing.allocated());
         }
-        self.more.notify_waiters();
+        coming.more.notify_waiters();
     }
 
     pub(super) fn finish(&self, charge: &Charge) {
@@ -247,14 +275,17 @@ impl Body {
     }
 
     fn end(&self, how: impl FnOnce(Pieces) -> Whole, charge: &Charge) {
+        let Some(coming) = &self.coming else {
+            return;
+        };
         // The first end holds.
-        if let Some(growing) = self.lock().take() {
+        if let Some(growing) = coming.lock().take() {
             let before = growing.allocated();
             let pieces = growing.finish();
             charge.change(before, pieces.allocated());
             drop(self.whole.set(how(pieces)));
         }
-        self.more.notify_waiters();
+        coming.more.notify_waiters();
     }
 
     /// What is in memory from `at` on, up to the end of a piece: `Some(Ok(None))` at the end of the body,
@@ -270,7 +301,7 @@ impl Body {
                 Some(rest.map(Some).ok_or(Broken))
             }
             None => {
-                let growing = self.lock();
+                let growing = self.coming.as_ref()?.lock();
                 // It has ended since it was looked at above: the caller looks again.
                 let growing = growing.as_ref()?;
                 if let Some(piece) = growing.full.get(number) {
@@ -281,8 +312,10 @@ impl Body {
             }
         }
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Growing>> {
+impl Coming {
+    fn lock(&self) -> MutexGuard<'_, Option<Growing>> {
         self.growing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,16 +7,17 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use super::body::{Body, Broken, Whole};
-use super::key::Name;
+use super::key::{Facts, Name};
 use super::reader::Reader;
 use super::room::{Charge, Room, allocated};
 use crate::cache::Stored;
 
-/// A stored response: immutable but for its body, while that is filling. Most are six blocks of memory: this, the text of
-/// the name, the list of fields, their values with a count of who holds them, and the body.
+/// A stored response: immutable but for its body, while that is filling. Most are three blocks of memory: this, the text
+/// of the head, which the name is [behind](crate::cache::Head::behind), and the body.
 #[derive(Debug)]
 pub struct Entry {
-    name: Name,
+    /// Of the name. The text is behind the head of the entry that the body is in.
+    name: Facts,
     /// No two entries of a store have the same.
     number: u64,
     meta: Stored,
@@ -36,21 +37,27 @@ enum Bodied {
 }
 
 impl Entry {
-    pub(super) fn new(room: &Arc<Room>, name: Name, number: u64, meta: Stored, body: Body) -> Self {
-        let beside = name.bytes() + body.allocated();
-        Self::with(room, name, number, meta, Bodied::Own(body), beside)
+    pub(super) fn new(
+        room: &Arc<Room>,
+        name: Name<'_>,
+        number: u64,
+        mut meta: Stored,
+        body: Body,
+    ) -> Self {
+        meta.head.put_behind(name.parts().0);
+        let beside = body.allocated();
+        Self::with(room, name.facts(), number, meta, Bodied::Own(body), beside)
     }
 
     /// With another head, and the same body.
     pub(super) fn renewed(room: &Arc<Room>, number: u64, meta: Stored, old: &Arc<Self>) -> Self {
-        let (name, body) = (old.name.clone(), Bodied::Of(old.bearer().clone()));
-        // The name is one copy, which the other entry counts.
-        Self::with(room, name, number, meta, body, 0)
+        let body = Bodied::Of(old.bearer().clone());
+        Self::with(room, old.name, number, meta, body, 0)
     }
 
     fn with(
         room: &Arc<Room>,
-        name: Name,
+        name: Facts,
         number: u64,
         meta: Stored,
         body: Bodied,
@@ -70,7 +77,7 @@ impl Entry {
 
     /// The URL of its key.
     pub fn url(&self) -> &str {
-        self.name.url()
+        self.name().url()
     }
 
     /// What is known of it beside its body.
@@ -115,8 +122,12 @@ impl Entry {
         Reader::new(self.bearer().clone(), from, to)
     }
 
-    pub(super) fn name(&self) -> &Name {
-        &self.name
+    pub(super) fn name(&self) -> Name<'_> {
+        let text = match &self.body {
+            Bodied::Own(_) => self.meta.head.behind(),
+            Bodied::Of(entry) => entry.meta.head.behind(),
+        };
+        Name::new(text, self.name)
     }
 
     pub(super) fn number(&self) -> u64 {

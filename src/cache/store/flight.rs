@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::Entry;
-use super::key::Name;
+use super::key::{Key, Name};
 use super::lead::Lead;
 use crate::cache::Failure;
 
@@ -71,7 +71,7 @@ pub enum Outcome {
 /// A fetch that others may wait for. Its [`Lead`] says what becomes of it, at the latest when that is dropped.
 #[derive(Debug)]
 pub(super) struct Flight {
-    name: Name,
+    key: Key,
     asker: Asker,
     outcome: OnceLock<Outcome>,
     landed: Notify,
@@ -81,9 +81,9 @@ impl Flight {
     /// The memory that one takes, with its place in the index.
     pub(super) const BYTES: usize = 384;
 
-    pub(super) fn new(name: Name, asker: Asker) -> Self {
+    pub(super) fn new(key: Key, asker: Asker) -> Self {
         Self {
-            name,
+            key,
             asker,
             outcome: OnceLock::new(),
             landed: Notify::new(),
@@ -91,8 +91,8 @@ impl Flight {
     }
 
     /// What is fetched.
-    pub(super) fn name(&self) -> &Name {
-        &self.name
+    pub(super) fn name(&self) -> Name<'_> {
+        self.key.name()
     }
 
     /// Whose requests wait for it.
@@ -102,7 +102,7 @@ impl Flight {
 
     /// Where in the index those find it who are to wait.
     pub(super) fn place(&self) -> u128 {
-        self.asker.hash(self.name.hash())
+        self.asker.hash(self.key.hash())
     }
 
     pub(super) fn land(&self, outcome: Outcome) {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::body::{Body, PIECE, Pieces};
 use super::disk::{Head, Kind, Record, sum_of_block};
 use super::figures::Counts;
-use super::key::Name;
+use super::key::{Key, Name};
 use super::lead::New;
 use super::parts::EVICTIONS;
 use super::shard::Heat;
@@ -44,7 +44,7 @@ pub struct Incoming {
 /// A record whose body is coming.
 #[derive(Debug)]
 struct Coming {
-    name: Name,
+    key: Key,
     record: Record,
     blocks: Vec<Bytes>,
     /// How much of the body has come.
@@ -110,10 +110,10 @@ impl Incoming {
             return Err(Damaged);
         }
         self.records = self.records.checked_add(1).ok_or(Damaged)?;
-        let name = Name::read(store.seed, &record.text, record.url).ok_or(Damaged)?;
+        let key = Key::read(store.seed, record.text.clone(), record.url).ok_or(Damaged)?;
         self.coming = Some(Coming {
-            skipped: !store.has_place_for(&name, &record, self.most),
-            name,
+            skipped: !store.has_place_for(key.name(), &record, self.most),
+            key,
             record,
             blocks: Vec::new(),
             length: 0,
@@ -130,7 +130,7 @@ impl Incoming {
         match coming.skipped {
             true => self.refused += 1,
             false => {
-                store.take_in(coming.name, coming.record, coming.blocks, self.most)?;
+                store.take_in(coming.key, coming.record, coming.blocks, self.most)?;
                 self.taken += 1;
             }
         }
@@ -163,7 +163,7 @@ impl Coming {
 
 impl Store {
     /// Whether it can be here; what it is newer than goes in any case.
-    fn has_place_for(&self, name: &Name, record: &Record, most: Option<usize>) -> bool {
+    fn has_place_for(&self, name: Name<'_>, record: &Record, most: Option<usize>) -> bool {
         let is_newer = self.leave(name, record.variant);
         let has_place = self.finds_room(name, record, most, is_newer);
         // What comes is on disk behind that, where it comes.
@@ -175,7 +175,7 @@ impl Store {
 
     fn finds_room(
         &self,
-        name: &Name,
+        name: Name<'_>,
         record: &Record,
         most: Option<usize>,
         is_newer: bool,
@@ -193,7 +193,7 @@ impl Store {
 
     /// Makes room for so much that is asked for this much, beside the name, where it is worth what it would displace;
     /// whether there is room then.
-    fn displace(&self, name: &Name, heat: Heat, all: usize) -> bool {
+    fn displace(&self, name: Name<'_>, heat: Heat, all: usize) -> bool {
         let evicted = self.with(name, |shard| {
             shard.displace(heat, self.room.missing(all), EVICTIONS)
         });
@@ -202,7 +202,7 @@ impl Store {
     }
 
     /// Takes out what another process has stored anew; whether there was something.
-    fn leave(&self, name: &Name, variant: Variant) -> bool {
+    fn leave(&self, name: Name<'_>, variant: Variant) -> bool {
         self.supersede(name, variant);
         self.with(name, |shard| {
             let mut was_there = false;
@@ -222,7 +222,7 @@ impl Store {
     /// Puts an entry of another store behind all that are asked for here.
     fn take_in(
         self: &Arc<Self>,
-        name: Name,
+        key: Key,
         record: Record,
         blocks: Vec<Bytes>,
         most: Option<usize>,
@@ -233,7 +233,13 @@ impl Store {
             return Err(Damaged);
         }
         let body = Body::read(blocks);
-        let entry = Arc::new(Entry::new(&self.room, name, self.number(), meta, body));
+        let entry = Arc::new(Entry::new(
+            &self.room,
+            key.name(),
+            self.number(),
+            meta,
+            body,
+        ));
         if record.soft {
             entry.soften();
         }

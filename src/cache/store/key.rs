@@ -1,7 +1,6 @@
 //! What a response is stored under.
 
 use std::fmt;
-use std::sync::Arc;
 
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
@@ -47,9 +46,7 @@ impl From<&str> for Url {
 pub struct Key {
     /// The URL, then each part behind its length.
     text: Vec<u8>,
-    url: usize,
-    hash: u128,
-    url_hash: u64,
+    facts: Facts,
 }
 
 impl Key {
@@ -64,33 +61,60 @@ impl Key {
             text.extend_from_slice(&(part.len() as u64).to_le_bytes());
             text.extend_from_slice(part);
         }
-        let (hash, url_hash) = hashes(seed, &text, url);
-        Self {
-            text,
-            url,
-            hash,
-            url_hash,
-        }
+        let facts = Facts::of(seed, &text, url);
+        Self { text, facts }
+    }
+
+    /// As it was written to disk: `None` where it is no key.
+    pub(super) fn read(seed: u64, text: Box<[u8]>, url: usize) -> Option<Self> {
+        std::str::from_utf8(text.get(..url)?).ok()?;
+        let facts = Facts::of(seed, &text, url);
+        let text = text.into();
+        Some(Self { text, facts })
     }
 
     /// The URL.
     pub fn url(&self) -> &str {
-        std::str::from_utf8(&self.text[..self.url]).expect("made of a str")
+        self.name().url()
+    }
+
+    pub(super) fn name(&self) -> Name<'_> {
+        Name::new(&self.text, self.facts)
     }
 
     pub(super) fn hash(&self) -> u128 {
-        self.hash
+        self.facts.hash
     }
 
     pub(super) fn url_hash(&self) -> u64 {
-        self.url_hash
+        self.facts.url_hash
+    }
+
+    /// The memory that it takes beside its own size.
+    pub(super) fn bytes(&self) -> usize {
+        allocated(self.text.capacity())
     }
 }
 
-/// Where the URL ends is part of the key.
-fn hashes(seed: u64, text: &[u8], url: usize) -> (u128, u64) {
-    let hash = xxh3_128_with_seed(text, seed ^ url as u64);
-    (hash, hash_of(seed, &text[..url]))
+/// A copy with no more memory than it needs.
+impl From<Name<'_>> for Key {
+    fn from(name: Name<'_>) -> Self {
+        Self {
+            text: name.text.to_vec(),
+            facts: name.facts,
+        }
+    }
+}
+
+impl Facts {
+    /// Where the URL ends is part of the key.
+    fn of(seed: u64, text: &[u8], url: usize) -> Self {
+        Self {
+            hash: xxh3_128_with_seed(text, seed ^ url as u64),
+            url_hash: hash_of(seed, &text[..url]),
+            url,
+        }
+    }
 }
 
 /// The hash of a URL, a tag, or a prefix.
@@ -100,7 +124,7 @@ pub(super) fn hash_of(seed: u64, text: &[u8]) -> u64 {
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        self.hash == other.hash && self.url == other.url && self.text == other.text
+        self.name().is(other.name())
     }
 }
 
@@ -112,66 +136,51 @@ impl fmt::Debug for Key {
     }
 }
 
-/// A key as the store keeps it: one copy of its text for the index and all who hold an entry. Whoever keeps it counts
-/// its [bytes](Name::bytes).
-#[derive(Clone, Debug)]
-pub(super) struct Name {
-    text: Arc<[u8]>,
-    url: usize,
-    hash: u128,
-    url_hash: u64,
+/// A key as those see it who compare it and look it up: its text may be a part of something else.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Name<'t> {
+    text: &'t [u8],
+    facts: Facts,
 }
 
-impl Name {
-    pub(super) fn new(key: &Key) -> Self {
-        Self {
-            text: key.text.as_slice().into(),
-            url: key.url,
-            hash: key.hash,
-            url_hash: key.url_hash,
-        }
+/// What is known of the text of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Facts {
+    hash: u128,
+    url_hash: u64,
+    url: usize,
+}
+
+impl<'t> Name<'t> {
+    /// The name that this is the text of.
+    pub(super) fn new(text: &'t [u8], facts: Facts) -> Self {
+        Self { text, facts }
     }
 
-    /// As it was written to disk: `None` where it is no name.
-    pub(super) fn read(seed: u64, text: &[u8], url: usize) -> Option<Self> {
-        std::str::from_utf8(text.get(..url)?).ok()?;
-        let (hash, url_hash) = hashes(seed, text, url);
-        Some(Self {
-            text: text.into(),
-            url,
-            hash,
-            url_hash,
-        })
+    /// What is known of its text.
+    pub(super) fn facts(self) -> Facts {
+        self.facts
     }
 
-    pub(super) fn is(&self, key: &Key) -> bool {
-        self.hash == key.hash && self.url == key.url && *self.text == *key.text
+    pub(super) fn is(self, other: Self) -> bool {
+        self.facts == other.facts && self.text == other.text
     }
 
-    pub(super) fn same(&self, other: &Self) -> bool {
-        self.hash == other.hash && self.url == other.url && self.text == other.text
-    }
-
-    pub(super) fn url(&self) -> &str {
-        std::str::from_utf8(&self.text[..self.url]).expect("checked when it was made")
+    pub(super) fn url(self) -> &'t str {
+        std::str::from_utf8(&self.text[..self.facts.url]).expect("checked when it was made")
     }
 
     /// The text, and where in it the URL ends.
-    pub(super) fn parts(&self) -> (&[u8], usize) {
-        (&self.text, self.url)
+    pub(super) fn parts(self) -> (&'t [u8], usize) {
+        (self.text, self.facts.url)
     }
 
-    pub(super) fn hash(&self) -> u128 {
-        self.hash
+    pub(super) fn hash(self) -> u128 {
+        self.facts.hash
     }
 
-    pub(super) fn url_hash(&self) -> u64 {
-        self.url_hash
-    }
-
-    /// The memory that it takes beside its own size.
-    pub(super) fn bytes(&self) -> usize {
-        allocated(2 * size_of::<usize>() + self.text.len())
+    pub(super) fn url_hash(self) -> u64 {
+        self.facts.url_hash
     }
 }
 
@@ -199,14 +208,14 @@ mod tests {
     }
 
     #[test]
-    fn a_name_says_which_key_it_was_made_of() {
+    fn what_a_name_says_is_enough_for_the_same_key() {
         let key = Key::new(7, "http://a/b", [&b"GET"[..]]);
-        let name = Name::new(&key);
-        assert!(name.is(&key) && !name.is(&Key::new(7, "http://a/b", [])));
-        let (text, url) = name.parts();
-        let again = Name::read(7, text, url).unwrap();
-        assert!(again.is(&key) && again.same(&name));
-        assert!(Name::read(7, b"abc", 4).is_none());
-        assert!(Name::read(7, &[0xff, b'a'], 1).is_none());
+        let (text, url) = key.name().parts();
+        let again = Key::read(7, text.into(), url).unwrap();
+        assert!(again == key && Key::from(again.name()) == key);
+        let name = Name::new(text, again.name().facts());
+        assert!(name.is(key.name()) && !name.is(Key::new(7, "http://a/b", []).name()));
+        assert!(Key::read(7, b"abc"[..].into(), 4).is_none());
+        assert!(Key::read(7, [0xff, b'a'][..].into(), 1).is_none());
     }
 }

@@ -52,19 +52,19 @@ impl Store {
             Ok(flight) => flight.map(Waiting::new),
             Err(()) => return Join::Alone,
         };
-        let now = self.clock.instant();
+        let now = || self.clock.instant();
         match (waiting, shard.is_alone(key, asker, now, is)) {
             (Some(_), true) => Join::Alone,
             (Some(waiting), false) => Join::Wait(waiting),
-            (None, true) if !shard.may_try(key, asker, now) => Join::Alone,
+            (None, true) if !shard.may_try(key, asker, now()) => Join::Alone,
             (None, _) => Join::Lead(self.lead(&mut shard, key, asker)),
         }
     }
 
     fn lead(self: &Arc<Self>, shard: &mut Shard, key: &Key, asker: Asker) -> Lead {
-        let (number, name) = (self.number(), Name::new(key));
-        let charge = Charge::new(&self.room, Flight::BYTES + name.bytes());
-        let flight = Arc::new(Flight::new(name, asker));
+        let (number, key) = (self.number(), Key::from(key.name()));
+        let charge = Charge::new(&self.room, Flight::BYTES + key.bytes());
+        let flight = Arc::new(Flight::new(key, asker));
         shard.begin(number, Running::new(flight.clone(), charge));
         Lead {
             store: self.clone(),
@@ -76,7 +76,7 @@ impl Store {
 
     /// The key is not for the cache for a while, as far as those who are alike are concerned. Somebody may
     /// find out before that.
-    pub(super) fn set_alone(&self, name: &Name, asker: Asker, remember: Duration) {
+    pub(super) fn set_alone(&self, name: Name<'_>, asker: Asker, remember: Duration) {
         if !remember.is_zero() {
             let now = self.clock.instant();
             let until = now + remember;
@@ -90,7 +90,7 @@ impl Store {
     /// are many, or none, it holds for all variants.
     pub(super) fn set_too_large(
         &self,
-        name: &Name,
+        name: Name<'_>,
         asker: Asker,
         remember: Duration,
         selectors: &[Selector],
@@ -144,37 +144,70 @@ impl Lead {
         remember: Duration,
     ) -> Result<Fill, Refused> {
         if length.is_some_and(|length| length > self.store.largest()) {
-            self.store.counts.discarded();
-            self.too_large(remember, &meta.vary);
-            return Err(Refused::TooLarge);
+            return Err(self.refuse(Refused::TooLarge, &meta, remember));
         }
-        let (store, name) = (self.store.clone(), self.flight.name().clone());
-        let promised = store.promised.get(length, store.options().memory);
-        let Some(promised) = promised else {
-            store.counts.discarded();
-            self.not_stored(remember);
-            return Err(Refused::NoRoom);
+        let memory = self.store.options().memory;
+        let Some(promised) = self.store.promised.get(length, memory) else {
+            return Err(self.refuse(Refused::NoRoom, &meta, remember));
         };
-        let new = New::of(&store, &meta);
-        let body = Body::coming(length);
-        let entry = Entry::new(&store.room, name, self.number, meta, body);
-        let entry = Arc::new(entry);
-        let stored = self.land_with(Some(&new.tags), |shard, purged| {
-            if purged == Some(Mode::Hard) {
-                return (Outcome::Left, Err(Refused::Purged));
-            }
-            let soft = purged == Some(Mode::Soft);
-            if soft {
-                entry.soften_at(store.clock.wall());
-            }
-            shard.insert(new.slot(&entry, soft));
-            (Outcome::Entry(entry.clone()), Ok(()))
-        });
-        if let Err(why) = store.count_refusal(stored) {
-            store.promised.give_back(promised);
+        let new = New::of(&self.store, &meta);
+        let entry = self.entry(meta, Body::coming(length));
+        if let Err(why) = self.land_new(&new, &entry, |_, _| ()) {
+            self.store.promised.give_back(promised);
             return Err(why);
         }
-        Ok(Fill::new(store, entry, self.flight.asker(), promised))
+        let (store, asker) = (self.store.clone(), self.flight.asker());
+        Ok(Fill::new(store, entry, asker, promised))
+    }
+
+    /// The response may be stored, and its body is there: what a [fill](Lead::fill) does until it is finished, in one step.
+    ///
+    /// # Errors
+    /// As for a fill.
+    pub fn store(
+        mut self,
+        meta: Stored,
+        body: &[u8],
+        remember: Duration,
+    ) -> Result<Arc<Entry>, Refused> {
+        if body.len() as u64 > self.store.largest() {
+            return Err(self.refuse(Refused::TooLarge, &meta, remember));
+        }
+        if !self.store.make_room(self.flight.name(), body.len()) {
+            return Err(self.refuse(Refused::NoRoom, &meta, remember));
+        }
+        let new = New::of(&self.store, &meta);
+        self.store.supersede(self.flight.name(), new.variant);
+        let entry = self.entry(meta, Body::copied(body));
+        let to_disk = self.store.disk.is_some();
+        let stays = self.land_new(&new, &entry, |shard, id| {
+            shard.clear_alone(entry.name());
+            shard.settle(id, to_disk)
+        })?;
+        if stays {
+            self.store.settle_down(&entry, new.variant);
+        }
+        Ok(entry)
+    }
+
+    fn entry(&self, meta: Stored, body: Body) -> Arc<Entry> {
+        let (room, name) = (&self.store.room, self.flight.name());
+        Arc::new(Entry::new(room, name, self.number, meta, body))
+    }
+
+    /// It is not stored, since it is too large or finds no room.
+    fn refuse(self, why: Refused, meta: &Stored, remember: Duration) -> Refused {
+        self.store.counts.discarded();
+        match why {
+            Refused::TooLarge => self.too_large(remember, &meta.vary),
+            _ => self.not_stored(remember),
+        }
+        why
+    }
+
+    /// How long the text of the name is, which is [put behind](crate::cache::Head::put_behind) the head.
+    pub fn name_length(&self) -> usize {
+        self.flight.name().parts().0.len()
     }
 
     /// A stored response was found to be good (a 304): it gets another head, and keeps its body.
@@ -188,13 +221,13 @@ impl Lead {
         let new = New::of(&store, &meta);
         store.supersede(old.name(), new.variant);
         let to_disk = store.disk.is_some();
-        let stored = self.land_with(Some(&new.tags), |shard, purged| {
+        let settle = |shard: &mut Shard, purged| {
             if purged == Some(Mode::Hard) {
-                return (Outcome::Left, Err(Refused::Purged));
+                return Err(Refused::Purged);
             }
             let slot = shard.id_of(old.name().hash(), old.number());
             let Some(id) = slot.filter(|_| !old.is_broken()) else {
-                return (Outcome::Left, Err(Refused::Gone));
+                return Err(Refused::Gone);
             };
             // The fill that runs knows the entry by its number; later, what is queued for the disk under the old
             // number is not to be written any more. It is taken under the lock: whoever goes through the index has seen
@@ -208,7 +241,11 @@ impl Lead {
                 entry.soften_at(store.clock.wall());
             }
             shard.renew(id, &entry, new.variant, &new.tags, to_disk);
-            (Outcome::Entry(entry.clone()), Ok(entry))
+            Ok(entry)
+        };
+        let stored = self.land_with(Some(&new.tags), settle, |stored| match stored {
+            Ok(entry) => Outcome::Entry(entry.clone()),
+            Err(_) => Outcome::Left,
         });
         let entry = store.count_refusal(stored)?;
         if !entry.is_filling() {
@@ -239,23 +276,54 @@ impl Lead {
     }
 
     fn land(&mut self, outcome: Outcome) {
-        self.land_with(None, |_, _| (outcome, ()));
+        self.land_with(None, |_, _| (), |()| outcome);
     }
 
-    /// Ends the flight in one step with whatever is stored, and tells those who wait. `settle` hears what purges
-    /// have done to a response with these tags since the fetch began.
+    /// Puts an entry into the index, unless a purge has hit it, for those who wait, and does whatever is to be done with
+    /// its slot.
+    fn land_new<T>(
+        &mut self,
+        new: &New,
+        entry: &Arc<Entry>,
+        then: impl FnOnce(&mut Shard, u32) -> T,
+    ) -> Result<T, Refused> {
+        let clock = self.store.clock.clone();
+        let settle = |shard: &mut Shard, purged| {
+            if purged == Some(Mode::Hard) {
+                return Err(Refused::Purged);
+            }
+            let soft = purged == Some(Mode::Soft);
+            if soft {
+                entry.soften_at(clock.wall());
+            }
+            let id = shard.insert(new.slot(entry, soft));
+            Ok(then(shard, id))
+        };
+        let stored = self.land_with(Some(&new.tags), settle, |stored| match stored {
+            Ok(_) => Outcome::Entry(entry.clone()),
+            Err(_) => Outcome::Left,
+        });
+        self.store.count_refusal(stored)
+    }
+
+    /// Ends the flight in one step with whatever is stored, and tells those who wait what the `outcome` of that is.
+    /// `settle` hears what purges have done to a response with these tags since the fetch began.
     fn land_with<T>(
         &mut self,
         tags: Option<&[u64]>,
-        settle: impl FnOnce(&mut Shard, Option<Mode>) -> (Outcome, T),
+        settle: impl FnOnce(&mut Shard, Option<Mode>) -> T,
+        outcome: impl FnOnce(&T) -> Outcome,
     ) -> T {
         self.done = true;
-        let (outcome, settled) = self.store.with(self.flight.name(), |shard| {
+        let settled = self.store.with(self.flight.name(), |shard| {
             let running = shard.end_of(self.number);
             let purged = running.and_then(|running| running.purged(tags.unwrap_or_default()));
             settle(shard, purged)
         });
-        self.flight.land(outcome);
+        // Nobody new finds the flight: who waits for it has it.
+        if Arc::strong_count(&self.flight) > 1 {
+            self.flight.land(outcome(&settled));
+        }
         settled
     }
 }

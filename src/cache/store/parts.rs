@@ -250,7 +250,7 @@ impl Store {
     }
 
     /// What is still being found on disk, and is older than this, must not come back.
-    pub(super) fn supersede(&self, name: &Name, variant: Variant) {
+    pub(super) fn supersede(&self, name: Name<'_>, variant: Variant) {
         if let Some(disk) = &self.disk {
             disk.superseding(name, variant);
         }
@@ -268,7 +268,7 @@ impl Store {
 
     /// Evicts until the store has room for `more` bytes; whether it could. What is evicted comes from the part where
     /// something was added, unless that has less than its share.
-    pub(super) fn make_room(&self, name: &Name, more: usize) -> bool {
+    pub(super) fn make_room(&self, name: Name<'_>, more: usize) -> bool {
         let share = self.options.memory / self.parts.len();
         while self.room.lacks(more) {
             let own = self.part(name.url_hash());
@@ -307,7 +307,7 @@ impl Store {
     }
 
     /// Changes the part of the index that a name is in.
-    pub(super) fn with<T>(&self, name: &Name, change: impl FnOnce(&mut Shard) -> T) -> T {
+    pub(super) fn with<T>(&self, name: Name<'_>, change: impl FnOnce(&mut Shard) -> T) -> T {
         self.with_hash(name.url_hash(), change)
     }
 

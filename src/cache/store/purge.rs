@@ -67,7 +67,7 @@ impl Aim<'_> {
     }
 
     /// Whether everything under the name is hit, whatever its tags are.
-    pub(super) fn hits_name(&self, name: &Name) -> bool {
+    pub(super) fn hits_name(&self, name: Name<'_>) -> bool {
         match self {
             Self::Url(hash, url) => name.url_hash() == *hash && name.url() == *url,
             Self::Prefix(prefix) => name.url().starts_with(prefix),

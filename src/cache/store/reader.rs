@@ -1,6 +1,7 @@
 //! Reads bodies.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -59,20 +60,21 @@ impl Reader {
         loop {
             let entry = self.entry.clone();
             let body = entry.body();
-            let more = body.more.notified();
-            tokio::pin!(more);
+            let mut more = pin!(body.more());
             // From here on a push is heard, and what was pushed before is seen below.
-            more.as_mut().enable();
+            if let Some(more) = more.as_mut().as_pin_mut() {
+                more.enable();
+            }
             if let Some(piece) = self.ready() {
                 return piece;
             }
-            match body.whole() {
-                Some(Whole::Stretch(stretch)) => {
+            match (body.whole(), more.as_mut().as_pin_mut()) {
+                (Some(Whole::Stretch(stretch)), _) => {
                     self.ahead = stretch.read(self.at, self.to).await?;
                 }
+                (None, Some(more)) => more.await,
                 // It has ended just now.
-                Some(_) => {}
-                None => more.await,
+                _ => {}
             }
         }
     }

@@ -1,80 +1,181 @@
 //! The head of a stored response, in as little memory as can be.
 //!
 //! A `HeaderMap` has a table and links beside its fields, is made by hashing each name, and is taken apart again when the entry goes. What is
-//! stored is never looked up by many names: it is a list, from which each response gets a map of its own.
+//! stored is never looked up by many names: it is one text, the lines of an HTTP/1.1 head, which leaves as it is where nothing has to be
+//! changed. Where something has, the response gets a map of its own.
+
+use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, response::Parts};
 use pingora_http::ResponseHeader;
+use smallvec::SmallVec;
 
 use super::super::store::allocated;
+use super::names;
 
-/// What the values share beside their bytes, and so does a name of its own: the count of those who hold them.
-const SHARED: usize = 32;
-
-/// Names that take no memory, those that most responses have first. There are more in `http`, which does not tell
-/// which; those that are not here are taken for names of their own.
-static FREE: [HeaderName; 20] = [
-    header::DATE,
-    header::CONTENT_TYPE,
-    header::CONTENT_LENGTH,
-    header::CACHE_CONTROL,
-    header::ETAG,
-    header::LAST_MODIFIED,
-    header::VIA,
-    header::SERVER,
-    header::VARY,
-    header::ACCEPT_RANGES,
-    header::EXPIRES,
-    header::CONTENT_ENCODING,
-    header::STRICT_TRANSPORT_SECURITY,
-    header::X_CONTENT_TYPE_OPTIONS,
-    header::X_FRAME_OPTIONS,
-    header::CONTENT_SECURITY_POLICY,
-    header::ACCESS_CONTROL_ALLOW_ORIGIN,
-    header::LINK,
-    header::LOCATION,
-    header::SET_COOKIE,
-];
+/// What stands between a name and its value, and behind that.
+const COLON: &[u8] = b": ";
+const END: &[u8] = b"\r\n";
 
 /// Status and fields of a stored response, those of one name in their order. Reason phrase and spelling of names are not
 /// kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Head {
     /// The status.
     pub status: StatusCode,
-    /// The values are parts of one allocation.
-    fields: Box<[(HeaderName, HeaderValue)]>,
+    /// A [mark](Mark) for each field, the lines of all fields, and what has been [put behind](Head::put_behind) that.
+    text: Vec<u8>,
+    /// How many fields there are.
+    fields: u32,
+    /// Where the lines end that [are sent](Head::wire), behind which there are those of `content-length`.
+    wire: u32,
+    /// Where its own text ends.
+    end: u32,
+}
+
+/// A field as its line has it.
+#[derive(Clone, Copy)]
+pub(super) struct Line<'h> {
+    mark: Mark,
+    /// As it is spelt on a connection.
+    name: &'h [u8],
+    pub(super) value: &'h [u8],
+}
+
+/// What is to be known of a line without reading it.
+#[derive(Clone, Copy)]
+struct Mark {
+    /// The number of the name, if it is known.
+    known: Option<u8>,
+    sensitive: bool,
+    /// The lengths of name and value.
+    name: u16,
+    value: u32,
+}
+
+/// The fields of a head that is about to be made.
+#[derive(Default)]
+pub struct Draft<'h> {
+    /// The lines that are sent.
+    sent: SmallVec<[Line<'h>; 16]>,
+    /// Those of `content-length`.
+    lengths: SmallVec<[Line<'h>; 1]>,
+}
+
+impl<'h> Draft<'h> {
+    /// Adds a field at the end.
+    pub fn add(&mut self, name: &'h HeaderName, value: &'h HeaderValue) {
+        let line = Line::of(name, value);
+        match *name == header::CONTENT_LENGTH {
+            true => self.lengths.push(line),
+            false => self.sent.push(line),
+        }
+    }
+
+    /// Adds a field, which is not `content-length`, behind those that have the same name.
+    pub fn add_to_others(&mut self, name: &'h HeaderName, value: &'h HeaderValue) {
+        let line = Line::of(name, value);
+        let last = self.sent.iter().rposition(|other| other.name == line.name);
+        let at = last.map_or(self.sent.len(), |last| last + 1);
+        self.sent.insert(at, line);
+    }
+
+    /// A head of these fields, which holds on to no buffer that they were read from, with room for so many bytes to be
+    /// put behind it.
+    pub fn head(&self, status: StatusCode, room: usize) -> Head {
+        let lines = || self.sent.iter().chain(&self.lengths);
+        let fields = self.sent.len() + self.lengths.len();
+        let length: usize = lines().map(|line| line.mark.length()).sum();
+        let mut text = Vec::with_capacity(fields * Mark::BYTES + length + room);
+        lines().for_each(|line| text.extend_from_slice(&line.mark.bytes()));
+        self.sent.iter().for_each(|line| line.write(&mut text));
+        let wire = place(text.len());
+        self.lengths.iter().for_each(|line| line.write(&mut text));
+        let (fields, end) = (place(fields), place(text.len()));
+        Head {
+            status,
+            text,
+            fields,
+            wire,
+            end,
+        }
+    }
 }
 
 impl Head {
     /// A head of these fields, which holds on to no buffer that they were read from.
     pub fn new(status: StatusCode, fields: &[(&HeaderName, &HeaderValue)]) -> Self {
-        let length = fields.iter().map(|(_, value)| value.len()).sum();
-        let mut values = Vec::with_capacity(length);
-        for (_, value) in fields {
-            values.extend_from_slice(value.as_bytes());
+        let mut draft = Draft::default();
+        for (name, value) in fields {
+            draft.add(name, value);
         }
-        let mut values = Bytes::from(values);
-        let fields = fields.iter().map(|(name, value)| {
-            let copy = HeaderValue::from_maybe_shared(values.split_to(value.len()));
-            let mut copy = copy.expect("it was a field's value before");
-            copy.set_sensitive(value.is_sensitive());
-            ((*name).clone(), copy)
-        });
-        let fields = fields.collect();
-        Self { status, fields }
+        draft.head(status, 0)
+    }
+
+    /// Puts something behind its text, in the place of what has been there: whoever keeps both has one allocation
+    /// for them.
+    pub fn put_behind(&mut self, text: &[u8]) {
+        self.text.truncate(self.end as usize);
+        self.text.reserve_exact(text.len());
+        self.text.extend_from_slice(text);
+    }
+
+    /// What was put behind its text.
+    pub fn behind(&self) -> &[u8] {
+        &self.text[self.end as usize..]
+    }
+
+    /// All fields but `content-length`, as they are sent on an HTTP/1.1 connection: each a line with its end.
+    pub fn wire(&self) -> &[u8] {
+        &self.text[self.start()..self.wire as usize]
+    }
+
+    /// Adds the same to a text, but for fields of these names.
+    pub fn put_without(&self, others: &[HeaderName], text: &mut Vec<u8>) {
+        if others.iter().all(|name| self.get(name).is_none()) {
+            return text.extend_from_slice(self.wire()); // as nearly always
+        }
+        let is_other = |line: &Line<'_>| others.iter().any(|name| line.is(name));
+        let lines = self.iter().filter(|line| !line.is(&header::CONTENT_LENGTH));
+        for line in lines.filter(|line| !is_other(line)) {
+            line.write(text);
+        }
+    }
+
+    /// Where the lines begin.
+    fn start(&self) -> usize {
+        self.fields as usize * Mark::BYTES
+    }
+
+    fn lines(&self) -> &[u8] {
+        &self.text[self.start()..self.end as usize]
+    }
+
+    fn marks(&self) -> impl ExactSizeIterator<Item = Mark> {
+        let marks = self.text[..self.start()].chunks_exact(Mark::BYTES);
+        marks.map(Mark::read)
     }
 
     /// Names and values.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&HeaderName, &HeaderValue)> {
-        self.fields.iter().map(|(name, value)| (name, value))
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = Line<'_>> {
+        let mut rest = self.lines();
+        self.marks().map(move |mark| {
+            let (line, others) = rest.split_at(mark.length());
+            rest = others;
+            let (name, value) = (&line[..mark.name.into()], &line[mark.value_in_line()]);
+            Line { mark, name, value }
+        })
     }
 
     /// The first value under a name.
-    pub fn get(&self, name: &HeaderName) -> Option<&HeaderValue> {
-        let mut fields = self.iter();
-        fields.find_map(|(own, value)| (own == name).then_some(value))
+    pub fn get(&self, name: &HeaderName) -> Option<&[u8]> {
+        let known = names::number(name);
+        let is = |line: &Line<'_>| match known {
+            None => line.mark.known.is_none() && line.name == name.as_str().as_bytes(),
+            known => line.mark.known == known,
+        };
+        self.iter().find(is).map(|line| line.value)
     }
 
     /// As the head of a response, with room for so many fields more.
@@ -82,10 +183,19 @@ impl Head {
         let mut parts = Response::new(()).into_parts().0;
         parts.status = self.status;
         // There may be as many as a map can have.
-        let map = HeaderMap::try_with_capacity(self.fields.len() + room);
+        let map = HeaderMap::try_with_capacity(self.fields as usize + room);
         parts.headers = map.unwrap_or_default();
-        for (name, value) in self.iter() {
-            parts.headers.append(name, value.clone());
+        // A copy that the values share: those of a response change no count that other workers change.
+        let lines = Bytes::copy_from_slice(self.lines());
+        let mut at = 0;
+        for line in self.iter() {
+            let place = line.mark.value_in_line();
+            let value = lines.slice(at + place.start..at + place.end);
+            let value = HeaderValue::from_maybe_shared(value);
+            let mut value = value.expect("it was a field's value before");
+            value.set_sensitive(line.mark.sensitive);
+            parts.headers.append(line.to_name(), value);
+            at += line.mark.length();
         }
         parts
     }
@@ -95,30 +205,106 @@ impl Head {
         self.parts(0).into()
     }
 
-    /// The memory that it takes beside its own size, at most.
+    /// The memory that it takes beside its own size, with what is behind its text.
     pub(super) fn allocated(&self) -> usize {
-        let (mut names, mut values) = (0, 0);
-        for (name, value) in self.iter() {
-            if !FREE.contains(name) {
-                names += allocated(name.as_str().len()) + SHARED;
-            }
-            values += value.len();
-        }
-        allocated(size_of_val(&*self.fields)) + allocated(values) + SHARED + names
+        allocated(self.text.capacity())
     }
 }
 
-/// A name as it stands in a message over HTTP/1.1, where responses that are made of maps have the same.
-pub fn spelled(name: &HeaderName) -> &str {
-    match *name {
-        header::ACCEPT_RANGES => "Accept-Ranges",
-        header::CACHE_CONTROL => "Cache-Control",
-        header::CONTENT_ENCODING => "Content-Encoding",
-        header::CONTENT_TYPE => "Content-Type",
-        header::DATE => "Date",
-        header::SERVER => "Server",
-        header::SET_COOKIE => "Set-Cookie",
-        _ => name.as_str(),
+impl<'h> Line<'h> {
+    fn of(name: &'h HeaderName, value: &'h HeaderValue) -> Self {
+        let known = names::number(name);
+        let spelt = known.map_or(name.as_str(), |known| names::spelt(known));
+        Self {
+            mark: Mark {
+                known,
+                sensitive: value.is_sensitive(),
+                name: u16::try_from(spelt.len()).expect("no name is longer"),
+                value: place(value.len()),
+            },
+            name: spelt.as_bytes(),
+            value: value.as_bytes(),
+        }
+    }
+
+    fn write(&self, text: &mut Vec<u8>) {
+        text.extend_from_slice(self.name);
+        text.extend_from_slice(COLON);
+        text.extend_from_slice(self.value);
+        text.extend_from_slice(END);
+    }
+
+    fn to_name(self) -> HeaderName {
+        match self.mark.known {
+            Some(number) => names::name(number).clone(),
+            None => HeaderName::from_bytes(self.name).expect("it was a field's name before"),
+        }
+    }
+
+    fn is(&self, name: &HeaderName) -> bool {
+        self.name() == name.as_str().as_bytes()
+    }
+
+    /// The name, in lower case.
+    pub(super) fn name(&self) -> &[u8] {
+        let known = self.mark.known.map(names::name);
+        known.map_or(self.name, |known| known.as_str().as_bytes())
+    }
+}
+
+impl Mark {
+    const BYTES: usize = 8;
+
+    /// How long the line is.
+    fn length(self) -> usize {
+        self.value_in_line().end + END.len()
+    }
+
+    fn value_in_line(self) -> std::ops::Range<usize> {
+        let start = usize::from(self.name) + COLON.len();
+        start..start + self.value as usize
+    }
+
+    fn bytes(self) -> [u8; Self::BYTES] {
+        let known = self.known.map_or(0, |known| known + 1);
+        let [name, more_name] = self.name.to_le_bytes();
+        let [a, b, c, d] = self.value.to_le_bytes();
+        [known, self.sensitive.into(), name, more_name, a, b, c, d]
+    }
+
+    fn read(bytes: &[u8]) -> Self {
+        let mut all = [0; Self::BYTES];
+        all.copy_from_slice(bytes);
+        let [known, sensitive, name, more_name, value @ ..] = all;
+        Self {
+            known: known.checked_sub(1),
+            sensitive: sensitive != 0,
+            name: u16::from_le_bytes([name, more_name]),
+            value: u32::from_le_bytes(value),
+        }
+    }
+}
+
+fn place(length: usize) -> u32 {
+    u32::try_from(length).expect("a head is smaller than that")
+}
+
+/// Two are the same that are sent as the same.
+impl PartialEq for Head {
+    fn eq(&self, other: &Self) -> bool {
+        let own = |head: &Self| (head.status, head.fields, head.wire, head.end);
+        let end = self.end as usize;
+        own(self) == own(other) && self.text[..end] == other.text[..end]
+    }
+}
+
+impl Eq for Head {}
+
+/// Without its fields, some of which nobody is to see.
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut head = f.debug_struct("Head");
+        head.field("status", &self.status).finish_non_exhaustive()
     }
 }
 
@@ -132,6 +318,32 @@ impl From<&ResponseHeader> for Head {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_sent_is_all_but_lengths_and_what_is_left_out() {
+        let mut map = HeaderMap::new();
+        for (name, value) in [
+            ("server", "s"),
+            ("content-length", "5"),
+            ("age", "1"),
+            ("x-own", "a"),
+            ("x-own", "b"),
+        ] {
+            map.append(name, HeaderValue::from_static(value));
+        }
+        let head = Head::new(StatusCode::OK, &map.iter().collect::<Vec<_>>());
+        let own = HeaderName::from_static("x-own");
+        let sent = |others: &[HeaderName]| {
+            let mut text = b"! ".to_vec();
+            head.put_without(others, &mut text);
+            String::from_utf8(text).unwrap()
+        };
+        let all = "! Server: s\r\nAge: 1\r\nx-own: a\r\nx-own: b\r\n";
+        assert_eq!(sent(&[]), all);
+        assert_eq!(sent(&[header::VIA]), all);
+        assert_eq!(sent(&[header::AGE]), all.replace("Age: 1\r\n", ""));
+        assert_eq!(sent(&[header::AGE, own]), "! Server: s\r\n");
+    }
 
     #[test]
     fn what_goes_in_comes_out() {
@@ -154,9 +366,53 @@ mod tests {
         let is_sensitive = |name| parts.headers[name].is_sensitive();
         assert!(is_sensitive("date") && !is_sensitive("x-own"));
         let own = HeaderName::from_static("x-own");
-        assert!(head.get(&own).is_some_and(|value| value == "a"));
+        assert_eq!(head.get(&own), Some(&b"a"[..]));
         assert_eq!(head.get(&http::header::ETAG), None);
         assert_eq!(Head::from(&again), head);
+    }
+
+    #[test]
+    fn its_lines_are_what_pingora_sends_but_for_the_length() {
+        let mut map = HeaderMap::new();
+        let own = HeaderName::from_static("x-own");
+        for name in names::all().cloned().chain([own]) {
+            map.append(&name, HeaderValue::from_static("a: b"));
+            map.append(name, HeaderValue::from_static(""));
+        }
+        let head = Head::new(StatusCode::OK, &map.iter().collect::<Vec<_>>());
+        let (mut sent, mut response) = (Vec::new(), head.response());
+        assert_eq!(response.headers, map);
+        assert_eq!(head.get(&header::CONTENT_LENGTH), Some(&b"a: b"[..]));
+        response.remove_header(&header::CONTENT_LENGTH);
+        response.header_to_h1_wire(&mut sent);
+        assert_eq!(
+            String::from_utf8_lossy(head.wire()),
+            String::from_utf8_lossy(&sent)
+        );
+        let none = Head::new(StatusCode::OK, &[]);
+        assert!(none.wire().is_empty() && none.behind().is_empty());
+    }
+
+    #[test]
+    fn what_is_behind_it_is_no_part_of_it_and_takes_no_allocation_where_there_is_room() {
+        let value = HeaderValue::from_static("a");
+        let fields = [(&header::ETAG, &value)];
+        let mut head = {
+            let mut draft = Draft::default();
+            draft.add(fields[0].0, fields[0].1);
+            draft.head(StatusCode::OK, 4)
+        };
+        let (place, taken) = (head.text.as_ptr(), head.allocated());
+        head.put_behind(b"name");
+        assert_eq!((head.text.as_ptr(), head.allocated()), (place, taken));
+        assert_eq!(head.text.len(), head.text.capacity());
+        let mut other = Head::new(StatusCode::OK, &fields);
+        assert!(other == head && other.behind().is_empty());
+        other.clone_from(&head);
+        assert_eq!(other.behind(), b"name");
+        other.put_behind(b"another one");
+        assert!(other == head && other.behind() == b"another one");
+        assert!(other.allocated() >= other.text.len() && other.wire() == b"etag: a\r\n");
     }
 
     #[test]

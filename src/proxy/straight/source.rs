@@ -25,6 +25,8 @@ pub(in crate::proxy) struct Source {
     /// There until dropped or put back.
     session: Option<Box<HttpSession>>,
     stage: Stage,
+    /// What has come and was not asked for yet.
+    ahead: Option<Result<HttpTask>>,
     connector: Arc<Connector>,
     peer: Box<HttpPeer>,
     /// Whether the connection had been used before.
@@ -54,6 +56,7 @@ impl Source {
         Ok(Self {
             session: Some(Box::new(session)),
             stage: Stage::Head,
+            ahead: None,
             connector,
             peer,
             reused,
@@ -88,6 +91,9 @@ impl Source {
 
     /// The next part of the response. It may be asked for again when this is dropped half-way.
     pub(in crate::proxy) async fn next(&mut self) -> Result<HttpTask> {
+        if let Some(part) = self.ahead.take() {
+            return part;
+        }
         match &mut **self.session.as_mut().expect(THERE) {
             HttpSession::H1(connection) => connection.read_response_task().await,
             HttpSession::H2(stream) => next_of(stream, &mut self.stage).await,
@@ -108,6 +114,22 @@ impl Source {
             })
         })
         .await
+    }
+
+    /// The rest of the response, where it has come already, and as one piece.
+    pub(in crate::proxy) async fn rest_at_once(&mut self) -> Option<Bytes> {
+        match self.next_at_once().await {
+            Some(Ok(HttpTask::Body(data, true))) => Some(data.unwrap_or_default()),
+            other => {
+                self.ahead = other;
+                None
+            }
+        }
+    }
+
+    /// The rest that has been taken is what comes next all the same.
+    pub(in crate::proxy) fn take_back(&mut self, rest: Bytes) {
+        self.ahead = Some(Ok(HttpTask::Body(Some(rest), true)));
     }
 
     /// The response has been read to its end: the connection can be used again.

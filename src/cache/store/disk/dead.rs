@@ -61,7 +61,7 @@ impl Dead {
     }
 
     /// What has happened to an entry since: `Hard` where it must not be found.
-    pub(super) fn hits(&self, name: &Name, variant: Variant, tags: &[u64]) -> Option<Mode> {
+    pub(super) fn hits(&self, name: Name<'_>, variant: Variant, tags: &[u64]) -> Option<Mode> {
         if self.voided.contains(&(name.hash(), variant)) {
             return Some(Mode::Hard);
         }

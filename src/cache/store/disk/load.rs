@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use tokio::sync::OwnedMutexGuard;
 
 use super::super::body::{Body, Whole};
-use super::super::key::Name;
 use super::super::{Entry, Key, Store};
 use super::record::{Found, Record};
 use super::{At, Engine, Place, Spot, Stretch};
@@ -71,7 +70,7 @@ impl Store {
             self.leave_out(key, number, at);
             return None;
         };
-        let (name, meta) = (entry.name().clone(), entry.meta().clone());
+        let (name, meta) = (entry.name(), entry.meta().clone());
         let read = Arc::new(Entry::new(&self.room, name, number, meta, body));
         let loaded = self.with_hash(key.url_hash(), |shard| {
             let id = shard.id_of(key.hash(), number)?;
@@ -119,11 +118,11 @@ impl Engine {
     /// An entry whose body is on disk.
     fn read(&self, store: &Store, key: &Key, number: u64, at: At) -> Option<Arc<Entry>> {
         let head = self.record(at.head)?.0;
-        let name = Name::read(self.seed, &head.text, head.url)?;
+        let own = Key::read(self.seed, head.text, head.url)?;
         let (body, start) = self.record(at.body)?;
         let meta = Stored::decode(&head.meta);
         // Neither happens unless somebody has written to the folder.
-        let good = name.is(key) && head.length == body.length;
+        let good = own == *key && head.length == body.length;
         let (meta, true) = (meta?, good) else {
             self.damaged();
             return None;
@@ -133,7 +132,7 @@ impl Engine {
         let corrupt = self.corrupt.clone();
         let stretch = Stretch::new(room, segment, start, length, body.sums, corrupt);
         let body = Body::on_disk(stretch);
-        let entry = Entry::new(room, name, number, meta, body);
+        let entry = Entry::new(room, own.name(), number, meta, body);
         Some(Arc::new(entry))
     }
 

@@ -221,7 +221,7 @@ impl Engine {
     }
 
     /// What is found under this name and variant is older than what is there now.
-    pub(super) fn superseding(&self, name: &Name, variant: Variant) {
+    pub(super) fn superseding(&self, name: Name<'_>, variant: Variant) {
         self.bury(|dead| dead.void(name.hash(), variant));
     }
 
@@ -234,7 +234,7 @@ impl Engine {
     }
 
     /// What is on disk under this name and variant does not count any more.
-    pub(super) fn void(&self, name: &Name, variant: Variant) {
+    pub(super) fn void(&self, name: Name<'_>, variant: Variant) {
         self.say(Command::Void(name.hash(), variant));
     }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
 
-use super::super::key::Name;
+use super::super::key::Key;
 use super::super::purge::Mode;
 use super::super::shard::{Kept, Slot};
 use super::super::{Store, What};
@@ -93,36 +93,36 @@ impl Engine {
     }
 
     fn take_entry(&self, store: &Store, dead: &mut Dead, head: Spot, body: Spot, record: Record) {
-        let Some(name) = Name::read(self.seed, &record.text, record.url) else {
+        let Some(key) = Key::read(self.seed, record.text.clone(), record.url) else {
             self.corrupt.fetch_add(1, Ordering::Relaxed);
             return;
         };
-        let (variant, hash) = (record.variant, name.hash());
-        let mode = dead.hits(&name, variant, &record.tags);
+        let (variant, hash) = (record.variant, key.hash());
+        let mode = dead.hits(key.name(), variant, &record.tags);
         let there = mode != Some(Mode::Hard) && self.segment(body.segment).is_some();
-        if !there || !self.index(store, name, At { head, body }, record, mode) {
+        if !there || !self.index(store, key, At { head, body }, record, mode) {
             // It does not count, and neither does what it had replaced.
             dead.void(hash, variant);
         }
     }
 
     /// Whether the entry, or a newer one in its place, is in the index.
-    fn index(&self, store: &Store, name: Name, at: At, record: Record, mode: Option<Mode>) -> bool {
+    fn index(&self, store: &Store, key: Key, at: At, record: Record, mode: Option<Mode>) -> bool {
         let soft = record.soft || mode == Some(Mode::Soft);
         let (variant, tags) = (record.variant, record.tags);
-        let url = name.url_hash();
+        let url = key.url_hash();
         let indexed = store.with_hash(url, |shard| {
-            if shard.twin(&name, variant, None).is_some() {
+            if shard.twin(key.name(), variant, None).is_some() {
                 return true;
             }
             // What a key has no place for is older than all that it has.
             let full = store.room.lacks(0) || !shard.has_room_for_cold();
-            if full || shard.is_full(&name) {
+            if full || shard.is_full(key.name()) {
                 shard.leave_out();
                 return false;
             }
             let mut slot = Slot::new(
-                Kept::Name(Box::new(name)),
+                Kept::Name(Box::new(key)),
                 store.number(),
                 variant,
                 tags,

@@ -19,7 +19,6 @@ pub(super) use running::{Only, Running};
 pub(super) use slab::{Kept, Slot};
 
 use super::disk::Place as OnDisk;
-use super::flight::Flight;
 use super::key::{Key, Name};
 use super::room::{Charge, Room, allocated};
 use super::sketch::Sketch;
@@ -47,11 +46,13 @@ pub(super) struct Shard {
     /// The lists of the policy, by [`Rank`].
     lists: [List; 4],
     sketch: Sketch,
-    /// Who fetches, by number; and by key and whose requests they are, where others may wait for it.
+    /// Who fetches, by number; and the numbers of those whom others may wait for, by key and whose requests they are.
     running: HashMap<u64, Running, Hashed>,
-    flights: HashMap<u128, Arc<Flight>, Hashed>,
+    flights: HashMap<u128, u64, Hashed>,
     /// Keys that are not for the cache, each at the place that its hash gives it.
     alone: Box<[Option<Alone>]>,
+    /// How many there are: where there is none, as in most parts at most times, nobody looks for one.
+    alones: usize,
     /// Slots that a purge has hit, and that are to be taken out: their places and numbers. They are not found any
     /// more.
     graves: Vec<(u32, u64)>,
@@ -106,6 +107,7 @@ impl Shard {
             running: HashMap::default(),
             flights: HashMap::default(),
             alone: vec![None; ALONE].into_boxed_slice(),
+            alones: 0,
             graves: Vec::new(),
             dead: 0,
             share,
@@ -287,7 +289,7 @@ impl Shard {
     }
 
     /// Whether a key has as many slots as are kept.
-    pub(super) fn is_full(&self, name: &Name) -> bool {
+    pub(super) fn is_full(&self, name: Name<'_>) -> bool {
         let (mut id, mut count) = (self.newest(name.hash()), 0);
         while id != NONE {
             id = self.slots.get(id).links.older;

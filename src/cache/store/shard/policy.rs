@@ -248,7 +248,7 @@ impl Shard {
             return;
         }
         self.change(id, |slot| {
-            slot.kept = Kept::Name(Box::new(slot.name().clone()))
+            slot.kept = Kept::Name(Box::new(slot.name().into()))
         });
         self.cool(id);
     }

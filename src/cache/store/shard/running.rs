@@ -1,5 +1,6 @@
 //! Fetches that run, and what purges have to say to them.
 
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -89,8 +90,7 @@ impl Running {
 impl Shard {
     /// A fetch begins, which others may wait for.
     pub(in super::super) fn begin(&mut self, number: u64, running: Running) {
-        let flight = running.flight.clone();
-        self.flights.insert(flight.place(), flight);
+        self.flights.insert(running.flight.place(), number);
         self.running.insert(number, running);
         self.weigh();
     }
@@ -98,10 +98,10 @@ impl Shard {
     /// The fetch has a response, or has ended.
     pub(in super::super) fn end_of(&mut self, number: u64) -> Option<Running> {
         let running = self.running.remove(&number)?;
-        let own = &running.flight;
-        let kept = self.flights.get(&own.place());
-        if kept.is_some_and(|kept| Arc::ptr_eq(own, kept)) {
-            self.flights.remove(&own.place());
+        if let Entry::Occupied(flight) = self.flights.entry(running.flight.place())
+            && *flight.get() == number
+        {
+            flight.remove();
         }
         Some(running)
     }
@@ -112,9 +112,10 @@ impl Shard {
         key: &Key,
         asker: Asker,
     ) -> Result<Option<&Arc<Flight>>, ()> {
-        match self.flights.get(&asker.hash(key.hash())) {
+        let number = self.flights.get(&asker.hash(key.hash()));
+        match number.and_then(|number| self.running.get(number)) {
             None => Ok(None),
-            Some(flight) if flight.name().is(key) => Ok(Some(flight)),
+            Some(running) if running.flight.name().is(key.name()) => Ok(Some(&running.flight)),
             Some(_) => Err(()),
         }
     }
@@ -138,7 +139,7 @@ impl Shard {
     /// other is meant; where there are two by now, all are, but tried.
     pub(in super::super) fn set_alone(
         &mut self,
-        name: &Name,
+        name: Name<'_>,
         asker: Asker,
         now: Instant,
         (until, mut next): (Instant, Instant),
@@ -146,6 +147,7 @@ impl Shard {
     ) {
         let hash = asker.hash(name.hash());
         let known = self.alone(hash).take();
+        self.alones += usize::from(known.is_none());
         if let Some(known) = known.filter(|known| known.is_of(hash, now)) {
             match (&known.only, &only) {
                 (Some(one), Some(other)) if one.selectors != other.selectors => {
@@ -171,14 +173,18 @@ impl Shard {
         &mut self,
         key: &Key,
         asker: Asker,
-        now: Instant,
+        now: impl FnOnce() -> Instant,
         is: impl FnOnce(&[Selector]) -> bool,
     ) -> bool {
+        if self.alones == 0 {
+            return false;
+        }
         let hash = asker.hash(key.hash());
         let alone = self.alone(hash).as_ref();
         alone.is_some_and(|alone| {
             let only = alone.only.as_ref();
-            alone.is_of(hash, now) && only.is_none_or(|only| is(&only.selectors))
+            // What time it is does not matter to most keys.
+            alone.hash == hash && now() < alone.until && only.is_none_or(|only| is(&only.selectors))
         })
     }
 
@@ -195,10 +201,14 @@ impl Shard {
     }
 
     /// A response to the key was stored: it is for the cache after all.
-    pub(in super::super) fn clear_alone(&mut self, name: &Name) {
+    pub(in super::super) fn clear_alone(&mut self, name: Name<'_>) {
+        if self.alones == 0 {
+            return;
+        }
         for asker in Asker::ALL {
             let hash = asker.hash(name.hash());
-            self.alone(hash).take_if(|alone| alone.hash == hash);
+            let known = self.alone(hash).take_if(|alone| alone.hash == hash);
+            self.alones -= usize::from(known.is_some());
         }
     }
 

@@ -13,20 +13,26 @@ impl Shard {
     /// The newest slot under this name that was chosen by the same `Vary`, but for `id` itself.
     pub(in super::super) fn twin(
         &self,
-        name: &Name,
+        name: Name<'_>,
         variant: Variant,
         but: Option<u32>,
     ) -> Option<u32> {
         let mut id = self.newest(name.hash());
         while id != NONE {
             let slot = self.slots.get(id);
-            let same = !slot.dead && slot.variant == variant && slot.name().same(name);
+            let same = !slot.dead && slot.variant == variant && slot.name().is(name);
             if same && Some(id) != but && slot.links.rank != Rank::None {
                 return Some(id);
             }
             id = slot.links.older;
         }
         None
+    }
+
+    /// The newest other slot under its name that was chosen by the same `Vary`.
+    fn twin_of(&self, id: u32) -> Option<u32> {
+        let slot = self.slots.get(id);
+        self.twin(slot.name(), slot.variant, Some(id))
     }
 
     /// The entry of a slot is complete: it replaces those that the same `Vary` chose, unless one of them is of a
@@ -50,10 +56,8 @@ impl Shard {
 
     /// A complete entry replaces those that the same `Vary` chose; whether it stays.
     fn replace(&mut self, id: u32, to_disk: bool) -> bool {
-        let slot = self.slots.get(id);
-        let (name, variant, number) = (slot.name().clone(), slot.variant, slot.number);
-        while let Some(twin) = self.twin(&name, variant, Some(id)) {
-            if self.slots.get(twin).number > number {
+        while let Some(twin) = self.twin_of(id) {
+            if self.slots.get(twin).number > self.slots.get(id).number {
                 self.remove(id);
                 return false;
             }
@@ -87,8 +91,7 @@ impl Shard {
                 same => same,
             };
             self.unlist(id);
-            let name = entry.name();
-            while let Some(twin) = self.twin(name, variant, Some(id)) {
+            while let Some(twin) = self.twin_of(id) {
                 self.remove(twin);
             }
             self.admit(id);

@@ -40,7 +40,7 @@ pub(in super::super) enum Kept {
     /// It is in memory.
     Entry(Arc<Entry>),
     /// It is on disk alone.
-    Name(Box<Name>),
+    Name(Box<Key>),
 }
 
 impl Slot {
@@ -76,13 +76,13 @@ impl Slot {
         self.url_hash
     }
 
-    pub(in super::super) fn name(&self) -> &Name {
+    pub(in super::super) fn name(&self) -> Name<'_> {
         self.kept.name()
     }
 
     /// Whether it is of this key.
     pub(super) fn is_of(&self, key: &Key) -> bool {
-        self.hash == key.hash() && self.name().is(key)
+        self.hash == key.hash() && self.name().is(key.name())
     }
 
     /// The entry, if it is in memory.
@@ -97,7 +97,7 @@ impl Slot {
     pub(super) fn beside(&self) -> usize {
         let name = match &self.kept {
             Kept::Entry(_) => 0,
-            Kept::Name(name) => allocated(size_of::<Name>()) + name.bytes(),
+            Kept::Name(name) => allocated(size_of::<Key>()) + name.bytes(),
         };
         allocated(size_of_val(&*self.tags)) + name
     }
@@ -110,10 +110,10 @@ impl Slot {
 }
 
 impl Kept {
-    fn name(&self) -> &Name {
+    fn name(&self) -> Name<'_> {
         match self {
             Self::Entry(entry) => entry.name(),
-            Self::Name(name) => name,
+            Self::Name(key) => key.name(),
         }
     }
 }

@@ -32,7 +32,8 @@ async fn entries_survive_a_restart_with_all_that_is_known_of_them() {
         put_meta(&store, &format!("http://a/{number}"), meta(&["x"]), &body);
     }
     put_meta(&store, "http://a/v", varied("de"), b"eins");
-    put_meta(&store, "http://a/v", varied("en"), b"one");
+    let at_once = lead(&store, "http://a/v").store(varied("en"), b"one", Duration::ZERO);
+    drop(at_once.unwrap());
     let store = reopen(store, folder.path()).await;
     assert_eq!(store.figures().entries, 7);
     for (number, length) in [0, 1, 65_536, 200_000, 3 * MIB].into_iter().enumerate() {

@@ -281,7 +281,13 @@ fn one_of_everything(store: &Arc<Store>, random: &mut fastrand::Rng) {
     match random.u32(..100) {
         0 => drop(store.purge(&What::Tag((number % 10).to_string()), Mode::Hard)),
         1 => drop(store.purge(&What::Url(url), Mode::Soft)),
-        2..30 => {
+        2..10 => {
+            let join = store.join(&key(store, &url), Asker::Anybody, |_| random.bool());
+            if let Join::Lead(lead) = join {
+                store_at_once(lead, number);
+            }
+        }
+        10..30 => {
             let body = bytes(number, number as usize * 300);
             let meta = meta(&[&(number % 10).to_string()]);
             if let Join::Lead(lead) =
@@ -315,6 +321,11 @@ fn one_of_everything(store: &Arc<Store>, random: &mut fastrand::Rng) {
             }
         }
     }
+}
+
+fn store_at_once(lead: Lead, number: u64) {
+    let meta = meta(&[&(number % 10).to_string()]);
+    drop(lead.store(meta, &bytes(number, number as usize * 300), Duration::ZERO));
 }
 
 #[tokio::test]

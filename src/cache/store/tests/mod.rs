@@ -1,5 +1,6 @@
 //! What a store promises.
 
+mod at_once;
 mod bound;
 mod disk;
 mod fills;

@@ -8,19 +8,15 @@ use pingora_core::protocols::http::date::get_cached_date;
 use super::super::super::conversation::Conversation;
 use super::super::super::heads::REQUEST_ID;
 use super::Known;
+use crate::cache::Dealt;
 use crate::cache::rules::reuse;
 use crate::cache::rules::status::{CACHE_STATUS, Told};
-use crate::cache::{Dealt, spelled};
 use crate::compile::Route;
 use crate::observe::access_log;
 use crate::observe::metrics::{Ended, LinkMetrics};
 
-/// What each response has of its own, whatever is stored.
-static OWN: [HeaderName; 3] = [
-    header::AGE,
-    header::CONTENT_LENGTH,
-    HeaderName::from_static("x-request-id"),
-];
+/// What each response has of its own beside its length, whatever is stored.
+static OWN: [HeaderName; 2] = [header::AGE, HeaderName::from_static("x-request-id")];
 
 impl Known {
     fn route(&self) -> &Route {
@@ -35,9 +31,7 @@ impl Known {
         out.push(b' ');
         out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
         out.extend_from_slice(b"\r\n");
-        for (name, value) in meta.head.iter().filter(|(name, _)| !OWN.contains(name)) {
-            put(spelled(name), value.as_bytes(), out);
-        }
+        meta.head.put_without(&OWN, out);
         let mut number = itoa::Buffer::new();
         let age = reuse::age(&meta.times, now).as_secs();
         put("Age", number.format(age).as_bytes(), out);

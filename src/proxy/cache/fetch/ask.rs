@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode, header};
 use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
+use wiregate_sdk::Bytes;
 
 use super::super::super::context::Context;
 use super::super::super::hedge::Race;
@@ -21,7 +22,25 @@ pub(super) struct Head {
     pub(super) source: Source,
     pub(super) head: Box<ResponseHeader>,
     pub(super) end: bool,
+    /// All of the body, where it was there at once.
+    pub(super) body: Option<Bytes>,
     pub(super) sent: Sent,
+}
+
+impl Head {
+    /// Takes the body, where all of it is there.
+    pub(super) async fn take_body(&mut self) {
+        if !self.end {
+            self.body = self.source.rest_at_once().await;
+        }
+    }
+
+    /// The body is what comes next from its source all the same.
+    pub(super) fn give_back(&mut self) {
+        if let Some(body) = self.body.take() {
+            self.source.take_back(body);
+        }
+    }
 }
 
 /// What came of asking.
@@ -96,6 +115,7 @@ impl Context {
                         source,
                         head,
                         end,
+                        body: None,
                         sent,
                     }));
                 }
@@ -246,7 +266,7 @@ impl Context {
         let strong = |tag: &&HeaderValue| !tag.as_bytes().starts_with(b"W/");
         let own = stale.and_then(|stale| stale.meta().head.get(&header::ETAG));
         let news = head.headers.get(header::ETAG).filter(strong);
-        news.is_some() && own.is_some() && news != own
+        own.is_some_and(|own| news.is_some_and(|news| news != own))
     }
 }
 

@@ -199,7 +199,7 @@ impl Context {
     }
 
     /// The body has come to its end: the connection can be used again.
-    pub(super) async fn end_fill(&mut self) {
+    async fn end_fill(&mut self) {
         let Some(filling) = self.caching_mut().filling.take() else {
             return;
         };

@@ -8,6 +8,7 @@ use wiregate_sdk::{Reply, ResponseHead};
 
 use super::super::super::context::Context;
 use super::super::super::heads;
+use super::super::super::straight::Source;
 use super::ask::Head;
 use super::{Answer, Filling, Own, Shared};
 use crate::cache::rules::reuse;
@@ -47,10 +48,13 @@ impl Context {
         let (plan, asked) = (&self.caching().plan, self.asked(session));
         match storing::terms(plan, &asked, &head.head, head.sent) {
             Ok(terms) => {
-                let is_whole = head.end;
-                let answer = self.store(head, terms);
-                if is_whole {
-                    self.end_fill().await;
+                head.take_body().await;
+                let (answer, ended) = self.store(head, terms);
+                if let Some(source) = ended {
+                    // The connection can be used again.
+                    self.heard(true);
+                    source.put_back().await;
+                    self.end_attempt();
                 }
                 answer
             }
@@ -141,32 +145,52 @@ impl Context {
         }
     }
 
-    fn store(&mut self, head: Head, terms: StoringTerms) -> Answer {
+    /// Stores a response, whose body is there or follows by way of this exchange; gives, where nothing follows, where it
+    /// has come from.
+    fn store(&mut self, mut head: Head, terms: StoringTerms) -> (Answer, Option<Source>) {
         let length = if head.end { Some(0) } else { terms.length };
         let lead = self.fetch_mut().lead();
         let policy = &self.caching().plan.policy;
-        let largest = self.snapshot.stores[policy.store].largest();
+        let (store, remember) = (policy.store, policy.remember);
+        let largest = self.snapshot.stores[store].largest();
         if length.is_some_and(|length| length > largest) {
-            lead.too_large(policy.remember, terms.vary());
-            return own(head, "too-large");
+            lead.too_large(remember, terms.vary());
+            return (own(head, "too-large"), None);
         }
         let via = heads::via_of(head.head.version);
-        let (meta, edits) = terms.stored(&head.head, Some(via));
-        let fill = match lead.fill(meta, length, policy.remember) {
-            Ok(fill) => fill,
-            Err(_) => return own(head, "refused"),
+        let (meta, edits) = terms.stored(&head.head, Some(via), lead.name_length());
+        let is_good = |body: u64| body <= largest && length.is_none_or(|length| length == body);
+        let body = match head.end {
+            true => Some(&b""[..]),
+            false => head.body.as_deref(),
         };
-        let entry = fill.entry().clone();
-        let filling = Filling::new(head.source, fill);
-        self.caching_mut().filling = Some(filling);
+        let stored = match body.filter(|body| is_good(body.len() as u64)) {
+            Some(body) => lead.store(meta, body, remember).map(|entry| (entry, None)),
+            None => {
+                let fill = lead.fill(meta, length, remember);
+                fill.map(|fill| (fill.entry().clone(), Some(fill)))
+            }
+        };
+        let Ok((entry, fill)) = stored else {
+            return (own(head, "refused"), None);
+        };
+        let ended = match fill {
+            Some(fill) => {
+                head.give_back();
+                self.caching_mut().filling = Some(Filling::new(head.source, fill));
+                None
+            }
+            None => Some(head.source),
+        };
         let mut head = ResponseHead::from(*head.head);
         edits.make(&mut head.headers);
-        Answer::Shared(Shared::Stored { entry, head })
+        (Answer::Shared(Shared::Stored { entry, head }), ended)
     }
 }
 
 /// It is for the one who asked alone.
-fn own(head: Head, why: Why) -> Answer {
+fn own(mut head: Head, why: Why) -> Answer {
+    head.give_back();
     Answer::Own(Box::new(Own {
         source: head.source,
         first: HttpTask::Header(head.head, head.end),

@@ -1,0 +1,109 @@
+//! Responses of which all is there at once.
+
+use super::*;
+
+fn put_at_once(store: &Arc<Store>, url: &str, meta: Stored, body: &[u8]) -> Arc<Entry> {
+    let stored = lead(store, url).store(meta, body, Duration::ZERO);
+    stored.unwrap()
+}
+
+#[tokio::test]
+async fn it_is_for_those_who_waited_and_for_all_who_come() {
+    let store = store(8 * MIB);
+    let lead = lead(&store, "http://a/1");
+    let join = || store.join(&key(&store, "http://a/1"), Asker::Anybody, |_| true);
+    let Join::Wait(waiting) = join() else {
+        panic!("expected to wait");
+    };
+    let stored = lead.store(meta(&[]), b"body", Duration::ZERO).unwrap();
+    let Outcome::Entry(entry) = waiting.outcome(Duration::from_secs(9)).await else {
+        panic!("expected the entry");
+    };
+    assert!(Arc::ptr_eq(&entry, &stored) && !entry.is_filling());
+    assert_eq!(entry.length(), Some(4));
+    assert_eq!(read(entry.reader()).await.unwrap(), b"body");
+    assert_eq!(read(entry.reader_of(1, 3)).await.unwrap(), b"od");
+    assert!(matches!(join(), Join::Found(found) if Arc::ptr_eq(&found, &stored)));
+}
+
+#[test]
+fn it_takes_what_one_takes_that_came_in_pieces_but_for_what_followed_that() {
+    for length in [0, 1, 1_000, 65_536, 65_537, 300_000] {
+        let (one, other) = (store(8 * MIB), store(8 * MIB));
+        let body = bytes(1, length);
+        let entry = put_at_once(&one, "http://a/1", meta(&["x"]), &body);
+        assert_eq!(ready(entry.reader()).unwrap(), body);
+        put_meta(&other, "http://a/1", meta(&["x"]), &body);
+        let (less, more) = (one.figures().memory, other.figures().memory);
+        assert!(less < more && more < less + 256, "{less} {more}");
+        assert_eq!(one.figures().entries, 1);
+    }
+}
+
+#[test]
+fn of_one_variant_the_later_one_stays_and_memory_keeps_its_bound() {
+    let store = store(MIB);
+    let urls = (0..2_000).map(|number| format!("http://a/{}", number % 900));
+    for url in urls {
+        put_at_once(&store, &url, meta(&[]), &bytes(2, 1_000));
+        assert!(store.figures().memory <= MIB as u64);
+    }
+    assert!(store.figures().evicted > 0);
+    for body in [b"one", b"two"] {
+        put_at_once(&store, "http://a/v", varied("en"), body);
+        put_at_once(&store, "http://a/v", varied("de"), body);
+    }
+    let key = key(&store, "http://a/v");
+    for value in ["de", "en"] {
+        let mut seen = 0;
+        let found = store.find(&key, |entry| {
+            seen += 1;
+            entry.meta().vary == [language(value)]
+        });
+        let Find::Found(entry) = found else {
+            panic!("expected {value}");
+        };
+        assert!(ready(entry.reader()).unwrap() == b"two" && seen <= 2);
+    }
+}
+
+#[test]
+fn a_purge_since_the_fetch_began_hits_it() {
+    let store = store(8 * MIB);
+    let early = lead(&store, "http://a/1");
+    store.purge(&What::Tag("x".into()), Mode::Hard);
+    let refused = early.store(meta(&["x"]), b"body", Duration::ZERO);
+    assert_eq!(refused.err(), Some(Refused::Purged));
+    assert!(get(&store, "http://a/1").is_none());
+    let early = lead(&store, "http://a/1");
+    store.purge(&What::All, Mode::Soft);
+    let stored = early.store(meta(&["x"]), b"body", Duration::ZERO);
+    assert!(stored.unwrap().is_purged());
+    assert!(get(&store, "http://a/1").unwrap().is_purged());
+}
+
+#[test]
+fn what_is_too_large_is_remembered_and_what_is_stored_clears_that() {
+    let store = store(4 * MIB);
+    let join = || store.join(&key(&store, "http://a/1"), Asker::Anybody, |_| false);
+    let long = Duration::from_secs(60);
+    let refused = lead(&store, "http://a/1").store(meta(&[]), &bytes(1, 2 * MIB), long);
+    assert_eq!(refused.err(), Some(Refused::TooLarge));
+    assert!(matches!(join(), Join::Alone));
+    lead(&store, "http://a/2").not_stored(long);
+    put_at_once(&store, "http://a/2", meta(&[]), b"body");
+    drop(lead(&store, "http://a/2"));
+}
+
+#[test]
+fn what_finds_no_room_is_not_stored() {
+    let store = store(4 * MIB);
+    // What is held cannot be evicted.
+    let held: Vec<_> = (0..3)
+        .map(|number| put(&store, &format!("http://a/{number}"), &bytes(1, MIB)))
+        .collect();
+    let refused = lead(&store, "http://a/9").store(meta(&[]), &bytes(1, MIB), Duration::ZERO);
+    assert_eq!(refused.err(), Some(Refused::NoRoom));
+    drop(held);
+    put_at_once(&store, "http://a/9", meta(&[]), &bytes(1, MIB));
+}
