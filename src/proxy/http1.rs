@@ -14,7 +14,7 @@ use pingora_core::protocols::Digest;
 use pingora_http::RequestHeader;
 use tokio::time::{Instant, Sleep};
 
-use super::cache::Ahead;
+use super::cache::{Ahead, Known};
 use super::conversation::{Conversation, digest_of};
 use super::malformed;
 use super::pace::Paces;
@@ -47,24 +47,25 @@ impl Conversation {
             ending,
         };
         loop {
-            let mut ahead = Ahead::default();
-            let head = match self.next(&mut gate, &mut patience, &mut ahead).await {
-                Some(Ok(Some(head))) => head,
-                Some(Ok(None)) => match self.give(&mut gate, ahead, ending).await {
-                    true => continue,
+            let (mut ahead, mut known) = (Ahead::default(), None);
+            let waited = self.next(&mut gate, &mut patience, &mut ahead, &mut known);
+            let next = waited.await;
+            if let Some(known) = known {
+                match self.give(&mut gate, known, ending).await {
+                    true => continue, // which gives its place back
                     false => return gate.close().await,
-                },
-                None => return,
+                }
+            }
+            let head = match next {
+                Some(Ok(Some(head))) => head,
+                Some(Ok(None)) | None => return,
                 Some(Err(refused)) => {
                     malformed::answer(&self.shared, &self.peer, &mut gate, &refused).await;
                     return gate.close().await;
                 }
             };
-            let admitted = match ahead.take_shed() {
-                Some(why) => Err(why),
-                None => self.admit(head.uri.path()),
-            };
-            let place = match admitted {
+            let admitted = ahead.take_admitted();
+            let place = match admitted.unwrap_or_else(|| self.admit(head.uri.path())) {
                 Ok(place) => place,
                 Err(why) => match self.shed_http1(&mut gate, &head, why).await {
                     true => continue,
@@ -108,13 +109,15 @@ impl Conversation {
         self.peer.lent.take_back()
     }
 
-    /// Waits for the next head, or for what gets a last reply instead; the head is nothing where it is known what answers it. As long as the connection may idle
-    /// while nothing comes, and as long as a head may take once some of it has.
+    /// Waits for the next head, which is nothing where it is known what answers it, or for what gets a last reply
+    /// instead: as long as the connection may idle while nothing comes, and as long as a head may take once some of it
+    /// has.
     async fn next(
         &self,
         gate: &mut Gate,
         patience: &mut Patience<'_, impl Future>,
         ahead: &mut Ahead,
+        known: &mut Option<Known>,
     ) -> Option<Result<Option<RequestHeader>, Refused>> {
         let (limit, deadline) = {
             let live = self.shared.live.load();
@@ -124,9 +127,11 @@ impl Conversation {
         let mut begun = patience.begun.take();
         let since = Instant::now();
         poll_fn(|cx| {
-            if let Poll::Ready(arrived) =
-                gate.poll_head(cx, limit, &mut |seen| self.know(seen, ahead))
-            {
+            let arrived = gate.poll_head(cx, limit, &mut |seen| {
+                *known = self.know(seen, ahead);
+                known.is_some()
+            });
+            if let Poll::Ready(arrived) = arrived {
                 return Poll::Ready(arrived);
             }
             if begun.is_none() && gate.has_begun() {

@@ -191,8 +191,8 @@ fn a_new_process_takes_over_under_load_and_no_request_fails() {
     assert_eq!(who(&gateway), new.0);
     assert_eq!(gateway.admin("GET", "/readyz").text(), "ok\n");
     assert_eq!(curl(&[&gateway.url("/")]).status, 200);
-    let lines = gateway.access_log(1);
-    assert!(lines.len() as u64 > answered, "both write the same log");
+    // Both write the same log.
+    gateway.access_log(usize::try_from(answered).unwrap() + 1);
     // What it leaves behind: nothing, once the last one ends as well.
     new.signal("TERM");
     until("it has ended", || !new.runs());

@@ -39,8 +39,10 @@ pub trait Filter: Sized + Send + Sync + 'static {
         state: &mut Self::State,
     ) -> impl Future<Output = Flow> + Send;
 
-    /// What the cache is to do with every request that is let through, where that is all that the filter does, and nothing
-    /// of the request decides about it: then a stored response may answer before its hooks run.
+    /// What the cache is to do with every request that is let through, where planning that, and taking
+    /// [`Policy::tags`] out of responses, is all that the filter does, and nothing of the request decides about it. Where
+    /// such a filter is alone on its route, none of its hooks runs for a request that a fresh response answers, `done`
+    /// included.
     fn plan_for_all(&self) -> Option<&Arc<Policy>> {
         None
     }

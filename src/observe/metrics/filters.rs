@@ -29,7 +29,7 @@ families! {
         /// Time spent in a filter's hooks, by hook: `request`, `upstream`, `response`,
         /// `request_body`, `response_body` and `done`. In `request`, and in `response_body` of one
         /// that wants the whole, waiting is included. One exchange of 32 is measured, and counts 32
-        /// times.
+        /// times. A hit that the cache answers at once runs no hooks, and takes no time here.
         seconds: Family<Time> = "wiregate_filter_seconds_total" [route, filter, hook];
         /// What filters fetch in the background, such as the keys of an issuer, by where it comes
         /// from and how that ended: `ok` or `error`.

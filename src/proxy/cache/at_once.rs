@@ -7,18 +7,21 @@
 
 mod giving;
 
+use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderName, Method, StatusCode};
 use httparse::Header;
 use memchr::memchr;
 use uuid::Uuid;
+use wiregate_sdk::cache::Policy;
 use wiregate_sdk::{Now, host_in};
 
 use super::super::conversation::Conversation;
 use super::super::failure;
 use super::super::http1::send_whole;
-use super::super::pace::Paces;
+use super::super::pace::{Paces, within};
 use super::super::request::{guard, write_id};
 use super::key::{self, Parts};
 use crate::cache::rules::request::Wishes;
@@ -28,8 +31,9 @@ use crate::cache::store::{Entry, Key, Store};
 use crate::compile::{Goal, Snapshot};
 use crate::listen::Ending;
 use crate::listen::http1::{Gate, Seen};
-use crate::observe::access_log::{self, Target};
+use crate::observe::access_log::{self, AccessLog, Target};
 use crate::overload::{Place, Shed};
+use crate::upstream::Cause;
 use giving::Giving;
 
 /// What a request may not have that is answered at once, beside what only proxies may say: what other ways of answering it
@@ -68,6 +72,10 @@ const LENGTHS: u32 = {
     lengths
 };
 
+/// So many fields that `Vary` names are looked for in a request as it came, while a part of the store waits: where there are
+/// more, what it has there is worked out once.
+const MOST_LOOKS: usize = 16;
+
 /// How fields begin that only proxies may set.
 const FORWARDED: &str = "x-forwarded-";
 
@@ -80,23 +88,27 @@ pub(in crate::proxy) struct Ahead {
     path: Option<usize>,
     /// Its key, and for which store.
     key: Option<(Key, Arc<Store>)>,
-    /// Why it is shed.
-    shed: Option<Shed>,
-    /// What answers it at once.
-    known: Option<Known>,
+    /// Its place, or why there is none.
+    admitted: Option<Result<Place, Shed>>,
 }
 
 /// A request that is answered at once, and with what.
-struct Known {
+pub(in crate::proxy) struct Known {
     snapshot: Arc<Snapshot>,
     route: usize,
     entry: Arc<Entry>,
     now: Now,
-    /// Whether the client is told what the cache did.
-    tells: bool,
-    /// What the access log wants of it, where there is one.
-    logged: Option<(Target, Box<str>)>,
-    _place: Place,
+    policy: Arc<Policy>,
+    /// How long it may take in all.
+    total: Option<Duration>,
+    logged: Option<Logged>,
+}
+
+/// What the access log wants of a request, where there is one.
+struct Logged {
+    log: Arc<Option<AccessLog>>,
+    target: Target,
+    host: Box<str>,
 }
 
 impl Ahead {
@@ -111,37 +123,42 @@ impl Ahead {
         (self.generation == snapshot.generation && Arc::ptr_eq(&of, store)).then_some(key)
     }
 
-    /// Why it is shed, where that is known.
-    pub(in crate::proxy) fn take_shed(&mut self) -> Option<Shed> {
-        self.shed.take()
+    /// Its place, or why it is shed, where that is known.
+    pub(in crate::proxy) fn take_admitted(&mut self) -> Option<Result<Place, Shed>> {
+        self.admitted.take()
     }
 }
 
 impl Conversation {
-    /// Finds out ahead what can be found out of a request. Whether that is all that it takes to answer it.
-    pub(in crate::proxy) fn know(&self, seen: &Seen<'_>, ahead: &mut Ahead) -> bool {
+    /// Finds out ahead what can be found out of a request, and what answers it at once, where something does.
+    pub(in crate::proxy) fn know(&self, seen: &Seen<'_>, ahead: &mut Ahead) -> Option<Known> {
         let live = self.shared.live.load();
         if !live.answers_at_once || seen.method != Method::GET.as_str() || seen.old {
-            return false;
+            return None;
         }
         if !seen.fields.iter().all(is_plain) || self.peer.trusted_by(&live).is_some() {
-            return false;
+            return None;
         }
-        // Where it panics, it does so once more on the long way, which makes a reply of it.
-        ahead.known = guard(|| self.look_ahead(&live, seen, ahead)).flatten();
-        ahead.known.is_some()
+        let (path, query) = match memchr(b'?', seen.target.as_bytes()) {
+            Some(at) => (&seen.target[..at], Some(&seen.target[at + 1..])),
+            None => (seen.target, None),
+        };
+        // Nothing is looked for where there is too much to do.
+        let admitted = ahead.admitted.insert(self.admit(path));
+        if admitted.is_err() {
+            return None;
+        }
+        // Whatever panics in there is left to the long way.
+        guard(|| self.look_ahead(&live, seen, (path, query), ahead)).flatten()
     }
 
     fn look_ahead(
         &self,
         live: &Arc<Snapshot>,
         seen: &Seen<'_>,
+        (path, query): (&str, Option<&str>),
         ahead: &mut Ahead,
     ) -> Option<Known> {
-        let (path, query) = match memchr(b'?', seen.target.as_bytes()) {
-            Some(at) => (&seen.target[..at], Some(&seen.target[at + 1..])),
-            None => (seen.target, None),
-        };
         if live.router.normalise(path).ok()? != path {
             return None;
         }
@@ -176,25 +193,28 @@ impl Conversation {
             ahead.key = Some((key, store));
             return None;
         };
-        let logged = match &**self.shared.access_log.load() {
-            Some(log) if !log.plan().asks_nothing() => return None,
-            Some(_) => Some((Target::new(seen.target), access_log::Entry::text(&host))),
-            None => None,
-        };
-        match self.admit(path) {
-            Ok(place) => Some(Known {
-                snapshot: live.clone(),
-                route: position,
-                entry,
-                now,
-                tells: policy.tells,
-                logged,
-                _place: place,
-            }),
-            Err(why) => {
-                ahead.shed = Some(why);
-                None
-            }
+        let total = route.timeouts.total.map(Into::into);
+        Some(Known {
+            snapshot: live.clone(),
+            route: position,
+            entry,
+            now,
+            policy: policy.clone(),
+            total: total.or(upstream.timeouts.total),
+            logged: self.logged(seen.target, &host)?,
+        })
+    }
+
+    /// What the access log wants of a request. Nothing where it takes a closer look.
+    fn logged(&self, target: &str, host: &str) -> Option<Option<Logged>> {
+        match &**self.shared.access_log.load() {
+            None => Some(None),
+            Some(log) if !log.plan().asks_nothing() => None,
+            Some(_) => Some(Some(Logged {
+                log: self.shared.access_log.load_full(),
+                target: Target::new(target),
+                host: access_log::Entry::text(host),
+            })),
         }
     }
 
@@ -202,10 +222,9 @@ impl Conversation {
     pub(in crate::proxy) async fn give(
         &self,
         gate: &mut Gate,
-        ahead: Ahead,
+        known: Known,
         ending: &Ending,
     ) -> bool {
-        let known = ahead.known.expect("there where enough is known");
         let mut place = Uuid::encode_buffer();
         let id = write_id(known.now.wall, &mut place);
         let closes = self.peer.is_closing();
@@ -220,9 +239,11 @@ impl Conversation {
             (&mut pace, patience),
             &mut giving.sent,
         );
+        let sending = within(giving.known.total, sending);
         match ending.unless_over(sending, || true).await {
-            Some(Ok(())) => giving.error = None,
-            Some(Err(error)) => giving.error = Some(failure::of(&error, true).reason),
+            Some(Some(Ok(()))) => giving.error = None,
+            Some(Some(Err(error))) => giving.error = Some(failure::of(&error, true).reason),
+            Some(None) => giving.error = Some(Cause::ResponseTimeout.word()),
             None => {}
         }
         !closes && giving.error.is_none()
@@ -235,19 +256,20 @@ fn fresh(store: &Store, key: &Key, fields: &[Header<'_>], now: Now) -> Option<Ar
         let mut those = (fields.iter()).filter(|one| one.name.eq_ignore_ascii_case(name.as_str()));
         Some((those.next()?.value, those.next().is_some()))
     };
-    let mut plain = true;
+    let (plain, mut looked) = (Cell::new(true), 0);
     let fits = |entry: &Entry| {
-        let fits = vary::fits_plainly(&entry.meta().vary, line);
-        plain &= fits.is_some();
+        let vary = &entry.meta().vary;
+        looked += vary.len();
+        let fits = vary::fits_plainly(vary, line).filter(|_| looked <= MOST_LOOKS);
+        plain.set(fits.is_some());
         fits != Some(false)
     };
-    let found = store.find_good(key, fits, |entry| {
+    store.find_good(key, fits, |entry| {
         let status = entry.meta().head.status;
         let bodiless = status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
-        let there = !bodiless && entry.small_body().is_some();
+        let there = plain.get() && !bodiless && entry.small_body().is_some();
         there && reuse::judge(entry, &Wishes::default(), now.wall) == Reuse::Fresh
-    });
-    found.filter(|_| plain)
+    })
 }
 
 /// Whether a field changes nothing about what may answer a request.

@@ -38,7 +38,7 @@ use crate::cache::rules::status::{Forwarded, Stored, Told};
 use crate::cache::rules::vary::Wanted;
 use crate::cache::store::{Entry, Find, Join, Key, Store};
 use crate::upstream::{Connector, Upstream};
-pub(super) use at_once::Ahead;
+pub(super) use at_once::{Ahead, Known};
 use fetch::{Fetch, Filling};
 
 /// So often a request waits for the fetches of others, which turn out not to be for it.
@@ -108,6 +108,10 @@ impl Context {
                 if reuse == Reuse::WhileRevalidating && for_others {
                     self.revalidate(session, &entry, connector);
                 }
+                self.caching_mut().dealt = match reuse {
+                    Reuse::Fresh => Dealt::Hit,
+                    _ => Dealt::Stale,
+                };
                 self.serve_hit(session, entry).await.map(|()| true)
             }
             Found::Stale(entry) => {

@@ -59,10 +59,7 @@ impl Context {
         entry: Arc<Entry>,
     ) -> Result<()> {
         let ttl = reuse::ttl(&entry, self.exchange.now.wall);
-        let caching = self.caching_mut();
-        if caching.dealt == Dealt::Pass {
-            caching.dealt = dealt(ttl);
-        }
+        let caching = self.caching();
         let told = match caching.collapsed {
             true => Told::Forwarded {
                 why: caching.forwarded,

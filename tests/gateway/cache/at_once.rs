@@ -1,5 +1,6 @@
 //! What is fresh is given before there is an exchange, as an exchange would give it.
 
+mod alike;
 mod around;
 
 use std::io::Read;
@@ -354,32 +355,4 @@ fn it_is_counted_and_logged_like_an_exchange() {
             "{series}"
         );
     }
-}
-
-#[test]
-fn who_does_not_take_it_is_not_waited_for_without_end() {
-    let origin = Origin::start();
-    let body = "x".repeat(60_000);
-    origin.answers_with("/a", 200, "cache-control: max-age=600", &body);
-    let limits = "limits: { client_write: 1s }\n";
-    let gateway = Gateway::start(&format!("{limits}{}", both_ways(&origin, "{}")));
-    let plain = with("").replace("{s}", "s");
-    Got::ask(&mut connect(&gateway), &plain);
-    assert_eq!(Got::ask(&mut connect(&gateway), &plain).body, body);
-    let stream = &mut connect(&gateway);
-    stream.write_all(plain.repeat(2_000).as_bytes()).unwrap();
-    let given_up = || {
-        let lines = gateway.access_log(3);
-        lines.into_iter().find(|line| line["error"].is_string())
-    };
-    until("it is given up", || given_up().is_some());
-    let line = given_up().unwrap();
-    assert_eq!(
-        (&line["status"], &line["error"]),
-        (&200.into(), &"client_too_slow".into())
-    );
-    assert!(line["bytes_out"].as_u64().unwrap() < 60_000, "{line}");
-    until("nothing is under way", || {
-        gateway.metric("wiregate_requests_in_flight{route=\"short\"}") == 0.0
-    });
 }

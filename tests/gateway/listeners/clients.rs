@@ -8,6 +8,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::super::harness::Gateway;
+use super::super::origin;
 use super::pki::{Authority, s_client};
 use super::tls::{failed, folder, get, listener};
 use super::{ask, connect, reload, start_in};
@@ -103,6 +104,31 @@ fn a_connection_for_one_name_is_no_way_to_another() {
         // Whoever has shown the certificate may ask for the other name of the same authority.
         let more = [version, "-H", "host: maybe.example"];
         assert_eq!(get_as(&gateway, "alice", "closed.example", &more).0, 200);
+    }
+}
+
+#[test]
+fn what_is_stored_for_one_name_is_for_nobody_who_may_not_ask_for_it() {
+    let stored = "HTTP/1.1 200 OK\r\ncache-control: max-age=600\r\ncontent-length: 6\r\n\r\nsecret";
+    let origin = origin::answers(|_| stored.to_owned());
+    let cached = format!(
+        "upstreams: {{ app: {{ endpoints: [\"{origin}\"] }} }}\n\
+         routes: [{{ name: all, filters: [cache], upstream: app }}]\n"
+    );
+    let gateway = gateway();
+    let answer = reload(&gateway, &listener(THREE), &cached);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    for version in ["--http1.1", "--http2"] {
+        for _ in 0..2 {
+            let got = get_as(&gateway, "alice", "closed.example", &[version]);
+            assert_eq!(got, (200, "secret".to_owned()));
+        }
+        let answer = get(
+            &gateway,
+            "open.example",
+            &[version, "-H", "host: closed.example"],
+        );
+        assert_eq!(answer.status, 421, "{version}: {}", answer.text());
     }
 }
 

@@ -5,8 +5,9 @@ use http::{HeaderName, header};
 use super::{LONGEST, is_open};
 use crate::cache::Selector;
 
-/// Whether a response that was stored with these is for a request of which nobody has made a map: `line` gives its first value under a name, and whether there are
-/// more. Nothing where what is stored is another form of what a request has, which takes a closer look.
+/// Whether a response that was stored with these is for a request of which nobody has made a map: `line` gives its
+/// first value under a name, and whether there are more. Nothing where what is stored is another form of what a request
+/// has, which takes a closer look.
 pub fn fits_plainly<'r>(
     selectors: &[Selector],
     line: impl Fn(&HeaderName) -> Option<(&'r [u8], bool)>,

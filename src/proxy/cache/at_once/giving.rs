@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderName, Method, header};
-use pingora_core::protocols::http::date::get_cached_date;
+use smallvec::{SmallVec, smallvec};
 
 use super::super::super::conversation::Conversation;
 use super::super::super::heads::REQUEST_ID;
@@ -14,9 +14,6 @@ use crate::cache::rules::status::{CACHE_STATUS, Told};
 use crate::compile::Route;
 use crate::observe::access_log;
 use crate::observe::metrics::{Ended, LinkMetrics};
-
-/// What each response has of its own beside its length, whatever is stored.
-static OWN: [HeaderName; 2] = [header::AGE, HeaderName::from_static("x-request-id")];
 
 impl Known {
     fn route(&self) -> &Route {
@@ -31,13 +28,15 @@ impl Known {
         out.push(b' ');
         out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
         out.extend_from_slice(b"\r\n");
-        meta.head.put_without(&OWN, out);
+        let mut others: SmallVec<[&HeaderName; 3]> = smallvec![&header::AGE, &REQUEST_ID];
+        others.extend(&self.policy.tags);
+        meta.head.put_without(&others, out);
         let mut number = itoa::Buffer::new();
         let age = reuse::age(&meta.times, now).as_secs();
         put("Age", number.format(age).as_bytes(), out);
         let length = self.entry.small_body().map_or(0, <[u8]>::len);
         put("Content-Length", number.format(length).as_bytes(), out);
-        if self.tells {
+        if self.policy.tells {
             out.extend_from_slice(CACHE_STATUS.as_str().as_bytes());
             out.extend_from_slice(b": ");
             let ttl = reuse::ttl(&self.entry, now);
@@ -45,9 +44,6 @@ impl Known {
             out.extend_from_slice(b"\r\n");
         }
         put(REQUEST_ID.as_str(), id.as_bytes(), out);
-        if meta.head.get(&header::DATE).is_none() {
-            put("Date", get_cached_date().as_bytes(), out);
-        }
         if closes {
             put("Connection", b"close", out);
         }
@@ -86,25 +82,24 @@ impl<'a> Giving<'a> {
     }
 
     fn log(&mut self, duration: Duration) {
-        let (Some((target, host)), Some(id)) = (self.known.logged.take(), self.id.take()) else {
+        let (Some(logged), Some(id)) = (self.known.logged.take(), self.id.take()) else {
             return;
         };
-        let shared = &self.conversation.shared;
         let status = self.known.entry.meta().head.status;
         let ended = access_log::Ended {
             status: Some(status),
             failed: self.error.is_some(),
             duration,
         };
-        let log = shared.access_log.load();
-        let Some(log) = (**log).as_ref().filter(|log| log.plan().takes(ended, None)) else {
+        let log = (*logged.log).as_ref();
+        let Some(log) = log.filter(|log| log.plan().takes(ended, None)) else {
             return;
         };
         let client = self.conversation.peer.address.ip();
         log.write(access_log::Entry {
             time: self.known.now.wall,
-            target,
-            host: Some(host),
+            target: logged.target,
+            host: Some(logged.host),
             route: Some(self.known.route().name.clone()),
             status: Some(status.as_u16()),
             bytes_out: self.sent,
