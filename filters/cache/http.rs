@@ -47,6 +47,9 @@ use super::lifetimes::{Lifetimes, by_status};
 /// GET and HEAD are answered, ranges and conditions too; of what is not stored, a range is asked for by itself. Where another method succeeds, what is stored
 /// for its URL, `Location` and `Content-Location` is dropped, whichever route it takes.
 ///
+/// With `mode: observe` it neither answers nor stores; what was stored before stays, and is dropped as by any other
+/// route. All that is to be seen of it is where an expression has no value.
+///
 /// `Cache-Status` (RFC 9211) tells what the cache did. Purging is described in
 /// [caching](../caching.md). [A whole configuration](../../examples/cache.yaml) is among the examples.
 ///

@@ -8,6 +8,8 @@ use wiregate_sdk::serde::de::Error;
 use wiregate_sdk::types::FieldName;
 use wiregate_sdk::{Deserialize, Facts, HeaderMap, HeaderName, HeaderValue, JsonSchema, Template};
 
+use super::respond::text::Check;
+
 /// A header field, or all those whose names begin alike: `cookie`, `x-internal-*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FieldPattern {
@@ -76,6 +78,11 @@ impl FieldTemplate {
     pub(super) fn render(&self, facts: &Facts<'_>) -> Option<HeaderValue> {
         let value = self.0.render_header(facts)?;
         (!value.is_empty() || self.0.constant().is_some()).then_some(value)
+    }
+
+    /// What a check says of the template.
+    pub(super) fn check(&self, check: Check) -> Result<(), String> {
+        check(&self.0)
     }
 
     /// The value, where it is the same for all exchanges.

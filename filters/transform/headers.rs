@@ -7,6 +7,7 @@ use wiregate_sdk::{
 };
 
 use super::field::{FieldPattern, FieldTemplate};
+use super::sides;
 
 /// Changes the header fields of requests, of responses, or of both.
 ///
@@ -137,6 +138,8 @@ impl Filter for Headers {
 impl Edits {
     fn build(config: EditsConfig, side: &str) -> Result<Self, Invalid> {
         check_renames(&config.rename, &format!("{side}.rename"))?;
+        let early = |value: &FieldTemplate| value.check(sides::check_template(side));
+        sides::check_values(side, &config.set, &config.add, early)?;
         let mut varying = Vec::new();
         let mut value = |template: FieldTemplate| {
             if let Some(constant) = template.constant() {

@@ -213,6 +213,20 @@ fn refuses_what_could_not_work() {
 }
 
 #[test]
+fn values_for_requests_cannot_go_by_the_response() {
+    let said = refusal::<Headers>(
+        "request:\n  set: { x-a: \"${response.status}\" }\n  \
+         add: { x-b: [a, \"${response.headers['a']}\"], x-c: \"${response.status}\" }\n",
+    );
+    assert_eq!(
+        said,
+        "2:15: `response.status` is not known here: there is no response yet\n\
+         3:19: `response.headers` is not known here: there is no response yet\n\
+         3:53: `response.status` is not known here: there is no response yet"
+    );
+}
+
+#[test]
 fn tells_all_problems_of_both_sides() {
     let said = refusal::<Headers>("request: {}\nresponse: { rename: {x-a: x-a} }\n");
     assert_eq!(said.lines().count(), 2, "{said}");

@@ -135,6 +135,7 @@ impl Filter for Redirect {
 
 impl To {
     fn build(to: &Template, keep_query: bool) -> Result<Self, String> {
+        to.check_early()?;
         let template = Location::new(to)?;
         let fixed = template.constant().filter(|_| !keep_query);
         let fixed = fixed.and_then(|location| HeaderValue::from_str(location).ok());

@@ -271,6 +271,13 @@ fn refuses_what_could_not_work() {
     ] {
         assert_eq!(refusal::<Redirect>(options), expected, "{options}");
     }
+    let early = "`response.status` is not known here: there is no response yet";
+    for (options, place) in [
+        ("'/${response.status}'", "1:1"),
+        ("to: '/${response.status}'", "1:5"),
+    ] {
+        assert_eq!(refusal::<Redirect>(options), format!("{place}: {early}"));
+    }
     assert!(refusal::<Redirect>("to: '/${pth}'").contains("unknown name"));
     assert!(refusal::<Redirect>("{ to: /a, stauts: 301 }").contains("did you mean `status`?"));
 }

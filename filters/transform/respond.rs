@@ -102,6 +102,7 @@ impl Filter for Respond {
             let message = "expected no `content-type`, which is the option `content_type`";
             return Err(Invalid::at("headers.content-type", message));
         }
+        check_early(&headers, body.as_ref())?;
         let form = content_type
             .as_ref()
             .map_or(Form::Plain, |media| Form::of(media.essence()));
@@ -195,6 +196,23 @@ impl Short {
             ..Options::default()
         })
     }
+}
+
+/// Whether fields and body can be made of the request alone.
+fn check_early(
+    headers: &Pairs<FieldName, FieldTemplate>,
+    body: Option<&Template>,
+) -> Result<(), Invalid> {
+    let mut invalid = Invalid::default();
+    for (name, value) in headers.iter() {
+        if let Err(why) = value.check(Template::check_early) {
+            invalid.and(Invalid::at(format!("headers.{name}"), why));
+        }
+    }
+    if let Some(Err(why)) = body.map(Template::check_early) {
+        invalid.and(Invalid::at("body", why));
+    }
+    invalid.into_result()
 }
 
 /// Whether responses of a status have no body (RFC 9110, 15.3.5, 15.3.6, 15.4.5).

@@ -123,6 +123,19 @@ async fn a_head_request_gets_the_same_head() {
 }
 
 #[test]
+fn nothing_in_it_can_go_by_a_response() {
+    let early = "`response.status` is not known here: there is no response yet";
+    for (options, place) in [
+        ("'${response.status}'", "1:1"),
+        ("body: '${response.status}'", "1:7"),
+        ("headers: { x-a: 'a ${response.status}' }", "1:17"),
+        ("json: { a: [b, '${response.status}'] }", "1:16"),
+    ] {
+        assert_eq!(refusal::<Respond>(options), format!("{place}: {early}"));
+    }
+}
+
+#[test]
 fn refuses_what_could_not_work() {
     for (options, expected) in [
         (

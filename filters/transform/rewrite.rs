@@ -210,6 +210,8 @@ impl Rewrite {
 impl Host {
     fn build(template: Template) -> Result<Self, Invalid> {
         let Some(host) = template.constant() else {
+            let early = template.check_early();
+            early.map_err(|why| Invalid::at("host", why))?;
             return Ok(Self::Template(template));
         };
         match field(host) {

@@ -238,6 +238,19 @@ async fn changes_the_method_but_not_that_of_head() {
 }
 
 #[test]
+fn nothing_in_it_can_go_by_a_response() {
+    let early = "`response.status` is not known here: there is no response yet";
+    for (options, place) in [
+        ("path: '/${response.status}'", "1:7"),
+        ("host: 'h${response.status}'", "1:7"),
+        ("query: { set: { a: '${response.status}' } }", "1:20"),
+        ("query: { add: { a: [b, '${response.status}'] } }", "1:24"),
+    ] {
+        assert_eq!(refusal::<Rewrite>(options), format!("{place}: {early}"));
+    }
+}
+
+#[test]
 fn refuses_what_could_not_work() {
     for (options, expected) in [
         (

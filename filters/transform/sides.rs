@@ -1,6 +1,11 @@
 //! Options for requests, for responses, or for both.
 
-use wiregate_sdk::{Condition, Invalid};
+use std::fmt::Display;
+
+use wiregate_sdk::types::{OneOrMany, Pairs};
+use wiregate_sdk::{Condition, Invalid, Template};
+
+use super::respond::text::Check;
 
 /// Where what is for requests is written.
 pub(super) const REQUEST: &str = "request";
@@ -15,6 +20,40 @@ pub(super) fn check_when(when: Option<&Condition>, at: &str) -> Result<(), Inval
     early
         .unwrap_or(Ok(()))
         .map_err(|why| Invalid::at(format!("{at}.when"), why))
+}
+
+/// What templates of one side are asked, to know whether they can be made there.
+pub(super) fn check_template(at: &str) -> Check {
+    match at {
+        REQUEST => Template::check_early,
+        _ => |_| Ok(()),
+    }
+}
+
+/// Whether each of these templates, which are written below `at`, stands a check.
+///
+/// # Errors
+/// What it says of them.
+pub(super) fn check_values<K: Display, V>(
+    at: &str,
+    set: &Pairs<K, V>,
+    add: &Pairs<K, OneOrMany<V>>,
+    check: impl Fn(&V) -> Result<(), String>,
+) -> Result<(), Invalid> {
+    let set = set.iter();
+    let set = set.map(|(name, value)| (format!("{at}.set.{name}"), value));
+    let add = add.iter().flat_map(|(name, values)| {
+        let place = move |position| format!("{at}.add.{name}[{position}]");
+        let values = values.iter().enumerate();
+        values.map(move |(position, value)| (place(position), value))
+    });
+    let mut invalid = Invalid::default();
+    for (place, value) in set.chain(add) {
+        if let Err(why) = check(value) {
+            invalid.and(Invalid::at(place, why));
+        }
+    }
+    invalid.into_result()
 }
 
 /// The running forms of what is written under `request` and `response`.
@@ -62,6 +101,14 @@ mod tests {
             let said = refusal::<Template>(&format!("request: {template}"));
             assert!(said.contains(early), "{said}");
             let _ = probe::<Template>(&format!("response: {template}"));
+        }
+        for change in [
+            "set: { a.b: [1, { c: '${response.status}' }] }",
+            "jq: { program: ., args: { a: '${response.headers.b}' } }",
+        ] {
+            let said = refusal::<Json>(&format!("request: {{ {change} }}"));
+            assert!(said.contains("there is no response yet"), "{said}");
+            let _ = probe::<Json>(&format!("response: {{ {change} }}"));
         }
         let said = refusal::<Template>("request: { text: 'a {{ response.status }}' }");
         assert!(said.contains("`response` is not known here"), "{said}");

@@ -67,7 +67,7 @@ impl Search<'_> {
             );
         }
         if let Some(by) = &config.by
-            && let Err(why) = by.check_text()
+            && let Err(why) = by.check_text().and_then(|()| by.check_early())
         {
             say(&by.place, why);
         }

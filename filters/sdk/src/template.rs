@@ -158,6 +158,18 @@ impl Template {
         }
     }
 
+    /// Whether it can be made before there is a response.
+    ///
+    /// # Errors
+    /// An expression in it goes by the response, which would always be nothing there.
+    pub fn check_early(&self) -> Result<(), String> {
+        let mut pieces = self.pieces();
+        pieces.try_for_each(|piece| match piece {
+            Piece::Text(_) => Ok(()),
+            Piece::Expression(expression) => expression.check_early(),
+        })
+    }
+
     /// Whether the fixed part of the text can stand in a header field.
     ///
     /// # Errors
@@ -340,6 +352,22 @@ mod tests {
         assert!(check("a ${consumer}").is_ok());
         assert!(check("a\nb").unwrap_err().contains("control character"));
         assert!(check("a\n${consumer}").is_err());
+    }
+
+    #[test]
+    fn knows_what_needs_a_response() {
+        let check = |source: &str| Template::parse(source).unwrap().check_early();
+        assert_eq!(check("a ${request.path} $${response.status}"), Ok(()));
+        for (source, name) in [
+            ("${request.path} ${response.status}", "response.status"),
+            (
+                "${response.headers['a'] + request.path}",
+                "response.headers",
+            ),
+        ] {
+            let said = format!("`{name}` is not known here: there is no response yet");
+            assert_eq!(check(source), Err(said), "{source}");
+        }
     }
 
     #[test]

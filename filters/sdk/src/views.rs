@@ -185,9 +185,9 @@ impl<'a> Request<'a> {
         self.replacement = Some(body.into());
     }
 
-    /// Says that something was not there that the filter needs, such as a store, and that the
-    /// request goes on all the same, as its options have it. That is counted and logged; `why` is one
-    /// word for it.
+    /// Says that something was not there that the filter needs, such as a store, and that it decides
+    /// without it, as its options have it. That is counted and logged, whatever becomes of the request;
+    /// `why` is one word for it.
     pub fn degraded(&mut self, why: &'static str) {
         self.degraded = Some(why);
     }

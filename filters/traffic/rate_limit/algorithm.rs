@@ -81,7 +81,9 @@ impl Limit {
     ) -> Result<Self, (&'static str, String)> {
         let windows = matches!(algorithm, Algorithm::FixedWindow | Algorithm::SlidingWindow);
         if windows && burst.is_some() {
-            let message = "expected with `gcra` and `token_bucket` only".to_owned();
+            let word = algorithm.word();
+            let message =
+                format!("expected with `gcra` and `token_bucket` only, found it with `{word}`");
             return Err(("burst", message));
         }
         let burst = burst.unwrap_or(rate.count);

@@ -95,8 +95,8 @@ use options::{Plans, Set};
 ///
 /// A request waits for the store no longer than `deadline`, and not at all while it is known to be
 /// unreachable; then `on_store_error` holds. So it does while the store refuses to write, because it is
-/// full or a replica. What passes because of it is counted (`wiregate_filter_degraded_total`) and marked
-/// in the access log (`degraded`). A request that timed out may have been counted in the store. When that
+/// full or a replica. What is decided without it is counted (`wiregate_filter_degraded_total`) and marked
+/// in the access log (`degraded`), be it let through or refused. A request that timed out may have been counted in the store. When that
 /// is back, its counts hold again. It must not evict keys (`maxmemory-policy noeviction`): what it
 /// forgets is granted a second time. So is what a replica had not seen yet when it became the master.
 ///

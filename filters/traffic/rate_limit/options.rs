@@ -186,7 +186,9 @@ impl Options {
             return Err(Invalid::at(place, message));
         }
         if self.burst.is_some() && rates.len() > 1 {
-            return Err(Invalid::at("burst", "expected with a single limit only"));
+            let found = rates.len();
+            let message = format!("expected with a single limit only, found it with {found}");
+            return Err(Invalid::at("burst", message));
         }
         let mut each = SmallVec::new();
         for (position, rate) in rates.iter().enumerate() {

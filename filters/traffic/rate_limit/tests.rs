@@ -234,11 +234,11 @@ fn refuses_options_out_of_bounds() {
         ),
         (
             "{ limit: [1/s, 2/s], burst: 3 }",
-            "1:29: expected with a single limit only",
+            "1:29: expected with a single limit only, found it with 2",
         ),
         (
             "{ limit: 1/s, burst: 3, algorithm: fixed_window }",
-            "1:22: expected with `gcra` and `token_bucket` only",
+            "1:22: expected with `gcra` and `token_bucket` only, found it with `fixed_window`",
         ),
         (
             "{ limit: { plans: { a: [1/s, 2000000/s] }, otherwise: 1/s } }",

@@ -9,6 +9,7 @@ use wiregate_sdk::{Facts, Invalid};
 use super::document::Node;
 use super::path::{Name, Path, Step};
 use crate::transform::respond::text::Text;
+use crate::transform::sides;
 
 /// Changes by path, in the order in which they are made.
 #[derive(Debug, Default)]
@@ -64,9 +65,9 @@ impl Edits {
                 invalid.and(Invalid::at(place, message));
             }
         }
-        let mut values = Vec::new();
+        let (mut values, check) = (Vec::new(), sides::check_template(at));
         for (path, Raw(value)) in set {
-            match Text::value(&value, &format!("{at}.set.{path}")) {
+            match Text::value(&value, &format!("{at}.set.{path}"), check) {
                 Ok(text) => values.push((path, Value::new(text))),
                 Err(problem) => invalid.and(problem),
             }

@@ -21,6 +21,7 @@ use wiregate_sdk::value::ShortOrFull;
 use wiregate_sdk::{Deserialize, Facts, Invalid, JsonSchema, Template};
 
 use super::super::bounded::Bounded;
+use super::super::respond::text::Check;
 use super::scan;
 use meter::Meter;
 
@@ -101,8 +102,8 @@ impl Program {
     /// Compiles what was written below `at`.
     ///
     /// # Errors
-    /// What is wrong with it.
-    pub(super) fn new(config: Config, at: &str) -> Result<Arc<Self>, Invalid> {
+    /// What is wrong with it, its arguments included, which must stand this check.
+    pub(super) fn new(config: Config, at: &str, check: Check) -> Result<Arc<Self>, Invalid> {
         let (options, place) = match config.0 {
             ShortOrFull::Full(options) => (options, format!("{at}.program")),
             ShortOrFull::Short(program) => {
@@ -119,6 +120,11 @@ impl Program {
         for (name, _) in options.args.iter().filter(|(name, _)| !is_name(name)) {
             let message = format!("expected a name such as `tenant`, found `{name}`");
             invalid.and(Invalid::at(format!("{at}.args.{name}"), message));
+        }
+        for (name, arg) in options.args.iter() {
+            if let Err(why) = check(arg) {
+                invalid.and(Invalid::at(format!("{at}.args.{name}"), why));
+            }
         }
         let time = options.time.get();
         if time > LONGEST {

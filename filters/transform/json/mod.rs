@@ -104,6 +104,18 @@ use rewrite::{Meant, Rewrite};
 /// sort an array or to search a text with a regular expression, is weighed first, and not begun where it might
 /// take longer than the time that is left.
 ///
+/// | what happens | what the client gets |
+/// |---|---|
+/// | a body is invalid, with `invalid: refuse` | 400 for a request, 502 for a response, reason `invalid_json` |
+/// | a body is too large, before or after | 413 for a request, reason `body_too_large`; 502 for a response, reason `response_too_large` |
+/// | `when` has no value | 500, reason `json_condition_failed` |
+/// | a template in `set` or `args` has no value | 500, reason `json_value_failed` |
+/// | the body cannot be coded again | 500, reason `json_coding_failed` |
+/// | the program ends with an error | 400 for a request, 502 for a response, reason `jq_failed` |
+/// | the program is stopped | 500, reason `jq_exhausted` |
+/// | more bodies wait to be worked on than there is room for | 503 with `Retry-After: 1`, reason `bodies_busy` |
+/// | the work on one takes too long | 503 with `Retry-After: 1`, reason `body_late` |
+///
 /// [A whole configuration](../../examples/json.yaml) is among the examples.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(crate = "wiregate_sdk::serde", deny_unknown_fields)]

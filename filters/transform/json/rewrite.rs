@@ -85,7 +85,7 @@ impl Rewrite {
         let edits = edits.map_err(&mut kept).ok();
         let has_program = change.jq.is_some();
         let program = (change.jq).and_then(|jq| {
-            let program = Program::new(jq, &format!("{at}.jq"));
+            let program = Program::new(jq, &format!("{at}.jq"), sides::check_template(at));
             program.map_err(&mut kept).ok()
         });
         if !has_program && edits.as_ref().is_some_and(Edits::is_empty) {

@@ -62,6 +62,9 @@ pub(in crate::transform) struct Text {
     pieces: Vec<Piece>,
 }
 
+/// What a template is asked at load.
+pub(in crate::transform) type Check = fn(&Template) -> Result<(), String>;
+
 #[derive(Debug)]
 enum Piece {
     Text(String),
@@ -86,19 +89,23 @@ impl Text {
     /// # Errors
     /// What is wrong with those.
     pub(in crate::transform) fn json(value: &Value) -> Result<Self, Invalid> {
-        let mut text = Self::value(value, "json")?;
+        let mut text = Self::value(value, "json", Template::check_early)?;
         text.fixed("\n");
         Ok(text)
     }
 
-    /// A JSON value, whose texts are templates, at this place in the options.
+    /// A JSON value, whose texts are templates that stand this check, at this place in the options.
     ///
     /// # Errors
     /// What is wrong with those.
-    pub(in crate::transform) fn value(value: &Value, place: &str) -> Result<Self, Invalid> {
+    pub(in crate::transform) fn value(
+        value: &Value,
+        place: &str,
+        check: Check,
+    ) -> Result<Self, Invalid> {
         let mut text = Self::new(Form::Json);
         let mut invalid = Invalid::default();
-        text.json_value(value, place, &mut invalid);
+        text.json_value(value, place, check, &mut invalid);
         invalid.into_result()?;
         Ok(text)
     }
@@ -150,11 +157,11 @@ impl Text {
         }
     }
 
-    fn json_value(&mut self, value: &Value, path: &str, invalid: &mut Invalid) {
+    fn json_value(&mut self, value: &Value, path: &str, check: Check, invalid: &mut Invalid) {
         match &value.node {
             Node::Null => self.fixed("null"),
             Node::Scalar(_) => {
-                if let Err(problem) = self.json_scalar(value) {
+                if let Err(problem) = self.json_scalar(value, check) {
                     invalid.and(Invalid::at(path, problem));
                 }
             }
@@ -162,7 +169,7 @@ impl Text {
                 self.fixed("[");
                 for (position, item) in items.iter().enumerate() {
                     self.fixed(if position == 0 { "" } else { "," });
-                    self.json_value(item, &format!("{path}[{position}]"), invalid);
+                    self.json_value(item, &format!("{path}[{position}]"), check, invalid);
                 }
                 self.fixed("]");
             }
@@ -172,7 +179,7 @@ impl Text {
                     self.fixed(if position == 0 { "" } else { "," });
                     self.fixed(&quoted(&key.name));
                     self.fixed(":");
-                    self.json_value(item, &format!("{path}.{}", key.name), invalid);
+                    self.json_value(item, &format!("{path}.{}", key.name), check, invalid);
                 }
                 self.fixed("}");
             }
@@ -180,7 +187,7 @@ impl Text {
     }
 
     /// What is neither a number nor a boolean by the rules of YAML is a template.
-    fn json_scalar(&mut self, value: &Value) -> Result<(), String> {
+    fn json_scalar(&mut self, value: &Value, check: Check) -> Result<(), String> {
         match decode::<serde_json::Value>(value) {
             Ok(serde_json::Value::Null) => {
                 return Err(
@@ -197,6 +204,7 @@ impl Text {
             let messages = problems.into_iter().map(|problem| problem.message);
             messages.collect::<Vec<_>>().join("; ")
         })?;
+        check(&template)?;
         self.fixed("\"");
         for piece in template.pieces() {
             match piece {

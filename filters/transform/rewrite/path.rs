@@ -210,7 +210,8 @@ impl Path {
             );
             return Err(Invalid::at(*other, message));
         }
-        PathTemplate::new(whole)
+        let template = whole.check_early().and_then(|()| PathTemplate::new(whole));
+        template
             .map(Self::Whole)
             .map_err(|message| Invalid::at("path", message))
     }

@@ -6,6 +6,7 @@ use wiregate_sdk::types::{OneOrMany, Pairs};
 use wiregate_sdk::{Deserialize, Facts, Invalid, JsonSchema, Template, form};
 
 use super::super::headers::check_renames;
+use super::super::sides::check_values;
 use super::super::url::{component, query as encoded};
 
 /// Changes to the parameters of the query, in the order in which they are done.
@@ -46,6 +47,7 @@ impl Query {
     /// What of them cannot work.
     pub(super) fn build(config: Config) -> Result<Self, Invalid> {
         check_renames(&config.rename, "query.rename")?;
+        check_values("query", &config.set, &config.add, Template::check_early)?;
         let set = config.set.iter().map(|(name, _)| name.clone()).collect();
         let add = config.add.into_iter();
         let added = add

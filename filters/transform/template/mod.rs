@@ -67,6 +67,15 @@ use body::Body;
 /// `template_failed`; where `body` is asked for and is not what its media type says, a 400, or a
 /// 502 for a response, with the reason `invalid_json`.
 ///
+/// | what happens | what the client gets |
+/// |---|---|
+/// | `body` is asked for, and is not what its media type says | 400 for a request, 502 for a response, reason `invalid_json` |
+/// | a body is too large | 413 for a request, reason `body_too_large`; 502 for a response, reason `response_too_large` |
+/// | the upstream sends a part | 502, reason `partial_body` |
+/// | the template or `when` fails, or the body would be larger than `output` | 500, reason `template_failed` |
+/// | more bodies wait to be worked on than there is room for | 503 with `Retry-After: 1`, reason `bodies_busy` |
+/// | the work on one takes too long | 503 with `Retry-After: 1`, reason `body_late` |
+///
 /// [A whole configuration](../../examples/json.yaml) is among the examples.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(crate = "wiregate_sdk::serde", deny_unknown_fields)]

@@ -17,7 +17,7 @@ pub(super) fn check(config: &At<model::Upstream>, problems: &mut Vec<Problem>) {
         problems.push(Problem::new(place.clone(), message));
     };
     if let Balance::Hash(hash) = &config.balance
-        && let Err(message) = hash.by.check_text()
+        && let Err(message) = hash.by.check_text().and_then(|()| hash.by.check_early())
     {
         say(&hash.by.place, message);
     }

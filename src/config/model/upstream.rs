@@ -6,6 +6,7 @@ mod endpoints;
 pub mod health;
 mod hedge;
 mod in_flight;
+mod protocol;
 mod retry;
 mod timeouts;
 mod tls;
@@ -34,7 +35,7 @@ pub struct Upstream {
     /// `{ file }`.
     pub endpoints: Vec<At<Endpoint>>,
     /// The protocol that the endpoints speak.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "protocol::written")]
     pub protocol: Protocol,
     /// TLS towards the endpoints; without it they are spoken to in the clear.
     #[serde(default, deserialize_with = "tls::written")]

@@ -23,8 +23,8 @@ families! {
         answers: IntCounterVec = "wiregate_filter_answers_total" [route, filter];
         /// Requests that a filter with `mode: observe` would have ended.
         observed: IntCounterVec = "wiregate_filter_observed_total" [route, filter];
-        /// Requests that a filter let go on although something was not there that it needs, such as
-        /// a store.
+        /// Requests that a filter decided on without something that it needs, such as a store:
+        /// those that it refused nevertheless are among them.
         degraded: IntCounterVec = "wiregate_filter_degraded_total" [route, filter];
         /// Time spent in a filter's hooks, by hook: `request`, `upstream`, `response`,
         /// `request_body`, `response_body` and `done`. In `request`, and in `response_body` of one

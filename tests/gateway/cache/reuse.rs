@@ -268,6 +268,37 @@ fn an_observed_cache_stores_and_serves_nothing() {
 }
 
 #[test]
+fn a_cache_that_is_only_observed_from_now_on_does_not_serve_what_is_stored() {
+    let origin = Origin::start();
+    origin.says("/a", "cache-control: max-age=60");
+    let gateway = origin.cached("{}");
+    let is_hit = || {
+        get(&gateway, "/a", &[])
+            .header("cache-status")
+            .contains("hit")
+    };
+    let enforced = || gateway.reload(&origin.configuration("{}"));
+    assert!(!is_hit());
+    let failing = "{ key: 'string(1 / size(request.query.q))', mode: observe }";
+    for options in ["{ mode: observe }", failing] {
+        gateway.reload(&origin.configuration(options));
+        for fields in [&[][..], &["cache-control: only-if-cached"]] {
+            let answer = get(&gateway, "/a", fields);
+            assert_eq!((answer.status, answer.header("cache-status")), (200, ""));
+        }
+    }
+    assert_eq!(origin.count(), 5);
+    gateway.counts("observed", "all", "cache", 2.0);
+    enforced();
+    assert!(is_hit(), "it was left alone");
+    // What is written is dropped whatever route it takes.
+    gateway.reload(&origin.configuration("{ mode: observe }"));
+    assert_eq!(send(&gateway, "POST", "/a").status, 200);
+    enforced();
+    assert!(!is_hit());
+}
+
+#[test]
 fn metrics_and_the_access_log_tell_what_came_of_requests() {
     let origin = Origin::start();
     origin.says("/a", "cache-control: max-age=60");

@@ -1,5 +1,6 @@
 //! Mistakes that people make, each with what is said of it.
 
+mod guesses;
 mod names;
 
 use super::{LISTENER, filters, with};
@@ -298,6 +299,7 @@ pub(super) fn mistakes() -> Vec<Mistake> {
     mistakes.extend(names::parameters());
     mistakes.extend(names::consumers());
     mistakes.extend(names::shown());
+    mistakes.extend(guesses::guesses());
     mistakes.extend(bare_keys());
     mistakes
 }

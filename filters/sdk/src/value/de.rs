@@ -113,11 +113,10 @@ impl<'de, 'c> De<'de, 'c> {
     }
 
     fn wrong(self, expected: &dyn Expected) -> Error {
-        let found = match &self.value.node {
-            Node::Scalar(_) if self.blank => format!("{} alone", shown(self.value)),
-            _ => shown(self.value),
-        };
-        Error::expected(expected, Found::Exactly(found))
+        match &self.value.node {
+            Node::Scalar(scalar) if self.blank => Error::alone(expected, scalar.source()),
+            _ => Error::expected(expected, Found::Exactly(shown(self.value))),
+        }
     }
 
     fn text<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -185,7 +184,7 @@ impl<'de, 'c> De<'de, 'c> {
         if self.is_bare_key() {
             return Err(self.bare_key("remove the key, or write a value: `{}` for an empty one"));
         }
-        match Entries::new(self.value, self.node(), known, self.cx) {
+        match Entries::new(self, known) {
             Some(entries) => visitor.visit_map(entries),
             None => Err(self.wrong(&visitor)),
         }

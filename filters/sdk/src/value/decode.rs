@@ -84,7 +84,7 @@ impl<'v> Attempts<'v> {
                 return true;
             }
         }
-        if let (Reason::UnknownKey { name, known }, Spot::Key(..)) = (&*error.0, spot)
+        if let (Reason::UnknownKey { name, known, .. }, Spot::Key(..)) = (&*error.0, spot)
             && let Some(meant) = did_you_mean(name, known.iter().copied())
         {
             self.meant.insert((Id::of(value), meant));
@@ -160,11 +160,22 @@ fn said(error: &Error, value: &Value, is_key: bool) -> (String, Option<String>) 
             };
             (format!("expected {expected}, found {found}"), None)
         }
-        Reason::UnknownKey { name, known } => {
-            let help = match did_you_mean(name, known.iter().copied()) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None if known.is_empty() => "no key is possible here".into(),
-                None => format!("the keys here are `{}`", known.join("`, `")),
+        Reason::UnknownKey {
+            name,
+            known,
+            beside,
+        } => {
+            let help = match (beside, did_you_mean(name, known.iter().copied())) {
+                (Some(above), _) => {
+                    format!(
+                        "`{}` stands beside `{}`, not below it",
+                        cut(name),
+                        cut(above)
+                    )
+                }
+                (None, Some(meant)) => format!("did you mean `{meant}`?"),
+                _ if known.is_empty() => "no key is possible here".into(),
+                _ => format!("the keys here are `{}`", known.join("`, `")),
             };
             (format!("unknown key `{}`", cut(name)), Some(help))
         }
@@ -172,13 +183,10 @@ fn said(error: &Error, value: &Value, is_key: bool) -> (String, Option<String>) 
             let (value, known) = (shown(value), one_of(known));
             (format!("unknown value {value}, expected {known}"), None)
         }
-        Reason::UnknownValue { name, known } => {
-            let (name, help) = (cut(name), did_you_mean(name, known.iter().copied()));
-            (
-                format!("unknown value `{name}`, expected {}", one_of(known)),
-                help.map(|meant| format!("did you mean `{meant}`?")),
-            )
-        }
+        Reason::UnknownValue { name, known } => (
+            format!("unknown value `{}`, expected {}", cut(name), one_of(known)),
+            meant_value(name, known),
+        ),
         Reason::Missing(name) => (format!("missing `{name}`"), None),
         Reason::Custom(message) => (message.clone(), None),
         Reason::Helped(message, help) => (message.clone(), Some(help.clone())),
@@ -188,6 +196,16 @@ fn said(error: &Error, value: &Value, is_key: bool) -> (String, Option<String>) 
         }
         Reason::FollowUp => ("something is missing here".into(), None),
     }
+}
+
+/// Which of the known values was probably meant, or to which an address belongs.
+fn meant_value(name: &str, known: &[&str]) -> Option<String> {
+    if let Some(meant) = did_you_mean(name, known.iter().copied()) {
+        return Some(format!("did you mean `{meant}`?"));
+    }
+    let (scheme, _) = name.split_once("://")?;
+    let kind = known.iter().find(|known| scheme.starts_with(**known))?;
+    Some(format!("write `{{ {kind}: \"{}\" }}`", cut(name)))
 }
 
 #[cfg(test)]

@@ -31,7 +31,15 @@ fn wrong_names_of_enums_are_told() {
              (indent `seed` further if it belongs to `hash`)",
         ),
         ("hash", "1:1 missing `seed`"),
-        ("header", "1:1 expected text, found `header` alone"),
+        (
+            "header",
+            "1:1 expected text, found `header` alone (write `{ header: … }`)",
+        ),
+        (
+            "header://a.test",
+            "1:1 unknown value `header://a.test`, expected one of `address`, `header`, `hash`, `cors` \
+             (write `{ header: \"header://a.test\" }`)",
+        ),
         (
             "address: 5",
             "1:10 expected a name without options, found `5`",

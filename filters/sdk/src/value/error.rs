@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{self, Expected, Unexpected};
 
-use super::{Node, Value};
+use super::{Key, Node, Value};
 
 /// How much of a found value a message shows, in characters.
 const SHOWN: usize = 60;
@@ -12,6 +12,8 @@ const SHOWN: usize = 60;
 /// What is wrong with a secret that is written out.
 pub(super) const WRITTEN_OUT: &str =
     "expected a reference to a secret, found a value that is written out";
+
+const TRUE_OR_FALSE: &str = "`true` or `false`";
 
 /// Why a value could not be decoded. Where is kept beside it: see [`super::de::Context`].
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(super) enum Reason {
     UnknownKey {
         name: String,
         known: Vec<&'static str>,
+        /// The key above, where it could stand beside that one.
+        beside: Option<String>,
     },
     UnknownValue {
         name: String,
@@ -63,6 +67,25 @@ impl Error {
             expected: humane(&expected.to_string()),
             found,
         })
+    }
+
+    /// The same, where a key is unknown that could stand beside the one above it.
+    pub(super) fn beside(mut self, key: &Key, above: Option<(&Key, &[&str])>) -> Self {
+        if let Reason::UnknownKey { beside, .. } = &mut *self.0 {
+            let above = above.filter(|(_, known)| known.contains(&&*key.name));
+            *beside = above.map(|(above, _)| above.name.clone());
+        }
+        self
+    }
+
+    /// A name without the value that belongs to it.
+    pub(super) fn alone(expected: &dyn Expected, name: &str) -> Self {
+        let (expected, name) = (humane(&expected.to_string()), cut(name));
+        let is_boolean = expected == TRUE_OR_FALSE;
+        let value = if is_boolean { "true" } else { "…" };
+        let message = format!("expected {expected}, found `{name}` alone");
+        let help = format!("write `{{ {name}: {value} }}`");
+        Self::new(Reason::Helped(message, help))
     }
 }
 
@@ -128,6 +151,7 @@ impl de::Error for Error {
         Self::new(Reason::UnknownKey {
             name: name.to_owned(),
             known: known.to_vec(),
+            beside: None,
         })
     }
 
@@ -209,7 +233,7 @@ fn humane(expected: &str) -> String {
     let humane = match expected {
         "a string" | "string" | "str" | "a borrowed string" => "text",
         "a character" | "char" => "one character",
-        "a boolean" | "bool" => "`true` or `false`",
+        "a boolean" | "bool" => TRUE_OR_FALSE,
         "f32" | "f64" => "a number",
         "a sequence" | "sequence" | "seq" => "a list",
         "a map" | "map" => "a map",

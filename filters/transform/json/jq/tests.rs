@@ -5,7 +5,7 @@ use super::*;
 fn program(options: &str) -> Result<Arc<Program>, String> {
     let value = wiregate_sdk::value::read(&"options.yaml".into(), options).unwrap();
     let config = wiregate_sdk::value::decode(&value).unwrap();
-    Program::new(config, "jq").map_err(|invalid| invalid.to_string())
+    Program::new(config, "jq", |_| Ok(())).map_err(|invalid| invalid.to_string())
 }
 
 fn run(options: &str, text: &str) -> Result<String, Failure> {

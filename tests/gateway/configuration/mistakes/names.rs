@@ -34,6 +34,19 @@ pub fn parameters() -> Vec<Mistake> {
             ],
         ),
         (
+            with(
+                "routes: [{ name: all, upstream: { split: { app: 1 }, by: 'string(response.status)' } }]",
+            ),
+            &["`response.status` is not known here", "w.yaml:4:58"],
+        ),
+        (
+            b"version: 1\nlisteners: { a: { bind: \"127.0.0.1:0\" } }\nupstreams: { app: \
+              { endpoints: [\"127.0.0.1:1\"], balance: { hash: { by: response.headers.a } } } }\n\
+              routes: [{ name: all, upstream: app }]\n"
+                .to_vec(),
+            &["`response.headers` is not known here", "w.yaml:3:72"],
+        ),
+        (
             filters("rate_limit: { limit: 1/min, by: params.nope }"),
             &[
                 "`rate_limit` asks for the parameter `nope`, which no path of this route has",

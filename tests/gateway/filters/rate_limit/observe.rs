@@ -25,6 +25,19 @@ fn an_observed_limit_is_counted_and_logged_and_nobody_notices() {
     assert_eq!(observed.iter().collect::<Vec<_>>(), expected);
 }
 
+#[test]
+fn what_is_decided_without_room_is_counted_refused_or_not() {
+    let (gateway, _origin) =
+        filtering("rate_limit: { limit: 1/h, by: 'request.headers[\"x-key\"]', keys: 1 }");
+    for (key, status) in [("a", 200), ("b", 200), ("c", 429)] {
+        let answer = gateway.ask("/", &["-H", &format!("x-key: {key}")]);
+        assert_eq!(answer.status, status, "{key}");
+    }
+    gateway.counts("runs", "all", "rate_limit", 3.0);
+    gateway.counts("refusals", "all", "rate_limit", 1.0);
+    gateway.counts("degraded", "all", "rate_limit", 2.0);
+}
+
 const SEVERAL: &str = r#"
 filters:
   keys: { api_key: { keys: [{ name: ann, key: "${env:KEY_OF_ANN}" }], mode: observe } }

@@ -19,28 +19,27 @@ pub(super) struct Entries<'de, 'c> {
     rest: slice::Iter<'de, (Key, Value)>,
     blanks: slice::Iter<'c, &'static str>,
     known: &'static [&'static str],
+    /// The key above, and those that may stand beside it.
+    above: Option<(&'de Key, &'static [&'static str])>,
     current: Option<&'de (Key, Value)>,
     cx: &'c Context<'de>,
 }
 
 impl<'de, 'c> Entries<'de, 'c> {
     /// The entries of a value, where it is a map or nothing.
-    pub(super) fn new(
-        value: &'de Value,
-        node: &'de Node,
-        known: &'static [&'static str],
-        cx: &'c Context<'de>,
-    ) -> Option<Self> {
-        let entries: &[_] = match node {
+    pub(super) fn new(de: De<'de, 'c>, known: &'static [&'static str]) -> Option<Self> {
+        let cx = de.cx;
+        let entries: &[_] = match de.node() {
             Node::Map(entries) => entries,
             Node::Null => &[],
             _ => return None,
         };
-        let blanks: &[_] = cx.blanks.get(&Id::of(value)).map_or(&[], Vec::as_slice);
+        let blanks: &[_] = cx.blanks.get(&Id::of(de.value)).map_or(&[], Vec::as_slice);
         Some(Self {
             rest: entries.iter(),
             blanks: blanks.iter(),
             known,
+            above: de.key,
             current: None,
             cx,
         })
@@ -58,9 +57,10 @@ impl<'de> MapAccess<'de> for Entries<'de, '_> {
         self.current = self.rest.find(|(_, value)| cx.has(value));
         if let Some((key, value)) = self.current {
             let name = seed.deserialize(Name(key));
-            return name
-                .map(Some)
-                .inspect_err(|_| cx.fail(Spot::Key(key, value)));
+            return name.map(Some).map_err(|error| {
+                cx.fail(Spot::Key(key, value));
+                error.beside(key, self.above)
+            });
         }
         let Some(name) = self.blanks.next() else {
             return Ok(None);
