@@ -255,4 +255,38 @@ mod tests {
         assert_eq!(stored().variant(), known.to_be_bytes());
         assert_eq!(variant(&[]), Variant::default());
     }
+
+    #[test]
+    fn mangled_records_panic_nowhere() {
+        let mut bytes = Vec::new();
+        stored().encode(&mut bytes);
+        let mut good = 0;
+        for seed in 0..50_000_u64 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut mangled = bytes.clone();
+            for _ in 0..random.usize(1..4) {
+                let at = random.usize(..mangled.len());
+                mangled[at] = random.u8(..);
+            }
+            if random.u8(..) < 20 {
+                let at = random.usize(..mangled.len());
+                mangled.insert(at, random.u8(..));
+            }
+            let Some(mut again) = Stored::decode(&mangled) else {
+                continue;
+            };
+            good += 1;
+            let _ = (again.variant(), again.allocated());
+            again.head.put_behind(b"name");
+            let mut text = Vec::new();
+            again.head.put_without(&[&http::header::VIA], &mut text);
+            let parts = again.head.parts(9);
+            assert_eq!(parts.headers.len(), again.head.iter().len());
+            assert!(!again.head.wire().windows(4).any(|four| four == b"\r\n\r\n"));
+            let mut twice = Vec::new();
+            again.encode(&mut twice);
+            assert_eq!(Stored::decode(&twice).unwrap().head, again.head);
+        }
+        assert!(good > 100, "{good}");
+    }
 }

@@ -17,6 +17,8 @@ use crate::upgrade::{Predecessor, Successor};
 /// How long the log may take to write, and the exporter of traces to send, what they still have at the
 /// end.
 const LOG_GRACE: Duration = Duration::from_secs(5);
+/// How long those who have asked the admin API may take to be told, such as why an upgrade was given up.
+const TELLING: Duration = Duration::from_millis(250);
 /// How much longer than all that they have to do, at the end.
 pub(super) const MARGIN: Duration = Duration::from_secs(2);
 
@@ -45,6 +47,8 @@ impl Gateway {
                 self.listeners.stop();
                 let most = deadline + FAREWELL + MARGIN;
                 tokio::join!(self.workers.end(most), outlived(former.as_deref(), most));
+                let told = join_all(self.answering.iter().map(Serving::finish));
+                let _ = tokio::time::timeout(TELLING, told).await;
             };
             tokio::select! {
                 () = end => true,

@@ -51,8 +51,10 @@ impl Conversation {
             let waited = self.next(&mut gate, &mut patience, &mut ahead, &mut known);
             let next = waited.await;
             if let Some(known) = known {
-                match self.give(&mut gate, known, ending).await {
-                    true => continue, // which gives its place back
+                let goes_on = self.give(&mut gate, known, ending).await;
+                drop(ahead); // which gives its place back: a connection may linger
+                match goes_on {
+                    true => continue,
                     false => return gate.close().await,
                 }
             }
@@ -60,6 +62,7 @@ impl Conversation {
                 Some(Ok(Some(head))) => head,
                 Some(Ok(None)) | None => return,
                 Some(Err(refused)) => {
+                    drop(ahead);
                     malformed::answer(&self.shared, &self.peer, &mut gate, &refused).await;
                     return gate.close().await;
                 }

@@ -236,7 +236,7 @@ impl Store {
         let entry = Arc::new(Entry::new(
             &self.room,
             key.name(),
-            self.number(),
+            self.numbers.next_of_older(),
             meta,
             body,
         ));

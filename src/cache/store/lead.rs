@@ -62,7 +62,7 @@ impl Store {
     }
 
     fn lead(self: &Arc<Self>, shard: &mut Shard, key: &Key, asker: Asker) -> Lead {
-        let (number, key) = (self.number(), Key::from(key.name()));
+        let (number, key) = (self.numbers.next(), Key::from(key.name()));
         let charge = Charge::new(&self.room, Flight::BYTES + key.bytes());
         let flight = Arc::new(Flight::new(key, asker));
         shard.begin(number, Running::new(flight.clone(), charge));
@@ -234,7 +234,7 @@ impl Lead {
             // the entry, or knows its number for a later one.
             let number = match old.is_filling() {
                 true => old.number(),
-                false => store.number(),
+                false => store.numbers.next(),
             };
             let entry = Arc::new(Entry::renewed(&store.room, number, meta, old));
             if purged == Some(Mode::Soft) {

@@ -19,6 +19,7 @@ mod heir;
 mod incoming;
 mod key;
 mod lead;
+mod numbers;
 mod options;
 mod outgoing;
 mod parts;

@@ -97,7 +97,7 @@ impl Outgoing {
     /// Finds all that is stored, or all that was stored since this was last called; what is not found in time is left.
     /// A new stream begins. Waits for locks, and holds each for a moment only.
     pub fn find(&mut self, in_time: impl Fn() -> bool) {
-        (self.since, self.next) = (self.next, self.store.number());
+        (self.since, self.next) = (self.next, self.store.numbers.next());
         self.known = std::mem::take(&mut self.coming);
         (self.records, self.piece) = (0, Vec::new());
         if self.bounds.memory > 0 {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::ops::{ControlFlow, Range};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
@@ -14,6 +14,7 @@ use super::figures::Counts;
 use super::fill::Promised;
 use super::heir::Heir;
 use super::key::{Name, Url, hash_of};
+use super::numbers::Numbers;
 use super::purge::Aim;
 use super::room::Room;
 use super::shard::Shard;
@@ -42,7 +43,7 @@ pub struct Store {
     pub(super) clock: Clock,
     /// Chosen at random, so that nobody can choose keys whose hashes collide. On disk with the rest.
     pub(super) seed: u64,
-    numbers: AtomicU64,
+    pub(super) numbers: Numbers,
     pub(super) room: Arc<Room>,
     parts: Box<[Part]>,
     pub(super) counts: Counts,
@@ -81,7 +82,7 @@ impl Store {
             seed: disk
                 .as_ref()
                 .map_or_else(|| fastrand::u64(..), |disk| disk.seed()),
-            numbers: AtomicU64::new(1),
+            numbers: Numbers::new(),
             parts: (0..count).map(|_| part()).collect(),
             room,
             counts: Counts::default(),
@@ -211,10 +212,6 @@ impl Store {
     /// The bytes that one body may have: [`Options::largest`], or half of the memory where that is less.
     pub fn largest(&self) -> u64 {
         self.options.largest.min(self.options.memory as u64 / 2)
-    }
-
-    pub(super) fn number(&self) -> u64 {
-        self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(super) fn count_refusal<T>(&self, settled: Result<T, Refused>) -> Result<T, Refused> {

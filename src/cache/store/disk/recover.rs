@@ -123,7 +123,7 @@ impl Engine {
             }
             let mut slot = Slot::new(
                 Kept::Name(Box::new(key)),
-                store.number(),
+                store.numbers.next_of_older(),
                 variant,
                 tags,
                 soft,

@@ -1,5 +1,6 @@
 //! Fetches that run, and what purges have to say to them.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use super::super::flight::{Asker, Flight};
 use super::super::key::{Key, Name};
 use super::super::purge::{Aim, Mode};
 use super::super::room::Charge;
-use super::Shard;
+use super::{Hashed, Shard};
 use crate::cache::Selector;
 
 /// More purges by tag than this, while one fetch runs, are taken for purges of everything.
@@ -87,6 +88,15 @@ impl Running {
     }
 }
 
+/// Nobody finds this fetch any more; a later one for the same is found still.
+fn unlist(flights: &mut HashMap<u128, u64, Hashed>, flight: &Flight, number: u64) {
+    if let Entry::Occupied(listed) = flights.entry(flight.place())
+        && *listed.get() == number
+    {
+        listed.remove();
+    }
+}
+
 impl Shard {
     /// A fetch begins, which others may wait for.
     pub(in super::super) fn begin(&mut self, number: u64, running: Running) {
@@ -98,11 +108,7 @@ impl Shard {
     /// The fetch has a response, or has ended.
     pub(in super::super) fn end_of(&mut self, number: u64) -> Option<Running> {
         let running = self.running.remove(&number)?;
-        if let Entry::Occupied(flight) = self.flights.entry(running.flight.place())
-            && *flight.get() == number
-        {
-            flight.remove();
-        }
+        unlist(&mut self.flights, &running.flight, number);
         Some(running)
     }
 
@@ -124,11 +130,11 @@ impl Shard {
     /// wait for a fetch that began before it.
     pub(in super::super) fn tell_running(&mut self, aim: &Aim<'_>, mode: Mode) -> bool {
         let mut any = false;
-        for running in self.running.values_mut() {
+        for (number, running) in &mut self.running {
             let hit = running.hear(aim, mode);
             any |= hit;
             if hit && mode == Mode::Hard {
-                self.flights.remove(&running.flight.place());
+                unlist(&mut self.flights, &running.flight, *number);
             }
         }
         any

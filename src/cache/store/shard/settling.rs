@@ -30,7 +30,7 @@ impl Shard {
     }
 
     /// The newest other slot under its name that was chosen by the same `Vary`.
-    fn twin_of(&self, id: u32) -> Option<u32> {
+    pub(super) fn twin_of(&self, id: u32) -> Option<u32> {
         let slot = self.slots.get(id);
         self.twin(slot.name(), slot.variant, Some(id))
     }

@@ -107,3 +107,87 @@ fn what_finds_no_room_is_not_stored() {
     drop(held);
     put_at_once(&store, "http://a/9", meta(&[]), &bytes(1, MIB));
 }
+
+#[test]
+fn a_variant_that_is_stored_again_displaces_no_other() {
+    let store = store(8 * MIB);
+    let value = |n: usize| -> &'static str { Box::leak(format!("v{n}").into_boxed_str()) };
+    for n in 0..64 {
+        put_at_once(&store, "http://a/v", varied(value(n)), b"one");
+    }
+    assert_eq!(store.figures().entries, 64);
+    put_at_once(&store, "http://a/v", varied(value(63)), b"two");
+    assert_eq!(store.figures().entries, 64);
+}
+
+#[tokio::test]
+async fn a_soft_purge_of_a_running_fetch_is_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 8 * MIB, 64 * MIB);
+    let early = lead(&store, "http://a/1");
+    store.purge(&What::Url("http://a/1".into()), Mode::Soft);
+    early.store(meta(&["x"]), b"body", Duration::ZERO).unwrap();
+    let early = lead(&store, "http://a/2");
+    store.purge(&What::Url("http://a/2".into()), Mode::Hard);
+    early
+        .store(meta(&["x"]), b"body", Duration::ZERO)
+        .unwrap_err();
+    put_at_once(&store, "http://a/2", meta(&[]), b"body2");
+    store.settled().await.unwrap();
+    drop(store);
+    let store = open(folder.path(), 8 * MIB, 64 * MIB);
+    assert!(fetch(&store, "http://a/1").await.unwrap().is_purged());
+    assert!(!fetch(&store, "http://a/2").await.unwrap().is_purged());
+}
+
+#[tokio::test]
+async fn threads_join_and_store() {
+    let store = store(32 * MIB);
+    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let mut all = Vec::new();
+    for thread in 0..4_u64 {
+        let (store, done) = (store.clone(), done.clone());
+        all.push(std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                for round in 0..5_000_u64 {
+                    let url = format!("http://a/{}", round % 7);
+                    match store.join(&key(&store, &url), Asker::Anybody, |_| false) {
+                        Join::Lead(lead) => match (round + thread) % 5 {
+                            0 => drop(lead),
+                            1 => lead.failed(Failure {
+                                status: http::StatusCode::BAD_GATEWAY,
+                                reason: "x",
+                            }),
+                            _ => drop(lead.store(meta(&["x"]), b"body", Duration::ZERO)),
+                        },
+                        Join::Wait(waiting) => {
+                            let outcome = waiting.outcome(Duration::from_secs(5)).await;
+                            assert!(!matches!(outcome, Outcome::Late), "nobody told it");
+                        }
+                        _ => {}
+                    }
+                    if round % 101 == 0 {
+                        store.purge(
+                            &What::Url(url),
+                            if round % 2 == 0 {
+                                Mode::Hard
+                            } else {
+                                Mode::Soft
+                            },
+                        );
+                    }
+                }
+            });
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        }));
+    }
+    for one in all {
+        one.join().unwrap();
+    }
+    store.purge(&What::All, Mode::Hard);
+    until("all is buried", || store.figures().entries == 0);
+}

@@ -112,3 +112,45 @@ fn what_is_found_is_had_while_the_rest_is_still_being_found() {
     });
     assert!(tried, "the search never took longer than it takes to look");
 }
+
+fn newer_than_what_is_found(at_once: bool) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    runtime.block_on(leave(folder.path(), 20_000, 50));
+    let tried = (0..50).any(|_| {
+        let store = opened(folder.path(), 64 * MIB, 256 * MIB);
+        let old = url(0);
+        let early = lead(&store, &old);
+        if !matches!(store.find(&key(&store, &old), |_| true), Find::Missing) {
+            return false;
+        }
+        if at_once {
+            until("all is found", || !store.figures().finding);
+            early.store(meta(&[]), b"new", Duration::ZERO).unwrap();
+        } else {
+            let mut fill = early.fill(meta(&[]), Some(3), Duration::ZERO).unwrap();
+            until("all is found", || !store.figures().finding);
+            fill.push(b"new").unwrap();
+            fill.finish().unwrap();
+        }
+        let body = runtime.block_on(async {
+            let entry = fetch(&store, &old).await.unwrap();
+            read(entry.reader()).await.unwrap()
+        });
+        assert_eq!(body, b"new", "at once: {at_once}");
+        true
+    });
+    assert!(tried);
+}
+
+#[test]
+fn what_is_stored_is_newer_than_what_is_found_meanwhile() {
+    newer_than_what_is_found(true);
+}
+
+#[test]
+fn a_fill_is_newer_than_what_is_found_meanwhile() {
+    newer_than_what_is_found(false);
+}

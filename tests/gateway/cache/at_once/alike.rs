@@ -169,3 +169,34 @@ fn a_gateway_that_leaves_says_so() {
     }
     assert!(gateway.wait().success());
 }
+
+#[test]
+fn a_place_is_given_back_before_the_connection_lingers() {
+    let origin = Origin::start();
+    let body = "x".repeat(60_000);
+    origin.answers_with("/a", 200, "cache-control: max-age=600", &body);
+    for host in ["l", "s"] {
+        let routes = both_ways(&origin, "{}");
+        let routes = routes.replace("upstream: app", "timeouts: { total: 1s }, upstream: app");
+        let gateway = Gateway::start(&format!(
+            "limits: {{ requests: 1, client_write: 60s }}\n{routes}"
+        ));
+        ask_both(&gateway, &with(""));
+        let plain = with("").replace("{s}", host);
+        let mut idle = connect(&gateway);
+        idle.write_all(plain.repeat(2_000).as_bytes()).unwrap();
+        let given_up = || {
+            let mut lines = gateway.access_log(3).into_iter();
+            lines.any(|line| line["error"].is_string() && line["status"] == 200)
+        };
+        until("it is given up", given_up);
+        let begun = Instant::now();
+        let other = if host == "s" { "l" } else { "s" };
+        until("there is a place", || {
+            Got::ask(&mut connect(&gateway), &with("").replace("{s}", other))
+                .line
+                .contains(" 200 ")
+        });
+        assert!(begun.elapsed() < Duration::from_millis(1_750), "{host}"); // it lingers for two seconds
+    }
+}

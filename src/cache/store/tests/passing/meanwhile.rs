@@ -191,3 +191,14 @@ fn what_a_response_that_is_too_large_is_newer_than_is_to_be_validated() {
     let told = [(What::Url("http://a/1".into()), Mode::Soft)];
     assert_eq!(old.take_purges(), told);
 }
+
+#[test]
+fn what_is_fetched_while_an_older_one_comes_over_stays() {
+    let (old, new) = (store(16 * MIB), store(16 * MIB));
+    put(&old, "http://a/1", b"old");
+    let early = lead(&new, "http://a/1");
+    let mut outgoing = Outgoing::new(old.clone(), bounds_of(&new));
+    arrive(&mut outgoing, &mut Incoming::default(), &new);
+    early.store(meta(&[]), b"new", Duration::ZERO).unwrap();
+    assert_eq!(body_of(&get(&new, "http://a/1").unwrap()), b"new");
+}
