@@ -110,6 +110,7 @@ fn combined_lines_are_read_by_whoever_reads_those_of_nginx() {
     let gateway = start("{ file: FOLDER/access.log, format: combined }", ROUTES);
     let referer = "referer: https://a/?token=SECRET";
     curl(&["-A", "a \"b\"", "-H", referer, &gateway.url("/gone?x=1")]);
+    lines(&gateway, 1); // each worker writes its own
     raw(gateway.address(), b"no request\r\n\r\n");
     let lines = lines(&gateway, 2);
     let rest = lines[0].split_once("] ").unwrap().1;
