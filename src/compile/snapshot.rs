@@ -180,12 +180,6 @@ fn used_stores(routes: &[Route]) -> Vec<usize> {
     used
 }
 
-/// Whether the cache treats all requests of a route alike.
-fn any_at_once(routes: &[Route]) -> bool {
-    let mut chains = routes.iter().map(|route| &route.chain);
-    chains.any(|chain| chain.plan_for_all().is_some())
-}
-
 impl Snapshot {
     pub(super) fn new(
         cx: &Context<'_>,
@@ -199,7 +193,8 @@ impl Snapshot {
             router: parts.router,
             used_stores: used_stores(&parts.routes),
             // A trace begins with an exchange.
-            answers_at_once: parts.traces.is_none() && any_at_once(&parts.routes),
+            answers_at_once: parts.traces.is_none()
+                && (parts.routes.iter()).any(|route| route.chain.plan_for_all().is_some()),
             routes: parts.routes,
             upstreams: parts.upstreams,
             stores: parts.stores,
