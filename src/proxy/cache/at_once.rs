@@ -175,6 +175,13 @@ impl Conversation {
         let Some(Goal::One(upstream)) = &route.goal else {
             return None;
         };
+        let log = self.shared.access_log.load_full();
+        if (*log)
+            .as_ref()
+            .is_some_and(|log| !log.plan().asks_nothing())
+        {
+            return None;
+        }
         let store = live.stores.get(policy.store)?.store();
         let scheme = self.peer.scheme();
         let key = Parts {
@@ -201,21 +208,12 @@ impl Conversation {
             now,
             policy: policy.clone(),
             total: total.or(upstream.timeouts.total),
-            logged: self.logged(seen.target, &host)?,
+            logged: log.is_some().then(|| Logged {
+                log,
+                target: Target::new(seen.target),
+                host: access_log::Entry::text(&host),
+            }),
         })
-    }
-
-    /// What the access log wants of a request. Nothing where it takes a closer look.
-    fn logged(&self, target: &str, host: &str) -> Option<Option<Logged>> {
-        match &**self.shared.access_log.load() {
-            None => Some(None),
-            Some(log) if !log.plan().asks_nothing() => None,
-            Some(_) => Some(Some(Logged {
-                log: self.shared.access_log.load_full(),
-                target: Target::new(target),
-                host: access_log::Entry::text(host),
-            })),
-        }
     }
 
     /// Answers a request at once of which enough is known. Returns whether the connection goes on.
