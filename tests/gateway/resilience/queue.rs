@@ -1,14 +1,14 @@
 //! Bounds on requests in flight, and the line of those that wait.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use super::super::harness::{Gateway, curl, until};
-use super::super::origin::{empty, head, serve};
+use super::super::origin::{self, empty, head, serve};
 use super::{config, later, upstream};
 
 /// An origin that answers when it is told to.
@@ -125,20 +125,21 @@ fn each_endpoint_has_its_own_bound() {
 #[test]
 fn a_client_that_leaves_the_line_makes_room() {
     let held = Held::default();
-    let options = ", in_flight: { most: 1, queue: 1, wait: 20s }";
+    // Far longer than this test waits for anything: nobody leaves because the time is up.
+    let options = ", in_flight: { most: 1, queue: 1, wait: 10m }";
     let gateway = Gateway::start(&config(&upstream("app", &[held.start()], options), ""));
     let first = later(&gateway, "/1");
     until("the first is there", || held.working() == 1);
-    for client in ["--http1.1", "--http2-prior-knowledge"] {
-        let mut waiting = Command::new("curl")
-            .args(["-s", client, &gateway.url("/2")])
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+    for http in ["HTTP/1.1", "HTTP/2"] {
+        let leave = match http {
+            "HTTP/2" => ask_over_http2(&gateway.url("/2")),
+            _ => ask_over_http1(&gateway),
+        };
         until("it waits", || gateway.metric(WAITING) == 1.0);
-        waiting.kill().unwrap();
-        waiting.wait().unwrap();
-        until("it has left the line", || gateway.metric(WAITING) == 0.0);
+        leave();
+        until(&format!("it has left the line ({http})"), || {
+            gateway.metric(WAITING) == 0.0
+        });
     }
     let third = later(&gateway, "/3");
     until("another one waits", || gateway.metric(WAITING) == 1.0);
@@ -146,4 +147,26 @@ fn a_client_that_leaves_the_line_makes_room() {
     assert_eq!(first.join().unwrap().status, 200);
     assert_eq!(third.join().unwrap().status, 200);
     assert_eq!(*held.order.lock().unwrap(), ["/1", "/3"]);
+}
+
+/// Asks, and leaves by a reset: one that only ends its side still gets its answer.
+fn ask_over_http1(gateway: &Gateway) -> Box<dyn FnOnce()> {
+    let mut client = TcpStream::connect(gateway.address()).unwrap();
+    client
+        .write_all(b"GET /2 HTTP/1.1\r\nhost: a\r\n\r\n")
+        .unwrap();
+    Box::new(|| origin::reset(client))
+}
+
+/// Asks, and is killed.
+fn ask_over_http2(url: &str) -> Box<dyn FnOnce()> {
+    let mut client = Command::new("curl")
+        .args(["-s", "--http2-prior-knowledge", url])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    Box::new(move || {
+        client.kill().unwrap();
+        client.wait().unwrap();
+    })
 }
