@@ -177,9 +177,10 @@ impl Scenario {
             ],
             Self::Token => &[C::BareTuned, C::Plain, C::Token],
             Self::Limit => &[C::BareTuned, C::Plain, C::Limit],
-            Self::CacheHit1k | Self::CacheHit100k | Self::CacheFill => {
+            Self::CacheHit1k | Self::CacheHit100k => {
                 &[C::BareTuned, C::Plain, C::NginxCache, C::Cache]
             }
+            Self::CacheFill => &[C::Bare, C::BareTuned, C::Plain, C::NginxCache, C::Cache],
             Self::JsonSet => &[C::BareTuned, C::Plain, C::Json],
             _ => &[C::BareTuned, C::Nginx, C::Plain],
         }
@@ -190,9 +191,8 @@ impl Scenario {
         use Contender as C;
         match self {
             Self::Token | Self::Limit | Self::JsonSet => &[C::BareTuned, C::Plain],
-            Self::CacheHit1k | Self::CacheHit100k | Self::CacheFill => {
-                &[C::BareTuned, C::Plain, C::NginxCache]
-            }
+            Self::CacheHit1k | Self::CacheHit100k => &[C::BareTuned, C::Plain, C::NginxCache],
+            Self::CacheFill => &[C::Bare, C::BareTuned, C::Plain, C::NginxCache],
             _ => &[C::Bare, C::BareTuned, C::Nginx],
         }
     }
