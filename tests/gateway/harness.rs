@@ -128,6 +128,13 @@ impl Gateway {
         self.log.lock().unwrap().clone()
     }
 
+    /// Waits until the gateway has said this: what it does shows in one thread before it is said in another, or read here.
+    pub fn tells(&self, what: &str) {
+        until(&format!("it tells {what:?}:\n{}", self.log()), || {
+            self.log().contains(what)
+        });
+    }
+
     /// The address of its listener `public`.
     pub fn address(&self) -> SocketAddr {
         self.listener("public")

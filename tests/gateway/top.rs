@@ -214,10 +214,12 @@ fn a_terminal_shows_live_tables_and_obeys_keys() {
     terminal.frame("it is a line further", |frame| {
         frame[2].starts_with("answer-01")
     });
-    terminal.press("\x1b[F");
-    // Its last line is there once it has looked after the last of the load.
-    terminal.frame("the end is there", |frame| {
-        !footer(frame).contains("more lines below") && row(frame, "ip").is_some()
+    // Its last line is there once it has looked after the last of the load: until then the end moves on.
+    until("the end is there", || {
+        terminal.press("\x1b[F");
+        terminal.frames().last().is_some_and(|frame| {
+            !footer(frame).contains("more lines below") && row(frame, "ip").is_some()
+        })
     });
     terminal.press("\x1b[H");
     resize(&terminal.master, 60, 50);

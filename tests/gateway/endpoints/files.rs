@@ -82,7 +82,7 @@ fn a_file_that_becomes_bad_changes_nothing_and_is_told() {
         until("it is refused", || {
             gateway.metric(errors) >= f64::from(count)
         });
-        assert!(gateway.log().contains(hint), "{hint}: {}", gateway.log());
+        gateway.tells(hint);
         served_by(&gateway, 2);
     }
     std::fs::remove_file(gateway.file("endpoints.yaml")).unwrap();

@@ -190,7 +190,7 @@ fn what_comes_unasked_over_a_connection_that_rests_ends_it() {
         assert_eq!((answer.status, answer.text()), (200, String::new()));
         until("it is closed", || front.open() == 0);
     }
-    assert!(gateway.log().contains("has sent what nobody awaits"));
+    gateway.tells("has sent what nobody awaits");
 }
 
 #[test]

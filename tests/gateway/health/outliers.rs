@@ -27,7 +27,7 @@ fn an_endpoint_with_errors_in_a_row_is_out_for_a_time_that_grows() {
     let metric =
         "wiregate_endpoint_ejections_total{reason=\"consecutive_errors\",upstream=\"app\"}";
     assert_eq!(gateway.metric(metric), 2.0);
-    assert!(gateway.log().contains("endpoint is ejected"));
+    gateway.tells("endpoint is ejected");
 
     // What is out stays out over a reload, and comes back by time.
     gateway.reload(&text.replace("500ms", "1h"));

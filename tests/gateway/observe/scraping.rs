@@ -16,6 +16,7 @@ fn gateway() -> Gateway {
 
 /// Where the metrics are.
 fn address(gateway: &Gateway) -> SocketAddr {
+    gateway.tells("the metrics listener is listening");
     let log = gateway.log();
     let line = log
         .lines()

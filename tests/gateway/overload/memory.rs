@@ -34,7 +34,7 @@ fn beyond_the_soft_mark_requests_are_shed_and_below_they_are_not() {
         (ready.status, &ready.json()["memory"]),
         (200, &"soft".into())
     );
-    assert!(gateway.log().contains("memory is beyond its soft mark"));
+    gateway.tells("memory is beyond its soft mark");
     assert_eq!(
         gateway.metric("wiregate_requests_shed_total{reason=\"memory\"}"),
         1.0
@@ -43,7 +43,7 @@ fn beyond_the_soft_mark_requests_are_shed_and_below_they_are_not() {
     gateway.reload(&limits("{ limit: 10GB }"));
     until_level(&gateway, 0.0);
     assert_eq!(curl(&[&gateway.url("/")]).status, 200);
-    assert!(gateway.log().contains("memory is below its marks again"));
+    gateway.tells("memory is below its marks again");
 }
 
 #[test]
@@ -95,6 +95,7 @@ fn what_may_take_more_than_the_soft_mark_is_told_at_load() {
     }
     // Told at the start, and when a reload makes it so.
     let gateway = Gateway::start(&much);
+    gateway.tells(warning);
     let told = || gateway.log().matches(warning).count();
     assert_eq!(told(), 1, "{}", gateway.log());
     gateway.reload(&format!("{much}# touched\n"));

@@ -212,11 +212,7 @@ fn a_new_process_that_is_killed_after_it_has_taken_over_ends_the_old_one_with_a_
         Some(1),
         "whoever watches it starts it anew"
     );
-    assert!(
-        gateway.log().contains("which has taken over, has ended"),
-        "{}",
-        gateway.log()
-    );
+    gateway.tells("which has taken over, has ended");
 }
 
 #[test]

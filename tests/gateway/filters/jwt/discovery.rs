@@ -111,11 +111,7 @@ fn the_issuers_certificate_is_verified() {
     for filter in [ca("others.pem"), by(&issuer, "")] {
         let (gateway, _origin) = guarding(&filter);
         assert_eq!(gateway.bring(&token).status, 503, "{filter}");
-        assert!(
-            gateway.log().contains("invalid peer certificate"),
-            "{}",
-            gateway.log()
-        );
+        gateway.tells("invalid peer certificate");
     }
 }
 

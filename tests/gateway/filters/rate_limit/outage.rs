@@ -69,11 +69,7 @@ fn a_store_that_was_killed_is_done_without_and_used_when_it_is_back(server: Serv
     does_without(&gateway, 4);
     // Nobody waits for what is known to be gone.
     assert!(start.elapsed() < Duration::from_secs(5));
-    assert!(
-        gateway.log().contains("redis is unreachable"),
-        "{}",
-        gateway.log()
-    );
+    gateway.tells("redis is unreachable");
     redis.again();
     comes_back(&gateway);
     // It was empty when it came back.
