@@ -173,6 +173,9 @@ impl Gateway {
             start.predecessor.clone(),
         );
         let admin = |scope| Admin::new(scope, shared.clone(), reloader.clone(), upgrades.clone());
+        // Whoever asks the new process must not hear that it is starting: what there is to wait for was waited for before
+        // it was told to begin.
+        let takes_over = start.predecessor.is_some() && told::is_ready(&shared);
         let answering = answer(opened.answering, admin, &upgrades, &control)?;
         let mut this = Self {
             listeners,
@@ -187,9 +190,10 @@ impl Gateway {
             control,
         };
         match start.predecessor {
-            // What there is to wait for was waited for before it was told to begin.
             Some(predecessor) => {
-                told::ready(&this.shared, &this.notify);
+                if takes_over {
+                    told::ready(&this.notify);
+                }
                 this.take_over(predecessor);
             }
             None => this.be_ready(),
@@ -222,7 +226,9 @@ impl Gateway {
         notify.tell(&told::needs(most));
         self.control.spawn(async move {
             told::first_answers(&snapshot).await;
-            told::ready(&shared, &notify);
+            if told::is_ready(&shared) {
+                told::ready(&notify);
+            }
         });
     }
 

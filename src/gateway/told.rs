@@ -57,19 +57,21 @@ pub(super) fn needs(most: Duration) -> String {
     format!("EXTEND_TIMEOUT_USEC={}", most.as_micros())
 }
 
-/// Says that the gateway is ready, unless it has been told to stop meanwhile.
-pub(super) fn ready(shared: &Shared, notify: &Arc<Notify>) {
-    let starting = |phase: &mut Phase| {
+/// The gateway is ready from now on, unless it has been told to stop meanwhile. Whether it is.
+pub(super) fn is_ready(shared: &Shared) -> bool {
+    shared.phase.send_if_modified(|phase| {
         let starting = *phase == Phase::Starting;
         if starting {
             *phase = Phase::Ready;
         }
         starting
-    };
-    if shared.phase.send_if_modified(starting) {
-        tracing::info!("ready");
-        notify.insist_aside("READY=1");
-    }
+    })
+}
+
+/// Says that it is.
+pub(super) fn ready(notify: &Arc<Notify>) {
+    tracing::info!("ready");
+    notify.insist_aside("READY=1");
 }
 
 /// Tells the state whenever it changes, as long as nothing else has taken over.
