@@ -250,6 +250,14 @@ fn refuses_options_out_of_bounds() {
             "1:21: expected a whole number, found text: `request.path`",
         ),
         (
+            "{ limit: 1/s, store: redis }",
+            "1:22: missing `at` (write `{ redis: { at: … } }`)",
+        ),
+        (
+            "{ limit: 1/s, store: redis, on_store_error: local }",
+            "1:45: missing `gateways` (write `{ local: { gateways: … } }`)",
+        ),
+        (
             "{ limit: 1/s, cost: -1 }",
             "1:21: expected a number from 0 to 4294967295, found `-1`",
         ),
