@@ -64,7 +64,7 @@ schema: build-needs
 	mv conf/schema.json.new conf/schema.json
 
 docs: build-needs
-	cargo run --quiet --package wiregate -- docs
+	cargo run --quiet --package wiregate -- docs --out docs
 
 build-needs:
 	@scripts/install-build.sh

@@ -10,7 +10,8 @@ use crate::reload;
 /// Say whether a configuration is good, or everything that is wrong with it.
 ///
 /// Does all that a start does, short of opening sockets: secrets are read, filters built, routes
-/// compiled. Exits with 78 where the configuration is refused.
+/// compiled. It is looked whether the folders of caches can be made and written, but none is. Exits with
+/// 78 where the configuration is refused.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]

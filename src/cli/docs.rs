@@ -18,7 +18,7 @@ use crate::config::schema::{generator, options};
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The folder; it is made where it is not there.
-    #[arg(long, default_value = "docs")]
+    #[arg(long)]
     out: PathBuf,
 }
 

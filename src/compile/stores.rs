@@ -18,6 +18,7 @@ use super::files::beside;
 use crate::cache::store::{Disk, Leaving, Mode, Options, Store, What};
 use crate::config::model;
 
+mod folders;
 mod passing;
 mod purges;
 #[cfg(test)]
@@ -320,7 +321,7 @@ pub(super) fn build(
     let each = names(config).into_iter().zip(configs);
     let stores = each.map(|(name, config)| one(name, config, kept, problems));
     let stores: Vec<_> = stores.collect();
-    one_folder_each(config, problems);
+    folders::check(config, &stores, problems);
     stores
 }
 
@@ -351,7 +352,7 @@ fn one(
         largest: largest as u64,
         disk: config.disk.as_ref().map(|disk| Disk {
             path: beside(&disk.path),
-            size: disk.size.len() as u64,
+            size: disk.size.value.len() as u64,
         }),
     };
     let key = format!("cache\u{0}{name}\u{0}{options:?}");
@@ -359,19 +360,5 @@ fn one(
         name,
         options,
         opened: kept.get_or_insert(key, ArcSwapOption::empty),
-    }
-}
-
-/// Two stores in one folder would have each other's files.
-fn one_folder_each(config: &IndexMap<String, At<model::Cache>>, problems: &mut Vec<Problem>) {
-    let disks = config.values().filter_map(|config| config.disk.as_ref());
-    let mut seen: Vec<&At<String>> = Vec::new();
-    for path in disks.map(|disk| &disk.path) {
-        let same = |other: &&&At<String>| beside(other) == beside(path);
-        if let Some(other) = seen.iter().find(same) {
-            let problem = Problem::new(path.place.clone(), "another cache has this folder");
-            problems.push(problem.related(other.place.clone(), "this one"));
-        }
-        seen.push(path);
     }
 }

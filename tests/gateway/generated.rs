@@ -82,6 +82,18 @@ fn the_pages_in_docs_are_the_programs() {
 }
 
 #[test]
+fn who_asks_for_pages_says_where_they_go() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in ["docs", "man"] {
+        let output = wiregate(&[command]).current_dir(&folder).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("--out <OUT>"), "{said}");
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "{command}");
+    }
+}
+
+#[test]
 fn every_filter_has_a_page_with_an_example_and_every_option_a_meaning() {
     let pages = files(&root().join("docs/filters"));
     let list = &pages["README.md"];

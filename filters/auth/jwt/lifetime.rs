@@ -7,23 +7,33 @@ use reqwest::header::{AGE, CACHE_CONTROL, DATE, EXPIRES, HeaderMap, HeaderName};
 /// How much longer a response is good that has come now; `None` where it does not say. What it says in words
 /// that cannot be read is no time at all (RFC 9111, 4.2.1).
 pub(super) fn left(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let whole = max_age(headers).or_else(|| until_it_expires(headers, now))?;
+    let whole = told(headers).or_else(|| until_it_expires(headers, now))?;
     // It may have waited in a cache on the way (RFC 9111, 5.1).
     let age = first(headers, &AGE).and_then(seconds).unwrap_or_default();
     Some(whole.saturating_sub(age))
 }
 
-fn max_age(headers: &HeaderMap) -> Option<Duration> {
+/// What `Cache-Control` says: no time at all where it is not to be used again before the sender was asked, whatever
+/// else is said (RFC 9111, 5.2.2.4 and 5.2.2.5).
+fn told(headers: &HeaderMap) -> Option<Duration> {
     let fields = headers.get_all(CACHE_CONTROL).iter();
-    let mut directives = fields
+    let directives = fields
         .filter_map(|field| field.to_str().ok())
-        .flat_map(|field| field.split(','));
-    let value = directives.find_map(|one| {
-        let (name, value) = one.split_once('=').unwrap_or((one, ""));
-        let is_it = name.trim().eq_ignore_ascii_case("max-age");
-        is_it.then(|| value.trim().trim_matches('"'))
-    })?;
-    Some(seconds(value).unwrap_or_default())
+        .flat_map(|field| field.split(','))
+        .map(|one| one.split_once('=').unwrap_or((one, "")))
+        .map(|(name, value)| (name.trim(), value.trim().trim_matches('"')));
+    let is = |name: &str, other| name.eq_ignore_ascii_case(other);
+    let mut max_age = None;
+    for (name, value) in directives {
+        // With names behind it, `no-cache` is about these fields alone.
+        if is(name, "no-store") || is(name, "no-cache") && value.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        if is(name, "max-age") {
+            max_age.get_or_insert(value);
+        }
+    }
+    max_age.map(|value| seconds(value).unwrap_or_default())
 }
 
 /// From its date, which is now where it has none, to when it expires (RFC 9111, 4.2.1 and 5.3).
@@ -84,6 +94,31 @@ mod tests {
                 "cache-control: max-age=99999999999999999999999",
                 Some(u64::MAX),
             ),
+        ] {
+            assert_eq!(left_of(field), expected, "{field}");
+        }
+    }
+
+    #[test]
+    fn rfc9111_5_2_2_what_is_not_to_be_kept_is_good_for_no_time() {
+        for (field, expected) in [
+            ("cache-control: no-store", Some(0)),
+            ("cache-control: No-Cache", Some(0)),
+            ("cache-control: max-age=600, no-store", Some(0)),
+            (
+                "cache-control: no-cache | cache-control: max-age=600",
+                Some(0),
+            ),
+            (
+                "cache-control: private, no-cache | expires: Thu, 01 Jan 2026 11:00:00 GMT",
+                Some(0),
+            ),
+            (
+                "cache-control: no-cache=\"set-cookie, age\", max-age=600",
+                Some(600),
+            ),
+            ("cache-control: no-transform, must-revalidate", None),
+            ("cache-control: max-age=0", Some(0)),
         ] {
             assert_eq!(left_of(field), expected, "{field}");
         }

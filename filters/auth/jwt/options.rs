@@ -60,7 +60,8 @@ impl Encoding {
 pub struct Fetching {
     /// How long fetched keys are kept before they are fetched again, 1s to 1d. Sooner where the
     /// response says so (`Cache-Control: max-age`, or `Expires`; less its `Age`), after three quarters of what is
-    /// left of that time, and not before `cool_down`.
+    /// left of that time, and not before `cool_down`. `no-store` and `no-cache` count as `max-age=0`: such keys are
+    /// used until they are fetched again after `cool_down`.
     pub(super) refresh: Period,
     /// How long after a fetch no token makes another one; also the longest pause between two tries
     /// when they fail. 1s to 1h.

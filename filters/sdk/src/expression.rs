@@ -4,6 +4,7 @@ mod asked;
 mod check;
 mod claims;
 mod condition;
+mod constant;
 mod evaluate;
 mod fact;
 mod functions;
@@ -56,7 +57,8 @@ impl<'a> Facts<'a> {
 }
 
 /// An expression in CEL, the Common Expression Language, over the facts of an exchange. Names,
-/// functions and types are checked at load.
+/// functions and types are checked at load. So is the value where it names no fact, by whoever says
+/// what it is for ([`Expression::check_text`] and its like).
 ///
 /// | name | is |
 /// |---|---|
@@ -202,10 +204,10 @@ impl Expression {
     /// Whether it can be used as a condition.
     ///
     /// # Errors
-    /// What it is instead.
+    /// What it is instead, or why it has no value for any exchange.
     pub fn check_condition(&self) -> Result<(), String> {
         match self.0.kind {
-            Kind::Bool | Kind::Any => Ok(()),
+            Kind::Bool | Kind::Any => self.check_constant(evaluate::truth_of),
             _ => Err(self.no_condition()),
         }
     }
@@ -221,24 +223,24 @@ impl Expression {
     /// Whether it can be used as text.
     ///
     /// # Errors
-    /// What it is instead.
+    /// What it is instead, or why it has no value for any exchange.
     pub fn check_text(&self) -> Result<(), String> {
         match self.0.kind {
             kind @ (Kind::Bytes | Kind::Map | Kind::Type) => Err(format!(
                 "expected something with a text, found {kind}: {}",
                 found(self.source())
             )),
-            _ => Ok(()),
+            _ => self.check_constant(evaluate::text_of),
         }
     }
 
     /// Whether it can be used as a whole number.
     ///
     /// # Errors
-    /// What it is instead.
+    /// What it is instead, or why it has no value for any exchange.
     pub fn check_number(&self) -> Result<(), String> {
         match self.0.kind {
-            Kind::Int | Kind::Uint | Kind::Any => Ok(()),
+            Kind::Int | Kind::Uint | Kind::Any => self.check_constant(evaluate::number_of),
             kind => Err(format!(
                 "expected a whole number, found {kind}: {}",
                 found(self.source())

@@ -183,6 +183,7 @@ impl Filter for RateLimit {
         if let Some(cost) = &cost {
             cost.check_number()
                 .and_then(|()| cost.check_early())
+                .and_then(|()| check_cost(cost.constant_number()))
                 .map_err(|why| Invalid::at("cost", why))?;
         }
         Ok(Self {
@@ -283,6 +284,16 @@ impl RateLimit {
                 "the request costs more than the limit of {rates} grants"
             )),
         }
+    }
+}
+
+/// Whether a request can cost what it costs for everybody.
+fn check_cost(constant: Option<i64>) -> Result<(), String> {
+    match constant.filter(|cost| u32::try_from(*cost).is_err()) {
+        Some(cost) => Err(format!(
+            "expected a number from 0 to 4294967295, found `{cost}`"
+        )),
+        None => Ok(()),
     }
 }
 

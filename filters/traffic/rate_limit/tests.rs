@@ -250,6 +250,38 @@ fn refuses_options_out_of_bounds() {
             "1:21: expected a whole number, found text: `request.path`",
         ),
         (
+            "{ limit: 1/s, store: redis }",
+            "1:22: missing `at` (write `{ redis: { at: … } }`)",
+        ),
+        (
+            "{ limit: 1/s, store: redis, on_store_error: local }",
+            "1:45: missing `gateways` (write `{ local: { gateways: … } }`)",
+        ),
+        (
+            "{ limit: 1/s, cost: -1 }",
+            "1:21: expected a number from 0 to 4294967295, found `-1`",
+        ),
+        (
+            "{ limit: 1/s, cost: 2 * 2147483648 }",
+            "1:21: expected a number from 0 to 4294967295, found `4294967296`",
+        ),
+        (
+            "{ limit: 1/s, cost: 0.5 }",
+            "1:21: expected a whole number, found a decimal number: `0.5`",
+        ),
+        (
+            "{ limit: 1/s, cost: '[1, \"a\"][1]' }",
+            "1:21: expected a whole number, found string: `[1, \"a\"][1]`",
+        ),
+        (
+            "{ limit: 1/s, cost: 1 / 0 }",
+            "1:21: division by zero: `1 / 0`",
+        ),
+        (
+            "{ limit: 1/s, by: 'int(\"a\")' }",
+            "1:19: `int` cannot take this value: `int(\"a\")`",
+        ),
+        (
             "{ limit: 1/s, on_store_error: allow }",
             "1:31: expected with a `store` only",
         ),

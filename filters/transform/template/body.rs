@@ -91,7 +91,7 @@ impl Body {
         }
         let content_type =
             (made.content_type).map_or(form.content_type(), |media| media.header_value().clone());
-        Ok(Self {
+        let body = Self {
             when: made.when,
             form,
             content_type,
@@ -99,7 +99,22 @@ impl Body {
             roots,
             environment,
             quick,
-        })
+        };
+        body.check_constant()
+            .map_err(|why| Invalid::at(&place, why))?;
+        Ok(body)
+    }
+
+    /// Whether it can be made, where it asks for nothing and so is the same for everybody.
+    ///
+    /// # Errors
+    /// Why not.
+    fn check_constant(&self) -> Result<(), String> {
+        if !self.roots.are_none() {
+            return Ok(());
+        }
+        let made = self.make(&self.environment, Values::new())?;
+        made.map(drop).ok_or_else(exhausted)
     }
 
     /// The condition, where there is one.
@@ -148,25 +163,32 @@ impl Body {
         }
     }
 
-    /// Makes the body; nothing where it takes more steps than this environment has.
+    /// The same as [`Self::make`], with a 500 where it fails.
     fn render(
         &self,
         environment: &Environment<'_>,
         values: Values,
     ) -> Result<Option<Bytes>, Reply> {
+        self.make(environment, values).map_err(failed)
+    }
+
+    /// Makes the body; nothing where it takes more steps than this environment has.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn make(&self, environment: &Environment<'_>, values: Values) -> Result<Option<Bytes>, String> {
         let values = Value::from_pairs(values);
         let template = environment.get_template(NAME).expect("it was compiled");
         let mut out = Bounded::new(self.output);
         if let Err(error) = template.render_captured_to(values, &mut out) {
             return match error.kind() {
                 ErrorKind::OutOfFuel => Ok(None),
-                _ => Err(failed(describe(&error))),
+                _ => Err(describe(&error)),
             };
         }
         let made = out.into_bytes();
         if self.form == Form::Json {
-            scan::check(&made)
-                .map_err(|why| failed(format!("the template makes no JSON: {why}")))?;
+            scan::check(&made).map_err(|why| format!("the template makes no JSON: {why}"))?;
         }
         Ok(Some(made.into()))
     }
@@ -201,7 +223,7 @@ impl Job {
         self.take_body()?;
         let body = &self.body;
         let made = body.render(&body.environment, self.values)?;
-        made.ok_or_else(|| failed("the template takes more steps than it has".into()))
+        made.ok_or_else(|| failed(exhausted()))
     }
 
     /// Reads the body, where it is asked for and was not read yet.
@@ -337,6 +359,10 @@ fn describe(error: &minijinja::Error) -> String {
         Some(line) => format!("{what}, in line {line} of the template"),
         None => what,
     }
+}
+
+fn exhausted() -> String {
+    "the template takes more steps than it has".into()
 }
 
 fn failed(why: String) -> Reply {

@@ -61,7 +61,7 @@ use body::Body;
 /// `response.status`, and holds neither for 200 nor for 206, parts are left alone.
 ///
 /// `${` begins a reference of the configuration here as elsewhere: where the text is to have one, as JavaScript has, write
-/// `$${`. Templates are compiled at load: unknown names, filters and tests are errors then, but for the names of params, claims and fields. A run is
+/// `$${`. Templates are compiled at load: unknown names, filters and tests are errors then, but for the names of params, claims and fields; so is one that asks for no value and fails. A run is
 /// bounded: `output`, and 100,000 steps with one more for each 16 bytes of `output`, where 64 bytes that are read or made count
 /// as a step, too. Where it fails, the answer is a 500 with the reason
 /// `template_failed`; where `body` is asked for and is not what its media type says, a 400, or a

@@ -240,11 +240,12 @@ async fn as_much_can_be_made_as_output_says() {
 #[tokio::test]
 async fn what_takes_too_long_or_too_much_is_ended() {
     for options in [
-        "text: '{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}'",
-        "text: '{% macro m(a) %}{{ m(a) }}{% endmacro %}{{ m(1) }}'",
-        "{ output: 10, text: '{% for a in range(99) %}{{ a }}{% endfor %}' }",
-        "text: '{{ 1 / 0 }}'",
-        "text: '{{ \"x\" * 9999999999 }}'",
+        "text: '{{ route }}{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}'",
+        "text: '{% macro m(a) %}{{ m(a) }}{% endmacro %}{{ m(route) }}'",
+        "{ output: 10, text: '{{ route }}{% for a in range(99) %}{{ a }}{% endfor %}' }",
+        "text: '{{ 1 / params|length }}'",
+        "text: '{{ \"x\" * (9999999999 + client.port) }}'",
+        "json: '{ \"a\": {{ route }}'",
     ] {
         let options = options.trim_matches(['{', '}']);
         let filter = probe::<Template>(&format!("response: {{ {options} }}"));
@@ -254,6 +255,50 @@ async fn what_takes_too_long_or_too_much_is_ended() {
             (500, Some("template_failed")),
             "{options}"
         );
+    }
+}
+
+#[test]
+fn what_fails_for_everybody_is_refused_at_load() {
+    for (options, error) in [
+        (
+            "text: '{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}'",
+            "1:19: the template takes more steps than it has",
+        ),
+        (
+            "text: '{% macro m(a) %}{{ m(a) }}{% endmacro %}{{ m(1) }}'",
+            "1:19: invalid operation, in line 1 of the template",
+        ),
+        (
+            "text: '{% for a in range(99) %}{{ a }}{% endfor %}', output: 10",
+            "1:19: the body is larger than `output`",
+        ),
+        (
+            "text: '{{ 1 / 0 }}'",
+            "1:19: invalid operation, in line 1 of the template",
+        ),
+        (
+            "json: '{ \"a\": nope }'",
+            "1:19: the template makes no JSON: expected a value at byte 7",
+        ),
+        (
+            "json: ''",
+            "1:19: the template makes no JSON: expected a value at byte 0",
+        ),
+        (
+            "json: '{ \"a\": {{ 1 }}'",
+            "1:19: the template makes no JSON: expected `,` or the end of a list at byte 8",
+        ),
+    ] {
+        let said = refusal::<Template>(&format!("response: {{ {options} }}"));
+        assert!(said.starts_with(error), "{options}: {said}");
+    }
+    for options in [
+        "json: '{ \"a\": {{ [1, 2] }} }'",
+        "text: ''",
+        "html: '{{ 1 }}'",
+    ] {
+        let _accepted = probe::<Template>(&format!("response: {{ {options} }}"));
     }
 }
 

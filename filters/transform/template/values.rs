@@ -85,6 +85,11 @@ impl Roots {
         })
     }
 
+    /// Whether it asks for nothing.
+    pub(super) fn are_none(&self) -> bool {
+        !self.body && self.others.is_empty()
+    }
+
     /// Whether it asks for the response.
     pub(super) fn ask_for_response(&self) -> bool {
         self.others.contains(&"response")

@@ -24,8 +24,8 @@ pub struct Cache {
 pub struct Disk {
     /// The folder, relative to the configuration file; made where it does not exist.
     pub path: At<String>,
-    /// The space that its files may take.
-    pub size: Size,
+    /// The space that its files may take; at least 16MiB.
+    pub size: At<Size>,
 }
 
 /// What a store has where none is configured.

@@ -5,6 +5,7 @@ mod at_once;
 mod callers;
 mod collapse;
 mod conformance;
+mod folder;
 mod full_disk;
 mod leaving;
 mod places;

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use super::super::faults::{calm, http2};
@@ -172,22 +173,24 @@ fn rfc9113_7_http2_is_not_offered_again_to_an_endpoint_that_wants_http1() {
 
 #[test]
 fn what_comes_unasked_over_a_connection_that_rests_ends_it() {
-    let origin = serve(|_, mut stream| {
+    let (answers, answered) = channel();
+    let origin = serve(move |_, mut stream| {
         while head(&mut stream).is_some() {
             let _ = stream.write_all(empty(200).as_bytes());
-            // When the response has been passed on.
-            let mut later = stream.try_clone().unwrap();
-            std::thread::spawn(move || {
-                std::thread::sleep(Duration::from_millis(50));
-                let _ = later.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil");
-            });
+            let _ = answers.send(stream.try_clone().unwrap());
         }
     });
     let front = Front::before(origin, &[HTTP1]);
     let gateway = gateway(&front, "");
-    for _ in 0..3 {
+    for round in 1..=3 {
         let answer = ask(&gateway, &[]);
         assert_eq!((answer.status, answer.text()), (200, String::new()));
+        // What is logged is over: its connection rests.
+        gateway.access_log(round);
+        assert!(front.open() > 0);
+        let mut later = answered.recv_timeout(PATIENCE).unwrap();
+        let _ = later.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil");
+        drop(later);
         until("it is closed", || front.open() == 0);
     }
     gateway.tells("has sent what nobody awaits");

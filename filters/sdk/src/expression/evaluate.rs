@@ -1,5 +1,7 @@
 //! Evaluates a checked expression.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use cel::common::ast::IdedExpr;
 use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelNull, CelString, CelUInt};
 use cel::common::value::{CowVal, Val};
@@ -38,7 +40,7 @@ impl Program {
     /// # Errors
     /// Why it has none.
     pub(super) fn text(&self, facts: &Facts<'_>) -> Result<String, String> {
-        self.evaluate(facts, text_of)
+        self.evaluate(Some(facts), text_of)
     }
 
     /// The value as a condition.
@@ -46,12 +48,7 @@ impl Program {
     /// # Errors
     /// Why it has none, or is no condition.
     pub(super) fn test(&self, facts: &Facts<'_>) -> Result<bool, String> {
-        self.evaluate(facts, |value| {
-            let truth = value.downcast_ref::<CelBool>();
-            truth
-                .map(|truth| *truth.inner())
-                .ok_or_else(|| format!("expected a condition, found {}", value.get_type().name()))
-        })
+        self.evaluate(Some(facts), truth_of)
     }
 
     /// The value as a whole number.
@@ -59,16 +56,31 @@ impl Program {
     /// # Errors
     /// Why it has none, or is no whole number.
     pub(super) fn number(&self, facts: &Facts<'_>) -> Result<i64, String> {
-        self.evaluate(facts, number_of)
+        self.evaluate(Some(facts), number_of)
     }
 
+    /// The value, read like this, where it names no fact and so is the same for every exchange.
+    pub(super) fn constant<T>(
+        &self,
+        read: impl FnOnce(&dyn Val) -> Result<T, String>,
+    ) -> Option<Result<T, String>> {
+        let is_fact = |slot: &Slot| matches!(slot, Slot::Fact(_));
+        if self.slots.iter().any(is_fact) {
+            return None;
+        }
+        // Nobody guards whoever loads a configuration.
+        let evaluated = catch_unwind(AssertUnwindSafe(|| self.evaluate(None, read)));
+        Some(evaluated.unwrap_or_else(|_| Err("expected a value, found a panic".into())))
+    }
+
+    /// Without facts for what names none.
     fn evaluate<T>(
         &self,
-        facts: &Facts<'_>,
+        facts: Option<&Facts<'_>>,
         read: impl FnOnce(&dyn Val) -> Result<T, String>,
     ) -> Result<T, String> {
         let names = Names {
-            facts: *facts,
+            facts: facts.copied(),
             slots: &self.slots,
         };
         let mut context = Context::with_env(functions::env());
@@ -85,19 +97,30 @@ impl Program {
 
 /// Reads a fact when, and only when, the evaluation comes across its name.
 struct Names<'a> {
-    facts: Facts<'a>,
+    facts: Option<Facts<'a>>,
     slots: &'a [Slot],
 }
 
 impl VariableResolver for Names<'_> {
     fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
         Some(match self.slots.get(slot_at(name)?)? {
-            Slot::Fact(fact) => fact.value(&self.facts),
+            Slot::Fact(fact) => fact.value(self.facts.as_ref()?),
             Slot::Pattern(pattern) => CowVal::Borrowed(pattern),
             Slot::Networks(networks) => CowVal::Borrowed(networks),
             Slot::Moment(moment) => CowVal::Borrowed(moment),
         })
     }
+}
+
+/// A value as a condition.
+///
+/// # Errors
+/// What it is instead.
+pub(super) fn truth_of(value: &dyn Val) -> Result<bool, String> {
+    let truth = value.downcast_ref::<CelBool>();
+    truth
+        .map(|truth| *truth.inner())
+        .ok_or_else(|| format!("expected a condition, found {}", value.get_type().name()))
 }
 
 /// A value as a whole number.
@@ -116,7 +139,11 @@ pub(super) fn number_of(value: &dyn Val) -> Result<i64, String> {
     })
 }
 
-fn text_of(value: &dyn Val) -> Result<String, String> {
+/// A value as text.
+///
+/// # Errors
+/// What it is instead.
+pub(super) fn text_of(value: &dyn Val) -> Result<String, String> {
     if let Some(text) = value.downcast_ref::<CelString>() {
         return Ok(text.inner().to_owned());
     }

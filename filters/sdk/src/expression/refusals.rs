@@ -190,7 +190,7 @@ fn a_condition_is_checked_at_load() {
     assert_eq!(condition.test(&given.facts()), Ok(true));
     let within = Condition::parse("in_cidr(client.address, '127.0.0.1')").unwrap();
     assert_eq!(within.test(&given.facts()), Ok(false));
-    let any = Condition::parse("{'a': 1}['a']").unwrap();
+    let any = Condition::parse("{'a': client.port}['a']").unwrap();
     assert!(
         any.test(&given.facts())
             .unwrap_err()

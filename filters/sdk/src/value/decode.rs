@@ -187,7 +187,7 @@ fn said(error: &Error, value: &Value, is_key: bool) -> (String, Option<String>) 
             format!("unknown value `{}`, expected {}", cut(name), one_of(known)),
             meant_value(name, known),
         ),
-        Reason::Missing(name) => (format!("missing `{name}`"), None),
+        Reason::Missing(name) => (format!("missing `{name}`"), belongs_below(value, name)),
         Reason::Custom(message) => (message.clone(), None),
         Reason::Helped(message, help) => (message.clone(), Some(help.clone())),
         Reason::Secret => {
@@ -195,6 +195,17 @@ fn said(error: &Error, value: &Value, is_key: bool) -> (String, Option<String>) 
             (WRITTEN_OUT.into(), Some(help.into()))
         }
         Reason::FollowUp => ("something is missing here".into(), None),
+    }
+}
+
+/// Where an option is to be written that is missing because a name stands alone.
+fn belongs_below(value: &Value, option: &str) -> Option<String> {
+    match &value.node {
+        Node::Scalar(alone) if alone.written.is_none() => {
+            let name = cut(&alone.text);
+            Some(format!("write `{{ {name}: {{ {option}: … }} }}`"))
+        }
+        _ => None,
     }
 }
 

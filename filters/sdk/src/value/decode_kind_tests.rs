@@ -30,7 +30,7 @@ fn wrong_names_of_enums_are_told() {
             "1:1 expected one key, found 2: `hash`, `seed` \
              (indent `seed` further if it belongs to `hash`)",
         ),
-        ("hash", "1:1 missing `seed`"),
+        ("hash", "1:1 missing `seed` (write `{ hash: { seed: … } }`)"),
         (
             "header",
             "1:1 expected text, found `header` alone (write `{ header: … }`)",

@@ -7,7 +7,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::super::body::{Body, Whole};
 use super::super::{Entry, Key, Store};
-use super::record::{Found, Record};
+use super::record::{Found, Kind, Record};
 use super::{At, Engine, Place, Spot, Stretch};
 use crate::cache::Stored;
 
@@ -118,12 +118,10 @@ impl Engine {
     /// An entry whose body is on disk.
     fn read(&self, store: &Store, key: &Key, number: u64, at: At) -> Option<Arc<Entry>> {
         let head = self.record(at.head)?.0;
-        let own = Key::read(self.seed, head.text, head.url)?;
         let (body, start) = self.record(at.body)?;
         let meta = Stored::decode(&head.meta);
         // Neither happens unless somebody has written to the folder.
-        let good = own == *key && head.length == body.length;
-        let (meta, true) = (meta?, good) else {
+        let (Some(meta), true) = (meta, are_of(key, at, &head, &body)) else {
             self.damaged();
             return None;
         };
@@ -132,7 +130,7 @@ impl Engine {
         let corrupt = self.corrupt.clone();
         let stretch = Stretch::new(room, segment, start, length, body.sums, corrupt);
         let body = Body::on_disk(stretch);
-        let entry = Entry::new(room, own.name(), number, meta, body);
+        let entry = Entry::new(room, key.name(), number, meta, body);
         Some(Arc::new(entry))
     }
 
@@ -151,4 +149,21 @@ impl Engine {
     fn damaged(&self) {
         self.corrupt.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Whether these are the head of an entry with this key and the record with its body: each is right by itself, and
+/// stands where it says.
+fn are_of(key: &Key, at: At, head: &Record, body: &Record) -> bool {
+    let is_its_body = match head.kind {
+        Kind::Entry => at.head == at.body,
+        Kind::Head => head.body == Some(at.body),
+        Kind::Purge | Kind::Void => false,
+    };
+    let (text, url) = key.name().parts();
+    let of_key = |record: &Record| *record.text == *text && record.url == url;
+    is_its_body
+        && body.kind == Kind::Entry
+        && head.length == body.length
+        && of_key(head)
+        && of_key(body)
 }

@@ -12,6 +12,7 @@
 mod dead;
 mod index;
 mod load;
+mod look;
 mod record;
 mod recover;
 mod segment;

@@ -125,7 +125,7 @@ impl Segment {
 
 const ENDING: &str = ".segment";
 
-fn path(folder: &Path, id: u32) -> PathBuf {
+pub(super) fn path(folder: &Path, id: u32) -> PathBuf {
     folder.join(format!("{id:08x}{ENDING}"))
 }
 

@@ -6,6 +6,7 @@ mod disk;
 mod fills;
 mod flights;
 mod folders;
+mod forged;
 mod kill;
 mod memory;
 mod parts;
