@@ -19,7 +19,8 @@ use crate::proxy::boxed::boxed;
 /// A client is asked when it has ended its side for this long, which quick answers take less than.
 const GRACE: Duration = Duration::from_secs(1);
 /// It is asked again after this long, and after twice as long each time from then on: one that goes later
-/// is noticed all the same, and none is told more often than it may bear (Go's takes five).
+/// is noticed all the same, and one that bears only a few such answers (Go's bears five) gets no more in two
+/// minutes.
 const PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
