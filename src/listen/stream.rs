@@ -126,9 +126,18 @@ impl Connection {
     /// Ends the connection in the middle of what only its end would end: with a reset, and without the alert that
     /// closes TLS, since after either end in order all would count as whole (RFC 9112, 9.8).
     pub fn break_off(self) {
+        self.plain().reset_when_dropped();
+    }
+
+    /// Returns when the socket is broken, which no read tells once the client has ended its side.
+    pub async fn broken(&self) -> io::Error {
+        self.plain().broken().await
+    }
+
+    fn plain(&self) -> &Plain {
         match &self.socket {
-            Either::Left(plain) => plain.reset_when_dropped(),
-            Either::Right(stream) => stream.get_ref().0.reset_when_dropped(),
+            Either::Left(plain) => plain,
+            Either::Right(stream) => stream.get_ref().0,
         }
     }
 
@@ -267,10 +276,7 @@ impl Shutdown for Connection {
 
 impl UniqueID for Connection {
     fn id(&self) -> UniqueIDType {
-        match &self.socket {
-            Either::Left(plain) => plain.as_raw_fd(),
-            Either::Right(stream) => stream.get_ref().0.as_raw_fd(),
-        }
+        self.plain().as_raw_fd()
     }
 }
 

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
@@ -35,6 +35,18 @@ impl Plain {
             // One that is gone already cannot be taken for one that has ended well.
             let _ = tcp.set_zero_linger();
         }
+    }
+
+    /// Returns when the socket is broken, such as by a reset, whatever has been read from it before:
+    /// behind the other end's last byte no read tells. That a Unix socket's other end is gone shows
+    /// only when it is written to.
+    pub async fn broken(&self) -> io::Error {
+        let (broken, why) = match &self.socket {
+            Either::Left(tcp) => (tcp.ready(Interest::ERROR).await, tcp.take_error()),
+            Either::Right(unix) => (unix.ready(Interest::ERROR).await, unix.take_error()),
+        };
+        let why = broken.and(why).unwrap_or_else(Some);
+        why.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into())
     }
 }
 

@@ -3,6 +3,7 @@
 mod bodies;
 mod differential;
 mod endings;
+mod halves;
 mod heads;
 mod many;
 mod mutated;

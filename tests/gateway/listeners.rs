@@ -3,6 +3,7 @@
 mod cert;
 mod clients;
 mod descriptors;
+mod leaving;
 mod misbehaving;
 pub(super) mod pki;
 mod proxy_protocol;

@@ -107,15 +107,19 @@ impl Gate {
         Poll::Ready(Ok(room.split().freeze()))
     }
 
-    /// Looks after a client whose message has been read: one that is gone is told, one that only
-    /// has ended its side, or goes on sending, is not.
-    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        while !self.ended && !self.has_begun() {
-            if let Err(error) = ready!(self.poll_fill(cx)) {
-                return Poll::Ready(error);
+    /// Looks after a client whose message has been read: ready once it has ended its side. Where it
+    /// goes on sending, that waits for the end of this exchange, and so does what is behind it.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.has_begun() {
+            if self.ended {
+                return Poll::Ready(Ok(()));
             }
+            ready!(self.poll_fill(cx))?;
         }
-        Poll::Pending // whatever waits, waits for the end of this exchange
+        Poll::Pending
     }
 
     /// Who waits for the client has nothing to write for now: what was gathered leaves, such as the

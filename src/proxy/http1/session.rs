@@ -5,6 +5,7 @@
 //! made, and writes into the connection's own buffer.
 
 mod custom;
+mod gone;
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -29,6 +30,7 @@ use crate::listen::stream::Connection;
 use crate::proxy::connection::Peer;
 use crate::proxy::pace::{Pace, Paces, TooLong, within};
 use crate::proxy::session::{Account, late, untaken};
+use gone::Asking;
 
 /// Pieces of a body that leave together.
 type Pieces = SmallVec<[Bytes; 4]>;
@@ -50,6 +52,8 @@ pub(super) struct Session {
     framing: Framing,
     /// Where the protocol was switched: whether the client may still send.
     tunnel: Option<bool>,
+    /// Once the client has ended its side, and while nothing has been answered yet.
+    asking: Asking,
 }
 
 impl Drop for Session {
@@ -85,6 +89,7 @@ impl Session {
             room: BytesMut::new(),
             framing: Framing::Awaited,
             tunnel: None,
+            asking: Asking::default(),
         }
     }
 
@@ -149,17 +154,12 @@ impl Session {
         Ok(())
     }
 
-    /// Returns when the client is gone.
+    /// Returns when the client is gone. One of HTTP/1.0 is never asked: it knows no interim responses (RFC 9110, 15.2).
     async fn given_up(&mut self) -> Box<Error> {
-        let gate = self.gate();
-        let gone = poll_fn(|cx| {
-            let gone = gate.poll_gone(cx);
-            if gone.is_pending() {
-                gate.let_gathered_go(cx);
-            }
-            gone
-        });
-        let error = gone.await;
+        let unanswered = self.framing == Framing::Awaited;
+        let asked = unanswered && self.account.head.version >= Version::HTTP_11;
+        let gate = self.gate.as_deref_mut().expect(THERE);
+        let error = gone::gone(gate, Some(&mut self.asking).filter(|_| asked)).await;
         let why = "the client is gone";
         Error::because(ErrorType::ConnectionClosed, why, error).into_down()
     }

@@ -226,26 +226,29 @@ fn a_fetch_whose_client_has_left_is_tried_again_like_any_other() {
 
 #[test]
 fn a_client_that_leaves_before_its_turn_has_its_fetch_made_without_it() {
-    let origin = held(&[HEAD, "0123456789"]);
-    let gateway = Gateway::start(&format!(
-        "upstreams: {{ app: {{ endpoints: [\"{}\"], in_flight: {{ per_endpoint: 1, queue: 5, wait: 15s }} }} }}\n\
+    // One that closes its connection in order looks at first as if it had only ended its side.
+    for leave in [origin::reset, drop::<TcpStream>] {
+        let origin = held(&[HEAD, "0123456789"]);
+        let gateway = Gateway::start(&format!(
+            "upstreams: {{ app: {{ endpoints: [\"{}\"], in_flight: {{ per_endpoint: 1, queue: 5, wait: 15s }} }} }}\n\
          routes:\n  - {{ name: plain, match: {{ path: /plain }}, upstream: app }}\n  \
          - {{ name: all, filters: [cache: {{}}], upstream: app }}\n",
-        origin.address
-    ));
-    let url = gateway.url("/plain");
-    let before = thread::spawn(move || curl(&[&url]));
-    until("it was asked", || origin.count.load(Ordering::SeqCst) == 1);
-    let first = ask(gateway.address(), "");
-    all_have_come(&gateway, 1);
-    origin::reset(first);
-    has_left(&gateway);
-    for _ in 0..4 {
-        origin.go.send(()).unwrap();
+            origin.address
+        ));
+        let url = gateway.url("/plain");
+        let before = thread::spawn(move || curl(&[&url]));
+        until("it was asked", || origin.count.load(Ordering::SeqCst) == 1);
+        let first = ask(gateway.address(), "");
+        all_have_come(&gateway, 1);
+        leave(first);
+        assert_eq!(has_left(&gateway)["error"], "client_gone");
+        for _ in 0..4 {
+            origin.go.send(()).unwrap();
+        }
+        assert_eq!(before.join().unwrap().text(), "0123456789");
+        is_stored(&gateway, "0123456789");
+        assert_eq!(origin.count.load(Ordering::SeqCst), 2);
     }
-    assert_eq!(before.join().unwrap().text(), "0123456789");
-    is_stored(&gateway, "0123456789");
-    assert_eq!(origin.count.load(Ordering::SeqCst), 2);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use super::super::harness::{Gateway, PATIENCE, curl, echo, until};
 use super::super::origin::{self, head, serve};
@@ -53,8 +54,7 @@ fn a_client_that_leaves_takes_its_attempt_along() {
     );
 }
 
-/// Four clients ask, and reset their connections. One that only ends its side may still read: it
-/// gets its answer.
+/// Four clients ask, and reset their connections.
 fn leave_http1(gateway: &Gateway, path: &str, once_there: &dyn Fn()) {
     let ask = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
     let clients: Vec<_> = (0..4)
@@ -67,7 +67,7 @@ fn leave_http1(gateway: &Gateway, path: &str, once_there: &dyn Fn()) {
     once_there();
     for client in clients {
         let socket = socket2::SockRef::from(&client);
-        socket.set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        socket.set_linger(Some(Duration::ZERO)).unwrap();
     }
 }
 
@@ -86,6 +86,42 @@ fn leave_http2(gateway: &Gateway, path: &str, once_there: &dyn Fn()) {
     for client in &mut clients {
         client.kill().unwrap();
         client.wait().unwrap();
+    }
+}
+
+/// How curl leaves over HTTP/1.1: both ways close the connection in order, as if it had only ended its side.
+#[test]
+fn a_client_that_closes_its_connection_in_order_takes_its_attempt_along() {
+    let open = Arc::new(AtomicUsize::new(0));
+    let count = open.clone();
+    let silent = serve(move |_, mut stream| {
+        if head(&mut stream).is_some() {
+            count.fetch_add(1, Ordering::SeqCst);
+            origin::drain(&mut stream);
+            count.fetch_sub(1, Ordering::SeqCst);
+        }
+    });
+    let gateway = gateway(silent, ", timeouts: { first_byte: 10m }", nobody());
+    for (patience, body) in [("600", ""), ("600", "abc"), ("1", ""), ("1", "abc")] {
+        let mut client = Command::new("curl");
+        client.args(["-s", "--http1.1", "--max-time", patience, &gateway.url("/")]);
+        if !body.is_empty() {
+            client.args(["--data-binary", body]);
+        }
+        let mut client = client.stdout(Stdio::null()).spawn().unwrap();
+        until("it is there", || open.load(Ordering::SeqCst) == 1);
+        if patience == "600" {
+            client.kill().unwrap();
+        }
+        client.wait().unwrap();
+        let left = Instant::now();
+        until("the attempt has ended", || open.load(Ordering::SeqCst) == 0);
+        assert!(left.elapsed() < Duration::from_secs(5), "{patience} {body}");
+        idle(&gateway);
+    }
+    for line in gateway.access_log(4) {
+        assert_eq!(line["error"], "client_gone", "{line}");
+        assert_eq!(line["status"], 499, "{line}");
     }
 }
 

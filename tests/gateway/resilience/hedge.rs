@@ -260,21 +260,27 @@ fn filters_see_what_is_sent_and_the_winners_response() {
 
 #[test]
 fn a_client_that_leaves_ends_both_attempts() {
-    let ((first, at_first), (second, at_second)) = (silent(), silent());
-    let both = [at_first, at_second];
-    let gateway = Gateway::start(&config(&upstream("app", &both, AFTER), ""));
-    let mut client = TcpStream::connect(gateway.address()).unwrap();
-    client
-        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-        .unwrap();
-    let sum =
-        |which: usize| first[which].load(Ordering::SeqCst) + second[which].load(Ordering::SeqCst);
-    until("both are asked", || sum(0) == 2);
-    super::super::origin::reset(client);
-    until("both are let go", || sum(1) == 2);
-    settles(&gateway, &both);
-    assert_eq!(hedges(&gateway, "abandoned"), 1.0);
-    assert_eq!(gateway.access_log(1)[0]["status"], 499);
+    // One that closes its connection in order looks at first as if it had only ended its side.
+    for leave in [super::super::origin::reset, drop::<TcpStream>] {
+        let ((first, at_first), (second, at_second)) = (silent(), silent());
+        let both = [at_first, at_second];
+        let gateway = Gateway::start(&config(&upstream("app", &both, AFTER), ""));
+        let mut client = TcpStream::connect(gateway.address()).unwrap();
+        client
+            .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            .unwrap();
+        let sum = |which: usize| {
+            first[which].load(Ordering::SeqCst) + second[which].load(Ordering::SeqCst)
+        };
+        until("both are asked", || sum(0) == 2);
+        leave(client);
+        until("both are let go", || sum(1) == 2);
+        settles(&gateway, &both);
+        assert_eq!(hedges(&gateway, "abandoned"), 1.0);
+        let line = &gateway.access_log(1)[0];
+        assert_eq!(line["status"], 499, "{line}");
+        assert_eq!(line["error"], "client_gone", "{line}");
+    }
 }
 
 #[test]

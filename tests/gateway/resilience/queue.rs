@@ -130,16 +130,20 @@ fn a_client_that_leaves_the_line_makes_room() {
     let gateway = Gateway::start(&config(&upstream("app", &[held.start()], options), ""));
     let first = later(&gateway, "/1");
     until("the first is there", || held.working() == 1);
-    for http in ["HTTP/1.1", "HTTP/2"] {
-        let leave = match http {
-            "HTTP/2" => ask_over_http2(&gateway.url("/2")),
-            _ => ask_over_http1(&gateway),
+    for how in ["by a reset", "--http1.1", "--http2-prior-knowledge"] {
+        let leave = match how {
+            "by a reset" => ask_and_reset(&gateway),
+            version => ask_and_be_killed(&gateway.url("/2"), version),
         };
         until("it waits", || gateway.metric(WAITING) == 1.0);
         leave();
-        until(&format!("it has left the line ({http})"), || {
+        until(&format!("it has left the line ({how})"), || {
             gateway.metric(WAITING) == 0.0
         });
+    }
+    for line in gateway.access_log(3) {
+        assert_eq!(line["error"], "client_gone", "{line}");
+        assert_eq!(line["status"], 499, "{line}");
     }
     let third = later(&gateway, "/3");
     until("another one waits", || gateway.metric(WAITING) == 1.0);
@@ -149,8 +153,8 @@ fn a_client_that_leaves_the_line_makes_room() {
     assert_eq!(*held.order.lock().unwrap(), ["/1", "/3"]);
 }
 
-/// Asks, and leaves by a reset: one that only ends its side still gets its answer.
-fn ask_over_http1(gateway: &Gateway) -> Box<dyn FnOnce()> {
+/// Asks, and resets its connection.
+fn ask_and_reset(gateway: &Gateway) -> Box<dyn FnOnce()> {
     let mut client = TcpStream::connect(gateway.address()).unwrap();
     client
         .write_all(b"GET /2 HTTP/1.1\r\nhost: a\r\n\r\n")
@@ -159,9 +163,9 @@ fn ask_over_http1(gateway: &Gateway) -> Box<dyn FnOnce()> {
 }
 
 /// Asks, and is killed.
-fn ask_over_http2(url: &str) -> Box<dyn FnOnce()> {
+fn ask_and_be_killed(url: &str, version: &str) -> Box<dyn FnOnce()> {
     let mut client = Command::new("curl")
-        .args(["-s", "--http2-prior-knowledge", url])
+        .args(["-s", version, url])
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
