@@ -129,6 +129,17 @@ impl Connection {
         self.plain().reset_when_dropped();
     }
 
+    /// Says over TLS that nothing more comes (RFC 8446, 6.1), where nothing is owed to the client.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub async fn say_goodbye(&mut self) -> io::Result<()> {
+        match self.tls {
+            Some(_) => AsyncWriteExt::shutdown(self).await,
+            None => Ok(()), // the socket says so when it is closed
+        }
+    }
+
     /// Returns when the socket is broken, which no read tells once the client has ended its side.
     pub async fn broken(&self) -> io::Error {
         self.plain().broken().await

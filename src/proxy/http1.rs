@@ -60,7 +60,7 @@ impl Conversation {
             }
             let head = match next {
                 Some(Ok(Some(head))) => head,
-                Some(Ok(None)) | None => return,
+                Some(Ok(None)) | None => return gate.leave().await,
                 Some(Err(refused)) => {
                     drop(ahead);
                     malformed::answer(&self.shared, &self.peer, &mut gate, &refused).await;

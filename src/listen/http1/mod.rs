@@ -243,6 +243,11 @@ impl Gate {
         self.connection.flush().await
     }
 
+    /// Ends the connection between two messages: over TLS the client hears of it, and knows that it has all.
+    pub async fn leave(mut self: Box<Self>) {
+        let _ = tokio::time::timeout(LINGER, self.connection.say_goodbye()).await;
+    }
+
     /// Ends the connection. A client that may still be sending is read from for a moment: were the
     /// connection closed over unread bytes, the client could lose the reply (RFC 9112, 9.6).
     pub async fn close(mut self: Box<Self>) {

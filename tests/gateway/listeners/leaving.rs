@@ -73,8 +73,28 @@ fn a_client_that_only_ends_its_side_is_asked_and_gets_its_answer() {
     assert_eq!(asked, question.as_bytes());
     go.send(()).unwrap();
     let mut answer = Vec::new();
-    let _ = client.read_to_end(&mut answer); // it ends without an alert, as its length is known
+    client.read_to_end(&mut answer).unwrap(); // and hears that this was all
     let answer = String::from_utf8(answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(answer.ends_with("\r\n\r\nhello"), "{answer}");
+}
+
+#[test]
+fn a_connection_that_has_idled_for_too_long_ends_with_a_goodbye() {
+    let origin = crate::origin::answers(|_| "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".into());
+    let (folder, _) = folder(&[("a", &["a.example"])]);
+    let rest = format!(
+        "limits: {{ idle: 1s }}\nupstreams: {{ app: {{ endpoints: [\"{origin}\"] }} }}\n\
+         routes: [{{ name: all, upstream: app }}]"
+    );
+    let gateway = start_in(folder, &listener(ONE), &rest);
+    for asks in [true, false] {
+        let mut client = open(&gateway, "a.example");
+        if asks {
+            client.write_all(REQUEST).unwrap();
+        }
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap(); // an error, had the connection just been closed
+        assert_eq!(answer.starts_with("HTTP/1.1 200 "), asks, "{answer}");
+    }
 }
