@@ -27,6 +27,8 @@ pub struct Response<'a> {
     /// Who made it.
     pub origin: Origin,
     head: &'a mut ResponseHead,
+    /// Whether the header fields were to be edited.
+    edited: bool,
     claim: Claim,
     degraded: Option<&'static str>,
 }
@@ -44,6 +46,7 @@ impl<'a> Response<'a> {
             request,
             origin,
             head,
+            edited: false,
             claim: Claim::None,
             degraded: None,
         }
@@ -88,7 +91,13 @@ impl<'a> Response<'a> {
 
     /// The header fields, to edit.
     pub fn headers_mut(&mut self) -> Headers<'_> {
+        self.edited = true;
         (&mut *self.head).into()
+    }
+
+    /// Whether the header fields may be others than they were: a filter has asked for them to edit.
+    pub fn is_edited(&self) -> bool {
+        self.edited
     }
 
     /// The first value of a header field, where it is there and visible ASCII.
