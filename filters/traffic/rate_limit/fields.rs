@@ -64,9 +64,8 @@ impl Fields {
     pub(super) fn write(&self, verdict: &Verdict, res: &mut Response<'_>) {
         if let Some(draft) = &self.draft {
             // Lists: those of other limits, and of the upstream's own, stay.
-            res.headers_mut().add(&POLICY, draft.policies.clone());
-            let current = draft.current(&verdict.standings);
-            res.headers_mut().add(&CURRENT, current);
+            res.add_header(&POLICY, draft.policies.clone());
+            res.add_header(&CURRENT, draft.current(&verdict.standings));
         }
         if let Some(bursts) = &self.legacy {
             let standings = bursts.iter().zip(&verdict.standings);
