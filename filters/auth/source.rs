@@ -125,9 +125,7 @@ impl Source {
     /// Removes whatever came here.
     pub(super) fn strip(&self, req: &mut Request<'_>) {
         match self {
-            Self::Header(name) => {
-                req.headers_mut().remove(name);
-            }
+            Self::Header(name) => req.remove_header(name),
             Self::Bearer => {
                 let is_bearer = |value: &HeaderValue| bearer(value.as_bytes()).is_some();
                 if req
@@ -136,7 +134,7 @@ impl Source {
                     .iter()
                     .any(is_bearer)
                 {
-                    req.headers_mut().remove(&header::AUTHORIZATION);
+                    req.remove_header(&header::AUTHORIZATION);
                 }
             }
             Self::Cookie(name) => req.headers_mut().remove_cookie(name),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use pingora_core::protocols::http::ServerSession;
 use wiregate_sdk::chain::{Entered, Stopped};
 use wiregate_sdk::views::{Inbound, Read};
@@ -187,6 +187,14 @@ impl Inbound for Client<'_> {
     fn head_mut(&mut self) -> &mut RequestHead {
         let place = self.session.req_header_mut();
         self.head.get_or_insert_with(|| heads::take_request(place))
+    }
+
+    fn remove_field(&mut self, name: &HeaderName) {
+        match &mut self.head {
+            Some(head) => drop(head.headers.remove(name)),
+            // Alone it is no reason to take the head out of its place.
+            None => drop(self.session.req_header_mut().remove_header(name)),
+        }
     }
 
     fn read_body<'a>(&'a mut self, entered: &'a mut Entered<'_>) -> Read<'a, Bytes> {

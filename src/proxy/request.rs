@@ -14,6 +14,7 @@ use wiregate_sdk::host_of;
 use wiregate_sdk::views::Claim;
 use wiregate_sdk::{Chunk, Facts, Reply};
 
+use super::boxed::boxed;
 use super::context::Context;
 use super::inbound::Client;
 use super::replay::{self, Rest};
@@ -60,7 +61,7 @@ impl Context {
             .route()
             .is_some_and(|route| !route.chain.links.is_empty())
         {
-            Box::pin(self.run_chain(session)).await?;
+            boxed(|| self.run_chain(session)).await?;
             self.settle_body(session)?;
         }
         self.settle_upstream(session)

@@ -82,13 +82,14 @@ impl Context {
     ) -> Result<()> {
         self.put_id(&mut taken.parts.headers); // filters see this one, and not another's
         let filtered = self.route.filter(|_| !self.slots.is_empty());
-        let ran = filtered.map_or(Ok(None), |position| {
+        let (ran, edited) = filtered.map_or((Ok(None), false), |position| {
             let chain = &self.snapshot.routes[position].chain;
             let request = session.req_header();
             let mut view = Response::new(&mut self.exchange, request, &mut taken.parts, origin);
-            chain.response(&mut view, &mut self.slots, false)
+            let ran = chain.response(&mut view, &mut self.slots, false);
+            (ran, view.is_edited())
         });
-        if filtered.is_some() && !self.has_id(&taken.parts.headers) {
+        if edited && !self.has_id(&taken.parts.headers) {
             self.put_id(&mut taken.parts.headers);
         }
         if filtered.is_some() {

@@ -20,10 +20,18 @@ use super::options::{Fetching, KeySource, PlainHttp};
 use super::pem;
 use super::remote::Remote;
 use super::token::list;
-use super::verified::{Digest, digest_of};
+
+/// A SHA-256.
+pub(super) type Digest = [u8; 32];
 
 /// How large a file of keys may be.
 const MOST_FILE_BYTES: u64 = 256 << 10;
+
+/// The SHA-256 of these bytes.
+pub(super) fn digest_of(bytes: &[u8]) -> Digest {
+    let digest = digest::digest(&digest::SHA256, bytes);
+    digest.as_ref().try_into().expect("32 bytes")
+}
 
 /// Puts together the keys of one filter.
 pub(super) struct Builder<'a, 'b> {

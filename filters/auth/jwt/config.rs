@@ -61,7 +61,7 @@ use crate::auth::source::Place;
 /// it is up. A restart begins without keys: where an issuer that does not answer has withdrawn some, it lets go of them.
 ///
 /// **What a verified token costs.** It is not verified again before it expires, as long as it is
-/// among the last `remember` ones and the keys are the same: it is found by its SHA-256. A reload
+/// among the last `remember` ones and the keys are the same: it is found by a digest that only this process can make. A reload
 /// forgets it only where an option of the filter, or what a secret or a file holds, is another one. Each takes
 /// about five times the size of its claims; 10000 of 1 KiB some 50 MB.
 ///

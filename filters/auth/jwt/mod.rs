@@ -29,6 +29,7 @@ use wiregate_sdk::types::OneOrMany;
 use wiregate_sdk::{Build, Consumers, Filter, Flow, Identity, Invalid, Now, Reply, Request};
 
 pub use algorithm::Algorithm;
+use build::digest_of;
 use claims::{Expected, Meaning, Path};
 pub use config::{Config, UnknownConsumer};
 use keys::{Keys, Verdict};
@@ -36,7 +37,7 @@ pub use options::{Encoding, Fetching, KeySource, PlainHttp};
 use refusals::Refusals;
 use requirement::Requirement;
 use token::{Rules, Token, Why};
-use verified::{Digest, Entry, Verified, digest_of};
+use verified::{Entry, Tag, Verified};
 
 use super::source::{Presented, Source, presented};
 
@@ -132,13 +133,13 @@ impl Filter for Jwt {
             }
             Presented::One(token) => token,
         };
-        let digest = digest_of(&token);
-        let identity = match self.remembered(&digest, generation, now) {
+        let tag = self.verified.tag_of(&token);
+        let identity = match self.remembered(&tag, generation, now) {
             Some(identity) => identity,
             None => {
                 let token = token.into_owned();
                 // Boxed, which keeps the future of those that are remembered small.
-                Box::pin(self.verify(&token, digest, now)).await?
+                Box::pin(self.verify(&token, tag, now)).await?
             }
         };
         req.exchange.identity = Some(identity);
@@ -155,14 +156,14 @@ impl Filter for Jwt {
 impl Jwt {
     /// Who a token that was verified says is calling. Its consumer is looked for anew where the
     /// configuration has changed since: one that is not known any more is for `verify` to refuse.
-    fn remembered(&self, digest: &Digest, generation: u64, now: Now) -> Option<Arc<Identity>> {
+    fn remembered(&self, tag: &Tag, generation: u64, now: Now) -> Option<Arc<Identity>> {
         let verified = &self.verified;
-        verified.find(digest, generation, now.wall, |entry| match &self.consumer {
+        verified.find(tag, generation, now.wall, |entry| match &self.consumer {
             Some(path) if !entry.is_of(&self.consumers) => {
                 let claimed = entry.claimed.clone()?;
                 let identity = self.find_consumer(path, &claimed).ok()?;
                 let holds = (entry.until, generation);
-                self.remember(*digest, holds, Some(claimed), &identity, now);
+                self.remember(*tag, holds, Some(claimed), &identity, now);
                 Some(identity)
             }
             _ => Some(entry.identity.clone()),
@@ -170,7 +171,7 @@ impl Jwt {
     }
 
     /// Verifies a token that is not remembered, and says who is calling.
-    async fn verify(&self, token: &[u8], digest: Digest, now: Now) -> Result<Arc<Identity>, Reply> {
+    async fn verify(&self, token: &[u8], tag: Tag, now: Now) -> Result<Arc<Identity>, Reply> {
         let invalid = |why| self.refusals.invalid(why);
         let rules = Rules {
             algorithms: &self.algorithms,
@@ -189,20 +190,20 @@ impl Jwt {
                 (known.map_err(refuse)?, Some(claimed))
             }
         };
-        self.remember(digest, (until, generation), claimed, &identity, now);
+        self.remember(tag, (until, generation), claimed, &identity, now);
         Ok(identity)
     }
 
     fn remember(
         &self,
-        digest: Digest,
+        tag: Tag,
         (until, generation): (SystemTime, u64),
         claimed: Option<Arc<Identity>>,
         identity: &Arc<Identity>,
         now: Now,
     ) {
         let entry = Entry {
-            digest,
+            tag,
             until,
             generation,
             identity: identity.clone(),

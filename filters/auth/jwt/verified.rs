@@ -5,7 +5,8 @@ use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
-use aws_lc_rs::digest;
+use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::rand;
 use wiregate_sdk::{Consumers, Identity};
 
 use super::remote::Remote;
@@ -16,17 +17,19 @@ const WAYS: usize = 4;
 /// A table of fixed size. Nobody waits for anybody: who looks reads one place, who adds replaces
 /// what is in it. It outlives reloads for as long as nothing that verification depends on changes.
 pub(super) struct Verified {
+    /// What tags are made with: nobody knows it, and no other table has it.
+    key: LessSafeKey,
     /// Whose generations the entries tell.
     fetched: Box<[Arc<Remote>]>,
     places: Box<[[ArcSwapOption<Entry>; WAYS]]>,
 }
 
-/// The SHA-256 of a token.
-pub(super) type Digest = [u8; 32];
+/// What a token is found by.
+pub(super) type Tag = [u8; 16];
 
 /// A verified token.
 pub(super) struct Entry {
-    pub(super) digest: Digest,
+    pub(super) tag: Tag,
     /// Until when it holds.
     pub(super) until: SystemTime,
     /// The generation of the keys that it was verified with.
@@ -39,16 +42,15 @@ pub(super) struct Entry {
     pub(super) consumers: Weak<Consumers>,
 }
 
-pub(super) fn digest_of(token: &[u8]) -> Digest {
-    let digest = digest::digest(&digest::SHA256, token);
-    digest.as_ref().try_into().expect("32 bytes")
-}
-
 impl Verified {
     /// One with room for this many tokens, for none with 0, which these keys have verified.
     pub(super) fn new(tokens: usize, fetched: &[Arc<Remote>]) -> Self {
         let places = tokens.div_ceil(WAYS);
+        let mut key = [0; 16];
+        rand::fill(&mut key).expect("the system has random bytes");
+        let key = UnboundKey::new(&AES_128_GCM, &key).expect("16 bytes are a key");
         Self {
+            key: LessSafeKey::new(key),
             fetched: fetched.into(),
             places: (0..places)
                 .map(|_| array::from_fn(|_| ArcSwapOption::empty()))
@@ -62,19 +64,31 @@ impl Verified {
         self.fetched.len() == fetched.len() && self.fetched.iter().zip(fetched).all(same)
     }
 
-    /// What this makes of the token with this digest, where it was verified and still holds.
+    /// What a token is found by: the tag that AES-GCM makes of it where nothing is encrypted (GMAC, NIST SP 800-38D). Without
+    /// the key nobody can make two tokens of one tag, and it takes a fourth of the time of a SHA-256.
+    pub(super) fn tag_of(&self, token: &[u8]) -> Tag {
+        // One nonce for all is safe for tags that nobody sees, and a token must have the same one each time.
+        let nonce = Nonce::assume_unique_for_key([0; 12]);
+        let tag = self
+            .key
+            .seal_in_place_separate_tag(nonce, Aad::from(token), &mut []);
+        let tag = tag.expect("a token is not too long for it");
+        tag.as_ref().try_into().expect("16 bytes")
+    }
+
+    /// What this makes of the token with this tag, where it was verified and still holds.
     pub(super) fn find<T>(
         &self,
-        digest: &Digest,
+        tag: &Tag,
         generation: u64,
         now: SystemTime,
         show: impl Fn(&Entry) -> Option<T>,
     ) -> Option<T> {
-        self.place(digest)?.iter().find_map(|slot| {
+        self.place(tag)?.iter().find_map(|slot| {
             let entry = slot.load();
             let entry = entry.as_ref()?;
-            // Nobody can choose a token for its digest: where two differ tells nothing.
-            let holds = entry.digest == *digest && entry.holds(generation, now);
+            // Nobody can choose a token for its tag: where two differ tells nothing.
+            let holds = entry.tag == *tag && entry.holds(generation, now);
             holds.then(|| show(entry)).flatten()
         })
     }
@@ -82,14 +96,14 @@ impl Verified {
     /// Remembers a token, in the place of one that does not hold any more, or of the one that
     /// expires first.
     pub(super) fn add(&self, entry: Entry, now: SystemTime) {
-        let Some(place) = self.place(&entry.digest) else {
+        let Some(place) = self.place(&entry.tag) else {
             return;
         };
         let worth = |slot: &&ArcSwapOption<Entry>| {
             let other = slot.load();
             let other = other
                 .as_ref()
-                .filter(|other| other.digest != entry.digest && other.holds(entry.generation, now));
+                .filter(|other| other.tag != entry.tag && other.holds(entry.generation, now));
             other.map(|other| other.until)
         };
         let slot = place.iter().min_by_key(worth);
@@ -97,8 +111,8 @@ impl Verified {
             .store(Some(Arc::new(entry)));
     }
 
-    fn place(&self, digest: &Digest) -> Option<&[ArcSwapOption<Entry>; WAYS]> {
-        let (start, _) = digest.split_first_chunk().expect("longer than that");
+    fn place(&self, tag: &Tag) -> Option<&[ArcSwapOption<Entry>; WAYS]> {
+        let (start, _) = tag.split_first_chunk().expect("longer than that");
         let place = u64::from_le_bytes(*start).checked_rem(self.places.len() as u64)?;
         self.places.get(usize::try_from(place).ok()?)
     }
@@ -122,9 +136,9 @@ mod tests {
 
     use super::*;
 
-    fn entry(number: u32, until: SystemTime) -> Entry {
+    fn entry(verified: &Verified, number: u32, until: SystemTime) -> Entry {
         Entry {
-            digest: digest_of(&number.to_le_bytes()),
+            tag: verified.tag_of(&number.to_le_bytes()),
             until,
             generation: 1,
             identity: Arc::new(Identity {
@@ -136,14 +150,9 @@ mod tests {
         }
     }
 
-    fn name(
-        verified: &Verified,
-        digest: &Digest,
-        generation: u64,
-        now: SystemTime,
-    ) -> Option<String> {
+    fn name(verified: &Verified, token: &[u8], generation: u64, now: SystemTime) -> Option<String> {
         let name = |entry: &Entry| Some(entry.identity.name.to_string());
-        verified.find(digest, generation, now, name)
+        verified.find(&verified.tag_of(token), generation, now, name)
     }
 
     #[test]
@@ -151,13 +160,13 @@ mod tests {
         let verified = Verified::new(8, &[]);
         let now = SystemTime::now();
         let until = now + Duration::from_secs(60);
-        verified.add(entry(7, until), now);
-        let digest = digest_of(&7_u32.to_le_bytes());
-        assert_eq!(name(&verified, &digest, 1, now).unwrap(), "7");
-        assert!(name(&verified, &digest, 1, until - Duration::from_nanos(1)).is_some());
-        assert!(name(&verified, &digest, 1, until).is_none());
-        assert!(name(&verified, &digest, 2, now).is_none());
-        assert!(name(&verified, &digest_of(b"other"), 1, now).is_none());
+        verified.add(entry(&verified, 7, until), now);
+        let token = 7_u32.to_le_bytes();
+        assert_eq!(name(&verified, &token, 1, now).unwrap(), "7");
+        assert!(name(&verified, &token, 1, until - Duration::from_nanos(1)).is_some());
+        assert!(name(&verified, &token, 1, until).is_none());
+        assert!(name(&verified, &token, 2, now).is_none());
+        assert!(name(&verified, b"other", 1, now).is_none());
     }
 
     #[test]
@@ -166,16 +175,13 @@ mod tests {
         let now = SystemTime::now();
         let until = |number: u32| now + Duration::from_secs(60 + u64::from(number));
         for number in 0..100 {
-            verified.add(entry(number, until(number)), now);
+            verified.add(entry(&verified, number, until(number)), now);
         }
-        let is_there = |number: &u32| {
-            let digest = digest_of(&number.to_le_bytes());
-            name(&verified, &digest, 1, now).is_some()
-        };
+        let is_there = |number: &u32| name(&verified, &number.to_le_bytes(), 1, now).is_some();
         let there: Vec<u32> = (0..100).filter(is_there).collect();
         assert_eq!(there, [96, 97, 98, 99]);
         // One that is added again takes no second slot.
-        verified.add(entry(98, until(98)), now);
+        verified.add(entry(&verified, 98, until(98)), now);
         assert!((96..100).all(|number| is_there(&number)));
     }
 
@@ -183,7 +189,24 @@ mod tests {
     fn with_no_room_nothing_is_remembered() {
         let verified = Verified::new(0, &[]);
         let now = SystemTime::now();
-        verified.add(entry(1, now + Duration::from_secs(60)), now);
-        assert!(name(&verified, &digest_of(&1_u32.to_le_bytes()), 1, now).is_none());
+        verified.add(entry(&verified, 1, now + Duration::from_secs(60)), now);
+        assert!(name(&verified, &1_u32.to_le_bytes(), 1, now).is_none());
+    }
+
+    #[test]
+    fn a_tag_is_one_of_one_token_and_one_table() {
+        let verified = Verified::new(8, &[]);
+        let token = [b'a'; 300];
+        let tag = verified.tag_of(&token);
+        assert_eq!(verified.tag_of(&token), tag);
+        assert_ne!(Verified::new(8, &[]).tag_of(&token), tag);
+        for at in 0..token.len() {
+            let mut other = token;
+            other[at] ^= 1;
+            assert_ne!(verified.tag_of(&other), tag, "{at}");
+            assert_ne!(verified.tag_of(&token[..at]), tag, "{at}");
+        }
+        assert_ne!(verified.tag_of(b"a"), verified.tag_of(b"a\0"));
+        assert_ne!(verified.tag_of(b""), verified.tag_of(b"\0"));
     }
 }

@@ -39,6 +39,10 @@ pub trait Inbound: Send {
     fn head(&self) -> &RequestHead;
     /// The request head, to change.
     fn head_mut(&mut self) -> &mut RequestHead;
+    /// Removes a field of the request head with all its values.
+    fn remove_field(&mut self, name: &HeaderName) {
+        self.head_mut().headers.remove(name);
+    }
     /// Reads the body to its end and keeps it, so that it is sent on, also on a retry.
     fn read_body<'a>(&'a mut self, entered: &'a mut Entered<'_>) -> Read<'a, Bytes>;
     /// Reads the body for a link that is only looked at, and leaves all that is sent on as it is, framing included. What
@@ -120,6 +124,11 @@ impl<'a> Request<'a> {
     /// The first value of a header field, where it is there and visible ASCII.
     pub fn header(&self, name: &HeaderName) -> Option<&str> {
         self.headers().get(name)?.to_str().ok()
+    }
+
+    /// Removes a header field with all its values: for less than an edit through [`Self::headers_mut`] takes.
+    pub fn remove_header(&mut self, name: &HeaderName) {
+        self.inbound.remove_field(name);
     }
 
     /// Sets the path and query that the upstream will see.

@@ -1,6 +1,5 @@
 //! The header fields that tell a client where it stands.
 
-use smallvec::SmallVec;
 use wiregate_sdk::{Deserialize, HeaderName, HeaderValue, Invalid, JsonSchema, Response};
 
 use super::algorithm::Limit;
@@ -12,8 +11,8 @@ static LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 static REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 static RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// Room for where a client stands with a limit.
-const ROOM: usize = 48;
+/// Room for the two numbers that tell where a client stands with a limit, and what is between them.
+const NUMBERS: usize = 23;
 
 /// Which header fields tell a client where it stands.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
@@ -40,8 +39,10 @@ pub(super) struct Fields {
 
 struct Draft {
     policies: HeaderValue,
-    /// `"name";r=` of each limit.
+    /// `"name";r=` of each limit, behind a comma where it is not the first.
     prefixes: Vec<Box<str>>,
+    /// Room for what is told of all of them.
+    room: usize,
 }
 
 impl Fields {
@@ -63,9 +64,8 @@ impl Fields {
     pub(super) fn write(&self, verdict: &Verdict, res: &mut Response<'_>) {
         if let Some(draft) = &self.draft {
             // Lists: those of other limits, and of the upstream's own, stay.
-            res.headers_mut().add(&POLICY, draft.policies.clone());
-            let current = draft.current(&verdict.standings);
-            res.headers_mut().add(&CURRENT, current);
+            res.add_header(&POLICY, draft.policies.clone());
+            res.add_header(&CURRENT, draft.current(&verdict.standings));
         }
         if let Some(bursts) = &self.legacy {
             let standings = bursts.iter().zip(&verdict.standings);
@@ -93,7 +93,7 @@ fn write_legacy(burst: &HeaderValue, standing: &Standing, res: &mut Response<'_>
 impl Draft {
     fn new(label: &str, limits: &Limits) -> Result<Self, Invalid> {
         let mut policies = Vec::new();
-        let mut prefixes = Vec::new();
+        let mut prefixes: Vec<Box<str>> = Vec::new();
         for limit in &limits.each {
             let name = string(&name_of(limit, label, limits)).ok_or_else(|| {
                 Invalid::new(format!(
@@ -101,28 +101,27 @@ impl Draft {
                 ))
             })?;
             policies.push(policy(&name, limit));
-            prefixes.push(format!("{name};r=").into());
+            let comma = if prefixes.is_empty() { "" } else { ", " };
+            prefixes.push(format!("{comma}{name};r=").into());
         }
         let policies = policies.join(", ");
         Ok(Self {
             policies: HeaderValue::try_from(policies).expect("printable ASCII"),
+            room: prefixes.iter().map(|prefix| prefix.len() + NUMBERS).sum(),
             prefixes,
         })
     }
 
     fn current(&self, standings: &[Standing]) -> HeaderValue {
-        let mut text = SmallVec::<[u8; 2 * ROOM]>::new();
+        let mut text = String::with_capacity(self.room);
         let mut digits = itoa::Buffer::new();
         for (prefix, standing) in self.prefixes.iter().zip(standings) {
-            if !text.is_empty() {
-                text.extend_from_slice(b", ");
-            }
-            text.extend_from_slice(prefix.as_bytes());
-            text.extend_from_slice(digits.format(standing.remaining).as_bytes());
-            text.extend_from_slice(b";t=");
-            text.extend_from_slice(digits.format(standing.next).as_bytes());
+            text.push_str(prefix);
+            text.push_str(digits.format(standing.remaining));
+            text.push_str(";t=");
+            text.push_str(digits.format(standing.next));
         }
-        HeaderValue::from_bytes(&text).expect("visible ASCII")
+        HeaderValue::try_from(text).expect("visible ASCII")
     }
 }
 

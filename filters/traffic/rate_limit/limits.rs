@@ -81,14 +81,14 @@ impl Limits {
 
     /// Brings cells up to this time, and tells how many may pass, and nothing else yet.
     fn settle(&self, now: u64, cells: &mut [u64]) -> Verdict {
-        let standing = |(limit, own): (&Limit, &mut [u64])| Standing {
-            remaining: limit.settle(now, own),
-            ..Standing::default()
-        };
-        Verdict {
-            standings: self.with_cells(cells).map(standing).collect(),
-            ..Verdict::default()
+        let mut verdict = Verdict::default();
+        for (limit, own) in self.with_cells(cells) {
+            verdict.standings.push(Standing {
+                remaining: limit.settle(now, own),
+                ..Standing::default()
+            });
         }
+        verdict
     }
 
     /// Adds how long it takes until more may pass. What remains is known.

@@ -235,9 +235,15 @@ routes:
     match: {{ path: /renamed }}
     filters: [headers: {{ response: {{ rename: {{ x-request-id: x-trace }} }} }}]
     upstream: app
+  - name: added
+    match: {{ path: /added }}
+    filters:
+      - headers: {{ response: {{ add: {{ x-request-id: another }} }} }}
+      - headers: {{ response: {{ set: {{ x-trace: '${{response.headers["x-request-id"]}}' }} }} }}
+    upstream: app
 "#
     ));
-    for path in ["/copied", "/renamed"] {
+    for path in ["/copied", "/renamed", "/added"] {
         let answer = gateway.ask(path, &[]);
         let id = answer.header("x-request-id");
         assert_eq!(id.len(), 36, "{path}: {answer:?}");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{Claim, RequestHead, ResponseHead};
 use crate::{Exchange, Facts, Headers};
@@ -27,6 +27,8 @@ pub struct Response<'a> {
     /// Who made it.
     pub origin: Origin,
     head: &'a mut ResponseHead,
+    /// Whether fields that were there may be others now.
+    edited: bool,
     claim: Claim,
     degraded: Option<&'static str>,
 }
@@ -44,6 +46,7 @@ impl<'a> Response<'a> {
             request,
             origin,
             head,
+            edited: false,
             claim: Claim::None,
             degraded: None,
         }
@@ -88,7 +91,19 @@ impl<'a> Response<'a> {
 
     /// The header fields, to edit.
     pub fn headers_mut(&mut self) -> Headers<'_> {
+        self.edited = true;
         (&mut *self.head).into()
+    }
+
+    /// Adds a value to a header field, after those that it has.
+    pub fn add_header(&mut self, name: &HeaderName, value: HeaderValue) {
+        self.edited |= self.head.headers.append(name, value);
+    }
+
+    /// Whether header fields that were there may be others now: a filter has added to one, or has asked for all of them to
+    /// edit.
+    pub fn is_edited(&self) -> bool {
+        self.edited
     }
 
     /// The first value of a header field, where it is there and visible ASCII.
@@ -162,4 +177,28 @@ pub struct Outcome<'a> {
     pub bytes_sent: u64,
     /// Body bytes received from the client.
     pub bytes_received: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::VIA;
+
+    use super::*;
+    use crate::testing::{exchange, request_head, response_head};
+
+    #[test]
+    fn a_field_that_is_new_leaves_those_that_were_there_as_they_are() {
+        let (request, mut head) = (request_head("GET", "/"), response_head(200));
+        let mut exchange = exchange(&request);
+        let mut res = Response::new(&mut exchange, &request, &mut head, Origin::Gateway);
+        let value = HeaderValue::from_static("1.1 a");
+        res.add_header(&VIA, value.clone());
+        assert!(!res.is_edited());
+        res.add_header(&VIA, value);
+        assert!(res.is_edited());
+        assert_eq!(res.headers().get_all(VIA).iter().count(), 2);
+        let mut res = Response::new(&mut exchange, &request, &mut head, Origin::Gateway);
+        res.headers_mut().remove(&VIA);
+        assert!(res.is_edited());
+    }
 }
