@@ -63,8 +63,8 @@ pub struct Fetching {
     /// left of that time, and not before `cool_down`. `no-store` and `no-cache` count as `max-age=0`: such keys are
     /// used until they are fetched again after `cool_down`.
     pub(super) refresh: Period,
-    /// How long after a fetch no token makes another one; also the longest pause between two tries
-    /// when they fail. 1s to 1h.
+    /// How long after a fetch no token makes another one, or after one that a token has made where the response has
+    /// keys fetched again as soon as that anyway; also the longest pause between two tries when they fail. 1s to 1h.
     pub(super) cool_down: Period,
     /// How long a fetch may take, with all that belongs to it; and so how long a request waits for
     /// one. 100ms to 30s.

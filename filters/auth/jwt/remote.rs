@@ -37,6 +37,10 @@ struct State {
     /// When the last one did.
     at: Option<Instant>,
     running: bool,
+    /// Whether a token makes the one that runs.
+    wanted: bool,
+    /// When the last one that a token has made ended.
+    made: Option<Instant>,
     /// How many of the last ones failed, one after the other.
     failed: u32,
     /// When the next one is due, as far as the last one told.
@@ -96,9 +100,13 @@ impl Remote {
         } else {
             retry_after(state.failed, self.cool_down)
         };
-        // What another one has fetched counts as well.
-        let last = self.last.fetched().map(|(at, _)| at);
-        let at = state.at.max(last);
+        let last = self.last.fetched();
+        let at = match last {
+            // Fetches that are due so often would leave no time for one that a token makes.
+            Some((_, Some(age))) if soon(age) <= self.cool_down => state.made,
+            // What another one has fetched counts as well.
+            _ => state.at.max(last.map(|(at, _)| at)),
+        };
         at.is_some_and(|at| now.saturating_duration_since(at) < pause)
     }
 
@@ -108,31 +116,32 @@ impl Remote {
         // this one until it is gone.
         let _turn = self.turn.lock().await;
         loop {
-            self.wait().await;
-            self.state.send_modify(|state| state.running = true);
+            let wanted = self.wait().await;
+            self.state
+                .send_modify(|state| (state.running, state.wanted) = (true, wanted));
             let fetched = self.fetch.keys(&self.last.clock).await;
             self.take(fetched);
         }
     }
 
-    /// Waits until a fetch is due or wanted.
-    async fn wait(&self) {
+    /// Waits until a fetch is due or wanted. Whether it is wanted.
+    async fn wait(&self) -> bool {
         loop {
             let state = self.state.borrow().clone();
             // What another one has fetched, or another process, is good for as long.
             let due = state.due.or_else(|| self.due_after_last());
             // One that ran when the configuration before this one ended is made anew.
             let Some(due) = due.filter(|_| !state.running) else {
-                return;
+                return false;
             };
             let now = self.last.clock.instant();
             if now >= due {
-                return;
+                return false;
             }
             let is_wanted = timeout(due - now, self.wanted.notified()).await.is_ok();
             // It may have been asked for while the last one ran.
             if is_wanted && !self.is_cooling(&state, self.last.clock.instant()) {
-                return;
+                return true;
             }
         }
     }
@@ -163,6 +172,9 @@ impl Remote {
             state.due = Some(now + pause);
             state.running = false;
             state.failed = failed;
+            if std::mem::take(&mut state.wanted) {
+                state.made = Some(now);
+            }
         });
     }
 
@@ -186,9 +198,14 @@ impl Remote {
     /// How long keys are kept before they are fetched again: before they expire, where the issuer
     /// says when that is (RFC 9111, 4.2).
     fn keep_for(&self, max_age: Option<Duration>) -> Duration {
-        let sooner = max_age.map(|age| (age / 4 * 3).max(self.cool_down));
+        let sooner = max_age.map(|age| soon(age).max(self.cool_down));
         sooner.unwrap_or(self.refresh).min(self.refresh)
     }
+}
+
+/// When keys that are good for so long are to be fetched again: before they expire.
+fn soon(age: Duration) -> Duration {
+    age / 4 * 3
 }
 
 fn retry_after(failed: u32, cool_down: Duration) -> Duration {
@@ -272,5 +289,28 @@ pub(super) mod tests {
         let shown = &remote.last.shown;
         assert_eq!((shown.succeeded(), shown.failed()), (1, 1));
         assert!(shown.last_success().is_some());
+    }
+
+    #[tokio::test]
+    async fn where_keys_are_good_for_a_moment_fetches_that_tokens_make_are_what_cools_down() {
+        let remote = remote(600, 30);
+        let now = remote.last.clock.now().instant;
+        let after = |seconds| now + Duration::from_secs(seconds);
+        for (max_age, wanted, expected) in [
+            (0, false, [false, false]),
+            (40, false, [false, false]),
+            (0, true, [true, false]),
+            (0, false, [true, false]), // the one before counts
+            (44, false, [true, false]),
+        ] {
+            let max_age = Some(Duration::from_secs(max_age));
+            remote.state.send_modify(|state| state.wanted = wanted);
+            remote.take(Ok(Fetched {
+                max_age,
+                ..fetched()
+            }));
+            let cools = |seconds| remote.is_cooling(&remote.state.borrow(), after(seconds));
+            assert_eq!([cools(29), cools(30)], expected, "{max_age:?} {wanted}");
+        }
     }
 }

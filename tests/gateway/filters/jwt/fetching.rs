@@ -95,6 +95,34 @@ fn made_up_names_of_keys_do_not_make_fetches() {
 }
 
 #[test]
+fn a_new_key_of_an_issuer_whose_keys_are_not_to_be_kept_is_fetched_at_once_and_made_up_ones_are_not()
+ {
+    let (issuer, old, new) = (Issuer::start(), Key::new("old"), Key::new("new"));
+    for field in ["no-cache, no-store", "max-age=15"] {
+        issuer.publish(&[&old]);
+        let field = &*format!("cache-control: {field}");
+        let publish =
+            |keys: &[&Key]| issuer.tell_as("/keys", "200 OK", field, &set(keys).to_string());
+        publish(&[&old]);
+        let before = issuer.asked("/keys");
+        let (gateway, _origin) = guarding(&by(&issuer, ", fetch: { cool_down: 10m }"));
+        let bring = |key: &Key, id: usize| {
+            let token = key.token(&issuer.url, &json!({ "jti": id }));
+            gateway.bring(&token).status
+        };
+        assert_eq!(bring(&old, 0), 200);
+        publish(&[&old, &new]);
+        assert_eq!(bring(&new, 1), 200, "{field}");
+        let mut other = Key::new("made-up");
+        for number in 0..20 {
+            other.id = format!("made-up-{number}");
+            assert_eq!(bring(&other, 2 + number), 401);
+        }
+        assert_eq!(issuer.asked("/keys") - before, 2);
+    }
+}
+
+#[test]
 fn the_last_good_keys_stay_through_an_outage() {
     let (issuer, key) = (Issuer::start(), Key::new("k1"));
     issuer.publish(&[&key]);
