@@ -10,8 +10,8 @@ use crate::reload;
 /// Say whether a configuration is good, or everything that is wrong with it.
 ///
 /// Does all that a start does, short of opening sockets: secrets are read, filters built, routes
-/// compiled. It is looked whether the folders of caches can be made and written, but none is. Exits with
-/// 78 where the configuration is refused.
+/// compiled. Exits with 78 where the configuration is refused. Warns of the folder of a cache that the user
+/// who runs this cannot make or write: a start as that user would be refused.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -24,7 +24,7 @@ pub(super) struct Arguments {
 #[expect(clippy::print_stdout, reason = "this is the command's answer")]
 pub(super) fn run(registry: &Registry, arguments: &Arguments) -> Outcome {
     let path = &arguments.config.config;
-    let loaded = reload::load(path, registry, &Metrics::new(), reload::From::Nothing);
+    let loaded = reload::load(path, registry, &Metrics::new(), reload::From::Paper);
     if arguments.format == Format::Json {
         let problems = match &loaded {
             Ok(_) => serde_json::Value::Array(Vec::new()),
@@ -34,7 +34,9 @@ pub(super) fn run(registry: &Registry, arguments: &Arguments) -> Outcome {
     }
     let loaded = loaded.map_err(|refused| Failure::Refused(Box::new(refused)))?;
     let snapshot = &loaded.snapshot;
-    if let Some(why) = snapshot.takes_too_much() {
+    let folders = snapshot.stores.iter();
+    let folders = folders.filter_map(|store| store.lacks_folder());
+    for why in snapshot.takes_too_much().into_iter().chain(folders) {
         eprintln!("wiregate: warning: {why}");
     }
     if arguments.format == Format::Text {

@@ -60,7 +60,7 @@ pub(super) fn run(registry: &Registry, arguments: &Arguments) -> Outcome {
         &arguments.config.config,
         registry,
         &Metrics::new(),
-        reload::From::Nothing,
+        reload::From::Paper,
     )
     .map_err(|refused| Failure::Refused(Box::new(refused)))?;
     let answer = Answer::find(&loaded.snapshot, registry, &asked);

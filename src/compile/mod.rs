@@ -54,6 +54,8 @@ pub struct Context<'a> {
     pub old: Option<&'a Snapshot>,
     /// What a former process has left, where nothing runs in this one yet.
     pub packed: &'a Packed,
+    /// Whether it is to run here, and not only to be looked at.
+    pub runs: bool,
     /// The files that the configuration names and that are read: a change of them matters.
     pub files: &'a Files,
     /// Where what is written is not to be shown.
@@ -127,7 +129,7 @@ fn assemble(
         problems,
     }
     .all(&config);
-    let stores = stores::build(&config.caches, &kept, problems);
+    let stores = stores::build(&config.caches, (&kept, cx.runs), problems);
     let traces = traces::build(config.traces.as_ref(), source, cx, problems);
     let access_log = access_log::build(config.access_log.as_ref(), source, problems);
     let cut = told.has_cut("consumers", source);

@@ -312,7 +312,7 @@ pub(super) fn names(config: &IndexMap<String, At<model::Cache>>) -> Vec<Arc<str>
 /// All stores, in the order of the configuration.
 pub(super) fn build(
     config: &IndexMap<String, At<model::Cache>>,
-    kept: &Kept,
+    (kept, runs): (&Kept, bool),
     problems: &mut Vec<Problem>,
 ) -> Vec<NamedStore> {
     let default = model::Cache::default();
@@ -321,7 +321,7 @@ pub(super) fn build(
     let each = names(config).into_iter().zip(configs);
     let stores = each.map(|(name, config)| one(name, config, kept, problems));
     let stores: Vec<_> = stores.collect();
-    folders::check(config, &stores, problems);
+    folders::check(config, &stores, runs, problems);
     stores
 }
 

@@ -28,6 +28,8 @@ pub struct Loaded {
 pub enum From<'a> {
     /// Nothing.
     Nothing,
+    /// Nothing, and it is not to run here: what is wrong with folders that it would open is no problem of its own.
+    Paper,
     /// The running one.
     Running(&'a Snapshot),
     /// What another process has packed.
@@ -62,6 +64,7 @@ pub fn load(
             From::Packed(packed) => packed,
             _ => &Packed::new(),
         },
+        runs: !matches!(from, From::Paper),
         files: &files,
         hidden: &hidden,
     };

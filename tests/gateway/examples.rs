@@ -19,14 +19,8 @@ fn configurations_among_the_examples_are_good_and_listed() {
         .collect();
     assert!(!files.is_empty());
     let list = std::fs::read_to_string(folder().join("README.md")).unwrap();
-    // The folder of a cache is one that whoever tests this may make.
-    let checked = tempfile::tempdir().unwrap();
     for file in files {
-        let text = std::fs::read_to_string(&file).unwrap();
-        let cache = checked.path().join("cache").display().to_string();
-        let copy = checked.path().join("wiregate.yaml");
-        std::fs::write(&copy, text.replace("/var/cache/wiregate", &cache)).unwrap();
-        let output = wiregate(&["check", "--config"]).arg(&copy).output();
+        let output = wiregate(&["check", "--config"]).arg(&file).output();
         let output = output.unwrap();
         assert!(output.status.success(), "{}: {output:?}", file.display());
         let name = file.file_name().unwrap().to_str().unwrap();

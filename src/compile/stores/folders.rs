@@ -9,10 +9,25 @@ use super::NamedStore;
 use crate::cache::store::Disk;
 use crate::config::model;
 
-/// Says what is wrong with the folders of these stores, as they are configured.
+impl NamedStore {
+    /// Why it will not have its folder, where it is to have one that it has not. The folder is left as it is.
+    pub fn lacks_folder(&self) -> Option<String> {
+        let disk = self.options.disk.as_ref()?;
+        let look = self.opened.load().is_none().then(|| disk.look());
+        let error = look?.err()?;
+        let name = &self.name;
+        Some(format!(
+            "the cache `{name}` cannot have this folder: {error}"
+        ))
+    }
+}
+
+/// Says what is wrong with the folders of these stores, as they are configured. Whether the system gives them matters
+/// where the configuration runs.
 pub(super) fn check(
     config: &IndexMap<String, At<model::Cache>>,
     stores: &[NamedStore],
+    runs: bool,
     problems: &mut Vec<Problem>,
 ) {
     let mut seen: Vec<&At<String>> = Vec::new();
@@ -28,7 +43,8 @@ pub(super) fn check(
                 let problem = Problem::new(place, "another cache has this folder");
                 problems.push(problem.related(other.place.clone(), "this one"));
             }
-            None => problems.extend(cannot_be_had(store, &disk.path)),
+            None if runs => problems.extend(cannot_be_had(store, &disk.path)),
+            None => {}
         }
         seen.push(&disk.path);
     }
@@ -44,14 +60,7 @@ fn check_size(disk: &model::Disk, problems: &mut Vec<Problem>) {
 
 /// Why a store that is to be opened will not have its folder.
 fn cannot_be_had(store: &NamedStore, path: &At<String>) -> Option<Problem> {
-    let disk = store.options.disk.as_ref()?;
-    // One that is open has it.
-    let look = store.opened.load().is_none().then(|| disk.look());
-    let error = look?.err()?;
-    let message = format!(
-        "the cache `{}` cannot have this folder: {error}",
-        store.name
-    );
+    let why = store.lacks_folder()?;
     let help = "let the user that the gateway runs as make it, and read and write what is in it";
-    Some(Problem::new(path.place.clone(), message).help(help))
+    Some(Problem::new(path.place.clone(), why).help(help))
 }

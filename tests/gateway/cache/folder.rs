@@ -1,4 +1,4 @@
-//! What `wiregate check` says of the folder of a cache, which it leaves as it is.
+//! The folder of a cache that cannot be had: a start and a reload are refused, and `wiregate check` warns.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -18,9 +18,35 @@ fn configuration(folder: &Path, disk: &str) -> Command {
          caches:\n  pages: {{ disk: {{ {disk} }} }}\nroutes: [{{ name: all, filters: [respond: hello] }}]\n"
     );
     fs::write(&file, text).unwrap();
+    checks(&file)
+}
+
+fn checks(file: &Path) -> Command {
     let mut command = wiregate(&["check", "--config"]);
     command.arg(file);
     command
+}
+
+/// Checks it, which is a warning, and starts it, which is refused; both say why.
+fn is_refused_at_the_start(folder: &Path, disk: &str, why: &str) {
+    let output = configuration(folder, disk).output().unwrap();
+    let warned = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{disk}: {warned}");
+    let warning = "wiregate: warning: the cache `pages` cannot have this folder: ";
+    assert!(warned.contains(warning) && warned.contains(why), "{warned}");
+    let output = wiregate(&["run", "--config"])
+        .arg(folder.join("wiregate.yaml"))
+        .output()
+        .unwrap();
+    let refused = said(&output);
+    assert_eq!(output.status.code(), Some(78), "{disk}: {refused}");
+    for expected in [
+        "wiregate.yaml:4:26",
+        "the cache `pages` cannot have this folder: ",
+        why,
+    ] {
+        assert!(refused.contains(expected), "{expected} in {refused}");
+    }
 }
 
 fn said(output: &Output) -> String {
@@ -28,7 +54,7 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn a_folder_that_cannot_be_is_told_with_its_place() {
+fn a_folder_that_cannot_be_is_refused_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), "").unwrap();
     symlink("nowhere", folder.path().join("link")).unwrap();
@@ -38,17 +64,7 @@ fn a_folder_that_cannot_be_is_told_with_its_place() {
         ("link", "link: No such file or directory"),
         ("link/pages", "link: No such file or directory"),
     ] {
-        let output = configuration(folder.path(), &format!("path: {path}, size: 1GiB")).output();
-        let output = output.unwrap();
-        let said = said(&output);
-        assert_eq!(output.status.code(), Some(78), "{path}: {said}");
-        for expected in [
-            "wiregate.yaml:4:26",
-            "the cache `pages` cannot have this folder: ",
-            why,
-        ] {
-            assert!(said.contains(expected), "{expected} in {said}");
-        }
+        is_refused_at_the_start(folder.path(), &format!("path: {path}, size: 1GiB"), why);
     }
     let output = configuration(folder.path(), "path: a, size: 15MiB").output();
     let said = said(&output.unwrap());
@@ -102,8 +118,11 @@ fn a_folder_that_is_somebody_elses_is_told() {
     };
     let refused = |path: &str, why: &str| {
         let (code, said) = ask(path);
-        let why = format!("{}{why}: Permission denied", folder.path().display());
-        assert!(code == Some(78) && said.contains(&why), "{why} in {said}");
+        let why = format!(
+            "warning: the cache `pages` cannot have this folder: {}{why}: Permission denied",
+            folder.path().display()
+        );
+        assert!(code == Some(0) && said.contains(&why), "{why} in {said}");
     };
     refused("other", "");
     refused("other/pages", "");
@@ -111,7 +130,7 @@ fn a_folder_that_is_somebody_elses_is_told() {
     refused("pages", "/pages");
     refused("pages/more", "/pages");
     may(&pages, 0o777);
-    assert_eq!(ask("pages").0, Some(0));
+    assert_eq!(ask("pages"), (Some(0), String::new()));
     for name in ["lock", "00000001.segment"] {
         let file = pages.join(name);
         fs::write(&file, "").unwrap();
