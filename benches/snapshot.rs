@@ -53,6 +53,7 @@ fn compile_routes(bencher: Bencher<'_, '_>, routes: usize) {
             clock: &Clock::default(),
             old: None,
             packed: &Default::default(),
+            runs: true,
             files: &Files::default(),
             hidden: &Noted::begin(),
         };
