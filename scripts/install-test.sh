@@ -9,7 +9,7 @@ cd "$(dirname "$0")"
     curl:curl nginx:nginx h2load:nghttp2-client nghttp:nghttp2-client wrk:wrk taskset:util-linux chrt:util-linux \
     openssl:openssl prlimit:util-linux redis-server:redis-server redis-cli:redis-tools zstd:zstd \
     unshare:util-linux setpriv:util-linux systemd-analyze:systemd promtool:prometheus perl:perl-base \
-    deb-systemd-helper:init-system-helpers lintian:lintian man:man-db mandoc:mandoc zsh:zsh fish:fish
+    deb-systemd-helper:init-system-helpers lintian:lintian man:man-db mandoc:mandoc zsh:zsh fish:fish python3:python3
 
 ./install-valkey.sh
 

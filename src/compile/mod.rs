@@ -129,7 +129,7 @@ fn assemble(
         problems,
     }
     .all(&config);
-    let stores = stores::build(&config.caches, (&kept, cx.runs), problems);
+    let stores = stores::build(&config.caches, &kept, cx.runs, problems);
     let traces = traces::build(config.traces.as_ref(), source, cx, problems);
     let access_log = access_log::build(config.access_log.as_ref(), source, problems);
     let cut = told.has_cut("consumers", source);

@@ -312,7 +312,8 @@ pub(super) fn names(config: &IndexMap<String, At<model::Cache>>) -> Vec<Arc<str>
 /// All stores, in the order of the configuration.
 pub(super) fn build(
     config: &IndexMap<String, At<model::Cache>>,
-    (kept, runs): (&Kept, bool),
+    kept: &Kept,
+    runs: bool,
     problems: &mut Vec<Problem>,
 ) -> Vec<NamedStore> {
     let default = model::Cache::default();

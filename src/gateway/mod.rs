@@ -175,7 +175,7 @@ impl Gateway {
         let admin = |scope| Admin::new(scope, shared.clone(), reloader.clone(), upgrades.clone());
         // Whoever asks the new process must not hear that it is starting: what there is to wait for was waited for before
         // it was told to begin.
-        let takes_over = start.predecessor.is_some() && told::is_ready(&shared);
+        let takes_over = start.predecessor.is_some() && told::become_ready(&shared);
         let answering = answer(opened.answering, admin, &upgrades, &control)?;
         let mut this = Self {
             listeners,
@@ -192,7 +192,7 @@ impl Gateway {
         match start.predecessor {
             Some(predecessor) => {
                 if takes_over {
-                    told::ready(&this.notify);
+                    told::tell_ready(&this.notify);
                 }
                 this.take_over(predecessor);
             }
@@ -226,8 +226,8 @@ impl Gateway {
         notify.tell(&told::needs(most));
         self.control.spawn(async move {
             told::first_answers(&snapshot).await;
-            if told::is_ready(&shared) {
-                told::ready(&notify);
+            if told::become_ready(&shared) {
+                told::tell_ready(&notify);
             }
         });
     }

@@ -58,7 +58,7 @@ pub(super) fn needs(most: Duration) -> String {
 }
 
 /// The gateway is ready from now on, unless it has been told to stop meanwhile. Whether it is.
-pub(super) fn is_ready(shared: &Shared) -> bool {
+pub(super) fn become_ready(shared: &Shared) -> bool {
     shared.phase.send_if_modified(|phase| {
         let starting = *phase == Phase::Starting;
         if starting {
@@ -69,7 +69,7 @@ pub(super) fn is_ready(shared: &Shared) -> bool {
 }
 
 /// Says that it is.
-pub(super) fn ready(notify: &Arc<Notify>) {
+pub(super) fn tell_ready(notify: &Arc<Notify>) {
     tracing::info!("ready");
     notify.insist_aside("READY=1");
 }

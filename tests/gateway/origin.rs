@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -67,6 +68,26 @@ pub fn answers(with: impl Fn(&str) -> String + Send + Sync + 'static) -> SocketA
             }
         }
     })
+}
+
+/// A server that reads a request and says nothing. How many it was asked, and how many of those were let go.
+pub fn silent() -> (Arc<[AtomicUsize; 2]>, SocketAddr) {
+    let counts: Arc<[AtomicUsize; 2]> = Arc::default();
+    let copy = counts.clone();
+    let address = serve(move |_, mut stream| {
+        if head(&mut stream).is_some() {
+            copy[0].fetch_add(1, Ordering::SeqCst);
+            drain(&mut stream);
+            copy[1].fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    (counts, address)
+}
+
+/// How many a silent server has now.
+pub fn open(counts: &[AtomicUsize; 2]) -> usize {
+    let let_go = counts[1].load(Ordering::SeqCst); // in this order it is never more than was asked
+    counts[0].load(Ordering::SeqCst) - let_go
 }
 
 /// Heads that were read, in their order.

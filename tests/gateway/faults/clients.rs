@@ -92,15 +92,8 @@ fn leave_http2(gateway: &Gateway, path: &str, once_there: &dyn Fn()) {
 /// How curl leaves over HTTP/1.1: both ways close the connection in order, as if it had only ended its side.
 #[test]
 fn a_client_that_closes_its_connection_in_order_takes_its_attempt_along() {
-    let open = Arc::new(AtomicUsize::new(0));
-    let count = open.clone();
-    let silent = serve(move |_, mut stream| {
-        if head(&mut stream).is_some() {
-            count.fetch_add(1, Ordering::SeqCst);
-            origin::drain(&mut stream);
-            count.fetch_sub(1, Ordering::SeqCst);
-        }
-    });
+    let (counts, silent) = origin::silent();
+    let open = || origin::open(&counts);
     let gateway = gateway(silent, ", timeouts: { first_byte: 10m }", nobody());
     for (patience, body) in [("600", ""), ("600", "abc"), ("1", ""), ("1", "abc")] {
         let mut client = Command::new("curl");
@@ -109,13 +102,13 @@ fn a_client_that_closes_its_connection_in_order_takes_its_attempt_along() {
             client.args(["--data-binary", body]);
         }
         let mut client = client.stdout(Stdio::null()).spawn().unwrap();
-        until("it is there", || open.load(Ordering::SeqCst) == 1);
+        until("it is there", || open() == 1);
         if patience == "600" {
             client.kill().unwrap();
         }
         client.wait().unwrap();
         let left = Instant::now();
-        until("the attempt has ended", || open.load(Ordering::SeqCst) == 0);
+        until("the attempt has ended", || open() == 0);
         assert!(left.elapsed() < Duration::from_secs(5), "{patience} {body}");
         idle(&gateway);
     }

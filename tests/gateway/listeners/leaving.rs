@@ -3,15 +3,13 @@
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 
 use super::clients::open;
 use super::tls::{ONE, folder, listener};
 use super::{REQUEST, start_in};
 use crate::harness::{Gateway, until};
-use crate::origin::{drain, head, serve};
+use crate::origin;
 
 fn gateway(origin: SocketAddr) -> Gateway {
     let (folder, _) = folder(&[("a", &["a.example"])]);
@@ -23,15 +21,7 @@ fn gateway(origin: SocketAddr) -> Gateway {
 
 #[test]
 fn a_client_that_closes_its_connection_is_missed_before_its_answer_comes() {
-    let open = Arc::new(AtomicUsize::new(0));
-    let count = open.clone();
-    let silent = serve(move |_, mut stream| {
-        if head(&mut stream).is_some() {
-            count.fetch_add(1, Ordering::SeqCst);
-            drain(&mut stream);
-            count.fetch_sub(1, Ordering::SeqCst);
-        }
-    });
+    let (counts, silent) = origin::silent();
     let gateway = gateway(silent);
     let url = format!("https://{}/", gateway.address());
     // Whoever is killed says nothing more; whoever has waited for too long says goodbye.
@@ -41,12 +31,12 @@ fn a_client_that_closes_its_connection_is_missed_before_its_answer_comes() {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        until("it is there", || open.load(Ordering::SeqCst) == 1);
+        until("it is there", || origin::open(&counts) == 1);
         if patience == "600" {
             client.kill().unwrap();
         }
         client.wait().unwrap();
-        until("the attempt has ended", || open.load(Ordering::SeqCst) == 0);
+        until("the attempt has ended", || origin::open(&counts) == 0);
     }
     for line in gateway.access_log(2) {
         assert_eq!(line["error"], "client_gone", "{line}");

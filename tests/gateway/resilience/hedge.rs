@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::super::harness::{Echo, Gateway, curl, curl_with, echoes, until};
-use super::super::origin::{Seen, drain, empty, head, serve};
+use super::super::origin::{Seen, drain, empty, head, serve, silent};
 use super::{config, later, nobody, problems, upstream};
 
 /// Long enough that a test which waits for it fails.
@@ -34,20 +34,6 @@ fn settles(gateway: &Gateway, endpoints: &[SocketAddr]) {
         let upstream = gateway.metric("wiregate_upstream_requests_in_flight{upstream=\"app\"}");
         upstream == 0.0 && endpoints.iter().all(|endpoint| of(endpoint) == 0.0)
     });
-}
-
-/// A server that never answers; counts the requests, and the connections that were closed on it.
-fn silent() -> (Arc<[AtomicUsize; 2]>, SocketAddr) {
-    let counts: Arc<[AtomicUsize; 2]> = Arc::default();
-    let copy = counts.clone();
-    let address = serve(move |_, mut stream| {
-        if head(&mut stream).is_some() {
-            copy[0].fetch_add(1, Ordering::SeqCst);
-            drain(&mut stream);
-            copy[1].fetch_add(1, Ordering::SeqCst);
-        }
-    });
-    (counts, address)
 }
 
 #[test]
