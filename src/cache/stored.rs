@@ -277,7 +277,7 @@ mod tests {
             };
             good += 1;
             let _ = (again.variant(), again.allocated());
-            again.head.put_behind(b"name");
+            again.head.put_behind([b"name"]);
             let mut text = Vec::new();
             again.head.put_without(&[&http::header::VIA], &mut text);
             let parts = again.head.parts(9);

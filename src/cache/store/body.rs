@@ -64,13 +64,12 @@ impl Pieces {
         (length / PIECE).saturating_mul(allocated(PIECE) + OF_A_PIECE) + last
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let (one, more) = match self {
-            Self::One(bytes) => (Some(&**bytes), &[][..]),
-            Self::More(pieces) => (None, &pieces[..]),
-        };
-        let one = one.into_iter().filter(|bytes| !bytes.is_empty());
-        one.chain(more.iter().map(|piece| &**piece))
+    /// All of it: in one piece, or in several.
+    fn parts(&self) -> (&[u8], &[Bytes]) {
+        match self {
+            Self::One(bytes) => (bytes, &[]),
+            Self::More(pieces) => (&[], pieces),
+        }
     }
 
     fn length(&self) -> u64 {
@@ -195,11 +194,8 @@ impl Body {
 
     /// A body of which all is there, copied.
     pub(super) fn copied(bytes: &[u8]) -> Self {
-        let pieces = match bytes.len() <= PIECE {
-            true => Pieces::One(bytes.into()),
-            false => Pieces::More(bytes.chunks(PIECE).map(Bytes::copy_from_slice).collect()),
-        };
-        Self::complete(Whole::Pieces(pieces))
+        let pieces: Vec<_> = bytes.chunks(PIECE).map(Bytes::copy_from_slice).collect();
+        Self::read(pieces)
     }
 
     /// A body that was read from disk, in pieces of [`PIECE`].
@@ -243,6 +239,22 @@ impl Body {
     pub(super) fn one(&self) -> Option<&[u8]> {
         match self.whole.get() {
             Some(Whole::Pieces(Pieces::One(bytes))) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// All of it, in one piece or in several, where it is complete and in memory.
+    pub(super) fn pieces(&self) -> Option<(&[u8], &[Bytes])> {
+        match self.whole.get() {
+            Some(Whole::Pieces(pieces)) => Some(pieces.parts()),
+            _ => None,
+        }
+    }
+
+    /// Where it is read from, where it is on disk alone.
+    pub(super) fn stretch(&self) -> Option<&Stretch> {
+        match self.whole.get() {
+            Some(Whole::Stretch(stretch)) => Some(stretch),
             _ => None,
         }
     }

@@ -6,17 +6,20 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
-use super::body::{Body, Broken, Whole};
+use tokio::sync::futures::Notified;
+
+use super::body::{Body, Broken, PIECE, Whole};
+use super::disk::Stretch;
 use super::key::{Facts, Name};
 use super::reader::Reader;
 use super::room::{Charge, Room, allocated};
 use crate::cache::Stored;
 
-/// A stored response: immutable but for its body, while that is filling. Most are three blocks of memory: this, the text
-/// of the head, which the name is [behind](crate::cache::Head::behind), and the body.
+/// A stored response: immutable but for its body, while that is filling. Most are two blocks of memory: this, and the text
+/// of the head, which the name is [behind](crate::cache::Head::behind), and the body behind that.
 #[derive(Debug)]
 pub struct Entry {
-    /// Of the name. The text is behind the head of the entry that the body is in.
+    /// Of the name. The text is behind the head of the entry that the body is of.
     name: Facts,
     /// No two entries of a store have the same.
     number: u64,
@@ -31,9 +34,18 @@ pub struct Entry {
 /// Where the body of an entry is.
 #[derive(Debug)]
 enum Bodied {
-    Own(Body),
+    /// So many bytes behind the name: it was there at once, and is no longer than a piece.
+    Behind(usize),
+    /// By itself.
+    Own(Box<Body>),
     /// In another entry, whose head it had before.
     Of(Arc<Entry>),
+}
+
+/// A body, as it is looked at.
+enum Held<'e> {
+    Behind(&'e [u8]),
+    Apart(&'e Body),
 }
 
 impl Entry {
@@ -44,9 +56,32 @@ impl Entry {
         mut meta: Stored,
         body: Body,
     ) -> Self {
-        meta.head.put_behind(name.parts().0);
-        let beside = body.allocated();
-        Self::with(room, name.facts(), number, meta, Bodied::Own(body), beside)
+        meta.head.put_behind([name.parts().0]);
+        let beside = allocated(size_of::<Body>()) + body.allocated();
+        let body = Bodied::Own(body.into());
+        Self::with(room, name.facts(), number, meta, body, beside)
+    }
+
+    /// One whose body is there.
+    pub(super) fn whole(
+        room: &Arc<Room>,
+        name: Name<'_>,
+        number: u64,
+        mut meta: Stored,
+        body: &[u8],
+    ) -> Self {
+        if body.len() > PIECE {
+            return Self::new(room, name, number, meta, Body::copied(body));
+        }
+        meta.head.put_behind([name.parts().0, body]);
+        let body = Bodied::Behind(body.len());
+        Self::with(room, name.facts(), number, meta, body, 0)
+    }
+
+    /// What an entry puts behind its head, in bytes, where all of its body is there.
+    pub(super) fn behind(name: Name<'_>, body: &[u8]) -> usize {
+        let body = Some(body.len()).filter(|length| *length <= PIECE);
+        name.parts().0.len() + body.unwrap_or(0)
     }
 
     /// With another head, and the same body.
@@ -98,17 +133,23 @@ impl Entry {
 
     /// Its body, where that is complete, in memory, and in one piece.
     pub fn small_body(&self) -> Option<&[u8]> {
-        self.body().one()
+        match self.body() {
+            Held::Behind(bytes) => Some(bytes),
+            Held::Apart(body) => body.one(),
+        }
     }
 
     /// Whether its body is still coming.
     pub fn is_filling(&self) -> bool {
-        self.body().is_filling()
+        matches!(self.body(), Held::Apart(body) if body.is_filling())
     }
 
     /// The length of its body; `None` while that is unknown.
     pub fn length(&self) -> Option<u64> {
-        self.body().length()
+        match self.body() {
+            Held::Behind(bytes) => Some(bytes.len() as u64),
+            Held::Apart(body) => body.length(),
+        }
     }
 
     /// Reads its body from the start to the end.
@@ -124,57 +165,101 @@ impl Entry {
 
     pub(super) fn name(&self) -> Name<'_> {
         let text = match &self.body {
+            Bodied::Behind(length) => self.parted(*length).0,
             Bodied::Own(_) => self.meta.head.behind(),
-            Bodied::Of(entry) => entry.meta.head.behind(),
+            Bodied::Of(entry) => return entry.name(),
         };
         Name::new(text, self.name)
+    }
+
+    /// What is behind its head: the text of the name, and a body of this length.
+    fn parted(&self, length: usize) -> (&[u8], &[u8]) {
+        let behind = self.meta.head.behind();
+        behind.split_at(behind.len() - length)
     }
 
     pub(super) fn number(&self) -> u64 {
         self.number
     }
 
-    pub(super) fn body(&self) -> &Body {
+    fn body(&self) -> Held<'_> {
         match &self.body {
-            Bodied::Own(body) => body,
+            Bodied::Behind(length) => Held::Behind(self.parted(*length).1),
+            Bodied::Own(body) => Held::Apart(body),
             Bodied::Of(entry) => entry.body(),
+        }
+    }
+
+    /// The pieces of its body, where that is complete and in memory.
+    pub(super) fn pieces(&self) -> Option<impl Iterator<Item = &[u8]>> {
+        let (one, more) = match self.body() {
+            Held::Behind(bytes) => (bytes, &[][..]),
+            Held::Apart(body) => body.pieces()?,
+        };
+        let one = Some(one).filter(|bytes| !bytes.is_empty());
+        Some(one.into_iter().chain(more.iter().map(|piece| &**piece)))
+    }
+
+    /// Where its body is read from, where that is on disk alone.
+    pub(super) fn stretch(&self) -> Option<&Stretch> {
+        match self.body() {
+            Held::Apart(body) => body.stretch(),
+            Held::Behind(_) => None,
+        }
+    }
+
+    /// Hears of the next piece of its body that comes; nothing does where all was there at once.
+    pub(super) fn more(&self) -> Option<Notified<'_>> {
+        match self.body() {
+            Held::Apart(body) => body.more(),
+            Held::Behind(_) => None,
         }
     }
 
     /// The entry that its body is in.
     fn bearer(self: &Arc<Self>) -> &Arc<Self> {
         match &self.body {
-            Bodied::Own(_) => self,
+            Bodied::Behind(_) | Bodied::Own(_) => self,
             Bodied::Of(entry) => entry,
         }
     }
 
     /// Adds a piece to its body.
     pub(super) fn push(&self, bytes: &[u8]) {
-        self.body().push(bytes, self.charge_of_body());
+        if let Held::Apart(body) = self.body() {
+            body.push(bytes, self.charge_of_body());
+        }
     }
 
     /// Its body has come to its end.
     pub(super) fn finish(&self) {
-        self.body().finish(self.charge_of_body());
+        if let Held::Apart(body) = self.body() {
+            body.finish(self.charge_of_body());
+        }
     }
 
     /// Its body ends before its end.
     pub(super) fn abort(&self) {
-        self.body().abort(self.charge_of_body());
+        if let Held::Apart(body) = self.body() {
+            body.abort(self.charge_of_body());
+        }
     }
 
     fn charge_of_body(&self) -> &Charge {
         match &self.body {
-            Bodied::Own(_) => &self.charge,
+            Bodied::Behind(_) | Bodied::Own(_) => &self.charge,
             Bodied::Of(entry) => &entry.charge,
         }
     }
 
     /// What is in memory of its body from `at` on: see [`Body::piece`].
     pub(super) fn piece(self: &Arc<Self>, at: u64) -> Option<Result<Option<Bytes>, Broken>> {
-        let Some(one) = self.body().one() else {
-            return self.body().piece(at);
+        let one = match self.body() {
+            Held::Behind(bytes) => bytes,
+            Held::Apart(body) => match body.one() {
+                Some(bytes) => bytes,
+                None => return body.piece(at),
+            },
         };
         let at = usize::try_from(at).ok().filter(|at| *at < one.len());
         Some(Ok(at.map(|at| {
@@ -188,7 +273,10 @@ impl Entry {
 
     /// Whether its fill was discarded, or the disk has damaged it: it is not found any more.
     pub(super) fn is_broken(&self) -> bool {
-        match self.body().whole() {
+        let Held::Apart(body) = self.body() else {
+            return false;
+        };
+        match body.whole() {
             Some(Whole::Part(_)) => true,
             Some(Whole::Stretch(stretch)) => stretch.is_damaged(),
             Some(Whole::Pieces(_)) | None => false,
@@ -213,7 +301,7 @@ impl Entry {
     /// The memory that goes when the entry does.
     pub(super) fn bytes(&self) -> usize {
         let body = match &self.body {
-            Bodied::Own(_) => 0,
+            Bodied::Behind(_) | Bodied::Own(_) => 0,
             Bodied::Of(entry) => entry.charge.bytes(),
         };
         self.charge.bytes() + body
@@ -225,6 +313,6 @@ struct BodyOf(Arc<Entry>);
 
 impl AsRef<[u8]> for BodyOf {
     fn as_ref(&self) -> &[u8] {
-        self.0.body().one().unwrap_or_default()
+        self.0.small_body().unwrap_or_default()
     }
 }

@@ -74,7 +74,7 @@ impl Fill {
         if length > self.store.largest() {
             return Err(Refused::TooLarge);
         }
-        let announced = self.entry.body().length();
+        let announced = self.entry.length();
         if announced.is_some_and(|announced| length > announced) {
             return Err(Refused::Length);
         }
@@ -105,7 +105,7 @@ impl Fill {
     /// The body is not as long as announced: it is discarded. A purge has hit the entry: nobody finds it any
     /// more, and those who follow it can read it to its end.
     pub fn finish(mut self) -> Result<Arc<Entry>, Refused> {
-        let announced = self.entry.body().length();
+        let announced = self.entry.length();
         if announced.is_some_and(|announced| self.length != announced) {
             return Err(Refused::Length);
         }

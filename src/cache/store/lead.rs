@@ -151,7 +151,9 @@ impl Lead {
             return Err(self.refuse(Refused::NoRoom, &meta, remember));
         };
         let new = New::of(&self.store, &meta);
-        let entry = self.entry(meta, Body::coming(length));
+        let (room, name) = (&self.store.room, self.flight.name());
+        let entry = Entry::new(room, name, self.number, meta, Body::coming(length));
+        let entry = Arc::new(entry);
         if let Err(why) = self.land_new(&new, &entry, |_, _| ()) {
             self.store.promised.give_back(promised);
             return Err(why);
@@ -178,7 +180,8 @@ impl Lead {
         }
         let new = New::of(&self.store, &meta);
         self.store.supersede(self.flight.name(), new.variant);
-        let entry = self.entry(meta, Body::copied(body));
+        let (room, name) = (&self.store.room, self.flight.name());
+        let entry = Arc::new(Entry::whole(room, name, self.number, meta, body));
         let to_disk = self.store.disk.is_some();
         let stays = self.land_new(&new, &entry, |shard, id| {
             shard.clear_alone(entry.name());
@@ -188,11 +191,6 @@ impl Lead {
             self.store.settle_down(&entry, new.variant);
         }
         Ok(entry)
-    }
-
-    fn entry(&self, meta: Stored, body: Body) -> Arc<Entry> {
-        let (room, name) = (&self.store.room, self.flight.name());
-        Arc::new(Entry::new(room, name, self.number, meta, body))
     }
 
     /// It is not stored, since it is too large or finds no room.
@@ -205,9 +203,9 @@ impl Lead {
         why
     }
 
-    /// How long the text of the name is, which is [put behind](crate::cache::Head::put_behind) the head.
-    pub fn name_length(&self) -> usize {
-        self.flight.name().parts().0.len()
+    /// How many bytes are put behind the head, where this body is there.
+    pub fn behind(&self, body: &[u8]) -> usize {
+        Entry::behind(self.flight.name(), body)
     }
 
     /// A stored response was found to be good (a 304): it gets another head, and keeps its body.

@@ -9,6 +9,7 @@
 //! The index is in parts, each behind a lock of its own that is held for a look or a change, never
 //! while anything is read, written or waited for.
 
+mod ahead;
 mod body;
 mod disk;
 mod entry;
@@ -32,6 +33,7 @@ mod sketch;
 #[cfg(test)]
 mod tests;
 
+pub(super) use ahead::will_write;
 pub use body::Broken;
 pub use entry::Entry;
 pub use figures::Figures;

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::vec;
 
 use super::Store;
-use super::body::Whole;
 use super::disk::{self, Record, sums_of};
 use super::shard::{Heat, Passing};
 
@@ -210,7 +209,8 @@ impl Outgoing {
         in_time: &impl Fn() -> bool,
         say: &mut impl FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<bool> {
-        let Some(Whole::Pieces(pieces)) = passing.entry.body().whole() else {
+        let entry = &passing.entry;
+        let Some(pieces) = entry.pieces() else {
             return Ok(true);
         };
         let mut record = Record::of(
@@ -224,7 +224,7 @@ impl Outgoing {
         let head = record.encode(0, self.records);
         // Where it begins in the piece; what is before that is whole.
         let mut begins = self.piece.len();
-        for bytes in std::iter::once(&*head).chain(pieces.iter()) {
+        for bytes in std::iter::once(&*head).chain(entry.pieces().into_iter().flatten()) {
             if !in_time() {
                 self.piece.truncate(begins);
                 return Ok(false);

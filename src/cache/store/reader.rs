@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Entry;
-use super::body::{Broken, Whole};
+use super::body::Broken;
 
 /// Reads a body, or a part of it, piece by piece, following a fill that runs. Pieces of a complete body in
 /// memory are handed out as they are, without a copy.
@@ -59,8 +59,7 @@ impl Reader {
     pub async fn next(&mut self) -> Result<Option<Bytes>, Broken> {
         loop {
             let entry = self.entry.clone();
-            let body = entry.body();
-            let mut more = pin!(body.more());
+            let mut more = pin!(entry.more());
             // From here on a push is heard, and what was pushed before is seen below.
             if let Some(more) = more.as_mut().as_pin_mut() {
                 more.enable();
@@ -68,11 +67,9 @@ impl Reader {
             if let Some(piece) = self.ready() {
                 return piece;
             }
-            match (body.whole(), more.as_mut().as_pin_mut()) {
-                (Some(Whole::Stretch(stretch)), _) => {
-                    self.ahead = stretch.read(self.at, self.to).await?;
-                }
-                (None, Some(more)) => more.await,
+            match (entry.stretch(), more.as_mut().as_pin_mut()) {
+                (Some(stretch), _) => self.ahead = stretch.read(self.at, self.to).await?,
+                (None, Some(more)) if entry.is_filling() => more.await,
                 // It has ended just now.
                 _ => {}
             }

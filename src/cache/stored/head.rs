@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, res
 use pingora_http::ResponseHeader;
 use smallvec::SmallVec;
 
-use super::super::store::allocated;
+use super::super::store::{allocated, will_write};
 use super::names;
 
 /// What stands between a name and its value, and behind that.
@@ -88,6 +88,7 @@ impl<'h> Draft<'h> {
         let fields = self.sent.len() + self.lengths.len();
         let length: usize = lines().map(|line| line.mark.length()).sum();
         let mut text = Vec::with_capacity(fields * Mark::BYTES + length + room);
+        will_write(text.spare_capacity_mut());
         lines().for_each(|line| text.extend_from_slice(&line.mark.bytes()));
         self.sent.iter().for_each(|line| line.write(&mut text));
         let wire = place(text.len());
@@ -115,10 +116,13 @@ impl Head {
 
     /// Puts something behind its text, in the place of what has been there: whoever keeps both has one allocation
     /// for them.
-    pub fn put_behind(&mut self, text: &[u8]) {
+    pub fn put_behind<const N: usize>(&mut self, texts: [&[u8]; N]) {
         self.text.truncate(self.end as usize);
-        self.text.reserve_exact(text.len());
-        self.text.extend_from_slice(text);
+        self.text
+            .reserve_exact(texts.iter().map(|text| text.len()).sum());
+        for text in texts {
+            self.text.extend_from_slice(text);
+        }
     }
 
     /// What was put behind its text.
@@ -141,6 +145,11 @@ impl Head {
         for line in lines.filter(|line| !is_other(line)) {
             line.write(text);
         }
+    }
+
+    /// All that it holds, with what is behind it.
+    pub fn text(&self) -> &[u8] {
+        &self.text
     }
 
     /// Where the lines begin.

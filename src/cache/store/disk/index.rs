@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::body::Whole;
 use super::super::shard::Slot;
 use super::super::{Entry, Store};
 use super::{At, Place};
@@ -95,11 +94,9 @@ impl Store {
 }
 
 fn in_memory(slot: &Slot) -> bool {
-    let body = slot.entry().and_then(|entry| entry.body().whole());
-    matches!(body, Some(Whole::Pieces(_)))
+    slot.entry().is_some_and(|entry| entry.pieces().is_some())
 }
 
 fn on_disk(slot: &Slot) -> bool {
-    let body = slot.entry().and_then(|entry| entry.body().whole());
-    matches!(body, Some(Whole::Stretch(_)))
+    slot.entry().is_some_and(|entry| entry.stretch().is_some())
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::super::body::{Body, Whole};
+use super::super::body::Body;
 use super::super::{Entry, Key, Store};
 use super::record::{Found, Kind, Record};
 use super::{At, Engine, Place, Spot, Stretch};
@@ -91,9 +91,7 @@ impl Store {
 
     /// The body of an entry that was looked at, as it is to be in memory.
     fn body_of(&self, entry: &Entry) -> Option<Body> {
-        let Some(Whole::Stretch(stretch)) = entry.body().whole() else {
-            return None; // what was looked at is on disk
-        };
+        let stretch = entry.stretch()?; // what was looked at is on disk
         match stretch.length() <= LARGE.min(self.largest()) {
             true => stretch.read_whole().map(Body::read),
             false => Some(Body::on_disk(stretch.clone())),

@@ -16,7 +16,7 @@
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
 use super::super::Entry;
-use super::super::body::{PIECE, Pieces};
+use super::super::body::PIECE;
 use super::super::purge::{Mode, What};
 use super::segment::{Segment, Spot};
 use crate::cache::Variant;
@@ -315,8 +315,8 @@ fn sum_of(head: &[u8], segment: u32, offset: u32) -> u64 {
 }
 
 /// The checksums of the blocks of a body.
-pub(in super::super) fn sums_of(pieces: &Pieces) -> Box<[u64]> {
-    let pieces = pieces.iter().enumerate();
+pub(in super::super) fn sums_of<'p>(pieces: impl Iterator<Item = &'p [u8]>) -> Box<[u64]> {
+    let pieces = pieces.enumerate();
     let sums = pieces.map(|(number, piece)| sum_of_block(piece, number));
     sums.collect()
 }

@@ -6,7 +6,6 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
 
-use super::super::body::Whole;
 use super::super::{Entry, Mode, Store, What};
 use super::record::{Kind, Record, sums_of};
 use super::segment::Segment;
@@ -217,15 +216,12 @@ impl Writer {
             record.body = Some(at.body);
             return Ok(record);
         }
-        match entry.body().whole() {
-            Some(Whole::Pieces(pieces)) => {
-                record.sums = sums_of(pieces);
-                Ok(record)
-            }
-            _ => Err(io::Error::other(
-                "its body was on disk, and is not any more",
-            )),
-        }
+        let Some(pieces) = entry.pieces() else {
+            let gone = "its body was on disk, and is not any more";
+            return Err(io::Error::other(gone));
+        };
+        record.sums = sums_of(pieces);
+        Ok(record)
     }
 
     fn write_record(&mut self, entry: &Entry, record: &Record, at: Option<At>) -> io::Result<At> {
@@ -240,9 +236,9 @@ impl Writer {
         if record.body.is_some() && body.is_none() {
             return Err(io::Error::other("its body had to go"));
         }
-        let head = match (record.kind, entry.body().whole()) {
-            (Kind::Entry, Some(Whole::Pieces(pieces))) => {
-                let pieces: Vec<&[u8]> = pieces.iter().collect();
+        let head = match (record.kind, entry.pieces()) {
+            (Kind::Entry, Some(pieces)) => {
+                let pieces: Vec<&[u8]> = pieces.collect();
                 self.append(&segment, record, &pieces)?
             }
             _ => self.append(&segment, record, &[])?,

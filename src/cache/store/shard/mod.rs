@@ -283,6 +283,9 @@ impl Shard {
             id = self.slots.get(id).links.older;
             count += 1;
         }
+        if count <= VARIANTS {
+            return;
+        }
         // What it is to replace makes room for it.
         let most = VARIANTS + usize::from(self.twin_of(newest).is_some());
         if count > most && self.slots.get(id).links.rank != Rank::None {

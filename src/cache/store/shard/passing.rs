@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::Entry;
-use super::super::body::Whole;
 use super::slab::{NONE, Rank, Slot};
 use super::{Heat, Shard};
 use crate::cache::Variant;
@@ -40,9 +39,8 @@ impl Shard {
     ) -> Vec<Passing> {
         let newest = self.newest(hash);
         let each = self.under(newest).filter(|(_, slot)| {
-            let entry = slot.entry().and_then(|entry| entry.body().whole());
-            let is_whole = matches!(entry, Some(Whole::Pieces(_))) && slot.links.rank != Rank::None;
-            is_whole && !slot.dead && wanted(slot.number)
+            let is_whole = slot.entry().is_some_and(|entry| entry.pieces().is_some());
+            is_whole && slot.links.rank != Rank::None && !slot.dead && wanted(slot.number)
         });
         let passing = each.filter_map(|(id, slot)| {
             Some(Passing {

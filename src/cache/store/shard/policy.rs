@@ -11,13 +11,14 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::super::Entry;
+use super::super::ahead::will_read;
 use super::super::disk::Place as OnDisk;
 use super::super::room::Room;
 use super::Shard;
 use super::slab::{Kept, List, NONE, Rank};
 
 /// A window is this part of a shard's share.
-const WINDOW: usize = 64;
+const WINDOW: usize = 100;
 /// Protected entries take at most this many tenths of a shard's share.
 const PROTECTED: usize = 8;
 /// What is on disk alone takes at most this part of a shard's share, in memory.
@@ -140,13 +141,11 @@ impl Shard {
             Rank::None | Rank::Cold => {}
             rank @ (Rank::Window | Rank::Protected) => {
                 if self.lists[rank as usize].first != id {
-                    self.unlist(id);
-                    self.list(id, rank);
+                    self.relist(id, rank);
                 }
             }
             Rank::Probation => {
-                self.unlist(id);
-                self.list(id, Rank::Protected);
+                self.relist(id, Rank::Protected);
                 self.demote();
             }
         }
@@ -157,8 +156,7 @@ impl Shard {
         let list = &self.lists[Rank::Protected as usize];
         if list.weight > most && list.length > 1 {
             let last = list.last;
-            self.unlist(last);
-            self.list(last, Rank::Probation);
+            self.relist(last, Rank::Probation);
         }
     }
 
@@ -193,7 +191,30 @@ impl Shard {
             done.rejected += u64::from(rejected.is_some());
             self.evict(rejected.unwrap_or(victim));
         }
+        self.foresee();
         done
+    }
+
+    /// What the next evictions touch is asked for ahead, step by step: a slot three evictions before, where its entry is known
+    /// two, and where the entry's text is known one.
+    fn foresee(&self) {
+        for rank in [Rank::Window, Rank::Probation] {
+            let Some(last) = self.slots.peek(self.list_of(rank).last) else {
+                continue;
+            };
+            if let Some(entry) = last.entry() {
+                will_read(entry.meta().head.text());
+            }
+            let Some(next) = self.slots.peek(last.links.before) else {
+                continue;
+            };
+            if let Some(entry) = next.entry() {
+                will_read(&**entry);
+            }
+            if let Some(third) = self.slots.place(next.links.before) {
+                will_read(third);
+            }
+        }
     }
 
     /// Whether there is anything to evict.
@@ -210,8 +231,7 @@ impl Shard {
                 break;
             }
             let last = window.last;
-            self.unlist(last);
-            self.list(last, Rank::Probation);
+            self.relist(last, Rank::Probation);
             left.push(last);
         }
         left.reverse();
@@ -259,9 +279,20 @@ impl Shard {
 
     /// Puts a slot at the head of a list.
     fn list(&mut self, id: u32, rank: Rank) {
+        let weight = self.slots.get(id).weight();
+        self.list_as(id, rank, weight);
+    }
+
+    /// Moves a slot to the head of a list. It weighs what it did: the entry is not looked at.
+    fn relist(&mut self, id: u32, rank: Rank) {
+        let weight = self.slots.get(id).links.weight;
+        self.unlist(id);
+        self.list_as(id, rank, weight);
+    }
+
+    fn list_as(&mut self, id: u32, rank: Rank, weight: usize) {
         let first = self.lists[rank as usize].first;
-        let slot = self.slots.get_mut(id);
-        let (weight, links) = (slot.weight(), &mut slot.links);
+        let links = &mut self.slots.get_mut(id).links;
         (links.rank, links.before, links.after) = (rank, NONE, first);
         links.weight = weight;
         if first != NONE {

@@ -32,6 +32,9 @@ impl Shard {
     /// The newest other slot under its name that was chosen by the same `Vary`.
     pub(super) fn twin_of(&self, id: u32) -> Option<u32> {
         let slot = self.slots.get(id);
+        if slot.links.is_only_one() {
+            return None; // all of one name have one URL
+        }
         self.twin(slot.name(), slot.variant, Some(id))
     }
 

@@ -144,6 +144,11 @@ impl Links {
         url_after: NONE,
         older: NONE,
     };
+
+    /// Whether there is no other slot under its URL.
+    pub(super) fn is_only_one(&self) -> bool {
+        self.url_before == NONE && self.url_after == NONE
+    }
 }
 
 /// The lists of the policy.
@@ -216,6 +221,11 @@ impl Slab {
     /// The slot with this number, if there is one.
     pub(super) fn peek(&self, id: u32) -> Option<&Slot> {
         self.slots.get(id as usize)?.as_ref()
+    }
+
+    /// Where the slot with this number is, which is not looked at.
+    pub(super) fn place(&self, id: u32) -> Option<&Option<Slot>> {
+        self.slots.get(id as usize)
     }
 
     /// One more than the greatest number.

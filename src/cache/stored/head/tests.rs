@@ -88,14 +88,14 @@ fn what_is_behind_it_is_no_part_of_it_and_takes_no_allocation_where_there_is_roo
         draft.head(StatusCode::OK, 4)
     };
     let (place, taken) = (head.text.as_ptr(), head.allocated());
-    head.put_behind(b"name");
+    head.put_behind([b"name"]);
     assert_eq!((head.text.as_ptr(), head.allocated()), (place, taken));
     assert_eq!(head.text.len(), head.text.capacity());
     let mut other = Head::new(StatusCode::OK, &fields);
     assert!(other == head && other.behind().is_empty());
     other.clone_from(&head);
     assert_eq!(other.behind(), b"name");
-    other.put_behind(b"another one");
+    other.put_behind([b"another one"]);
     assert!(other == head && other.behind() == b"another one");
     assert!(other.allocated() >= other.text.len() && other.wire() == b"etag: a\r\n");
 }

@@ -158,13 +158,15 @@ impl Context {
             return (own(head, "too-large"), None);
         }
         let via = heads::via_of(head.head.version);
-        let (meta, edits) = terms.stored(&head.head, Some(via), lead.name_length());
         let is_good = |body: u64| body <= largest && length.is_none_or(|length| length == body);
         let body = match head.end {
             true => Some(&b""[..]),
             false => head.body.as_deref(),
         };
-        let stored = match body.filter(|body| is_good(body.len() as u64)) {
+        let body = body.filter(|body| is_good(body.len() as u64));
+        let room = lead.behind(body.unwrap_or_default());
+        let (meta, edits) = terms.stored(&head.head, Some(via), room);
+        let stored = match body {
             Some(body) => lead.store(meta, body, remember).map(|entry| (entry, None)),
             None => {
                 let fill = lead.fill(meta, length, remember);

@@ -1,0 +1,36 @@
+//! Memory that will be needed in a moment, and has not been for long: the processor is asked for it ahead, so that nothing
+//! waits for it then.
+//!
+//! A store is larger than the processor's caches, and what an eviction takes out of it was touched thousands of requests
+//! before. Each line of that is waited for as long as some hundred instructions take.
+
+#![allow(unsafe_code)]
+
+use std::mem::MaybeUninit;
+
+/// So many bytes come into the processor's caches together.
+const LINE: usize = 64;
+/// More than this the processor fetches ahead by itself, once it is being read or written.
+const MOST: usize = 4 * 1024;
+
+/// Something will be read. Its memory is not touched by this.
+pub(super) fn will_read<T: ?Sized>(what: &T) {
+    fetch(std::ptr::from_ref(what).cast(), size_of_val(what));
+}
+
+/// Something is about to be written.
+pub(in crate::cache) fn will_write(room: &[MaybeUninit<u8>]) {
+    fetch(room.as_ptr().cast(), room.len());
+}
+
+#[cfg(target_arch = "x86_64")]
+fn fetch(from: *const i8, bytes: usize) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    for at in (0..bytes.min(MOST)).step_by(LINE) {
+        // SAFETY: it reads and writes nothing, and an address that is none is passed over.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(at)) }
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn fetch(_: *const i8, _: usize) {}
