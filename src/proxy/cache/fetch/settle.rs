@@ -25,7 +25,7 @@ impl Context {
         let status = head.head.status;
         if self.is_elsewhere() {
             // It stands in for a response, and is none of those that the key is for.
-            return self.keep(head, "fallback", false);
+            return self.keep(*head, "fallback", false);
         }
         if status == StatusCode::NOT_MODIFIED
             && let Some(stale) = self.fetch_mut().validated().cloned()
@@ -41,13 +41,13 @@ impl Context {
             return Answer::Shared(Shared::Failed(reply));
         }
         if self.fetch_mut().alone {
-            return own(head, BUSY);
+            return own(*head, BUSY);
         }
         heads::drop_named_of(&mut head.head);
         let (plan, asked) = (&self.caching().plan, self.asked(session));
         match storing::terms(plan, &asked, &head.head, head.sent) {
             Ok(terms) => self.take_in(head, terms).await,
-            Err(why) => self.keep(head, why, failed),
+            Err(why) => self.keep(*head, why, failed),
         }
     }
 
@@ -111,7 +111,7 @@ impl Context {
     }
 
     /// A response that is not for the cache stays with the one who asked.
-    fn keep(&mut self, head: Box<Head>, why: Why, failed: bool) -> Answer {
+    fn keep(&mut self, head: Head, why: Why, failed: bool) -> Answer {
         match self.fetch_mut().lead.take() {
             Some(lead) if failed => lead.failed(Failure {
                 status: head.head.status,
@@ -140,7 +140,7 @@ impl Context {
         head.take_body().await;
         let (entry, fill) = match self.store(&head, &mut terms) {
             Ok(stored) => stored,
-            Err(why) => return own(head, why),
+            Err(why) => return own(*head, why),
         };
         if fill.is_some() {
             head.give_back();
@@ -200,7 +200,7 @@ impl Context {
 }
 
 /// It is for the one who asked alone.
-fn own(mut head: Box<Head>, why: Why) -> Answer {
+fn own(mut head: Head, why: Why) -> Answer {
     head.give_back();
     Answer::Own(Box::new(Own {
         source: head.source,
