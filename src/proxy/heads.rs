@@ -317,7 +317,11 @@ pub(super) fn drop_named_of(head: &mut ResponseHeader) {
 /// The fields that a response's `Connection` names.
 fn named(fields: &HeaderMap) -> Vec<HeaderName> {
     let mut named = Vec::new();
-    for value in fields.get_all(header::CONNECTION) {
+    // One look at the names is cheaper than a search.
+    let values = fields
+        .iter()
+        .filter(|(name, _)| *name == header::CONNECTION);
+    for (_, value) in values {
         if value == "keep-alive" || value == "close" {
             continue; // what nearly all say
         }

@@ -25,7 +25,7 @@ use lent::{After, Back};
 use session::Session;
 
 pub(super) use answer::wants_more;
-pub(super) use lent::Lent;
+pub(super) use lent::{Lent, Lines};
 pub(super) use session::send_whole;
 
 impl Conversation {

@@ -122,6 +122,12 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// Whether no log looks at what requests and responses have said.
+    fn logs_no_heads(&self) -> bool {
+        let log = self.access_log.load();
+        (log.as_ref().as_ref()).is_none_or(|log| log.plan().asks_nothing())
+    }
+
     /// Shared parts around a first configuration, of a process that may open this many files.
     pub fn new(
         snapshot: Arc<Snapshot>,

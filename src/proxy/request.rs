@@ -21,7 +21,7 @@ use super::replay::{self, Rest};
 use super::{forwarded, heads, rules};
 use crate::compile::Goal;
 use crate::config::model::UnderscoresInFields;
-use crate::router::Refusal;
+use crate::router::{Hit, Refusal};
 
 /// An id for a request: a UUIDv7 (RFC 9562, 5.7), so that ids sort by time. It names a request
 /// and guards nothing: a fast generator will do.
@@ -53,9 +53,11 @@ impl Context {
         self.metrics().begin();
         self.end.begun = true;
         found?;
-        // A gRPC call may say how long it may take.
-        self.deadline = rules::deadline(session.req_header())?;
-        forwarded::limit_hops(session.req_header_mut())?;
+        if !self.ahead.is_plain(&self.snapshot) {
+            // A gRPC call may say how long it may take.
+            self.deadline = rules::deadline(session.req_header())?;
+            forwarded::limit_hops(session.req_header_mut())?;
+        }
         // What not every request needs is boxed apart, which keeps this future small.
         if self
             .route()
@@ -68,6 +70,20 @@ impl Context {
     }
 
     fn find_route(&mut self, session: &mut ServerSession) -> Result<(), Reply> {
+        let hit = match self.ahead.path(&self.snapshot) {
+            Some(at) => (self.snapshot.router).found(at, session.req_header().uri.path()),
+            None => self.look_for_route(session)?,
+        };
+        self.route = Some(hit.route);
+        self.exchange.route = self.snapshot.routes[hit.route].name.clone();
+        self.exchange.params = hit.params;
+        if let Some(traced) = &mut self.traced {
+            traced.path = Some(hit.path);
+        }
+        Ok(())
+    }
+
+    fn look_for_route(&mut self, session: &mut ServerSession) -> Result<Hit, Reply> {
         if self.snapshot.settings.underscores_in_fields == UnderscoresInFields::Drop {
             heads::drop_underscores(session.req_header_mut());
         }
@@ -90,25 +106,14 @@ impl Context {
             return Err(misdirected());
         }
         let (router, path) = (&self.snapshot.router, head.uri.path());
-        let found = match self.ahead.path(&self.snapshot) {
-            Some(at) => Ok(Some(router.found(at, path))),
-            None => router.find(head, &mut self.exchange, &host, path),
-        };
+        let found = router.find(head, &mut self.exchange, &host, path);
         let hit = found.map_err(|error| {
             Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "condition_failed")
                 .log(error.to_string())
         })?;
-        let hit = hit.ok_or_else(|| {
+        hit.ok_or_else(|| {
             Reply::problem(StatusCode::NOT_FOUND, "no_route").detail("no route takes this request")
-        })?;
-        drop(host);
-        self.route = Some(hit.route);
-        self.exchange.route = self.snapshot.routes[hit.route].name.clone();
-        self.exchange.params = hit.params;
-        if let Some(traced) = &mut self.traced {
-            traced.path = Some(hit.path);
-        }
-        Ok(())
+        })
     }
 
     /// Puts the normalised path into the head; `exchange.target` keeps what was received.

@@ -31,16 +31,16 @@ pub(super) fn parse(text: &[u8], now: i64) -> Option<i64> {
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
 fn imf(text: &[u8]) -> Option<i64> {
-    let (name, rest) = text.split_at_checked(3)?;
+    let (name, rest) = text.split_first_chunk()?;
     short_day(name)?;
-    let written = Written::read(rest.strip_prefix(b", ")?, b' ', 4)?;
+    let written = Written::read::<4>(rest.strip_prefix(b", ")?, b' ')?;
     written.moment(written.year)
 }
 
 /// `Sunday`, and `06-Nov-94 08:49:37 GMT`
 fn rfc850(day: &[u8], rest: &[u8], now: i64) -> Option<i64> {
     DAYS.iter().find(|name| name.eq_ignore_ascii_case(day))?;
-    let written = Written::read(rest, b'-', 2)?;
+    let written = Written::read::<2>(rest, b'-')?;
     let (this_year, _, _) = civil(now.div_euclid(DAY));
     let mut year = this_year - this_year.rem_euclid(100) + written.year;
     // More than 50 years ahead is the most recent past year with these digits.
@@ -52,16 +52,19 @@ fn rfc850(day: &[u8], rest: &[u8], now: i64) -> Option<i64> {
 
 /// `Sun Nov  6 08:49:37 1994`
 fn asctime(text: &[u8]) -> Option<i64> {
-    let (name, rest) = text.split_at_checked(3)?;
+    let (name, rest) = text.split_first_chunk()?;
     short_day(name)?;
-    let (name, rest) = rest.strip_prefix(b" ")?.split_at_checked(3)?;
-    let (day, rest) = rest.strip_prefix(b" ")?.split_at_checked(2)?;
-    let (clock, rest) = rest.strip_prefix(b" ")?.split_at_checked(8)?;
+    let (name, rest) = rest.strip_prefix(b" ")?.split_first_chunk()?;
+    let (&[ten, one], rest) = rest.strip_prefix(b" ")?.split_first_chunk()?;
+    let (clock, rest) = rest.strip_prefix(b" ")?.split_first_chunk()?;
     let year = rest.strip_prefix(b" ")?;
     let written = Written {
-        year: (year.len() == 4).then(|| digits(year)).flatten()?,
+        year: digits::<4>(year.try_into().ok()?)?,
         month: month(name)?,
-        day: digits(day.strip_prefix(b" ").unwrap_or(day))?,
+        day: match ten {
+            b' ' => digits(&[one])?,
+            ten => digits(&[ten, one])?,
+        },
         time: time(clock)?,
     };
     written.moment(written.year)
@@ -79,13 +82,12 @@ struct Written {
 impl Written {
     /// `06 Nov 1994 08:49:37 GMT`, with this between the parts of the day, and so many digits of the
     /// year.
-    fn read(text: &[u8], between: u8, digits_of_year: usize) -> Option<Self> {
-        let (day, rest) = text.split_at_checked(2)?;
-        let (name, rest) = rest.strip_prefix(&[between])?.split_at_checked(3)?;
-        let (year, rest) = rest
-            .strip_prefix(&[between])?
-            .split_at_checked(digits_of_year)?;
-        let (clock, zone) = rest.strip_prefix(b" ")?.split_at_checked(8)?;
+    fn read<const DIGITS_OF_YEAR: usize>(text: &[u8], between: u8) -> Option<Self> {
+        let (day, rest) = text.split_first_chunk::<2>()?;
+        let (name, rest) = rest.strip_prefix(&[between])?.split_first_chunk()?;
+        let rest = rest.strip_prefix(&[between])?;
+        let (year, rest) = rest.split_first_chunk::<DIGITS_OF_YEAR>()?;
+        let (clock, zone) = rest.strip_prefix(b" ")?.split_first_chunk()?;
         zone.eq_ignore_ascii_case(b" GMT").then_some(())?;
         Some(Self {
             year: digits(year)?,
@@ -102,20 +104,16 @@ impl Written {
     }
 }
 
-fn short_day(text: &[u8]) -> Option<()> {
-    let mut name: [u8; 3] = text.try_into().ok()?;
-    name.make_ascii_lowercase();
+fn short_day(name: &[u8; 3]) -> Option<()> {
     matches!(
-        &name,
+        &name.map(|letter| letter.to_ascii_lowercase()),
         b"mon" | b"tue" | b"wed" | b"thu" | b"fri" | b"sat" | b"sun"
     )
     .then_some(())
 }
 
-fn month(text: &[u8]) -> Option<i64> {
-    let mut name: [u8; 3] = text.try_into().ok()?;
-    name.make_ascii_lowercase();
-    Some(match &name {
+fn month(name: &[u8; 3]) -> Option<i64> {
+    Some(match &name.map(|letter| letter.to_ascii_lowercase()) {
         b"jan" => 1,
         b"feb" => 2,
         b"mar" => 3,
@@ -132,19 +130,16 @@ fn month(text: &[u8]) -> Option<i64> {
     })
 }
 
-/// A number of a few digits.
-fn digits(text: &[u8]) -> Option<i64> {
-    text.iter().try_fold(0, |sum, byte| {
-        let digit = byte.is_ascii_digit().then(|| i64::from(byte - b'0'))?;
-        Some(10 * sum + digit)
-    })
+/// A number of so many digits.
+fn digits<const COUNT: usize>(text: &[u8; COUNT]) -> Option<i64> {
+    let all = text.iter().all(u8::is_ascii_digit);
+    let add = |sum, digit: &u8| 10 * sum + i64::from(digit.wrapping_sub(b'0'));
+    all.then(|| text.iter().fold(0, add))
 }
 
 /// `08:49:37`, which may be a leap second.
-fn time(text: &[u8]) -> Option<i64> {
-    let &[h1, h2, b':', n1, n2, b':', s1, s2] = text else {
-        return None;
-    };
+fn time(&[h1, h2, first, n1, n2, second, s1, s2]: &[u8; 8]) -> Option<i64> {
+    ([first, second] == [b':'; 2]).then_some(())?;
     let [hour, minute, second] = [digits(&[h1, h2])?, digits(&[n1, n2])?, digits(&[s1, s2])?];
     (hour < 24 && minute < 60 && second <= 60).then_some(hour * 3600 + minute * 60 + second)
 }

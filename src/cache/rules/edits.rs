@@ -8,14 +8,12 @@ use wiregate_sdk::cache::{Policy, SetCookie};
 use super::fields::{Field, Fields};
 use crate::cache::{Draft, Head};
 
-/// What sets the head that is served apart from the one that has come (3.1).
-pub struct Edits {
+/// What sets the head that is served apart from the one that has come (3.1), but for whom it has come through.
+pub(super) struct Edits {
     /// Fields that are not stored.
     without: SmallVec<[HeaderName; 2]>,
     /// The `Date` that it gets, where its own is none, or not in the preferred form (RFC 9110, 6.6.1).
     date: Option<HeaderValue>,
-    /// Whom it has come through.
-    via: Option<HeaderValue>,
 }
 
 impl Edits {
@@ -29,20 +27,16 @@ impl Edits {
         };
         let mut without: SmallVec<_> = fields.names(goes).cloned().collect();
         without.extend(policy.tags.clone());
-        Self {
-            without,
-            date,
-            via: None,
-        }
-    }
-
-    /// The same for a response that has come through this.
-    pub(super) fn with_via(self, via: Option<HeaderValue>) -> Self {
-        Self { via, ..self }
+        Self { without, date }
     }
 
     /// The head as it is to be served, with room for so many bytes behind it.
-    pub(super) fn head(&self, head: &ResponseHeader, room: usize) -> Head {
+    pub(super) fn head(
+        &self,
+        head: &ResponseHeader,
+        via: Option<&HeaderValue>,
+        room: usize,
+    ) -> Head {
         let mut draft = Draft::default();
         for (name, value) in &head.headers {
             if !self.without.contains(name) {
@@ -52,22 +46,20 @@ impl Edits {
         if let Some(date) = &self.date {
             draft.add(&header::DATE, date);
         }
-        if let Some(via) = &self.via {
-            draft.add_to_others(&header::VIA, via);
+        if let Some(via) = via {
+            draft.add(&header::VIA, via);
         }
         draft.head(head.status, room)
     }
 
     /// Makes the same of the fields of that head themselves.
-    pub fn make(self, fields: &mut HeaderMap) {
+    pub(super) fn make(self, fields: &mut HeaderMap, via: HeaderValue) {
         for name in &self.without {
             fields.remove(name);
         }
         if let Some(date) = self.date {
             fields.insert(header::DATE, date);
         }
-        if let Some(via) = self.via {
-            fields.append(header::VIA, via);
-        }
+        fields.append(header::VIA, via);
     }
 }

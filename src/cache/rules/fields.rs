@@ -1,6 +1,6 @@
 //! The fields of a response that the rules look at, found in one pass over its head.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use smallvec::SmallVec;
 
 /// A field that the rules look at.
@@ -23,27 +23,32 @@ pub(super) enum Field {
 
 impl Field {
     pub(super) fn of(name: &HeaderName) -> Option<Self> {
-        Some(match name.as_str() {
-            "age" => Self::Age,
-            "cache-control" => Self::CacheControl,
-            "cdn-cache-control" => Self::CdnCacheControl,
-            "connection"
-            | "keep-alive"
-            | "proxy-authenticate"
-            | "proxy-authentication-info"
-            | "proxy-authorization"
-            | "proxy-connection"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade" => Self::Hop,
-            "content-length" => Self::ContentLength,
-            "date" => Self::Date,
-            "etag" => Self::Etag,
-            "expires" => Self::Expires,
-            "last-modified" => Self::LastModified,
-            "set-cookie" => Self::SetCookie,
-            "vary" => Self::Vary,
+        Some(match *name {
+            header::AGE => Self::Age,
+            header::CACHE_CONTROL => Self::CacheControl,
+            header::CDN_CACHE_CONTROL => Self::CdnCacheControl,
+            header::CONNECTION
+            | header::PROXY_AUTHENTICATE
+            | header::PROXY_AUTHORIZATION
+            | header::TE
+            | header::TRAILER
+            | header::TRANSFER_ENCODING
+            | header::UPGRADE => Self::Hop,
+            header::CONTENT_LENGTH => Self::ContentLength,
+            header::DATE => Self::Date,
+            header::ETAG => Self::Etag,
+            header::EXPIRES => Self::Expires,
+            header::LAST_MODIFIED => Self::LastModified,
+            header::SET_COOKIE => Self::SetCookie,
+            header::VARY => Self::Vary,
+            _ => return Self::of_other(name.as_str()),
+        })
+    }
+
+    /// The field of a name for which there is no constant.
+    fn of_other(name: &str) -> Option<Self> {
+        Some(match name {
+            "keep-alive" | "proxy-authentication-info" | "proxy-connection" => Self::Hop,
             "wiregate-cache-control" => Self::WiregateCacheControl,
             _ => return None,
         })

@@ -1,5 +1,7 @@
 //! Lists of directives in a field (RFC 9110, 5.6.1; RFC 9111, 5.2).
 
+use memchr::{memchr, memchr2};
+
 /// One member of a list: a name, and what follows its `=`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Member<'a> {
@@ -46,7 +48,7 @@ pub(super) fn split(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 fn end_of_member(line: &[u8]) -> usize {
     let mut at = 0;
-    while let Some(next) = line[at..].iter().position(|b| matches!(b, b',' | b'"')) {
+    while let Some(next) = memchr2(b',', b'"', &line[at..]) {
         at += next;
         if line[at] == b',' {
             return at;
@@ -72,14 +74,15 @@ fn closing_quote(line: &[u8], start: usize) -> Option<usize> {
 
 impl<'a> Member<'a> {
     fn read(text: &'a [u8]) -> Self {
-        let Some(equals) = text.iter().position(|byte| *byte == b'=') else {
+        let Some(equals) = memchr(b'=', text) else {
             return Self {
                 name: text,
                 argument: Argument::None,
             };
         };
         let (name, value) = (&text[..equals], &text[equals + 1..]);
-        let spaced = name.trim_ascii_end() != name || value.trim_ascii_start() != value;
+        let is_space = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_whitespace);
+        let spaced = is_space(name.last()) || is_space(value.first());
         let argument = match value {
             _ if spaced => Argument::Malformed,
             [b'"', inside @ .., b'"'] if closing_quote(value, 0) == Some(value.len() - 1) => {

@@ -42,7 +42,7 @@ pub fn meta(
     head: &ResponseHeader,
     sent: Sent,
 ) -> Result<Stored, Why> {
-    terms(plan, asked, head, sent).map(|terms| terms.stored(head, None, 0).0)
+    terms(plan, asked, head, sent).map(|mut terms| terms.stored(head, None, 0))
 }
 
 /// What is stored of a response that was found to be good (3.2, 4.3.5): `merged` is [what came of its
@@ -86,23 +86,26 @@ impl StoringTerms {
         &self.vary
     }
 
-    /// What is stored of it, and what makes of its own head the same one: this is its head, and `via` what is added to say
-    /// whom it has come through. There is `room` for so many bytes behind the head that is stored.
+    /// What is stored of it, once: this is its head, and `via` what is added to say whom it has come through. There is
+    /// `room` for so many bytes behind the head that is stored.
     pub fn stored(
-        self,
+        &mut self,
         head: &ResponseHeader,
-        via: Option<HeaderValue>,
+        via: Option<&HeaderValue>,
         room: usize,
-    ) -> (Stored, Edits) {
-        let edits = self.edits.with_via(via);
-        let stored = Stored {
-            head: edits.head(head, room),
-            tags: self.tags,
-            vary: self.vary,
+    ) -> Stored {
+        Stored {
+            head: self.edits.head(head, via, room),
+            tags: std::mem::take(&mut self.tags),
+            vary: std::mem::take(&mut self.vary),
             times: self.times,
             marks: self.marks,
-        };
-        (stored, edits)
+        }
+    }
+
+    /// Makes of the fields of its own head those that are stored.
+    pub fn edit(self, fields: &mut HeaderMap, via: HeaderValue) {
+        self.edits.make(fields, via);
     }
 }
 
@@ -162,9 +165,9 @@ fn check(
     if policy.set_cookie == SetCookie::Pass && fields.has(Field::SetCookie) {
         return Err("set-cookie");
     }
-    let credentials = asked.identified || asked.head.headers.contains_key(header::AUTHORIZATION);
+    let credentials = || asked.identified || asked.head.headers.contains_key(header::AUTHORIZATION);
     let shareable = terms.public || terms.must_revalidate || terms.shared_lifetime;
-    if credentials && plan.caller.is_none() && !shareable {
+    if plan.caller.is_none() && !shareable && credentials() {
         return Err("authorization");
     }
     if terms.private && plan.caller.is_none() {

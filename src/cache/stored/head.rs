@@ -61,35 +61,33 @@ pub struct Draft<'h> {
     sent: SmallVec<[Line<'h>; 16]>,
     /// Those of `content-length`.
     lengths: SmallVec<[Line<'h>; 1]>,
+    /// How long all of them are.
+    length: usize,
 }
 
 impl<'h> Draft<'h> {
-    /// Adds a field at the end.
+    /// Adds a field.
+    #[inline]
     pub fn add(&mut self, name: &'h HeaderName, value: &'h HeaderValue) {
         let line = Line::of(name, value);
+        self.length += line.mark.length();
         match *name == header::CONTENT_LENGTH {
             true => self.lengths.push(line),
             false => self.sent.push(line),
         }
     }
 
-    /// Adds a field, which is not `content-length`, behind those that have the same name.
-    pub fn add_to_others(&mut self, name: &'h HeaderName, value: &'h HeaderValue) {
-        let line = Line::of(name, value);
-        let last = self.sent.iter().rposition(|other| other.name == line.name);
-        let at = last.map_or(self.sent.len(), |last| last + 1);
-        self.sent.insert(at, line);
-    }
-
     /// A head of these fields, which holds on to no buffer that they were read from, with room for so many bytes to be
-    /// put behind it.
+    /// [put behind it](Head::put_behind).
     pub fn head(&self, status: StatusCode, room: usize) -> Head {
-        let lines = || self.sent.iter().chain(&self.lengths);
         let fields = self.sent.len() + self.lengths.len();
-        let length: usize = lines().map(|line| line.mark.length()).sum();
-        let mut text = Vec::with_capacity(fields * Mark::BYTES + length + room);
+        let mut text = Vec::with_capacity(fields * Mark::BYTES + self.length + room);
         will_write(text.spare_capacity_mut());
-        lines().for_each(|line| text.extend_from_slice(&line.mark.bytes()));
+        for lines in [&self.sent[..], &self.lengths] {
+            for line in lines {
+                text.extend_from_slice(&line.mark.bytes());
+            }
+        }
         self.sent.iter().for_each(|line| line.write(&mut text));
         let wire = place(text.len());
         self.lengths.iter().for_each(|line| line.write(&mut text));
@@ -137,7 +135,7 @@ impl Head {
 
     /// Adds the same to a text, but for fields of these names.
     pub fn put_without(&self, others: &[&HeaderName], text: &mut Vec<u8>) {
-        if others.iter().all(|name| self.get(name).is_none()) {
+        if others.iter().all(|name| self.find(name).is_none()) {
             return text.extend_from_slice(self.wire()); // as nearly always
         }
         let is_other = |line: &Line<'_>| others.iter().any(|name| line.is(name));
@@ -179,12 +177,21 @@ impl Head {
 
     /// The first value under a name.
     pub fn get(&self, name: &HeaderName) -> Option<&[u8]> {
-        let known = names::number(name);
-        let is = |line: &Line<'_>| match known {
-            None => line.mark.known.is_none() && line.name == name.as_str().as_bytes(),
-            known => line.mark.known == known,
-        };
-        self.iter().find(is).map(|line| line.value)
+        let (mark, line) = self.find(name)?;
+        Some(&line[mark.value_in_line()])
+    }
+
+    /// The first line of a name, and what there is behind it.
+    fn find(&self, name: &HeaderName) -> Option<(Mark, &[u8])> {
+        let (known, own) = (names::number(name), name.as_str().as_bytes());
+        let mut rest = self.lines();
+        for mark in self.marks() {
+            if mark.known == known && (known.is_some() || rest[..mark.name.into()] == *own) {
+                return Some((mark, rest));
+            }
+            rest = &rest[mark.length()..];
+        }
+        None
     }
 
     /// As the head of a response, with room for so many fields more.
@@ -221,6 +228,7 @@ impl Head {
 }
 
 impl<'h> Line<'h> {
+    #[inline]
     fn of(name: &'h HeaderName, value: &'h HeaderValue) -> Self {
         let known = names::number(name);
         let spelt = known.map_or(name.as_str(), |known| names::spelt(known));

@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, Method, StatusCode};
+use http::{HeaderName, Method};
 use httparse::Header;
 use memchr::memchr;
 use uuid::Uuid;
@@ -23,6 +23,7 @@ use super::super::failure;
 use super::super::http1::send_whole;
 use super::super::pace::{Paces, within};
 use super::super::request::{guard, write_id};
+use super::as_stored::is_whole;
 use super::key::{self, Parts};
 use crate::cache::rules::request::Wishes;
 use crate::cache::rules::reuse::{self, Reuse};
@@ -117,7 +118,13 @@ impl Ahead {
         self.path.filter(|_| self.generation == snapshot.generation)
     }
 
-    /// Its key in this store, where that is known.
+    /// Whether the way to its route is known by this configuration, and nothing that the request has is looked at on that.
+    pub(in crate::proxy) fn is_plain(&self, snapshot: &Snapshot) -> bool {
+        self.path(snapshot).is_some()
+    }
+
+    /// Its key in this store, where that is known. Then a cache alone has a say in what the request gets, which asks
+    /// for nothing special, and leaves as it is stored.
     pub(super) fn take_key(&mut self, snapshot: &Snapshot, store: &Arc<Store>) -> Option<Key> {
         let (key, of) = self.key.take()?;
         (self.generation == snapshot.generation && Arc::ptr_eq(&of, store)).then_some(key)
@@ -159,7 +166,8 @@ impl Conversation {
         (path, query): (&str, Option<&str>),
         ahead: &mut Ahead,
     ) -> Option<Known> {
-        if live.router.normalise(path).ok()? != path {
+        // `*` is no path, but its own normal form.
+        if !path.starts_with('/') || live.router.normalise(path).ok()? != path {
             return None;
         }
         let named = std::str::from_utf8(seen.host?).ok()?;
@@ -263,9 +271,7 @@ fn fresh(store: &Store, key: &Key, fields: &[Header<'_>], now: Now) -> Option<Ar
         fits != Some(false)
     };
     store.find_good(key, fits, |entry| {
-        let status = entry.meta().head.status;
-        let bodiless = status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
-        let there = plain.get() && !bodiless && entry.small_body().is_some();
+        let there = plain.get() && is_whole(entry);
         there && reuse::judge(entry, &Wishes::default(), now.wall) == Reuse::Fresh
     })
 }

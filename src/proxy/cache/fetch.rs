@@ -54,10 +54,10 @@ pub(super) enum Answer {
 
 /// What became of a fetch, but for a response that is for the one who asked.
 pub(super) enum Shared {
-    /// A response is being stored; its head is for the one who asked.
+    /// A response is being stored; its head is for the one who asked, where that does not get it as it is stored.
     Stored {
         entry: Arc<Entry>,
-        head: ResponseHead,
+        head: Option<Box<ResponseHead>>,
     },
     /// What is stored is good, and was refreshed.
     Refreshed(Arc<Entry>),
@@ -159,7 +159,8 @@ impl Context {
     /// cache's own (RFC 9111, 4.3.1), and it is for the whole response.
     pub(in crate::proxy) fn ask_for_all(&self, head: &mut RequestHeader) {
         let caching = self.caching.as_ref();
-        let Some(fetch) = caching.and_then(|caching| caching.fetch.as_ref()) else {
+        let Some((caching, fetch)) = caching.and_then(|own| Some((own, own.fetch.as_ref()?)))
+        else {
             return;
         };
         match fetch.validated().filter(|_| !self.is_elsewhere()) {
@@ -167,6 +168,7 @@ impl Context {
                 let stored = stale.meta().head.response();
                 conditional::ask(head, &stored.headers);
             }
+            None if caching.plain => {} // it has none
             None => conditional::strip(head),
         }
     }

@@ -8,6 +8,7 @@
 //! anew.
 
 mod after;
+mod as_stored;
 mod at_once;
 mod collapse;
 mod fetch;
@@ -53,6 +54,8 @@ pub(super) struct Caching {
     store: Arc<Store>,
     /// The key, where the method is one that the cache answers.
     key: Option<Key>,
+    /// Whether the request asks for nothing special, and gets what is stored as it is.
+    plain: bool,
     wishes: Wishes,
     /// Which variants it is for.
     wanted: Wanted,
@@ -133,12 +136,13 @@ impl Context {
             return false;
         };
         let store = store.store();
-        let wishes = match plan.policy.obeys_requests {
+        let ahead = self.ahead.take_key(&self.snapshot, &store);
+        let plain = ahead.is_some();
+        let wishes = match plan.policy.obeys_requests && !plain {
             true => Wishes::of(&session.req_header().headers),
             false => Wishes::default(),
         };
-        let why = self.passes(session);
-        let ahead = self.ahead.take_key(&self.snapshot, &store);
+        let why = (!plain).then(|| self.passes(session)).flatten();
         let key = match why {
             None => Some(ahead.unwrap_or_else(|| self.cache_key(session, &plan, &store))),
             Some(_) => None,
@@ -147,6 +151,7 @@ impl Context {
             plan,
             store,
             key,
+            plain,
             wishes,
             wanted: Wanted::default(),
             upstream: self.attempts.upstream.clone(),

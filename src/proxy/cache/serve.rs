@@ -24,13 +24,14 @@ const ADDED: usize = 9;
 /// A response that is about to leave.
 struct Answering {
     entry: Arc<Entry>,
-    head: ResponseHead,
+    /// Its head, where that is not the one that is stored.
+    head: Option<Box<ResponseHead>>,
     told: Told,
     made: Made,
 }
 
 impl Answering {
-    fn new(entry: Arc<Entry>, head: ResponseHead, told: Told, made: Made) -> Self {
+    fn new(entry: Arc<Entry>, head: Option<Box<ResponseHead>>, told: Told, made: Made) -> Self {
         Self {
             entry,
             head,
@@ -81,8 +82,7 @@ impl Context {
         if self.attempts.made == 0 {
             self.attempts.upstream = None; // nobody was asked for it
         }
-        let head = entry.meta().head.parts(ADDED);
-        let answering = Answering::new(entry, head, told, Made::Before);
+        let answering = Answering::new(entry, None, told, Made::Before);
         self.serve(session, answering).await
     }
 
@@ -131,9 +131,8 @@ impl Context {
             }
             Shared::Refreshed(entry) => {
                 self.caching_mut().dealt = Dealt::Revalidated;
-                let head = entry.meta().head.parts(ADDED);
                 let told = self.went_on(Some(304), Stored::Yes);
-                Answering::new(entry, head, told, Made::Now)
+                Answering::new(entry, None, told, Made::Now)
             }
             Shared::Good { entry, head, why } => {
                 self.caching_mut().dealt = Dealt::Revalidated;
@@ -143,7 +142,7 @@ impl Context {
                 // Where there is no room at once, it is made field by field.
                 let _ = head.headers.try_reserve(ADDED);
                 let told = self.went_on(Some(304), Stored::No(Some(why)));
-                Answering::new(entry, head, told, Made::Afresh)
+                Answering::new(entry, Some(Box::new(head)), told, Made::Afresh)
             }
             Shared::Failed(reply) => {
                 if self.stand_in(session, &Failure::of(&reply)).await? {
@@ -210,7 +209,7 @@ impl Context {
     async fn serve(&mut self, session: &mut ServerSession, answering: Answering) -> Result<()> {
         let Answering {
             entry,
-            mut head,
+            head,
             told,
             made,
         } = answering;
@@ -220,6 +219,13 @@ impl Context {
             // What has just come from the origin has no age (RFC 9111, 5.1).
             Made::Now => Some(times.age).filter(|age| age.as_secs() > 0),
             Made::Afresh => None,
+        };
+        if head.is_none() && self.leaves_as_stored(&entry) {
+            return self.send_as_stored(session, entry, age, told).await;
+        }
+        let mut head = match head {
+            Some(head) => *head,
+            None => entry.meta().head.parts(ADDED),
         };
         if let Some(age) = age {
             head.headers.insert(header::AGE, age.as_secs().into());

@@ -88,8 +88,14 @@ fn length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Writes a head as it goes to the client, which may be an `old` one of HTTP/1.0; `goes_on` is
-/// whether the connection does.
-pub(super) fn put_head(head: &ResponseHeader, old: bool, goes_on: bool, out: &mut Vec<u8>) {
+/// whether the connection does. Where there are `lines` for its fields, a date among them, they are written.
+pub(super) fn put_head(
+    head: &ResponseHeader,
+    lines: Option<&[u8]>,
+    old: bool,
+    goes_on: bool,
+    out: &mut Vec<u8>,
+) {
     let line: &[u8] = match head.version {
         Version::HTTP_10 => b"HTTP/1.0 ",
         _ => b"HTTP/1.1 ",
@@ -99,9 +105,12 @@ pub(super) fn put_head(head: &ResponseHeader, old: bool, goes_on: bool, out: &mu
     out.push(b' ');
     out.extend_from_slice(head.get_reason_phrase().unwrap_or_default().as_bytes());
     out.extend_from_slice(b"\r\n");
-    head.header_to_h1_wire(&mut *out);
+    match lines {
+        Some(lines) => out.extend_from_slice(lines),
+        None => head.header_to_h1_wire(&mut *out),
+    }
     if !head.status.is_informational() {
-        if !head.headers.contains_key(header::DATE) {
+        if lines.is_none() && !head.headers.contains_key(header::DATE) {
             out.extend_from_slice(b"Date: ");
             out.put_slice(get_cached_date().as_bytes());
             out.extend_from_slice(b"\r\n");
@@ -241,7 +250,7 @@ mod tests {
     fn a_head_is_written_with_what_the_connection_needs() {
         let write = |head: &ResponseHeader, old, goes_on| {
             let mut out = Vec::new();
-            put_head(head, old, goes_on, &mut out);
+            put_head(head, None, old, goes_on, &mut out);
             String::from_utf8(out).unwrap()
         };
         let plain = head(200, &[("date", "today"), ("x-own", "1")]);

@@ -15,6 +15,15 @@ pub(in crate::proxy) struct Lent {
     /// When the present exchange must be over.
     pub(in crate::proxy) until: Arc<Until>,
     tunnel: AtomicBool,
+    lines: Mutex<Option<Lines>>,
+}
+
+/// The fields of a head as they are sent, each a line with its end, where they are there as a text already.
+#[derive(Debug)]
+pub(in crate::proxy) struct Lines {
+    pub(in crate::proxy) text: Vec<u8>,
+    /// How long the body is that follows.
+    pub(in crate::proxy) length: u64,
 }
 
 /// A gate that has come back.
@@ -53,6 +62,18 @@ impl Lent {
     /// Whether the protocol was switched.
     pub(super) fn is_tunnel(&self) -> bool {
         self.tunnel.load(Ordering::Relaxed)
+    }
+
+    /// These are the fields of the final head that is written next, which has none itself.
+    pub(in crate::proxy) fn lend_lines(&self, lines: Lines) {
+        *self.lines.lock().unwrap_or_else(PoisonError::into_inner) = Some(lines);
+    }
+
+    pub(super) fn take_lines(&self) -> Option<Lines> {
+        self.lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     pub(super) fn give_back(&self, back: Back) {

@@ -181,8 +181,14 @@ impl Session {
             head.remove_header(&header::TRANSFER_ENCODING);
             head.remove_header(&header::CONTENT_LENGTH);
         }
+        // A final head always has fields.
+        let lent = !interim && head.headers.is_empty();
+        let lines = lent.then(|| self.peer.lent.take_lines()).flatten();
         if !interim {
-            self.framing = Framing::of(&self.asked, &head);
+            self.framing = match &lines {
+                Some(lines) => Framing::Length(lines.length),
+                None => Framing::of(&self.asked, &head),
+            };
             if head.status == StatusCode::SWITCHING_PROTOCOLS && is_upgrade_req(&self.account.head)
             {
                 self.tunnel = Some(true);
@@ -194,7 +200,8 @@ impl Session {
                 self.framing != Framing::Rest && self.is_read() && !self.peer.is_closing();
         }
         let goes_on = self.goes_on;
-        answer::put_head(&head, old, goes_on, self.connection().gathered());
+        let lines = lines.as_ref().map(|lines| &*lines.text);
+        answer::put_head(&head, lines, old, goes_on, self.connection().gathered());
         self.account.written = Some(head);
     }
 

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, Method, header};
-use smallvec::{SmallVec, smallvec};
+use http::Method;
 
 use super::super::super::conversation::Conversation;
-use super::super::super::heads::REQUEST_ID;
+use super::super::as_stored::{AsStored, put, put_age};
 use super::Known;
 use crate::cache::Dealt;
 use crate::cache::rules::reuse;
-use crate::cache::rules::status::{CACHE_STATUS, Told};
+use crate::cache::rules::status::Told;
 use crate::compile::Route;
 use crate::observe::access_log;
 use crate::observe::metrics::{Ended, LinkMetrics};
@@ -28,34 +27,21 @@ impl Known {
         out.push(b' ');
         out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
         out.extend_from_slice(b"\r\n");
-        let mut others: SmallVec<[&HeaderName; 3]> = smallvec![&header::AGE, &REQUEST_ID];
-        others.extend(&self.policy.tags);
-        meta.head.put_without(&others, out);
-        let mut number = itoa::Buffer::new();
-        let age = reuse::age(&meta.times, now).as_secs();
-        put("Age", number.format(age).as_bytes(), out);
-        let length = self.entry.small_body().map_or(0, <[u8]>::len);
-        put("Content-Length", number.format(length).as_bytes(), out);
-        if self.policy.tells {
-            out.extend_from_slice(CACHE_STATUS.as_str().as_bytes());
-            out.extend_from_slice(b": ");
-            let ttl = reuse::ttl(&self.entry, now);
-            Told::Hit { ttl, why: None }.put(out);
-            out.extend_from_slice(b"\r\n");
-        }
-        put(REQUEST_ID.as_str(), id.as_bytes(), out);
+        let ttl = reuse::ttl(&self.entry, now);
+        let head = AsStored {
+            entry: &self.entry,
+            policy: &self.policy,
+            told: Told::Hit { ttl, why: None },
+            id,
+        };
+        head.put_stored(out);
+        put_age(reuse::age(&meta.times, now), out);
+        head.put_own(out);
         if closes {
             put("Connection", b"close", out);
         }
         out.extend_from_slice(b"\r\n");
     }
-}
-
-fn put(name: &str, value: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
 }
 
 /// A response that is on its way; dropped, everyone who wants to know is told how that has ended.

@@ -45,7 +45,7 @@ impl Head {
 
 /// What came of asking.
 pub(super) enum Asked {
-    Head(Head),
+    Head(Box<Head>),
     /// The client has left, in this way: the fetch goes on where it was, or begins anew.
     Left(Option<Begun>, Box<Error>),
 }
@@ -111,13 +111,13 @@ impl Context {
                 Awaited::Head(source, head, end) => {
                     let came = self.shared.clock.wall();
                     let sent = Sent { asked, came };
-                    return Ok(Asked::Head(Head {
+                    return Ok(Asked::Head(Box::new(Head {
                         source,
                         head,
                         end,
                         body: None,
                         sent,
-                    }));
+                    })));
                 }
             }
         }

@@ -191,6 +191,7 @@ impl Caching {
             plan: self.plan.clone(),
             store: self.store.clone(),
             key: None,
+            plain: false,
             wishes: self.wishes,
             wanted: Wanted::default(),
             upstream: self.upstream.clone(),

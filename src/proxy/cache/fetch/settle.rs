@@ -8,12 +8,11 @@ use wiregate_sdk::{Reply, ResponseHead};
 
 use super::super::super::context::Context;
 use super::super::super::heads;
-use super::super::super::straight::Source;
 use super::ask::Head;
 use super::{Answer, Filling, Own, Shared};
 use crate::cache::rules::reuse;
 use crate::cache::rules::storing::{self, StoringTerms, Why};
-use crate::cache::store::{Entry, Lead};
+use crate::cache::store::{Entry, Fill, Lead};
 use crate::cache::{Failure, UPSTREAM_ERROR};
 
 /// Another request sees to what is stored.
@@ -22,11 +21,11 @@ const BUSY: Why = "busy";
 impl Context {
     /// Settles what becomes of a response, for all who wait for it. Where it is stored, the body is to
     /// follow, by way of this exchange.
-    pub(super) async fn settle(&mut self, session: &ServerSession, mut head: Head) -> Answer {
+    pub(super) async fn settle(&mut self, session: &ServerSession, mut head: Box<Head>) -> Answer {
         let status = head.head.status;
         if self.is_elsewhere() {
             // It stands in for a response, and is none of those that the key is for.
-            return self.keep(head, "fallback", false);
+            return self.keep(*head, "fallback", false);
         }
         if status == StatusCode::NOT_MODIFIED
             && let Some(stale) = self.fetch_mut().validated().cloned()
@@ -42,23 +41,13 @@ impl Context {
             return Answer::Shared(Shared::Failed(reply));
         }
         if self.fetch_mut().alone {
-            return own(head, BUSY);
+            return own(*head, BUSY);
         }
         heads::drop_named_of(&mut head.head);
         let (plan, asked) = (&self.caching().plan, self.asked(session));
         match storing::terms(plan, &asked, &head.head, head.sent) {
-            Ok(terms) => {
-                head.take_body().await;
-                let (answer, ended) = self.store(head, terms);
-                if let Some(source) = ended {
-                    // The connection can be used again.
-                    self.heard(true);
-                    source.put_back().await;
-                    self.end_attempt();
-                }
-                answer
-            }
-            Err(why) => self.keep(head, why, failed),
+            Ok(terms) => self.take_in(head, terms).await,
+            Err(why) => self.keep(*head, why, failed),
         }
     }
 
@@ -85,7 +74,7 @@ impl Context {
     async fn validated(
         &mut self,
         session: &ServerSession,
-        mut head: Head,
+        mut head: Box<Head>,
         stale: &Arc<Entry>,
     ) -> Answer {
         heads::edit_response(&mut head.head, |head| heads::settle_response(head, false));
@@ -145,9 +134,44 @@ impl Context {
         }
     }
 
-    /// Stores a response, whose body is there or follows by way of this exchange; gives, where nothing follows, where it
-    /// has come from.
-    fn store(&mut self, mut head: Head, terms: StoringTerms) -> (Answer, Option<Source>) {
+    /// Takes a response in, whose head is for the one who asked as well. What is yet to come of its body comes by way of
+    /// this exchange.
+    async fn take_in(&mut self, mut head: Box<Head>, mut terms: StoringTerms) -> Answer {
+        head.take_body().await;
+        let (entry, fill) = match self.store(&head, &mut terms) {
+            Ok(stored) => stored,
+            Err(why) => return own(*head, why),
+        };
+        if fill.is_some() {
+            head.give_back();
+        }
+        let Head { source, head, .. } = *head;
+        if let Some(fill) = fill {
+            self.caching_mut().filling = Some(Filling::new(source, fill));
+        } else {
+            // The connection can be used again.
+            self.heard(true);
+            source.put_back().await;
+            self.end_attempt();
+        }
+        let head = (!self.leaves_as_stored(&entry)).then(|| {
+            let via = heads::via_of(head.version);
+            let mut head = Box::new(ResponseHead::from(*head));
+            terms.edit(&mut head.headers, via);
+            head
+        });
+        Answer::Shared(Shared::Stored { entry, head })
+    }
+
+    /// Stores a response, whose body is there, or else is to be filled in.
+    ///
+    /// # Errors
+    /// Why it is not stored.
+    fn store(
+        &mut self,
+        head: &Head,
+        terms: &mut StoringTerms,
+    ) -> Result<(Arc<Entry>, Option<Fill>), Why> {
         let length = if head.end { Some(0) } else { terms.length };
         let lead = self.fetch_mut().lead();
         let policy = &self.caching().plan.policy;
@@ -155,7 +179,7 @@ impl Context {
         let largest = self.snapshot.stores[store].largest();
         if length.is_some_and(|length| length > largest) {
             lead.too_large(remember, terms.vary());
-            return (own(head, "too-large"), None);
+            return Err("too-large");
         }
         let via = heads::via_of(head.head.version);
         let is_good = |body: u64| body <= largest && length.is_none_or(|length| length == body);
@@ -165,7 +189,7 @@ impl Context {
         };
         let body = body.filter(|body| is_good(body.len() as u64));
         let room = lead.behind(body.unwrap_or_default());
-        let (meta, edits) = terms.stored(&head.head, Some(via), room);
+        let meta = terms.stored(&head.head, Some(&via), room);
         let stored = match body {
             Some(body) => lead.store(meta, body, remember).map(|entry| (entry, None)),
             None => {
@@ -173,20 +197,7 @@ impl Context {
                 fill.map(|fill| (fill.entry().clone(), Some(fill)))
             }
         };
-        let Ok((entry, fill)) = stored else {
-            return (own(head, "refused"), None);
-        };
-        let ended = match fill {
-            Some(fill) => {
-                head.give_back();
-                self.caching_mut().filling = Some(Filling::new(head.source, fill));
-                None
-            }
-            None => Some(head.source),
-        };
-        let mut head = ResponseHead::from(*head.head);
-        edits.make(&mut head.headers);
-        (Answer::Shared(Shared::Stored { entry, head }), ended)
+        stored.map_err(|_| "refused")
     }
 }
 

@@ -200,3 +200,48 @@ fn a_place_is_given_back_before_the_connection_lingers() {
         assert!(begun.elapsed() < Duration::from_millis(1_750), "{host}"); // it lingers for two seconds
     }
 }
+
+#[test]
+fn the_first_to_ask_gets_what_an_exchange_gives_as_it_is_stored() {
+    let origin = Origin::start();
+    let fields = "cache-control: max-age=600 | etag: \"e\" | x-own: 1 | x-request-id: theirs | via: 1.0 other | x-own: 2 \
+                  | surrogate-key: tenant | cache-status: other; fwd=miss | server: o";
+    origin.answers_with("/a", 200, &format!("{fields} | age: 3"), "the answer");
+    origin.answers_with("/gone", 404, fields, "gone");
+    origin.answers_with("/none", 200, fields, "");
+    origin.answers_with("/empty", 204, fields, "");
+    origin.answers_with("/own", 200, "cache-control: no-store", "own");
+    for options in ["{}", "{ tags: surrogate-key, cache_status: false }"] {
+        let gateway = Gateway::start(&both_ways(&origin, options));
+        for (path, as_stored) in [
+            ("/a", true),
+            ("/gone", true),
+            ("/none", true),
+            ("/empty", false),
+            ("/own", false),
+        ] {
+            let request = with("").replace("/a", path);
+            let (short, long) = ask_both(&gateway, &request);
+            assert!(!short.is_hit() && !long.is_hit(), "{path} {short:?}");
+            assert_eq!(short.same(), long.same(), "{path}");
+            let is_last = |got: &Got| got.at("content-length") > got.at("date");
+            assert_eq!(
+                (is_last(&short), is_last(&long)),
+                (as_stored, false),
+                "{path} {short:?}"
+            );
+        }
+        // It goes on over the same connection, and ends with the request that ends it.
+        let mut open = connect(&gateway);
+        for path in ["/a?1", "/a?2"] {
+            let request = with("").replace("/a", path).replace("{s}", "s");
+            let got = Got::ask(&mut open, &request);
+            assert!(got.field("connection").is_none(), "{got:?}");
+        }
+        let last = with("Connection: close\r\n").replace("{s}", "s");
+        assert_eq!(
+            Got::ask(&mut open, &last).field("connection"),
+            Some("close")
+        );
+    }
+}
