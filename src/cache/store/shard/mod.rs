@@ -249,11 +249,7 @@ impl Shard {
         self.charge.change(slot.beside(), 0);
         self.dead -= usize::from(slot.dead);
         self.unchain_key(id, &slot);
-        let Links {
-            url_before,
-            url_after,
-            ..
-        } = slot.links;
+        let (url_before, url_after) = (slot.links.url_before, slot.links.url_after);
         if url_after != NONE {
             self.slots.get_mut(url_after).links.url_before = url_before;
         }
@@ -393,9 +389,8 @@ impl Shard {
         let tables = self.keys.bytes() + self.urls.bytes() + table(&self.flights);
         let alone = self.alone.len() * size_of::<Option<Alone>>();
         let graves = allocated(self.graves.capacity() * size_of::<(u32, u64)>());
-        let all = tables + table(&self.running) + self.slots.bytes() + self.sketch.bytes() + alone;
-        let all = all + graves;
-        let all = all + size_of::<Self>();
+        let all = tables + table(&self.running) + self.slots.bytes() + self.sketch.bytes();
+        let all = all + alone + graves + size_of::<Self>();
         self.charge.change(self.tables, all);
         self.tables = all;
     }
