@@ -9,7 +9,6 @@
 //! The index is in parts, each behind a lock of its own that is held for a look or a change, never
 //! while anything is read, written or waited for.
 
-mod ahead;
 mod body;
 mod disk;
 mod entry;
@@ -24,6 +23,7 @@ mod numbers;
 mod options;
 mod outgoing;
 mod parts;
+mod prefetch;
 mod purge;
 mod reader;
 mod refused;
@@ -33,7 +33,6 @@ mod sketch;
 #[cfg(test)]
 mod tests;
 
-pub(super) use ahead::will_write;
 pub use body::Broken;
 pub use entry::Entry;
 pub use figures::Figures;
@@ -46,6 +45,7 @@ pub use lead::Lead;
 pub use options::{Disk, Options};
 pub use outgoing::{Bounds, FORMAT, Outgoing};
 pub use parts::{Find, Store};
+pub(super) use prefetch::will_write;
 pub use purge::{Mode, What};
 pub use reader::Reader;
 pub use refused::Refused;

@@ -38,7 +38,8 @@ use crate::upstream::Cause;
 use giving::Giving;
 
 /// What a request may not have that is answered at once, beside what only proxies may say: what other ways of answering it
-/// follow from, what the cache's rules go by, and what is for one hop.
+/// follow from, what the cache's rules go by, and what is for one hop. An exchange that is told so looks for none of
+/// these again: whatever it would heed or take out on the way to a route and a key has to be here.
 const SPECIAL: [&str; 21] = [
     "cache-control",
     "connection",

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::super::Entry;
-use super::super::ahead::will_read;
 use super::super::disk::Place as OnDisk;
+use super::super::prefetch::will_read;
 use super::super::room::Room;
 use super::Shard;
 use super::slab::{Kept, List, NONE, Rank};
