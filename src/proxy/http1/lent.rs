@@ -1,7 +1,7 @@
 //! What a connection has in common with the exchanges over it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::listen::http1::Gate;
 use crate::listen::until::Until;
@@ -10,12 +10,18 @@ use crate::listen::until::Until;
 /// back.
 #[derive(Debug, Default)]
 pub(in crate::proxy) struct Lent {
-    back: Mutex<Option<Back>>,
+    handed: Mutex<Handed>,
     closing: AtomicBool,
     /// When the present exchange must be over.
     pub(in crate::proxy) until: Arc<Until>,
     tunnel: AtomicBool,
-    lines: Mutex<Option<Lines>>,
+}
+
+/// What is handed from one to the other.
+#[derive(Debug, Default)]
+struct Handed {
+    back: Option<Back>,
+    lines: Option<Lines>,
 }
 
 /// The fields of a head as they are sent, each a line with its end, where they are there as a text already.
@@ -66,24 +72,52 @@ impl Lent {
 
     /// These are the fields of the final head that is written next, which has none itself.
     pub(in crate::proxy) fn lend_lines(&self, lines: Lines) {
-        *self.lines.lock().unwrap_or_else(PoisonError::into_inner) = Some(lines);
+        self.handed().lines = Some(lines);
     }
 
     pub(super) fn take_lines(&self) -> Option<Lines> {
-        self.lines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.handed().lines.take()
     }
 
+    /// An exchange is over. Lines that it has not written are for nobody else.
     pub(super) fn give_back(&self, back: Back) {
-        *self.back.lock().unwrap_or_else(PoisonError::into_inner) = Some(back);
+        *self.handed() = Handed {
+            back: Some(back),
+            lines: None,
+        };
     }
 
     pub(super) fn take_back(&self) -> Option<Back> {
-        self.back
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.handed().back.take()
+    }
+
+    fn handed(&self) -> MutexGuard<'_, Handed> {
+        self.handed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+
+    use super::*;
+    use crate::listen::stream::Connection;
+
+    #[tokio::test]
+    async fn lines_that_were_not_written_go_with_their_exchange() {
+        let lent = Lent::default();
+        let lines = || Lines {
+            text: b"x-own: 1\r\n".to_vec(),
+            length: 0,
+        };
+        lent.lend_lines(lines());
+        assert!(lent.take_lines().is_some() && lent.take_lines().is_none());
+        lent.lend_lines(lines());
+        let (_client, server) = UnixStream::pair().unwrap();
+        let gate = Gate::new(Connection::new(server, ([127, 0, 0, 1], 0).into()));
+        let gate = Box::new(gate);
+        let after = After::Next;
+        lent.give_back(Back { gate, after });
+        assert!(lent.take_lines().is_none() && lent.take_back().is_some());
     }
 }
