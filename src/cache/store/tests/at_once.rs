@@ -1,5 +1,6 @@
 //! Responses of which all is there at once.
 
+use super::disk::{DISK, reopen};
 use super::*;
 
 fn put_at_once(store: &Arc<Store>, url: &str, meta: Stored, body: &[u8]) -> Arc<Entry> {
@@ -192,4 +193,56 @@ async fn threads_join_and_store() {
     }
     store.purge(&What::All, Mode::Hard);
     until("all is buried", || store.figures().entries == 0);
+}
+
+#[tokio::test]
+async fn a_refreshed_one_keeps_its_name_and_its_body_here_on_disk_and_in_another_process() {
+    for length in [0, 1, 1_000, 65_536, 65_537] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path(), 16 * MIB, DISK);
+        let (empty, body) = (store.figures().memory, bytes(3, length));
+        let url = "http://a/a?name";
+        let mut entry = put_at_once(&store, url, meta(&["old"]), &body);
+        let held = entry.reader_of(1, u64::MAX);
+        for tag in ["\"one\"", "\"two\""] {
+            let mut new = entry.meta().clone(); // with what is behind its head
+            new.head = with_etag(&new.head, tag);
+            entry = lead(&store, url).refresh(&entry, new).unwrap();
+            let mut clone = entry.meta().clone();
+            clone.tags = vec!["new".into()];
+            entry = lead(&store, url).refresh(&entry, clone).unwrap();
+            assert_eq!((entry.url(), entry.length()), (url, Some(length as u64)));
+            assert_eq!(ready(entry.reader()).unwrap(), body);
+            let tail = ready(entry.reader_of(length as u64 / 2, u64::MAX)).unwrap();
+            assert_eq!(tail, body[length / 2..]);
+            assert_eq!(
+                entry.meta().head.get(&http::header::ETAG),
+                Some(tag.as_bytes())
+            );
+        }
+        assert_eq!(ready(held).unwrap(), body[length.min(1)..]);
+        let other = self::store(16 * MIB);
+        super::passing::hand_over(&store, &other);
+        let there = get(&other, url).unwrap();
+        assert_eq!(
+            (there.url(), ready(there.reader()).unwrap()),
+            (url, body.to_vec())
+        );
+        drop((there, entry));
+        let store = reopen(store, folder.path()).await;
+        let entry = fetch(&store, url).await.unwrap();
+        assert_eq!(
+            (entry.url(), read(entry.reader()).await.unwrap()),
+            (url, body.to_vec())
+        );
+        // Loaded, refreshed, and with its old head gone: nothing is charged once it is.
+        let new = entry.meta().clone();
+        let new = lead(&store, url).refresh(&entry, new).unwrap();
+        assert_eq!(new.url(), url);
+        drop((entry, new));
+        assert_eq!(store.purge(&What::Tag("new".into()), Mode::Hard), 1);
+        store.settled().await.unwrap();
+        let left = store.figures().memory;
+        assert!(left <= empty + 4_096, "{left} {empty}");
+    }
 }

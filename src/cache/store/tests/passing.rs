@@ -49,7 +49,7 @@ fn bounds_of(store: &Store) -> Bounds {
 }
 
 /// All that the first store has goes over to the second.
-fn hand_over(from: &Arc<Store>, to: &Arc<Store>) -> Incoming {
+pub(super) fn hand_over(from: &Arc<Store>, to: &Arc<Store>) -> Incoming {
     let mut incoming = Incoming::default();
     let mut outgoing = Outgoing::new(from.clone(), bounds_of(to));
     arrive(&mut outgoing, &mut incoming, to);
