@@ -8,7 +8,7 @@ use wiregate_sdk::types::{FieldName, OneOrMany, Percent, Period};
 use wiregate_sdk::value::ShortOrFull;
 use wiregate_sdk::{
     Build, Condition, Deserialize, Expression, Filter, Flow, Identity, Invalid, JsonSchema, Reply,
-    Request, Response, StatusCode,
+    Request, Response, StatusCode, header,
 };
 
 use super::lifetimes::{Lifetimes, by_status};
@@ -202,6 +202,15 @@ impl Filter for Cache {
             if let Err(why) = part.check_text().and_then(|()| part.check_early()) {
                 invalid.and(Invalid::at(format!("key[{position}]"), why));
             }
+        }
+        if options
+            .tags
+            .as_ref()
+            .is_some_and(|tags| *tags.get() == header::DATE)
+        {
+            let wrong =
+                "expected a field that lists tags, found `date`, which no response goes without";
+            invalid.and(Invalid::at("tags", wrong));
         }
         if let Some(Err(why)) = options.bypass.as_ref().map(Condition::check_early) {
             invalid.and(Invalid::at("bypass", why));

@@ -78,6 +78,10 @@ fn says_where_options_are_wrong() {
         refusal::<Cache>("ttl: { 206: 1s }"),
         "1:8: expected the status of a whole response, found `206`, which is never stored"
     );
+    assert_eq!(
+        refusal::<Cache>("tags: date"),
+        "1:7: expected a field that lists tags, found `date`, which no response goes without"
+    );
     for options in [
         "bypass: response.status == 200",
         "key: response.headers['a']",

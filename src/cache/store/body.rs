@@ -194,8 +194,11 @@ impl Body {
 
     /// A body of which all is there, copied.
     pub(super) fn copied(bytes: &[u8]) -> Self {
-        let pieces: Vec<_> = bytes.chunks(PIECE).map(Bytes::copy_from_slice).collect();
-        Self::read(pieces)
+        let pieces = match bytes.len() <= PIECE {
+            true => Pieces::One(bytes.into()),
+            false => Pieces::More(bytes.chunks(PIECE).map(Bytes::copy_from_slice).collect()),
+        };
+        Self::complete(Whole::Pieces(pieces))
     }
 
     /// A body that was read from disk, in pieces of [`PIECE`].

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use tokio::sync::futures::Notified;
 
-use super::body::{Body, Broken, PIECE, Whole};
+use super::body::{Body, Broken, Whole};
 use super::disk::Stretch;
 use super::key::{Facts, Name};
 use super::reader::Reader;
@@ -31,10 +31,14 @@ pub struct Entry {
     charge: Charge,
 }
 
+/// A body of no more than this stands behind its head. A larger one gains nothing by that, and where it is as long as a block of
+/// memory can be (8, 16, 32 KiB), a block for both is a fifth larger than two.
+const SMALL: usize = 4 * 1024;
+
 /// Where the body of an entry is.
 #[derive(Debug)]
 enum Bodied {
-    /// So many bytes behind the name: it was there at once, and is no longer than a piece.
+    /// So many bytes behind the name: it was there at once, and is [small](SMALL).
     Behind(usize),
     /// By itself.
     Own(Box<Body>),
@@ -70,7 +74,7 @@ impl Entry {
         mut meta: Stored,
         body: &[u8],
     ) -> Self {
-        if body.len() > PIECE {
+        if body.len() > SMALL {
             return Self::new(room, name, number, meta, Body::copied(body));
         }
         meta.head.put_behind([name.parts().0, body]);
@@ -80,7 +84,7 @@ impl Entry {
 
     /// What an entry puts behind its head, in bytes, where all of its body is there.
     pub(super) fn behind(name: Name<'_>, body: &[u8]) -> usize {
-        let body = Some(body.len()).filter(|length| *length <= PIECE);
+        let body = Some(body.len()).filter(|length| *length <= SMALL);
         name.parts().0.len() + body.unwrap_or(0)
     }
 

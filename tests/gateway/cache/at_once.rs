@@ -2,6 +2,7 @@
 
 mod alike;
 mod around;
+mod as_stored;
 
 use std::io::Read;
 use std::net::TcpStream;
