@@ -88,6 +88,21 @@ impl Entry {
         name.parts().0.len() + body.unwrap_or(0)
     }
 
+    /// What one takes whose body is there, and which has room for what it [puts behind](Self::behind) its head: all of its
+    /// [`bytes`](Self::bytes).
+    pub(super) fn bytes_of(meta: &Stored, body: &[u8]) -> usize {
+        let beside = match body.len() > SMALL {
+            true => allocated(size_of::<Body>()) + allocated(body.len()),
+            false => 0,
+        };
+        Self::own_bytes(meta) + beside
+    }
+
+    /// What it takes without its body.
+    fn own_bytes(meta: &Stored) -> usize {
+        allocated(size_of::<Self>() + 2 * size_of::<usize>()) + meta.allocated()
+    }
+
     /// With another head, and the same body.
     pub(super) fn renewed(room: &Arc<Room>, number: u64, meta: Stored, old: &Arc<Self>) -> Self {
         let body = Bodied::Of(old.bearer().clone());
@@ -102,8 +117,7 @@ impl Entry {
         body: Bodied,
         beside: usize,
     ) -> Self {
-        let own = allocated(size_of::<Self>() + 2 * size_of::<usize>());
-        let charge = Charge::new(room, own + meta.allocated() + beside);
+        let charge = Charge::new(room, Self::own_bytes(&meta) + beside);
         Self {
             name,
             number,

@@ -175,7 +175,8 @@ impl Lead {
         if body.len() as u64 > self.store.largest() {
             return Err(self.refuse(Refused::TooLarge, &meta, remember));
         }
-        if !self.store.make_room(self.flight.name(), body.len()) {
+        let bytes = Entry::bytes_of(&meta, body);
+        if !self.store.make_room(self.flight.name(), bytes) {
             return Err(self.refuse(Refused::NoRoom, &meta, remember));
         }
         let new = New::of(&self.store, &meta);

@@ -172,7 +172,7 @@ impl Shard {
                 continue;
             }
             // None of them is dead, and nobody marks one meanwhile.
-            let candidates = candidates.get_or_insert_with(|| self.leave_window());
+            let candidates = candidates.get_or_insert_with(|| self.leave_window(more));
             if self.list_of(Rank::Cold).weight > self.share / COLD {
                 self.drop_cold();
                 continue;
@@ -184,8 +184,8 @@ impl Shard {
                 self.drop_cold();
                 continue;
             };
-            let rejected = candidates
-                .pop()
+            let new = candidates.pop().or_else(|| self.next_to_leave());
+            let rejected = new
                 .filter(|new| *new != victim && self.popularity(*new) <= self.popularity(victim));
             done.evicted += 1;
             done.rejected += u64::from(rejected.is_some());
@@ -222,12 +222,14 @@ impl Shard {
         self.graves.is_empty() && self.lists.iter().all(|list| list.first == NONE)
     }
 
-    /// Moves on what the window has no room for; gives it, the first to leave last.
-    fn leave_window(&mut self) -> SmallVec<[u32; 8]> {
+    /// Moves on what the window has no room for, where so much more is about to come into it; gives it, the first to leave
+    /// last. The newest of all is in it, whatever its size.
+    fn leave_window(&mut self, more: usize) -> SmallVec<[u32; 8]> {
         let mut left = SmallVec::new();
         loop {
             let window = self.list_of(Rank::Window);
-            if window.weight <= self.share / WINDOW || window.length <= 1 {
+            let fits = window.weight.saturating_add(more) <= self.share / WINDOW;
+            if fits || window.length <= usize::from(more == 0) {
                 break;
             }
             let last = window.last;
@@ -236,6 +238,15 @@ impl Shard {
         }
         left.reverse();
         left
+    }
+
+    /// What is compared where nothing has just left the window: it has less than its part, since what was stored is in another
+    /// part of the index, or smaller than what went for it. So that what is asked for once displaces nothing then either, but
+    /// not from less than half of a window: new entries have their time there.
+    fn next_to_leave(&self) -> Option<u32> {
+        let window = self.list_of(Rank::Window);
+        let is_half = window.weight > self.share / WINDOW / 2 && window.length > 1;
+        is_half.then_some(window.last)
     }
 
     fn victim(&self) -> Option<u32> {
