@@ -45,6 +45,10 @@ impl Field {
         })
     }
 
+    fn bit(self) -> u32 {
+        1 << self as u32
+    }
+
     /// The field of a name for which there is no constant.
     fn of_other(name: &str) -> Option<Self> {
         Some(match name {
@@ -57,7 +61,11 @@ impl Field {
 
 /// The lines of a response that the rules look at. They are few: to look through them costs less than to look for each
 /// field in the head.
-pub struct Fields<'h>(SmallVec<[Line<'h>; 8]>);
+pub struct Fields<'h> {
+    lines: SmallVec<[Line<'h>; 8]>,
+    /// A bit for each field that is there.
+    there: u32,
+}
 
 struct Line<'h> {
     field: Field,
@@ -68,18 +76,24 @@ struct Line<'h> {
 impl<'h> Fields<'h> {
     /// Those of this head.
     pub fn of(headers: &'h HeaderMap) -> Self {
-        let mut lines = SmallVec::new();
+        let (mut lines, mut there) = (SmallVec::new(), 0);
         for (name, value) in headers {
             if let Some(field) = Field::of(name) {
+                there |= field.bit();
                 lines.push(Line { field, name, value });
             }
         }
-        Self(lines)
+        Self { lines, there }
     }
 
     /// All lines of a field, in their order.
     pub(super) fn all(&self, field: Field) -> impl Iterator<Item = &'h [u8]> {
-        let lines = self.0.iter().filter(move |line| line.field == field);
+        let there = if self.has(field) {
+            &self.lines[..]
+        } else {
+            &[]
+        };
+        let lines = there.iter().filter(move |line| line.field == field);
         lines.map(|line| line.value.as_bytes())
     }
 
@@ -89,12 +103,12 @@ impl<'h> Fields<'h> {
     }
 
     pub(super) fn has(&self, field: Field) -> bool {
-        self.0.iter().any(|line| line.field == field)
+        self.there & field.bit() != 0
     }
 
     /// The names of those lines that are one of these.
     pub(super) fn names(&self, of: impl Fn(Field) -> bool) -> impl Iterator<Item = &'h HeaderName> {
-        let lines = self.0.iter().filter(move |line| of(line.field));
+        let lines = self.lines.iter().filter(move |line| of(line.field));
         lines.map(|line| line.name)
     }
 }
