@@ -59,7 +59,7 @@ fn stored(tag: &str) -> Stored {
 
 fn key(store: &Store, number: usize) -> Key {
     let url = format!("https://api.example.com/orders/{number}?page=1");
-    store.key(url.as_str(), [&b"GET"[..]])
+    store.key(url.as_str(), &[b"GET"])
 }
 
 fn put(store: &Arc<Store>, key: &Key, stored: Stored, body: &[u8]) -> Arc<Entry> {
@@ -88,7 +88,7 @@ fn filled(entries: usize) -> Arc<Store> {
 fn make_a_key(bencher: Bencher<'_, '_>) {
     let store = store(16 << 20);
     let url = "https://api.example.com/orders/12345?page=1";
-    bencher.bench(|| store.key(divan::black_box(url), [&b"GET"[..]]));
+    bencher.bench(|| store.key(divan::black_box(url), &[b"GET"]));
 }
 
 #[divan::bench(args = [1, 10_000, 200_000], threads = [1, 2])]

@@ -51,6 +51,14 @@ impl NamedStore {
         (self.opened.load_full()).expect("opened before it goes live")
     }
 
+    /// Whether this is the store.
+    pub fn is(&self, store: &Arc<Store>) -> bool {
+        let opened = self.opened.load();
+        (*opened)
+            .as_ref()
+            .is_some_and(|opened| Arc::ptr_eq(opened, store))
+    }
+
     /// The most memory that it takes, in bytes.
     pub fn memory(&self) -> u64 {
         self.options.memory as u64

@@ -157,6 +157,16 @@ impl Entry {
         }
     }
 
+    /// The same, which holds on to the entry.
+    pub fn small_bytes(entry: Arc<Self>) -> Option<Bytes> {
+        entry.small_body()?;
+        let bearer = match &entry.body {
+            Bodied::Behind(_) | Bodied::Own(_) => entry,
+            Bodied::Of(bearer) => bearer.clone(),
+        };
+        Some(Bytes::from_owner(BodyOf(bearer)))
+    }
+
     /// Whether its body is still coming.
     pub fn is_filling(&self) -> bool {
         matches!(self.body(), Held::Apart(body) if body.is_filling())

@@ -78,8 +78,7 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    /// The memory that one takes, with its place in the index.
-    pub(super) const BYTES: usize = 384;
+    const BYTES: usize = 384;
 
     pub(super) fn new(key: Key, asker: Asker) -> Self {
         Self {
@@ -88,6 +87,11 @@ impl Flight {
             outcome: OnceLock::new(),
             landed: Notify::new(),
         }
+    }
+
+    /// The memory that it takes, with those who wait.
+    pub(super) fn bytes(&self) -> usize {
+        Self::BYTES + self.key.bytes()
     }
 
     /// What is fetched.

@@ -63,9 +63,8 @@ impl Store {
 
     fn lead(self: &Arc<Self>, shard: &mut Shard, key: &Key, asker: Asker) -> Lead {
         let (number, key) = (self.numbers.next(), Key::from(key.name()));
-        let charge = Charge::new(&self.room, Flight::BYTES + key.bytes());
         let flight = Arc::new(Flight::new(key, asker));
-        shard.begin(number, Running::new(flight.clone(), charge));
+        shard.begin(Running::new(number, flight.clone()));
         Lead {
             store: self.clone(),
             flight,
@@ -315,7 +314,7 @@ impl Lead {
     ) -> T {
         self.done = true;
         let settled = self.store.with(self.flight.name(), |shard| {
-            let running = shard.end_of(self.number);
+            let running = shard.end_of(self.number, &self.flight);
             let purged = running.and_then(|running| running.purged(tags.unwrap_or_default()));
             settle(shard, purged)
         });

@@ -44,7 +44,7 @@ pub use key::{Key, Url};
 pub use lead::Lead;
 pub use options::{Disk, Options};
 pub use outgoing::{Bounds, FORMAT, Outgoing};
-pub use parts::{Find, Store};
+pub use parts::{Find, FindGood, Store};
 pub(super) use prefetch::will_write;
 pub use purge::{Mode, What};
 pub use reader::Reader;

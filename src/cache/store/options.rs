@@ -1,7 +1,9 @@
 //! How large a store may grow, and where it is.
 
 use std::io;
+use std::num::NonZero;
 use std::path::PathBuf;
+use std::thread::available_parallelism;
 
 /// How large a store may grow, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +27,9 @@ pub struct Disk {
     pub size: u64,
 }
 
+/// The most parts that an index has.
+const MOST_SHARDS: usize = 64;
+
 impl Options {
     /// A store needs this much memory, 1 MiB, for its index alone.
     pub const LEAST_MEMORY: usize = 1024 * 1024;
@@ -45,10 +50,12 @@ impl Options {
         }
     }
 
-    /// The parts of the index: more of them where there is memory for more.
+    /// The parts of the index: more of them where there is memory for more, and where there are processors that could want
+    /// the same one at once. Each has a little that every request touches: what is not needed is in the way of all else.
     pub(super) fn shards(&self) -> usize {
+        let processors = available_parallelism().map_or(MOST_SHARDS, NonZero::get);
         (self.memory / (4 * 1024 * 1024))
-            .clamp(1, 64)
+            .clamp(1, MOST_SHARDS.min(4 * processors))
             .next_power_of_two()
     }
 }

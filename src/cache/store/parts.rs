@@ -37,6 +37,17 @@ pub enum Find {
     Missing,
 }
 
+/// What [`Store::find_good`] knows without waiting.
+#[derive(Debug)]
+pub enum FindGood {
+    /// The newest entry that fits, which is good.
+    Good(Arc<Entry>),
+    /// There is something under the key, in memory or on disk: [`Store::find`] tells.
+    Other,
+    /// Nothing at all: `find` need not be asked.
+    Nothing,
+}
+
 /// A place for responses. See the module.
 pub struct Store {
     options: Options,
@@ -46,6 +57,8 @@ pub struct Store {
     pub(super) numbers: Numbers,
     pub(super) room: Arc<Room>,
     parts: Box<[Part]>,
+    /// What a part weighs when memory is shared out evenly.
+    share: usize,
     pub(super) counts: Counts,
     pub(super) disk: Option<Arc<Engine>>,
     pub(super) heir: OnceLock<Heir>,
@@ -73,8 +86,9 @@ impl Store {
         let disk = disk.transpose()?;
         let room = Room::new(options.memory);
         let count = options.shards();
+        let share = options.memory / count;
         let part = || Part {
-            shard: Mutex::new(Shard::new(&room, options.memory / count)),
+            shard: Mutex::new(Shard::new(&room, share)),
             weight: AtomicUsize::new(0),
         };
         let store = Arc::new(Self {
@@ -84,6 +98,7 @@ impl Store {
                 .map_or_else(|| fastrand::u64(..), |disk| disk.seed()),
             numbers: Numbers::new(),
             parts: (0..count).map(|_| part()).collect(),
+            share,
             room,
             counts: Counts::default(),
             disk,
@@ -102,7 +117,7 @@ impl Store {
 
     /// The key of a URL and of whatever else tells responses apart (the method, a header field, a
     /// caller). A purge by URL or prefix sees the URL; two keys are the same when all parts are.
-    pub fn key<'p>(&self, url: impl Into<Url>, parts: impl IntoIterator<Item = &'p [u8]>) -> Key {
+    pub fn key(&self, url: impl Into<Url>, parts: &[&[u8]]) -> Key {
         Key::new(self.seed, url, parts)
     }
 
@@ -112,13 +127,14 @@ impl Store {
         self.lock(key.url_hash()).find(key, fits)
     }
 
-    /// The entry that [`find`](Self::find) gives, where it is `good`; else it is as if nobody had looked.
+    /// The entry that [`find`](Self::find) gives, where it is `good`. Where it is not, it is as if nobody had looked, unless there
+    /// is nothing at all.
     pub fn find_good(
         &self,
         key: &Key,
         fits: impl FnMut(&Entry) -> bool,
         good: impl FnOnce(&Entry) -> bool,
-    ) -> Option<Arc<Entry>> {
+    ) -> FindGood {
         self.lock(key.url_hash()).find_good(key, fits, good)
     }
 
@@ -266,10 +282,9 @@ impl Store {
     /// Evicts until the store has room for `more` bytes; whether it could. What is evicted comes from the part where
     /// something was added, unless that has less than its share.
     pub(super) fn make_room(&self, name: Name<'_>, more: usize) -> bool {
-        let share = self.options.memory / self.parts.len();
         while self.room.lacks(more) {
             let own = self.part(name.url_hash());
-            let part = match own.weight.load(Ordering::Relaxed) > share {
+            let part = match own.weight.load(Ordering::Relaxed) > self.share {
                 true => own,
                 false => self.heaviest(),
             };

@@ -64,6 +64,16 @@ impl Charge {
             self.room.used.fetch_add(more, Ordering::Relaxed);
         }
     }
+
+    /// The same, where nobody else has it.
+    pub(super) fn change_own(&mut self, from: usize, to: usize) {
+        if from != to {
+            let more = to.wrapping_sub(from);
+            let bytes = self.bytes.get_mut();
+            *bytes = bytes.wrapping_add(more);
+            self.room.used.fetch_add(more, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Drop for Charge {

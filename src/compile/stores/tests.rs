@@ -46,7 +46,7 @@ pub fn put_body(store: &Arc<Store>, url: &str, body: &[u8]) {
         },
         marks: 0,
     };
-    let key = store.key(url, [&b"GET"[..]]);
+    let key = store.key(url, &[b"GET"]);
     let Join::Lead(lead) = store.join(&key, Asker::Anybody, |_| false) else {
         panic!("somebody leads already");
     };
@@ -68,7 +68,7 @@ async fn is_found(store: &Store) {
 }
 
 async fn is_there(store: &Arc<Store>, url: &str) -> bool {
-    let key = store.key(url, [&b"GET"[..]]);
+    let key = store.key(url, &[b"GET"]);
     match store.find(&key, |_| true) {
         Find::Found(_) => true,
         Find::OnDisk => store.load(&key, |_| true).await.is_some(),
@@ -283,7 +283,7 @@ async fn a_folder_that_nobody_had_meanwhile_is_validated_before_its_use() {
     let store = later.store();
     is_found(&store).await;
     let soft = async |url: &str| {
-        let key = store.key(url, [&b"GET"[..]]);
+        let key = store.key(url, &[b"GET"]);
         let entry = match store.find(&key, |_| true) {
             Find::Found(entry) => entry,
             _ => store.load(&key, |_| true).await.unwrap(),

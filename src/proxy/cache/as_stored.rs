@@ -107,10 +107,9 @@ impl Context {
         self.peer.lent.lend_lines(Lines { text, length });
         self.end.origin = Origin::Cache;
         self.end.status = Some(status);
-        let reader = entry.reader();
-        drop(entry);
+        let body = Entry::small_bytes(entry).unwrap_or_default();
         let head = heads::without_fields(status);
-        self.send_stored(session, head, Some(reader)).await
+        self.send_whole(session, head, body).await
     }
 }
 

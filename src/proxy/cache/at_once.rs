@@ -11,6 +11,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::Guard;
 use http::{HeaderName, Method};
 use httparse::Header;
 use memchr::memchr;
@@ -28,7 +29,8 @@ use super::key::{self, Parts};
 use crate::cache::rules::request::Wishes;
 use crate::cache::rules::reuse::{self, Reuse};
 use crate::cache::rules::vary;
-use crate::cache::store::{Entry, Key, Store};
+use crate::cache::store::{Entry, FindGood, Key, Store};
+use crate::compile::NamedStore;
 use crate::compile::{Goal, Snapshot};
 use crate::listen::Ending;
 use crate::listen::http1::{Gate, Seen};
@@ -88,10 +90,19 @@ pub(in crate::proxy) struct Ahead {
     generation: u64,
     /// The place of the path that took it.
     path: Option<usize>,
-    /// Its key, and for which store.
-    key: Option<(Key, Arc<Store>)>,
+    /// Its key, and what is known of that.
+    key: Option<Keyed>,
     /// Its place, or why there is none.
     admitted: Option<Result<Place, Shed>>,
+}
+
+/// The key of a request, and what is known of that.
+pub(super) struct Keyed {
+    pub(super) key: Key,
+    /// The store that it is for.
+    pub(super) store: Arc<Store>,
+    /// Whether nothing at all was there under it.
+    pub(super) nothing: bool,
 }
 
 /// A request that is answered at once, and with what.
@@ -126,9 +137,9 @@ impl Ahead {
 
     /// Its key in this store, where that is known. Then a cache alone has a say in what the request gets, which asks
     /// for nothing special, and leaves as it is stored.
-    pub(super) fn take_key(&mut self, snapshot: &Snapshot, store: &Arc<Store>) -> Option<Key> {
-        let (key, of) = self.key.take()?;
-        (self.generation == snapshot.generation && Arc::ptr_eq(&of, store)).then_some(key)
+    pub(super) fn take_key(&mut self, snapshot: &Snapshot, store: &NamedStore) -> Option<Keyed> {
+        let keyed = self.key.take()?;
+        (self.generation == snapshot.generation && store.is(&keyed.store)).then_some(keyed)
     }
 
     /// Its place, or why it is shed, where that is known.
@@ -184,8 +195,8 @@ impl Conversation {
         let Some(Goal::One(upstream)) = &route.goal else {
             return None;
         };
-        let log = self.shared.access_log.load_full();
-        if (*log)
+        let log = self.shared.access_log.load();
+        if (**log)
             .as_ref()
             .is_some_and(|log| !log.plan().asks_nothing())
         {
@@ -205,9 +216,17 @@ impl Conversation {
             caller: None,
         };
         let (key, now) = (key.key(&store), self.shared.clock.now());
-        let Some(entry) = fresh(&store, &key, seen.fields, now) else {
-            ahead.key = Some((key, store));
-            return None;
+        let entry = match fresh(&store, &key, seen.fields, now) {
+            FindGood::Good(entry) => entry,
+            other => {
+                let nothing = matches!(other, FindGood::Nothing);
+                ahead.key = Some(Keyed {
+                    key,
+                    store,
+                    nothing,
+                });
+                return None;
+            }
         };
         let total = route.timeouts.total.map(Into::into);
         Some(Known {
@@ -218,7 +237,7 @@ impl Conversation {
             policy: policy.clone(),
             total: total.or(upstream.timeouts.total),
             logged: log.is_some().then(|| Logged {
-                log,
+                log: Guard::into_inner(log),
                 target: Target::new(seen.target),
                 host: access_log::Entry::text(&host),
             }),
@@ -258,7 +277,7 @@ impl Conversation {
 }
 
 /// The entry that answers a request with these fields as it is, where that is plain.
-fn fresh(store: &Store, key: &Key, fields: &[Header<'_>], now: Now) -> Option<Arc<Entry>> {
+fn fresh(store: &Store, key: &Key, fields: &[Header<'_>], now: Now) -> FindGood {
     let line = |name: &HeaderName| {
         let mut those = (fields.iter()).filter(|one| one.name.eq_ignore_ascii_case(name.as_str()));
         Some((those.next()?.value, those.next().is_some()))

@@ -38,16 +38,17 @@ impl Parts<'_> {
         let secrets = self.key.iter().map(String::as_bytes);
         let secrets = secrets.chain(self.caller.map(str::as_bytes));
         let secrets: SmallVec<[_; 4]> = secrets.map(Sha256::digest).collect();
-        let mut parts: SmallVec<[&[u8]; 8]> = SmallVec::new();
-        parts.push(self.route.as_bytes());
-        parts.push(self.upstream.as_bytes());
-        parts.push(host);
-        parts.push(self.told);
-        parts.push(self.target);
-        // Whether they are one's own tells apart what two filters of a route store.
-        parts.push(self.caller.map_or(b"shared", |_| b"own"));
+        let mut parts: SmallVec<[&[u8]; 10]> = SmallVec::from_slice(&[
+            self.route.as_bytes(),
+            self.upstream.as_bytes(),
+            host,
+            self.told,
+            self.target,
+            // Whether they are one's own tells apart what two filters of a route store.
+            self.caller.map_or(b"shared", |_| b"own"),
+        ]);
         parts.extend(secrets.iter().map(|part| &part[..]));
-        store.key(self.url, parts)
+        store.key(self.url, &parts)
     }
 }
 
@@ -176,7 +177,9 @@ pub fn normalised(url: &reqwest::Url, path: impl Fn(&str) -> Option<String>) -> 
 /// The text of a URL. A port that is the scheme's own, or none, is left out (RFC 9110, 4.2.3), and so is the last dot
 /// of a name: routes are the same for both.
 pub(super) fn url(scheme: &str, host: &str, path: &str, query: Option<&str>) -> Url {
-    let colon = host.bytes().rposition(|byte| byte == b':');
+    // Few hosts end like a port.
+    let may_have_port = host.ends_with(|end: char| end.is_ascii_digit() || end == ':');
+    let colon = may_have_port.then(|| host.rfind(':')).flatten();
     let (name, port) = match colon.map(|at| (&host[..at], &host[at + 1..])) {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (name, port),
         _ => (host, ""),

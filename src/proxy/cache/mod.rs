@@ -56,6 +56,8 @@ pub(super) struct Caching {
     key: Option<Key>,
     /// Whether the request asks for nothing special, and gets what is stored as it is.
     plain: bool,
+    /// Whether it has been looked for something stored, in vain.
+    nothing: bool,
     wishes: Wishes,
     /// Which variants it is for.
     wanted: Wanted,
@@ -135,9 +137,12 @@ impl Context {
         let Some(store) = self.snapshot.stores.get(plan.policy.store) else {
             return false;
         };
-        let store = store.store();
-        let ahead = self.ahead.take_key(&self.snapshot, &store);
+        let ahead = self.ahead.take_key(&self.snapshot, store);
         let plain = ahead.is_some();
+        let (ahead, store, nothing) = match ahead {
+            Some(keyed) => (Some(keyed.key), keyed.store, keyed.nothing),
+            None => (None, store.store(), false),
+        };
         let wishes = match plan.policy.obeys_requests && !plain {
             true => Wishes::of(&session.req_header().headers),
             false => Wishes::default(),
@@ -152,6 +157,7 @@ impl Context {
             store,
             key,
             plain,
+            nothing,
             wishes,
             wanted: Wanted::default(),
             upstream: self.attempts.upstream.clone(),
@@ -205,6 +211,9 @@ impl Context {
     }
 
     async fn look_up(&mut self, session: &mut ServerSession) -> Result<Found> {
+        if self.caching().nothing {
+            return Ok(Found::Nothing { others: false });
+        }
         let mut wanted = std::mem::take(&mut self.caching_mut().wanted);
         let caching = self.caching();
         let (store, key) = (&caching.store, caching.key());

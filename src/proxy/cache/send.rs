@@ -44,15 +44,8 @@ impl Context {
                     break;
                 }
             }
-            let left = self.time_left()?;
-            let write = self.write_and_fill(session, std::mem::take(&mut tasks));
-            match left {
-                None => write.await?,
-                Some(left) => match timeout(left, write).await {
-                    Ok(written) => written?,
-                    Err(_) => return Err(self.out_of_time()),
-                },
-            }
+            self.write_in_time(session, std::mem::take(&mut tasks))
+                .await?;
             if end {
                 return Ok(());
             }
@@ -60,6 +53,40 @@ impl Context {
                 next = Some(Ok(self.piece_in_time(session, &mut reader).await?));
             }
         }
+    }
+
+    /// Writes, within the time that the exchange has.
+    async fn write_in_time(
+        &mut self,
+        session: &mut ServerSession,
+        tasks: Vec<HttpTask>,
+    ) -> Result<()> {
+        let left = self.time_left()?;
+        let write = self.write_and_fill(session, tasks);
+        match left {
+            None => write.await,
+            Some(left) => match timeout(left, write).await {
+                Ok(written) => written,
+                Err(_) => Err(self.out_of_time()),
+            },
+        }
+    }
+
+    /// Sends a head and all that follows it.
+    pub(super) async fn send_whole(
+        &mut self,
+        session: &mut ServerSession,
+        head: ResponseHeader,
+        body: Bytes,
+    ) -> Result<()> {
+        if body.is_empty() {
+            return write_head_alone(session, head).await;
+        }
+        let tasks = vec![
+            HttpTask::Header(Box::new(head), false),
+            HttpTask::Body(Some(body), true),
+        ];
+        self.write_in_time(session, tasks).await
     }
 
     /// The next piece, within the time that the exchange has.

@@ -46,7 +46,9 @@ impl Answering {
 enum Made {
     /// Before it was asked for.
     Before,
-    /// It comes into the store now.
+    /// It has come into the store with this request.
+    Stored,
+    /// It was found to be good now.
     Now,
     /// Its head is of this moment, and says itself how old it is.
     Afresh,
@@ -127,7 +129,7 @@ impl Context {
             Shared::Stored { entry, head } => {
                 self.caching_mut().dealt = Dealt::Miss;
                 let told = self.went_on(None, Stored::Yes);
-                Answering::new(entry, head, told, Made::Now)
+                Answering::new(entry, head, told, Made::Stored)
             }
             Shared::Refreshed(entry) => {
                 self.caching_mut().dealt = Dealt::Revalidated;
@@ -217,10 +219,11 @@ impl Context {
         let age = match made {
             Made::Before => Some(reuse::age(times, self.shared.clock.wall())),
             // What has just come from the origin has no age (RFC 9111, 5.1).
-            Made::Now => Some(times.age).filter(|age| age.as_secs() > 0),
+            Made::Stored | Made::Now => Some(times.age).filter(|age| age.as_secs() > 0),
             Made::Afresh => None,
         };
-        if head.is_none() && self.leaves_as_stored(&entry) {
+        // Where it has just been stored that is known: it has a head of its own where not.
+        if head.is_none() && (made == Made::Stored || self.leaves_as_stored(&entry)) {
             return self.send_as_stored(session, entry, age, told).await;
         }
         let mut head = match head {

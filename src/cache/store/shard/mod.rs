@@ -8,9 +8,9 @@ mod running;
 mod settling;
 mod slab;
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
+
+use hashbrown::HashTable;
 
 pub(super) use passing::Passing;
 pub(super) use policy::Heat;
@@ -22,7 +22,7 @@ use super::disk::Place as OnDisk;
 use super::key::{Key, Name};
 use super::room::{Charge, Room, allocated};
 use super::sketch::Sketch;
-use super::{Entry, Find};
+use super::{Entry, Find, FindGood};
 use firsts::Firsts;
 use slab::{Links, List, NONE, Rank, Slab};
 
@@ -46,9 +46,8 @@ pub(super) struct Shard {
     /// The lists of the policy, by [`Rank`].
     lists: [List; 4],
     sketch: Sketch,
-    /// Who fetches, by number; and the numbers of those whom others may wait for, by key and whose requests they are.
-    running: HashMap<u64, Running, Hashed>,
-    flights: HashMap<u128, u64, Hashed>,
+    /// Who fetches, by key and whose requests they are.
+    running: HashTable<Running>,
     /// Keys that are not for the cache, each at the place that its hash gives it.
     alone: Box<[Option<Alone>]>,
     /// How many there are: where there is none, as in most parts at most times, nobody looks for one.
@@ -67,32 +66,7 @@ pub(super) struct Shard {
 }
 
 /// How large the tables are, in the units of each.
-type Sizes = [usize; 7];
-
-/// The keys of the maps are hashes.
-type Hashed = BuildHasherDefault<AsItIs>;
-
-#[derive(Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("a hash is a number");
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        // Numbers of fetches are in a row, and the maps look at the high bits as well.
-        self.0 = hash ^ hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn write_u128(&mut self, hash: u128) {
-        self.0 = hash as u64;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
+type Sizes = [usize; 6];
 
 impl Shard {
     pub(super) fn new(room: &Arc<Room>, share: usize) -> Self {
@@ -104,8 +78,7 @@ impl Shard {
             unknown: false,
             lists: [List::EMPTY; 4],
             sketch: Sketch::new(),
-            running: HashMap::default(),
-            flights: HashMap::default(),
+            running: HashTable::new(),
             alone: vec![None; ALONE].into_boxed_slice(),
             alones: 0,
             graves: Vec::new(),
@@ -133,19 +106,26 @@ impl Shard {
         }
     }
 
-    /// The same, where that entry is `good`; else it is as if nobody had looked.
+    /// The same, where that entry is `good`. Where it is not, it is as if nobody had looked, unless there is nothing at all.
     pub(super) fn find_good(
         &mut self,
         key: &Key,
         fits: impl FnMut(&Entry) -> bool,
         good: impl FnOnce(&Entry) -> bool,
-    ) -> Option<Arc<Entry>> {
-        let id = self.look(key, fits).ok()?;
-        let entry = self.slots.get(id).entry().filter(|entry| good(entry))?;
+    ) -> FindGood {
+        if self.newest(key.hash()) == NONE {
+            self.sketch.count(key.hash() as u64);
+            return FindGood::Nothing;
+        }
+        let id = self.look(key, fits).ok();
+        let entry = id.and_then(|id| Some((id, self.slots.get(id).entry()?)));
+        let Some((id, entry)) = entry.filter(|(_, entry)| good(entry)) else {
+            return FindGood::Other;
+        };
         let entry = entry.clone();
         self.sketch.count(key.hash() as u64);
         self.touch(id);
-        Some(entry)
+        FindGood::Good(entry)
     }
 
     /// The newest entry that fits; or else, whether there is something on disk.
@@ -202,7 +182,7 @@ impl Shard {
     /// Puts a slot at the head of its key's. It is on no list of the policy.
     pub(super) fn insert(&mut self, mut slot: Slot) -> u32 {
         let (hash, url) = (slot.hash(), slot.url_hash());
-        self.charge.change(0, slot.beside());
+        self.charge.change_own(0, slot.beside());
         slot.links = Links::NEW;
         let (older, after) = (self.newest(hash), self.first_of_url(url));
         (slot.links.older, slot.links.url_after) = (older, after);
@@ -246,7 +226,7 @@ impl Shard {
     pub(super) fn remove(&mut self, id: u32) -> Slot {
         self.unlist(id);
         let slot = self.slots.remove(id);
-        self.charge.change(slot.beside(), 0);
+        self.charge.change_own(slot.beside(), 0);
         self.dead -= usize::from(slot.dead);
         self.unchain_key(id, &slot);
         let (url_before, url_after) = (slot.links.url_before, slot.links.url_after);
@@ -330,7 +310,7 @@ impl Shard {
         let slot = self.slots.get_mut(id);
         let before = slot.beside();
         change(slot);
-        self.charge.change(before, slot.beside());
+        self.charge.change_own(before, slot.beside());
     }
 
     /// Whether the slot's body is still coming.
@@ -366,8 +346,7 @@ impl Shard {
         let sizes = [
             self.keys.places(),
             self.urls.places(),
-            self.flights.capacity(),
-            self.running.capacity(),
+            self.running.num_buckets(),
             self.graves.capacity(),
             self.slots.bytes(),
             self.sketch.bytes(),
@@ -378,20 +357,13 @@ impl Shard {
     }
 
     fn count(&mut self) {
-        fn table<K, V>(map: &HashMap<K, V, Hashed>) -> usize {
-            // A table is as large as a power of two, and at most seven eighths full.
-            let buckets = (map.capacity() * 8).div_ceil(7).next_power_of_two();
-            match map.capacity() {
-                0 => 0,
-                _ => allocated(buckets * (size_of::<(K, V)>() + 1)),
-            }
-        }
-        let tables = self.keys.bytes() + self.urls.bytes() + table(&self.flights);
+        let running = allocated(self.running.allocation_size());
+        let tables = self.keys.bytes() + self.urls.bytes() + running;
         let alone = self.alone.len() * size_of::<Option<Alone>>();
         let graves = allocated(self.graves.capacity() * size_of::<(u32, u64)>());
-        let all = tables + table(&self.running) + self.slots.bytes() + self.sketch.bytes();
+        let all = tables + self.slots.bytes() + self.sketch.bytes();
         let all = all + alone + graves + size_of::<Self>();
-        self.charge.change(self.tables, all);
+        self.charge.change_own(self.tables, all);
         self.tables = all;
     }
 }

@@ -62,7 +62,7 @@ impl Shard {
         let filling = slots.filter(|slot| slot.links.rank == Rank::None);
         let running = running
             .into_iter()
-            .flat_map(|running| running.keys().copied());
+            .flat_map(|running| running.iter().map(|one| one.number));
         filling.map(|slot| slot.number).chain(running)
     }
 

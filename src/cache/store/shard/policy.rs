@@ -24,6 +24,9 @@ const PROTECTED: usize = 8;
 /// What is on disk alone takes at most this part of a shard's share, in memory.
 const COLD: usize = 2;
 
+/// The lists of what is in memory, in the order in which they give.
+const EVICTED_FROM: [Rank; 3] = [Rank::Probation, Rank::Protected, Rank::Window];
+
 /// What an eviction did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in super::super) struct Evicted {
@@ -250,13 +253,13 @@ impl Shard {
     }
 
     fn victim(&self) -> Option<u32> {
-        self.first_to_go().next()
+        let mut lasts = EVICTED_FROM.map(|rank| self.list_of(rank).last).into_iter();
+        lasts.find(|last| *last != NONE)
     }
 
     /// What is in memory, in the order in which it leaves where nothing new does in its place.
     fn first_to_go(&self) -> impl Iterator<Item = u32> {
-        let ranks = [Rank::Probation, Rank::Protected, Rank::Window];
-        ranks.into_iter().flat_map(move |rank| {
+        EVICTED_FROM.into_iter().flat_map(move |rank| {
             let there = |id: u32| (id != NONE).then_some(id);
             let last = there(self.list_of(rank).last);
             std::iter::successors(last, move |id| there(self.slots.get(*id).links.before))

@@ -1,7 +1,5 @@
 //! Fetches that run, and what purges have to say to them.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +9,7 @@ use super::super::flight::{Asker, Flight};
 use super::super::key::{Key, Name};
 use super::super::purge::{Aim, Mode};
 use super::super::room::Charge;
-use super::{Hashed, Shard};
+use super::Shard;
 use crate::cache::Selector;
 
 /// More purges by tag than this, while one fetch runs, are taken for purges of everything.
@@ -47,21 +45,24 @@ impl Alone {
 /// A fetch whose response is not known yet.
 #[derive(Debug)]
 pub(in super::super) struct Running {
+    pub(super) number: u64,
     flight: Arc<Flight>,
+    /// Whether those find it who are to wait.
+    found: bool,
     /// What purges by URL, prefix or of everything have done to it.
     mode: Option<Mode>,
     /// Purges by tag: whether they hit it is known with the response's tags.
     tags: SmallVec<[(u64, Mode); 2]>,
-    _charge: Charge,
 }
 
 impl Running {
-    pub(in super::super) fn new(flight: Arc<Flight>, charge: Charge) -> Self {
+    pub(in super::super) fn new(number: u64, flight: Arc<Flight>) -> Self {
         Self {
+            number,
             flight,
+            found: true,
             mode: None,
             tags: SmallVec::new(),
-            _charge: charge,
         }
     }
 
@@ -88,27 +89,20 @@ impl Running {
     }
 }
 
-/// Nobody finds this fetch any more; a later one for the same is found still.
-fn unlist(flights: &mut HashMap<u128, u64, Hashed>, flight: &Flight, number: u64) {
-    if let Entry::Occupied(listed) = flights.entry(flight.place())
-        && *listed.get() == number
-    {
-        listed.remove();
-    }
-}
-
 impl Shard {
     /// A fetch begins, which others may wait for.
-    pub(in super::super) fn begin(&mut self, number: u64, running: Running) {
-        self.flights.insert(running.flight.place(), number);
-        self.running.insert(number, running);
+    pub(in super::super) fn begin(&mut self, running: Running) {
+        self.charge.change_own(0, running.flight.bytes());
+        let place = |running: &Running| running.flight.place() as u64;
+        self.running.insert_unique(place(&running), running, place);
         self.weigh();
     }
 
     /// The fetch has a response, or has ended.
-    pub(in super::super) fn end_of(&mut self, number: u64) -> Option<Running> {
-        let running = self.running.remove(&number)?;
-        unlist(&mut self.flights, &running.flight, number);
+    pub(in super::super) fn end_of(&mut self, number: u64, flight: &Flight) -> Option<Running> {
+        let found = (self.running).find_entry(flight.place() as u64, |one| one.number == number);
+        let running = found.ok()?.remove().0;
+        self.charge.change_own(running.flight.bytes(), 0);
         Some(running)
     }
 
@@ -118,8 +112,9 @@ impl Shard {
         key: &Key,
         asker: Asker,
     ) -> Result<Option<&Arc<Flight>>, ()> {
-        let number = self.flights.get(&asker.hash(key.hash()));
-        match number.and_then(|number| self.running.get(number)) {
+        let place = asker.hash(key.hash());
+        let is = |running: &Running| running.found && running.flight.place() == place;
+        match self.running.find(place as u64, is) {
             None => Ok(None),
             Some(running) if running.flight.name().is(key.name()) => Ok(Some(&running.flight)),
             Some(_) => Err(()),
@@ -130,12 +125,10 @@ impl Shard {
     /// wait for a fetch that began before it.
     pub(in super::super) fn tell_running(&mut self, aim: &Aim<'_>, mode: Mode) -> bool {
         let mut any = false;
-        for (number, running) in &mut self.running {
+        for running in &mut self.running {
             let hit = running.hear(aim, mode);
             any |= hit;
-            if hit && mode == Mode::Hard {
-                unlist(&mut self.flights, &running.flight, *number);
-            }
+            running.found &= !(hit && mode == Mode::Hard);
         }
         any
     }

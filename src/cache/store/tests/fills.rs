@@ -13,7 +13,7 @@ fn what_was_filled_is_found_and_read_without_waiting() {
     assert_eq!(ready(found.reader()).unwrap(), body);
     assert_eq!(found.meta().times, meta(&[]).times);
     assert!(get(&store, "http://a/2").is_none());
-    let other_part = store.key("http://a/1", [&b"HEAD"[..]]);
+    let other_part = store.key("http://a/1", &[b"HEAD"]);
     assert!(matches!(store.find(&other_part, |_| true), Find::Missing));
 }
 

@@ -83,7 +83,7 @@ fn language(value: &'static str) -> (HeaderName, Option<HeaderValue>) {
 }
 
 fn key(store: &Store, url: &str) -> Key {
-    store.key(url, [&b"GET"[..]])
+    store.key(url, &[b"GET"])
 }
 
 fn lead(store: &Arc<Store>, url: &str) -> Lead {

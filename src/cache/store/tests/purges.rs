@@ -51,7 +51,7 @@ fn a_purge_hits_what_it_names_and_nothing_else() {
 fn a_url_is_purged_whatever_else_its_keys_have() {
     let store = store(32 * MIB);
     for number in 0..100_u8 {
-        let key = store.key("http://a/1", [&[number][..]]);
+        let key = store.key("http://a/1", &[&[number]]);
         let Join::Lead(lead) = store.join(&key, Asker::Anybody, |_| true) else {
             panic!("expected the lead");
         };

@@ -192,6 +192,7 @@ impl Caching {
             store: self.store.clone(),
             key: None,
             plain: false,
+            nothing: false,
             wishes: self.wishes,
             wanted: Wanted::default(),
             upstream: self.upstream.clone(),
