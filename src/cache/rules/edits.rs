@@ -25,8 +25,13 @@ impl Edits {
             Field::SetCookie => strips,
             _ => false,
         };
-        let mut without: SmallVec<_> = fields.names(goes).cloned().collect();
-        without.extend(policy.tags.clone());
+        let mut without = SmallVec::new();
+        for name in fields.names(goes) {
+            without.push(name.clone());
+        }
+        if let Some(tags) = &policy.tags {
+            without.push(tags.clone());
+        }
         Self { without, date }
     }
 

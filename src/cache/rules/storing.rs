@@ -293,8 +293,14 @@ fn tags(policy: &Policy, headers: &HeaderMap) -> Result<Vec<Box<str>>, Why> {
     fits.then_some(tags).ok_or("tags")
 }
 
+/// Digits and nothing else.
 fn length(text: &[u8]) -> Option<u64> {
-    std::str::from_utf8(text).ok()?.parse().ok()
+    let add = |sum: u64, byte: &u8| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        sum.checked_mul(10)?.checked_add(digit)
+    };
+    let sum = text.iter().try_fold(0, add);
+    sum.filter(|_| !text.is_empty())
 }
 
 /// The `Date` of a response that came at this moment, where what it says itself is none, or not in the preferred form.

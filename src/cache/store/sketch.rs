@@ -24,6 +24,10 @@ impl Sketch {
         }
     }
 
+    pub(super) fn words(&self) -> usize {
+        self.words.len()
+    }
+
     pub(super) fn bytes(&self) -> usize {
         allocated(self.words.len() * size_of::<u64>())
     }

@@ -32,6 +32,8 @@ pub struct Head {
     wire: u32,
     /// Where its own text ends.
     end: u32,
+    /// Whether it has a field that is [replaced](names::is_replaced) when it is sent.
+    replaced: bool,
 }
 
 /// A field as its line has it.
@@ -63,6 +65,7 @@ pub struct Draft<'h> {
     lengths: SmallVec<[Line<'h>; 1]>,
     /// How long all of them are.
     length: usize,
+    replaced: bool,
 }
 
 impl<'h> Draft<'h> {
@@ -71,6 +74,7 @@ impl<'h> Draft<'h> {
     pub fn add(&mut self, name: &'h HeaderName, value: &'h HeaderValue) {
         let line = Line::of(name, value);
         self.length += line.mark.length();
+        self.replaced |= names::is_replaced(name, line.mark.known);
         match *name == header::CONTENT_LENGTH {
             true => self.lengths.push(line),
             false => self.sent.push(line),
@@ -98,6 +102,7 @@ impl<'h> Draft<'h> {
             fields,
             wire,
             end,
+            replaced: self.replaced,
         }
     }
 }
@@ -133,12 +138,13 @@ impl Head {
         &self.text[self.start()..self.wire as usize]
     }
 
-    /// Adds the same to a text, but for fields of these names.
-    pub fn put_without(&self, others: &[&HeaderName], text: &mut Vec<u8>) {
-        if others.iter().all(|name| self.find(name).is_none()) {
+    /// Adds the same to a text, but for fields that are replaced when it is sent, and those of another name.
+    pub fn put_without(&self, other: Option<&HeaderName>, text: &mut Vec<u8>) {
+        if !self.replaced && other.is_none_or(|name| self.find(name).is_none()) {
             return text.extend_from_slice(self.wire()); // as nearly always
         }
-        let is_other = |line: &Line<'_>| others.iter().any(|name| line.is(name));
+        let others = names::REPLACED.iter().chain(other);
+        let is_other = |line: &Line<'_>| others.clone().any(|name| line.is(name));
         let lines = self.iter().filter(|line| !line.is(&header::CONTENT_LENGTH));
         for line in lines.filter(|line| !is_other(line)) {
             line.write(text);

@@ -72,6 +72,19 @@ known! {
     X_XSS_PROTECTION "x-xss-protection",
 }
 
+/// Fields that a stored head is not sent with, whatever it has: whoever sends it tells its age, and the request's id.
+pub(super) static REPLACED: [HeaderName; 2] =
+    [header::AGE, HeaderName::from_static("x-request-id")];
+
+/// Whether a field of this name, with this number, is replaced when a stored head is sent.
+pub(super) fn is_replaced(name: &HeaderName, number: Option<u8>) -> bool {
+    let [age, id] = &REPLACED;
+    match number {
+        Some(_) => name == age,
+        None => name == id,
+    }
+}
+
 /// All names that are known.
 #[cfg(test)]
 pub(super) fn all() -> impl Iterator<Item = &'static HeaderName> {

@@ -6,10 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, StatusCode, header};
+use http::StatusCode;
 use pingora_core::protocols::http::ServerSession;
 use pingora_error::Result;
-use smallvec::{SmallVec, smallvec};
 use wiregate_sdk::Origin;
 use wiregate_sdk::cache::Policy;
 
@@ -31,9 +30,8 @@ pub(super) struct AsStored<'a> {
 impl AsStored<'_> {
     /// Adds what is stored to a text, each field as a line with its end.
     pub(super) fn put_stored(&self, out: &mut Vec<u8>) {
-        let mut others: SmallVec<[&HeaderName; 3]> = smallvec![&header::AGE, &REQUEST_ID];
-        others.extend(&self.policy.tags);
-        self.entry.meta().head.put_without(&others, out);
+        let tags = self.policy.tags.as_ref();
+        self.entry.meta().head.put_without(tags, out);
     }
 
     /// Adds what is added to that.

@@ -47,7 +47,9 @@ impl Parts<'_> {
             // Whether they are one's own tells apart what two filters of a route store.
             self.caller.map_or(b"shared", |_| b"own"),
         ]);
-        parts.extend(secrets.iter().map(|part| &part[..]));
+        if !secrets.is_empty() {
+            parts.extend(secrets.iter().map(|part| &part[..]));
+        }
         store.key(self.url, &parts)
     }
 }

@@ -349,7 +349,7 @@ impl Shard {
             self.running.num_buckets(),
             self.graves.capacity(),
             self.slots.bytes(),
-            self.sketch.bytes(),
+            self.sketch.words(),
         ];
         if std::mem::replace(&mut self.counted, sizes) != sizes {
             self.count();

@@ -65,7 +65,7 @@ enum Stage {
 
 /// What comes of waiting for a response.
 enum Awaited {
-    Head(Source, Box<ResponseHeader>, bool),
+    Head(Box<Head>),
     /// There is to be another attempt.
     Again,
     Left(Stage, Box<Error>),
@@ -95,8 +95,8 @@ impl Context {
                 },
             };
             let awaited = match stage {
-                Some(Stage::Race(race)) => Box::pin(self.await_race(session, race)).await?,
-                Some(Stage::Sent(source)) => self.await_head(session, source, None).await?,
+                Some(Stage::Race(race)) => Box::pin(self.await_race(session, race, asked)).await?,
+                Some(Stage::Sent(source)) => self.await_head(session, source, None, asked).await?,
                 None => Awaited::Again,
             };
             match awaited {
@@ -104,21 +104,11 @@ impl Context {
                 Awaited::Left(stage, error) => {
                     return Ok(Asked::Left(Some(Begun { asked, stage }), error));
                 }
-                Awaited::Head(_, head, _) if self.is_for_another(&head) => {
+                Awaited::Head(head) if self.is_for_another(&head.head) => {
                     self.fetch_mut().asks = false;
                     self.end_attempt();
                 }
-                Awaited::Head(source, head, end) => {
-                    let came = self.shared.clock.wall();
-                    let sent = Sent { asked, came };
-                    return Ok(Asked::Head(Box::new(Head {
-                        source,
-                        head,
-                        end,
-                        body: None,
-                        sent,
-                    })));
-                }
+                Awaited::Head(head) => return Ok(Asked::Head(head)),
             }
         }
     }
@@ -145,9 +135,10 @@ impl Context {
         &mut self,
         session: &mut ServerSession,
         mut race: Box<Race>,
+        asked: SystemTime,
     ) -> Result<Awaited> {
         match self.run(session, &mut race).await {
-            Ok((source, first)) => self.await_head(session, source, Some(first)).await,
+            Ok((source, first)) => self.await_head(session, source, Some(first), asked).await,
             Err(error) if self.goes_on_without_client(&error) => {
                 Ok(Awaited::Left(Stage::Race(race), error))
             }
@@ -161,6 +152,7 @@ impl Context {
         session: &mut ServerSession,
         mut source: Source,
         mut first: Option<HttpTask>,
+        asked: SystemTime,
     ) -> Result<Awaited> {
         let error = loop {
             let next = match first.take() {
@@ -174,7 +166,14 @@ impl Context {
                 Ok(HttpTask::Header(mut head, end)) => {
                     match self.upstream_head(session, &mut head) {
                         Ok(()) if !head.status.is_informational() => {
-                            return Ok(Awaited::Head(source, head, end));
+                            let came = self.shared.clock.wall();
+                            return Ok(Awaited::Head(Box::new(Head {
+                                source,
+                                head,
+                                end,
+                                body: None,
+                                sent: Sent { asked, came },
+                            })));
                         }
                         Ok(()) => self.pass_interim(session, head),
                         Err(error) => break error,
