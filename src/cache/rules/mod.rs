@@ -5,6 +5,7 @@ pub mod conditional;
 mod date;
 mod edits;
 mod fields;
+mod last;
 mod list;
 pub mod marks;
 pub mod range;

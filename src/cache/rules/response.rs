@@ -3,6 +3,7 @@
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
 use super::fields::{Field, Fields};
+use super::last::Last;
 use super::list::{self, FOREVER, Member};
 
 /// The fields that are for caches like this one, the most exact first (RFC 9213, 2.1).
@@ -49,11 +50,21 @@ pub struct Terms {
 impl Terms {
     /// What this response allows.
     pub fn of(fields: &Fields<'_>) -> Self {
+        thread_local! {
+            static LAST: Last<Terms> = const { Last::new() };
+        }
         let targeted = TARGETED.iter().find_map(|field| targeted(fields, *field));
-        targeted.unwrap_or_else(|| Self::read(fields.all(Field::CacheControl)))
+        targeted.unwrap_or_else(|| {
+            let mut lines = fields.all(Field::CacheControl);
+            match (lines.next(), lines.next()) {
+                (None, _) => Self::default(),
+                (Some(line), None) => LAST.with(|last| last.get(line, |line| Self::read([line]))),
+                _ => Self::read(fields.all(Field::CacheControl)),
+            }
+        })
     }
 
-    fn read<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Self {
+    fn read<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let (mut terms, mut max_age, mut shared) = (Self::default(), None, None);
         list::members(lines).for_each(|member| {
             let seconds = |member: &Member<'_>| member.seconds().or(Some(0));

@@ -22,6 +22,7 @@ mod lead;
 mod numbers;
 mod options;
 mod outgoing;
+mod part;
 mod parts;
 mod prefetch;
 mod purge;

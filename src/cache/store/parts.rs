@@ -3,9 +3,7 @@
 use std::fmt;
 use std::io;
 use std::ops::{ControlFlow, Range};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, MutexGuard, OnceLock};
 
 use wiregate_sdk::Clock;
 
@@ -15,14 +13,14 @@ use super::fill::Promised;
 use super::heir::Heir;
 use super::key::{Name, Url, hash_of};
 use super::numbers::Numbers;
-use super::purge::Aim;
+use super::part::Part;
 use super::room::Room;
 use super::shard::Shard;
 use super::{Entry, Figures, Key, Mode, Options, Refused, What};
 use crate::cache::Variant;
 
 /// How many entries one lock is held for, at most, while something goes through all of them.
-const STEP: u32 = 1024;
+pub(super) const STEP: u32 = 1024;
 /// How many entries leave the memory before the lock is given back.
 pub(super) const EVICTIONS: usize = 64;
 
@@ -65,14 +63,6 @@ pub struct Store {
     pub(super) promised: Promised,
 }
 
-/// Parts do not share a cache line.
-#[repr(align(128))]
-struct Part {
-    shard: Mutex<Shard>,
-    /// What can be evicted from it.
-    weight: AtomicUsize,
-}
-
 impl Store {
     /// Opens a store. With a disk, its folder is locked against other processes and stores; what is in it
     /// is found little by little, without holding up the start.
@@ -87,17 +77,13 @@ impl Store {
         let room = Room::new(options.memory);
         let count = options.shards();
         let share = options.memory / count;
-        let part = || Part {
-            shard: Mutex::new(Shard::new(&room, share)),
-            weight: AtomicUsize::new(0),
-        };
         let store = Arc::new(Self {
             clock,
             seed: disk
                 .as_ref()
                 .map_or_else(|| fastrand::u64(..), |disk| disk.seed()),
             numbers: Numbers::new(),
-            parts: (0..count).map(|_| part()).collect(),
+            parts: (0..count).map(|_| Part::new(&room, share)).collect(),
             share,
             room,
             counts: Counts::default(),
@@ -284,20 +270,17 @@ impl Store {
     pub(super) fn make_room(&self, name: Name<'_>, more: usize) -> bool {
         while self.room.lacks(more) {
             let own = self.part(name.url_hash());
-            let part = match own.weight.load(Ordering::Relaxed) > self.share {
+            let part = match own.weight() > self.share {
                 true => own,
                 false => self.heaviest(),
             };
-            let (done, empty) = {
-                let mut shard = part.lock();
+            let (done, empty) = part.change(|shard| {
                 let done = shard.shrink(&self.room, more, EVICTIONS);
-                part.weight.store(shard.weight(), Ordering::Relaxed);
                 (done, shard.is_empty())
-            };
+            });
             Counts::add(&self.counts.evicted, done.evicted);
             Counts::add(&self.counts.rejected, done.rejected);
-            if empty && self.room.lacks(more) && self.heaviest().weight.load(Ordering::Relaxed) == 0
-            {
+            if empty && self.room.lacks(more) && self.heaviest().weight() == 0 {
                 return false;
             }
         }
@@ -306,7 +289,7 @@ impl Store {
 
     fn heaviest(&self) -> &Part {
         let parts = self.parts.iter();
-        let heaviest = parts.max_by_key(|part| part.weight.load(Ordering::Relaxed));
+        let heaviest = parts.max_by_key(|part| part.weight());
         heaviest.expect("there is at least one part")
     }
 
@@ -362,35 +345,6 @@ impl Store {
             }
         }
         0
-    }
-}
-
-impl Part {
-    fn lock(&self) -> MutexGuard<'_, Shard> {
-        self.shard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn change<T>(&self, change: impl FnOnce(&mut Shard) -> T) -> T {
-        let mut shard = self.lock();
-        let changed = change(&mut shard);
-        self.weight.store(shard.weight(), Ordering::Relaxed);
-        changed
-    }
-
-    /// Takes out what purges have hit, a few at a time.
-    fn bury(&self) {
-        while self.change(|shard| (0..EVICTIONS).all(|_| shard.bury_one())) {}
-    }
-
-    fn purge(&self, aim: &Aim<'_>, how: (Mode, SystemTime)) -> usize {
-        self.change(|shard| shard.tell_running(aim, how.0));
-        let (mut hit, mut from) = (0, Some(0));
-        while let Some(start) = from {
-            let (more, next) = self.change(|shard| shard.purge_some(aim, how, start, STEP));
-            hit += more;
-            from = next;
-        }
-        hit
     }
 }
 

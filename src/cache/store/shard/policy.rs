@@ -199,13 +199,15 @@ impl Shard {
     }
 
     /// What the next evictions touch is asked for ahead, step by step: a slot three evictions before, where its entry is known
-    /// two, and where the entry's text is known one.
+    /// two, and where the entry's text is known one. What goes is nearly always from the window, and what comes is written over
+    /// it; a text on probation is touched by nobody.
     fn foresee(&self) {
         for rank in [Rank::Window, Rank::Probation] {
             let Some(last) = self.slots.peek(self.list_of(rank).last) else {
                 continue;
             };
-            if let Some(entry) = last.entry() {
+            let entry = last.entry().filter(|_| rank == Rank::Window);
+            if let Some(entry) = entry {
                 will_read(entry.meta().head.text());
             }
             let Some(next) = self.slots.peek(last.links.before) else {
