@@ -195,7 +195,10 @@ impl Router {
 
     /// What was found by [`find_plainly`](Self::find_plainly).
     pub fn found(&self, at: usize, path: &str) -> Hit {
-        self.hit(at, &path_key(path))
+        match self.table.entries()[at].path.captures() {
+            true => self.hit(at, &path_key(path)),
+            false => self.hit(at, path), // which is not looked at
+        }
     }
 
     /// `path` is a key.

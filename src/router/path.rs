@@ -78,13 +78,20 @@ impl PathPattern {
         }
     }
 
+    /// Whether it may have parameters.
+    pub fn captures(&self) -> bool {
+        match self {
+            Self::Any | Self::Exact { .. } => false,
+            Self::Segments { segments, .. } => segments.iter().any(Segment::is_captured),
+            Self::Regex(_) => true,
+        }
+    }
+
     /// The parameters in a path that fits. A value that is no UTF-8 when decoded stays encoded.
     pub fn params(&self, path: &str) -> Params {
         match self {
+            _ if !self.captures() => Params::new(),
             Self::Any | Self::Exact { .. } => Params::new(),
-            Self::Segments { segments, .. } if !segments.iter().any(Segment::is_captured) => {
-                Params::new()
-            }
             Self::Segments { segments, .. } => path
                 .split('/')
                 .skip(1)
