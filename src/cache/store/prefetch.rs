@@ -26,9 +26,11 @@ pub(in crate::cache) fn will_write(room: &[MaybeUninit<u8>]) {
 #[cfg(target_arch = "x86_64")]
 fn fetch(from: *const i8, bytes: usize) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    for at in (0..bytes.min(MOST)).step_by(LINE) {
+    let mut at = 0;
+    while at < bytes.min(MOST) {
         // SAFETY: it reads and writes nothing, and an address that is none is passed over.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(at)) }
+        at += LINE;
     }
 }
 

@@ -75,7 +75,7 @@ impl<'h> Draft<'h> {
         let line = Line::of(name, value);
         self.length += line.mark.length();
         self.replaced |= names::is_replaced(name, line.mark.known);
-        match *name == header::CONTENT_LENGTH {
+        match names::is_length(line.mark.known) {
             true => self.lengths.push(line),
             false => self.sent.push(line),
         }

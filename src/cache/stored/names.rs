@@ -78,11 +78,16 @@ pub(super) static REPLACED: [HeaderName; 2] =
 
 /// Whether a field of this name, with this number, is replaced when a stored head is sent.
 pub(super) fn is_replaced(name: &HeaderName, number: Option<u8>) -> bool {
-    let [age, id] = &REPLACED;
+    let [_, id] = &REPLACED;
     match number {
-        Some(_) => name == age,
+        Some(number) => number == Known::AGE as u8,
         None => name == id,
     }
+}
+
+/// Whether this is the number of `content-length`.
+pub(super) fn is_length(number: Option<u8>) -> bool {
+    number == Some(Known::CONTENT_LENGTH as u8)
 }
 
 /// All names that are known.
@@ -112,7 +117,12 @@ mod tests {
             assert_eq!((name(at as u8), spelt(at as u8)), (known, *spelling));
             assert_eq!(spelling.to_ascii_lowercase(), known.as_str());
         }
+        let replaced = all().filter(|name| is_replaced(name, number(name)));
+        assert!(replaced.eq([&header::AGE]));
+        assert!(is_replaced(&REPLACED[1], None) && number(&REPLACED[1]).is_none());
+        assert!(all().all(|name| is_length(number(name)) == (name == header::CONTENT_LENGTH)));
         let own = HeaderName::from_static("x-own");
+        assert!(!is_replaced(&own, None) && !is_length(None));
         assert_eq!((number(&own), number(&header::TE)), (None, None));
     }
 }
