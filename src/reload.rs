@@ -268,7 +268,7 @@ impl Reloader {
     }
 
     fn change_log(&self, log: Option<AccessLog>) {
-        let former = self.shared.access_log.swap(Arc::new(log));
+        let former = self.shared.change_log(log);
         let shared = self.shared.clone();
         std::thread::spawn(move || {
             if let Some(log) = &*former {

@@ -51,12 +51,10 @@ impl NamedStore {
         (self.opened.load_full()).expect("opened before it goes live")
     }
 
-    /// Whether this is the store.
+    /// Whether this, which was the store, is it still: only one with a folder is ever another one.
     pub fn is(&self, store: &Arc<Store>) -> bool {
-        let opened = self.opened.load();
-        (*opened)
-            .as_ref()
-            .is_some_and(|opened| Arc::ptr_eq(opened, store))
+        let is = |opened: &Arc<Store>| Arc::ptr_eq(opened, store);
+        self.options.disk.is_none() || (*self.opened.load()).as_ref().is_some_and(is)
     }
 
     /// The most memory that it takes, in bytes.

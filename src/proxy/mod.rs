@@ -43,7 +43,7 @@ mod websocket;
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -108,6 +108,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Where a line for each request goes.
     pub access_log: ArcSwap<Option<AccessLog>>,
+    /// Whether that looks at what requests and responses have said: true before such a log is there, and until it is gone.
+    logs_heads: AtomicBool,
     /// What sends spans.
     pub exporters: Exporters,
     /// Where time comes from.
@@ -124,8 +126,20 @@ pub struct Shared {
 impl Shared {
     /// Whether no log looks at what requests and responses have said.
     fn logs_no_heads(&self) -> bool {
-        let log = self.access_log.load();
-        (log.as_ref().as_ref()).is_none_or(|log| log.plan().asks_nothing())
+        !self.logs_heads.load(Ordering::Acquire)
+    }
+
+    /// Puts another log in the place of the one that there is, which it gives.
+    pub fn change_log(&self, log: Option<AccessLog>) -> Arc<Option<AccessLog>> {
+        let looks = looks_at_heads(log.as_ref());
+        if looks {
+            self.logs_heads.store(true, Ordering::Release);
+        }
+        let former = self.access_log.swap(Arc::new(log));
+        if !looks {
+            self.logs_heads.store(false, Ordering::Release);
+        }
+        former
     }
 
     /// Shared parts around a first configuration, of a process that may open this many files.
@@ -141,6 +155,7 @@ impl Shared {
             overload: Arc::new(Overload::new(metrics.clone(), descriptors)),
             budget: Budget::new(metrics.body_memory().clone()),
             metrics,
+            logs_heads: AtomicBool::new(looks_at_heads(access_log.as_ref())),
             access_log: ArcSwap::from_pointee(access_log),
             exporters: Exporters::default(),
             clock,
@@ -382,4 +397,8 @@ fn here(ctx: &mut Ctx) -> Result<&mut Context> {
             "the request filter comes first",
         )
     })
+}
+
+fn looks_at_heads(log: Option<&AccessLog>) -> bool {
+    log.is_some_and(|log| !log.plan().asks_nothing())
 }

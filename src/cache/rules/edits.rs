@@ -58,12 +58,12 @@ impl Edits {
     }
 
     /// Makes the same of the fields of that head themselves.
-    pub(super) fn make(self, fields: &mut HeaderMap, via: HeaderValue) {
+    pub(super) fn make(&self, fields: &mut HeaderMap, via: HeaderValue) {
         for name in &self.without {
             fields.remove(name);
         }
-        if let Some(date) = self.date {
-            fields.insert(header::DATE, date);
+        if let Some(date) = &self.date {
+            fields.insert(header::DATE, date.clone());
         }
         fields.append(header::VIA, via);
     }

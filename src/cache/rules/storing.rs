@@ -104,7 +104,7 @@ impl StoringTerms {
     }
 
     /// Makes of the fields of its own head those that are stored.
-    pub fn edit(self, fields: &mut HeaderMap, via: HeaderValue) {
+    pub fn edit(&self, fields: &mut HeaderMap, via: HeaderValue) {
         self.edits.make(fields, via);
     }
 }

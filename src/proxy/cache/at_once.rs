@@ -11,7 +11,6 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::Guard;
 use http::{HeaderName, Method};
 use httparse::Header;
 use memchr::memchr;
@@ -195,11 +194,7 @@ impl Conversation {
         let Some(Goal::One(upstream)) = &route.goal else {
             return None;
         };
-        let log = self.shared.access_log.load();
-        if (**log)
-            .as_ref()
-            .is_some_and(|log| !log.plan().asks_nothing())
-        {
+        if !self.shared.logs_no_heads() {
             return None;
         }
         let store = live.stores.get(policy.store)?.store();
@@ -229,6 +224,7 @@ impl Conversation {
             }
         };
         let total = route.timeouts.total.map(Into::into);
+        let log = self.shared.access_log.load_full();
         Some(Known {
             snapshot: live.clone(),
             route: position,
@@ -237,7 +233,7 @@ impl Conversation {
             policy: policy.clone(),
             total: total.or(upstream.timeouts.total),
             logged: log.is_some().then(|| Logged {
-                log: Guard::into_inner(log),
+                log,
                 target: Target::new(seen.target),
                 host: access_log::Entry::text(&host),
             }),

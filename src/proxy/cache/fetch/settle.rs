@@ -46,7 +46,7 @@ impl Context {
         heads::drop_named_of(&mut head.head);
         let (plan, asked) = (&self.caching().plan, self.asked(session));
         match storing::terms(plan, &asked, &head.head, head.sent) {
-            Ok(terms) => self.take_in(head, terms).await,
+            Ok(mut terms) => self.take_in(head, &mut terms).await,
             Err(why) => self.keep(*head, why, failed),
         }
     }
@@ -136,9 +136,9 @@ impl Context {
 
     /// Takes a response in, whose head is for the one who asked as well. What is yet to come of its body comes by way of
     /// this exchange.
-    async fn take_in(&mut self, mut head: Box<Head>, mut terms: StoringTerms) -> Answer {
+    async fn take_in(&mut self, mut head: Box<Head>, terms: &mut StoringTerms) -> Answer {
         head.take_body().await;
-        let (entry, fill) = match self.store(&head, &mut terms) {
+        let (entry, fill) = match self.store(&head, terms) {
             Ok(stored) => stored,
             Err(why) => return own(*head, why),
         };
