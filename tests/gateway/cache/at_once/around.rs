@@ -44,6 +44,37 @@ fn a_log_that_asks_for_more_gets_it() {
 }
 
 #[test]
+fn a_log_that_asks_for_more_or_less_than_before_is_heeded_at_once() {
+    let (gateway, origin) = fresh("{}", |text| text);
+    let file = gateway.file("wiregate.yaml");
+    let plain = std::fs::read_to_string(&file).unwrap();
+    let fields = "fields: [route, kind: 'response.headers[\"cache-control\"]']";
+    let asking = plain.replace("access.log\" }", &format!("asking.log\", {fields} }}"));
+    assert_ne!(asking, plain);
+    let changes = [
+        (&asking, false, "/b"),
+        (&plain, true, "/c"),
+        (&asking, false, "/d"),
+    ];
+    for (text, at_once, new) in changes {
+        std::fs::write(&file, text).unwrap();
+        assert_eq!(gateway.admin("POST", "/reload").status, 200);
+        let (short, _) = ask_both(&gateway, &with(""));
+        assert!(short.is_hit() && short.was_at_once() == at_once);
+        // One that comes into the store now.
+        origin.says(new, "cache-control: max-age=600");
+        ask_both(&gateway, &with("").replace("/a", new));
+    }
+    let lines = || std::fs::read_to_string(gateway.file("asking.log")).unwrap_or_default();
+    until("all are logged", || lines().lines().count() >= 8);
+    assert!(
+        lines().lines().all(|line| line.contains("max-age=600")),
+        "{}",
+        lines()
+    );
+}
+
+#[test]
 fn what_is_traced_has_an_exchange() {
     let (gateway, _origin) = fresh("{}", |text| {
         format!("{text}traces: {{ endpoint: \"http://127.0.0.1:1\" }}\n")
