@@ -228,8 +228,9 @@ impl Shard {
     }
 
     /// Moves on what the window has no room for, where so much more is about to come into it; gives it, the first to leave
-    /// last. The newest of all is in it, whatever its size.
+    /// last. The newest of all is in it, whatever its size; but half of it stays for what is there, however much comes.
     fn leave_window(&mut self, more: usize) -> SmallVec<[u32; 8]> {
+        let more = more.min(self.share / WINDOW / 2);
         let mut left = SmallVec::new();
         loop {
             let window = self.list_of(Rank::Window);
