@@ -1,5 +1,5 @@
 //! What was read last, of texts that come over and over: the moment that an origin tells is the same for all of a second, and so is what
-//! it allows for all of its pages.
+//! it allows for all of its pages. Nothing of a gateway is in here: a text says the same whoever reads it.
 
 use std::cell::RefCell;
 

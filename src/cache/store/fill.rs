@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::refused::Refused;
+use super::shard::Newcomer;
 use super::{Asker, Entry, Store};
 
 /// Bodies up to this length come in at any time.
@@ -78,7 +79,8 @@ impl Fill {
         if announced.is_some_and(|announced| length > announced) {
             return Err(Refused::Length);
         }
-        if !self.store.make_room(self.entry.name(), piece.len()) {
+        let (store, name) = (&self.store, self.entry.name());
+        if !store.make_room(name, piece.len(), Newcomer::Part) {
             return Err(Refused::NoRoom);
         }
         self.entry.push(piece);

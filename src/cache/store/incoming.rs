@@ -13,7 +13,7 @@ use super::figures::Counts;
 use super::key::{Key, Name};
 use super::lead::New;
 use super::parts::EVICTIONS;
-use super::shard::Heat;
+use super::shard::{Heat, Newcomer};
 use super::{Entry, Store};
 use crate::cache::{Stored, Variant};
 
@@ -250,7 +250,7 @@ impl Store {
         });
         self.settle_down(&entry, new.variant);
         // Tables may have grown.
-        self.make_room(entry.name(), self.beyond(most));
+        self.make_room(entry.name(), self.beyond(most), Newcomer::Older);
         Ok(())
     }
 }

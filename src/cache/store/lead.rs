@@ -12,7 +12,7 @@ use super::key::{Key, Name, hash_of};
 use super::purge::Mode;
 use super::refused::Refused;
 use super::room::{Charge, allocated};
-use super::shard::{Kept, Only, Running, Shard, Slot};
+use super::shard::{Kept, Newcomer, Only, Running, Shard, Slot};
 use super::{Asker, Entry, Join, Store, Waiting};
 use crate::cache::{Failure, Selector, Stored, Variant};
 
@@ -175,7 +175,8 @@ impl Lead {
             return Err(self.refuse(Refused::TooLarge, &meta, remember));
         }
         let bytes = Entry::bytes_of(&meta, body);
-        if !self.store.make_room(self.flight.name(), bytes) {
+        let (name, newcomer) = (self.flight.name(), Newcomer::Entry(bytes));
+        if !self.store.make_room(name, bytes, newcomer) {
             return Err(self.refuse(Refused::NoRoom, &meta, remember));
         }
         let new = New::of(&self.store, &meta);

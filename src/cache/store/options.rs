@@ -50,8 +50,8 @@ impl Options {
         }
     }
 
-    /// The parts of the index: more of them where there is memory for more, and where there are processors that could want
-    /// the same one at once. Each has a little that every request touches: what is not needed is in the way of all else.
+    /// The parts of the index, about: more of them where there is memory for more, and where there are processors that could
+    /// want the same one at once. Each has a little that every request touches: what is not needed is in the way of all else.
     pub(super) fn shards(&self) -> usize {
         let processors = available_parallelism().map_or(MOST_SHARDS, NonZero::get);
         (self.memory / (4 * 1024 * 1024))

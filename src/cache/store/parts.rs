@@ -15,7 +15,7 @@ use super::key::{Name, Url, hash_of};
 use super::numbers::Numbers;
 use super::part::Part;
 use super::room::Room;
-use super::shard::Shard;
+use super::shard::{Newcomer, Shard};
 use super::{Entry, Figures, Key, Mode, Options, Refused, What};
 use crate::cache::Variant;
 
@@ -245,7 +245,7 @@ impl Store {
     /// A complete entry is new in the index: room is made, and the disk hears of it.
     pub(super) fn settle_down(&self, entry: &Arc<Entry>, variant: Variant) {
         self.write(entry, variant);
-        self.make_room(entry.name(), 0);
+        self.make_room(entry.name(), 0, Newcomer::Part);
     }
 
     /// What is still being found on disk, and is older than this, must not come back.
@@ -267,7 +267,7 @@ impl Store {
 
     /// Evicts until the store has room for `more` bytes; whether it could. What is evicted comes from the part where
     /// something was added, unless that has less than its share.
-    pub(super) fn make_room(&self, name: Name<'_>, more: usize) -> bool {
+    pub(super) fn make_room(&self, name: Name<'_>, more: usize, newcomer: Newcomer) -> bool {
         while self.room.lacks(more) {
             let own = self.part(name.url_hash());
             let part = match own.weight() > self.share {
@@ -275,7 +275,7 @@ impl Store {
                 false => self.heaviest(),
             };
             let (done, empty) = part.change(|shard| {
-                let done = shard.shrink(&self.room, more, EVICTIONS);
+                let done = shard.shrink(&self.room, more, newcomer, EVICTIONS);
                 (done, shard.is_empty())
             });
             Counts::add(&self.counts.evicted, done.evicted);

@@ -19,10 +19,10 @@ use wiregate_sdk::cache::Policy;
 use wiregate_sdk::{Now, host_in};
 
 use super::super::conversation::Conversation;
-use super::super::failure;
 use super::super::http1::send_whole;
 use super::super::pace::{Paces, within};
 use super::super::request::{guard, write_id};
+use super::super::{failure, looks_at_heads};
 use super::as_stored::is_whole;
 use super::key::{self, Parts};
 use crate::cache::rules::request::Wishes;
@@ -225,6 +225,10 @@ impl Conversation {
         };
         let total = route.timeouts.total.map(Into::into);
         let log = self.shared.access_log.load_full();
+        // It may be another one by now.
+        if looks_at_heads((*log).as_ref()) {
+            return None;
+        }
         Some(Known {
             snapshot: live.clone(),
             route: position,

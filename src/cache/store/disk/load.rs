@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::OwnedMutexGuard;
 
 use super::super::body::Body;
+use super::super::shard::Newcomer;
 use super::super::{Entry, Key, Store};
 use super::record::{Found, Kind, Record};
 use super::{At, Engine, Place, Spot, Stretch};
@@ -85,7 +86,7 @@ impl Store {
             Some(read)
         })?;
         // Where there is no room, this entry may have had to go; its caller has it.
-        self.make_room(loaded.name(), 0);
+        self.make_room(loaded.name(), 0, Newcomer::Part);
         Some(loaded)
     }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 pub(super) use passing::Passing;
-pub(super) use policy::Heat;
+pub(super) use policy::{Heat, Newcomer};
 use running::Alone;
 pub(super) use running::{Only, Running};
 pub(super) use slab::{Kept, Slot};

@@ -27,6 +27,26 @@ const COLD: usize = 2;
 /// The lists of what is in memory, in the order in which they give.
 const EVICTED_FROM: [Rank; 3] = [Rank::Probation, Rank::Protected, Rank::Window];
 
+/// What room is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Newcomer {
+    /// An entry of so many bytes.
+    Entry(usize),
+    /// A piece of one, or nothing: it has come.
+    Part,
+    /// What another process had, and was asked for less than all that is here.
+    Older,
+}
+
+impl Newcomer {
+    fn bytes(self) -> usize {
+        match self {
+            Self::Entry(bytes) => bytes,
+            Self::Part | Self::Older => 0,
+        }
+    }
+}
+
 /// What an eviction did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in super::super) struct Evicted {
@@ -163,8 +183,14 @@ impl Shard {
         }
     }
 
-    /// Evicts until there is room for `more` bytes, or `most` entries have gone, or there is nothing to evict.
-    pub(in super::super) fn shrink(&mut self, room: &Room, more: usize, most: usize) -> Evicted {
+    /// Evicts until there is room for `more` bytes, which are for this `newcomer`, or `most` entries have gone, or there is nothing to evict.
+    pub(in super::super) fn shrink(
+        &mut self,
+        room: &Room,
+        more: usize,
+        newcomer: Newcomer,
+        most: usize,
+    ) -> Evicted {
         let mut candidates = None;
         let mut done = Evicted::default();
         for _ in 0..most {
@@ -175,7 +201,7 @@ impl Shard {
                 continue;
             }
             // None of them is dead, and nobody marks one meanwhile.
-            let candidates = candidates.get_or_insert_with(|| self.leave_window(more));
+            let candidates = candidates.get_or_insert_with(|| self.leave_window(newcomer.bytes()));
             if self.list_of(Rank::Cold).weight > self.share / COLD {
                 self.drop_cold();
                 continue;
@@ -187,7 +213,8 @@ impl Shard {
                 self.drop_cold();
                 continue;
             };
-            let new = candidates.pop().or_else(|| self.next_to_leave());
+            let next = || self.next_to_leave().filter(|_| newcomer != Newcomer::Older);
+            let new = candidates.pop().or_else(next);
             let rejected = new
                 .filter(|new| *new != victim && self.popularity(*new) <= self.popularity(victim));
             done.evicted += 1;
@@ -228,9 +255,8 @@ impl Shard {
     }
 
     /// Moves on what the window has no room for, where so much more is about to come into it; gives it, the first to leave
-    /// last. The newest of all is in it, whatever its size; but half of it stays for what is there, however much comes.
+    /// last. The newest of all is in it, whatever its size.
     fn leave_window(&mut self, more: usize) -> SmallVec<[u32; 8]> {
-        let more = more.min(self.share / WINDOW / 2);
         let mut left = SmallVec::new();
         loop {
             let window = self.list_of(Rank::Window);

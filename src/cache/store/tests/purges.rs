@@ -1,5 +1,6 @@
 //! Purges, and what they hit.
 
+use super::super::shard::Newcomer;
 use super::*;
 
 fn left(store: &Store) -> Vec<&'static str> {
@@ -188,7 +189,12 @@ fn what_a_purge_has_hit_is_compared_with_nothing_that_is_to_be_evicted() {
         let url = What::Url("http://a/0".into());
         let aim = url.aim(store.seed);
         assert_eq!(shard.purge_url(&aim, key.url_hash(), (Mode::Hard, now)), 1);
-        assert_eq!(shard.shrink(&store.room, 4 * MIB, 64).evicted, 2);
+        assert_eq!(
+            shard
+                .shrink(&store.room, 4 * MIB, Newcomer::Part, 64)
+                .evicted,
+            2
+        );
     });
     assert_eq!(store.figures().entries, 0);
     put(&store, "http://a/0", b"body");
