@@ -274,6 +274,10 @@ impl Store {
                 true => own,
                 false => self.heaviest(),
             };
+            let newcomer = match std::ptr::eq(part, own) {
+                true => newcomer,
+                false => newcomer.elsewhere(),
+            };
             let (done, empty) = part.change(|shard| {
                 let done = shard.shrink(&self.room, more, newcomer, EVICTIONS);
                 (done, shard.is_empty())

@@ -32,13 +32,21 @@ const EVICTED_FROM: [Rank; 3] = [Rank::Probation, Rank::Protected, Rank::Window]
 pub(in super::super) enum Newcomer {
     /// An entry of so many bytes.
     Entry(usize),
-    /// A piece of one, or nothing: it has come.
+    /// A piece of one, or nothing: it has come, or comes elsewhere.
     Part,
     /// What another process had, and was asked for less than all that is here.
     Older,
 }
 
 impl Newcomer {
+    /// The same, for a part that it does not come into.
+    pub(in super::super) fn elsewhere(self) -> Self {
+        match self {
+            Self::Entry(_) => Self::Part,
+            same => same,
+        }
+    }
+
     fn bytes(self) -> usize {
         match self {
             Self::Entry(bytes) => bytes,

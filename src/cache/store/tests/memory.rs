@@ -124,26 +124,6 @@ fn a_scan_does_not_displace_what_is_asked_for_again_and_again() {
 }
 
 #[test]
-fn what_is_asked_for_once_is_not_admitted_however_long_it_is() {
-    let mut random = fastrand::Rng::with_seed(7);
-    for length in [10, 700, 1_024, 1_500, 3_000, 4_090, 5_000, 15_000, 30_000] {
-        let store = store(4 * MIB);
-        for number in 0..12 * MIB / (length + 1_000) {
-            let body = bytes(1, random.usize(length / 2..=length));
-            let lead = lead(&store, &format!("http://a/{number}"));
-            lead.store(meta(&[]), &body, Duration::ZERO).unwrap();
-        }
-        let Figures {
-            evicted, rejected, ..
-        } = store.figures();
-        assert!(
-            rejected * 100 > evicted * 95,
-            "{length}: {rejected} of {evicted}"
-        );
-    }
-}
-
-#[test]
 fn popular_keys_stay() {
     let mut random = fastrand::Rng::with_seed(7);
     // By Zipf's law over 20,000 keys, some 1,200 of which fit.

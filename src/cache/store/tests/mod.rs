@@ -1,5 +1,6 @@
 //! What a store promises.
 
+mod admission;
 mod at_once;
 mod bound;
 mod disk;
