@@ -76,7 +76,7 @@ impl Context {
     /// Whether this stored response is what the request gets, as it is.
     pub(super) fn leaves_as_stored(&self, entry: &Entry) -> bool {
         let plain = self.caching.as_ref().is_some_and(|caching| caching.plain);
-        plain && is_whole(entry) && self.shared.logs_no_heads()
+        plain && is_whole(entry) && !self.shared.logs_heads()
     }
 
     /// Sends a stored response as it is.

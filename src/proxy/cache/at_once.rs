@@ -19,10 +19,11 @@ use wiregate_sdk::cache::Policy;
 use wiregate_sdk::{Now, host_in};
 
 use super::super::conversation::Conversation;
+use super::super::failure;
 use super::super::http1::send_whole;
 use super::super::pace::{Paces, within};
 use super::super::request::{guard, write_id};
-use super::super::{failure, looks_at_heads};
+use super::super::shared::looks_at_heads;
 use super::as_stored::is_whole;
 use super::key::{self, Parts};
 use crate::cache::rules::request::Wishes;
@@ -194,7 +195,7 @@ impl Conversation {
         let Some(Goal::One(upstream)) = &route.goal else {
             return None;
         };
-        if !self.shared.logs_no_heads() {
+        if self.shared.logs_heads() {
             return None;
         }
         let store = live.stores.get(policy.store)?.store();
