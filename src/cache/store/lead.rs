@@ -224,7 +224,7 @@ impl Lead {
             if purged == Some(Mode::Hard) {
                 return Err(Refused::Purged);
             }
-            let slot = shard.id_of(old.name().hash(), old.number());
+            let slot = shard.id_of(old.name(), old.number());
             let Some(id) = slot.filter(|_| !old.is_broken()) else {
                 return Err(Refused::Gone);
             };

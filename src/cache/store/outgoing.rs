@@ -148,7 +148,10 @@ impl Outgoing {
             return Ok(false);
         };
         let wanted = |number: u64| number >= self.since || self.known.contains(&number);
-        let passing = self.store.lock(place.url).passing(place.hash, wanted);
+        let passing = self
+            .store
+            .lock(place.url)
+            .passing(place.hash, place.url, wanted);
         for passing in &passing {
             if self.takes(passing) && !self.put(passing, &in_time, &mut say)? {
                 self.left += 1;

@@ -225,13 +225,13 @@ impl Store {
         let (name, number) = (entry.name(), entry.number());
         if self.disk.is_some() {
             let variant = self.with(name, |shard| {
-                let id = shard.id_of(name.hash(), number)?;
+                let id = shard.id_of(name, number)?;
                 Some(shard.slot(id).variant)
             });
             self.supersede(name, variant.ok_or(Refused::Purged)?);
         }
         let kept = self.with(name, |shard| {
-            let id = shard.id_of(name.hash(), number)?;
+            let id = shard.id_of(name, number)?;
             let variant = shard.slot(id).variant;
             shard.clear_alone(name);
             Some(shard.settle(id, self.disk.is_some()).then_some(variant))
@@ -259,7 +259,7 @@ impl Store {
     pub(super) fn discard(&self, entry: &Arc<Entry>) {
         self.counts.discarded();
         self.with(entry.name(), |shard| {
-            if let Some(id) = shard.id_of(entry.name().hash(), entry.number()) {
+            if let Some(id) = shard.id_of(entry.name(), entry.number()) {
                 shard.remove(id);
             }
         });

@@ -89,7 +89,7 @@ impl Store {
     /// that comes in the place of this one does.
     pub fn soften(&self, entry: &Entry) {
         self.with(entry.name(), |shard| {
-            if let Some(id) = shard.id_of(entry.name().hash(), entry.number()) {
+            if let Some(id) = shard.id_of(entry.name(), entry.number()) {
                 shard.slot_mut(id).soft = true;
             }
         });

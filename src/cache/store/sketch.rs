@@ -1,5 +1,6 @@
 //! How often each key is asked for, roughly: a count-min sketch that forgets (TinyLFU).
 
+use super::prefetch::will_read;
 use super::room::allocated;
 
 /// Counts up to fifteen, sixteen counters to a word, four of them for each key, all in the eight words of one cache line. After as
@@ -62,6 +63,11 @@ impl Sketch {
         counts.min().unwrap_or(0)
     }
 
+    /// Someone will ask for the count of this key in a moment.
+    pub(super) fn will_estimate(&self, hash: u64) {
+        will_read(&self.words[self.first(mix(hash))]);
+    }
+
     fn halve(&mut self) {
         let mut odd = 0;
         for word in &mut self.words {
@@ -73,14 +79,23 @@ impl Sketch {
 
     /// The words of a key's counters, and where they are in those. Of its eight words, each of the four has two.
     fn places(&self, hash: u64) -> [(usize, u32); 4] {
-        let mixed = (hash ^ hash >> 32).wrapping_mul(0xc3a5_c85c_97cb_3127);
-        let first = (mixed >> 32) as usize & (self.words.len() - 1) & !7;
+        let mixed = mix(hash);
+        let first = self.first(mixed);
         let inner = (mixed ^ mixed >> 29).wrapping_mul(0xb492_b66f_be98_f273);
         [0, 1, 2, 3].map(|row| {
             let five = (inner >> (59 - 5 * row)) as u32 & 31;
             (first + 2 * row + (five >> 4) as usize, (five & 15) * 4)
         })
     }
+
+    /// The first of a key's words.
+    fn first(&self, mixed: u64) -> usize {
+        (mixed >> 32) as usize & (self.words.len() - 1) & !7
+    }
+}
+
+fn mix(hash: u64) -> u64 {
+    (hash ^ hash >> 32).wrapping_mul(0xc3a5_c85c_97cb_3127)
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ impl Store {
     /// The entry is in memory alone.
     pub(super) fn not_on_disk(&self, entry: &Entry) {
         self.with(entry.name(), |shard| {
-            if let Some(id) = shard.id_of(entry.name().hash(), entry.number()) {
+            if let Some(id) = shard.id_of(entry.name(), entry.number()) {
                 match shard.slot(id).entry().is_some() {
                     true => shard.slot_mut(id).disk = Place::None,
                     false => drop(shard.remove(id)),

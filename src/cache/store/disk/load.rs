@@ -58,7 +58,7 @@ impl Store {
 
     fn leave_out(&self, key: &Key, number: u64, at: At) {
         self.with_hash(key.url_hash(), |shard| {
-            let id = shard.id_of(key.hash(), number)?;
+            let id = shard.id_of(key.name(), number)?;
             let slot = shard.slot(id);
             (slot.disk == Place::At(at) && slot.entry().is_none()).then(|| shard.remove(id))
         });
@@ -74,7 +74,7 @@ impl Store {
         let (name, meta) = (entry.name(), entry.meta().clone());
         let read = Arc::new(Entry::new(&self.room, name, number, meta, body));
         let loaded = self.with_hash(key.url_hash(), |shard| {
-            let id = shard.id_of(key.hash(), number)?;
+            let id = shard.id_of(key.name(), number)?;
             let slot = shard.slot(id);
             if slot.disk != Place::At(at) || slot.entry().is_some() {
                 return slot.entry().cloned();

@@ -169,7 +169,7 @@ impl Writer {
     fn store_entry(&mut self, store: &Store, queued: &Arc<Entry>, variant: Variant) {
         let (name, number) = (queued.name(), queued.number());
         let slot = store.with(name, |shard| {
-            let slot = shard.slot(shard.id_of(name.hash(), number)?);
+            let slot = shard.slot(shard.id_of(name, number)?);
             let entry = slot.entry().cloned().unwrap_or_else(|| queued.clone());
             Some((slot.disk, entry, slot.soft, slot.variant, slot.tags.clone()))
         });
@@ -186,7 +186,7 @@ impl Writer {
             .and_then(|record| self.giving_way(|this| this.write_record(&entry, &record, at)));
         match written {
             Ok(at) => store.with(name, |shard| {
-                if let Some(id) = shard.id_of(name.hash(), number) {
+                if let Some(id) = shard.id_of(name, number) {
                     let slot = shard.slot_mut(id);
                     // A head that has come meanwhile is behind this one in the queue.
                     let same = slot.entry().is_none_or(|now| Arc::ptr_eq(now, &entry));

@@ -1,5 +1,7 @@
 //! A part of the index: all that is stored under the URLs whose hash leads here.
 
+mod ahead;
+mod chains;
 mod firsts;
 mod passing;
 mod policy;
@@ -19,15 +21,13 @@ pub(super) use running::{Only, Running};
 pub(super) use slab::{Kept, Slot};
 
 use super::disk::Place as OnDisk;
-use super::key::{Key, Name};
+use super::key::Key;
 use super::room::{Charge, Room, allocated};
 use super::sketch::Sketch;
 use super::{Entry, Find, FindGood};
 use firsts::Firsts;
-use slab::{Links, List, NONE, Rank, Slab};
+use slab::{List, NONE, Rank, Slab};
 
-/// More entries than this under one key, told apart by `Vary`, are not kept: the oldest goes.
-pub(super) const VARIANTS: usize = 64;
 /// How many keys of a shard are remembered to be not for the cache.
 const ALONE: usize = 512;
 
@@ -35,10 +35,10 @@ const ALONE: usize = 512;
 #[derive(Debug)]
 pub(super) struct Shard {
     slots: Slab,
-    /// The newest slot of each key; its `older` leads on.
-    keys: Firsts,
-    /// A slot of each URL; its `url_after` leads on.
+    /// For each URL the newest slot of one of its keys; its `url_after` leads to the others under the URL.
     urls: Firsts,
+    /// The newest slot of each other key; its `older` leads on.
+    keys: Firsts,
     /// Something that was on disk had to leave the index: what is older must not be found in its place.
     dropped: bool,
     /// Something is on disk, and counts there, that the index has no place for: what purges it has to be written.
@@ -72,8 +72,8 @@ impl Shard {
     pub(super) fn new(room: &Arc<Room>, share: usize) -> Self {
         let mut shard = Self {
             slots: Slab::default(),
-            keys: Firsts::default(),
             urls: Firsts::default(),
+            keys: Firsts::default(),
             dropped: false,
             unknown: false,
             lists: [List::EMPTY; 4],
@@ -113,11 +113,12 @@ impl Shard {
         fits: impl FnMut(&Entry) -> bool,
         good: impl FnOnce(&Entry) -> bool,
     ) -> FindGood {
-        if self.newest(key.hash()) == NONE {
+        let newest = self.newest(key.hash(), key.url_hash());
+        if newest == NONE {
             self.sketch.count(key.hash() as u64);
             return FindGood::Nothing;
         }
-        let id = self.look(key, fits).ok();
+        let id = self.look_from(newest, key, fits).ok();
         let entry = id.and_then(|id| Some((id, self.slots.get(id).entry()?)));
         let Some((id, entry)) = entry.filter(|(_, entry)| good(entry)) else {
             return FindGood::Other;
@@ -134,11 +135,19 @@ impl Shard {
         self.slots.get(id).entry().cloned()
     }
 
-    fn look(&self, key: &Key, mut fits: impl FnMut(&Entry) -> bool) -> Result<u32, bool> {
-        let mut id = self.newest(key.hash());
+    fn look(&self, key: &Key, fits: impl FnMut(&Entry) -> bool) -> Result<u32, bool> {
+        self.look_from(self.newest(key.hash(), key.url_hash()), key, fits)
+    }
+
+    /// The same, where the newest slot of the key is known.
+    fn look_from(
+        &self,
+        newest: u32,
+        key: &Key,
+        mut fits: impl FnMut(&Entry) -> bool,
+    ) -> Result<u32, bool> {
         let mut on_disk = false;
-        while id != NONE {
-            let slot = self.slots.get(id);
+        for (id, slot) in self.under(newest) {
             if !slot.dead && slot.is_of(key) {
                 match slot.entry() {
                     Some(entry) if !entry.is_broken() && fits(entry) => return Ok(id),
@@ -146,155 +155,25 @@ impl Shard {
                     None => on_disk |= matches!(slot.disk, OnDisk::At(_)),
                 }
             }
-            id = slot.links.older;
         }
         Err(on_disk)
     }
 
-    /// The newest slot of the keys with this hash.
-    fn newest(&self, hash: u128) -> u32 {
-        let slots = &self.slots;
-        self.keys
-            .get(hash as u64, |id| slots.get(id).hash() == hash)
-    }
-
-    /// The first slot of the URLs with this hash.
-    fn first_of_url(&self, url: u64) -> u32 {
-        let slots = &self.slots;
-        self.urls.get(url, |id| slots.get(id).url_hash() == url)
-    }
-
     /// Each slot under the key that is on disk and not in memory, newest first.
     pub(super) fn on_disk(&self, key: &Key) -> Vec<(u64, super::disk::At)> {
-        let mut id = self.newest(key.hash());
         let mut found = Vec::new();
-        while id != NONE {
-            let slot = self.slots.get(id);
+        for (_, slot) in self.under_name(key.name()) {
             let there = !slot.dead && slot.is_of(key);
             if let (true, None, OnDisk::At(at)) = (there, slot.entry(), slot.disk) {
                 found.push((slot.number, at));
             }
-            id = slot.links.older;
         }
         found
-    }
-
-    /// Puts a slot at the head of its key's. It is on no list of the policy.
-    pub(super) fn insert(&mut self, mut slot: Slot) -> u32 {
-        let (hash, url) = (slot.hash(), slot.url_hash());
-        self.charge.change_own(0, slot.beside());
-        slot.links = Links::NEW;
-        let (older, after) = (self.newest(hash), self.first_of_url(url));
-        (slot.links.older, slot.links.url_after) = (older, after);
-        let id = self.slots.insert(slot);
-        let slots = &self.slots;
-        match older {
-            NONE => (self.keys).add(hash as u64, id, |id| slots.get(id).hash() as u64),
-            older => drop(self.keys.replace(hash as u64, older, id)),
-        }
-        match after {
-            NONE => self.urls.add(url, id, |id| slots.get(id).url_hash()),
-            after => {
-                self.urls.replace(url, after, id);
-                self.slots.get_mut(after).links.url_before = id;
-            }
-        }
-        self.sketch.fit(self.slots.len());
-        self.bound_variants(id);
-        self.weigh();
-        id
-    }
-
-    /// Puts a slot that is on disk alone behind all others of its key, and of the list.
-    pub(super) fn insert_oldest(&mut self, slot: Slot) {
-        let hash = slot.hash();
-        let newest = self.newest(hash);
-        let id = self.insert(slot);
-        if newest != NONE {
-            let mut oldest = newest;
-            while self.slots.get(oldest).links.older != NONE {
-                oldest = self.slots.get(oldest).links.older;
-            }
-            self.keys.replace(hash as u64, id, newest);
-            self.slots.get_mut(id).links.older = NONE;
-            self.slots.get_mut(oldest).links.older = id;
-        }
-        self.cool_last(id);
-    }
-
-    /// Takes a slot out of everything.
-    pub(super) fn remove(&mut self, id: u32) -> Slot {
-        self.unlist(id);
-        let slot = self.slots.remove(id);
-        self.charge.change_own(slot.beside(), 0);
-        self.dead -= usize::from(slot.dead);
-        self.unchain_key(id, &slot);
-        let (url_before, url_after) = (slot.links.url_before, slot.links.url_after);
-        if url_after != NONE {
-            self.slots.get_mut(url_after).links.url_before = url_before;
-        }
-        match url_before {
-            NONE => drop(self.urls.replace(slot.url_hash(), id, url_after)),
-            before => self.slots.get_mut(before).links.url_after = url_after,
-        }
-        slot
-    }
-
-    fn unchain_key(&mut self, id: u32, slot: &Slot) {
-        let hash = slot.hash();
-        if self.keys.replace(hash as u64, id, slot.links.older) {
-            return;
-        }
-        let mut newer = self.newest(hash);
-        while self.slots.get(newer).links.older != id {
-            newer = self.slots.get(newer).links.older;
-        }
-        self.slots.get_mut(newer).links.older = slot.links.older;
-    }
-
-    /// Removes the oldest of a key that has too many, unless its fill runs.
-    fn bound_variants(&mut self, newest: u32) {
-        let (mut id, mut count) = (newest, 1);
-        while self.slots.get(id).links.older != NONE {
-            id = self.slots.get(id).links.older;
-            count += 1;
-        }
-        if count <= VARIANTS {
-            return;
-        }
-        // What it is to replace makes room for it.
-        let most = VARIANTS + usize::from(self.twin_of(newest).is_some());
-        if count > most && self.slots.get(id).links.rank != Rank::None {
-            self.unknown |= self.remove(id).disk != OnDisk::None;
-        }
-    }
-
-    /// Whether a key has as many slots as are kept.
-    pub(super) fn is_full(&self, name: Name<'_>) -> bool {
-        let (mut id, mut count) = (self.newest(name.hash()), 0);
-        while id != NONE {
-            id = self.slots.get(id).links.older;
-            count += 1;
-        }
-        count >= VARIANTS
     }
 
     /// Something that is on disk is left out of the index.
     pub(super) fn leave_out(&mut self) {
         self.unknown = true;
-    }
-
-    /// The slot of an entry under a key with this hash, unless something has removed it.
-    pub(super) fn id_of(&self, hash: u128, number: u64) -> Option<u32> {
-        let mut id = self.newest(hash);
-        while id != NONE {
-            let slot = self.slots.get(id);
-            if slot.number == number && !slot.dead {
-                return Some(id);
-            }
-            id = slot.links.older;
-        }
-        None
     }
 
     pub(super) fn slot(&self, id: u32) -> &Slot {

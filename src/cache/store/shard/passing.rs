@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::Entry;
-use super::slab::{NONE, Rank, Slot};
+use super::slab::Rank;
 use super::{Heat, Shard};
 use crate::cache::Variant;
 
@@ -26,18 +26,19 @@ impl Shard {
         wanted: impl Fn(u64) -> bool,
     ) -> Option<Heat> {
         let slot = self.slots.peek(id)?;
-        let is_newest = self.newest(slot.hash()) == id;
+        let is_newest = self.newest(slot.hash(), slot.url_hash()) == id;
         let any = |id| self.under(id).any(|(_, slot)| wanted(slot.number));
         (is_newest && any(id)).then(|| self.heat(id))
     }
 
-    /// What is in memory, as a whole, under the key with this hash, the oldest first.
+    /// What is in memory, as a whole, under the key with this hash, of the URL with that one, the oldest first.
     pub(in super::super) fn passing(
         &self,
         hash: u128,
+        url: u64,
         wanted: impl Fn(u64) -> bool,
     ) -> Vec<Passing> {
-        let newest = self.newest(hash);
+        let newest = self.newest(hash, url);
         let each = self.under(newest).filter(|(_, slot)| {
             let is_whole = slot.entry().is_some_and(|entry| entry.pieces().is_some());
             is_whole && slot.links.rank != Rank::None && !slot.dead && wanted(slot.number)
@@ -64,11 +65,5 @@ impl Shard {
             .into_iter()
             .flat_map(|running| running.iter().map(|one| one.number));
         filling.map(|slot| slot.number).chain(running)
-    }
-
-    /// The slots of a key, from this one on, the newest first.
-    fn under(&self, id: u32) -> impl Iterator<Item = (u32, &Slot)> {
-        let slot = |id: u32| (id != NONE).then(|| (id, self.slots.get(id)));
-        std::iter::successors(slot(id), move |(_, last)| slot(last.links.older))
     }
 }

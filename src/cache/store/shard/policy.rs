@@ -12,7 +12,6 @@ use smallvec::SmallVec;
 
 use super::super::Entry;
 use super::super::disk::Place as OnDisk;
-use super::super::prefetch::will_read;
 use super::super::room::Room;
 use super::Shard;
 use super::slab::{Kept, List, NONE, Rank};
@@ -233,30 +232,6 @@ impl Shard {
         done
     }
 
-    /// What the next evictions touch is asked for ahead, step by step: a slot three evictions before, where its entry is known
-    /// two, and where the entry's text is known one. What goes is nearly always from the window, and what comes is written over
-    /// it; a text on probation is touched by nobody.
-    fn foresee(&self) {
-        for rank in [Rank::Window, Rank::Probation] {
-            let Some(last) = self.slots.peek(self.list_of(rank).last) else {
-                continue;
-            };
-            let entry = last.entry().filter(|_| rank == Rank::Window);
-            if let Some(entry) = entry {
-                will_read(entry.meta().head.text());
-            }
-            let Some(next) = self.slots.peek(last.links.before) else {
-                continue;
-            };
-            if let Some(entry) = next.entry() {
-                will_read(&**entry);
-            }
-            if let Some(third) = self.slots.place(next.links.before) {
-                will_read(third);
-            }
-        }
-    }
-
     /// Whether there is anything to evict.
     pub(in super::super) fn is_empty(&self) -> bool {
         self.graves.is_empty() && self.lists.iter().all(|list| list.first == NONE)
@@ -324,7 +299,7 @@ impl Shard {
         self.cool(id);
     }
 
-    fn list_of(&self, rank: Rank) -> &List {
+    pub(super) fn list_of(&self, rank: Rank) -> &List {
         &self.lists[rank as usize]
     }
 

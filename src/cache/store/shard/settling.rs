@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::Entry;
 use super::super::disk::Place as OnDisk;
 use super::super::key::Name;
-use super::slab::{Kept, NONE, Rank};
+use super::slab::{Kept, Rank};
 use super::{Heat, Shard};
 use crate::cache::Variant;
 
@@ -17,16 +17,12 @@ impl Shard {
         variant: Variant,
         but: Option<u32>,
     ) -> Option<u32> {
-        let mut id = self.newest(name.hash());
-        while id != NONE {
-            let slot = self.slots.get(id);
+        let mut under = self.under_name(name);
+        let twin = under.find(|(id, slot)| {
             let same = !slot.dead && slot.variant == variant && slot.name().is(name);
-            if same && Some(id) != but && slot.links.rank != Rank::None {
-                return Some(id);
-            }
-            id = slot.links.older;
-        }
-        None
+            same && Some(*id) != but && slot.links.rank != Rank::None
+        });
+        twin.map(|(id, _)| id)
     }
 
     /// The newest other slot under its name that was chosen by the same `Vary`.

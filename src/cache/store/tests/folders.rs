@@ -97,7 +97,7 @@ fn folders_are_waited_for_until_one_moment_however_many_there_are() {
     let held = stores.each_ref().map(|(store, entry)| {
         let held = store.lock(entry.name().url_hash());
         let variant = held
-            .slot(held.id_of(entry.name().hash(), entry.number()).unwrap())
+            .slot(held.id_of(entry.name(), entry.number()).unwrap())
             .variant;
         assert!(store.disk.as_ref().unwrap().store(entry, variant));
         held

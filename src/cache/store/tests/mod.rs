@@ -117,7 +117,7 @@ impl Store {
     /// Removes one entry. Those who read it can read it to its end.
     fn remove(&self, entry: &Entry) {
         let variant = self.with(entry.name(), |shard| {
-            let id = shard.id_of(entry.name().hash(), entry.number())?;
+            let id = shard.id_of(entry.name(), entry.number())?;
             Some(shard.remove(id).variant)
         });
         if let (Some(variant), Some(disk)) = (variant, &self.disk) {

@@ -121,7 +121,10 @@ fn how_much_a_key_is_asked_for_is_counted_once_for_all_its_variants() {
     let count = |store: &Arc<Store>| {
         let key = key(store, "http://a/v");
         let shard = store.lock(key.url_hash());
-        let newest = shard.passing(key.hash(), |_| true).pop().unwrap();
+        let newest = shard
+            .passing(key.hash(), key.url_hash(), |_| true)
+            .pop()
+            .unwrap();
         newest.heat.count
     };
     let before = count(&old);
