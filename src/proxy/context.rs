@@ -179,7 +179,7 @@ impl Context {
     pub(super) fn arrive(shared: &Arc<Shared>, session: &ServerSession, ahead: Ahead) -> Box<Self> {
         let (peer, until) = connection::current();
         let head = session.req_header();
-        let now = shared.clock.now();
+        let now = ahead.now().unwrap_or_else(|| shared.clock.now());
         let snapshot = shared.live.load_full();
         let id = super::request::new_id(now.wall);
         let exchange = exchange(id, now, peer.client(), head, &peer);

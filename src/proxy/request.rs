@@ -9,6 +9,7 @@ use pingora_core::protocols::http::ServerSession;
 use prometheus::IntCounter;
 use uuid::Uuid;
 use uuid::fmt::Urn;
+use wiregate_sdk::cache::Plan;
 use wiregate_sdk::chain::Stopped;
 use wiregate_sdk::host_of;
 use wiregate_sdk::views::Claim;
@@ -19,8 +20,9 @@ use super::context::Context;
 use super::inbound::Client;
 use super::replay::{self, Rest};
 use super::{forwarded, heads, rules};
-use crate::compile::Goal;
+use crate::compile::{Goal, Route};
 use crate::config::model::UnderscoresInFields;
+use crate::observe::metrics::LinkMetrics;
 use crate::router::{Hit, Refusal};
 
 /// An id for a request: a UUIDv7 (RFC 9562, 5.7), so that ids sort by time. It names a request
@@ -58,15 +60,29 @@ impl Context {
             self.deadline = rules::deadline(session.req_header())?;
             forwarded::limit_hops(session.req_header_mut())?;
         }
-        // What not every request needs is boxed apart, which keeps this future small.
-        if self
-            .route()
-            .is_some_and(|route| !route.chain.links.is_empty())
-        {
+        let has_chain = |route: &Route| !route.chain.links.is_empty();
+        if let Some(plan) = self.plan_ahead() {
+            self.exchange.cache = Some(plan);
+        } else if self.route().is_some_and(has_chain) {
+            // What not every request needs is boxed apart, which keeps this future small.
             boxed(|| self.run_chain(session)).await?;
             self.settle_body(session)?;
         }
         self.settle_upstream(session)
+    }
+
+    /// What its chain comes to, where that is known: then it counts as run, and is not.
+    fn plan_ahead(&self) -> Option<Box<Plan>> {
+        let route = self
+            .route()
+            .filter(|_| self.ahead.has_key(&self.snapshot))?;
+        let policy = route.chain.plan_for_all()?.clone();
+        route.link_metrics.iter().for_each(LinkMetrics::ran);
+        Some(Box::new(Plan {
+            policy,
+            key: Vec::new(),
+            caller: None,
+        }))
     }
 
     fn find_route(&mut self, session: &mut ServerSession) -> Result<(), Reply> {

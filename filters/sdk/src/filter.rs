@@ -41,8 +41,8 @@ pub trait Filter: Sized + Send + Sync + 'static {
 
     /// What the cache is to do with every request that is let through, where planning that, and taking
     /// [`Policy::tags`] out of responses, is all that the filter does, and nothing of the request decides about it. Where
-    /// such a filter is alone on its route, none of its hooks runs for a request that a fresh response answers, `done`
-    /// included. Nor does `response` run for what leaves as it is stored.
+    /// such a filter is alone on its route, the gateway does both by itself for requests that ask for nothing special: none
+    /// of its hooks runs, `done` included.
     fn plan_for_all(&self) -> Option<&Arc<Policy>> {
         None
     }

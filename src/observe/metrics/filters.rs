@@ -29,8 +29,8 @@ families! {
         /// Time spent in a filter's hooks, by hook: `request`, `upstream`, `response`,
         /// `request_body`, `response_body` and `done`. In `request`, and in `response_body` of one
         /// that wants the whole, waiting is included. One exchange of 32 is measured, and counts 32
-        /// times. A hit that the cache answers at once runs no hooks, and takes no time here; nor
-        /// does the `response` hook where what the cache has just fetched leaves as it is stored.
+        /// times. Where a cache is alone on its route and a request asks for nothing special, no
+        /// hooks run, and none takes time here.
         seconds: Family<Time> = "wiregate_filter_seconds_total" [route, filter, hook];
         /// What filters fetch in the background, such as the keys of an issuer, by where it comes
         /// from and how that ended: `ok` or `error`.

@@ -90,6 +90,8 @@ pub(in crate::proxy) struct Ahead {
     generation: u64,
     /// The place of the path that took it.
     path: Option<usize>,
+    /// When it came, where somebody has looked.
+    now: Option<Now>,
     /// Its key, and what is known of that.
     key: Option<Keyed>,
     /// Its place, or why there is none.
@@ -135,11 +137,21 @@ impl Ahead {
         self.path(snapshot).is_some()
     }
 
-    /// Its key in this store, where that is known. Then a cache alone has a say in what the request gets, which asks
-    /// for nothing special, and leaves as it is stored.
+    /// Whether its key is known by this configuration. Then a cache alone has a say in what the request gets, which asks
+    /// for nothing special.
+    pub(in crate::proxy) fn has_key(&self, snapshot: &Snapshot) -> bool {
+        self.key.is_some() && self.generation == snapshot.generation
+    }
+
+    /// Its key in this store, where that is known.
     pub(super) fn take_key(&mut self, snapshot: &Snapshot, store: &NamedStore) -> Option<Keyed> {
         let keyed = self.key.take()?;
         (self.generation == snapshot.generation && store.is(&keyed.store)).then_some(keyed)
+    }
+
+    /// When it came, where that is known.
+    pub(in crate::proxy) fn now(&self) -> Option<Now> {
+        self.now
     }
 
     /// Its place, or why it is shed, where that is known.
@@ -212,6 +224,7 @@ impl Conversation {
             caller: None,
         };
         let (key, now) = (key.key(&store), self.shared.clock.now());
+        ahead.now = Some(now);
         let entry = match fresh(&store, &key, seen.fields, now) {
             FindGood::Good(entry) => entry,
             other => {

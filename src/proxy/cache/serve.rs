@@ -230,6 +230,10 @@ impl Context {
             Some(head) => *head,
             None => entry.meta().head.parts(ADDED),
         };
+        // It may have been stored before the configuration called it so.
+        if let Some(tags) = self.tags() {
+            head.headers.remove(tags);
+        }
         if let Some(age) = age {
             head.headers.insert(header::AGE, age.as_secs().into());
         }

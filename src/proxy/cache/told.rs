@@ -1,6 +1,6 @@
 //! What is told of the cache's part in an exchange.
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
@@ -32,10 +32,13 @@ impl Context {
 
     /// Takes out the field that only the cache is to see.
     pub(super) fn hide_tags(&self, head: &mut ResponseHeader) {
-        if let Some(caching) = &self.caching
-            && let Some(tags) = &caching.plan.policy.tags
-        {
+        if let Some(tags) = self.tags() {
             head.remove_header(tags);
         }
+    }
+
+    /// The field that only the cache is to see, where there is one.
+    pub(super) fn tags(&self) -> Option<&HeaderName> {
+        self.caching.as_ref()?.plan.policy.tags.as_ref()
     }
 }

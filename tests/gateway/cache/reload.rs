@@ -33,6 +33,34 @@ fn a_store_with_other_options_is_another_one() {
     assert!(!told(&get(&gateway, "/a", &[])).1);
 }
 
+#[test]
+fn what_was_stored_before_a_field_had_tags_is_given_without_it() {
+    let origin = Origin::start();
+    let paths = [("/small", 10), ("/large", 10_000)];
+    for (path, length) in paths {
+        let fields = "cache-control: max-age=600 | cache-tag: customer-ann";
+        origin.answers_with(path, 200, fields, &"x".repeat(length));
+    }
+    let with = |options: &str| {
+        "caches: { c: { memory: 16MiB } }\n".to_owned() + &origin.configuration(options)
+    };
+    let gateway = Gateway::start(&with("{ store: c }"));
+    for (path, _) in paths {
+        let answer = get(&gateway, path, &[]);
+        assert_eq!(answer.header("cache-tag"), "customer-ann", "{path}");
+    }
+    gateway.reload(&with("{ store: c, tags: cache-tag }"));
+    for (path, length) in paths {
+        let answer = get(&gateway, path, &[]);
+        let got = (
+            told(&answer).1,
+            answer.header("cache-tag"),
+            answer.body.len(),
+        );
+        assert_eq!(got, (true, "", length), "{path}");
+    }
+}
+
 /// A configuration with a disk in this folder.
 pub(super) fn on_disk(origin: &Origin, folder: &std::path::Path) -> String {
     with_size(origin, folder, "64MiB")

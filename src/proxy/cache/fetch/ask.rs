@@ -1,7 +1,7 @@
 //! The way of a fetch to the head of a final response.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::{HeaderValue, StatusCode, header};
@@ -51,12 +51,7 @@ pub(super) enum Asked {
 }
 
 /// A request that was sent, and whose response is awaited.
-pub(super) struct Begun {
-    asked: SystemTime,
-    stage: Stage,
-}
-
-enum Stage {
+pub(super) enum Begun {
     /// At one endpoint or two, as the upstream hedges.
     Race(Box<Race>),
     /// At one.
@@ -68,7 +63,7 @@ enum Awaited {
     Head(Box<Head>),
     /// There is to be another attempt.
     Again,
-    Left(Stage, Box<Error>),
+    Left(Begun, Box<Error>),
 }
 
 impl Context {
@@ -83,27 +78,24 @@ impl Context {
         mut begun: Option<Begun>,
     ) -> Result<Asked> {
         loop {
-            let now = self.shared.clock.wall();
-            let (asked, stage) = match begun.take() {
-                Some(begun) => (begun.asked, Some(begun.stage)),
+            let sent = match begun.take() {
+                Some(begun) => Some(begun),
                 None => match self.begin_asking(session, connector).await {
-                    Ok(stage) => (now, stage),
+                    Ok(begun) => begun,
                     Err(error) if self.goes_on_without_client(&error) => {
                         return Ok(Asked::Left(None, error));
                     }
                     Err(error) => return Err(error),
                 },
             };
-            let awaited = match stage {
-                Some(Stage::Race(race)) => Box::pin(self.await_race(session, race, asked)).await?,
-                Some(Stage::Sent(source)) => self.await_head(session, source, None, asked).await?,
+            let awaited = match sent {
+                Some(Begun::Race(race)) => Box::pin(self.await_race(session, race)).await?,
+                Some(Begun::Sent(source)) => self.await_head(session, source, None).await?,
                 None => Awaited::Again,
             };
             match awaited {
                 Awaited::Again => {}
-                Awaited::Left(stage, error) => {
-                    return Ok(Asked::Left(Some(Begun { asked, stage }), error));
-                }
+                Awaited::Left(begun, error) => return Ok(Asked::Left(Some(begun), error)),
                 Awaited::Head(head) if self.is_for_another(&head.head) => {
                     self.fetch_mut().asks = false;
                     self.end_attempt();
@@ -118,29 +110,28 @@ impl Context {
         &mut self,
         session: &mut ServerSession,
         connector: &Arc<Connector>,
-    ) -> Result<Option<Stage>> {
+    ) -> Result<Option<Begun>> {
         let mut peer = self.begin_attempt(session).await?;
         let upstream = self.attempts.upstream.as_ref();
         if upstream.is_some_and(|upstream| upstream.hedge.is_some()) {
-            return Ok(Some(Stage::Race(Box::new(self.line_up(connector, peer)))));
+            return Ok(Some(Begun::Race(Box::new(self.line_up(connector, peer)))));
         }
         if !self.is_detached() {
             self.time_reads(session, &mut peer.options, true);
         }
         let sent = self.send_head(session, connector, peer).await?;
-        Ok(sent.map(Stage::Sent))
+        Ok(sent.map(Begun::Sent))
     }
 
     async fn await_race(
         &mut self,
         session: &mut ServerSession,
         mut race: Box<Race>,
-        asked: SystemTime,
     ) -> Result<Awaited> {
         match self.run(session, &mut race).await {
-            Ok((source, first)) => self.await_head(session, source, Some(first), asked).await,
+            Ok((source, first)) => self.await_head(session, source, Some(first)).await,
             Err(error) if self.goes_on_without_client(&error) => {
-                Ok(Awaited::Left(Stage::Race(race), error))
+                Ok(Awaited::Left(Begun::Race(race), error))
             }
             Err(error) => again(error).map(|()| Awaited::Again),
         }
@@ -152,14 +143,13 @@ impl Context {
         session: &mut ServerSession,
         mut source: Source,
         mut first: Option<HttpTask>,
-        asked: SystemTime,
     ) -> Result<Awaited> {
         let error = loop {
             let next = match first.take() {
                 Some(first) => Ok(first),
                 None => match self.next_head(session, &mut source).await {
                     Ok(next) => next,
-                    Err(error) => return Ok(Awaited::Left(Stage::Sent(source), error)),
+                    Err(error) => return Ok(Awaited::Left(Begun::Sent(source), error)),
                 },
             };
             match next {
@@ -167,12 +157,16 @@ impl Context {
                     match self.upstream_head(session, &mut head) {
                         Ok(()) if !head.status.is_informational() => {
                             let came = self.shared.clock.wall();
+                            let waited = self.attempts.waited.unwrap_or_default();
                             return Ok(Awaited::Head(Box::new(Head {
                                 source,
                                 head,
                                 end,
                                 body: None,
-                                sent: Sent { asked, came },
+                                sent: Sent {
+                                    asked: came - waited,
+                                    came,
+                                },
                             })));
                         }
                         Ok(()) => self.pass_interim(session, head),
