@@ -9,13 +9,23 @@ use super::fields::{Field, Fields};
 use super::list;
 use super::response::Terms;
 
-/// When a request left and its response came.
+/// When a response came.
 #[derive(Clone, Copy, Debug)]
-pub struct Sent {
-    /// `request_time`.
-    pub asked: SystemTime,
+pub struct Came {
     /// `response_time`.
-    pub came: SystemTime,
+    pub at: SystemTime,
+    /// The same, in seconds since 1970.
+    pub(super) seconds: i64,
+    /// `response_delay`: how long it was awaited.
+    delay: Duration,
+}
+
+impl Came {
+    /// At this moment, after so long.
+    pub fn new(at: SystemTime, delay: Duration) -> Self {
+        let seconds = date::seconds(at);
+        Self { at, seconds, delay }
+    }
 }
 
 /// How long a response without a date of its own for it may be fresh: a share of the time since it
@@ -29,11 +39,9 @@ pub struct Guess {
 }
 
 /// `corrected_initial_age` (4.2.3) of a response with this `Date`.
-pub(super) fn initial_age(fields: &Fields<'_>, date: Option<i64>, sent: Sent) -> Duration {
-    let came = date::seconds(sent.came);
-    let apparent = date.map_or(0, |date| came.saturating_sub(date).max(0));
-    let delay = sent.came.duration_since(sent.asked).unwrap_or_default();
-    let corrected = Duration::from_secs(age_value(fields).into()) + delay;
+pub(super) fn initial_age(fields: &Fields<'_>, date: Option<i64>, came: Came) -> Duration {
+    let apparent = date.map_or(0, |date| came.seconds.saturating_sub(date).max(0));
+    let corrected = Duration::from_secs(age_value(fields).into()) + came.delay;
     corrected.max(Duration::from_secs(apparent.unsigned_abs()))
 }
 
@@ -53,15 +61,14 @@ pub(super) fn date_of(fields: &Fields<'_>, now: i64) -> Option<i64> {
 
 /// `freshness_lifetime` (4.2.1), as far as the response says so itself; what it says twice, or not
 /// as it should, is none at all.
-pub(super) fn explicit(terms: &Terms, fields: &Fields<'_>, sent: Sent) -> Option<Duration> {
+pub(super) fn explicit(terms: &Terms, fields: &Fields<'_>, came: Came) -> Option<Duration> {
     if let Some(seconds) = terms.lifetime {
         return Some(Duration::from_secs(seconds.into()));
     }
     let mut lines = fields.all(Field::Expires);
     let expires = lines.next().filter(|_| !terms.targeted)?;
-    let came = date::seconds(sent.came);
-    let until = (lines.next().is_none()).then(|| date::parse(expires, came));
-    let from = date_of(fields, came).unwrap_or(came);
+    let until = (lines.next().is_none()).then(|| date::parse(expires, came.seconds));
+    let from = date_of(fields, came.seconds).unwrap_or(came.seconds);
     let seconds = until
         .flatten()
         .map_or(0, |until| until.saturating_sub(from));
@@ -73,15 +80,14 @@ pub(super) fn guessed(
     terms: &Terms,
     status: StatusCode,
     fields: &Fields<'_>,
-    sent: Sent,
+    came: Came,
     guess: Guess,
 ) -> Option<Duration> {
     if !terms.public && !is_guessable(status) {
         return None;
     }
-    let came = date::seconds(sent.came);
-    let modified = date::parse(fields.first(Field::LastModified)?, came)?;
-    let from = date_of(fields, came).unwrap_or(came);
+    let modified = date::parse(fields.first(Field::LastModified)?, came.seconds)?;
+    let from = date_of(fields, came.seconds).unwrap_or(came.seconds);
     let since = Duration::from_secs(u64::try_from(from.saturating_sub(modified)).ok()?);
     Some(since.mul_f64(guess.share).min(guess.most))
 }
@@ -102,12 +108,9 @@ mod tests {
 
     const CAME: u64 = 1_795_600_000;
 
-    fn sent(delay: u64) -> Sent {
-        let came = SystemTime::UNIX_EPOCH + Duration::from_secs(CAME);
-        Sent {
-            asked: came - Duration::from_secs(delay),
-            came,
-        }
+    fn came(delay: u64) -> Came {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(CAME);
+        Came::new(at, Duration::from_secs(delay))
     }
 
     fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
@@ -126,7 +129,7 @@ mod tests {
         let headers = headers(lines);
         let fields = Fields::of(&headers);
         let date = date_of(&fields, i64::try_from(CAME).unwrap());
-        initial_age(&fields, date, sent(delay)).as_secs()
+        initial_age(&fields, date, came(delay)).as_secs()
     }
 
     #[test]
@@ -157,7 +160,7 @@ mod tests {
     fn lifetime(lines: &[(&'static str, &str)]) -> Option<u64> {
         let headers = headers(lines);
         let fields = Fields::of(&headers);
-        explicit(&Terms::of(&fields), &fields, sent(0)).map(|lifetime| lifetime.as_secs())
+        explicit(&Terms::of(&fields), &fields, came(0)).map(|lifetime| lifetime.as_secs())
     }
 
     #[test]
@@ -197,7 +200,7 @@ mod tests {
             most: Duration::from_secs(1000),
         };
         let status = StatusCode::from_u16(status).unwrap();
-        let lifetime = guessed(&Terms::of(&fields), status, &fields, sent(0), rule);
+        let lifetime = guessed(&Terms::of(&fields), status, &fields, came(0), rule);
         lifetime.map(|lifetime| lifetime.as_secs())
     }
 

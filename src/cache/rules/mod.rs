@@ -22,7 +22,7 @@ pub mod vary;
 
 use std::time::{Duration, SystemTime};
 
-pub use age::Sent;
+pub use age::Came;
 
 /// The moment that a field tells (RFC 9110, 5.6.7); `now` settles the century of a year with two
 /// digits.

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora_http::{RequestHeader, ResponseHeader};
 use wiregate_sdk::cache::{Plan, Policy, SetCookie};
 
-use super::age::{self, Guess, Sent};
+use super::age::{self, Came, Guess};
 use super::edits::Edits;
 use super::fields::{Field, Fields};
 use super::request::Wishes;
@@ -40,9 +40,9 @@ pub fn meta(
     plan: &Plan,
     asked: &Asked<'_>,
     head: &ResponseHeader,
-    sent: Sent,
+    came: Came,
 ) -> Result<Stored, Why> {
-    terms(plan, asked, head, sent).map(|mut terms| terms.stored(head, None, 0))
+    terms(plan, asked, head, came).map(|mut terms| terms.stored(head, None, 0))
 }
 
 /// What is stored of a response that was found to be good (3.2, 4.3.5): `merged` is [what came of its
@@ -55,15 +55,15 @@ pub fn renewed(
     asked: &Asked<'_>,
     stored: &Stored,
     merged: &ResponseHeader,
-    sent: Sent,
+    came: Came,
 ) -> Result<Stored, Why> {
-    let mut meta = meta(plan, asked, merged, sent)?;
+    let mut meta = meta(plan, asked, merged, came)?;
     // A stored head has lost the field that the tags came in, and few origins repeat it.
     let tells_tags = |name| merged.headers.contains_key(name);
     if !plan.policy.tags.as_ref().is_some_and(tells_tags) {
         meta.tags.clone_from(&stored.tags);
     }
-    if conditional::is_weakly_dated(stored, date::seconds(sent.came)) {
+    if conditional::is_weakly_dated(stored, came.seconds) {
         meta.marks |= marks::WEAK_DATE;
     }
     Ok(meta)
@@ -117,19 +117,19 @@ pub fn terms(
     plan: &Plan,
     asked: &Asked<'_>,
     head: &ResponseHeader,
-    sent: Sent,
+    came: Came,
 ) -> Result<StoringTerms, Why> {
     let policy = &*plan.policy;
     let fields = Fields::of(&head.headers);
     let terms = Terms::of(&fields);
     check(plan, asked, (head.status, &fields), &terms)?;
-    let lifetime = lifetime(plan, asked, (head.status, &fields), &terms, sent)?;
-    let date = age::date_of(&fields, date::seconds(sent.came));
+    let lifetime = lifetime(plan, asked, (head.status, &fields), &terms, came)?;
+    let date = age::date_of(&fields, came.seconds);
     let age = match policy.force {
         true => Duration::ZERO, // it is as old here as it is in this cache
-        false => age::initial_age(&fields, date, sent),
+        false => age::initial_age(&fields, date, came),
     };
-    let times = times(policy, &terms, lifetime, (sent.came, age));
+    let times = times(policy, &terms, lifetime, (came.at, age));
     if !is_of_use(&times, &fields) {
         return Err("stale");
     }
@@ -137,7 +137,7 @@ pub fn terms(
     let names = with(names, &policy.vary);
     Ok(StoringTerms {
         length: fields.first(Field::ContentLength).and_then(length),
-        edits: Edits::of(policy, &fields, written_anew(&fields, date, sent)),
+        edits: Edits::of(policy, &fields, written_anew(&fields, date, came)),
         tags: tags(policy, &head.headers)?,
         vary: vary::selectors(names, &asked.head.headers),
         times,
@@ -196,7 +196,7 @@ fn lifetime(
     asked: &Asked<'_>,
     (status, fields): (StatusCode, &Fields<'_>),
     terms: &Terms,
-    sent: Sent,
+    came: Came,
 ) -> Result<Duration, Why> {
     let policy = &*plan.policy;
     let ttl = policy.ttl(status);
@@ -210,7 +210,7 @@ fn lifetime(
             false => ttl.ok_or("status"),
         };
     }
-    if let Some(lifetime) = age::explicit(terms, fields, sent) {
+    if let Some(lifetime) = age::explicit(terms, fields, came) {
         return Ok(lifetime);
     }
     let cookie = has_cookie();
@@ -219,7 +219,7 @@ fn lifetime(
     }
     let (share, most) = policy.guess;
     let guess = Guess { share, most };
-    let guessed = || age::guessed(terms, status, fields, sent, guess);
+    let guessed = || age::guessed(terms, status, fields, came, guess);
     if !cookie && let Some(lifetime) = ttl.or_else(guessed) {
         return Ok(lifetime);
     }
@@ -304,12 +304,12 @@ fn length(text: &[u8]) -> Option<u64> {
 }
 
 /// The `Date` of a response that came at this moment, where what it says itself is none, or not in the preferred form.
-fn written_anew(fields: &Fields<'_>, date: Option<i64>, sent: Sent) -> Option<HeaderValue> {
+fn written_anew(fields: &Fields<'_>, date: Option<i64>, came: Came) -> Option<HeaderValue> {
     let length = fields.first(Field::Date).map(<[u8]>::len);
     if date.is_some() && length == Some(date::LENGTH) {
         return None;
     }
-    let text = date::format(date.unwrap_or_else(|| date::seconds(sent.came)));
+    let text = date::format(date.unwrap_or(came.seconds));
     Some(HeaderValue::try_from(text).expect("a date is a field value"))
 }
 

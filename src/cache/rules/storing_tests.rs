@@ -7,7 +7,7 @@ use wiregate_sdk::cache::{Plan, Policy, SetCookie, Statuses};
 
 use super::request::Wishes;
 use super::storing::{Asked, Why, meta};
-use super::{Sent, marks};
+use super::{Came, marks};
 use crate::cache::Stored;
 
 pub(super) type Lines<'a> = &'a [(&'static str, &'a str)];
@@ -61,10 +61,10 @@ impl Case {
 
     fn meta(self, status: u16, lines: Lines<'_>) -> Result<Stored, Why> {
         let head = response(status, lines);
-        self.of(|plan, asked, sent| meta(plan, asked, &head, sent))
+        self.of(|plan, asked, came| meta(plan, asked, &head, came))
     }
 
-    pub(super) fn of<T>(self, make: impl FnOnce(&Plan, &Asked<'_>, Sent) -> T) -> T {
+    pub(super) fn of<T>(self, make: impl FnOnce(&Plan, &Asked<'_>, Came) -> T) -> T {
         let mut head = RequestHeader::build(self.method, b"/", None).unwrap();
         for (name, value) in &self.request {
             head.append_header(*name, value).unwrap();
@@ -81,7 +81,7 @@ impl Case {
             caller: self.caller,
         };
         let came = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_600_000);
-        make(&plan, &asked, Sent { asked: came, came })
+        make(&plan, &asked, Came::new(came, Duration::ZERO))
     }
 
     fn why(self, status: u16, lines: Lines<'_>) -> Why {

@@ -97,14 +97,14 @@ fn rfc9110_8_8_2_2_a_validation_makes_no_weak_date_a_strong_one() {
             ],
         );
         let mut stored = case()
-            .of(|plan, asked, sent| meta(plan, asked, &head, sent))
+            .of(|plan, asked, came| meta(plan, asked, &head, came))
             .unwrap();
         assert_eq!(holds(&stored), strong, "{made}");
         for _ in 0..2 {
             let news = response(304, &[("date", later)]);
             let merged = updated(&stored.head.response(), &news, SystemTime::UNIX_EPOCH);
             let renew =
-                |plan: &Plan, asked: &Asked<'_>, sent| renewed(plan, asked, &stored, &merged, sent);
+                |plan: &Plan, asked: &Asked<'_>, came| renewed(plan, asked, &stored, &merged, came);
             stored = case().of(renew).unwrap();
             assert_eq!(stored.head.get(&http::header::DATE), Some(later.as_bytes()));
             assert_eq!(holds(&stored), strong, "{made}, and validated");

@@ -50,21 +50,23 @@ pub struct Key {
 }
 
 impl Key {
-    pub(super) fn new(seed: u64, url: impl Into<Url>, parts: &[&[u8]]) -> Self {
-        let mut text = url.into().0.into_bytes();
+    /// Of a URL with this hash.
+    pub(super) fn new(seed: u64, (url, hash): (Url, u64), parts: &[&[u8]]) -> Self {
+        let mut text = url.0.into_bytes();
         let url = text.len();
         for part in parts {
             text.extend_from_slice(&(part.len() as u64).to_le_bytes());
             text.extend_from_slice(part);
         }
-        let facts = Facts::of(seed, &text, url);
+        let facts = Facts::of(seed, &text, (url, hash));
         Self { text, facts }
     }
 
     /// As it was written to disk: `None` where it is no key.
     pub(super) fn read(seed: u64, text: Box<[u8]>, url: usize) -> Option<Self> {
         std::str::from_utf8(text.get(..url)?).ok()?;
-        let facts = Facts::of(seed, &text, url);
+        let hash = hash_of(seed, &text[..url]);
+        let facts = Facts::of(seed, &text, (url, hash));
         let text = text.into();
         Some(Self { text, facts })
     }
@@ -104,10 +106,10 @@ impl From<Name<'_>> for Key {
 
 impl Facts {
     /// Where the URL ends is part of the key.
-    fn of(seed: u64, text: &[u8], url: usize) -> Self {
+    fn of(seed: u64, text: &[u8], (url, url_hash): (usize, u64)) -> Self {
         Self {
             hash: xxh3_128_with_seed(text, seed ^ url as u64),
-            url_hash: hash_of(seed, &text[..url]),
+            url_hash,
             url,
         }
     }
@@ -184,19 +186,23 @@ impl<'t> Name<'t> {
 mod tests {
     use super::*;
 
+    fn of(url: &str, parts: &[&[u8]]) -> Key {
+        let hash = hash_of(7, url.as_bytes());
+        Key::new(7, (url.into(), hash), parts)
+    }
+
     #[test]
     fn keys_are_the_same_when_all_parts_are() {
-        let key = |url: &str, parts: &[&[u8]]| Key::new(7, url, parts);
-        let one = key("http://a/b", &[b"GET", b"c"]);
-        assert_eq!(one, key("http://a/b", &[b"GET", b"c"]));
+        let one = of("http://a/b", &[b"GET", b"c"]);
+        assert_eq!(one, of("http://a/b", &[b"GET", b"c"]));
         for other in [
-            key("http://a/b", &[b"GET", b"d"]),
-            key("http://a/b", &[b"GET"]),
-            key("http://a/b", &[b"GETc"]),
-            key("http://a/b", &[b"GE", b"Tc"]),
-            key("http://a/b", &[b"GET", b"c", b""]),
-            key("http://a/", &[b"b", b"GET", b"c"]),
-            key("", &[b"http://a/b", b"GET", b"c"]),
+            of("http://a/b", &[b"GET", b"d"]),
+            of("http://a/b", &[b"GET"]),
+            of("http://a/b", &[b"GETc"]),
+            of("http://a/b", &[b"GE", b"Tc"]),
+            of("http://a/b", &[b"GET", b"c", b""]),
+            of("http://a/", &[b"b", b"GET", b"c"]),
+            of("", &[b"http://a/b", b"GET", b"c"]),
         ] {
             assert_ne!(one, other);
             assert_ne!(one.hash(), other.hash());
@@ -205,12 +211,12 @@ mod tests {
 
     #[test]
     fn what_a_name_says_is_enough_for_the_same_key() {
-        let key = Key::new(7, "http://a/b", &[b"GET"]);
+        let key = of("http://a/b", &[b"GET"]);
         let (text, url) = key.name().parts();
         let again = Key::read(7, text.into(), url).unwrap();
         assert!(again == key && Key::from(again.name()) == key);
         let name = Name::new(text, again.name().facts());
-        assert!(name.is(key.name()) && !name.is(Key::new(7, "http://a/b", &[]).name()));
+        assert!(name.is(key.name()) && !name.is(of("http://a/b", &[]).name()));
         assert!(Key::read(7, b"abc"[..].into(), 4).is_none());
         assert!(Key::read(7, [0xff, b'a'][..].into(), 1).is_none());
     }

@@ -6,9 +6,11 @@ use std::time::SystemTime;
 
 use super::Mode;
 use super::parts::{EVICTIONS, STEP};
+use super::prefetch::Whereabouts;
 use super::purge::Aim;
 use super::room::Room;
-use super::shard::Shard;
+use super::shard::{Firsts, Shard};
+use super::sketch::Sketch;
 
 /// Parts do not share a cache line.
 #[repr(align(128))]
@@ -16,14 +18,31 @@ pub(super) struct Part {
     shard: Mutex<Shard>,
     /// What can be evicted from it.
     weight: AtomicUsize,
+    /// The tables that a look begins with.
+    urls: Whereabouts,
+    counts: Whereabouts,
 }
 
 impl Part {
     pub(super) fn new(room: &Arc<Room>, share: usize) -> Self {
-        Self {
+        let part = Self {
             shard: Mutex::new(Shard::new(room, share)),
             weight: AtomicUsize::new(0),
-        }
+            urls: Whereabouts::default(),
+            counts: Whereabouts::default(),
+        };
+        part.change(|_| ());
+        part
+    }
+
+    /// Someone will look for what is under a URL with this hash.
+    pub(super) fn will_find(&self, url: u64) {
+        self.urls.will_read(Firsts::best(url));
+    }
+
+    /// Someone will count a key with this hash.
+    pub(super) fn will_count(&self, key: u128) {
+        self.counts.will_read(Sketch::first(key as u64));
     }
 
     /// What can be evicted from it, as it was a moment ago.
@@ -39,6 +58,9 @@ impl Part {
         let mut shard = self.lock();
         let changed = change(&mut shard);
         self.weight.store(shard.weight(), Ordering::Relaxed);
+        let (urls, counts) = shard.tables();
+        self.urls.tell(urls);
+        self.counts.tell(counts);
         changed
     }
 

@@ -104,7 +104,14 @@ impl Store {
     /// The key of a URL and of whatever else tells responses apart (the method, a header field, a
     /// caller). A purge by URL or prefix sees the URL; two keys are the same when all parts are.
     pub fn key(&self, url: impl Into<Url>, parts: &[&[u8]]) -> Key {
-        Key::new(self.seed, url, parts)
+        let url = url.into();
+        let hash = hash_of(self.seed, url.as_str().as_bytes());
+        // Where this is looked up is far from the processor, and the rest takes a while.
+        let part = self.part(hash);
+        part.will_find(hash);
+        let key = Key::new(self.seed, (url, hash), parts);
+        part.will_count(key.hash());
+        key
     }
 
     /// The newest entry under a key that `fits`: `Vary` is for the caller to compare. Runs under a

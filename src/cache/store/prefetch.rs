@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// So many bytes come into the processor's caches together.
 const LINE: usize = 64;
@@ -21,6 +22,31 @@ pub(super) fn will_read<T: ?Sized>(what: &T) {
 /// Something is about to be written.
 pub(in crate::cache) fn will_write(room: &[MaybeUninit<u8>]) {
     fetch(room.as_ptr().cast(), room.len());
+}
+
+/// Where a table is that is behind a lock, for those who do not hold that. By the time that they ask for a place in it, it may
+/// be somewhere else: then they ask in vain.
+#[derive(Debug, Default)]
+pub(super) struct Whereabouts {
+    first: AtomicUsize,
+    last: AtomicUsize,
+}
+
+impl Whereabouts {
+    /// The table, of as many words as a power of two, is here.
+    pub(super) fn tell<T>(&self, table: &[T]) {
+        const { assert!(size_of::<T>() == size_of::<u64>()) }
+        self.first.store(table.as_ptr().addr(), Relaxed);
+        self.last.store(table.len() - 1, Relaxed);
+    }
+
+    /// Its word with this number, counted round and round, will be read.
+    pub(super) fn will_read(&self, number: usize) {
+        let number = number & self.last.load(Relaxed);
+        let bytes = number.wrapping_mul(size_of::<u64>());
+        let address = self.first.load(Relaxed).wrapping_add(bytes);
+        fetch(std::ptr::without_provenance(address), 1);
+    }
 }
 
 #[cfg(target_arch = "x86_64")]

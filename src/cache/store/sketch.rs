@@ -25,8 +25,9 @@ impl Sketch {
         }
     }
 
-    pub(super) fn words(&self) -> usize {
-        self.words.len()
+    /// All words.
+    pub(super) fn all(&self) -> &[u64] {
+        &self.words
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -65,7 +66,7 @@ impl Sketch {
 
     /// Someone will ask for the count of this key in a moment.
     pub(super) fn will_estimate(&self, hash: u64) {
-        will_read(&self.words[self.first(mix(hash))]);
+        will_read(&self.words[self.word(Self::first(hash))]);
     }
 
     fn halve(&mut self) {
@@ -80,7 +81,7 @@ impl Sketch {
     /// The words of a key's counters, and where they are in those. Of its eight words, each of the four has two.
     fn places(&self, hash: u64) -> [(usize, u32); 4] {
         let mixed = mix(hash);
-        let first = self.first(mixed);
+        let first = self.word(Self::first(hash));
         let inner = (mixed ^ mixed >> 29).wrapping_mul(0xb492_b66f_be98_f273);
         [0, 1, 2, 3].map(|row| {
             let five = (inner >> (59 - 5 * row)) as u32 & 31;
@@ -88,9 +89,13 @@ impl Sketch {
         })
     }
 
-    /// The first of a key's words.
-    fn first(&self, mixed: u64) -> usize {
-        (mixed >> 32) as usize & (self.words.len() - 1) & !7
+    /// The first of a key's words, counted round and round.
+    pub(super) fn first(hash: u64) -> usize {
+        (mix(hash) >> 32) as usize & !7
+    }
+
+    fn word(&self, number: usize) -> usize {
+        number & (self.words.len() - 1)
     }
 }
 

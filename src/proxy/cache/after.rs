@@ -7,7 +7,7 @@ use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
 use super::super::context::Context;
-use crate::cache::rules::Sent;
+use crate::cache::rules::Came;
 use crate::cache::rules::status::{Stored, Told};
 use crate::cache::rules::storing::{self, Asked, Seen};
 use crate::cache::store::{Asker, Join, Mode, What};
@@ -70,12 +70,10 @@ impl Context {
             wishes: &caching.wishes,
             identified: self.exchange.identity.is_some(),
         };
-        let sent = Sent {
-            asked: self.exchange.now.wall,
-            came: self.shared.clock.wall(),
-        };
-        let merged = storing::updated(&stored, head, sent.came);
-        if let Ok(meta) = storing::renewed(&caching.plan, &asked, stale.meta(), &merged, sent)
+        let waited = self.attempts.waited.unwrap_or_default();
+        let came = Came::new(self.shared.clock.wall(), waited);
+        let merged = storing::updated(&stored, head, came.at);
+        if let Ok(meta) = storing::renewed(&caching.plan, &asked, stale.meta(), &merged, came)
             && let Join::Lead(lead) = caching.store.join(caching.key(), Asker::Anybody, |_| false)
         {
             // A purge has been faster: then there is nothing to refresh.

@@ -212,13 +212,15 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::super::super::key::Key;
+    use super::super::super::key::{Key, hash_of};
     use super::super::super::room::Room;
     use super::super::slab::Kept;
     use super::*;
 
     fn key(url: usize, key: usize) -> Key {
-        Key::new(7, format!("http://a/{url}").as_str(), &[&[key as u8]])
+        let url = format!("http://a/{url}");
+        let hash = hash_of(7, url.as_bytes());
+        Key::new(7, (url.as_str().into(), hash), &[&[key as u8]])
     }
 
     /// The numbers of the slots under each key, newest first.

@@ -8,7 +8,7 @@ use super::slab::NONE;
 /// and is found, moved and freed by what it says itself, so that each of these waits for one line of memory, and growing
 /// waits for no slot. Half of the hash is in it: whether another chain has the same half is for the slots to say.
 #[derive(Debug)]
-pub(super) struct Firsts {
+pub(in super::super) struct Firsts {
     /// As many as a power of two, and never all taken.
     places: Box<[Place]>,
     taken: usize,
@@ -16,7 +16,7 @@ pub(super) struct Firsts {
 
 #[derive(Clone, Copy, Debug)]
 #[repr(align(8))]
-struct Place {
+pub(in super::super) struct Place {
     /// The lower half of the hash, which also says where the place would be best.
     tag: u32,
     id: u32,
@@ -75,7 +75,7 @@ impl Firsts {
 
     /// Someone will look for a chain with this hash in a moment.
     pub(super) fn will_find(&self, hash: u64) {
-        will_read(&self.places[self.best(hash as u32)]);
+        will_read(&self.places[self.place(Self::best(hash))]);
     }
 
     /// How large the table is, in places.
@@ -93,16 +93,22 @@ impl Firsts {
         allocated(size_of_val(&*self.places))
     }
 
-    fn best(&self, tag: u32) -> usize {
-        tag as usize & (self.places.len() - 1)
+    /// All places.
+    pub(super) fn all(&self) -> &[Place] {
+        &self.places
     }
 
-    fn behind(&self, at: usize) -> usize {
-        (at + 1) & (self.places.len() - 1)
+    /// Where the place of a chain with this hash would be best, counted round and round.
+    pub(in super::super) fn best(hash: u64) -> usize {
+        hash as u32 as usize
+    }
+
+    fn place(&self, number: usize) -> usize {
+        number & (self.places.len() - 1)
     }
 
     fn find(&self, tag: u32, is: impl Fn(u32) -> bool) -> Option<usize> {
-        let mut at = self.best(tag);
+        let mut at = self.place(tag as usize);
         loop {
             let place = self.places[at];
             if place.id == NONE {
@@ -111,14 +117,14 @@ impl Firsts {
             if place.tag == tag && is(place.id) {
                 return Some(at);
             }
-            at = self.behind(at);
+            at = self.place(at + 1);
         }
     }
 
     fn put(&mut self, place: Place) {
-        let mut at = self.best(place.tag);
+        let mut at = self.place(place.tag as usize);
         while self.places[at].id != NONE {
-            at = self.behind(at);
+            at = self.place(at + 1);
         }
         self.places[at] = place;
     }
@@ -126,15 +132,15 @@ impl Firsts {
     /// Frees a place, and moves up what had to stand behind it.
     fn free(&mut self, mut at: usize) {
         let last = self.places.len() - 1;
-        let mut next = self.behind(at);
+        let mut next = self.place(at + 1);
         while self.places[next].id != NONE {
             let place = self.places[next];
-            let from_best = next.wrapping_sub(self.best(place.tag)) & last;
+            let from_best = next.wrapping_sub(place.tag as usize) & last;
             if from_best >= next.wrapping_sub(at) & last {
                 self.places[at] = place;
                 at = next;
             }
-            next = self.behind(next);
+            next = self.place(next + 1);
         }
         self.places[at] = FREE;
         self.taken -= 1;

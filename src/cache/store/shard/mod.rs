@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 
+pub(super) use firsts::{Firsts, Place};
 pub(super) use passing::Passing;
 pub(super) use policy::{Heat, Newcomer};
 use running::Alone;
@@ -25,7 +26,6 @@ use super::key::Key;
 use super::room::{Charge, Room, allocated};
 use super::sketch::Sketch;
 use super::{Entry, Find, FindGood};
-use firsts::Firsts;
 use slab::{List, NONE, Rank, Slab};
 
 /// How many keys of a shard are remembered to be not for the cache.
@@ -215,6 +215,11 @@ impl Shard {
         self.slots.end()
     }
 
+    /// The tables that a look begins with.
+    pub(super) fn tables(&self) -> (&[Place], &[u64]) {
+        (self.urls.all(), self.sketch.all())
+    }
+
     /// What can be evicted here.
     pub(super) fn weight(&self) -> usize {
         self.lists.iter().map(|list| list.weight).sum()
@@ -228,7 +233,7 @@ impl Shard {
             self.running.num_buckets(),
             self.graves.capacity(),
             self.slots.bytes(),
-            self.sketch.words(),
+            self.sketch.all().len(),
         ];
         if std::mem::replace(&mut self.counted, sizes) != sizes {
             self.count();

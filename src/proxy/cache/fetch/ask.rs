@@ -14,7 +14,7 @@ use super::super::super::context::Context;
 use super::super::super::hedge::Race;
 use super::super::super::straight::{Source, again, within};
 use super::super::super::{failure, heads};
-use crate::cache::rules::Sent;
+use crate::cache::rules::Came;
 use crate::upstream::Connector;
 
 /// The head of a final response, and where the rest comes from.
@@ -24,7 +24,7 @@ pub(super) struct Head {
     pub(super) end: bool,
     /// All of the body, where it was there at once.
     pub(super) body: Option<Bytes>,
-    pub(super) sent: Sent,
+    pub(super) came: Came,
 }
 
 impl Head {
@@ -78,7 +78,7 @@ impl Context {
         mut begun: Option<Begun>,
     ) -> Result<Asked> {
         loop {
-            let sent = match begun.take() {
+            let begun = match begun.take() {
                 Some(begun) => Some(begun),
                 None => match self.begin_asking(session, connector).await {
                     Ok(begun) => begun,
@@ -88,7 +88,7 @@ impl Context {
                     Err(error) => return Err(error),
                 },
             };
-            let awaited = match sent {
+            let awaited = match begun {
                 Some(Begun::Race(race)) => Box::pin(self.await_race(session, race)).await?,
                 Some(Begun::Sent(source)) => self.await_head(session, source, None).await?,
                 None => Awaited::Again,
@@ -163,10 +163,7 @@ impl Context {
                                 head,
                                 end,
                                 body: None,
-                                sent: Sent {
-                                    asked: came - waited,
-                                    came,
-                                },
+                                came: Came::new(came, waited),
                             })));
                         }
                         Ok(()) => self.pass_interim(session, head),

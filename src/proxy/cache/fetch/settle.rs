@@ -45,7 +45,7 @@ impl Context {
         }
         heads::drop_named_of(&mut head.head);
         let (plan, asked) = (&self.caching().plan, self.asked(session));
-        match storing::terms(plan, &asked, &head.head, head.sent) {
+        match storing::terms(plan, &asked, &head.head, head.came) {
             Ok(mut terms) => self.take_in(head, &mut terms).await,
             Err(why) => self.keep(*head, why, failed),
         }
@@ -78,10 +78,10 @@ impl Context {
         stale: &Arc<Entry>,
     ) -> Answer {
         heads::edit_response(&mut head.head, |head| heads::settle_response(head, false));
-        let (stored, sent) = (stale.meta(), head.sent);
-        let merged = storing::updated(&stored.head.response(), &head.head, sent.came);
+        let (stored, came) = (stale.meta(), head.came);
+        let merged = storing::updated(&stored.head.response(), &head.head, came.at);
         let asked = self.asked(session);
-        let meta = storing::renewed(&self.caching().plan, &asked, stored, &merged, sent);
+        let meta = storing::renewed(&self.caching().plan, &asked, stored, &merged, came);
         if head.end {
             head.source.put_back().await;
         }
