@@ -1,12 +1,11 @@
 //! What becomes of the head of a response that is stored (RFC 9111, 3.1).
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use pingora_http::ResponseHeader;
 use smallvec::SmallVec;
 use wiregate_sdk::cache::{Policy, SetCookie};
 
 use super::fields::{Field, Fields};
-use crate::cache::{Draft, Head};
+use crate::cache::Draft;
 
 /// What sets the head that is served apart from the one that has come (3.1), but for whom it has come through.
 pub(super) struct Edits {
@@ -35,15 +34,14 @@ impl Edits {
         Self { without, date }
     }
 
-    /// The head as it is to be served, with room for so many bytes behind it.
-    pub(super) fn head(
-        &self,
-        head: &ResponseHeader,
-        via: Option<&HeaderValue>,
-        room: usize,
-    ) -> Head {
+    /// The fields as they are to be served.
+    pub(super) fn draft<'h>(
+        &'h self,
+        fields: &'h HeaderMap,
+        via: Option<&'h HeaderValue>,
+    ) -> Draft<'h> {
         let mut draft = Draft::default();
-        for (name, value) in &head.headers {
+        for (name, value) in fields {
             if !self.without.contains(name) {
                 draft.add(name, value);
             }
@@ -54,7 +52,7 @@ impl Edits {
         if let Some(via) = via {
             draft.add(&header::VIA, via);
         }
-        draft.head(head.status, room)
+        draft
     }
 
     /// Makes the same of the fields of that head themselves.

@@ -12,7 +12,7 @@ use super::fields::{Field, Fields};
 use super::request::Wishes;
 use super::response::Terms;
 use super::{conditional, date, marks, vary};
-use crate::cache::{Selector, Stored, Times};
+use crate::cache::{Draft, Head, Selector, Stored, Times};
 
 /// What a response can be purged by has bounds: more tags, or longer ones, are more than is kept.
 const MOST_TAGS: usize = 256;
@@ -42,7 +42,9 @@ pub fn meta(
     head: &ResponseHeader,
     came: Came,
 ) -> Result<Stored, Why> {
-    terms(plan, asked, head, came).map(|mut terms| terms.stored(head, None, 0))
+    let mut terms = terms(plan, asked, head, came)?;
+    let stored = (terms.draft(&head.headers, None)).head(head.status, 0, Vec::new());
+    Ok(terms.stored(stored))
 }
 
 /// What is stored of a response that was found to be good (3.2, 4.3.5): `merged` is [what came of its
@@ -86,16 +88,15 @@ impl StoringTerms {
         &self.vary
     }
 
-    /// What is stored of it, once: this is its head, and `via` what is added to say whom it has come through. There is
-    /// `room` for so many bytes behind the head that is stored.
-    pub fn stored(
-        &mut self,
-        head: &ResponseHeader,
-        via: Option<&HeaderValue>,
-        room: usize,
-    ) -> Stored {
+    /// The head that is stored of a response with these fields; `via` is added, to say whom it has come through.
+    pub fn draft<'h>(&'h self, fields: &'h HeaderMap, via: Option<&'h HeaderValue>) -> Draft<'h> {
+        self.edits.draft(fields, via)
+    }
+
+    /// What is stored of it, once, with this head.
+    pub fn stored(&mut self, head: Head) -> Stored {
         Stored {
-            head: self.edits.head(head, via, room),
+            head,
             tags: std::mem::take(&mut self.tags),
             vary: std::mem::take(&mut self.vary),
             times: self.times,

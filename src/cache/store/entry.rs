@@ -53,6 +53,9 @@ enum Held<'e> {
 }
 
 impl Entry {
+    /// What one takes, and what counts who has it.
+    const BYTES: usize = allocated(size_of::<Self>() + 2 * size_of::<usize>());
+
     pub(super) fn new(
         room: &Arc<Room>,
         name: Name<'_>,
@@ -91,16 +94,30 @@ impl Entry {
     /// What one takes whose body is there, and which has room for what it [puts behind](Self::behind) its head: all of its
     /// [`bytes`](Self::bytes).
     pub(super) fn bytes_of(meta: &Stored, body: &[u8]) -> usize {
-        let beside = match body.len() > SMALL {
+        Self::own_bytes(meta) + Self::beside(body)
+    }
+
+    /// What a body takes that is there, beside what is behind the head.
+    fn beside(body: &[u8]) -> usize {
+        match body.len() > SMALL {
             true => allocated(size_of::<Body>()) + allocated(body.len()),
             false => 0,
-        };
-        Self::own_bytes(meta) + beside
+        }
     }
 
     /// What it takes without its body.
     fn own_bytes(meta: &Stored) -> usize {
-        allocated(size_of::<Self>() + 2 * size_of::<usize>()) + meta.allocated()
+        Self::BYTES + meta.allocated()
+    }
+
+    /// About what one will take whose body is there, and whose head takes so much with what is behind it.
+    pub(super) fn bytes_about(head: usize, body: &[u8]) -> usize {
+        Self::BYTES + allocated(head) + Self::beside(body)
+    }
+
+    /// The memory that its head was in.
+    pub(super) fn into_spare(self) -> Vec<u8> {
+        self.meta.head.into_spare()
     }
 
     /// With another head, and the same body.

@@ -80,7 +80,7 @@ impl Fill {
             return Err(Refused::Length);
         }
         let (store, name) = (&self.store, self.entry.name());
-        if !store.make_room(name, piece.len(), Newcomer::Part) {
+        if (store.make_room(name, piece.len(), Newcomer::Part)).is_none() {
             return Err(Refused::NoRoom);
         }
         self.entry.push(piece);

@@ -176,7 +176,7 @@ impl Lead {
         }
         let bytes = Entry::bytes_of(&meta, body);
         let (name, newcomer) = (self.flight.name(), Newcomer::Entry(bytes));
-        if !self.store.make_room(name, bytes, newcomer) {
+        if self.store.make_room(name, bytes, newcomer).is_none() {
             return Err(self.refuse(Refused::NoRoom, &meta, remember));
         }
         let new = New::of(&self.store, &meta);
@@ -192,6 +192,15 @@ impl Lead {
             self.store.settle_down(&entry, new.variant);
         }
         Ok(entry)
+    }
+
+    /// Makes room ahead for what has a head of so many bytes, with what is [behind](Self::behind) that, and whose body is there.
+    /// Gives memory that has become free, for that head.
+    pub fn make_room(&self, head: usize, body: &[u8]) -> Vec<u8> {
+        let bytes = Entry::bytes_about(head, body);
+        let (name, newcomer) = (self.flight.name(), Newcomer::Entry(bytes));
+        let spare = self.store.make_room(name, bytes, newcomer);
+        spare.unwrap_or_default() // it is refused once more
     }
 
     /// It is not stored, since it is too large or finds no room.

@@ -272,9 +272,15 @@ impl Store {
         });
     }
 
-    /// Evicts until the store has room for `more` bytes; whether it could. What is evicted comes from the part where
-    /// something was added, unless that has less than its share.
-    pub(super) fn make_room(&self, name: Name<'_>, more: usize, newcomer: Newcomer) -> bool {
+    /// Evicts until the store has room for `more` bytes, where it can. What is evicted comes from the part where something was
+    /// added, unless that has less than its share. Gives what had the head of the last one that went, which may be nothing.
+    pub(super) fn make_room(
+        &self,
+        name: Name<'_>,
+        more: usize,
+        newcomer: Newcomer,
+    ) -> Option<Vec<u8>> {
+        let mut spare = Vec::new();
         while self.room.lacks(more) {
             let own = self.part(name.url_hash());
             let part = match own.weight() > self.share {
@@ -291,11 +297,12 @@ impl Store {
             });
             Counts::add(&self.counts.evicted, done.evicted);
             Counts::add(&self.counts.rejected, done.rejected);
+            spare = done.spare;
             if empty && self.room.lacks(more) && self.heaviest().weight() == 0 {
-                return false;
+                return None;
             }
         }
-        true
+        Some(spare)
     }
 
     fn heaviest(&self) -> &Part {

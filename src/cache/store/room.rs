@@ -83,7 +83,7 @@ impl Drop for Charge {
 }
 
 /// What an allocator takes to give this many bytes: sizes come in at least four steps for each doubling.
-pub fn allocated(bytes: usize) -> usize {
+pub const fn allocated(bytes: usize) -> usize {
     match bytes {
         0 => 0,
         1..=64 => bytes.next_multiple_of(16),

@@ -14,6 +14,9 @@ use smallvec::SmallVec;
 use super::super::store::{allocated, will_write};
 use super::names;
 
+/// A head is made in memory that is larger than it by no more than this part of it: blocks come in steps like that.
+const WASTE: usize = 8;
+
 /// What stands between a name and its value, and behind that.
 const COLON: &[u8] = b": ";
 const END: &[u8] = b"\r\n";
@@ -81,12 +84,25 @@ impl<'h> Draft<'h> {
         }
     }
 
+    fn fields(&self) -> usize {
+        self.sent.len() + self.lengths.len()
+    }
+
+    /// How many bytes a head of these fields takes.
+    pub fn bytes(&self) -> usize {
+        self.fields() * Mark::BYTES + self.length
+    }
+
     /// A head of these fields, which holds on to no buffer that they were read from, with room for so many bytes to be
-    /// [put behind it](Head::put_behind).
-    pub fn head(&self, status: StatusCode, room: usize) -> Head {
-        let fields = self.sent.len() + self.lengths.len();
-        let mut text = Vec::with_capacity(fields * Mark::BYTES + self.length + room);
-        will_write(text.spare_capacity_mut());
+    /// [put behind it](Head::put_behind). It is made in the `spare` memory, where that is about as large as it has to be.
+    pub fn head(&self, status: StatusCode, room: usize, spare: Vec<u8>) -> Head {
+        let (fields, bytes) = (self.fields(), self.bytes() + room);
+        let mut text = spare;
+        text.clear();
+        if !(bytes..=bytes + bytes / WASTE).contains(&text.capacity()) {
+            text = Vec::with_capacity(bytes);
+        }
+        will_write(&text.spare_capacity_mut()[..bytes]);
         for lines in [&self.sent[..], &self.lengths] {
             for line in lines {
                 text.extend_from_slice(&line.mark.bytes());
@@ -114,7 +130,7 @@ impl Head {
         for (name, value) in fields {
             draft.add(name, value);
         }
-        draft.head(status, 0)
+        draft.head(status, 0, Vec::new())
     }
 
     /// Puts something behind its text, in the place of what has been there: whoever keeps both has one allocation
@@ -149,6 +165,11 @@ impl Head {
         for line in lines.filter(|line| !is_other(line)) {
             line.write(text);
         }
+    }
+
+    /// The memory that its text is in.
+    pub fn into_spare(self) -> Vec<u8> {
+        self.text
     }
 
     /// All that it holds, with what is behind it.

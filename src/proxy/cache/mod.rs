@@ -29,7 +29,6 @@ use pingora_http::RequestHeader;
 use wiregate_sdk::cache::Plan;
 use wiregate_sdk::{Origin, Reply};
 
-use super::boxed::boxed;
 use super::context::Context;
 use crate::cache::Dealt;
 use crate::cache::rules::marks;
@@ -298,24 +297,22 @@ impl Context {
             return Ok(false);
         }
         for _ in 0..MOST_WAITS {
-            let waiting = match self.join(session) {
+            let fetch = match self.join(session) {
                 Join::Found(entry) => return self.serve_shared(session, entry).await,
-                Join::Alone => return Ok(false),
-                Join::Lead(lead) => {
-                    let fetch = Fetch::new(lead, self.caching().stale.clone());
-                    return boxed(|| self.fetch(session, fetch, connector)).await;
-                }
+                Join::Alone => None,
+                Join::Lead(lead) => Some(Fetch::new(lead, self.caching().stale.clone())),
                 Join::Wait(_) if self.asks_for_itself() => {
-                    let Some(fetch) = Fetch::alone(self.caching().stale.as_ref()) else {
-                        return Ok(false);
-                    };
-                    return boxed(|| self.fetch(session, fetch, connector)).await;
+                    Fetch::alone(self.caching().stale.as_ref())
                 }
-                Join::Wait(waiting) => waiting,
+                Join::Wait(waiting) => match Box::pin(self.wait(session, waiting)).await? {
+                    Some(answered) => return Ok(answered),
+                    None => continue,
+                },
             };
-            if let Some(answered) = Box::pin(self.wait(session, waiting)).await? {
-                return Ok(answered);
-            }
+            return match fetch {
+                Some(fetch) => self.fetch(session, fetch, connector).await,
+                None => Ok(false),
+            };
         }
         Ok(false)
     }

@@ -55,12 +55,14 @@ impl Newcomer {
 }
 
 /// What an eviction did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(in super::super) struct Evicted {
     /// Entries that left the memory.
     pub(in super::super) evicted: u64,
     /// Those among them that were new, and not admitted.
     pub(in super::super) rejected: u64,
+    /// The memory that the head of the last one was in, if it can be had.
+    pub(in super::super) spare: Vec<u8>,
 }
 
 /// How much a key is asked for.
@@ -146,7 +148,7 @@ impl Shard {
         if freed < bytes {
             return 0;
         }
-        displaced.iter().for_each(|id| self.evict(*id));
+        displaced.iter().for_each(|id| drop(self.evict(*id)));
         displaced.len() as u64
     }
 
@@ -226,7 +228,7 @@ impl Shard {
                 .filter(|new| *new != victim && self.popularity(*new) <= self.popularity(victim));
             done.evicted += 1;
             done.rejected += u64::from(rejected.is_some());
-            self.evict(rejected.unwrap_or(victim));
+            done.spare = self.evict(rejected.unwrap_or(victim));
         }
         self.foresee();
         done
@@ -287,16 +289,18 @@ impl Shard {
         self.remove(self.list_of(Rank::Cold).last);
     }
 
-    /// Takes an entry out of memory. Where it is on disk, or on its way there, the index still knows it.
-    fn evict(&mut self, id: u32) {
+    /// Takes an entry out of memory. Where it is on disk, or on its way there, the index still knows it. Gives the memory that its
+    /// head was in, where nobody has the entry any more.
+    fn evict(&mut self, id: u32) -> Vec<u8> {
         if matches!(self.slots.get(id).disk, OnDisk::None) {
-            self.remove(id);
-            return;
+            let kept = self.remove(id).kept;
+            return kept.spare().unwrap_or_default();
         }
         self.change(id, |slot| {
             slot.kept = Kept::Name(Box::new(slot.name().into()))
         });
         self.cool(id);
+        Vec::new()
     }
 
     pub(super) fn list_of(&self, rank: Rank) -> &List {

@@ -110,6 +110,14 @@ impl Slot {
 }
 
 impl Kept {
+    /// The memory that the head of the entry was in, where nobody else has the entry.
+    pub(super) fn spare(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Entry(entry) => Arc::into_inner(entry).map(Entry::into_spare),
+            Self::Name(_) => None,
+        }
+    }
+
     fn name(&self) -> Name<'_> {
         match self {
             Self::Entry(entry) => entry.name(),

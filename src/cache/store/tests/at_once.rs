@@ -43,6 +43,30 @@ fn it_takes_what_one_takes_that_came_in_pieces_but_for_what_followed_that() {
 }
 
 #[test]
+fn what_goes_leaves_its_memory_unless_somebody_has_it() {
+    let body = bytes(3, 1_000);
+    for held in [false, true] {
+        let (store, mut had) = (store(MIB), Vec::new());
+        let (mut spares, mut refused) = (0, 0);
+        for number in 0..2_000 {
+            let lead = lead(&store, &format!("http://a/{number}"));
+            let spare = lead.make_room(1_200, &body).capacity();
+            assert!(spare == 0 || (1_000..1_300).contains(&spare), "{spare}");
+            spares += usize::from(spare > 0);
+            match lead.store(meta(&[]), &body, Duration::ZERO) {
+                Ok(entry) => had.extend(held.then_some(entry)),
+                Err(_) => refused += 1,
+            }
+            assert!(held || store.figures().memory <= MIB as u64);
+        }
+        match held {
+            false => assert!(spares > 1_000 && refused == 0, "{spares} {refused}"),
+            true => assert!(spares == 0 && refused > 1_000, "{spares} {refused}"),
+        }
+    }
+}
+
+#[test]
 fn of_one_variant_the_later_one_stays_and_memory_keeps_its_bound() {
     let store = store(MIB);
     let urls = (0..2_000).map(|number| format!("http://a/{}", number % 900));

@@ -89,7 +89,7 @@ fn what_is_behind_it_is_no_part_of_it_and_takes_no_allocation_where_there_is_roo
     let mut head = {
         let mut draft = Draft::default();
         draft.add(fields[0].0, fields[0].1);
-        draft.head(StatusCode::OK, 4)
+        draft.head(StatusCode::OK, 4, Vec::new())
     };
     let (place, taken) = (head.text.as_ptr(), head.allocated());
     head.put_behind([b"name"]);
@@ -102,6 +102,32 @@ fn what_is_behind_it_is_no_part_of_it_and_takes_no_allocation_where_there_is_roo
     other.put_behind([b"another one"]);
     assert!(other == head && other.behind() == b"another one");
     assert!(other.allocated() >= other.text.len() && other.wire() == b"etag: a\r\n");
+}
+
+#[test]
+fn a_head_is_made_in_spare_memory_that_is_about_as_large_as_it_has_to_be() {
+    let value = HeaderValue::from_static("a");
+    let mut draft = Draft::default();
+    draft.add(&header::ETAG, &value);
+    let bytes = draft.bytes() + 100;
+    let made = |capacity: usize| {
+        let mut spare = Vec::with_capacity(capacity);
+        spare.resize(capacity, b'x');
+        let place = spare.as_ptr();
+        let mut head = draft.head(StatusCode::OK, 100, spare);
+        let in_place = head.text.as_ptr() == place;
+        assert!(head == Head::new(StatusCode::OK, &[(&header::ETAG, &value)]));
+        assert!(head.behind().is_empty() && head.wire() == b"etag: a\r\n");
+        head.put_behind([&[b'y'; 100]]);
+        let capacity = head.text.capacity();
+        assert!(
+            (bytes..=bytes + bytes / WASTE).contains(&capacity),
+            "{capacity}"
+        );
+        in_place
+    };
+    assert!(made(bytes) && made(bytes + bytes / WASTE));
+    assert!(!made(bytes - 1) && !made(bytes + bytes / WASTE + 1) && !made(0));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use pingora_core::protocols::http::{HttpTask, ServerSession};
+use pingora_http::ResponseHeader;
 use wiregate_sdk::{Reply, ResponseHead};
 
 use super::super::super::context::Context;
@@ -181,15 +182,13 @@ impl Context {
             lead.too_large(remember, terms.vary());
             return Err("too-large");
         }
-        let via = heads::via_of(head.head.version);
         let is_good = |body: u64| body <= largest && length.is_none_or(|length| length == body);
         let body = match head.end {
             true => Some(&b""[..]),
             false => head.body.as_deref(),
         };
         let body = body.filter(|body| is_good(body.len() as u64));
-        let room = lead.behind(body.unwrap_or_default());
-        let meta = terms.stored(&head.head, Some(&via), room);
+        let meta = terms.stored(made(terms, &head.head, &lead, body));
         let stored = match body {
             Some(body) => lead.store(meta, body, remember).map(|entry| (entry, None)),
             None => {
@@ -199,6 +198,20 @@ impl Context {
         };
         stored.map_err(|_| "refused")
     }
+}
+
+/// The head that is stored. Where the body is there, what goes for it leaves it its memory.
+fn made(
+    terms: &StoringTerms,
+    head: &ResponseHeader,
+    lead: &Lead,
+    body: Option<&[u8]>,
+) -> crate::cache::Head {
+    let via = heads::via_of(head.version);
+    let draft = terms.draft(&head.headers, Some(&via));
+    let room = lead.behind(body.unwrap_or_default());
+    let spare = body.map(|body| lead.make_room(draft.bytes() + room, body));
+    draft.head(head.status, room, spare.unwrap_or_default())
 }
 
 /// It is for the one who asked alone.
