@@ -1,8 +1,9 @@
 //! How slots are found: by key, and by URL.
 //!
-//! The slots under one URL are a chain, and so are those of one key, the newest first. Nearly every URL has one key, so each
-//! has one place in one table: that of the newest slot of one of its keys, which is the first of the URL's chain.
-//! Where a URL has more keys, the newest slot of each of the others has a place in another table.
+//! The slots under one URL are a chain, and those of one key are another one, the newest first. Nearly every URL has one key, so
+//! each has one place in one table: that of the newest slot of one of its keys, which is the first of the URL's chain.
+//! Where a URL has more keys, the newest slot of each of the others has a place in another table, and stands behind the first
+//! under the URL, in no order.
 
 use super::super::disk::Place as OnDisk;
 use super::super::key::Name;
@@ -19,14 +20,14 @@ impl Shard {
             NONE => NONE,
             first if self.slots.get(first).hash() == hash => first,
             first if self.slots.get(first).links.url_after == NONE => NONE,
-            _ => self.newest_of_other(hash),
+            _ => self.newest_of_other(hash, url),
         }
     }
 
-    /// The newest slot of the keys with this hash, which are not those of the first of their URL.
-    fn newest_of_other(&self, hash: u128) -> u32 {
-        let slots = &self.slots;
-        (self.keys).get(hash as u64, |id| slots.get(id).hash() == hash)
+    /// The same, where these are not the keys of the first of that URL.
+    fn newest_of_other(&self, hash: u128, url: u64) -> u32 {
+        let is = |slot: &Slot| slot.hash() == hash && slot.url_hash() == url;
+        (self.keys).get(hash as u64, |id| is(self.slots.get(id)))
     }
 
     /// The first slot of the URLs with this hash.
@@ -70,7 +71,7 @@ impl Shard {
             self.urls.replace(url, first, id);
             self.chain_before(first, id);
         } else {
-            match self.newest_of_other(hash) {
+            match self.newest_of_other(hash, url) {
                 NONE => self.keys.add(hash as u64, id),
                 older => {
                     self.slots.get_mut(id).links.older = older;
@@ -141,8 +142,9 @@ impl Shard {
         if id == NONE {
             return NONE;
         }
-        let hash = self.slots.get(id).hash();
-        let newest = self.newest_of_other(hash);
+        let slot = self.slots.get(id);
+        let (hash, url) = (slot.hash(), slot.url_hash());
+        let newest = self.newest_of_other(hash, url);
         self.keys.replace(hash as u64, newest, NONE);
         newest
     }
