@@ -11,7 +11,9 @@ fn the_first_to_ask_gets_what_an_exchange_gives_as_it_is_stored() {
     origin.answers_with("/gone", 404, fields, "gone");
     origin.answers_with("/none", 200, fields, "");
     origin.answers_with("/empty", 204, fields, "");
-    origin.answers_with("/own", 200, "cache-control: no-store", "own");
+    let own = "cache-control: no-store | surrogate-key: tenant";
+    origin.answers_with("/own", 200, own, "own");
+    origin.answers_with("/long", 200, fields, &"x".repeat(10_000));
     for options in ["{}", "{ tags: surrogate-key, cache_status: false }"] {
         let gateway = Gateway::start(&both_ways(&origin, options));
         for (path, as_stored) in [
@@ -20,11 +22,14 @@ fn the_first_to_ask_gets_what_an_exchange_gives_as_it_is_stored() {
             ("/none", true),
             ("/empty", false),
             ("/own", false),
+            ("/long", false),
         ] {
             let request = with("").replace("/a", path);
             let (short, long) = ask_both(&gateway, &request);
             assert!(!short.is_hit() && !long.is_hit(), "{path} {short:?}");
             assert_eq!(short.same(), long.same(), "{path}");
+            let shows = short.field("surrogate-key").is_some();
+            assert_eq!(shows, options == "{}", "{path} {short:?}");
             let is_last = |got: &Got| got.at("content-length") > got.at("date");
             assert_eq!(
                 (is_last(&short), is_last(&long)),
