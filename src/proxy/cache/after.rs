@@ -31,7 +31,9 @@ impl Context {
         if self.exchange.method == Method::HEAD {
             self.freshen(session, head);
         }
-        self.hide_tags(head);
+        if let Some(tags) = self.tags() {
+            head.remove_header(tags);
+        }
         self.tell_status(head, &told)
     }
 

@@ -138,9 +138,7 @@ impl Context {
             }
             Shared::Good { entry, head, why } => {
                 self.caching_mut().dealt = Dealt::Revalidated;
-                let mut head = *head;
-                self.hide_tags(&mut head);
-                let mut head = ResponseHead::from(head);
+                let mut head = ResponseHead::from(*head);
                 // Where there is no room at once, it is made field by field.
                 let _ = head.headers.try_reserve(ADDED);
                 let told = self.went_on(Some(304), Stored::No(Some(why)));

@@ -30,13 +30,6 @@ impl Context {
         tells.then(|| told.value())
     }
 
-    /// Takes out the field that only the cache is to see.
-    pub(super) fn hide_tags(&self, head: &mut ResponseHeader) {
-        if let Some(tags) = self.tags() {
-            head.remove_header(tags);
-        }
-    }
-
     /// The field that only the cache is to see, where there is one.
     pub(super) fn tags(&self) -> Option<&HeaderName> {
         self.caching.as_ref()?.plan.policy.tags.as_ref()

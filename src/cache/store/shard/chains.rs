@@ -116,22 +116,19 @@ impl Shard {
         let slot = self.slots.remove(id);
         self.charge.change_own(slot.beside(), 0);
         self.dead -= usize::from(slot.dead);
-        let (before, after) = (slot.links.url_before, slot.links.url_after);
-        if after != NONE {
-            self.slots.get_mut(after).links.url_before = before;
-        }
-        if before != NONE {
-            self.slots.get_mut(before).links.url_after = after;
+        self.unchain_url(slot.links);
+        if slot.links.url_before != NONE {
             self.unchain_key(id, &slot);
             return slot;
         }
+        let after = slot.links.url_after;
         let first = match slot.links.older {
             NONE => self.newest_to_be_first(after),
             older => older,
         };
         self.urls.replace(slot.url_hash(), id, first);
         if first != after {
-            self.unchain_url(first);
+            self.unchain_url(self.slots.get(first).links);
             self.chain_before(after, first);
         }
         slot
@@ -180,12 +177,14 @@ impl Shard {
         (links.url_before, links.url_after) = (before, after);
     }
 
-    /// Takes a slot out of the chain of its URL, where it is not the first.
-    fn unchain_url(&mut self, id: u32) {
-        let links = self.slots.get(id).links;
-        self.slots.get_mut(links.url_before).links.url_after = links.url_after;
-        if links.url_after != NONE {
-            self.slots.get_mut(links.url_after).links.url_before = links.url_before;
+    /// Takes a slot with these neighbours under its URL from between them.
+    fn unchain_url(&mut self, links: Links) {
+        let (before, after) = (links.url_before, links.url_after);
+        if before != NONE {
+            self.slots.get_mut(before).links.url_after = after;
+        }
+        if after != NONE {
+            self.slots.get_mut(after).links.url_before = before;
         }
     }
 
