@@ -99,7 +99,7 @@ pub struct Options {
     /// Each identified caller has responses of its own.
     per_caller: bool,
     /// The response field that lists what a response can be purged by, at most 256 tags. It is not
-    /// sent to clients.
+    /// sent to clients. None that the gateway sets itself, such as `age`.
     tags: Option<FieldName>,
     /// What becomes of responses that set a cookie.
     set_cookie: Cookie,
@@ -203,13 +203,10 @@ impl Filter for Cache {
                 invalid.and(Invalid::at(format!("key[{position}]"), why));
             }
         }
-        if options
-            .tags
-            .as_ref()
-            .is_some_and(|tags| *tags.get() == header::DATE)
-        {
-            let wrong =
-                "expected a field that lists tags, found `date`, which no response goes without";
+        let tags = options.tags.as_ref().map(FieldName::get);
+        if let Some(own) = tags.filter(|tags| is_own(tags)) {
+            let wrong = format!("found `{own}`, which the gateway sets itself");
+            let wrong = format!("expected a field that lists tags, {wrong}");
             invalid.and(Invalid::at("tags", wrong));
         }
         if let Some(Err(why)) = options.bypass.as_ref().map(Condition::check_early) {
@@ -270,6 +267,21 @@ impl Filter for Cache {
             res.headers_mut().remove(tags);
         }
     }
+}
+
+/// Whether the gateway sets such a field in responses, its own among them: to take that out would take out its own.
+fn is_own(name: &header::HeaderName) -> bool {
+    const OWN: [header::HeaderName; 8] = [
+        header::AGE,
+        header::CACHE_CONTROL,
+        header::CACHE_STATUS,
+        header::CONTENT_TYPE,
+        header::DATE,
+        header::RETRY_AFTER,
+        header::VARY,
+        header::VIA,
+    ];
+    OWN.contains(name) || name == "x-request-id"
 }
 
 /// What tells a caller from all others: names are unique within their issuer only (RFC 7519, 4.1.2),
